@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The rules of Headway: ids, the lifecycle of a job, pages and their bitmaps, reports and
+//! their fencing, `advance`, progress and policies. Pure: no I/O, no async, no clock of its own.
+//!
+//! The centre is [`slice::JobSlice`]: the rows of one job that a transaction holds. Every
+//! change to a job is a method on it; a store loads a slice, calls the method and [`slice::JobSlice::advance`],
+//! and writes back what changed.
+
+pub mod advance;
+pub mod bitmap;
+pub mod control;
+pub mod effect;
+pub mod error;
+pub mod ids;
+pub mod job;
+pub mod limits;
+pub mod page;
+pub mod progress;
+pub mod report;
+pub mod slice;
+pub mod spec;
+pub mod split;
+pub mod timers;
+
+pub use error::{Error, FieldViolation};
+pub use ids::{JobId, JobName, JobUid, PartitionId, PipeName};
+pub use job::{Job, JobState};
+pub use slice::JobSlice;
+
+/// Microseconds since 1970-01-01 UTC, by the database's clock.
+pub type Micros = i64;

@@ -1,0 +1,407 @@
+//! The one function that moves a job: it folds what is finished, releases what window and
+//! credit allow, and ends the job when nothing is left. It runs in every transaction that
+//! changes a job.
+
+use crate::{
+    effect::{Disposition, Effect},
+    job::Phase,
+    page::{PageState, Todo},
+    progress::expected,
+    slice::{Fate, JobSlice, Needs},
+};
+
+/// Pages with open children that a job may have before no more are split: stragglers in many
+/// pages must not make the open rows grow.
+const OPEN_PAGES: u64 = 1024;
+/// Pages looked at in one round.
+const ROUND: usize = 64;
+
+impl JobSlice {
+    /// Which rows [`JobSlice::advance`] wants to see beside those in the slice. Load them and ask again, until
+    /// nothing is wanted or the last load brought nothing new.
+    pub fn needs(&self) -> Needs {
+        let mut needs = Needs {
+            batches: self.unseen_batches(),
+            ..Needs::default()
+        };
+        if !self.job.is_running() {
+            return needs;
+        }
+        let counts = &self.job.counts;
+        if counts.reopen > 0 && self.may_open_more() {
+            needs.reopen = ROUND.min(counts.reopen as usize);
+        }
+        if counts.parked > 0 {
+            needs.unpark = ROUND;
+        }
+        if counts.unreleased > 0 && self.may_release() {
+            needs.release = ROUND;
+        }
+        needs.split = self.splits_wanted().saturating_sub(self.unsplit_seen());
+        needs
+    }
+
+    fn unseen_batches(&self) -> Vec<u32> {
+        let finished = self.pages.values().filter(|page| {
+            page.fate != Fate::Deleted
+                && (page.row.run < self.job.run
+                    || page.row.state == PageState::Splitting
+                    || (page.row.state == PageState::Open && page.row.open_items() == 0))
+        });
+        let mut unseen: Vec<u32> = finished
+            .map(|page| page.row.batch)
+            .filter(|batch| !self.batches.contains_key(batch))
+            .collect();
+        unseen.sort_unstable();
+        unseen.dedup();
+        unseen
+    }
+
+    fn unsplit_seen(&self) -> usize {
+        self.pages
+            .values()
+            .filter(|page| page.fate != Fate::Deleted && page.row.todo() == Todo::Split)
+            .count()
+    }
+
+    /// How many items may be released now.
+    fn free(&self) -> u64 {
+        self.job.limit().saturating_sub(self.job.counts.out())
+    }
+
+    /// Whether enough is free to be worth a dispatch: an eighth of the limit, or all that is left.
+    fn may_release(&self) -> bool {
+        let (free, counts) = (self.free(), &self.job.counts);
+        let worth = (self.job.limit() / 8).max(1).min(counts.unreleased);
+        free > 0 && (free >= worth || counts.in_flight() == 0)
+    }
+
+    fn may_open_more(&self) -> bool {
+        self.job.counts.open < OPEN_PAGES || self.job.counts.out() == 0
+    }
+
+    /// How many pages to hand to batch workers now: so many that the next items are found before
+    /// the window runs dry, judged by the mean page so far.
+    fn splits_wanted(&self) -> usize {
+        let counts = &self.job.counts;
+        let room = self
+            .moment
+            .splits
+            .saturating_sub(counts.splitting)
+            .min(counts.unsplit);
+        if room == 0 || !self.may_open_more() {
+            return 0;
+        }
+        let pages = counts.undeclared_pages.max(1);
+        let page = match counts.undeclared_pages {
+            0 => u64::from(self.job.page_limit()),
+            _ => counts
+                .undeclared
+                .div_ceil(pages)
+                .clamp(1, u64::from(self.job.page_limit())),
+        };
+        let ahead = self.job.limit() + 2 * u64::from(self.job.page_limit());
+        let coming = counts.out() + counts.unreleased + counts.splitting * page;
+        if counts.splitting == 0 && counts.unreleased == 0 {
+            return room.min(ahead.saturating_sub(coming).div_ceil(page).max(1)) as usize;
+        }
+        room.min(ahead.saturating_sub(coming) / page) as usize
+    }
+
+    /// Moves the job as far as the rows in the slice allow.
+    pub fn advance(&mut self) {
+        self.finish_pages();
+        self.fold_batches();
+        self.apply_failure_policy();
+        if self.job.is_running() {
+            self.reopen_pages();
+            self.unpark();
+            self.release();
+            self.split();
+        }
+        self.finish_job();
+        self.settle();
+    }
+
+    /// Stamps the change: revision, time, percentage and rate. Once a transaction, after the last [`JobSlice::advance`].
+    pub fn seal(&mut self) {
+        if !self.changed {
+            return;
+        }
+        let now = self.moment.now.max(self.job.updated);
+        self.job.revision += 1;
+        self.job.updated = now;
+        self.job.note_progress(now);
+    }
+
+    fn finish_pages(&mut self) {
+        let finished: Vec<u32> = self
+            .pages
+            .values()
+            .filter(|page| {
+                page.fate != Fate::Deleted
+                    && page.row.state == PageState::Open
+                    && page.row.run == self.job.run
+                    && page.row.open_items() == 0
+                    && self.batch(page.row.batch).is_some()
+            })
+            .map(|page| page.row.number)
+            .collect();
+        for number in finished {
+            self.finish_page(number);
+        }
+    }
+
+    fn finish_page(&mut self, number: u32) {
+        let Some(page) = self.page(number) else {
+            return;
+        };
+        let (batch, done) = (page.batch, u64::from(page.done.len()));
+        let keep = !page.failed.is_empty() || !page.discarded.is_empty();
+        self.job.counts.open -= 1;
+        if keep {
+            self.job.counts.retained += 1;
+            if let Some(page) = self.page_mut(number) {
+                page.state = PageState::Retained;
+            }
+        } else {
+            self.delete_page(number);
+        }
+        let Some(batch) = self.batch_mut(batch) else {
+            return;
+        };
+        batch.open_pages -= 1;
+        if keep {
+            batch.kept_pages += 1;
+        } else {
+            batch.done += done;
+        }
+    }
+
+    fn fold_batches(&mut self) {
+        loop {
+            let folded = self
+                .batches
+                .values()
+                .filter(|batch| batch.fate != Fate::Deleted && batch.row.is_finished())
+                .find_map(|batch| {
+                    batch
+                        .row
+                        .parent
+                        .map(|parent| (batch.row.number, parent, batch.row.done))
+                });
+            let Some((number, parent, done)) = folded else {
+                return;
+            };
+            self.delete_batch(number);
+            let Some(parent) = self.batch_mut(parent) else {
+                return;
+            };
+            parent.children -= 1;
+            parent.done += done;
+        }
+    }
+
+    fn apply_failure_policy(&mut self) {
+        let policy = self.job.meta.spec.failure_policy;
+        if !policy.stop || self.job.phase.is_final() {
+            return;
+        }
+        let counts = &self.job.counts;
+        let (total, total_final) = expected(counts);
+        let known_total =
+            total_final || matches!(policy.tolerance, crate::spec::Tolerance::Items(_));
+        if known_total && policy.exceeded(counts.failed, total) {
+            self.end(Phase::Failed);
+            self.control(Disposition::Discard);
+        }
+    }
+
+    fn reopen_pages(&mut self) {
+        let run = self.job.run;
+        let stale: Vec<u32> = self
+            .pages
+            .values()
+            .filter(|page| {
+                page.fate != Fate::Deleted
+                    && page.row.run < run
+                    && !matches!(page.row.state, PageState::Unsplit | PageState::Splitting)
+                    && self.batch(page.row.batch).is_some()
+            })
+            .map(|page| page.row.number)
+            .collect();
+        for number in stale {
+            self.reopen_page(number);
+        }
+    }
+
+    fn reopen_page(&mut self, number: u32) {
+        let run = self.job.run;
+        let Some(page) = self.page_mut(number) else {
+            return;
+        };
+        let (batch, was) = (page.batch, page.state);
+        page.run = run;
+        page.attempt = 0;
+        page.tries = 0;
+        if was == PageState::SplitFailed {
+            page.state = PageState::Unsplit;
+            self.job.counts.unsplit += 1;
+            if !self.page(number).is_some_and(|page| page.declared) {
+                self.job.counts.undeclared_unsplit += 1;
+            }
+        } else {
+            page.state = PageState::Open;
+            page.released = 0;
+            page.failed.clear();
+            page.discarded.clear();
+            page.parked.clear();
+            self.job.counts.open += 1;
+            self.drop_page_items(number);
+        }
+        self.job.counts.reopen -= 1;
+        if was != PageState::Open
+            && let Some(batch) = self.batch_mut(batch)
+        {
+            batch.kept_pages -= 1;
+            batch.open_pages += 1;
+        }
+    }
+
+    fn unpark(&mut self) {
+        if self.job.counts.parked == 0 {
+            return;
+        }
+        let run = self.job.run;
+        let parked: Vec<u32> = self
+            .pages
+            .values()
+            .filter(|page| {
+                page.fate != Fate::Deleted && page.row.run == run && !page.row.parked.is_empty()
+            })
+            .map(|page| page.row.number)
+            .collect();
+        for number in parked {
+            let Some(page) = self.page_mut(number) else {
+                continue;
+            };
+            let indexes: Vec<u32> = page.parked.iter().collect();
+            page.parked.clear();
+            self.job.counts.parked -= indexes.len() as u64;
+            self.dispatch(number, indexes);
+        }
+    }
+
+    /// Releases items, deepest pages first.
+    fn release(&mut self) {
+        if self.job.counts.unreleased == 0 || !self.may_release() {
+            return;
+        }
+        let run = self.job.run;
+        let mut ready: Vec<(std::cmp::Reverse<u32>, u32)> = self
+            .pages
+            .values()
+            .filter(|page| {
+                page.fate != Fate::Deleted
+                    && page.row.state == PageState::Open
+                    && page.row.run == run
+                    && page.row.released < page.row.count
+            })
+            .map(|page| (std::cmp::Reverse(page.row.depth), page.row.number))
+            .collect();
+        ready.sort_unstable();
+        for (_, number) in ready {
+            let free = self.free();
+            if free == 0 {
+                return;
+            }
+            self.release_page(number, free);
+        }
+    }
+
+    fn release_page(&mut self, number: u32, free: u64) {
+        let Some(page) = self.page_mut(number) else {
+            return;
+        };
+        let most = usize::try_from(free).unwrap_or(usize::MAX);
+        let from = page.released;
+        let indexes: Vec<u32> = page
+            .open_indexes()
+            .filter(|index| *index >= from)
+            .take(most)
+            .collect();
+        page.released = if indexes.len() < most {
+            page.count
+        } else {
+            indexes.last().map_or(page.count, |last| last + 1)
+        };
+        self.job.counts.unreleased -= indexes.len() as u64;
+        self.dispatch(number, indexes);
+        self.start();
+    }
+
+    /// Hands pages to batch workers, deepest first.
+    fn split(&mut self) {
+        let wanted = self.splits_wanted();
+        if wanted == 0 {
+            return;
+        }
+        let (run, now, epoch) = (self.job.run, self.moment.now, self.moment.epoch);
+        let mut unsplit: Vec<(std::cmp::Reverse<u32>, u32)> = self
+            .pages
+            .values()
+            .filter(|page| page.fate != Fate::Deleted && page.row.todo() == Todo::Split)
+            .map(|page| (std::cmp::Reverse(page.row.depth), page.row.number))
+            .collect();
+        unsplit.sort_unstable();
+        for (_, number) in unsplit.into_iter().take(wanted) {
+            let Some(page) = self.page_mut(number) else {
+                continue;
+            };
+            page.state = PageState::Splitting;
+            page.run = run;
+            page.touched = now;
+            page.epoch = epoch;
+            let attempt = page.attempt;
+            self.job.counts.unsplit -= 1;
+            self.job.counts.splitting += 1;
+            self.effects.push(Effect::Split {
+                page: number,
+                attempt,
+            });
+            self.start();
+        }
+    }
+
+    fn start(&mut self) {
+        if self.job.phase == Phase::Waiting {
+            self.job.phase = Phase::Active;
+        }
+        if self.job.started.is_none() {
+            self.job.started = Some(self.moment.now);
+        }
+    }
+
+    fn finish_job(&mut self) {
+        let counts = &self.job.counts;
+        if self.job.phase.is_final() || self.job.paused || counts.live_pages() > 0 {
+            return;
+        }
+        let policy = self.job.meta.spec.failure_policy;
+        let failed = counts.split_failed > 0 || policy.exceeded(counts.failed, counts.known);
+        self.end(if failed {
+            Phase::Failed
+        } else {
+            Phase::Completed
+        });
+    }
+
+    fn settle(&mut self) {
+        let counts = &self.job.counts;
+        let still = counts.in_flight() == 0 && counts.splitting == 0;
+        if self.job.phase.is_final() && self.job.settled.is_none() && still {
+            self.changed = true;
+            self.job.settled = Some(self.moment.now);
+        }
+    }
+}

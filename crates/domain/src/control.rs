@@ -1,0 +1,103 @@
+//! What clients do to a job: pause, resume, cancel, retry. Each changes only the job's row; what
+//! is below it follows in `advance` and as reports come in.
+
+use crate::{
+    effect::{Disposition, Effect},
+    error::{Action, Error},
+    job::Phase,
+    slice::JobSlice,
+};
+
+impl JobSlice {
+    /// Holds the job. Pausing a paused job changes nothing.
+    pub fn pause(&mut self) -> Result<(), Error> {
+        if self.job.phase.is_final() {
+            return Err(self.refuse(Action::Pause));
+        }
+        if !self.job.paused {
+            self.job.paused = true;
+            self.control(Disposition::Park);
+        }
+        Ok(())
+    }
+
+    /// Lets a paused job go on. Resuming a job that runs changes nothing.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        if self.job.phase.is_final() {
+            return Err(self.refuse(Action::Resume));
+        }
+        if self.job.paused {
+            self.job.paused = false;
+            self.control(Disposition::Run);
+        }
+        Ok(())
+    }
+
+    /// Ends the job. Cancelling a cancelled job changes nothing.
+    pub fn cancel(&mut self) -> Result<(), Error> {
+        match self.job.phase {
+            Phase::Cancelled => Ok(()),
+            Phase::Completed | Phase::Failed => Err(self.refuse(Action::Cancel)),
+            Phase::Waiting | Phase::Active => {
+                self.end(Phase::Cancelled);
+                self.control(Disposition::Discard);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs again what failed or was discarded. Only the job's row changes: every page of the
+    /// older run counts as one to open again.
+    pub fn retry(&mut self) -> Result<(), Error> {
+        let settled = self.job.settled.is_some();
+        if !settled || !matches!(self.job.phase, Phase::Failed | Phase::Cancelled) {
+            return Err(self.refuse(Action::Retry));
+        }
+        let job = &mut self.job;
+        job.run += 1;
+        job.phase = Phase::Active;
+        job.ended = None;
+        job.settled = None;
+        let counts = &mut job.counts;
+        counts.failed = 0;
+        counts.discarded = 0;
+        counts.failures = 0;
+        counts.parked = 0;
+        counts.delayed = 0;
+        counts.fractions = 0;
+        counts.unreleased = counts.known - counts.done;
+        counts.reopen = counts.open + counts.retained + counts.split_failed;
+        counts.open = 0;
+        counts.retained = 0;
+        counts.split_failed = 0;
+        self.control(Disposition::Run);
+        Ok(())
+    }
+
+    /// Moves the job to a final phase.
+    pub(crate) fn end(&mut self, phase: Phase) {
+        self.changed = true;
+        self.job.phase = phase;
+        self.job.paused = false;
+        self.job.ended = Some(self.moment.now);
+    }
+
+    /// Raises the control counter and tells every worker.
+    pub(crate) fn control(&mut self, disposition: Disposition) {
+        self.changed = true;
+        self.job.control += 1;
+        self.effects.push(Effect::Control {
+            control: self.job.control,
+            disposition,
+        });
+    }
+
+    fn refuse(&self, action: Action) -> Error {
+        Error::IllegalTransition {
+            job: self.job.meta.name.clone(),
+            action,
+            state: self.job.state(),
+            settled: self.job.settled.is_some(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a transaction owes to the broker once it is committed.
+
+/// A message owed. All but [`Effect::Control`] stand in the outbox until a broker confirmed them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask a batch worker to split a page.
+    Split {
+        /// The page.
+        page: u32,
+        /// The fencing attempt.
+        attempt: u32,
+    },
+    /// Ask a batch worker to send items of a page.
+    Dispatch {
+        /// The page.
+        page: u32,
+        /// The children, ascending. Never empty.
+        indexes: Vec<u32>,
+    },
+    /// Tell every worker what to do with the job's items.
+    Control {
+        /// The control counter.
+        control: u32,
+        /// What to do.
+        disposition: Disposition,
+    },
+}
+
+/// What a worker does with the items of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Runs them.
+    Run,
+    /// Reports them as parked.
+    Park,
+    /// Reports them as discarded and cancels running ones.
+    Discard,
+}
+
+/// A failure to record: one row each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFailure {
+    /// The page.
+    pub page: u32,
+    /// The item, or `None` when the page could not be split.
+    pub index: Option<u32>,
+    /// Why.
+    pub failure: Failed,
+    /// The attempt that failed, from 1.
+    pub attempt: u32,
+    /// The run.
+    pub run: u32,
+    /// The worker that said so.
+    pub worker: String,
+}
+
+/// Why something failed; texts are within [`crate::limits`] and free of U+0000.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// Whether trying again may help.
+    pub retryable: bool,
+    /// A word for programs.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+    /// More.
+    pub details: String,
+}
+
+impl Failed {
+    /// A failure that trying again does not help, with texts cut and cleaned.
+    pub fn lasting(code: &str, message: impl AsRef<str>) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.as_ref().to_owned(),
+            ..Self::default()
+        }
+        .cleaned()
+    }
+
+    /// Cuts texts to their bounds and replaces what a database refuses.
+    pub fn cleaned(self) -> Self {
+        Self {
+            retryable: self.retryable,
+            code: clean(&self.code, crate::limits::ID_BYTES),
+            message: clean(&self.message, crate::limits::TEXT_BYTES),
+            details: clean(&self.details, crate::limits::DETAILS_BYTES),
+        }
+    }
+}
+
+/// Cuts a text to so many bytes at a character's border and replaces U+0000 by U+FFFD.
+pub fn clean(text: &str, most: usize) -> String {
+    let text = text.replace('\0', "\u{fffd}");
+    if text.len() <= most {
+        return text;
+    }
+    let mut end = most;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+/// The codes of failures that Headway itself records.
+pub mod code {
+    /// The item's workers died of it.
+    pub const POISON: &str = "POISON";
+    /// The report about the item could not be stored or read.
+    pub const BAD_REPORT: &str = "BAD_REPORT";
+    /// The broker gave the item up.
+    pub const DEAD_LETTERED: &str = "DEAD_LETTERED";
+    /// The batch could not be split.
+    pub const SPLIT_FAILED: &str = "SPLIT_FAILED";
+    /// The splitter answered differently the second time.
+    pub const NOT_REPRODUCIBLE: &str = "NOT_REPRODUCIBLE";
+}

@@ -1,0 +1,135 @@
+//! Everything that can be wrong with what a client asks for. One enum; the server turns it
+//! into a status with details in one place.
+
+use crate::{ids::JobName, job::JobState};
+
+/// A field of a request and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// The path of the field in the request, as in `spec.task.pipe`.
+    pub field: String,
+    /// A clause that follows "the field": what it must be.
+    pub description: String,
+}
+
+/// A control action on a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// PauseJob
+    Pause,
+    /// ResumeJob
+    Resume,
+    /// CancelJob
+    Cancel,
+    /// RetryJob
+    Retry,
+}
+
+impl Action {
+    /// The verb, in the present tense.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+        }
+    }
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// Fields of the request are wrong.
+    #[error("{}", violations_sentence(.0))]
+    Invalid(Vec<FieldViolation>),
+    /// There is no such job.
+    #[error("there is no job {0}; list the partition's jobs to see what exists")]
+    JobNotFound(JobName),
+    /// The id is taken by a job with another spec.
+    #[error("job {0} exists with another spec; choose another id or delete it first")]
+    JobExists(JobName),
+    /// The request id was used for a job with another spec.
+    #[error("request id was used before for job {0} with another spec; use a new request id")]
+    RequestIdReused(JobName),
+    /// The action is not possible in the job's state.
+    #[error("cannot {} job {job}: it is {state}{}", .action.verb(), hint(.action, .state, .settled))]
+    IllegalTransition {
+        /// The job.
+        job: JobName,
+        /// What was asked for.
+        action: Action,
+        /// The state that forbids it.
+        state: JobState,
+        /// Whether the job is settled.
+        settled: bool,
+    },
+    /// A page token is malformed, belongs to another query or is too old.
+    #[error(
+        "page_token is not valid for this request or is older than 24 hours; start again without it"
+    )]
+    PageToken,
+}
+
+impl Error {
+    /// One wrong field.
+    pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldViolation {
+            field: field.into(),
+            description: description.into(),
+        }])
+    }
+
+    /// Puts a path before the fields of an `Invalid`, as in `spec.task` before `pipe`.
+    pub fn within(self, path: &str) -> Self {
+        match self {
+            Self::Invalid(list) => Self::Invalid(
+                list.into_iter()
+                    .map(|v| FieldViolation {
+                        field: if v.field.is_empty() {
+                            path.to_owned()
+                        } else {
+                            format!("{path}.{}", v.field)
+                        },
+                        description: v.description,
+                    })
+                    .collect(),
+            ),
+            other => other,
+        }
+    }
+
+    /// Renames the single field of an `Invalid`, where an id stands under another name.
+    pub fn renamed(self, field: &str) -> Self {
+        match self {
+            Self::Invalid(list) => Self::Invalid(
+                list.into_iter()
+                    .map(|v| FieldViolation {
+                        field: field.to_owned(),
+                        ..v
+                    })
+                    .collect(),
+            ),
+            other => other,
+        }
+    }
+}
+
+fn violations_sentence(list: &[FieldViolation]) -> String {
+    list.iter()
+        .map(|v| format!("{} {}", v.field, v.description))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+fn hint(action: &Action, state: &JobState, settled: &bool) -> &'static str {
+    match (action, state) {
+        (Action::Retry, JobState::Cancelled | JobState::Failed) if !settled => {
+            ", and some of its items are still at workers; try again once settled_time is set"
+        }
+        (Action::Retry, JobState::Completed) => " and has nothing to run again",
+        (Action::Retry, _) => ", and only a job that failed or was cancelled can be retried",
+        (Action::Resume, _) => ", and only a paused job can be resumed; retry it to run it again",
+        (Action::Pause | Action::Cancel, _) => ", which is final",
+    }
+}

@@ -1,0 +1,42 @@
+//! The bounds of everything a client or worker may send. The proto comments state the same numbers.
+
+/// Bytes in a partition id, job id, pipe name, splitter name or label key.
+pub const ID_BYTES: usize = 128;
+/// Bytes in a display name, task type or label value.
+pub const SHORT_TEXT_BYTES: usize = 256;
+/// Bytes in a description or failure message.
+pub const TEXT_BYTES: usize = 4096;
+/// Bytes in the details of a failure.
+pub const DETAILS_BYTES: usize = 16 * 1024;
+/// Bytes in a payload or batch definition.
+pub const PAYLOAD_BYTES: usize = 1024 * 1024;
+/// Bytes in batch parameters or an item template, as JSON.
+pub const TEMPLATE_BYTES: usize = 64 * 1024;
+/// Labels of a job, and headers of a task.
+pub const LABELS: usize = 64;
+/// Bytes in a header value.
+pub const HEADER_BYTES: usize = 1024;
+/// Children of a page.
+pub const PAGE_CHILDREN: u32 = 4096;
+/// Bytes in a split cursor.
+pub const CURSOR_BYTES: usize = 4096;
+/// Items of one job that may be out at once.
+pub const WINDOW: u32 = 1_000_000;
+/// The default of [`WINDOW`].
+pub const DEFAULT_WINDOW: u32 = 10_000;
+/// Items in one message.
+pub const ITEMS_PER_MESSAGE: u32 = 1000;
+/// Tries of one item.
+pub const ATTEMPTS: u32 = 100;
+/// The longest duration a client may name, in milliseconds: 7 days.
+pub const DURATION_MS: u64 = 7 * 24 * 3600 * 1000;
+/// Starts of a suspected item, each alone, before it is given up as POISON.
+pub const ALONE_STARTS: u32 = 2;
+/// Depth of sub-batches below the root.
+pub const DEPTH: u32 = 1000;
+/// Failure rows of one job that keep their texts; later ones keep their code alone.
+pub const FAILURE_TEXTS: i64 = 10_000;
+/// Entries of a page of results.
+pub const PAGE_SIZE: u32 = 1000;
+/// The default of [`PAGE_SIZE`].
+pub const DEFAULT_PAGE_SIZE: u32 = 50;

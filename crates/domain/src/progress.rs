@@ -1,0 +1,194 @@
+//! How far a job is: the percentage, which never goes back, and the rate.
+
+use crate::{
+    Micros,
+    job::{Counts, Job, Phase},
+};
+
+/// The whole, in the unit of percentages inside: millionths.
+pub const WHOLE: u32 = 1_000_000;
+
+/// Items ended per second, smoothed over the last seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Rate {
+    /// When the last sample was taken; 0 before the first.
+    pub sampled: Micros,
+    /// Items that had ended by then.
+    pub ended: u64,
+    /// Items per second.
+    pub per_second: f64,
+}
+
+/// The least time between two samples of the rate.
+const SAMPLE: Micros = 1_000_000;
+/// Without a sample for so long, the rate shown fades to 0.
+const STALE: Micros = 10_000_000;
+
+impl Rate {
+    /// Takes a sample if the last one is old enough.
+    pub fn sample(&mut self, ended: u64, now: Micros) {
+        if self.sampled == 0 || ended < self.ended {
+            *self = Self {
+                sampled: now,
+                ended,
+                per_second: 0.0,
+            };
+            return;
+        }
+        let passed = now - self.sampled;
+        if passed < SAMPLE {
+            return;
+        }
+        let fresh = (ended - self.ended) as f64 * 1e6 / passed as f64;
+        let blended = if self.per_second == 0.0 {
+            fresh
+        } else {
+            (self.per_second + fresh) / 2.0
+        };
+        *self = Self {
+            sampled: now,
+            ended,
+            per_second: blended,
+        };
+    }
+
+    /// The rate as of now: before the first second is over, the mean since the first sample; 0 when
+    /// nothing was sampled lately.
+    pub fn now(&self, ended: u64, now: Micros) -> f64 {
+        let passed = (now - self.sampled).max(1);
+        if self.sampled == 0 || passed > STALE {
+            return 0.0;
+        }
+        if self.per_second == 0.0 {
+            return ended.saturating_sub(self.ended) as f64 * 1e6 / passed.max(SAMPLE / 10) as f64;
+        }
+        self.per_second
+    }
+}
+
+/// Items expected in all, and whether that number is final.
+pub fn expected(counts: &Counts) -> (u64, bool) {
+    let known = counts.known.max(counts.declared + counts.undeclared);
+    (known, counts.undeclared_unsplit == 0)
+}
+
+/// The part of the job that is done, in millionths, before the high-water mark. Where sizes are
+/// unknown, a page that is yet to be split counts as the mean of those that were.
+fn part(counts: &Counts) -> u32 {
+    let (expected, _) = expected(counts);
+    let unseen = if counts.undeclared_unsplit == 0 {
+        0.0
+    } else if counts.undeclared_pages == 0 {
+        return 0;
+    } else {
+        let mean = counts.undeclared as f64 / counts.undeclared_pages as f64;
+        mean.max(1.0) * counts.undeclared_unsplit as f64
+    };
+    let whole = expected as f64 + unseen;
+    if whole == 0.0 {
+        return 0;
+    }
+    let done = counts.done as f64 + counts.fractions as f64 / f64::from(WHOLE);
+    ((done / whole * f64::from(WHOLE)) as u32).min(WHOLE - 1)
+}
+
+impl Job {
+    /// Raises the percentage and samples the rate; part of every change.
+    pub(crate) fn note_progress(&mut self, now: Micros) {
+        let mark = if self.phase == Phase::Completed {
+            WHOLE
+        } else {
+            part(&self.counts)
+        };
+        self.percent_mark = self.percent_mark.max(mark);
+        let counts = &self.counts;
+        self.rate.sample(counts.done + counts.failed, now);
+    }
+
+    /// 0 to 100; 100 only when COMPLETED.
+    pub fn percentage(&self) -> f64 {
+        f64::from(self.percent_mark) / f64::from(WHOLE) * 100.0
+    }
+
+    /// Items ended per second; 0 when nothing moves or the job has ended.
+    pub fn items_per_second(&self, now: Micros) -> f64 {
+        if self.phase.is_final() {
+            return 0.0;
+        }
+        self.rate.now(self.counts.done + self.counts.failed, now)
+    }
+
+    /// How long the rest will take, in microseconds; unknown while the rate or the total is.
+    pub fn time_left(&self, now: Micros) -> Option<Micros> {
+        let rate = self.items_per_second(now);
+        if !self.is_running() || rate <= 0.0 {
+            return None;
+        }
+        let (expected, total_final) = expected(&self.counts);
+        if !total_final {
+            let share = self.percentage() / 100.0;
+            if share <= 0.0 {
+                return None;
+            }
+            let ended = self.counts.done as f64;
+            return Some(((ended / share - ended) / rate * 1e6) as Micros);
+        }
+        let left =
+            expected.saturating_sub(self.counts.done + self.counts.failed + self.counts.discarded);
+        Some((left as f64 / rate * 1e6) as Micros)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_where_sizes_are_known() {
+        let counts = Counts {
+            known: 4096,
+            done: 1000,
+            declared: 4000,
+            ..Counts::default()
+        };
+        assert_eq!(
+            expected(&Counts {
+                known: 10,
+                declared: 4000,
+                ..Counts::default()
+            }),
+            (4000, true)
+        );
+        assert!(part(&counts) < WHOLE);
+        let quarter = Counts {
+            known: 2000,
+            done: 1000,
+            declared: 4000,
+            ..Counts::default()
+        };
+        assert_eq!(part(&quarter), WHOLE / 4);
+    }
+
+    #[test]
+    fn unseen_pages_count_as_the_mean() {
+        let counts = Counts {
+            known: 10,
+            undeclared: 10,
+            undeclared_pages: 2,
+            undeclared_unsplit: 2,
+            done: 10,
+            ..Counts::default()
+        };
+        assert_eq!(part(&counts), WHOLE / 2);
+    }
+
+    #[test]
+    fn rate_follows_and_fades() {
+        let mut rate = Rate::default();
+        rate.sample(0, 1_000_000);
+        rate.sample(100, 2_000_000);
+        assert_eq!(rate.per_second, 100.0);
+        assert_eq!(rate.now(100, 3_000_000), 100.0);
+        assert_eq!(rate.now(100, 60_000_000), 0.0);
+    }
+}

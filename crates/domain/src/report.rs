@@ -1,0 +1,359 @@
+//! What workers say about items, and the fencing that decides whether it still counts.
+
+use uuid::Uuid;
+
+use crate::{
+    effect::{Failed, code},
+    ids::JobUid,
+    job::Phase,
+    limits,
+    page::{Forward, Lease, PageState},
+    slice::JobSlice,
+};
+
+/// Reports about items of one page of one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageReport {
+    /// The job.
+    pub job: JobUid,
+    /// The page.
+    pub page: u32,
+    /// The run that the items were sent in.
+    pub run: u32,
+    /// Items done in attempt 0 and stage 0.
+    pub done: Vec<u32>,
+    /// Everything else.
+    pub items: Vec<ItemReport>,
+    /// The worker's session.
+    pub session: Uuid,
+    /// The worker's name, for failures.
+    pub worker: String,
+}
+
+/// What happened to one item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemReport {
+    /// Its index in the page.
+    pub index: u32,
+    /// The fencing attempt that the worker was given.
+    pub attempt: u32,
+    /// The pipeline step that the worker was given.
+    pub stage: u32,
+    /// What happened.
+    pub event: ItemEvent,
+}
+
+/// What may happen to an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemEvent {
+    /// It ended well.
+    Done,
+    /// It failed.
+    Failed(Failed),
+    /// It was dropped because the job was cancelled or stopped.
+    Discarded,
+    /// It was set aside because the job is paused.
+    Parked,
+    /// An item that was sent alone is about to run.
+    Started,
+    /// Its delivery became a lease.
+    Leased,
+    /// How far it is, in millionths.
+    Fraction(u32),
+    /// It goes to another pipe.
+    Forward(Forward),
+    /// Its message was redelivered and it was not run.
+    Suspect,
+}
+
+/// What became of the reports of one page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Reports that changed something.
+    pub applied: u64,
+    /// Reports that came too late or twice.
+    pub stale: u64,
+    /// Items that left their pipe: outcomes and forwards.
+    pub drained: u64,
+}
+
+impl JobSlice {
+    /// Applies the reports of one page whose page and item rows are in the slice. Reports that
+    /// do not match the item's present run, attempt and stage change nothing.
+    pub fn apply(&mut self, report: &PageReport) -> Applied {
+        let mut applied = Applied::default();
+        let Some(page) = self.page(report.page) else {
+            applied.stale = (report.done.len() + report.items.len()) as u64;
+            return applied;
+        };
+        if page.run != report.run || page.state != PageState::Open {
+            applied.stale = (report.done.len() + report.items.len()) as u64;
+            return applied;
+        }
+        for index in &report.done {
+            let hit = self.fence(report.page, *index, 0, 0) && self.done(report.page, *index);
+            count(&mut applied, hit, true);
+        }
+        for item in &report.items {
+            if !self.fence(report.page, item.index, item.attempt, item.stage) {
+                count(&mut applied, false, false);
+                continue;
+            }
+            let drains = matches!(
+                item.event,
+                ItemEvent::Done
+                    | ItemEvent::Failed(_)
+                    | ItemEvent::Discarded
+                    | ItemEvent::Forward(_)
+            );
+            let hit = self.item_event(report, item);
+            count(&mut applied, hit, drains);
+        }
+        if applied.applied > 0 {
+            let now = self.moment.now;
+            if let Some(page) = self.page_mut(report.page) {
+                page.touched = now;
+            }
+        }
+        applied
+    }
+
+    /// Whether a report about the item still counts.
+    fn fence(&self, page: u32, index: u32, attempt: u32, stage: u32) -> bool {
+        let Some(page_row) = self.page(page) else {
+            return false;
+        };
+        // An item that is delayed or parked has no try under way: what comes now is of an older one.
+        if !page_row.is_open(index) || index >= page_row.released || page_row.parked.contains(index)
+        {
+            return false;
+        }
+        match self.item(page, index) {
+            Some(item) => item.due.is_none() && item.attempt == attempt && item.stage == stage,
+            None => page_row.attempt == attempt && stage == 0,
+        }
+    }
+
+    fn item_event(&mut self, report: &PageReport, item: &ItemReport) -> bool {
+        let (page, index) = (report.page, item.index);
+        match &item.event {
+            ItemEvent::Done => self.done(page, index),
+            ItemEvent::Failed(failure) => {
+                self.failed(page, index, failure.clone().cleaned(), &report.worker)
+            }
+            ItemEvent::Discarded => self.discarded(page, index),
+            ItemEvent::Parked => self.parked(page, index),
+            ItemEvent::Started => self.started(page, index),
+            ItemEvent::Leased => self.leased(page, index, report.session),
+            ItemEvent::Fraction(millionths) => self.fraction(page, index, *millionths),
+            ItemEvent::Forward(forward) => self.forward(page, index, forward.clone()),
+            ItemEvent::Suspect => self.suspect(page, index, &report.worker),
+        }
+    }
+
+    fn done(&mut self, page: u32, index: u32) -> bool {
+        let flipped = self
+            .page_mut(page)
+            .is_some_and(|page| page.done.insert(index));
+        if flipped {
+            self.job.counts.done += 1;
+            self.drop_item(page, index);
+        }
+        flipped
+    }
+
+    pub(crate) fn failed(&mut self, page: u32, index: u32, failure: Failed, worker: &str) -> bool {
+        let failures = self.item(page, index).map_or(0, |item| item.failures) + 1;
+        let retry = self.job.meta.spec.retry_policy;
+        if failure.retryable && failures < retry.max_attempts && !self.job.phase.is_final() {
+            let random = self.jitter(page, index, failures);
+            let due = self.moment.now + retry.delay_us(failures, random);
+            let Some(item) = self.item_mut(page, index) else {
+                return false;
+            };
+            item.attempt += 1;
+            item.failures = failures;
+            item.lease = None;
+            item.started = false;
+            item.due = Some(due);
+            self.job.counts.delayed += 1;
+            return true;
+        }
+        let flipped = self
+            .page_mut(page)
+            .is_some_and(|page| page.failed.insert(index));
+        if flipped {
+            self.job.counts.failed += 1;
+            self.drop_item(page, index);
+            self.record_failure(page, Some(index), failure, failures, worker);
+        }
+        flipped
+    }
+
+    /// A number in `0.0..1.0` that differs between items and attempts: enough to spread retries.
+    fn jitter(&self, page: u32, index: u32, failures: u32) -> f64 {
+        let (high, low) = self.job.meta.uid.0.as_u64_pair();
+        let mut x = high
+            ^ low.rotate_left(17)
+            ^ (u64::from(page) << 32 | u64::from(index))
+            ^ (u64::from(failures) << 56);
+        // SplitMix64, Steele et al. 2014.
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Whether the job drops items that have no outcome: it was cancelled or stopped.
+    pub(crate) fn drops_items(&self) -> bool {
+        matches!(self.job.phase, Phase::Cancelled | Phase::Failed)
+    }
+
+    fn discarded(&mut self, page: u32, index: u32) -> bool {
+        if !self.drops_items() {
+            // The worker knew an older status, or lied: the item goes out again.
+            self.dispatch(page, vec![index]);
+            return true;
+        }
+        self.discard(page, index)
+    }
+
+    pub(crate) fn discard(&mut self, page: u32, index: u32) -> bool {
+        let flipped = self
+            .page_mut(page)
+            .is_some_and(|page| page.discarded.insert(index));
+        if flipped {
+            self.job.counts.discarded += 1;
+            self.drop_item(page, index);
+        }
+        flipped
+    }
+
+    fn parked(&mut self, page: u32, index: u32) -> bool {
+        if self.drops_items() {
+            return self.discard(page, index);
+        }
+        if !self.job.paused {
+            self.dispatch(page, vec![index]);
+            return true;
+        }
+        self.park(page, index)
+    }
+
+    /// Sets an item aside until the job is resumed.
+    pub(crate) fn park(&mut self, page: u32, index: u32) -> bool {
+        if let Some(item) = self.item(page, index)
+            && item.due.is_some()
+        {
+            self.job.counts.delayed = self.job.counts.delayed.saturating_sub(1);
+            if let Some(item) = self.item_mut(page, index) {
+                item.due = None;
+            }
+        }
+        let flipped = self
+            .page_mut(page)
+            .is_some_and(|page| page.parked.insert(index));
+        if flipped {
+            self.job.counts.parked += 1;
+        }
+        flipped
+    }
+
+    fn started(&mut self, page: u32, index: u32) -> bool {
+        let Some(item) = self.item_mut(page, index) else {
+            return false;
+        };
+        if item.started {
+            return false;
+        }
+        item.started = true;
+        item.starts += 1;
+        true
+    }
+
+    fn suspect(&mut self, page: u32, index: u32, worker: &str) -> bool {
+        let starts = self.item(page, index).map_or(0, |item| item.starts);
+        if starts >= limits::ALONE_STARTS {
+            return self.poison(page, index, worker);
+        }
+        self.send_alone(page, index)
+    }
+
+    pub(crate) fn poison(&mut self, page: u32, index: u32, worker: &str) -> bool {
+        let message = "every worker that ran this item died or lost its lease; run it by hand to find out why";
+        self.failed(page, index, Failed::lasting(code::POISON, message), worker)
+    }
+
+    /// Sends an item again in a message of its own, under a new fencing attempt.
+    pub(crate) fn send_alone(&mut self, page: u32, index: u32) -> bool {
+        let Some(item) = self.item_mut(page, index) else {
+            return false;
+        };
+        item.attempt += 1;
+        item.alone = true;
+        item.started = false;
+        item.lease = None;
+        self.resend(page, index);
+        true
+    }
+
+    /// Sends an item again, or sets it aside or drops it as the job's state demands.
+    pub(crate) fn resend(&mut self, page: u32, index: u32) {
+        if self.drops_items() {
+            self.discard(page, index);
+        } else if self.job.paused {
+            self.park(page, index);
+        } else {
+            self.dispatch(page, vec![index]);
+        }
+    }
+
+    fn leased(&mut self, page: u32, index: u32, session: Uuid) -> bool {
+        let until = self.moment.now + self.moment.lease;
+        let Some(item) = self.item_mut(page, index) else {
+            return false;
+        };
+        item.lease = Some(Lease { session, until });
+        true
+    }
+
+    fn fraction(&mut self, page: u32, index: u32, millionths: u32) -> bool {
+        let millionths = millionths.min(crate::progress::WHOLE);
+        let Some(item) = self.item_mut(page, index) else {
+            return false;
+        };
+        // A fraction that goes back is of an earlier message.
+        if millionths <= item.fraction {
+            return false;
+        }
+        let gained = u64::from(millionths - item.fraction);
+        item.fraction = millionths;
+        self.job.counts.fractions += gained;
+        true
+    }
+
+    fn forward(&mut self, page: u32, index: u32, forward: Forward) -> bool {
+        let Some(item) = self.item_mut(page, index) else {
+            return false;
+        };
+        item.stage += 1;
+        item.failures = 0;
+        item.starts = 0;
+        item.started = false;
+        item.alone = false;
+        item.lease = None;
+        let fraction = u64::from(std::mem::take(&mut item.fraction));
+        item.forward = Some(forward);
+        self.job.counts.fractions = self.job.counts.fractions.saturating_sub(fraction);
+        self.resend(page, index);
+        true
+    }
+}
+
+fn count(applied: &mut Applied, hit: bool, drains: bool) {
+    if hit {
+        applied.applied += 1;
+        applied.drained += u64::from(drains);
+    } else {
+        applied.stale += 1;
+    }
+}

@@ -1,0 +1,315 @@
+//! The rows of one job that a transaction holds, what became of each, and what is owed after the commit.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Micros,
+    effect::{Effect, Failed, NewFailure},
+    job::Job,
+    page::{Batch, Item, Page},
+};
+
+/// What became of a row in this transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// As it was loaded.
+    Kept,
+    /// To be updated.
+    Changed,
+    /// To be inserted.
+    New,
+    /// To be deleted.
+    Deleted,
+}
+
+/// A row and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracked<T> {
+    /// The row.
+    pub row: T,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+impl<T> Tracked<T> {
+    fn touch(&mut self) -> &mut T {
+        if self.fate == Fate::Kept {
+            self.fate = Fate::Changed;
+        }
+        &mut self.row
+    }
+}
+
+/// What a transaction knows beside the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The database's time.
+    pub now: Micros,
+    /// The broker's epoch.
+    pub epoch: i64,
+    /// How long a lease lasts, in microseconds.
+    pub lease: Micros,
+    /// How many pages of one job may be with batch workers at once.
+    pub splits: u64,
+}
+
+/// The rows of one job that a transaction holds.
+#[derive(Debug, Clone)]
+pub struct JobSlice {
+    /// The job.
+    pub job: Job,
+    /// What the transaction knows beside the rows.
+    pub moment: Moment,
+    /// Loaded and new batches by number.
+    pub batches: BTreeMap<u32, Tracked<Batch>>,
+    /// Loaded and new pages by number.
+    pub pages: BTreeMap<u32, Tracked<Page>>,
+    /// Loaded and new item rows by page and index.
+    pub items: BTreeMap<(u32, u32), Tracked<Item>>,
+    /// Failures to insert.
+    pub failures: Vec<NewFailure>,
+    /// What is owed after the commit.
+    pub effects: Vec<Effect>,
+    /// Whether anything changed.
+    pub changed: bool,
+}
+
+/// Rows that `advance` wants to see before it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Batches, each with all batches above it.
+    pub batches: Vec<u32>,
+    /// So many pages with items to release.
+    pub release: usize,
+    /// So many pages with parked items.
+    pub unpark: usize,
+    /// So many pages to split.
+    pub split: usize,
+    /// So many pages of an earlier run.
+    pub reopen: usize,
+}
+
+impl Needs {
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl JobSlice {
+    /// A slice with the job alone.
+    pub fn new(job: Job, moment: Moment) -> Self {
+        Self {
+            job,
+            moment,
+            batches: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            items: BTreeMap::new(),
+            failures: Vec::new(),
+            effects: Vec::new(),
+            changed: false,
+        }
+    }
+
+    /// Adds a loaded batch, unless the slice has it.
+    pub fn add_batch(&mut self, batch: Batch) {
+        self.batches.entry(batch.number).or_insert(Tracked {
+            row: batch,
+            fate: Fate::Kept,
+        });
+    }
+
+    /// Adds a loaded page, unless the slice has it.
+    pub fn add_page(&mut self, page: Page) {
+        self.pages.entry(page.number).or_insert(Tracked {
+            row: page,
+            fate: Fate::Kept,
+        });
+    }
+
+    /// Adds a loaded item row, unless the slice has it.
+    pub fn add_item(&mut self, item: Item) {
+        self.items
+            .entry((item.page, item.index))
+            .or_insert(Tracked {
+                row: item,
+                fate: Fate::Kept,
+            });
+    }
+
+    /// A page that is in the slice and not deleted.
+    pub fn page(&self, number: u32) -> Option<&Page> {
+        self.pages
+            .get(&number)
+            .filter(|page| page.fate != Fate::Deleted)
+            .map(|page| &page.row)
+    }
+
+    pub(crate) fn page_mut(&mut self, number: u32) -> Option<&mut Page> {
+        self.changed = true;
+        self.pages
+            .get_mut(&number)
+            .filter(|page| page.fate != Fate::Deleted)
+            .map(Tracked::touch)
+    }
+
+    pub(crate) fn insert_page(&mut self, page: Page) {
+        self.changed = true;
+        self.pages.insert(
+            page.number,
+            Tracked {
+                row: page,
+                fate: Fate::New,
+            },
+        );
+    }
+
+    pub(crate) fn delete_page(&mut self, number: u32) {
+        self.changed = true;
+        if let Some(page) = self.pages.get_mut(&number) {
+            page.fate = Fate::Deleted;
+        }
+    }
+
+    /// A batch that is in the slice and not deleted.
+    pub fn batch(&self, number: u32) -> Option<&Batch> {
+        self.batches
+            .get(&number)
+            .filter(|batch| batch.fate != Fate::Deleted)
+            .map(|batch| &batch.row)
+    }
+
+    pub(crate) fn batch_mut(&mut self, number: u32) -> Option<&mut Batch> {
+        self.changed = true;
+        self.batches
+            .get_mut(&number)
+            .filter(|batch| batch.fate != Fate::Deleted)
+            .map(Tracked::touch)
+    }
+
+    pub(crate) fn insert_batch(&mut self, batch: Batch) {
+        self.changed = true;
+        self.batches.insert(
+            batch.number,
+            Tracked {
+                row: batch,
+                fate: Fate::New,
+            },
+        );
+    }
+
+    pub(crate) fn delete_batch(&mut self, number: u32) {
+        if let Some(batch) = self.batches.get_mut(&number) {
+            batch.fate = Fate::Deleted;
+        }
+    }
+
+    /// The row of an item in an exceptional state.
+    pub fn item(&self, page: u32, index: u32) -> Option<&Item> {
+        self.items
+            .get(&(page, index))
+            .filter(|item| item.fate != Fate::Deleted)
+            .map(|item| &item.row)
+    }
+
+    /// The row of an item, made if it has none.
+    pub(crate) fn item_mut(&mut self, page: u32, index: u32) -> Option<&mut Item> {
+        self.changed = true;
+        let ordinary = Item::ordinary(self.page(page)?, index);
+        let entry = self.items.entry((page, index));
+        if let std::collections::btree_map::Entry::Vacant(_) = entry {
+            self.job.counts.item_rows += 1;
+        }
+        let item = entry.or_insert(Tracked {
+            row: ordinary.clone(),
+            fate: Fate::New,
+        });
+        if item.fate == Fate::Deleted {
+            self.job.counts.item_rows += 1;
+            *item = Tracked {
+                row: ordinary,
+                fate: Fate::Changed,
+            };
+        }
+        Some(item.touch())
+    }
+
+    /// Forgets the exceptional state of an item, for an outcome or a new run.
+    pub(crate) fn drop_item(&mut self, page: u32, index: u32) {
+        let Some(item) = self
+            .items
+            .get_mut(&(page, index))
+            .filter(|item| item.fate != Fate::Deleted)
+        else {
+            return;
+        };
+        let counts = &mut self.job.counts;
+        counts.item_rows = counts.item_rows.saturating_sub(1);
+        counts.fractions = counts
+            .fractions
+            .saturating_sub(u64::from(item.row.fraction));
+        if item.row.due.is_some() {
+            counts.delayed = counts.delayed.saturating_sub(1);
+        }
+        item.fate = Fate::Deleted;
+        self.changed = true;
+    }
+
+    /// Forgets every exceptional state in a page that is opened again for a new run, whose counters
+    /// were set anew already. The page's item rows must be in the slice.
+    pub(crate) fn drop_page_items(&mut self, page: u32) {
+        for item in self.items.range_mut((page, 0)..=(page, u32::MAX)).map(|(_, item)| item) {
+            if item.fate != Fate::Deleted {
+                item.fate = Fate::Deleted;
+                self.job.counts.item_rows = self.job.counts.item_rows.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Owes a dispatch, joined with one of the same page.
+    pub(crate) fn dispatch(&mut self, page: u32, mut indexes: Vec<u32>) {
+        if indexes.is_empty() {
+            return;
+        }
+        let now = self.moment.now;
+        let epoch = self.moment.epoch;
+        if let Some(page) = self.page_mut(page) {
+            page.touched = now;
+            page.epoch = epoch;
+        }
+        for effect in &mut self.effects {
+            if let Effect::Dispatch {
+                page: other,
+                indexes: more,
+            } = effect
+                && *other == page
+            {
+                more.append(&mut indexes);
+                more.sort_unstable();
+                more.dedup();
+                return;
+            }
+        }
+        self.effects.push(Effect::Dispatch { page, indexes });
+    }
+
+    pub(crate) fn record_failure(
+        &mut self,
+        page: u32,
+        index: Option<u32>,
+        failure: Failed,
+        attempt: u32,
+        worker: &str,
+    ) {
+        self.changed = true;
+        self.job.counts.failures += 1;
+        self.failures.push(NewFailure {
+            page,
+            index,
+            failure,
+            attempt,
+            run: self.job.run,
+            worker: worker.to_owned(),
+        });
+    }
+}

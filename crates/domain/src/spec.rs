@@ -1,0 +1,475 @@
+//! What a job is to do, as a client said it, checked and with every default filled in.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    error::{Error, FieldViolation},
+    ids::PipeName,
+    limits,
+};
+
+/// What to do. Never changes after creation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// A name for people.
+    pub display_name: String,
+    /// A text for people.
+    pub description: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The work.
+    pub work: Work,
+    /// When the job counts as failed.
+    pub failure_policy: FailurePolicy,
+    /// How items are tried again.
+    pub retry_policy: RetryPolicy,
+    /// How long one try of an item may run, in milliseconds; 0 for no limit.
+    pub item_timeout_ms: u64,
+    /// Items out at once, 1 to [`limits::WINDOW`].
+    pub max_in_flight: u32,
+    /// Sibling items in one message, 1 to [`limits::ITEMS_PER_MESSAGE`].
+    pub items_per_message: u32,
+    /// Where result messages of done items go.
+    pub result_pipe: Option<PipeName>,
+}
+
+/// One task or a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// One unit of work.
+    Task(TaskSpec),
+    /// Any number of items, found by a splitter.
+    Batch(BatchSpec),
+}
+
+/// One unit of work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The pipe.
+    pub pipe: PipeName,
+    /// The task type.
+    pub task_type: String,
+    /// The input; kept apart from the rest of the spec when stored.
+    #[serde(skip)]
+    pub payload: Vec<u8>,
+    /// Its media type.
+    pub content_type: String,
+    /// Headers.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// A definition for a splitter and what its items become.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchSpec {
+    /// The splitter.
+    pub splitter: String,
+    /// The encoded definition; kept apart from the rest of the spec when stored.
+    #[serde(skip)]
+    pub definition: Vec<u8>,
+    /// Values for the item template.
+    pub parameters: serde_json::Value,
+    /// The pipe of the items.
+    pub pipe: PipeName,
+    /// The task type of the items.
+    pub task_type: String,
+    /// The payload template; absent for the item as it was found.
+    pub payload: Option<serde_json::Value>,
+    /// Headers of the items.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// When a job counts as failed, and what happens then.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FailurePolicy {
+    /// How much may fail.
+    pub tolerance: Tolerance,
+    /// Whether the job stops as soon as more has failed.
+    pub stop: bool,
+}
+
+/// How much may fail before a job counts as failed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tolerance {
+    /// So many items.
+    Items(u64),
+    /// So large a part of all items, in percent above 0 to 100.
+    Percentage(f64),
+}
+
+impl Default for FailurePolicy {
+    fn default() -> Self {
+        Self {
+            tolerance: Tolerance::Items(0),
+            stop: false,
+        }
+    }
+}
+
+impl FailurePolicy {
+    /// Whether more failed than is tolerated of `total` items.
+    pub fn exceeded(&self, failed: u64, total: u64) -> bool {
+        match self.tolerance {
+            Tolerance::Items(most) => failed > most,
+            Tolerance::Percentage(percent) => failed as f64 * 100.0 > percent * total as f64,
+        }
+    }
+}
+
+/// How an item is tried again after a retryable error.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Tries in all, 1 to [`limits::ATTEMPTS`].
+    pub max_attempts: u32,
+    /// The first delay.
+    pub initial_ms: u64,
+    /// The longest delay.
+    pub max_ms: u64,
+    /// Growth of the delay, 1 to 10.
+    pub multiplier: f64,
+    /// The random part of the delay, 0 to 1.
+    pub jitter: f64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 4,
+            initial_ms: 1000,
+            max_ms: 60_000,
+            multiplier: 2.0,
+            jitter: 0.2,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The delay in microseconds after so many failed tries (from 1). `random` is in `0.0..1.0`;
+    /// the random part shortens the delay, so that `max_ms` holds.
+    pub fn delay_us(&self, failures: u32, random: f64) -> i64 {
+        let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
+        let full =
+            (self.initial_ms as f64 * self.multiplier.powi(exponent)).min(self.max_ms as f64);
+        (full * (1.0 - self.jitter * random) * 1000.0) as i64
+    }
+}
+
+impl JobSpec {
+    /// A spec with defaults for everything but its work.
+    pub fn new(work: Work) -> Self {
+        Self {
+            display_name: String::new(),
+            description: String::new(),
+            labels: BTreeMap::new(),
+            work,
+            failure_policy: FailurePolicy::default(),
+            retry_policy: RetryPolicy::default(),
+            item_timeout_ms: 0,
+            max_in_flight: limits::DEFAULT_WINDOW,
+            items_per_message: 1,
+            result_pipe: None,
+        }
+    }
+
+    /// The pipe that items enter first.
+    pub fn pipe(&self) -> &PipeName {
+        match &self.work {
+            Work::Task(task) => &task.pipe,
+            Work::Batch(batch) => &batch.pipe,
+        }
+    }
+
+    /// The payload or definition, which is stored apart.
+    pub fn body(&self) -> &[u8] {
+        match &self.work {
+            Work::Task(task) => &task.payload,
+            Work::Batch(batch) => &batch.definition,
+        }
+    }
+
+    /// Puts back what [`JobSpec::body`] gave.
+    pub fn set_body(&mut self, body: Vec<u8>) {
+        match &mut self.work {
+            Work::Task(task) => task.payload = body,
+            Work::Batch(batch) => batch.definition = body,
+        }
+    }
+
+    /// SHA-256 over a canonical form: equal for equal specs, whatever the order of maps.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        // Maps are sorted (BTreeMap, serde_json without preserved order), so the text is canonical.
+        hasher.update(serde_json::to_vec(self).unwrap_or_default());
+        hasher.update([0]);
+        hasher.update(self.body());
+        hasher.finalize().into()
+    }
+
+    /// Checks every bound and names each field that breaks one, as a path below `spec`.
+    pub fn validate(&self) -> Result<(), Error> {
+        let mut check = Check(Vec::new());
+        check.bytes(
+            "spec.display_name",
+            self.display_name.len(),
+            limits::SHORT_TEXT_BYTES,
+        );
+        check.bytes(
+            "spec.description",
+            self.description.len(),
+            limits::TEXT_BYTES,
+        );
+        check.text("spec.display_name", &self.display_name);
+        check.text("spec.description", &self.description);
+        check.labels(&self.labels);
+        check.range("spec.max_in_flight", self.max_in_flight, limits::WINDOW);
+        check.range(
+            "spec.items_per_message",
+            self.items_per_message,
+            limits::ITEMS_PER_MESSAGE,
+        );
+        check.duration("spec.item_timeout", self.item_timeout_ms, 0);
+        check.retry(&self.retry_policy);
+        if let Tolerance::Percentage(percent) = self.failure_policy.tolerance {
+            check.that(
+                "spec.failure_policy.max_failed_percentage",
+                percent > 0.0 && percent <= 100.0,
+                || "must be above 0 and at most 100".into(),
+            );
+        }
+        match &self.work {
+            Work::Task(task) => {
+                check.bytes(
+                    "spec.task.type",
+                    task.task_type.len(),
+                    limits::SHORT_TEXT_BYTES,
+                );
+                check.bytes(
+                    "spec.task.payload",
+                    task.payload.len(),
+                    limits::PAYLOAD_BYTES,
+                );
+                check.bytes(
+                    "spec.task.content_type",
+                    task.content_type.len(),
+                    limits::ID_BYTES,
+                );
+                check.headers("spec.task.headers", &task.headers);
+            }
+            Work::Batch(batch) => check.batch(batch),
+        }
+        if check.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(check.0))
+        }
+    }
+}
+
+struct Check(Vec<FieldViolation>);
+
+impl Check {
+    fn that(&mut self, field: &str, holds: bool, description: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(FieldViolation {
+                field: field.to_owned(),
+                description: description(),
+            });
+        }
+    }
+
+    fn bytes(&mut self, field: &str, has: usize, most: usize) {
+        self.that(field, has <= most, || {
+            format!("must be at most {most} bytes, and has {has}")
+        });
+    }
+
+    fn text(&mut self, field: &str, text: &str) {
+        self.that(field, !text.contains('\0'), || {
+            "must not contain the character U+0000".into()
+        });
+    }
+
+    fn range(&mut self, field: &str, value: u32, most: u32) {
+        self.that(field, (1..=most).contains(&value), || {
+            format!("must be 1 to {most}")
+        });
+    }
+
+    fn duration(&mut self, field: &str, ms: u64, least: u64) {
+        self.that(field, ms >= least && ms <= limits::DURATION_MS, || {
+            "must be 1 ms to 7 days".into()
+        });
+    }
+
+    fn labels(&mut self, labels: &BTreeMap<String, String>) {
+        self.that("spec.labels", labels.len() <= limits::LABELS, || {
+            format!(
+                "must be at most {} labels, and has {}",
+                limits::LABELS,
+                labels.len()
+            )
+        });
+        for (key, value) in labels {
+            self.that("spec.labels", label_key(key), || {
+                format!(
+                    "key {key:?} must be 1 to {} ASCII letters, digits or _ - . / :",
+                    limits::ID_BYTES
+                )
+            });
+            self.bytes("spec.labels", value.len(), limits::SHORT_TEXT_BYTES);
+            self.text("spec.labels", value);
+        }
+    }
+
+    fn headers(&mut self, field: &str, headers: &BTreeMap<String, String>) {
+        self.that(field, headers.len() <= limits::LABELS, || {
+            format!(
+                "must be at most {} headers, and has {}",
+                limits::LABELS,
+                headers.len()
+            )
+        });
+        for (key, value) in headers {
+            self.that(
+                field,
+                !key.is_empty() && key.len() <= limits::ID_BYTES,
+                || format!("keys must be 1 to {} bytes", limits::ID_BYTES),
+            );
+            self.bytes(field, value.len(), limits::HEADER_BYTES);
+            self.text(field, key);
+            self.text(field, value);
+        }
+    }
+
+    fn retry(&mut self, retry: &RetryPolicy) {
+        self.range(
+            "spec.retry_policy.max_attempts",
+            retry.max_attempts,
+            limits::ATTEMPTS,
+        );
+        self.duration("spec.retry_policy.initial_backoff", retry.initial_ms, 1);
+        self.duration("spec.retry_policy.max_backoff", retry.max_ms, 1);
+        self.that(
+            "spec.retry_policy.multiplier",
+            (1.0..=10.0).contains(&retry.multiplier),
+            || "must be 1 to 10".into(),
+        );
+        self.that(
+            "spec.retry_policy.jitter",
+            (0.0..=1.0).contains(&retry.jitter),
+            || "must be at most 1".into(),
+        );
+    }
+
+    fn batch(&mut self, batch: &BatchSpec) {
+        let splitter = &batch.splitter;
+        self.that(
+            "spec.batch.splitter",
+            !splitter.is_empty() && splitter.len() <= limits::ID_BYTES,
+            || format!("must be 1 to {} bytes", limits::ID_BYTES),
+        );
+        self.text("spec.batch.splitter", splitter);
+        self.bytes(
+            "spec.batch.definition",
+            batch.definition.len(),
+            limits::PAYLOAD_BYTES + 1,
+        );
+        self.bytes(
+            "spec.batch.parameters",
+            batch.parameters.to_string().len(),
+            limits::TEMPLATE_BYTES,
+        );
+        let template = batch
+            .payload
+            .as_ref()
+            .map_or(0, |payload| payload.to_string().len());
+        self.bytes("spec.batch.item.payload", template, limits::TEMPLATE_BYTES);
+        self.bytes(
+            "spec.batch.item.type",
+            batch.task_type.len(),
+            limits::SHORT_TEXT_BYTES,
+        );
+        self.headers("spec.batch.item.headers", &batch.headers);
+    }
+}
+
+/// Whether a text may be a label's key.
+pub fn label_key(key: &str) -> bool {
+    let allowed =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/' | b':');
+    !key.is_empty() && key.len() <= limits::ID_BYTES && key.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> JobSpec {
+        JobSpec::new(Work::Task(TaskSpec {
+            pipe: PipeName::new("p").unwrap(),
+            task_type: "t".into(),
+            payload: b"x".to_vec(),
+            content_type: String::new(),
+            headers: BTreeMap::new(),
+        }))
+    }
+
+    #[test]
+    fn hash_tells_specs_apart_and_survives_storage() {
+        let spec = task();
+        let mut other = task();
+        other.set_body(b"y".to_vec());
+        assert_ne!(spec.hash(), other.hash());
+        let mut stored: JobSpec =
+            serde_json::from_str(&serde_json::to_string(&spec).unwrap()).unwrap();
+        stored.set_body(spec.body().to_vec());
+        assert_eq!(stored, spec);
+        assert_eq!(stored.hash(), spec.hash());
+    }
+
+    #[test]
+    fn every_broken_bound_is_named() {
+        let mut spec = task();
+        spec.max_in_flight = 0;
+        spec.items_per_message = 1001;
+        spec.retry_policy.jitter = 2.0;
+        spec.labels.insert("bad key".into(), String::new());
+        let Err(Error::Invalid(list)) = spec.validate() else {
+            panic!("accepted")
+        };
+        let fields: Vec<_> = list.iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "spec.labels",
+                "spec.max_in_flight",
+                "spec.items_per_message",
+                "spec.retry_policy.jitter"
+            ]
+        );
+    }
+
+    #[test]
+    fn delays_grow_to_their_limit() {
+        let retry = RetryPolicy::default();
+        assert_eq!(retry.delay_us(1, 0.0), 1_000_000);
+        assert_eq!(retry.delay_us(3, 0.0), 4_000_000);
+        assert_eq!(retry.delay_us(100, 0.0), 60_000_000);
+        assert_eq!(retry.delay_us(1, 1.0), 800_000);
+    }
+
+    #[test]
+    fn tolerance_is_a_limit_not_a_target() {
+        let ten_percent = FailurePolicy {
+            tolerance: Tolerance::Percentage(10.0),
+            stop: false,
+        };
+        assert!(!ten_percent.exceeded(10, 100));
+        assert!(ten_percent.exceeded(11, 100));
+        assert!(FailurePolicy::default().exceeded(1, 100));
+    }
+}

@@ -1,0 +1,343 @@
+//! The birth of a job, and what batch workers find: children of a page, or that it cannot be split.
+
+use std::sync::Arc;
+
+use crate::{
+    effect::{Failed, code},
+    job::{Job, JobMeta},
+    limits,
+    page::{Batch, Page, PageState},
+    slice::{JobSlice, Moment},
+    spec::Work,
+};
+
+/// What a splitter found at a page's cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// The children in order, at most the job's page limit.
+    pub children: Vec<Child>,
+    /// Where the next page begins; `None` when the batch is exhausted.
+    pub next: Option<Vec<u8>>,
+    /// Exact number of items of the whole batch, where the splitter knows it. Read for the first page of the root only.
+    pub total: Option<u64>,
+    /// The limit that the splitter was given.
+    pub limit: u32,
+    /// A hash over the encoded children.
+    pub hash: i64,
+    /// The encoded children, if the splitter is not reproducible.
+    pub stored: Option<Vec<u8>>,
+}
+
+/// A child of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Child {
+    /// A leaf.
+    Item,
+    /// A sub-batch with its encoded definition and, if known, its exact number of items.
+    Batch {
+        /// The encoded definition.
+        definition: Vec<u8>,
+        /// Items below it.
+        total: Option<u64>,
+    },
+}
+
+/// Whether a split was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SplitOutcome {
+    /// It was; the page's children are now known.
+    Recorded,
+    /// Somebody else was first, or the page is gone: the row says what its children are.
+    Lost,
+}
+
+impl JobSlice {
+    /// A new job: its root batch and first page. A single task is born split.
+    pub fn create(meta: Arc<JobMeta>, allowance: u32, moment: Moment) -> Self {
+        let is_task = matches!(meta.spec.work, Work::Task(_));
+        let mut slice = Self::new(Job::new(meta, allowance), moment);
+        let mut root = Batch {
+            number: 1,
+            parent: None,
+            depth: 0,
+            definition: None,
+            declared: is_task,
+            exhausted: is_task,
+            open_pages: 1,
+            kept_pages: 0,
+            children: 0,
+            done: 0,
+        };
+        let mut page = Page::unsplit(1, &root, 0, moment.now, None);
+        let counts = &mut slice.job.counts;
+        if is_task {
+            page.state = PageState::Open;
+            page.count = 1;
+            counts.known = 1;
+            counts.unreleased = 1;
+            counts.declared = 1;
+            counts.open = 1;
+            root.exhausted = true;
+        } else {
+            counts.unsplit = 1;
+            counts.undeclared_unsplit = 1;
+        }
+        slice.job.next_batch = 2;
+        slice.job.next_page = 2;
+        slice.insert_batch(root);
+        slice.insert_page(page);
+        slice
+    }
+
+    /// Records what a splitter found, if the page is still to be split under this attempt. The
+    /// page and its batch must be in the slice.
+    pub fn record_split(&mut self, number: u32, attempt: u32, split: Split) -> SplitOutcome {
+        let Some(page) = self
+            .page(number)
+            .filter(|page| page.state == PageState::Splitting && page.attempt == attempt)
+        else {
+            return SplitOutcome::Lost;
+        };
+        let (batch, first) = (
+            page.batch,
+            page.content
+                .as_ref()
+                .is_none_or(|content| content.cursor.is_none()),
+        );
+        let cursor = page
+            .content
+            .as_ref()
+            .and_then(|content| content.cursor.clone());
+        if batch == 1
+            && first
+            && number == 1
+            && let Some(total) = split.total
+        {
+            self.declare_root(total);
+        }
+        let Some(parent) = self.batch(batch).cloned() else {
+            return SplitOutcome::Lost;
+        };
+        self.open_page(number, cursor, &split, &parent);
+        self.add_children(&parent, split.children);
+        self.continue_batch(&parent, split.next);
+        SplitOutcome::Recorded
+    }
+
+    /// The root turns out to know its size before anything of it was split.
+    fn declare_root(&mut self, total: u64) {
+        if let Some(root) = self.batch_mut(1) {
+            root.declared = true;
+        }
+        if let Some(page) = self.page_mut(1) {
+            page.declared = true;
+        }
+        self.job.counts.declared = total;
+        self.job.counts.undeclared_unsplit = 0;
+    }
+
+    fn open_page(&mut self, number: u32, cursor: Option<Vec<u8>>, split: &Split, parent: &Batch) {
+        let (run, now) = (self.job.run, self.moment.now);
+        let Some(page) = self.page_mut(number) else {
+            return;
+        };
+        page.state = PageState::Open;
+        page.count = u32::try_from(split.children.len())
+            .unwrap_or(u32::MAX)
+            .min(limits::PAGE_CHILDREN);
+        for (index, child) in (0u32..).zip(&split.children) {
+            if matches!(child, Child::Batch { .. }) {
+                page.sub.insert(index);
+            }
+        }
+        page.run = run;
+        page.touched = now;
+        page.due = None;
+        page.content = Some(crate::page::PageContent {
+            cursor,
+            limit: split.limit,
+            hash: split.hash,
+            children: split.stored.clone(),
+        });
+        let items = u64::from(page.items());
+        let counts = &mut self.job.counts;
+        counts.splitting -= 1;
+        counts.open += 1;
+        counts.known += items;
+        counts.unreleased += items;
+        if !parent.declared {
+            counts.undeclared += items;
+            counts.undeclared_pages += 1;
+            counts.undeclared_unsplit -= 1;
+        }
+    }
+
+    fn add_children(&mut self, parent: &Batch, children: Vec<Child>) {
+        for child in children {
+            let Child::Batch { definition, total } = child else {
+                continue;
+            };
+            let number = self.job.next_batch;
+            self.job.next_batch += 1;
+            let batch = Batch {
+                number,
+                parent: Some(parent.number),
+                depth: parent.depth + 1,
+                definition: Some(definition),
+                declared: parent.declared || total.is_some(),
+                exhausted: false,
+                open_pages: 0,
+                kept_pages: 0,
+                children: 0,
+                done: 0,
+            };
+            if let Some(total) = total.filter(|_| !parent.declared) {
+                self.job.counts.declared += total;
+            }
+            self.insert_batch(batch.clone());
+            self.add_page_of(&batch, None);
+            if let Some(parent) = self.batch_mut(parent.number) {
+                parent.children += 1;
+            }
+        }
+    }
+
+    fn continue_batch(&mut self, parent: &Batch, next: Option<Vec<u8>>) {
+        match next {
+            Some(cursor) => self.add_page_of(parent, Some(cursor)),
+            None => {
+                if let Some(batch) = self.batch_mut(parent.number) {
+                    batch.exhausted = true;
+                }
+            }
+        }
+    }
+
+    fn add_page_of(&mut self, batch: &Batch, cursor: Option<Vec<u8>>) {
+        let number = self.job.next_page;
+        self.job.next_page += 1;
+        let page = Page::unsplit(number, batch, self.job.run, self.moment.now, cursor);
+        self.insert_page(page);
+        self.job.counts.unsplit += 1;
+        if !batch.declared {
+            self.job.counts.undeclared_unsplit += 1;
+        }
+        if let Some(batch) = self.batch_mut(batch.number) {
+            batch.open_pages += 1;
+        }
+    }
+
+    /// Records that a page could not be split, in a passing or lasting way. The page must be in
+    /// the slice. A passing fault is tried again with the job's backoff, as often as its items are.
+    pub fn record_split_failure(
+        &mut self,
+        number: u32,
+        attempt: u32,
+        failure: Failed,
+    ) -> SplitOutcome {
+        let retry = self.job.meta.spec.retry_policy;
+        let (now, run, running) = (self.moment.now, self.job.run, !self.job.phase.is_final());
+        let Some(page) = self
+            .page_mut(number)
+            .filter(|page| page.state == PageState::Splitting && page.attempt == attempt)
+        else {
+            return SplitOutcome::Lost;
+        };
+        page.attempt += 1;
+        page.tries += 1;
+        page.touched = now;
+        let tries = page.tries;
+        if failure.retryable && running && tries < retry.max_attempts {
+            page.state = PageState::Unsplit;
+            page.due = Some(now + retry.delay_us(tries, 0.0));
+            self.job.counts.splitting -= 1;
+            self.job.counts.unsplit += 1;
+            return SplitOutcome::Recorded;
+        }
+        page.state = PageState::SplitFailed;
+        page.run = run;
+        let (batch, declared) = (page.batch, page.declared);
+        self.job.counts.splitting -= 1;
+        self.keep_page(batch, declared);
+        self.record_failure(number, None, failure.cleaned(), tries, "");
+        SplitOutcome::Recorded
+    }
+
+    fn keep_page(&mut self, batch: u32, declared: bool) {
+        self.job.counts.split_failed += 1;
+        if !declared {
+            self.job.counts.undeclared_unsplit -= 1;
+        }
+        if let Some(batch) = self.batch_mut(batch) {
+            batch.open_pages -= 1;
+            batch.kept_pages += 1;
+        }
+    }
+
+    /// Records that a splitter which calls itself reproducible answered differently for a page
+    /// whose items have open outcomes: they fail, with the reason. The page must be in the slice.
+    pub fn not_reproducible(&mut self, number: u32, indexes: &[u32]) {
+        for index in indexes {
+            let open = self.page(number).is_some_and(|page| {
+                page.state == PageState::Open && page.is_open(*index) && *index < page.released
+            });
+            if !open {
+                continue;
+            }
+            if self
+                .page(number)
+                .is_some_and(|page| page.parked.contains(*index))
+            {
+                self.job.counts.parked -= 1;
+                if let Some(page) = self.page_mut(number) {
+                    page.parked.remove(*index);
+                }
+            }
+            let message =
+                "the splitter calls itself reproducible but found other children the second time";
+            self.failed(
+                number,
+                *index,
+                Failed::lasting(code::NOT_REPRODUCIBLE, message),
+                "",
+            );
+        }
+    }
+
+    /// Takes a page back from a batch worker because the job is paused or has ended.
+    pub fn withhold_split(&mut self, number: u32, attempt: u32) {
+        if self.job.is_running() {
+            return;
+        }
+        let Some(page) = self
+            .page_mut(number)
+            .filter(|page| page.state == PageState::Splitting && page.attempt == attempt)
+        else {
+            return;
+        };
+        page.state = PageState::Unsplit;
+        self.job.counts.splitting -= 1;
+        self.job.counts.unsplit += 1;
+    }
+
+    /// Takes released items back from a batch worker that did not send them because the job is
+    /// paused or has ended.
+    pub fn withhold_items(&mut self, number: u32, indexes: &[u32]) {
+        if self.job.is_running() {
+            return;
+        }
+        for index in indexes {
+            let out = self.page(number).is_some_and(|page| {
+                page.state == PageState::Open
+                    && page.is_open(*index)
+                    && *index < page.released
+                    && !page.parked.contains(*index)
+            }) && self
+                .item(number, *index)
+                .is_none_or(|item| item.rests_on_message());
+            if out {
+                self.resend(number, *index);
+            }
+        }
+    }
+}

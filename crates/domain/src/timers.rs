@@ -1,0 +1,141 @@
+//! What time brings: items due for their next attempt, leases that ended, pages to split again,
+//! and repair of what was lost with its messages.
+
+use crate::{limits, page::PageState, slice::JobSlice};
+
+/// How often an item may lose its lease before it is given up as POISON.
+const LEASE_LOSSES: u32 = limits::ALONE_STARTS + 1;
+
+impl JobSlice {
+    /// Sends the items among these whose timer or lease is over. Their pages and rows must be in the slice.
+    pub fn fire_items(&mut self, items: &[(u32, u32)]) {
+        let now = self.moment.now;
+        for (page, index) in items {
+            if self.page(*page).is_some_and(|page| page.run < self.job.run) {
+                self.forget_timer(*page, *index);
+                continue;
+            }
+            let Some(item) = self.item(*page, *index) else {
+                continue;
+            };
+            if item.due.is_some_and(|due| due <= now) {
+                self.fire_delay(*page, *index);
+            } else if item.lease.is_some_and(|lease| lease.until <= now) {
+                self.lose_lease(*page, *index);
+            }
+        }
+    }
+
+    /// A timer of an older run: its item is opened anew with its page.
+    fn forget_timer(&mut self, page: u32, index: u32) {
+        if let Some(item) = self.item_mut(page, index) {
+            item.due = None;
+            item.lease = None;
+        }
+    }
+
+    fn fire_delay(&mut self, page: u32, index: u32) {
+        if let Some(item) = self.item_mut(page, index) {
+            item.due = None;
+        }
+        self.job.counts.delayed = self.job.counts.delayed.saturating_sub(1);
+        if self.drops_items() {
+            // Nothing runs it any more; a retry of the job finds it parked.
+            self.park(page, index);
+        } else {
+            self.resend(page, index);
+        }
+    }
+
+    fn lose_lease(&mut self, page: u32, index: u32) {
+        let Some(item) = self.item_mut(page, index) else {
+            return;
+        };
+        item.lease = None;
+        item.starts += 1;
+        if item.starts >= LEASE_LOSSES {
+            self.poison(page, index, "");
+        } else {
+            self.send_alone(page, index);
+        }
+    }
+
+    /// Lets pages be split again whose delay is over. They must be in the slice.
+    pub fn fire_pages(&mut self, pages: &[u32]) {
+        let now = self.moment.now;
+        for number in pages {
+            let due = self
+                .page(*number)
+                .is_some_and(|page| page.due.is_some_and(|due| due <= now));
+            if due && let Some(page) = self.page_mut(*number) {
+                page.due = None;
+            }
+        }
+    }
+
+    /// Releases again what rested on messages that are lost: items of these pages that are out
+    /// without a timer or lease, and splits. The pages and all item rows of them must be in the slice.
+    /// `before` keeps pages that were touched since then as they are.
+    pub fn repair(&mut self, pages: &[u32], before: crate::Micros) {
+        for number in pages {
+            let Some(page) = self.page(*number) else {
+                continue;
+            };
+            if page.touched >= before && page.epoch == self.moment.epoch {
+                continue;
+            }
+            match page.state {
+                PageState::Splitting => self.repair_split(*number),
+                PageState::Open if page.run == self.job.run => self.repair_items(*number),
+                PageState::Open
+                | PageState::Unsplit
+                | PageState::Retained
+                | PageState::SplitFailed => {}
+            }
+        }
+    }
+
+    fn repair_split(&mut self, number: u32) {
+        let (now, epoch) = (self.moment.now, self.moment.epoch);
+        let Some(page) = self.page_mut(number) else {
+            return;
+        };
+        page.attempt += 1;
+        page.state = PageState::Unsplit;
+        page.touched = now;
+        page.epoch = epoch;
+        self.job.counts.splitting -= 1;
+        self.job.counts.unsplit += 1;
+    }
+
+    fn repair_items(&mut self, number: u32) {
+        let (now, epoch) = (self.moment.now, self.moment.epoch);
+        let Some(page) = self.page_mut(number) else {
+            return;
+        };
+        page.attempt += 1;
+        page.touched = now;
+        page.epoch = epoch;
+        let lost: Vec<u32> = page
+            .open_indexes()
+            .take_while(|index| *index < page.released)
+            .filter(|index| !page.parked.contains(*index))
+            .collect();
+        for index in lost {
+            match self
+                .items
+                .get(&(number, index))
+                .map(|item| item.row.rests_on_message())
+            {
+                Some(false) => continue,
+                Some(true) => {
+                    if let Some(item) = self.item_mut(number, index) {
+                        item.attempt += 1;
+                    }
+                }
+                None => {}
+            }
+            self.resend(number, index);
+        }
+    }
+}
