@@ -1,0 +1,267 @@
+//! Headway's settings: what there is, the defaults, and what is refused. How they are loaded is in
+//! [`crate::layers`].
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::duration;
+use crate::layers::{ConfigError, Layers, Loaded, Problem, Settings};
+use crate::readiness::DEFAULT_DAMPING;
+use crate::secret::SecretUrl;
+use crate::telemetry::{LogFormat, parse_filter};
+
+/// The largest page: the number of children of one batch that are kept in one row.
+pub const MAX_PAGE_SIZE: u32 = 4096;
+
+/// A delivery may stay unacknowledged for 30 minutes by RabbitMQ's default (`consumer_timeout`);
+/// whatever holds one must be done well before.
+const MAX_HOLD: Duration = Duration::from_secs(20 * 60);
+
+/// A part of the control plane that a process can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Serves clients: the API, watches, timers and sweepers.
+    Server,
+    /// Applies reports and advances jobs.
+    Tracking,
+    /// Splits batches into pages.
+    Batch,
+}
+
+impl Role {
+    /// Every role, as one embedded process runs them.
+    pub const ALL: [Self; 3] = [Self::Server, Self::Tracking, Self::Batch];
+
+    /// The name in the configuration and in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Tracking => "tracking",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let role = Self::ALL.into_iter().find(|role| role.name() == name);
+        role.ok_or_else(|| {
+            format!("`{name}` is not a role; the roles are server, tracking and batch")
+        })
+    }
+}
+
+/// The settings of a deployment. Every process reads the same ones and uses what its roles need.
+///
+/// `Display` writes them as YAML with secrets hidden. Lengths of time are written like `5s` or as
+/// a number of seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the server listens for gRPC and grpc-web. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where the embedded database is kept; a relative path is below the working directory.
+    pub data_dir: PathBuf,
+    /// The database (`postgres://` or `sqlite:`); none means the file [`Config::sqlite_path`].
+    pub database_url: Option<SecretUrl>,
+    /// The message broker (`amqp://` or `amqps://`); none means pipes inside this process.
+    pub broker_url: Option<SecretUrl>,
+    /// What every queue's name begins with, so that deployments can share a broker: 1 to 64
+    /// characters of `a-z`, `0-9` and `-`.
+    pub prefix: String,
+    /// What this process runs; at least one role, and all of them while pipes are inside the process.
+    pub roles: BTreeSet<Role>,
+    /// The most connections to the database, 1 to 1,000 a process.
+    pub database_connections: u32,
+    /// A delivery that is not finished after this time becomes a lease: 1 s to 20 min.
+    #[serde(with = "duration")]
+    pub lease_after: Duration,
+    /// How long one page may take to split: 1 s to 20 min.
+    #[serde(with = "duration")]
+    pub split_timeout: Duration,
+    /// How often sweepers look for overdue timers, leases, messages and idle jobs: 10 ms to 1 h.
+    #[serde(with = "duration")]
+    pub sweep_interval: Duration,
+    /// After this time a message owed to the broker is published again by whoever finds it: 1 s to 1 h.
+    #[serde(with = "duration")]
+    pub outbox_after: Duration,
+    /// How many pages of one job may be in splitting at once, 1 to 1,024.
+    pub max_splits_per_job: u32,
+    /// The most children of a page, 1 to 4,096.
+    pub page_size: u32,
+    /// A dependency may be away this long before the process says that it does not serve: at most 5 min.
+    #[serde(with = "duration")]
+    pub readiness_damping: Duration,
+    /// How long tasks may take to finish at shutdown before they are aborted: at most 10 min.
+    #[serde(with = "duration")]
+    pub drain: Duration,
+    /// What is logged, such as `info` or `info,headway_store=debug`.
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6420)),
+            data_dir: PathBuf::from(".headway"),
+            database_url: None,
+            broker_url: None,
+            prefix: "headway".to_owned(),
+            roles: BTreeSet::from(Role::ALL),
+            database_connections: 16,
+            lease_after: Duration::from_secs(5 * 60),
+            split_timeout: Duration::from_secs(60),
+            sweep_interval: Duration::from_secs(1),
+            outbox_after: Duration::from_secs(5),
+            max_splits_per_job: 16,
+            page_size: MAX_PAGE_SIZE,
+            readiness_damping: DEFAULT_DAMPING,
+            drain: Duration::from_secs(10),
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl Config {
+    /// Loads and validates the settings.
+    ///
+    /// # Errors
+    /// Those of [`Layers::load`]; fit to be shown to the user as they are.
+    pub fn load(layers: &Layers) -> Result<Loaded<Self>, ConfigError> {
+        layers.load()
+    }
+
+    /// Whether this process runs a role.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// The embedded database's file, used where there is no `database_url`.
+    pub fn sqlite_path(&self) -> PathBuf {
+        self.data_dir.join("headway.db")
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = serde_yaml_ng::to_string(self).map_err(|_| fmt::Error)?;
+        formatter.write_str(text.trim_end())
+    }
+}
+
+impl Settings for Config {
+    fn problems(&self) -> Vec<Problem> {
+        let second = Duration::from_secs(1);
+        let checks = [
+            check(!self.data_dir.as_os_str().is_empty(), "data_dir", || {
+                "must not be empty".to_owned()
+            }),
+            has_scheme(
+                "database_url",
+                self.database_url.as_ref(),
+                &["postgres", "postgresql", "sqlite"],
+            ),
+            has_scheme("broker_url", self.broker_url.as_ref(), &["amqp", "amqps"]),
+            check(is_prefix(&self.prefix), "prefix", || {
+                format!(
+                    "must be 1 to 64 characters of a-z, 0-9 and -, not `{}`",
+                    self.prefix.escape_debug()
+                )
+            }),
+            check(!self.roles.is_empty(), "roles", || {
+                "must name at least one of server, tracking and batch".to_owned()
+            }),
+            check(
+                self.broker_url.is_some()
+                    || self.roles.is_empty()
+                    || self.roles.len() == Role::ALL.len(),
+                "roles",
+                || {
+                    "must be all of server, tracking and batch without a broker_url, \
+                     because pipes inside this process reach no other"
+                        .to_owned()
+                },
+            ),
+            in_range("database_connections", self.database_connections, 1, 1000),
+            in_range("max_splits_per_job", self.max_splits_per_job, 1, 1024),
+            in_range("page_size", self.page_size, 1, MAX_PAGE_SIZE),
+            lasts("lease_after", self.lease_after, second, MAX_HOLD),
+            lasts("split_timeout", self.split_timeout, second, MAX_HOLD),
+            lasts(
+                "sweep_interval",
+                self.sweep_interval,
+                Duration::from_millis(10),
+                3600 * second,
+            ),
+            lasts("outbox_after", self.outbox_after, second, 3600 * second),
+            lasts(
+                "readiness_damping",
+                self.readiness_damping,
+                Duration::ZERO,
+                300 * second,
+            ),
+            lasts("drain", self.drain, Duration::ZERO, 600 * second),
+            parse_filter(&self.log)
+                .err()
+                .map(|error| Problem::new("log", format!("is not a filter: {error}"))),
+        ];
+        checks.into_iter().flatten().collect()
+    }
+}
+
+fn check(holds: bool, key: &'static str, message: impl FnOnce() -> String) -> Option<Problem> {
+    (!holds).then(|| Problem::new(key, message()))
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=64).contains(&prefix.len()) && prefix.bytes().all(allowed)
+}
+
+fn has_scheme(key: &'static str, url: Option<&SecretUrl>, schemes: &[&str]) -> Option<Problem> {
+    // Only PostgreSQL's and AMQP's addresses always have a host, hence `://`.
+    let usable = |url: &SecretUrl| {
+        schemes.contains(&url.scheme())
+            && (url.scheme() == "sqlite" || url.expose().contains("://"))
+    };
+    check(url.is_none_or(usable), key, || {
+        format!(
+            "must be an address that begins with {}",
+            schemes.join(": or ") + ":"
+        )
+    })
+}
+
+fn in_range(key: &'static str, value: u32, least: u32, most: u32) -> Option<Problem> {
+    check((least..=most).contains(&value), key, || {
+        format!("must be {least} to {most}, not {value}")
+    })
+}
+
+fn lasts(key: &'static str, value: Duration, least: Duration, most: Duration) -> Option<Problem> {
+    check((least..=most).contains(&value), key, || {
+        let [least, most, value] = [least, most, value].map(duration::format);
+        format!("must be {least} to {most}, not {value}")
+    })
+}
+
+#[cfg(test)]
+mod tests;
