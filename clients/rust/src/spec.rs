@@ -1,0 +1,288 @@
+//! Builders for what a job is to do. The server checks the result.
+
+use std::time::Duration;
+
+use headway::v1::{
+    Batch, FailurePolicy, ItemTemplate, JobSpec, RetryPolicy, Task,
+    batch::Definition,
+    failure_policy::{OnExceeded, Tolerance},
+    job_spec::Work,
+};
+use serde_json::Value as Json;
+
+use crate::{JsonError, json_to_struct, json_to_value};
+
+/// Builds one unit of work.
+#[derive(Debug, Clone, Default)]
+pub struct TaskBuilder(Task);
+
+/// Builds a batch: a definition, the splitter that reads it, and the template of its items.
+#[derive(Debug, Clone, Default)]
+pub struct BatchBuilder(Batch);
+
+/// Builds a job spec around a task or a batch.
+#[derive(Debug, Clone)]
+pub struct JobBuilder(JobSpec);
+
+impl TaskBuilder {
+    /// A task of type `kind` for the workers of `pipe`.
+    pub fn new(pipe: impl Into<String>, kind: impl Into<String>) -> Self {
+        Self(Task {
+            pipe: pipe.into(),
+            r#type: kind.into(),
+            ..Task::default()
+        })
+    }
+
+    /// The input as JSON.
+    #[must_use]
+    pub fn json(self, payload: &Json) -> Self {
+        self.payload(payload.to_string(), "application/json")
+    }
+
+    /// The input as bytes (at most 1 MiB) of a media type.
+    #[must_use]
+    pub fn payload(mut self, payload: impl Into<Vec<u8>>, content_type: impl Into<String>) -> Self {
+        self.0.payload = payload.into();
+        self.0.content_type = content_type.into();
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.0.headers.insert(key.into(), value.into());
+        self
+    }
+}
+
+impl BatchBuilder {
+    /// A batch that `splitter` reads.
+    pub fn new(splitter: impl Into<String>) -> Self {
+        Self(Batch {
+            splitter: splitter.into(),
+            ..Batch::default()
+        })
+    }
+
+    /// The definition as JSON.
+    ///
+    /// # Errors
+    /// [`JsonError::Inexact`] for a number that the wire cannot carry.
+    pub fn json(mut self, definition: &Json) -> Result<Self, JsonError> {
+        self.0.definition = Some(Definition::Json(json_to_value(definition)?));
+        Ok(self)
+    }
+
+    /// The definition as bytes that the splitter understands, at most 1 MiB.
+    #[must_use]
+    pub fn data(mut self, definition: impl Into<Vec<u8>>) -> Self {
+        self.0.definition = Some(Definition::Data(definition.into()));
+        self
+    }
+
+    /// The parameters, a JSON object.
+    ///
+    /// # Errors
+    /// [`JsonError`] if it is no object or has a number that the wire cannot carry.
+    pub fn parameters(mut self, parameters: &Json) -> Result<Self, JsonError> {
+        self.0.parameters = Some(json_to_struct(parameters)?);
+        Ok(self)
+    }
+
+    /// The items are tasks of type `kind` for the workers of `pipe`.
+    #[must_use]
+    pub fn item(mut self, pipe: impl Into<String>, kind: impl Into<String>) -> Self {
+        let item = self.template();
+        item.pipe = pipe.into();
+        item.r#type = kind.into();
+        self
+    }
+
+    /// The payload of each item, in which `{{item}}`, `{{item.FIELD}}`, `{{parameters}}` and
+    /// `{{parameters.FIELD}}` are replaced.
+    ///
+    /// # Errors
+    /// [`JsonError::Inexact`] for a number that the wire cannot carry.
+    pub fn item_payload(mut self, payload: &Json) -> Result<Self, JsonError> {
+        self.template().payload = Some(json_to_value(payload)?);
+        Ok(self)
+    }
+
+    /// Adds a header to each item.
+    #[must_use]
+    pub fn item_header(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.template().headers.insert(key.into(), value.into());
+        self
+    }
+
+    fn template(&mut self) -> &mut ItemTemplate {
+        self.0.item.get_or_insert_default()
+    }
+}
+
+impl From<TaskBuilder> for Work {
+    fn from(builder: TaskBuilder) -> Self {
+        Self::Task(builder.0)
+    }
+}
+
+impl From<BatchBuilder> for Work {
+    fn from(builder: BatchBuilder) -> Self {
+        Self::Batch(builder.0)
+    }
+}
+
+impl JobBuilder {
+    /// A job that does `work`: a [`TaskBuilder`], a [`BatchBuilder`], or the wire's form.
+    pub fn new(work: impl Into<Work>) -> Self {
+        Self(JobSpec {
+            work: Some(work.into()),
+            ..JobSpec::default()
+        })
+    }
+
+    /// A name for people.
+    #[must_use]
+    pub fn display_name(mut self, name: impl Into<String>) -> Self {
+        self.0.display_name = name.into();
+        self
+    }
+
+    /// A text for people.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.0.description = description.into();
+        self
+    }
+
+    /// Adds a label.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.0.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// How many items may be out at once.
+    #[must_use]
+    pub fn max_in_flight(mut self, items: i32) -> Self {
+        self.0.max_in_flight = items;
+        self
+    }
+
+    /// How many sibling items travel in one message.
+    #[must_use]
+    pub fn items_per_message(mut self, items: i32) -> Self {
+        self.0.items_per_message = items;
+        self
+    }
+
+    /// So many items may fail before the job counts as failed.
+    #[must_use]
+    pub fn max_failed_items(mut self, items: i64) -> Self {
+        self.failure_policy().tolerance = Some(Tolerance::MaxFailedItems(items));
+        self
+    }
+
+    /// So large a part of all items may fail, in percent, before the job counts as failed.
+    #[must_use]
+    pub fn max_failed_percentage(mut self, percentage: f64) -> Self {
+        self.failure_policy().tolerance = Some(Tolerance::MaxFailedPercentage(percentage));
+        self
+    }
+
+    /// What happens once more has failed.
+    #[must_use]
+    pub fn on_exceeded(mut self, action: OnExceeded) -> Self {
+        self.failure_policy().set_on_exceeded(action);
+        self
+    }
+
+    /// How a failed item is tried again.
+    #[must_use]
+    pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.0.retry_policy = Some(policy);
+        self
+    }
+
+    /// How often an item is tried in all.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: i32) -> Self {
+        self.0.retry_policy.get_or_insert_default().max_attempts = attempts;
+        self
+    }
+
+    /// How long one try of an item may run, at most 7 days; a longer one is refused by the server.
+    #[must_use]
+    pub fn item_timeout(mut self, limit: Duration) -> Self {
+        let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+        let nanos = i32::try_from(limit.subsec_nanos()).unwrap_or_default();
+        self.0.item_timeout = Some(prost_types::Duration { seconds, nanos });
+        self
+    }
+
+    /// The pipe that receives the result of each done item.
+    #[must_use]
+    pub fn result_pipe(mut self, pipe: impl Into<String>) -> Self {
+        self.0.result_pipe = pipe.into();
+        self
+    }
+
+    /// The spec.
+    pub fn build(self) -> JobSpec {
+        self.0
+    }
+
+    fn failure_policy(&mut self) -> &mut FailurePolicy {
+        self.0.failure_policy.get_or_insert_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value_to_json;
+    use serde_json::json;
+
+    #[test]
+    fn a_batch_is_built_in_any_order() -> Result<(), JsonError> {
+        let batch = BatchBuilder::new("files")
+            .item_payload(&json!({"path": "{{item}}"}))?
+            .json(&json!({"root": "/srv"}))?
+            .parameters(&json!({"level": 6}))?
+            .item("documents.export", "export");
+        let spec = JobBuilder::new(batch)
+            .max_failed_percentage(2.5)
+            .on_exceeded(OnExceeded::Stop)
+            .max_attempts(2)
+            .item_timeout(Duration::from_millis(1500))
+            .build();
+        let Some(Work::Batch(batch)) = spec.work else {
+            panic!("a batch was built")
+        };
+        let item = batch.item.unwrap_or_default();
+        assert_eq!(
+            (item.pipe.as_str(), item.r#type.as_str()),
+            ("documents.export", "export")
+        );
+        let payload = item.payload.as_ref().map(value_to_json);
+        assert_eq!(payload, Some(json!({"path": "{{item}}"})));
+        let policy = spec.failure_policy.unwrap_or_default();
+        assert_eq!(policy.on_exceeded(), OnExceeded::Stop);
+        assert_eq!(policy.tolerance, Some(Tolerance::MaxFailedPercentage(2.5)));
+        let limit = spec.item_timeout.unwrap_or_default();
+        assert_eq!((limit.seconds, limit.nanos), (1, 500_000_000));
+        Ok(())
+    }
+
+    #[test]
+    fn a_json_task_says_its_media_type() {
+        let spec =
+            JobBuilder::new(TaskBuilder::new("mail", "send").json(&json!({"to": "a"}))).build();
+        let Some(Work::Task(task)) = spec.work else {
+            panic!("a task was built")
+        };
+        assert_eq!(task.content_type, "application/json");
+        assert_eq!(task.payload, br#"{"to":"a"}"#);
+    }
+}
