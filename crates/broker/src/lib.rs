@@ -3,7 +3,14 @@
 //!
 //! What does not live here: what the messages mean. Bodies are opaque bytes.
 
+pub mod in_process;
+pub mod names;
+pub mod rabbitmq;
+
 use std::fmt;
+
+pub use in_process::InProcessBroker;
+pub use rabbitmq::{AmqpUrl, RabbitBroker, RabbitConfig};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -97,7 +104,8 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// Starts to consume a queue, declaring it on first use. `prefetch` (1 to 65,535) bounds the
     /// unacknowledged deliveries. The consumer repairs itself after a lost connection or a cancelled
     /// consumer, prefetch included.
-    async fn consume(&self, queue: &Queue, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError>;
+    async fn consume(&self, queue: &Queue, prefetch: u16)
+    -> Result<Box<dyn Consumer>, BrokerError>;
 
     /// Looks at a queue without consuming. A queue that does not exist has depth 0.
     async fn depth(&self, queue: &Queue) -> Result<Depth, BrokerError>;
@@ -112,7 +120,11 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     async fn broadcast(&self, topic: Topic, key: u8, body: Bytes);
 
     /// Listens to a topic. Starts with the given keys; see [`Subscription::set_keys`].
-    async fn subscribe(&self, topic: Topic, keys: &[u8]) -> Result<Box<dyn Subscription>, BrokerError>;
+    async fn subscribe(
+        &self,
+        topic: Topic,
+        keys: &[u8],
+    ) -> Result<Box<dyn Subscription>, BrokerError>;
 
     /// Leaves a durable mark that tells this broker's data from an emptied one.
     async fn plant_epoch(&self, epoch: uuid::Uuid) -> Result<(), BrokerError>;
@@ -139,7 +151,7 @@ pub trait Consumer: Send {
     async fn set_prefetch(&mut self, prefetch: u16) -> Result<(), BrokerError>;
 
     /// Stops new deliveries; what was received and not acknowledged stays owned until the consumer is
-    /// dropped, when it goes back to the queue.
+    /// dropped, when it goes back to the queue. After it, [`Consumer::next`] answers `Err(Closed)`.
     async fn stop(&mut self);
 }
 

@@ -1,0 +1,340 @@
+//! One queue in memory: ready messages, who waits for them, bounds and the delivery limit.
+//!
+//! What does not live here: deliveries in the hands of consumers (see [`super::consumer`]).
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::lock;
+use crate::names::{self, QueueArguments};
+use crate::{BrokerError, Depth, Queue};
+
+/// A message in a queue or in a consumer's hands.
+#[derive(Debug)]
+pub(super) struct Message {
+    /// The encoded message.
+    pub body: Bytes,
+    /// How often it came back to the queue.
+    pub returns: u32,
+}
+
+/// What came of publishing.
+pub(super) enum Push {
+    /// One result a message, in order.
+    Done(Vec<Result<(), BrokerError>>),
+    /// The queue was deleted since it was looked up; here are the bodies back.
+    Deleted(Vec<Bytes>),
+}
+
+/// What came of taking.
+pub(super) enum Take {
+    /// At least one message.
+    Some(Vec<Message>),
+    /// Nothing is ready.
+    Empty,
+    /// The queue was deleted.
+    Deleted,
+}
+
+#[derive(Debug)]
+pub(super) struct QueueCore {
+    queue: Queue,
+    arguments: QueueArguments,
+    state: Mutex<State>,
+    /// Wakes consumers that found the queue empty, one for each message at most.
+    arrivals: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: VecDeque<Message>,
+    ready_bytes: u64,
+    consumers: u64,
+    /// Consumers that wait on `arrivals` now, or were woken and have not looked yet.
+    waiting: usize,
+    deleted: bool,
+}
+
+impl QueueCore {
+    pub fn new(queue: &Queue) -> Self {
+        Self {
+            queue: queue.clone(),
+            arguments: names::queue_arguments(queue),
+            state: Mutex::default(),
+            arrivals: Notify::new(),
+        }
+    }
+
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    pub fn arguments(&self) -> &QueueArguments {
+        &self.arguments
+    }
+
+    /// Appends messages as far as the bounds allow.
+    pub fn push(&self, bodies: Vec<Bytes>) -> Push {
+        let mut accepted = 0;
+        let mut results = Vec::with_capacity(bodies.len());
+        let wake = {
+            let mut state = lock(&self.state);
+            if state.deleted {
+                return Push::Deleted(bodies);
+            }
+            for body in bodies {
+                if body.len() > names::MAX_MESSAGE_BYTES {
+                    results.push(Err(names::too_large()));
+                    continue;
+                }
+                let bytes = byte_count(&body);
+                let full = as_u64(state.ready.len()) >= self.arguments.max_messages
+                    || state.ready_bytes.saturating_add(bytes) > self.arguments.max_bytes;
+                if full {
+                    results.push(Err(BrokerError::Refused(format!(
+                        "queue {:?} is full",
+                        self.queue
+                    ))));
+                    continue;
+                }
+                state.ready_bytes += bytes;
+                state.ready.push_back(Message { body, returns: 0 });
+                accepted += 1;
+                results.push(Ok(()));
+            }
+            state.waiting.min(accepted)
+        };
+        self.wake(wake);
+        Push::Done(results)
+    }
+
+    /// Appends dead letters whatever the bounds; gives them back if the queue was deleted.
+    pub fn push_unbounded(&self, bodies: Vec<Bytes>) -> Option<Vec<Bytes>> {
+        let wake = {
+            let mut state = lock(&self.state);
+            if state.deleted {
+                return Some(bodies);
+            }
+            let wake = state.waiting.min(bodies.len());
+            for body in bodies {
+                state.ready_bytes += byte_count(&body);
+                state.ready.push_back(Message { body, returns: 0 });
+            }
+            wake
+        };
+        self.wake(wake);
+        None
+    }
+
+    /// Takes up to `limit` messages, and no more than an even share while other consumers wait too, so
+    /// that one with a large prefetch does not leave the others idle.
+    pub fn take(&self, limit: usize) -> Take {
+        take(&mut lock(&self.state), limit)
+    }
+
+    /// Takes, or registers the caller as waiting under the same lock, so that a message that arrives in
+    /// between wakes it. The guard ends the registration.
+    pub fn take_or_wait(&self, limit: usize) -> Result<Take, Waiting<'_>> {
+        let mut state = lock(&self.state);
+        match take(&mut state, limit) {
+            Take::Empty => {
+                state.waiting += 1;
+                Err(Waiting { queue: self })
+            }
+            taken => Ok(taken),
+        }
+    }
+
+    /// Notified when messages arrive or the queue is deleted.
+    pub fn arrivals(&self) -> &Notify {
+        &self.arrivals
+    }
+
+    /// Puts messages back at the front, in the order in which they were delivered. Returns the bodies
+    /// that the delivery limit gives up.
+    pub fn give_back(&self, messages: Vec<Message>) -> Vec<Bytes> {
+        let mut given_up = Vec::new();
+        let wake = {
+            let mut state = lock(&self.state);
+            if state.deleted {
+                return given_up;
+            }
+            let before = state.ready.len();
+            for mut message in messages.into_iter().rev() {
+                message.returns = message.returns.saturating_add(1);
+                if message.returns > self.arguments.delivery_limit {
+                    given_up.push(message.body);
+                    continue;
+                }
+                state.ready_bytes += byte_count(&message.body);
+                state.ready.push_front(message);
+            }
+            state.waiting.min(state.ready.len() - before)
+        };
+        self.wake(wake);
+        given_up.reverse();
+        given_up
+    }
+
+    /// Counts a consumer in (`true`) or out.
+    pub fn count_consumer(&self, attached: bool) {
+        let mut state = lock(&self.state);
+        state.consumers = if attached {
+            state.consumers + 1
+        } else {
+            state.consumers.saturating_sub(1)
+        };
+    }
+
+    pub fn depth(&self) -> Depth {
+        let state = lock(&self.state);
+        Depth {
+            ready: as_u64(state.ready.len()),
+            consumers: state.consumers,
+        }
+    }
+
+    pub fn purge(&self) {
+        let dropped = {
+            let mut state = lock(&self.state);
+            state.ready_bytes = 0;
+            std::mem::take(&mut state.ready)
+        };
+        // A long queue is freed outside the lock.
+        drop(dropped);
+    }
+
+    /// Marks the queue as gone: consumers attach to its successor, publishers look it up again.
+    pub fn delete(&self) {
+        lock(&self.state).deleted = true;
+        self.purge();
+        self.arrivals.notify_waiters();
+    }
+
+    fn wake(&self, consumers: usize) {
+        for _ in 0..consumers {
+            self.arrivals.notify_one();
+        }
+    }
+}
+
+/// A consumer's registration as waiting.
+pub(super) struct Waiting<'a> {
+    queue: &'a QueueCore,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.queue.state);
+        state.waiting = state.waiting.saturating_sub(1);
+    }
+}
+
+fn take(state: &mut State, limit: usize) -> Take {
+    if state.deleted {
+        return Take::Deleted;
+    }
+    if state.ready.is_empty() {
+        return Take::Empty;
+    }
+    let share = state.ready.len().div_ceil(state.waiting + 1);
+    let taken: Vec<Message> = state.ready.drain(..limit.min(share)).collect();
+    let bytes: u64 = taken.iter().map(|message| byte_count(&message.body)).sum();
+    state.ready_bytes = state.ready_bytes.saturating_sub(bytes);
+    Take::Some(taken)
+}
+
+fn byte_count(body: &Bytes) -> u64 {
+    as_u64(body.len())
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small(max_messages: u64, max_bytes: u64) -> QueueCore {
+        let mut queue = QueueCore::new(&Queue::Batch);
+        queue.arguments.max_messages = max_messages;
+        queue.arguments.max_bytes = max_bytes;
+        queue
+    }
+
+    fn push(queue: &QueueCore, bodies: &[&'static [u8]]) -> Vec<bool> {
+        match queue.push(bodies.iter().map(|body| Bytes::from_static(body)).collect()) {
+            Push::Done(results) => results.iter().map(Result::is_ok).collect(),
+            Push::Deleted(_) => panic!("not deleted"),
+        }
+    }
+
+    fn taken(take: Take) -> Vec<Message> {
+        match take {
+            Take::Some(messages) => messages,
+            Take::Empty | Take::Deleted => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_takes_again_when_drained() {
+        let queue = small(2, 1000);
+        assert_eq!(push(&queue, &[b"a", b"b", b"c"]), [true, true, false]);
+        assert_eq!(taken(queue.take(1)).len(), 1);
+        assert_eq!(push(&queue, &[b"d", b"e"]), [true, false]);
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_a_smaller_message_may_still_fit() {
+        let queue = small(100, 10);
+        assert_eq!(
+            push(&queue, &[b"12345678", b"12345", b"12"]),
+            [true, false, true]
+        );
+        queue.purge();
+        assert_eq!(push(&queue, &[b"1234567890"]), [true]);
+    }
+
+    #[test]
+    fn a_consumer_takes_an_even_share_while_others_wait() {
+        let queue = small(100, 1000);
+        let waiting: Vec<_> = (0..3).map(|_| queue.take_or_wait(100)).collect();
+        assert!(waiting.iter().all(Result::is_err));
+        push(&queue, &[b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h"]);
+        assert_eq!(taken(queue.take(100)).len(), 2);
+        drop(waiting);
+        assert_eq!(taken(queue.take(100)).len(), 6);
+    }
+
+    #[test]
+    fn returned_messages_keep_their_order_and_count_their_returns() {
+        let queue = small(100, 1000);
+        push(&queue, &[b"a", b"b", b"c"]);
+        let messages = taken(queue.take(2));
+        assert!(queue.give_back(messages).is_empty());
+        let again = taken(queue.take(3));
+        let seen: Vec<_> = again
+            .iter()
+            .map(|message| (&message.body[..], message.returns))
+            .collect();
+        assert_eq!(seen, [(&b"a"[..], 1), (&b"b"[..], 1), (&b"c"[..], 0)]);
+    }
+
+    #[test]
+    fn the_delivery_limit_gives_a_message_up() {
+        let queue = small(100, 1000);
+        push(&queue, &[b"poison"]);
+        for _ in 0..names::DELIVERY_LIMIT {
+            assert!(queue.give_back(taken(queue.take(1))).is_empty());
+        }
+        assert_eq!(
+            queue.give_back(taken(queue.take(1))),
+            [Bytes::from_static(b"poison")]
+        );
+        assert_eq!(queue.depth().ready, 0);
+    }
+}

@@ -1,0 +1,275 @@
+//! One connection that is repaired for as long as the broker lives: connect, watch, and after a loss
+//! connect again with a capped, jittered pause. What ran on the lost connection is up to its owner:
+//! consumers attach again, publishes tell their callers.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use lapin::types::ShortString;
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties, Event, ExchangeKind};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::RabbitConfig;
+use super::backoff::Backoff;
+use super::channels::{ChannelPool, Purpose};
+use super::failure::unavailable;
+use crate::{BrokerError, Topic, names};
+
+/// A connection that lasted this long was a good one: the next loss is repaired without delay.
+const STABLE: Duration = Duration::from_secs(2);
+
+/// How long a polite goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// A connection that works, and its channels.
+#[derive(Debug)]
+pub(super) struct Live {
+    connection: Connection,
+    /// `true` while the broker takes no publishes (out of memory or disk).
+    blocked: watch::Sender<bool>,
+    /// Channels for administration.
+    pub plain: ChannelPool,
+    /// Channels for publishing with confirms.
+    pub confirms: ChannelPool,
+    /// Channels for transient broadcasts.
+    pub topics: ChannelPool,
+}
+
+impl Live {
+    fn new(connection: Connection, prefix: &str) -> Result<Self, BrokerError> {
+        let exchanges = vec![
+            topic_exchange(prefix, Topic::Control)?,
+            topic_exchange(prefix, Topic::Events)?,
+        ];
+        Ok(Self {
+            connection,
+            blocked: watch::Sender::new(false),
+            plain: ChannelPool::new(Purpose::Plain),
+            confirms: ChannelPool::new(Purpose::Confirms),
+            topics: ChannelPool::new(Purpose::Topics(exchanges)),
+        })
+    }
+
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    pub fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
+    /// Waits until the broker blocks this connection.
+    pub async fn blocked(&self) {
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = self.blocked.subscribe().wait_for(|blocked| *blocked).await;
+    }
+}
+
+/// The exchange of a topic.
+pub(super) fn topic_exchange(
+    prefix: &str,
+    topic: Topic,
+) -> Result<(ShortString, ExchangeKind), BrokerError> {
+    let kind = match topic {
+        Topic::Control => ExchangeKind::Fanout,
+        Topic::Events => ExchangeKind::Direct,
+    };
+    Ok((short(names::exchange_name(prefix, topic))?, kind))
+}
+
+/// A name for the wire; longer ones would panic in the client library.
+pub(super) fn short(name: String) -> Result<ShortString, BrokerError> {
+    ShortString::try_new(name).map_err(|_| {
+        BrokerError::Refused(format!(
+            "a queue name is longer than {} bytes",
+            names::MAX_NAME_BYTES
+        ))
+    })
+}
+
+/// What is known of a connection.
+#[derive(Debug, Clone)]
+enum State {
+    Down(String),
+    Up(Arc<Live>),
+    Closed,
+}
+
+/// A connection that repairs itself.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    state: watch::Receiver<State>,
+}
+
+impl Link {
+    /// The connection, waiting up to `wait` for it.
+    pub async fn live(&self, wait: Duration) -> Result<Arc<Live>, BrokerError> {
+        let mut state = self.state.clone();
+        let found = async {
+            loop {
+                // Cloned so that the watch is not locked while waiting.
+                let current = state.borrow_and_update().clone();
+                match current {
+                    State::Up(live) if live.is_connected() => return Ok(live),
+                    State::Closed => return Err(BrokerError::Closed),
+                    State::Up(_) | State::Down(_) => {}
+                }
+                if state.changed().await.is_err() {
+                    return Err(BrokerError::Closed);
+                }
+            }
+        };
+        match tokio::time::timeout(wait, found).await {
+            Ok(found) => found,
+            Err(_) => Err(BrokerError::Unavailable(self.reason())),
+        }
+    }
+
+    /// The connection if it works now.
+    pub fn now(&self) -> Option<Arc<Live>> {
+        match &*self.state.borrow() {
+            State::Up(live) if live.is_connected() => Some(live.clone()),
+            State::Up(_) | State::Down(_) | State::Closed => None,
+        }
+    }
+
+    fn reason(&self) -> String {
+        match &*self.state.borrow() {
+            State::Down(reason) => reason.clone(),
+            State::Up(_) => "the connection was lost".into(),
+            State::Closed => "the connection is closed".into(),
+        }
+    }
+}
+
+/// Prepares a connection for `role`. The future keeps it alive until `closed`; it must be spawned.
+pub(super) fn link(
+    role: &'static str,
+    config: &RabbitConfig,
+    uri: AMQPUri,
+    closed: CancellationToken,
+) -> (Link, impl Future<Output = ()> + Send + 'static) {
+    let (sender, receiver) = watch::channel(State::Down("not connected yet".into()));
+    let keeper = Keeper {
+        role,
+        uri,
+        name: format!("{} {role}", config.name),
+        prefix: config.prefix.clone(),
+        timeout: config.connection_timeout,
+        closed,
+        state: sender,
+    };
+    (Link { state: receiver }, keeper.run())
+}
+
+struct Keeper {
+    role: &'static str,
+    uri: AMQPUri,
+    name: String,
+    prefix: String,
+    timeout: Duration,
+    closed: CancellationToken,
+    state: watch::Sender<State>,
+}
+
+impl Keeper {
+    async fn run(self) {
+        let mut backoff = Backoff::default();
+        while !self.closed.is_cancelled() {
+            let connected = tokio::select! {
+                () = self.closed.cancelled() => break,
+                connected = self.connect() => connected,
+            };
+            match connected {
+                Ok(live) => {
+                    let since = Instant::now();
+                    tracing::info!(role = self.role, "connected to the message broker");
+                    self.watch(&live).await;
+                    if self.closed.is_cancelled() {
+                        self.say_goodbye(&live).await;
+                        break;
+                    }
+                    tracing::warn!(
+                        role = self.role,
+                        "lost the connection to the message broker"
+                    );
+                    self.state
+                        .send_replace(State::Down("the connection was lost".into()));
+                    if since.elapsed() >= STABLE {
+                        backoff.reset();
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(role = self.role, %error, "cannot connect to the message broker");
+                    self.state.send_replace(State::Down(error.to_string()));
+                }
+            }
+            tokio::select! {
+                () = self.closed.cancelled() => break,
+                () = tokio::time::sleep(backoff.pause()) => {}
+            }
+        }
+        self.state.send_replace(State::Closed);
+    }
+
+    async fn connect(&self) -> Result<Arc<Live>, BrokerError> {
+        let properties =
+            ConnectionProperties::default().with_connection_name(self.name.clone().into());
+        let connecting = Connection::connect_uri(self.uri.clone(), properties);
+        let connection = tokio::time::timeout(self.timeout, connecting)
+            .await
+            .map_err(|_| BrokerError::Unavailable("connecting took too long".into()))?
+            .map_err(|error| unavailable(&error))?;
+        Ok(Arc::new(Live::new(connection, &self.prefix)?))
+    }
+
+    /// Publishes the connection and returns when it is lost or the broker is closed.
+    async fn watch(&self, live: &Arc<Live>) {
+        let mut events = pin!(live.connection.events_listener());
+        // Whatever happened before the listener was there shows in the status.
+        live.blocked.send_replace(live.is_blocked());
+        self.state.send_replace(State::Up(live.clone()));
+        while live.is_connected() {
+            let event = tokio::select! {
+                () = self.closed.cancelled() => return,
+                event = events.next() => event,
+            };
+            match event {
+                None => return,
+                Some(Event::ConnectionBlocked(reason)) => {
+                    tracing::warn!(
+                        role = self.role,
+                        reason,
+                        "the message broker takes no publishes"
+                    );
+                    live.blocked.send_replace(true);
+                }
+                Some(Event::ConnectionUnblocked) => {
+                    tracing::info!(role = self.role, "the message broker takes publishes again");
+                    live.blocked.send_replace(false);
+                }
+                // An error may be a channel's alone: the loop's condition tells.
+                Some(_) => {}
+            }
+        }
+    }
+
+    async fn say_goodbye(&self, live: &Live) {
+        let close = live.connection.close(200, "closed".into());
+        match tokio::time::timeout(GOODBYE, close).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(role = self.role, %error, "closing the connection failed")
+            }
+            Err(_) => tracing::debug!(role = self.role, "closing the connection took too long"),
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Publishing with confirms, a window at a time: all messages of a window are sent before any confirm is
+//! awaited, and every confirm is awaited.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Confirmation, PublisherConfirm};
+
+use super::failure::unavailable;
+use super::link::{Live, short};
+use super::{Inner, declare};
+use crate::names::MAX_MESSAGE_BYTES;
+use crate::{BrokerError, Outgoing, Queue, names};
+
+/// The most messages of a window. Bounds what is copied for sending at once.
+const WINDOW_MESSAGES: usize = 1000;
+
+/// The most bytes of a window, unless its one message is larger.
+const WINDOW_BYTES: usize = 8 << 20;
+
+/// How long what was sent before the broker blocked the connection may still be confirmed.
+const BLOCKED_GRACE: Duration = Duration::from_secs(5);
+
+/// The delivery mode of a message that survives a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+type Results = Vec<Result<(), BrokerError>>;
+
+/// Publishes everything; one result a message, in order.
+pub(super) async fn publish(inner: &Inner, messages: &[Outgoing]) -> Results {
+    let mut results: Results = vec![Ok(()); messages.len()];
+    let mut todo = Vec::with_capacity(messages.len());
+    for (index, (message, result)) in messages.iter().zip(&mut results).enumerate() {
+        if message.body.len() > MAX_MESSAGE_BYTES {
+            *result = Err(names::too_large());
+        } else {
+            todo.push(index);
+        }
+    }
+    // What the broker returns because its queue is missing is tried once more with the queue declared.
+    for _ in 0..2 {
+        if todo.is_empty() {
+            break;
+        }
+        if let Err(error) = publish_once(inner, messages, &todo, &mut results).await {
+            for index in &todo {
+                results[*index] = Err(error.clone());
+            }
+            break;
+        }
+        todo.retain(|index| matches!(results[*index], Err(BrokerError::Unroutable(_))));
+        for index in &todo {
+            inner.forget(&messages[*index].queue);
+        }
+    }
+    results
+}
+
+/// Sends the messages at `todo` once. `Err` means that none of them was sent.
+async fn publish_once(
+    inner: &Inner,
+    messages: &[Outgoing],
+    todo: &[usize],
+    results: &mut Results,
+) -> Result<(), BrokerError> {
+    let live = inner.publishing.live(inner.config.repair_wait).await?;
+    if live.is_blocked() {
+        return Err(blocked());
+    }
+    let routes = routes(inner, &live, messages, todo).await;
+    let mut ready = Vec::with_capacity(todo.len());
+    for index in todo {
+        match routes.get(&messages[*index].queue) {
+            Some(Ok(route)) => ready.push((*index, route)),
+            Some(Err(error)) => results[*index] = Err(error.clone()),
+            None => {
+                results[*index] = Err(BrokerError::Unroutable(format!(
+                    "{:?}",
+                    messages[*index].queue
+                )))
+            }
+        }
+    }
+    let mut rest = ready.as_slice();
+    while !rest.is_empty() {
+        let (window, later) = rest.split_at(window_length(messages, rest));
+        rest = later;
+        if live.is_blocked() {
+            window
+                .iter()
+                .for_each(|(index, _)| results[*index] = Err(blocked()));
+            continue;
+        }
+        send_window(inner, &live, messages, window, results).await;
+    }
+    Ok(())
+}
+
+/// The wire name of each queue, declared.
+async fn routes<'a>(
+    inner: &Inner,
+    live: &Live,
+    messages: &'a [Outgoing],
+    todo: &[usize],
+) -> HashMap<&'a Queue, Result<ShortString, BrokerError>> {
+    let mut routes = HashMap::new();
+    for index in todo {
+        let queue = &messages[*index].queue;
+        if routes.contains_key(queue) {
+            continue;
+        }
+        routes.insert(queue, route(inner, live, queue).await);
+    }
+    routes
+}
+
+async fn route(inner: &Inner, live: &Live, queue: &Queue) -> Result<ShortString, BrokerError> {
+    let name = short(names::queue_name(&inner.config.prefix, queue))?;
+    if !inner.is_declared(queue) {
+        declare::declare(live, &inner.config.prefix, queue).await?;
+        inner.remember(queue);
+    }
+    Ok(name)
+}
+
+fn window_length(messages: &[Outgoing], rest: &[(usize, &ShortString)]) -> usize {
+    let mut bytes = 0;
+    let fits = |(index, _): &&(usize, &ShortString)| {
+        bytes += messages[*index].body.len();
+        bytes <= WINDOW_BYTES
+    };
+    rest.iter()
+        .take(WINDOW_MESSAGES)
+        .take_while(fits)
+        .count()
+        .max(1)
+}
+
+/// What became of one message of a window.
+enum Outcome {
+    Unknown,
+    Settled(lapin::Result<Confirmation>),
+}
+
+/// Sends one window on a channel of its own and waits for all its confirms.
+async fn send_window(
+    inner: &Inner,
+    live: &Live,
+    messages: &[Outgoing],
+    window: &[(usize, &ShortString)],
+    results: &mut Results,
+) {
+    let fail = |results: &mut Results, error: BrokerError| {
+        window
+            .iter()
+            .for_each(|(index, _)| results[*index] = Err(error.clone()));
+    };
+    // The semaphore is never closed.
+    let Ok(_permit) = inner.publishers.acquire().await else {
+        return fail(results, BrokerError::Closed);
+    };
+    let lease = match live.confirms.lease(live.connection()).await {
+        Ok(lease) => lease,
+        Err(error) => return fail(results, error),
+    };
+    let mut sends: Vec<Send<_>> = Vec::with_capacity(window.len());
+    for (position, (index, route)) in window.iter().enumerate() {
+        // Returned messages are told apart by this id; confirms come in bulk and do not say which.
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_message_id(position.to_string().into());
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let body = &messages[*index].body;
+        let publishing =
+            lease
+                .channel()
+                .basic_publish("".into(), (*route).clone(), options, body, properties);
+        sends.push(Send::start(publishing));
+    }
+    let mut outcomes: Vec<Outcome> = window.iter().map(|_| Outcome::Unknown).collect();
+    let collect = async {
+        for (send, outcome) in sends.into_iter().zip(&mut outcomes) {
+            *outcome = Outcome::Settled(send.confirmed().await);
+        }
+    };
+    let complete = tokio::select! {
+        biased;
+        () = collect => true,
+        () = give_up(live, inner.config.confirm_timeout) => false,
+    };
+    let sound = record(window, messages, outcomes, results);
+    if complete && sound {
+        lease.keep();
+    }
+}
+
+/// One message on its way. Sending begins when it is made, so a window is queued in its order and as a
+/// whole; waiting for each message in turn wakes this task once for many confirms.
+enum Send<F> {
+    Sending(Pin<Box<F>>),
+    Sent(lapin::Result<PublisherConfirm>),
+}
+
+impl<F: Future<Output = lapin::Result<PublisherConfirm>>> Send<F> {
+    fn start(publishing: F) -> Self {
+        let mut publishing = Box::pin(publishing);
+        match publishing
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(sent) => Self::Sent(sent),
+            Poll::Pending => Self::Sending(publishing),
+        }
+    }
+
+    async fn confirmed(self) -> lapin::Result<Confirmation> {
+        let sent = match self {
+            Self::Sending(publishing) => publishing.await,
+            Self::Sent(sent) => sent,
+        };
+        sent?.await
+    }
+}
+
+/// Ends when no more confirms are worth waiting for.
+async fn give_up(live: &Live, timeout: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(timeout) => {}
+        () = async {
+            live.blocked().await;
+            tokio::time::sleep(BLOCKED_GRACE).await;
+        } => {}
+    }
+}
+
+/// Writes a window's outcomes into the results; `false` if the channel is not fit for use any more.
+fn record(
+    window: &[(usize, &ShortString)],
+    messages: &[Outgoing],
+    outcomes: Vec<Outcome>,
+    results: &mut Results,
+) -> bool {
+    let mut sound = true;
+    let mut returned = Vec::new();
+    for (position, ((index, _), outcome)) in window.iter().zip(outcomes).enumerate() {
+        results[*index] = match outcome {
+            Outcome::Settled(Ok(Confirmation::Ack(with))) => {
+                returned.extend(with.map(|message| (position, message)));
+                Ok(())
+            }
+            Outcome::Settled(Ok(Confirmation::Nack(with))) => {
+                returned.extend(with.map(|message| (position, message)));
+                Err(BrokerError::Refused(
+                    "not accepted, the queue may be full".into(),
+                ))
+            }
+            Outcome::Settled(Ok(Confirmation::NotRequested)) => {
+                sound = false;
+                Err(BrokerError::Unavailable(
+                    "the channel gives no confirms".into(),
+                ))
+            }
+            Outcome::Settled(Err(error)) => {
+                sound = false;
+                Err(unavailable(&error))
+            }
+            Outcome::Unknown => {
+                sound = false;
+                Err(BrokerError::Unavailable("no confirm in time".into()))
+            }
+        };
+    }
+    // A return comes before its message's confirm, but the client library hands it to whichever confirm of
+    // the channel is settled next.
+    for (position, message) in returned {
+        let id = message.properties.message_id().as_ref();
+        let position = id
+            .and_then(|id| id.as_str().parse().ok())
+            .unwrap_or(position);
+        if let Some((index, _)) = window.get(position) {
+            let queue = format!("{:?}", messages[*index].queue);
+            results[*index] = Err(BrokerError::Unroutable(queue));
+        }
+    }
+    sound
+}
+
+fn blocked() -> BrokerError {
+    BrokerError::Unavailable("the broker takes no publishes now".into())
+}
