@@ -74,6 +74,12 @@ impl JobSlice {
         Ok(())
     }
 
+    /// Gives the job another share of its pipe's credit, in items; at least 1 counts.
+    pub fn set_allowance(&mut self, allowance: u32) {
+        self.changed = true;
+        self.job.allowance = allowance.max(1);
+    }
+
     /// Moves the job to a final phase.
     pub(crate) fn end(&mut self, phase: Phase) {
         self.changed = true;

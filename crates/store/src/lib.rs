@@ -1,1 +1,121 @@
-//! Placeholder.
+//! What Headway remembers: jobs, their batches, pages and items, failures, the outbox, and who
+//! holds which shard; on PostgreSQL or SQLite. The only user of sea-orm.
+//!
+//! [`Store`] is the whole interface: one method for each thing that a role does, each in one short
+//! transaction. The rules live in `headway-domain`: a method loads a [`headway_domain::JobSlice`],
+//! calls it, lets it advance, and writes back what changed.
+
+mod db;
+mod error;
+mod ops;
+mod rows;
+
+pub use db::{StoreConfig, StoreUrl};
+pub use error::StoreError;
+pub use ops::{
+    control::Controlled,
+    create::{Created, NewJob},
+    credit::{HungryJob, PipeShare},
+    outbox::{Owed, OwedKind},
+    read::{FailurePage, FailureRow, JobFilter, JobPage, JobView},
+    report::Tracked,
+    shards::Claims,
+    split::{DispatchPlan, PageSource, PlannedItem, ReleasePlan, SplitPlan, SplitResult},
+};
+
+use std::sync::Arc;
+
+/// A handle to the database; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Arc<db::Db>,
+    meta: Arc<rows::meta::MetaCache>,
+    creates: Arc<ops::create::Lanes>,
+}
+
+impl Store {
+    /// Connects, and makes or completes the tables. Waits for other processes that do the same.
+    pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
+        let db = db::Db::connect(config).await?;
+        let shards = db.setting("shards", &db.shards.to_string()).await?;
+        let shards = shards
+            .parse()
+            .map_err(|_| StoreError::Broken(format!("setting shards is {shards}, not a number")))?;
+        let db = db.with_shards(shards);
+        db.seed_shards().await?;
+        let lanes = if db.is_sqlite() { 1 } else { 4 };
+        let store = Self {
+            db: Arc::new(db),
+            meta: Arc::default(),
+            creates: Arc::new(ops::create::Lanes::new(lanes)),
+        };
+        store.epoch_mark().await?;
+        Ok(store)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.db
+            .one_int(
+                self.db.reader(),
+                "SELECT count(*) AS value FROM setting",
+                [],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Measures the database's clock again; to be called every minute or so.
+    pub async fn sync_clock(&self) -> Result<(), StoreError> {
+        self.db.sync_clock().await
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}
+
+/// What a committed change means for others: to be published after the commit.
+#[derive(Debug, Clone, Default)]
+pub struct Committed {
+    /// Messages owed to the broker; they stand in the outbox until [`Store::outbox_sent`].
+    pub owed: Vec<Owed>,
+    /// Control broadcasts to workers.
+    pub controls: Vec<Control>,
+    /// Jobs that changed, for watchers.
+    pub changes: Vec<Change>,
+}
+
+/// A control broadcast to workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Control {
+    /// The job.
+    pub uid: headway_domain::JobUid,
+    /// The control counter of this status.
+    pub control: u32,
+    /// What to do.
+    pub disposition: headway_domain::effect::Disposition,
+}
+
+/// A job that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The job.
+    pub uid: headway_domain::JobUid,
+    /// Its new revision.
+    pub revision: i64,
+    /// When it changed.
+    pub time: headway_domain::Micros,
+    /// Whether it was deleted.
+    pub deleted: bool,
+}
+
+impl Committed {
+    /// Joins what another transaction committed.
+    pub fn merge(&mut self, mut other: Self) {
+        self.owed.append(&mut other.owed);
+        self.controls.append(&mut other.controls);
+        self.changes.append(&mut other.changes);
+    }
+}

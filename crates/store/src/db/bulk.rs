@@ -1,0 +1,193 @@
+//! Many rows in one statement: UNNEST on PostgreSQL, whose text does not depend on the number
+//! of rows; a prepared statement a row on SQLite, where a statement costs no round trip.
+
+use sea_orm::{Value, sea_query::ArrayType};
+
+use super::{Db, Tx};
+use crate::error::StoreError;
+
+/// The type of a column. Columns of bulk tables are never NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Int,
+    Bytes,
+    Text,
+    Real,
+}
+
+/// A value of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cell {
+    Int(i64),
+    Bytes(Vec<u8>),
+    Text(String),
+    Real(f64),
+}
+
+/// What happens to a row whose key exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conflict {
+    /// An error.
+    Fail,
+    /// The row is left as it is, and does not count as changed.
+    Skip,
+    /// Every column after the key and before `insert_only` is overwritten.
+    Update,
+}
+
+/// A table as bulk statements see it.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub name: &'static str,
+    /// The first columns are the key.
+    pub keys: usize,
+    /// The last columns are written by inserts only.
+    pub insert_only: usize,
+    pub columns: &'static [(&'static str, Kind)],
+}
+
+impl Table {
+    /// Writes rows; the number of rows inserted or changed.
+    pub(crate) async fn write(
+        &self,
+        db: &Db,
+        tx: &Tx<'_>,
+        rows: Vec<Vec<Cell>>,
+        conflict: Conflict,
+    ) -> Result<u64, StoreError> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        if db.is_sqlite() {
+            let sql = format!(
+                "INSERT INTO {} ({}) VALUES ({}){}",
+                self.name,
+                self.names(),
+                self.markers(),
+                self.tail(conflict)
+            );
+            let mut changed = 0;
+            for row in rows {
+                changed += db
+                    .run(&**tx, sql.as_str(), row.into_iter().map(Value::from))
+                    .await?;
+            }
+            return Ok(changed);
+        }
+        let sql = format!(
+            "INSERT INTO {} ({}) SELECT * FROM UNNEST({}){}",
+            self.name,
+            self.names(),
+            self.array_markers(),
+            self.tail(conflict)
+        );
+        db.run(&**tx, sql, self.transpose(rows)).await
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
+        names.join(", ")
+    }
+
+    fn markers(&self) -> String {
+        let markers: Vec<_> = (1..=self.columns.len()).map(|n| format!("${n}")).collect();
+        markers.join(", ")
+    }
+
+    fn array_markers(&self) -> String {
+        let markers = (1..).zip(self.columns).map(|(n, (_, kind))| {
+            let of = match kind {
+                Kind::Int => "bigint",
+                Kind::Bytes => "bytea",
+                Kind::Text => "text",
+                Kind::Real => "double precision",
+            };
+            format!("${n}::{of}[]")
+        });
+        markers.collect::<Vec<_>>().join(", ")
+    }
+
+    fn tail(&self, conflict: Conflict) -> String {
+        match conflict {
+            Conflict::Fail => String::new(),
+            Conflict::Skip => " ON CONFLICT DO NOTHING".to_owned(),
+            Conflict::Update => {
+                let keys: Vec<_> = self.columns[..self.keys]
+                    .iter()
+                    .map(|(name, _)| *name)
+                    .collect();
+                let hot = &self.columns[self.keys..self.columns.len() - self.insert_only];
+                let sets: Vec<_> = hot
+                    .iter()
+                    .map(|(name, _)| format!("{name} = excluded.{name}"))
+                    .collect();
+                format!(
+                    " ON CONFLICT ({}) DO UPDATE SET {}",
+                    keys.join(", "),
+                    sets.join(", ")
+                )
+            }
+        }
+    }
+
+    fn transpose(&self, rows: Vec<Vec<Cell>>) -> Vec<Value> {
+        let mut columns: Vec<Vec<Value>> = self
+            .columns
+            .iter()
+            .map(|_| Vec::with_capacity(rows.len()))
+            .collect();
+        for row in rows {
+            for (column, cell) in columns.iter_mut().zip(row) {
+                column.push(cell.into());
+            }
+        }
+        self.columns
+            .iter()
+            .zip(columns)
+            .map(|((_, kind), values)| {
+                let of = match kind {
+                    Kind::Int => ArrayType::BigInt,
+                    Kind::Bytes => ArrayType::Bytes,
+                    Kind::Text => ArrayType::String,
+                    Kind::Real => ArrayType::Double,
+                };
+                Value::Array(of, Some(Box::new(values)))
+            })
+            .collect()
+    }
+}
+
+impl From<Cell> for Value {
+    fn from(cell: Cell) -> Self {
+        match cell {
+            Cell::Int(value) => value.into(),
+            Cell::Bytes(value) => value.into(),
+            Cell::Text(value) => value.into(),
+            Cell::Real(value) => value.into(),
+        }
+    }
+}
+
+macro_rules! cell_from {
+    ($($from:ty => |$value:ident| $cell:expr),* $(,)?) => {
+        $(impl From<$from> for Cell {
+            fn from($value: $from) -> Self {
+                $cell
+            }
+        })*
+    };
+}
+
+cell_from! {
+    i64 => |value| Self::Int(value),
+    u32 => |value| Self::Int(value.into()),
+    u16 => |value| Self::Int(value.into()),
+    bool => |value| Self::Int(value.into()),
+    u64 => |value| Self::Int(i64::try_from(value).unwrap_or(i64::MAX)),
+    f64 => |value| Self::Real(value),
+    Vec<u8> => |value| Self::Bytes(value),
+    &[u8] => |value| Self::Bytes(value.to_vec()),
+    String => |value| Self::Text(value),
+    &str => |value| Self::Text(value.to_owned()),
+    Option<i64> => |value| Self::Int(value.unwrap_or(0)),
+}

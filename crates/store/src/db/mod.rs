@@ -1,0 +1,366 @@
+//! Connections, transactions and the database's clock, in both dialects.
+
+pub(crate) mod bulk;
+pub(crate) mod keys;
+mod migration;
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use headway_domain::Micros;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    FromQueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+};
+use sea_orm_migration::MigratorTrait;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::error::StoreError;
+
+/// Where the database is. Never printed: it may hold a password.
+#[derive(Clone)]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    /// `postgres://...` or `sqlite://FILE`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreUrl(hidden)")
+    }
+}
+
+/// How to use the database.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Where it is.
+    pub url: StoreUrl,
+    /// The PostgreSQL schema that holds the tables; made if missing. Letters, digits and `_`. Ignored on SQLite.
+    pub schema: String,
+    /// Connections at most, on PostgreSQL.
+    pub connections: u32,
+    /// Logical shards, set in the database at its first start, 1 to 256.
+    pub shards: u16,
+    /// How long a lease of a long-running item lasts.
+    pub lease: Duration,
+    /// Pages of one job that batch workers may split at once.
+    pub splits: u64,
+}
+
+impl StoreConfig {
+    /// The defaults with this address.
+    pub fn new(url: StoreUrl) -> Self {
+        Self {
+            url,
+            schema: "headway".to_owned(),
+            connections: 16,
+            shards: 16,
+            lease: Duration::from_secs(300),
+            splits: 16,
+        }
+    }
+}
+
+/// How much a commit promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// It survives a power loss: what a client was told.
+    Full,
+    /// On SQLite it survives the process but perhaps not the machine: what messages can make again.
+    Process,
+}
+
+pub(crate) struct Db {
+    read: DatabaseConnection,
+    full: DatabaseConnection,
+    process: DatabaseConnection,
+    /// SQLite has one writer: waiting here is fair, waiting in SQLite is polling.
+    writer: Option<Mutex<()>>,
+    /// The database's clock minus ours, in microseconds.
+    clock_offset: AtomicI64,
+    pub(crate) shards: u16,
+    pub(crate) lease: Micros,
+    pub(crate) splits: u64,
+    pub(crate) epoch: AtomicI64,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db")
+            .field("backend", &self.read.get_database_backend())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A write transaction.
+pub(crate) struct Tx<'a> {
+    inner: DatabaseTransaction,
+    _writer: Option<MutexGuard<'a, ()>>,
+}
+
+impl Tx<'_> {
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.inner.commit().await?)
+    }
+}
+
+impl Db {
+    pub(crate) async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
+        let url = &config.url.0;
+        let db = if url.starts_with("sqlite:") {
+            let full = sqlite(url, "FULL", 1).await?;
+            migration::Migrator::up(&full, None).await?;
+            let process = sqlite(url, "NORMAL", 1).await?;
+            let read = sqlite(url, "NORMAL", 4).await?;
+            Self::assemble(config, read, full, process, Some(Mutex::new(())))
+        } else {
+            let pool = postgres(config).await?;
+            migration::run_postgres(&pool).await?;
+            Self::assemble(config, pool.clone(), pool.clone(), pool, None)
+        };
+        db.sync_clock().await?;
+        Ok(db)
+    }
+
+    fn assemble(
+        config: &StoreConfig,
+        read: DatabaseConnection,
+        full: DatabaseConnection,
+        process: DatabaseConnection,
+        writer: Option<Mutex<()>>,
+    ) -> Self {
+        Self {
+            read,
+            full,
+            process,
+            writer,
+            clock_offset: AtomicI64::new(0),
+            shards: config.shards.clamp(1, 256),
+            lease: i64::try_from(config.lease.as_micros()).unwrap_or(i64::MAX),
+            splits: config.splits.max(1),
+            epoch: AtomicI64::new(0),
+        }
+    }
+
+    /// Takes the number of shards that the database was set up with.
+    pub(crate) fn with_shards(mut self, shards: u16) -> Self {
+        self.shards = shards;
+        self
+    }
+
+    /// Microseconds since 1970 by the database's clock.
+    pub(crate) fn now(&self) -> Micros {
+        local_now() + self.clock_offset.load(Ordering::Relaxed)
+    }
+
+    /// Measures the database's clock against ours. On SQLite both are the same.
+    pub(crate) async fn sync_clock(&self) -> Result<(), StoreError> {
+        if self.is_sqlite() {
+            return Ok(());
+        }
+        let before = local_now();
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS value";
+        let theirs = self.one_int(&self.read, sql, []).await?.unwrap_or(before);
+        let ours = before + (local_now() - before) / 2;
+        self.clock_offset.store(theirs - ours, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    pub(crate) fn backend(&self) -> DbBackend {
+        self.read.get_database_backend()
+    }
+
+    /// Begins a write transaction: IMMEDIATE on SQLite, READ COMMITTED on PostgreSQL.
+    pub(crate) async fn write(&self, durability: Durability) -> Result<Tx<'_>, StoreError> {
+        let pool = match durability {
+            Durability::Full => &self.full,
+            Durability::Process => &self.process,
+        };
+        let Some(writer) = &self.writer else {
+            return Ok(Tx {
+                inner: pool.begin().await?,
+                _writer: None,
+            });
+        };
+        let guard = writer.lock().await;
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(Tx {
+            inner: pool.begin_with_options(options).await?,
+            _writer: Some(guard),
+        })
+    }
+
+    pub(crate) fn reader(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// ` FOR UPDATE` where the dialect has row locks.
+    pub(crate) fn for_update(&self) -> &'static str {
+        if self.is_sqlite() { "" } else { " FOR UPDATE" }
+    }
+
+    /// ` FOR UPDATE SKIP LOCKED` where the dialect has row locks.
+    pub(crate) fn skip_locked(&self) -> &'static str {
+        if self.is_sqlite() {
+            ""
+        } else {
+            " FOR UPDATE SKIP LOCKED"
+        }
+    }
+
+    pub(crate) fn statement<V: IntoIterator<Item = Value>>(
+        &self,
+        sql: impl Into<String>,
+        values: V,
+    ) -> Statement {
+        Statement::from_sql_and_values(self.backend(), sql.into(), values)
+    }
+
+    pub(crate) async fn all<T: FromQueryResult>(
+        &self,
+        on: &impl ConnectionTrait,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = on.query_all_raw(self.statement(sql, values)).await?;
+        rows.iter()
+            .map(|row| Ok(T::from_query_result(row, "")?))
+            .collect()
+    }
+
+    pub(crate) async fn one<T: FromQueryResult>(
+        &self,
+        on: &impl ConnectionTrait,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Option<T>, StoreError> {
+        let row = on.query_one_raw(self.statement(sql, values)).await?;
+        row.map(|row| Ok(T::from_query_result(&row, "")?))
+            .transpose()
+    }
+
+    /// The column `value` of the first row.
+    pub(crate) async fn one_int(
+        &self,
+        on: &impl ConnectionTrait,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Option<i64>, StoreError> {
+        let row = on.query_one_raw(self.statement(sql, values)).await?;
+        row.map(|row| Ok(row.try_get::<i64>("", "value")?))
+            .transpose()
+    }
+
+    /// Runs a statement; the number of rows it changed.
+    pub(crate) async fn run(
+        &self,
+        on: &impl ConnectionTrait,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<u64, StoreError> {
+        Ok(on
+            .execute_raw(self.statement(sql, values))
+            .await?
+            .rows_affected())
+    }
+
+    pub(crate) async fn close(&self) {
+        for pool in [&self.read, &self.full, &self.process] {
+            if let Err(error) = pool.close_by_ref().await {
+                tracing::warn!(%error, "could not close the database");
+            }
+        }
+    }
+}
+
+impl std::ops::Deref for Tx<'_> {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.inner
+    }
+}
+
+fn local_now() -> Micros {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+async fn sqlite(
+    url: &str,
+    synchronous: &'static str,
+    connections: u32,
+) -> Result<DatabaseConnection, StoreError> {
+    let mut options = ConnectOptions::new(url.to_owned());
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .sqlx_logging(false)
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(30))
+        .map_sqlx_sqlite_opts(move |options| {
+            options
+                .create_if_missing(true)
+                .pragma("journal_mode", "WAL")
+                .pragma("synchronous", synchronous)
+                .pragma("temp_store", "MEMORY")
+                .pragma("wal_autocheckpoint", "4000")
+                .pragma("cache_size", "-32000")
+                .busy_timeout(Duration::from_secs(10))
+                .statement_cache_capacity(256)
+        })
+        .map_sqlx_sqlite_pool_opts(|options| options.idle_timeout(None).max_lifetime(None));
+    Ok(Database::connect(options).await?)
+}
+
+async fn postgres(config: &StoreConfig) -> Result<DatabaseConnection, StoreError> {
+    let valid = !config.schema.is_empty()
+        && config
+            .schema
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !valid {
+        return Err(StoreError::Broken(
+            "the schema's name must be letters, digits and _".to_owned(),
+        ));
+    }
+    let mut options = ConnectOptions::new(config.url.0.clone());
+    options
+        .max_connections(config.connections.max(4))
+        .min_connections(1)
+        .sqlx_logging(false)
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(10))
+        .set_schema_search_path(config.schema.clone())
+        .set_application_name("headway")
+        .map_sqlx_postgres_opts(|options| {
+            options.statement_cache_capacity(256).options([
+                ("idle_in_transaction_session_timeout", "30s"),
+                ("lock_timeout", "10s"),
+                ("jit", "off"),
+            ])
+        });
+    let pool = Database::connect(options).await?;
+    pool.execute_unprepared(&format!(
+        "CREATE SCHEMA IF NOT EXISTS \"{}\"",
+        config.schema
+    ))
+    .await?;
+    Ok(pool)
+}

@@ -1,0 +1,121 @@
+//! Pause, resume, cancel, retry and delete.
+
+use headway_domain::{Error, JobName, effect::Disposition, error::Action};
+use sea_orm::Value;
+
+use super::read::JobView;
+use crate::{Change, Committed, Control, Store, db::Durability, error::StoreError};
+
+/// Rows of a deleted job that one transaction removes at most.
+const GARBAGE: i64 = 5000;
+
+/// A job after a control action.
+#[derive(Debug, Clone)]
+pub struct Controlled {
+    /// The job as it is now.
+    pub view: JobView,
+    /// What is to be published now.
+    pub committed: Committed,
+}
+
+impl Store {
+    /// Applies a control action, durably.
+    pub async fn control_job(
+        &self,
+        name: &JobName,
+        action: Action,
+    ) -> Result<Controlled, StoreError> {
+        let meta = self.named(name).await?;
+        let db = &self.db;
+        let tx = db.write(Durability::Full).await?;
+        let mut slice = db
+            .lock_job(&tx, &meta)
+            .await?
+            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        match action {
+            Action::Pause => slice.pause(),
+            Action::Resume => slice.resume(),
+            Action::Cancel => slice.cancel(),
+            Action::Retry => slice.retry(),
+        }?;
+        if slice.changed {
+            db.advance(&tx, &mut slice).await?;
+        }
+        let committed = db.write_slices(&tx, vec![slice]).await?;
+        tx.commit().await?;
+        let view = self.job(name).await?;
+        Ok(Controlled { view, committed })
+    }
+
+    /// Removes a job, durably: it is gone at once, and what it leaves is removed by [`Store::collect_garbage`].
+    /// Workers are told to drop its items.
+    pub async fn delete_job(&self, name: &JobName) -> Result<Committed, StoreError> {
+        let meta = self.named(name).await?;
+        let db = &self.db;
+        let tx = db.write(Durability::Full).await?;
+        let slice = db
+            .lock_job(&tx, &meta)
+            .await?
+            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        let key: Value = meta.key.into();
+        for table in ["label", "job_progress", "job"] {
+            db.run(
+                &*tx,
+                format!("DELETE FROM {table} WHERE job_key = $1"),
+                [key.clone()],
+            )
+            .await?;
+        }
+        db.run(&*tx, "INSERT INTO garbage (job_key) VALUES ($1)", [key])
+            .await?;
+        tx.commit().await?;
+        let job = slice.job;
+        let mut committed = Committed::default();
+        committed.changes.push(Change {
+            uid: meta.uid,
+            revision: job.revision + 1,
+            time: db.now(),
+            deleted: true,
+        });
+        if !job.phase.is_final() || job.settled.is_none() {
+            committed.controls.push(Control {
+                uid: meta.uid,
+                control: u32::MAX,
+                disposition: Disposition::Discard,
+            });
+        }
+        Ok(committed)
+    }
+
+    /// Removes some rows of deleted jobs; whether there may be more.
+    pub async fn collect_garbage(&self) -> Result<bool, StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let sql = format!(
+            "SELECT job_key AS value FROM garbage ORDER BY job_key LIMIT 1{}",
+            db.skip_locked()
+        );
+        let Some(key) = db.one_int(&*tx, sql, []).await? else {
+            return Ok(false);
+        };
+        for (table, columns) in [
+            ("item", "job_key, page, idx"),
+            ("page", "job_key, number"),
+            ("batch", "job_key, number"),
+            ("failure", "job_key, run, seq"),
+        ] {
+            let sql = format!(
+                "DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM {table} WHERE job_key = $1 LIMIT $2)"
+            );
+            let gone = db.run(&*tx, sql, [key.into(), GARBAGE.into()]).await?;
+            if gone > 0 {
+                tx.commit().await?;
+                return Ok(true);
+            }
+        }
+        db.run(&*tx, "DELETE FROM garbage WHERE job_key = $1", [key.into()])
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,372 @@
+//! Accepting jobs. Requests that come while a commit is under way share the next one, so that
+//! the cost of a durable commit is shared too.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use headway_domain::{Error, JobName, JobSlice, JobUid, job::JobMeta, spec::JobSpec};
+use sea_orm::FromQueryResult;
+use tokio::sync::{Semaphore, oneshot};
+use uuid::Uuid;
+
+use super::read::JobView;
+use crate::{
+    Committed, Store,
+    db::{
+        Durability, Tx,
+        bulk::{Cell, Conflict, Kind, Table},
+    },
+    error::StoreError,
+};
+
+/// Requests in one commit at most.
+const GROUP: usize = 64;
+/// Requests waiting at most; more are told to come back.
+const WAITING: usize = 4096;
+/// What a new job may have out before its pipe's credit is shared out anew.
+const FIRST_ALLOWANCE: u32 = 1024;
+
+/// A job to accept; its spec is valid.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its name.
+    pub name: JobName,
+    /// What to do.
+    pub spec: JobSpec,
+    /// Makes a repeated request harmless; empty for none.
+    pub request_id: String,
+    /// Who asks.
+    pub creator: String,
+}
+
+/// An accepted job.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The job as it is now.
+    pub view: JobView,
+    /// Whether it existed before, with the same spec.
+    pub existed: bool,
+    /// What is to be published now.
+    pub committed: Committed,
+}
+
+type Reply = oneshot::Sender<Result<Created, StoreError>>;
+
+/// Who waits for the next commit, and how many commits may be under way.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    waiting: Mutex<Vec<(NewJob, Reply)>>,
+    lanes: Arc<Semaphore>,
+}
+
+impl Lanes {
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            lanes: Arc::new(Semaphore::new(lanes)),
+        }
+    }
+
+    fn push(&self, job: NewJob, reply: Reply) -> Result<(), StoreError> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= WAITING {
+            return Err(StoreError::Unavailable(
+                "too many jobs are being created at once".to_owned(),
+            ));
+        }
+        waiting.push((job, reply));
+        Ok(())
+    }
+
+    fn take(&self) -> Vec<(NewJob, Reply)> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = waiting.len().min(GROUP);
+        waiting.drain(..count).collect()
+    }
+}
+
+const JOB: Table = Table {
+    name: "job",
+    keys: 1,
+    insert_only: 0,
+    columns: &[
+        ("job_key", Kind::Int),
+        ("uid", Kind::Bytes),
+        ("partition_id", Kind::Text),
+        ("job_id", Kind::Text),
+        ("shard", Kind::Int),
+        ("request_id", Kind::Text),
+        ("hash", Kind::Bytes),
+        ("spec", Kind::Text),
+        ("body", Kind::Bytes),
+        ("creator", Kind::Text),
+        ("created", Kind::Int),
+    ],
+};
+
+const LABEL: Table = Table {
+    name: "label",
+    keys: 2,
+    insert_only: 0,
+    columns: &[
+        ("job_key", Kind::Int),
+        ("name", Kind::Text),
+        ("value", Kind::Text),
+        ("partition_id", Kind::Text),
+    ],
+};
+
+#[derive(Debug, FromQueryResult)]
+struct Existing {
+    uid: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+impl Store {
+    /// Accepts a job, durably. The same name, or the same request id, with the same spec returns the job that exists.
+    pub async fn create_job(&self, job: NewJob) -> Result<Created, StoreError> {
+        let (reply, mut answer) = oneshot::channel();
+        self.creates.push(job, reply)?;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => {
+                    return answer.unwrap_or_else(|_| Err(StoreError::Unavailable("the commit was given up".to_owned())));
+                }
+                permit = self.creates.lanes.clone().acquire_owned() => {
+                    let Ok(permit) = permit else {
+                        return Err(StoreError::Unavailable("the store is closed".to_owned()));
+                    };
+                    let group = self.creates.take();
+                    if group.is_empty() {
+                        continue;
+                    }
+                    let store = self.clone();
+                    // A task of its own: a caller that goes away must not take the others' commit with it.
+                    tokio::spawn(async move {
+                        store.commit_group(group).await;
+                        drop(permit);
+                    });
+                }
+            }
+        }
+    }
+
+    async fn commit_group(&self, group: Vec<(NewJob, Reply)>) {
+        let (jobs, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        match self.insert(&jobs).await {
+            Ok(Some(created)) => {
+                for (reply, created) in replies.into_iter().zip(created) {
+                    // A caller that went away finds the job by its id or request id.
+                    let _ = reply.send(Ok(created));
+                }
+            }
+            // Some of them exist, or are in the group twice, or one is refused: each by itself.
+            Ok(None) | Err(StoreError::Refused(_) | StoreError::Broken(_)) => {
+                for (reply, job) in replies.into_iter().zip(jobs) {
+                    let _ = reply.send(self.create_alone(job).await);
+                }
+            }
+            Err(error) => {
+                let text = error.to_string();
+                for reply in replies {
+                    let _ = reply.send(Err(StoreError::Unavailable(text.clone())));
+                }
+            }
+        }
+    }
+
+    async fn create_alone(&self, job: NewJob) -> Result<Created, StoreError> {
+        // Twice: between finding the id taken and reading who has it, that job may be deleted.
+        for _ in 0..2 {
+            if let Some(created) = self.insert(std::slice::from_ref(&job)).await? {
+                return created
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| StoreError::Broken("an insert gave nothing".to_owned()));
+            }
+            if let Some(created) = self.existing(&job).await? {
+                return Ok(created);
+            }
+        }
+        Err(StoreError::Unavailable(
+            "the job is being deleted and created at once".to_owned(),
+        ))
+    }
+
+    /// Inserts all of them, or none and `None` if one exists.
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Option<Vec<Created>>, StoreError> {
+        let db = &self.db;
+        let slices: Vec<JobSlice> = jobs.iter().map(|job| self.slice_of(job)).collect();
+        let mut rows = Vec::with_capacity(jobs.len());
+        let mut labels = Vec::new();
+        for (job, slice) in jobs.iter().zip(&slices) {
+            rows.push(job_cells(job, &slice.job.meta)?);
+            labels.extend(label_cells(job, slice.job.meta.key));
+        }
+        let tx = db.write(Durability::Full).await?;
+        let inserted = JOB.write(db, &tx, rows, Conflict::Skip).await?;
+        if inserted != jobs.len() as u64 {
+            return Ok(None);
+        }
+        LABEL.write(db, &tx, labels, Conflict::Fail).await?;
+        let written = self.write_new(&tx, slices).await?;
+        tx.commit().await?;
+        let created = written
+            .into_iter()
+            .zip(jobs)
+            .map(|((view, committed), job)| {
+                self.meta.insert(view.job.meta.clone());
+                let view = JobView {
+                    body: Some(job.spec.body().to_vec()),
+                    ..view
+                };
+                Created {
+                    view,
+                    existed: false,
+                    committed,
+                }
+            });
+        Ok(Some(created.collect()))
+    }
+
+    async fn write_new(
+        &self,
+        tx: &Tx<'_>,
+        mut slices: Vec<JobSlice>,
+    ) -> Result<Vec<(JobView, Committed)>, StoreError> {
+        for slice in &mut slices {
+            slice.advance();
+            slice.seal();
+        }
+        let views: Vec<_> = slices
+            .iter()
+            .map(|slice| JobView::new(slice.job.clone()))
+            .collect();
+        let mut all = self.db.write_slices(tx, slices).await?;
+        // Sort what was committed by job, so that each caller publishes its own.
+        let mut each = Vec::with_capacity(views.len());
+        for view in views {
+            let uid = view.job.meta.uid;
+            let mine = Committed {
+                owed: all.owed.extract_if(.., |owed| owed.uid == uid).collect(),
+                controls: Vec::new(),
+                changes: all
+                    .changes
+                    .extract_if(.., |change| change.uid == uid)
+                    .collect(),
+            };
+            each.push((view, mine));
+        }
+        Ok(each)
+    }
+
+    fn slice_of(&self, job: &NewJob) -> JobSlice {
+        let now = self.db.now();
+        let uid = JobUid(Uuid::new_v4());
+        let mut spec = job.spec.clone();
+        spec.set_body(Vec::new());
+        let meta = JobMeta {
+            key: new_key(now),
+            uid,
+            name: job.name.clone(),
+            shard: uid.shard(self.db.shards),
+            spec,
+            creator: job.creator.clone(),
+            created: now,
+        };
+        JobSlice::create(Arc::new(meta), FIRST_ALLOWANCE, self.db.moment())
+    }
+
+    async fn existing(&self, job: &NewJob) -> Result<Option<Created>, StoreError> {
+        let db = &self.db;
+        let hash = job.spec.hash();
+        let partition = job.name.partition.as_str();
+        if !job.request_id.is_empty() {
+            let sql = "SELECT uid, hash FROM job WHERE partition_id = $1 AND request_id = $2";
+            let found: Option<Existing> = db
+                .one(
+                    db.reader(),
+                    sql,
+                    [partition.into(), job.request_id.as_str().into()],
+                )
+                .await?;
+            if let Some(found) = found {
+                return self.same(found, &hash, Error::RequestIdReused).await;
+            }
+        }
+        let sql = "SELECT uid, hash FROM job WHERE partition_id = $1 AND job_id = $2";
+        let found: Option<Existing> = db
+            .one(
+                db.reader(),
+                sql,
+                [partition.into(), job.name.job.as_str().into()],
+            )
+            .await?;
+        match found {
+            Some(found) => self.same(found, &hash, Error::JobExists).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn same(
+        &self,
+        found: Existing,
+        hash: &[u8; 32],
+        other: fn(JobName) -> Error,
+    ) -> Result<Option<Created>, StoreError> {
+        let uid = JobUid::from_slice(&found.uid)
+            .ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?;
+        let Some(meta) = self.meta_of(uid).await? else {
+            return Ok(None);
+        };
+        if found.hash != hash {
+            return Err(other(meta.name.clone()).into());
+        }
+        let view = self.job(&meta.name).await;
+        match view {
+            Ok(view) => Ok(Some(Created {
+                view,
+                existed: true,
+                committed: Committed::default(),
+            })),
+            Err(StoreError::Domain(Error::JobNotFound(_))) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Keys rise with time, to the millisecond, so that the newest jobs stand together; the rest is random.
+fn new_key(now: i64) -> i64 {
+    let random = super::write::random_id() & 0x3f_ffff;
+    ((now / 1000) << 22) | random
+}
+
+fn job_cells(job: &NewJob, meta: &JobMeta) -> Result<Vec<Cell>, StoreError> {
+    let spec =
+        serde_json::to_string(&job.spec).map_err(|error| StoreError::Refused(error.to_string()))?;
+    Ok(vec![
+        meta.key.into(),
+        meta.uid.0.as_bytes().to_vec().into(),
+        meta.name.partition.as_str().into(),
+        meta.name.job.as_str().into(),
+        meta.shard.into(),
+        job.request_id.as_str().into(),
+        job.spec.hash().to_vec().into(),
+        spec.into(),
+        job.spec.body().into(),
+        job.creator.as_str().into(),
+        meta.created.into(),
+    ])
+}
+
+fn label_cells(job: &NewJob, key: i64) -> impl Iterator<Item = Vec<Cell>> {
+    let partition = job.name.partition.as_str();
+    job.spec.labels.iter().map(move |(name, value)| {
+        vec![
+            key.into(),
+            name.as_str().into(),
+            value.as_str().into(),
+            partition.into(),
+        ]
+    })
+}

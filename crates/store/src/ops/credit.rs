@@ -1,0 +1,131 @@
+//! The credit of pipes: how fast each drains, which jobs want more of it, and what each may have out.
+
+use std::collections::BTreeMap;
+
+use headway_domain::Micros;
+use sea_orm::FromQueryResult;
+use uuid::Uuid;
+
+use super::work::Locking;
+use crate::{Committed, Store, db::Durability, error::StoreError};
+
+/// Jobs that share a pipe's credit in one round at most; those with the lowest keys have been waiting longest.
+const SHARING: i64 = 4096;
+
+/// A pipe that jobs want more of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PipeShare {
+    /// The pipe.
+    pub pipe: String,
+    /// Measured items per second, over all tracking processes.
+    pub rate: f64,
+    /// The hungry jobs: key, partition, window, and present allowance.
+    pub jobs: Vec<HungryJob>,
+}
+
+/// A job with work that a larger share would release.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct HungryJob {
+    /// The key of its rows.
+    pub job_key: i64,
+    /// Its partition.
+    pub partition_id: String,
+    /// Its present allowance.
+    pub allowance: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct HungryRow {
+    pipe: String,
+    job_key: i64,
+    partition_id: String,
+    allowance: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct RateRow {
+    pipe: String,
+    rate: f64,
+}
+
+impl Store {
+    /// Publishes the rates that one tracking process measured, and forgets those of processes that fell silent.
+    pub async fn publish_rates(
+        &self,
+        owner: Uuid,
+        rates: &BTreeMap<String, f64>,
+        silent: Micros,
+    ) -> Result<(), StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let now = db.now();
+        for (pipe, rate) in rates {
+            let sql = "INSERT INTO pipe_rate (pipe, owner, rate, updated) VALUES ($1, $2, $3, $4) \
+                       ON CONFLICT (pipe, owner) DO UPDATE SET rate = excluded.rate, updated = excluded.updated";
+            let values = [
+                pipe.as_str().into(),
+                owner.as_bytes().to_vec().into(),
+                (*rate).into(),
+                now.into(),
+            ];
+            db.run(&*tx, sql, values).await?;
+        }
+        db.run(
+            &*tx,
+            "DELETE FROM pipe_rate WHERE updated < $1",
+            [(now - silent).into()],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// The pipes that jobs want more of, with their measured rates.
+    pub async fn hungry_pipes(&self) -> Result<Vec<PipeShare>, StoreError> {
+        let db = &self.db;
+        let sql = "SELECT p.pipe, p.job_key, j.partition_id, p.allowance FROM job_progress p \
+                   JOIN job j ON j.job_key = p.job_key WHERE p.hungry = 1 ORDER BY p.pipe, p.job_key LIMIT $1";
+        let hungry: Vec<HungryRow> = db.all(db.reader(), sql, [SHARING.into()]).await?;
+        if hungry.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT pipe, sum(rate) AS rate FROM pipe_rate GROUP BY pipe";
+        let rates: Vec<RateRow> = db.all(db.reader(), sql, []).await?;
+        let rates: BTreeMap<String, f64> =
+            rates.into_iter().map(|row| (row.pipe, row.rate)).collect();
+        let mut pipes: BTreeMap<String, PipeShare> = BTreeMap::new();
+        for row in hungry {
+            let rate = rates.get(&row.pipe).copied().unwrap_or(0.0);
+            let share = pipes.entry(row.pipe.clone()).or_insert_with(|| PipeShare {
+                pipe: row.pipe,
+                rate,
+                jobs: Vec::new(),
+            });
+            share.jobs.push(HungryJob {
+                job_key: row.job_key,
+                partition_id: row.partition_id,
+                allowance: row.allowance,
+            });
+        }
+        Ok(pipes.into_values().collect())
+    }
+
+    /// Sets what a job may have out, and releases what that allows. A job that another transaction holds is left
+    /// for the next round.
+    pub async fn set_allowance(&self, key: i64, allowance: u32) -> Result<Committed, StoreError> {
+        let Some(meta) = self.meta_by_key(key).await? else {
+            return Ok(Committed::default());
+        };
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let mut slices = db.lock_jobs(&tx, &[meta], Locking::Skip).await?;
+        for slice in &mut slices {
+            if slice.job.allowance != allowance {
+                slice.set_allowance(allowance);
+                db.advance(&tx, slice).await?;
+            }
+        }
+        let committed = db.write_slices(&tx, slices).await?;
+        tx.commit().await?;
+        Ok(committed)
+    }
+}

@@ -1,0 +1,113 @@
+//! Settings of the deployment, and the broker's epoch: a number that rises when a broker is found to have lost its data.
+
+use std::sync::atomic::Ordering;
+
+use sea_orm::FromQueryResult;
+use uuid::Uuid;
+
+use crate::{
+    Store,
+    db::{Db, Durability},
+    error::StoreError,
+};
+
+#[derive(Debug, FromQueryResult)]
+struct Setting {
+    value: String,
+}
+
+impl Db {
+    /// Reads a setting, or sets it if it is not set.
+    pub(crate) async fn setting(&self, name: &str, default: &str) -> Result<String, StoreError> {
+        let tx = self.write(Durability::Full).await?;
+        let sql = "INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+        self.run(&*tx, sql, [name.into(), default.into()]).await?;
+        let sql = "SELECT value FROM setting WHERE name = $1";
+        let setting: Option<Setting> = self.one(&*tx, sql, [name.into()]).await?;
+        tx.commit().await?;
+        setting
+            .map(|setting| setting.value)
+            .ok_or_else(|| StoreError::Broken(format!("setting {name} is gone")))
+    }
+
+    /// Makes the rows of shard claims.
+    pub(crate) async fn seed_shards(&self) -> Result<(), StoreError> {
+        let tx = self.write(Durability::Full).await?;
+        for shard in 0..self.shards {
+            let sql = "INSERT INTO shard_claim (shard, owner, until) VALUES ($1, $2, 0) ON CONFLICT (shard) DO NOTHING";
+            self.run(&*tx, sql, [i64::from(shard).into(), vec![0u8; 16].into()])
+                .await?;
+        }
+        tx.commit().await
+    }
+}
+
+/// The broker's epoch: `number:uuid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Epoch {
+    number: i64,
+    mark: Uuid,
+}
+
+impl Epoch {
+    fn parse(text: &str) -> Result<Self, StoreError> {
+        let parsed = text.split_once(':').and_then(|(number, mark)| {
+            Some(Self {
+                number: number.parse().ok()?,
+                mark: Uuid::parse_str(mark).ok()?,
+            })
+        });
+        parsed.ok_or_else(|| StoreError::Broken("the epoch setting cannot be read".to_owned()))
+    }
+}
+
+impl Store {
+    /// The mark that the broker should hold, if an epoch was begun.
+    pub async fn epoch_mark(&self) -> Result<Option<Uuid>, StoreError> {
+        let sql = "SELECT value FROM setting WHERE name = 'epoch'";
+        let setting: Option<Setting> = self.db.one(self.db.reader(), sql, []).await?;
+        let Some(setting) = setting else {
+            return Ok(None);
+        };
+        let epoch = Epoch::parse(&setting.value)?;
+        self.db.epoch.store(epoch.number, Ordering::Relaxed);
+        Ok(Some(epoch.mark))
+    }
+
+    /// Begins a new epoch, unless somebody else did since `seen` was read. The mark to plant in the broker, which
+    /// must be done before anything is published.
+    pub async fn begin_epoch(&self, seen: Option<Uuid>) -> Result<Uuid, StoreError> {
+        let db = &self.db;
+        let first = Epoch {
+            number: 0,
+            mark: Uuid::nil(),
+        };
+        db.setting("epoch", &format!("{}:{}", first.number, first.mark))
+            .await?;
+        let tx = db.write(Durability::Full).await?;
+        let sql = format!(
+            "SELECT value FROM setting WHERE name = 'epoch'{}",
+            db.for_update()
+        );
+        let setting: Option<Setting> = db.one(&*tx, sql, []).await?;
+        let present = setting.map_or(Ok(first), |setting| Epoch::parse(&setting.value))?;
+        if present.mark != seen.unwrap_or(Uuid::nil()) {
+            db.epoch.store(present.number, Ordering::Relaxed);
+            return Ok(present.mark);
+        }
+        let next = Epoch {
+            number: present.number + 1,
+            mark: Uuid::new_v4(),
+        };
+        let value = format!("{}:{}", next.number, next.mark);
+        db.run(
+            &*tx,
+            "UPDATE setting SET value = $1 WHERE name = 'epoch'",
+            [value.into()],
+        )
+        .await?;
+        tx.commit().await?;
+        db.epoch.store(next.number, Ordering::Relaxed);
+        Ok(next.mark)
+    }
+}

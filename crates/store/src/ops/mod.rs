@@ -1,0 +1,14 @@
+//! What roles do with the store: one file for each concern, one method for each transaction.
+
+pub(crate) mod control;
+pub(crate) mod create;
+pub(crate) mod credit;
+pub(crate) mod epoch;
+pub(crate) mod outbox;
+pub(crate) mod read;
+pub(crate) mod report;
+pub(crate) mod shards;
+pub(crate) mod split;
+pub(crate) mod timers;
+pub(crate) mod work;
+pub(crate) mod write;

@@ -1,0 +1,160 @@
+//! Messages owed to the broker: written with the change that caused them, deleted once a broker confirmed them.
+
+use headway_domain::{JobUid, bitmap::Bitmap};
+use sea_orm::FromQueryResult;
+
+use crate::{
+    Store,
+    db::{
+        Durability,
+        bulk::{Cell, Kind, Table},
+        keys,
+    },
+    error::StoreError,
+    rows::unsigned,
+};
+
+/// A message owed to batch workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    /// Its key in the outbox.
+    pub id: i64,
+    /// The job.
+    pub uid: JobUid,
+    /// What is asked for.
+    pub kind: OwedKind,
+    /// The page.
+    pub page: u32,
+    /// The run of the job.
+    pub run: u32,
+    /// The fencing attempt of a split.
+    pub attempt: u32,
+    /// The items of a dispatch.
+    pub indexes: Bitmap,
+}
+
+/// What is asked of a batch worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwedKind {
+    /// Split the page.
+    Split,
+    /// Send items of the page.
+    Dispatch,
+}
+
+pub(crate) const OUTBOX: Table = Table {
+    name: "outbox",
+    keys: 1,
+    insert_only: 0,
+    columns: &[
+        ("outbox_id", Kind::Int),
+        ("uid", Kind::Bytes),
+        ("kind", Kind::Int),
+        ("page", Kind::Int),
+        ("run", Kind::Int),
+        ("attempt", Kind::Int),
+        ("indexes", Kind::Bytes),
+        ("created", Kind::Int),
+    ],
+};
+
+pub(crate) fn outbox_cells(owed: &Owed, now: i64) -> Vec<Cell> {
+    let kind: i64 = match owed.kind {
+        OwedKind::Split => 1,
+        OwedKind::Dispatch => 2,
+    };
+    vec![
+        owed.id.into(),
+        owed.uid.0.as_bytes().to_vec().into(),
+        kind.into(),
+        owed.page.into(),
+        owed.run.into(),
+        owed.attempt.into(),
+        owed.indexes.as_bytes().into(),
+        now.into(),
+    ]
+}
+
+#[derive(Debug, FromQueryResult)]
+struct OutboxRow {
+    outbox_id: i64,
+    uid: Vec<u8>,
+    kind: i64,
+    page: i64,
+    run: i64,
+    attempt: i64,
+    indexes: Vec<u8>,
+}
+
+impl TryFrom<OutboxRow> for Owed {
+    type Error = StoreError;
+
+    fn try_from(row: OutboxRow) -> Result<Self, StoreError> {
+        let broken = || StoreError::Broken(format!("outbox row {}", row.outbox_id));
+        Ok(Self {
+            id: row.outbox_id,
+            uid: JobUid::from_slice(&row.uid).ok_or_else(broken)?,
+            kind: match row.kind {
+                1 => OwedKind::Split,
+                2 => OwedKind::Dispatch,
+                _ => return Err(broken()),
+            },
+            page: unsigned(row.page)?,
+            run: unsigned(row.run)?,
+            attempt: unsigned(row.attempt)?,
+            indexes: Bitmap::from_bytes(row.indexes),
+        })
+    }
+}
+
+impl Store {
+    /// Forgets messages that a broker confirmed.
+    pub async fn outbox_sent(&self, ids: &[i64]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let sql = format!("DELETE FROM outbox WHERE {}", db.is_in("outbox_id", 1));
+        db.run(&*tx, sql, [keys::ints(ids.iter().copied())]).await?;
+        tx.commit().await
+    }
+
+    /// Takes messages that have been owed for at least `age_us`, whose committer died or could not reach the
+    /// broker: their age begins again, so that other sweepers leave them alone for as long.
+    pub async fn outbox_overdue(&self, age_us: i64, most: u32) -> Result<Vec<Owed>, StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let now = db.now();
+        let sql = format!(
+            "SELECT * FROM outbox WHERE created <= $1 ORDER BY created LIMIT $2{}",
+            db.skip_locked()
+        );
+        let rows: Vec<OutboxRow> = db
+            .all(&*tx, sql, [(now - age_us).into(), i64::from(most).into()])
+            .await?;
+        if !rows.is_empty() {
+            let sql = format!(
+                "UPDATE outbox SET created = $2 WHERE {}",
+                db.is_in("outbox_id", 1)
+            );
+            db.run(
+                &*tx,
+                sql,
+                [keys::ints(rows.iter().map(|row| row.outbox_id)), now.into()],
+            )
+            .await?;
+        }
+        tx.commit().await?;
+        rows.into_iter().map(Owed::try_from).collect()
+    }
+
+    /// How many messages are owed.
+    pub async fn outbox_len(&self) -> Result<i64, StoreError> {
+        let count = self
+            .db
+            .one_int(self.db.reader(), "SELECT count(*) AS value FROM outbox", [])
+            .await?;
+        Ok(count.unwrap_or(0))
+    }
+}

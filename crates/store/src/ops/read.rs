@@ -1,0 +1,317 @@
+//! Reading jobs and failures. Reads take no lock.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use headway_domain::{Error, Job, JobName, JobState, JobUid, PartitionId, job::JobMeta};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::{
+    Store,
+    db::keys,
+    error::StoreError,
+    rows::{
+        job::ProgressRow,
+        meta::{META_COLUMNS, MetaRow},
+        unsigned,
+    },
+};
+
+/// Failures shown with a job at most.
+const SAMPLE: i64 = 10;
+
+/// A job as it was at one commit.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    /// The job; its spec has no body.
+    pub job: Job,
+    /// The payload or definition, where it was asked for.
+    pub body: Option<Vec<u8>>,
+    /// Its newest failures, where they were asked for.
+    pub failures: Vec<FailureRow>,
+}
+
+impl JobView {
+    pub(crate) fn new(job: Job) -> Self {
+        Self {
+            job,
+            body: None,
+            failures: Vec::new(),
+        }
+    }
+}
+
+/// A recorded failure.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct FailureRow {
+    /// Rises by one with each failure of a run, from 1.
+    pub seq: i64,
+    /// The run.
+    pub run: i64,
+    /// The page.
+    pub page: i64,
+    /// The item's index, or -1 when the page could not be split.
+    pub idx: i64,
+    /// A word for programs.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+    /// More.
+    pub details: String,
+    /// The attempt that failed, from 1.
+    pub attempt: i64,
+    /// When it was recorded, in microseconds.
+    pub recorded: i64,
+    /// Who reported it.
+    pub worker: String,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// In one of these states; empty for any.
+    pub states: Vec<JobState>,
+    /// With all of these labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Some jobs and where the next ones begin.
+#[derive(Debug, Clone)]
+pub struct JobPage {
+    /// Newest first.
+    pub jobs: Vec<JobView>,
+    /// The key to continue below, if there may be more.
+    pub next: Option<i64>,
+}
+
+/// Some failures and where the next ones begin.
+#[derive(Debug, Clone)]
+pub struct FailurePage {
+    /// Oldest first.
+    pub failures: Vec<FailureRow>,
+    /// The run they are of.
+    pub run: u32,
+    /// The number to continue above, if there may be more.
+    pub next: Option<i64>,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct BodyRow {
+    body: Vec<u8>,
+}
+
+impl Store {
+    /// Reads a job with its body and newest failures.
+    pub async fn job(&self, name: &JobName) -> Result<JobView, StoreError> {
+        let meta = self.named(name).await?;
+        let gone = || StoreError::Domain(Error::JobNotFound(name.clone()));
+        let job = self.read_job(&meta).await?.ok_or_else(gone)?;
+        let body: Option<BodyRow> = self
+            .db
+            .one(
+                self.db.reader(),
+                "SELECT body FROM job WHERE job_key = $1",
+                [meta.key.into()],
+            )
+            .await?;
+        let failures = self.failure_sample(&job).await?;
+        Ok(JobView {
+            job,
+            body: Some(body.ok_or_else(gone)?.body),
+            failures,
+        })
+    }
+
+    /// Reads the present state of a job by its uid, without its body; `None` when it is gone.
+    pub async fn job_state(&self, uid: JobUid) -> Result<Option<JobView>, StoreError> {
+        let Some(meta) = self.meta_of(uid).await? else {
+            return Ok(None);
+        };
+        let Some(job) = self.read_job(&meta).await? else {
+            return Ok(None);
+        };
+        let failures = self.failure_sample(&job).await?;
+        Ok(Some(JobView {
+            job,
+            body: None,
+            failures,
+        }))
+    }
+
+    /// The revisions of jobs, for watchers that may have missed a change; those that are gone are left out.
+    pub async fn revisions(&self, uids: &[JobUid]) -> Result<Vec<(JobUid, i64)>, StoreError> {
+        let metas = self.metas(uids.iter().copied()).await?;
+        let by_key: BTreeMap<i64, JobUid> =
+            metas.values().map(|meta| (meta.key, meta.uid)).collect();
+        let sql = format!(
+            "SELECT job_key, revision FROM job_progress WHERE {}",
+            self.db.is_in("job_key", 1)
+        );
+        #[derive(FromQueryResult)]
+        struct Row {
+            job_key: i64,
+            revision: i64,
+        }
+        let rows: Vec<Row> = self
+            .db
+            .all(self.db.reader(), sql, [keys::ints(by_key.keys().copied())])
+            .await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| by_key.get(&row.job_key).map(|uid| (*uid, row.revision)))
+            .collect())
+    }
+
+    /// Reads what never changes about a job, by its name.
+    pub(crate) async fn named(&self, name: &JobName) -> Result<Arc<JobMeta>, StoreError> {
+        let sql =
+            format!("SELECT {META_COLUMNS} FROM job j WHERE j.partition_id = $1 AND j.job_id = $2");
+        let values = [name.partition.as_str().into(), name.job.as_str().into()];
+        let row: Option<MetaRow> = self.db.one(self.db.reader(), sql, values).await?;
+        let row = row.ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        let meta = Arc::new(JobMeta::try_from(row)?);
+        self.meta.insert(meta.clone());
+        Ok(meta)
+    }
+
+    pub(crate) async fn read_job(&self, meta: &Arc<JobMeta>) -> Result<Option<Job>, StoreError> {
+        let sql = "SELECT * FROM job_progress WHERE job_key = $1";
+        let row: Option<ProgressRow> = self
+            .db
+            .one(self.db.reader(), sql, [meta.key.into()])
+            .await?;
+        row.map(|row| row.into_job(meta.clone())).transpose()
+    }
+
+    async fn failure_sample(&self, job: &Job) -> Result<Vec<FailureRow>, StoreError> {
+        if job.counts.failures == 0 {
+            return Ok(Vec::new());
+        }
+        let sql =
+            "SELECT * FROM failure WHERE job_key = $1 AND run = $2 ORDER BY seq DESC LIMIT $3";
+        let values = [
+            job.meta.key.into(),
+            i64::from(job.run).into(),
+            SAMPLE.into(),
+        ];
+        self.db.all(self.db.reader(), sql, values).await
+    }
+
+    /// Lists jobs of a partition, newest first, below the key of the last one seen.
+    pub async fn list_jobs(
+        &self,
+        partition: &PartitionId,
+        filter: &JobFilter,
+        below: Option<i64>,
+        size: u32,
+    ) -> Result<JobPage, StoreError> {
+        let mut values: Vec<Value> = vec![
+            partition.as_str().into(),
+            below.unwrap_or(i64::MAX).into(),
+            (i64::from(size) + 1).into(),
+        ];
+        let mut sql = format!(
+            "SELECT {META_COLUMNS}, p.* FROM job j JOIN job_progress p ON p.job_key = j.job_key \
+             WHERE j.partition_id = $1 AND j.job_key < $2"
+        );
+        for (name, value) in &filter.labels {
+            values.push(name.as_str().into());
+            values.push(value.as_str().into());
+            let n = values.len();
+            sql.push_str(&format!(
+                " AND EXISTS (SELECT 1 FROM label l WHERE l.job_key = j.job_key AND l.name = ${} AND l.value = ${n})",
+                n - 1
+            ));
+        }
+        if !filter.states.is_empty() {
+            let conditions: Vec<_> = filter
+                .states
+                .iter()
+                .map(|state| state_condition(*state))
+                .collect();
+            sql.push_str(&format!(" AND ({})", conditions.join(" OR ")));
+        }
+        sql.push_str(" ORDER BY j.job_key DESC LIMIT $3");
+        let statement = self.db.statement(sql, values);
+        let rows = sea_orm::ConnectionTrait::query_all_raw(self.db.reader(), statement).await?;
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let meta = JobMeta::try_from(MetaRow::from_query_result(row, "")?)?;
+            let job = ProgressRow::from_query_result(row, "")?.into_job(Arc::new(meta))?;
+            jobs.push(JobView::new(job));
+        }
+        let more = jobs.len() > size as usize;
+        jobs.truncate(size as usize);
+        let next = jobs.last().filter(|_| more).map(|view| view.job.meta.key);
+        Ok(JobPage { jobs, next })
+    }
+
+    /// Lists the failures of a job's present run, oldest first, above the last number seen. A number of an
+    /// earlier run is a bad page token.
+    pub async fn list_failures(
+        &self,
+        name: &JobName,
+        above: Option<(u32, i64)>,
+        size: u32,
+    ) -> Result<FailurePage, StoreError> {
+        let meta = self.named(name).await?;
+        let job = self
+            .read_job(&meta)
+            .await?
+            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        if above.is_some_and(|(run, _)| run != job.run) {
+            return Err(Error::PageToken.into());
+        }
+        let sql = "SELECT * FROM failure WHERE job_key = $1 AND run = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+        let values = [
+            meta.key.into(),
+            i64::from(job.run).into(),
+            above.map_or(0, |(_, seq)| seq).into(),
+            (i64::from(size) + 1).into(),
+        ];
+        let mut failures: Vec<FailureRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let more = failures.len() > size as usize;
+        failures.truncate(size as usize);
+        let next = failures.last().filter(|_| more).map(|failure| failure.seq);
+        Ok(FailurePage {
+            failures,
+            run: job.run,
+            next,
+        })
+    }
+
+    /// How many rows of each table speak of a job: what tests compare with nothing.
+    pub async fn rows_of(&self, uid: JobUid) -> Result<BTreeMap<&'static str, u64>, StoreError> {
+        let mut counts = BTreeMap::new();
+        let Some(meta) = self.meta_of(uid).await? else {
+            return Ok(counts);
+        };
+        for table in [
+            "job",
+            "job_progress",
+            "label",
+            "batch",
+            "page",
+            "item",
+            "failure",
+        ] {
+            let sql = format!("SELECT count(*) AS value FROM {table} WHERE job_key = $1");
+            let count = self
+                .db
+                .one_int(self.db.reader(), sql, [meta.key.into()])
+                .await?;
+            counts.insert(table, unsigned(count.unwrap_or(0))?);
+        }
+        Ok(counts)
+    }
+}
+
+fn state_condition(state: JobState) -> &'static str {
+    match state {
+        JobState::Waiting => "(p.phase = 1 AND p.paused = 0)",
+        JobState::Active => "(p.phase = 2 AND p.paused = 0)",
+        JobState::Paused => "(p.phase IN (1, 2) AND p.paused = 1)",
+        JobState::Completed => "p.phase = 3",
+        JobState::Failed => "p.phase = 4",
+        JobState::Cancelled => "p.phase = 5",
+    }
+}

@@ -1,0 +1,136 @@
+//! Applying what workers report: many outcomes, few statements, one commit.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use headway_domain::{
+    JobSlice,
+    report::{Applied, PageReport},
+};
+use uuid::Uuid;
+
+use super::work::Locking;
+use crate::{Committed, Store, db::Durability, error::StoreError};
+
+/// What became of a batch of reports.
+#[derive(Debug, Clone, Default)]
+pub struct Tracked {
+    /// What is to be published now.
+    pub committed: Committed,
+    /// What was applied and what was stale, over all reports.
+    pub applied: Applied,
+    /// Positions of reports whose jobs another transaction holds: to be given again.
+    pub left: Vec<usize>,
+    /// Items that left each pipe, for its measured rate.
+    pub drained: BTreeMap<String, u64>,
+}
+
+impl Store {
+    /// Applies reports in one transaction. Reports of unknown jobs are dropped. Where two reports
+    /// speak of one item the first wins.
+    pub async fn apply_reports(&self, reports: &[PageReport]) -> Result<Tracked, StoreError> {
+        let metas = self.metas(reports.iter().map(|report| report.job)).await?;
+        let mut tracked = Tracked::default();
+        if metas.is_empty() {
+            return Ok(tracked);
+        }
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let list: Vec<_> = metas.values().cloned().collect();
+        let mut slices = db.lock_jobs(&tx, &list, Locking::Skip).await?;
+        let at: HashMap<_, _> = slices
+            .iter()
+            .enumerate()
+            .map(|(at, slice)| (slice.job.meta.uid, at))
+            .collect();
+        let locked = self
+            .locked_elsewhere(&tx, list.iter().map(|meta| meta.key), &slices)
+            .await?;
+
+        let mut pages = HashSet::new();
+        let mut items = Vec::new();
+        for report in reports {
+            let Some(slice) = at.get(&report.job).map(|at| &slices[*at]) else {
+                continue;
+            };
+            let key = slice.job.meta.key;
+            pages.insert((key, report.page));
+            if slice.job.counts.item_rows > 0 {
+                let reported = report
+                    .done
+                    .iter()
+                    .copied()
+                    .chain(report.items.iter().map(|item| item.index));
+                items.extend(reported.map(|index| (key, report.page, index)));
+            }
+        }
+        let pages: Vec<_> = pages.into_iter().collect();
+        db.load_pages(&tx, &mut slices, &pages).await?;
+        db.load_items(&tx, &mut slices, &items).await?;
+
+        for (position, report) in reports.iter().enumerate() {
+            let Some(slice) = at.get(&report.job).and_then(|at| slices.get_mut(*at)) else {
+                if metas
+                    .get(&report.job)
+                    .is_some_and(|meta| locked.contains(&meta.key))
+                {
+                    tracked.left.push(position);
+                }
+                continue;
+            };
+            let applied = slice.apply(report);
+            tracked.applied.applied += applied.applied;
+            tracked.applied.stale += applied.stale;
+            tracked.applied.drained += applied.drained;
+            if applied.drained > 0 {
+                let pipe = slice.job.meta.spec.pipe().as_str();
+                *tracked.drained.entry(pipe.to_owned()).or_default() += applied.drained;
+            }
+        }
+        for slice in slices.iter_mut().filter(|slice| slice.changed) {
+            db.advance(&tx, slice).await?;
+        }
+        tracked.committed = db.write_slices(&tx, slices).await?;
+        tx.commit().await?;
+        Ok(tracked)
+    }
+
+    /// Which of these jobs exist but were skipped because another transaction holds them.
+    async fn locked_elsewhere(
+        &self,
+        tx: &crate::db::Tx<'_>,
+        wanted: impl Iterator<Item = i64>,
+        got: &[JobSlice],
+    ) -> Result<HashSet<i64>, StoreError> {
+        let got: HashSet<i64> = got.iter().map(|slice| slice.job.meta.key).collect();
+        let missing: Vec<i64> = wanted.filter(|key| !got.contains(key)).collect();
+        if missing.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let sql = format!(
+            "SELECT job_key AS value FROM job_progress WHERE {}",
+            self.db.is_in("job_key", 1)
+        );
+        let statement = self.db.statement(sql, [crate::db::keys::ints(missing)]);
+        let rows = sea_orm::ConnectionTrait::query_all_raw(&**tx, statement).await?;
+        rows.iter()
+            .map(|row| Ok(row.try_get::<i64>("", "value")?))
+            .collect()
+    }
+
+    /// Renews every lease of a worker's session; how many there are.
+    pub async fn renew_leases(&self, session: Uuid) -> Result<u64, StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let sql = "UPDATE item SET lease_until = $2 WHERE lease_session = $1 AND lease_until > 0";
+        let until = db.now() + db.lease;
+        let renewed = db
+            .run(
+                &*tx,
+                sql,
+                [session.as_bytes().to_vec().into(), until.into()],
+            )
+            .await?;
+        tx.commit().await?;
+        Ok(renewed)
+    }
+}

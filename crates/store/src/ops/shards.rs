@@ -1,0 +1,108 @@
+//! Who tracks which shard: claims with an end, renewed while their owner lives. Claims spread the work;
+//! correctness rests on the jobs' row locks alone.
+
+use headway_domain::Micros;
+use sea_orm::FromQueryResult;
+use uuid::Uuid;
+
+use crate::{Store, db::Durability, error::StoreError, rows::unsigned};
+
+/// The shards that a tracking process holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Their numbers, ascending.
+    pub shards: Vec<u16>,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct ClaimRow {
+    shard: i64,
+    owner: Vec<u8>,
+    until: i64,
+}
+
+impl Store {
+    /// How many logical shards there are.
+    pub fn shards(&self) -> u16 {
+        self.db.shards
+    }
+
+    /// Renews a tracking process's presence and claims for `ttl`, takes free shards up to its even part, and gives
+    /// up what is above it. The result is what it holds now.
+    pub async fn claim_shards(&self, owner: Uuid, ttl: Micros) -> Result<Claims, StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let (me, now) = (owner.as_bytes().to_vec(), db.now());
+        // The presence row of the process is locked first, and claims in the order of their numbers: no deadlock.
+        let sql = "INSERT INTO tracker (owner, until) VALUES ($1, $2) ON CONFLICT (owner) DO UPDATE SET until = excluded.until";
+        db.run(&*tx, sql, [me.clone().into(), (now + ttl).into()])
+            .await?;
+        db.run(
+            &*tx,
+            "DELETE FROM tracker WHERE until < $1 AND owner <> $2",
+            [(now - ttl).into(), me.clone().into()],
+        )
+        .await?;
+        let sql = "SELECT count(*) AS value FROM tracker WHERE until >= $1";
+        let alive = db
+            .one_int(&*tx, sql, [now.into()])
+            .await?
+            .unwrap_or(1)
+            .max(1);
+        let part = (i64::from(db.shards) + alive - 1) / alive;
+        let sql = format!(
+            "SELECT shard, owner, until FROM shard_claim ORDER BY shard{}",
+            db.for_update()
+        );
+        let claims: Vec<ClaimRow> = db.all(&*tx, sql, []).await?;
+        let mut mine: Vec<i64> = claims
+            .iter()
+            .filter(|claim| claim.owner == me && claim.until >= now)
+            .map(|claim| claim.shard)
+            .collect();
+        for claim in &claims {
+            let free = claim.until < now;
+            if free && (mine.len() as i64) < part && !mine.contains(&claim.shard) {
+                mine.push(claim.shard);
+            }
+        }
+        mine.sort_unstable();
+        mine.truncate(usize::try_from(part).unwrap_or(usize::MAX));
+        for claim in &claims {
+            let wanted = mine.contains(&claim.shard);
+            let until = if wanted { now + ttl } else { 0 };
+            if wanted || claim.owner == me {
+                let sql = "UPDATE shard_claim SET owner = $2, until = $3 WHERE shard = $1";
+                db.run(
+                    &*tx,
+                    sql,
+                    [claim.shard.into(), me.clone().into(), until.into()],
+                )
+                .await?;
+            }
+        }
+        tx.commit().await?;
+        let shards = mine.into_iter().map(unsigned).collect::<Result<_, _>>()?;
+        Ok(Claims { shards })
+    }
+
+    /// Gives up every claim of a process that ends, so that others need not wait for its end.
+    pub async fn release_shards(&self, owner: Uuid) -> Result<(), StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let me = owner.as_bytes().to_vec();
+        db.run(
+            &*tx,
+            "DELETE FROM tracker WHERE owner = $1",
+            [me.clone().into()],
+        )
+        .await?;
+        db.run(
+            &*tx,
+            "UPDATE shard_claim SET until = 0 WHERE owner = $1",
+            [me.into()],
+        )
+        .await?;
+        tx.commit().await
+    }
+}

@@ -1,0 +1,269 @@
+//! What time brings: timers and leases that are due, pages to split again, jobs that stand still, and repair.
+
+use std::collections::BTreeMap;
+
+use headway_domain::Micros;
+use sea_orm::FromQueryResult;
+
+use super::work::Locking;
+use crate::{Committed, Store, db::Durability, error::StoreError};
+
+/// Items or pages handled by one transaction.
+const BATCH: i64 = 1000;
+
+#[derive(Debug, FromQueryResult)]
+struct DueItem {
+    job_key: i64,
+    page: i64,
+    idx: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct DuePage {
+    job_key: i64,
+    number: i64,
+}
+
+impl Store {
+    /// When the next timer or lease of a shard's items is over; it may be in the past.
+    pub async fn next_due(&self, shard: u16) -> Result<Option<Micros>, StoreError> {
+        let sql = "SELECT min(value) AS value FROM ( \
+                     SELECT min(due) AS value FROM item WHERE shard = $1 AND due > 0 \
+                     UNION ALL SELECT min(lease_until) FROM item WHERE shard = $1 AND lease_until > 0 \
+                   ) AS next";
+        let statement = self.db.statement(sql, [i64::from(shard).into()]);
+        let row = sea_orm::ConnectionTrait::query_one_raw(self.db.reader(), statement).await?;
+        Ok(row
+            .map(|row| row.try_get::<Option<i64>>("", "value"))
+            .transpose()?
+            .flatten())
+    }
+
+    /// Sends the items of a shard whose timer or lease is over. Call it once the shard's reports up to now are
+    /// applied: one of them may renew a lease. Whether there may be more.
+    pub async fn fire_items(&self, shard: u16) -> Result<(Committed, bool), StoreError> {
+        let db = &self.db;
+        let now = db.now();
+        let sql = "SELECT job_key, page, idx FROM item WHERE shard = $1 AND due > 0 AND due <= $2 \
+                   UNION SELECT job_key, page, idx FROM item WHERE shard = $1 AND lease_until > 0 AND lease_until <= $2 \
+                   LIMIT $3";
+        let due: Vec<DueItem> = db
+            .all(
+                db.reader(),
+                sql,
+                [i64::from(shard).into(), now.into(), BATCH.into()],
+            )
+            .await?;
+        let more = due.len() as i64 == BATCH;
+        let mut by_job: BTreeMap<i64, Vec<(u32, u32)>> = BTreeMap::new();
+        for row in due {
+            by_job.entry(row.job_key).or_default().push((
+                crate::rows::unsigned(row.page)?,
+                crate::rows::unsigned(row.idx)?,
+            ));
+        }
+        if by_job.is_empty() {
+            return Ok((Committed::default(), false));
+        }
+        let mut metas = Vec::with_capacity(by_job.len());
+        for key in by_job.keys() {
+            metas.extend(self.meta_by_key(*key).await?);
+        }
+        let tx = db.write(Durability::Process).await?;
+        let mut slices = db.lock_jobs(&tx, &metas, Locking::Skip).await?;
+        let items: Vec<_> = slices
+            .iter()
+            .filter_map(|slice| {
+                by_job
+                    .get(&slice.job.meta.key)
+                    .map(|items| (slice.job.meta.key, items))
+            })
+            .flat_map(|(key, items)| items.iter().map(move |(page, index)| (key, *page, *index)))
+            .collect();
+        let pages: std::collections::BTreeSet<_> =
+            items.iter().map(|(key, page, _)| (*key, *page)).collect();
+        db.load_pages(&tx, &mut slices, &pages.into_iter().collect::<Vec<_>>())
+            .await?;
+        db.load_items(&tx, &mut slices, &items).await?;
+        for slice in &mut slices {
+            if let Some(items) = by_job.get(&slice.job.meta.key) {
+                slice.fire_items(items);
+            }
+            if slice.changed {
+                db.advance(&tx, slice).await?;
+            }
+        }
+        let committed = db.write_slices(&tx, slices).await?;
+        tx.commit().await?;
+        Ok((committed, more))
+    }
+
+    /// Lets pages be split again whose delay is over.
+    pub async fn fire_pages(&self) -> Result<Committed, StoreError> {
+        let db = &self.db;
+        let sql =
+            "SELECT job_key, number FROM page WHERE due > 0 AND due <= $1 ORDER BY due LIMIT $2";
+        let due: Vec<DuePage> = db
+            .all(db.reader(), sql, [db.now().into(), BATCH.into()])
+            .await?;
+        let mut by_job: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        for row in due {
+            by_job
+                .entry(row.job_key)
+                .or_default()
+                .push(crate::rows::unsigned(row.number)?);
+        }
+        let mut committed = Committed::default();
+        for (key, pages) in by_job {
+            let Some(meta) = self.meta_by_key(key).await? else {
+                continue;
+            };
+            let tx = db.write(Durability::Process).await?;
+            let mut slices = db.lock_jobs(&tx, &[meta], Locking::Skip).await?;
+            let list: Vec<_> = pages.iter().map(|page| (key, *page)).collect();
+            db.load_pages(&tx, &mut slices, &list).await?;
+            for slice in &mut slices {
+                slice.fire_pages(&pages);
+                if slice.changed {
+                    db.advance(&tx, slice).await?;
+                }
+            }
+            committed.merge(db.write_slices(&tx, slices).await?);
+            tx.commit().await?;
+        }
+        Ok(committed)
+    }
+
+    /// Advances jobs that have not ended, or not settled, and did not change for `idle`: what a crash between two
+    /// commits may leave. Jobs above `after` by key; the last key looked at, if there may be more.
+    pub async fn advance_idle(
+        &self,
+        idle: Micros,
+        after: i64,
+    ) -> Result<(Committed, Option<i64>), StoreError> {
+        let db = &self.db;
+        let sql = "SELECT job_key AS value FROM job_progress WHERE live = 1 AND updated <= $1 AND job_key > $2 \
+                   ORDER BY job_key LIMIT 100";
+        let keys = self
+            .keys(sql, [(db.now() - idle).into(), after.into()])
+            .await?;
+        let last = keys.last().copied().filter(|_| keys.len() == 100);
+        let mut committed = Committed::default();
+        for key in keys {
+            committed.merge(self.advance_one(key).await?);
+        }
+        Ok((committed, last))
+    }
+
+    pub(crate) async fn advance_one(&self, key: i64) -> Result<Committed, StoreError> {
+        let Some(meta) = self.meta_by_key(key).await? else {
+            return Ok(Committed::default());
+        };
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let mut slices = db.lock_jobs(&tx, &[meta], Locking::Skip).await?;
+        for slice in &mut slices {
+            db.advance(&tx, slice).await?;
+        }
+        let committed = db.write_slices(&tx, slices).await?;
+        tx.commit().await?;
+        Ok(committed)
+    }
+
+    pub(crate) async fn keys(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = sea_orm::Value>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let statement = self.db.statement(sql, values);
+        let rows = sea_orm::ConnectionTrait::query_all_raw(self.db.reader(), statement).await?;
+        rows.iter()
+            .map(|row| Ok(row.try_get::<i64>("", "value")?))
+            .collect()
+    }
+
+    /// The jobs of a pipe, by key, with pages out that nothing was heard of since `before`.
+    pub async fn silent_jobs(&self, pipe: &str, before: Micros) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT j.job_key AS value FROM job_progress j WHERE j.live = 1 AND j.pipe = $1 AND EXISTS ( \
+                     SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.state IN (2, 3) AND p.released + (p.state = 2)::int > 0 AND p.touched < $2 \
+                   ) ORDER BY j.job_key LIMIT 1000";
+        let sql = if self.db.is_sqlite() {
+            sql.replace("(p.state = 2)::int", "(p.state = 2)")
+        } else {
+            sql.to_owned()
+        };
+        self.keys(&sql, [pipe.into(), before.into()]).await
+    }
+
+    /// The pipes of jobs that have not settled.
+    pub async fn live_pipes(&self) -> Result<Vec<String>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Pipe {
+            pipe: String,
+        }
+        let rows: Vec<Pipe> = self
+            .db
+            .all(
+                self.db.reader(),
+                "SELECT DISTINCT pipe FROM job_progress WHERE live = 1",
+                [],
+            )
+            .await?;
+        Ok(rows.into_iter().map(|row| row.pipe).collect())
+    }
+
+    /// Jobs that have not settled and have pages out that were released in an older broker epoch.
+    pub async fn jobs_of_older_epochs(&self) -> Result<Vec<i64>, StoreError> {
+        let epoch = self.db.epoch.load(std::sync::atomic::Ordering::Relaxed);
+        let sql = "SELECT j.job_key AS value FROM job_progress j WHERE j.live = 1 AND EXISTS ( \
+                     SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.state IN (2, 3) AND p.epoch < $1 AND p.touched > 0 \
+                       AND (p.state = 2 OR p.released > 0) \
+                   ) ORDER BY j.job_key LIMIT 1000";
+        self.keys(sql, [epoch.into()]).await
+    }
+
+    /// Releases again what rests on lost messages in pages of a job that were not touched since `before`, or
+    /// were released in an older epoch. Some pages a call; whether there may be more.
+    pub async fn repair_job(
+        &self,
+        key: i64,
+        before: Micros,
+    ) -> Result<(Committed, bool), StoreError> {
+        let Some(meta) = self.meta_by_key(key).await? else {
+            return Ok((Committed::default(), false));
+        };
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let Some(mut slice) = db.lock_job(&tx, &meta).await? else {
+            return Ok((Committed::default(), false));
+        };
+        let sql = "SELECT number AS value FROM page WHERE job_key = $1 AND state IN (2, 3) AND (touched < $2 OR epoch < $3) \
+                   AND (state = 2 OR released > 0) AND run = $4 ORDER BY number LIMIT 64";
+        let values = [
+            key.into(),
+            before.into(),
+            slice.moment.epoch.into(),
+            i64::from(slice.job.run).into(),
+        ];
+        let statement = db.statement(sql, values);
+        let rows = sea_orm::ConnectionTrait::query_all_raw(&*tx, statement).await?;
+        let mut pages = Vec::with_capacity(rows.len());
+        for row in &rows {
+            pages.push(crate::rows::unsigned::<u32>(
+                row.try_get::<i64>("", "value")?,
+            )?);
+        }
+        let list: Vec<_> = pages.iter().map(|page| (key, *page)).collect();
+        db.load_pages(&tx, std::slice::from_mut(&mut slice), &list)
+            .await?;
+        db.load_items_of(&tx, &mut slice, &pages).await?;
+        slice.repair(&pages, before);
+        if slice.changed {
+            db.advance(&tx, &mut slice).await?;
+        }
+        let more = pages.len() == 64;
+        let committed = db.write_slices(&tx, vec![slice]).await?;
+        tx.commit().await?;
+        Ok((committed, more))
+    }
+}

@@ -1,0 +1,341 @@
+//! Loading slices: the jobs that a transaction locks, and the rows that their rules want to see.
+
+use std::{collections::HashMap, sync::Arc};
+
+use headway_domain::{
+    JobSlice, JobUid, Micros,
+    job::JobMeta,
+    page::{Batch, Item, Page},
+    slice::Moment,
+};
+
+use crate::{
+    Store,
+    db::{Db, Tx, keys},
+    error::StoreError,
+    rows::{
+        item::ItemRow,
+        job::ProgressRow,
+        meta::{META_COLUMNS, MetaRow},
+        page::{BatchRow, PAGE_COLUMNS, PageRow, todo_code},
+    },
+};
+
+/// Rounds of loading and advancing in one transaction; what is left then is left to the next one.
+const ROUNDS: usize = 4;
+
+/// How to treat jobs that another transaction holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Locking {
+    Wait,
+    Skip,
+}
+
+impl Db {
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            now: self.now(),
+            epoch: self.epoch.load(std::sync::atomic::Ordering::Relaxed),
+            lease: self.lease,
+            splits: self.splits,
+        }
+    }
+
+    /// Locks jobs in the order of their keys and reads them. Jobs that are gone are left out, as are
+    /// locked ones with [`Locking::Skip`].
+    pub(crate) async fn lock_jobs(
+        &self,
+        tx: &Tx<'_>,
+        metas: &[Arc<JobMeta>],
+        locking: Locking,
+    ) -> Result<Vec<JobSlice>, StoreError> {
+        let lock = match locking {
+            Locking::Wait => self.for_update(),
+            Locking::Skip => self.skip_locked(),
+        };
+        let sql = format!(
+            "SELECT * FROM job_progress WHERE {} ORDER BY job_key{lock}",
+            self.is_in("job_key", 1)
+        );
+        let by_key: HashMap<i64, &Arc<JobMeta>> =
+            metas.iter().map(|meta| (meta.key, meta)).collect();
+        let mut sorted: Vec<i64> = by_key.keys().copied().collect();
+        sorted.sort_unstable();
+        let rows: Vec<ProgressRow> = self.all(&**tx, sql, [keys::ints(sorted)]).await?;
+        let moment = self.moment();
+        rows.into_iter()
+            .filter_map(|row| by_key.get(&row.job_key).map(|meta| (row, (*meta).clone())))
+            .map(|(row, meta)| Ok(JobSlice::new(row.into_job(meta)?, moment)))
+            .collect()
+    }
+
+    /// Locks one job, or tells that it is gone.
+    pub(crate) async fn lock_job(
+        &self,
+        tx: &Tx<'_>,
+        meta: &Arc<JobMeta>,
+    ) -> Result<Option<JobSlice>, StoreError> {
+        let slices = self
+            .lock_jobs(tx, std::slice::from_ref(meta), Locking::Wait)
+            .await?;
+        Ok(slices.into_iter().next())
+    }
+
+    /// Loads pages, named by job key and number, into their slices.
+    pub(crate) async fn load_pages(
+        &self,
+        tx: &Tx<'_>,
+        slices: &mut [JobSlice],
+        pages: &[(i64, u32)],
+    ) -> Result<(), StoreError> {
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT {PAGE_COLUMNS} FROM {} JOIN page p ON p.job_key = k.a AND p.number = k.b",
+            self.pairs("k", 1)
+        );
+        let list = pages.iter().map(|(job, page)| (*job, i64::from(*page)));
+        let rows: Vec<PageRow> = self.all(&**tx, sql, [keys::pairs(list)]).await?;
+        for row in rows {
+            if let Some(slice) = slices
+                .iter_mut()
+                .find(|slice| slice.job.meta.key == row.job_key)
+            {
+                slice.add_page(Page::try_from(row)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads all item rows of these pages of a job.
+    pub(crate) async fn load_items_of(
+        &self,
+        tx: &Tx<'_>,
+        slice: &mut JobSlice,
+        pages: &[u32],
+    ) -> Result<(), StoreError> {
+        if pages.is_empty() || slice.job.counts.item_rows == 0 {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT * FROM item WHERE job_key = $1 AND {}",
+            self.is_in("page", 2)
+        );
+        let list = keys::ints(pages.iter().map(|page| i64::from(*page)));
+        let rows: Vec<ItemRow> = self
+            .all(&**tx, sql, [slice.job.meta.key.into(), list])
+            .await?;
+        for row in rows {
+            slice.add_item(Item::try_from(row)?);
+        }
+        Ok(())
+    }
+
+    /// Loads the rows, if there are any, of items named by job key, page and index.
+    pub(crate) async fn load_items(
+        &self,
+        tx: &Tx<'_>,
+        slices: &mut [JobSlice],
+        items: &[(i64, u32, u32)],
+    ) -> Result<(), StoreError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT i.* FROM {} JOIN item i ON i.job_key = k.a AND i.page = k.b AND i.idx = k.c",
+            self.triples("k", 1)
+        );
+        let list = items
+            .iter()
+            .map(|(job, page, index)| (*job, i64::from(*page), i64::from(*index)));
+        let rows: Vec<ItemRow> = self.all(&**tx, sql, [keys::triples(list)]).await?;
+        for row in rows {
+            if let Some(slice) = slices
+                .iter_mut()
+                .find(|slice| slice.job.meta.key == row.job_key)
+            {
+                slice.add_item(Item::try_from(row)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Advances a job as far as its rules and a few rounds of loading allow, and stamps the change.
+    pub(crate) async fn advance(
+        &self,
+        tx: &Tx<'_>,
+        slice: &mut JobSlice,
+    ) -> Result<(), StoreError> {
+        for _ in 0..ROUNDS {
+            let seen = (slice.pages.len(), slice.batches.len());
+            self.load_needs(tx, slice).await?;
+            let brought = seen != (slice.pages.len(), slice.batches.len());
+            slice.advance();
+            if !brought || slice.needs().is_empty() {
+                break;
+            }
+        }
+        slice.seal();
+        Ok(())
+    }
+
+    async fn load_needs(&self, tx: &Tx<'_>, slice: &mut JobSlice) -> Result<(), StoreError> {
+        use headway_domain::page::Todo;
+        let needs = slice.needs();
+        if needs.reopen > 0 {
+            self.load_older_runs(tx, slice, needs.reopen).await?;
+        }
+        if needs.unpark > 0 {
+            self.load_todo(tx, slice, Todo::Unpark, needs.unpark)
+                .await?;
+        }
+        if needs.release > 0 {
+            self.load_todo(tx, slice, Todo::Release, needs.release)
+                .await?;
+        }
+        if needs.split > 0 {
+            self.load_todo(tx, slice, Todo::Split, needs.split).await?;
+        }
+        let unseen = slice.needs().batches;
+        self.load_batches(tx, slice, &unseen).await
+    }
+
+    async fn load_todo(
+        &self,
+        tx: &Tx<'_>,
+        slice: &mut JobSlice,
+        todo: headway_domain::page::Todo,
+        most: usize,
+    ) -> Result<(), StoreError> {
+        // Pages that this transaction changed may still be found under what they were: ask for so many more.
+        let limit = most + slice.pages.len().min(256);
+        let sql = format!(
+            "SELECT {PAGE_COLUMNS} FROM page p WHERE p.job_key = $1 AND p.todo = $2 \
+             ORDER BY p.depth DESC, p.number LIMIT $3"
+        );
+        let values = [
+            slice.job.meta.key.into(),
+            todo_code(todo).into(),
+            (limit as i64).into(),
+        ];
+        let rows: Vec<PageRow> = self.all(&**tx, sql, values).await?;
+        for row in rows {
+            slice.add_page(Page::try_from(row)?);
+        }
+        Ok(())
+    }
+
+    async fn load_older_runs(
+        &self,
+        tx: &Tx<'_>,
+        slice: &mut JobSlice,
+        most: usize,
+    ) -> Result<(), StoreError> {
+        let sql = format!(
+            "SELECT {PAGE_COLUMNS} FROM page p WHERE p.job_key = $1 AND p.run < $2 AND p.state IN (3, 4, 5) \
+             ORDER BY p.run, p.number LIMIT $3"
+        );
+        let values = [
+            slice.job.meta.key.into(),
+            i64::from(slice.job.run).into(),
+            (most as i64).into(),
+        ];
+        let rows: Vec<PageRow> = self.all(&**tx, sql, values).await?;
+        let mut numbers = Vec::with_capacity(rows.len());
+        for row in rows {
+            let page = Page::try_from(row)?;
+            numbers.push(page.number);
+            slice.add_page(page);
+        }
+        self.load_items_of(tx, slice, &numbers).await
+    }
+
+    /// Loads batches with all batches above them.
+    pub(crate) async fn load_batches(
+        &self,
+        tx: &Tx<'_>,
+        slice: &mut JobSlice,
+        numbers: &[u32],
+    ) -> Result<(), StoreError> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let columns = "b.job_key, b.number, b.parent, b.depth, b.declared, b.exhausted, b.open_pages, b.kept_pages, b.children, b.done";
+        let sql = format!(
+            "WITH RECURSIVE chain AS ( \
+               SELECT {columns} FROM batch b WHERE b.job_key = $1 AND {} \
+               UNION SELECT {columns} FROM batch b JOIN chain c ON b.job_key = $1 AND b.number = c.parent \
+             ) SELECT * FROM chain",
+            self.is_in("b.number", 2)
+        );
+        let list = keys::ints(numbers.iter().map(|number| i64::from(*number)));
+        let rows: Vec<BatchRow> = self
+            .all(&**tx, sql, [slice.job.meta.key.into(), list])
+            .await?;
+        for row in rows {
+            slice.add_batch(Batch::try_from(row)?);
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// What never changes about these jobs, from memory or the database; unknown ones are left out.
+    pub(crate) async fn metas(
+        &self,
+        uids: impl IntoIterator<Item = JobUid>,
+    ) -> Result<HashMap<JobUid, Arc<JobMeta>>, StoreError> {
+        let mut found = HashMap::new();
+        for uid in uids {
+            if found.contains_key(&uid) {
+                continue;
+            }
+            let meta = match self.meta.get(uid) {
+                Some(meta) => Some(meta),
+                None => self.read_meta(uid).await?,
+            };
+            if let Some(meta) = meta {
+                found.insert(uid, meta);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn meta_of(&self, uid: JobUid) -> Result<Option<Arc<JobMeta>>, StoreError> {
+        match self.meta.get(uid) {
+            Some(meta) => Ok(Some(meta)),
+            None => self.read_meta(uid).await,
+        }
+    }
+
+    async fn read_meta(&self, uid: JobUid) -> Result<Option<Arc<JobMeta>>, StoreError> {
+        let sql = format!("SELECT {META_COLUMNS} FROM job j WHERE j.uid = $1");
+        let row: Option<MetaRow> = self
+            .db
+            .one(self.db.reader(), sql, [uid.0.as_bytes().to_vec().into()])
+            .await?;
+        self.remember(row)
+    }
+
+    pub(crate) async fn meta_by_key(&self, key: i64) -> Result<Option<Arc<JobMeta>>, StoreError> {
+        if let Some(meta) = self.meta.by_key(key) {
+            return Ok(Some(meta));
+        }
+        let sql = format!("SELECT {META_COLUMNS} FROM job j WHERE j.job_key = $1");
+        let row: Option<MetaRow> = self.db.one(self.db.reader(), sql, [key.into()]).await?;
+        self.remember(row)
+    }
+
+    fn remember(&self, row: Option<MetaRow>) -> Result<Option<Arc<JobMeta>>, StoreError> {
+        let Some(row) = row else { return Ok(None) };
+        let meta = Arc::new(JobMeta::try_from(row)?);
+        self.meta.insert(meta.clone());
+        Ok(Some(meta))
+    }
+
+    /// Microseconds since 1970 by the database's clock.
+    pub fn now(&self) -> Micros {
+        self.db.now()
+    }
+}

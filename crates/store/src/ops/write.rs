@@ -1,0 +1,206 @@
+//! Writing slices back, and what their effects become: outbox rows, broadcasts and changes.
+
+use headway_domain::{
+    JobSlice,
+    bitmap::Bitmap,
+    effect::Effect,
+    slice::{Fate, Tracked},
+};
+use uuid::Uuid;
+
+use super::outbox::{OUTBOX, Owed, OwedKind, outbox_cells};
+use crate::{
+    Change, Committed, Control,
+    db::{
+        Db, Tx,
+        bulk::{Cell, Conflict},
+        keys,
+    },
+    error::StoreError,
+    rows::{
+        item::{FAILURE, ITEM, failure_cells, item_cells},
+        job::{PROGRESS, cells},
+        page::{BATCH, PAGE, PAGE_WITH_CONTENT, batch_cells, page_cells},
+    },
+};
+
+impl Db {
+    /// Writes what changed in these slices. The result is to be acted on after the commit.
+    pub(crate) async fn write_slices(
+        &self,
+        tx: &Tx<'_>,
+        slices: Vec<JobSlice>,
+    ) -> Result<Committed, StoreError> {
+        let mut rows = Rows::default();
+        let mut committed = Committed::default();
+        for slice in slices.into_iter().filter(|slice| slice.changed) {
+            let job = &slice.job;
+            committed.changes.push(Change {
+                uid: job.meta.uid,
+                revision: job.revision,
+                time: job.updated,
+                deleted: false,
+            });
+            rows.take(&slice);
+            for effect in slice.effects {
+                owe(&mut committed, &slice.job, effect);
+            }
+        }
+        rows.outbox = committed
+            .owed
+            .iter()
+            .map(|owed| outbox_cells(owed, self.now()))
+            .collect();
+        rows.write(self, tx).await?;
+        Ok(committed)
+    }
+}
+
+fn owe(committed: &mut Committed, job: &headway_domain::Job, effect: Effect) {
+    let uid = job.meta.uid;
+    let owed = |page, kind, attempt, indexes| Owed {
+        id: random_id(),
+        uid,
+        kind,
+        page,
+        run: job.run,
+        attempt,
+        indexes,
+    };
+    match effect {
+        Effect::Split { page, attempt } => {
+            committed
+                .owed
+                .push(owed(page, OwedKind::Split, attempt, Bitmap::default()));
+        }
+        Effect::Dispatch { page, indexes } => {
+            committed.owed.push(owed(
+                page,
+                OwedKind::Dispatch,
+                0,
+                indexes.into_iter().collect(),
+            ));
+        }
+        Effect::Control {
+            control,
+            disposition,
+        } => {
+            committed.controls.push(Control {
+                uid,
+                control,
+                disposition,
+            });
+        }
+    }
+}
+
+/// A random positive key.
+pub(crate) fn random_id() -> i64 {
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    i64::try_from((high ^ low.rotate_left(32)) >> 1).unwrap_or(1)
+}
+
+#[derive(Default)]
+struct Rows {
+    progress: Vec<Vec<Cell>>,
+    batches: Vec<Vec<Cell>>,
+    gone_batches: Vec<(i64, i64)>,
+    pages: Vec<Vec<Cell>>,
+    pages_with_content: Vec<Vec<Cell>>,
+    gone_pages: Vec<(i64, i64)>,
+    items: Vec<Vec<Cell>>,
+    gone_items: Vec<(i64, i64, i64)>,
+    failures: Vec<Vec<Cell>>,
+    outbox: Vec<Vec<Cell>>,
+}
+
+impl Rows {
+    fn take(&mut self, slice: &JobSlice) {
+        let job = &slice.job;
+        let key = job.meta.key;
+        self.progress.push(cells(job));
+        for Tracked { row, fate } in slice.batches.values() {
+            match fate {
+                Fate::Kept => {}
+                Fate::Changed | Fate::New => self.batches.push(batch_cells(key, row)),
+                Fate::Deleted => self.gone_batches.push((key, row.number.into())),
+            }
+        }
+        for Tracked { row, fate } in slice.pages.values() {
+            match fate {
+                Fate::Kept => {}
+                Fate::Changed | Fate::New if row.content.is_some() => {
+                    self.pages_with_content.push(page_cells(key, row))
+                }
+                Fate::Changed | Fate::New => self.pages.push(page_cells(key, row)),
+                Fate::Deleted => self.gone_pages.push((key, row.number.into())),
+            }
+        }
+        for Tracked { row, fate } in slice.items.values() {
+            match fate {
+                Fate::Kept => {}
+                Fate::Changed | Fate::New => self.items.push(item_cells(key, job.meta.shard, row)),
+                Fate::Deleted => self
+                    .gone_items
+                    .push((key, row.page.into(), row.index.into())),
+            }
+        }
+        let first = job.counts.failures - slice.failures.len() as u64 + 1;
+        for (seq, failure) in (first..).zip(&slice.failures) {
+            let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+            self.failures
+                .push(failure_cells(key, seq, slice.moment.now, failure));
+        }
+    }
+
+    /// In the order that locks are taken in: jobs, batches, pages, items.
+    async fn write(self, db: &Db, tx: &Tx<'_>) -> Result<(), StoreError> {
+        PROGRESS
+            .write(db, tx, self.progress, Conflict::Update)
+            .await?;
+        BATCH.write(db, tx, self.batches, Conflict::Update).await?;
+        PAGE.write(db, tx, self.pages, Conflict::Update).await?;
+        PAGE_WITH_CONTENT
+            .write(db, tx, self.pages_with_content, Conflict::Update)
+            .await?;
+        ITEM.write(db, tx, self.items, Conflict::Update).await?;
+        delete_pairs(db, tx, "batch", "number", self.gone_batches).await?;
+        delete_pairs(db, tx, "page", "number", self.gone_pages).await?;
+        delete_items(db, tx, self.gone_items).await?;
+        FAILURE
+            .write(db, tx, self.failures, Conflict::Update)
+            .await?;
+        OUTBOX.write(db, tx, self.outbox, Conflict::Fail).await?;
+        Ok(())
+    }
+}
+
+async fn delete_pairs(
+    db: &Db,
+    tx: &Tx<'_>,
+    table: &str,
+    column: &str,
+    gone: Vec<(i64, i64)>,
+) -> Result<(), StoreError> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "DELETE FROM {table} WHERE (job_key, {column}) IN (SELECT k.a, k.b FROM {})",
+        db.pairs("k", 1)
+    );
+    db.run(&**tx, sql, [keys::pairs(gone)]).await?;
+    Ok(())
+}
+
+async fn delete_items(db: &Db, tx: &Tx<'_>, gone: Vec<(i64, i64, i64)>) -> Result<(), StoreError> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "DELETE FROM item WHERE (job_key, page, idx) IN (SELECT k.a, k.b, k.c FROM {})",
+        db.triples("k", 1)
+    );
+    db.run(&**tx, sql, [keys::triples(gone)]).await?;
+    Ok(())
+}
