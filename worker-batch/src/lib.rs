@@ -1,1 +1,4 @@
 //! Placeholder.
+
+pub mod splitter;
+pub mod template;

@@ -1,0 +1,464 @@
+//! The `files` splitter: the files of a folder tree, a sub-batch per folder.
+//!
+//! The children of a folder are ordered by *key*: a byte for the phase (files, then folders), then the name. The
+//! cursor is the last key that was seen, so "what follows" has a meaning however the folder changes: no name is
+//! found twice, and none that was there all the time is missed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::definition::{bounded, integer};
+use super::glob::Glob;
+use super::page::unreadable_cursor;
+use super::paths::{
+    AllowedRoots, Name, blocking, check_absolute, check_below, io_error, is_gone, leads_nowhere,
+    os_bytes, os_path,
+};
+use super::warm::{Chunk, Smallest, Warm};
+use super::{Child, Definition, Page, PageBuilder, PageRequest, SplitError, Splitter};
+
+/// Phase of the files of a folder.
+const FILES: u8 = 0;
+/// Phase of the folders in a folder.
+const FOLDERS: u8 = 1;
+/// How many files an item has at most.
+const MAX_GROUP: usize = 1000;
+/// How many bytes of names an item has at most, roughly, so that it stays well below what a page may have.
+const GROUP_BYTES: usize = 128 << 10;
+/// Memory for the names of one folder. Above it (some 200,000 names) the folder is read once per so many names.
+const CHUNK_BYTES: usize = 16 << 20;
+/// Memory for the names of all folders between two of their pages.
+const WARM_BYTES: usize = 3 * CHUNK_BYTES;
+/// How long names are kept after their last use.
+const WARM_LIFETIME: Duration = Duration::from_secs(60);
+/// How many folders are read at once: it bounds the memory, and disks get no faster beyond it.
+const MAX_SCANS: usize = 4;
+
+/// Settings of the `files` splitter.
+#[derive(Debug, Clone, Default)]
+pub struct FilesConfig {
+    /// The folders in and below which files may be found, symbolic links resolved. Empty: everywhere.
+    pub allowed_roots: Vec<PathBuf>,
+}
+
+/// Splits a folder tree. See the module, and docs/SPLITTERS.md for the definition.
+#[derive(Debug)]
+pub struct Files {
+    shared: Arc<Shared>,
+    scans: Semaphore,
+}
+
+#[derive(Debug)]
+struct Shared {
+    allowed: AllowedRoots,
+    warm: Warm,
+    chunk_bytes: usize,
+}
+
+impl Files {
+    /// A splitter with these settings.
+    #[must_use]
+    pub fn new(config: FilesConfig) -> Self {
+        Self::with_memory(config, CHUNK_BYTES)
+    }
+
+    fn with_memory(config: FilesConfig, chunk_bytes: usize) -> Self {
+        let shared = Shared {
+            allowed: AllowedRoots::new(config.allowed_roots),
+            warm: Warm::new(WARM_BYTES, WARM_LIFETIME),
+            chunk_bytes,
+        };
+        Self {
+            shared: Arc::new(shared),
+            scans: Semaphore::new(MAX_SCANS),
+        }
+    }
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self::new(FilesConfig::default())
+    }
+}
+
+/// The definition: what a client writes, and in sub-batches also the folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    root: Name,
+    #[serde(default = "everything")]
+    glob: String,
+    #[serde(default = "one", deserialize_with = "integer")]
+    group: i64,
+    #[serde(default)]
+    follow_links: bool,
+    #[serde(default = "yes")]
+    hidden: bool,
+    /// The folder of a sub-batch, relative to the root.
+    #[serde(default)]
+    dir: Name,
+}
+
+fn everything() -> String {
+    "**/*".to_owned()
+}
+
+fn one() -> i64 {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One folder of a tree, checked.
+#[derive(Debug)]
+struct Folder {
+    written: Written,
+    group: usize,
+    glob: Glob,
+}
+
+impl Folder {
+    fn read(definition: &Definition) -> Result<Self, SplitError> {
+        let written: Written = definition.read("files")?;
+        check_absolute("root", &written.root)?;
+        check_below("dir", &written.dir)?;
+        let group = bounded("group", written.group, 1, MAX_GROUP)?;
+        let glob = Glob::new(&written.glob)?;
+        Ok(Self {
+            written,
+            group,
+            glob,
+        })
+    }
+
+    /// Where the folder really is; `None` if it is not there any more.
+    fn resolve(&self, allowed: &AllowedRoots) -> Result<Option<PathBuf>, SplitError> {
+        let root = allowed.resolve(&self.written.root.to_path())?;
+        if self.written.dir.as_bytes().is_empty() {
+            return Ok(Some(root));
+        }
+        let path = root.join(self.written.dir.to_path());
+        let resolved = match path.canonicalize() {
+            Ok(resolved) => resolved,
+            Err(error) if leads_nowhere(&error) => return Ok(None),
+            Err(error) => return Err(io_error("open", &path, &error)),
+        };
+        // A folder that was replaced by a link since its name was found is not that folder any more.
+        let same = if self.written.follow_links {
+            allowed.allow(&resolved)
+        } else {
+            resolved == path
+        };
+        Ok(same.then_some(resolved))
+    }
+
+    /// Reads the folder and gathers the smallest keys above the cursor.
+    fn scan(&self, shared: &Shared, cursor: &[u8]) -> Result<Chunk, SplitError> {
+        let mut keys = Smallest::new(cursor, shared.chunk_bytes);
+        let Some(path) = self.resolve(&shared.allowed)? else {
+            return Ok(keys.finish());
+        };
+        let is_root = self.written.dir.as_bytes().is_empty();
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if is_gone(&error) && !is_root => return Ok(keys.finish()),
+            Err(error) => return Err(io_error("read the folder", &path, &error)),
+        };
+        let mut links = Links {
+            folder: self,
+            shared,
+            path: &path,
+            ancestors: None,
+        };
+        let mut key = Vec::new();
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) if is_gone(&error) && !is_root => break,
+                Err(error) => return Err(io_error("read the folder", &path, &error)),
+            };
+            let file_name = entry.file_name();
+            let name = os_bytes(&file_name);
+            if !self.written.hidden && name.starts_with(b".") {
+                continue;
+            }
+            // Most names of a large folder end here, before anything is asked of the file system.
+            key.clear();
+            key.push(FOLDERS);
+            key.extend_from_slice(name);
+            let wanted_as_folder = keys.wants(&key);
+            key[0] = FILES;
+            if !wanted_as_folder && !keys.wants(&key) {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                Ok(kind) => kind,
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(io_error("look at", &entry.path(), &error)),
+            };
+            let phase = if kind.is_symlink() {
+                links.phase(&entry.path())?
+            } else {
+                phase_of(kind)
+            };
+            let Some(phase) = phase else { continue };
+            key[0] = phase;
+            if keys.wants(&key) && self.takes(phase, name) {
+                keys.offer(&key);
+            }
+        }
+        Ok(keys.finish())
+    }
+
+    fn takes(&self, phase: u8, name: &[u8]) -> bool {
+        let path = self.written.dir.join(name);
+        if phase == FILES {
+            self.glob.takes(path.as_bytes())
+        } else {
+            self.glob.may_take_below(path.as_bytes())
+        }
+    }
+
+    /// Makes a page of what follows the cursor; `None` if the chunk does not reach far enough. An item that the end
+    /// of the chunk cuts short is left to the next page, unless `fresh` says that reading the folder again would
+    /// give no more.
+    fn page(
+        &self,
+        chunk: &Chunk,
+        cursor: &[u8],
+        limit: usize,
+        fresh: bool,
+    ) -> Result<Option<Page>, SplitError> {
+        let Some(keys) = chunk.keys_after(cursor) else {
+            return Ok(None);
+        };
+        let mut page = PageBuilder::new(limit);
+        let mut taken = 0;
+        while taken < keys.len() && !page.is_full() {
+            let (child, size) = match keys[taken].split_first() {
+                Some((&FOLDERS, name)) => (self.sub_batch(name)?, 1),
+                _ => {
+                    let names = self.group(&keys[taken..]);
+                    let cut = taken + names.len() == keys.len()
+                        && !chunk.complete
+                        && names.len() < self.group;
+                    if cut && (!fresh || !page.is_empty()) {
+                        break;
+                    }
+                    (self.item(&names), names.len())
+                }
+            };
+            if !page.push(child)? {
+                break;
+            }
+            taken += size;
+        }
+        let exhausted = taken == keys.len() && chunk.complete;
+        match taken.checked_sub(1).map(|last| keys[last].to_vec()) {
+            None if !exhausted => Ok(None),
+            last => Ok(Some(page.finish(if exhausted { None } else { last }))),
+        }
+    }
+
+    /// The names at the start of the keys that make one item.
+    fn group(&self, keys: &[Box<[u8]>]) -> Vec<Name> {
+        let mut bytes = 0;
+        keys.iter()
+            .take(self.group)
+            .map_while(|key| key.strip_prefix(&[FILES]))
+            .take_while(|name| {
+                bytes += name.len();
+                bytes <= GROUP_BYTES
+            })
+            .map(Name::from)
+            .collect()
+    }
+
+    fn item(&self, files: &[Name]) -> Child {
+        Child::Item(json!({"root": self.written.root, "dir": self.written.dir, "files": files}))
+    }
+
+    fn sub_batch(&self, name: &[u8]) -> Result<Child, SplitError> {
+        let written = Written {
+            dir: self.written.dir.join(name),
+            ..self.written.clone()
+        };
+        let definition = serde_json::to_value(written).map_err(|error| {
+            SplitError::invalid(format!("a sub-batch cannot be written: {error}"))
+        })?;
+        Ok(Child::Batch {
+            definition: Definition::Json(definition),
+            total: None,
+        })
+    }
+}
+
+fn phase_of(kind: fs::FileType) -> Option<u8> {
+    if kind.is_file() {
+        return Some(FILES);
+    }
+    // Pipes, sockets and devices are no files to work on.
+    kind.is_dir().then_some(FOLDERS)
+}
+
+/// Decides about symbolic links in one folder.
+struct Links<'a> {
+    folder: &'a Folder,
+    shared: &'a Shared,
+    /// Where the folder really is.
+    path: &'a Path,
+    /// Where the folders on the way from the root to here really are; found when first needed.
+    ancestors: Option<Vec<PathBuf>>,
+}
+
+impl Links<'_> {
+    /// What a link counts as: its target's kind, or nothing if it is not to be followed, leads nowhere, leads out
+    /// of what is allowed, or leads to a folder above itself and so in a circle.
+    fn phase(&mut self, link: &Path) -> Result<Option<u8>, SplitError> {
+        if !self.folder.written.follow_links {
+            return Ok(None);
+        }
+        let found = link
+            .canonicalize()
+            .and_then(|target| fs::metadata(&target).map(|metadata| (target, metadata)));
+        let (target, metadata) = match found {
+            Ok(found) => found,
+            Err(error) if leads_nowhere(&error) => return Ok(None),
+            Err(error) => return Err(io_error("follow the link", link, &error)),
+        };
+        if !self.shared.allowed.allow(&target) {
+            return Ok(None);
+        }
+        let phase = phase_of(metadata.file_type());
+        if phase == Some(FOLDERS)
+            && self
+                .ancestors()?
+                .iter()
+                .any(|ancestor| ancestor.starts_with(&target))
+        {
+            return Ok(None);
+        }
+        Ok(phase)
+    }
+
+    fn ancestors(&mut self) -> Result<&[PathBuf], SplitError> {
+        if self.ancestors.is_none() {
+            let mut path = self.folder.written.root.to_path();
+            let mut found = vec![self.path.to_path_buf()];
+            for name in std::iter::once(&b""[..]).chain(
+                self.folder
+                    .written
+                    .dir
+                    .as_bytes()
+                    .split(|byte| *byte == b'/'),
+            ) {
+                if !name.is_empty() {
+                    path.push(os_path(name));
+                }
+                match path.canonicalize() {
+                    Ok(ancestor) => found.push(ancestor),
+                    Err(error) if leads_nowhere(&error) => {}
+                    Err(error) => return Err(io_error("open", &path, &error)),
+                }
+            }
+            self.ancestors = Some(found);
+        }
+        Ok(self.ancestors.as_deref().unwrap_or_default())
+    }
+}
+
+impl Shared {
+    fn page(
+        &self,
+        folder: &Folder,
+        cursor: Option<&[u8]>,
+        request: &Owned,
+    ) -> Result<Page, SplitError> {
+        // The first page always reads the folder: a batch that is split anew must not see an old state.
+        let after = cursor.unwrap_or_default();
+        let known = request
+            .warm
+            .filter(|_| cursor.is_some())
+            .and_then(|key| self.warm.get(key));
+        if let Some(chunk) = known
+            && let Some(page) = folder.page(&chunk, after, request.limit, false)?
+        {
+            self.remember(request, &page, &chunk);
+            return Ok(page);
+        }
+        let chunk = Arc::new(folder.scan(self, after)?);
+        let page = folder
+            .page(&chunk, after, request.limit, true)?
+            .unwrap_or_default();
+        self.remember(request, &page, &chunk);
+        Ok(page)
+    }
+
+    fn remember(&self, request: &Owned, page: &Page, chunk: &Arc<Chunk>) {
+        let Some(key) = request.warm else { return };
+        if page.next.is_some() {
+            self.warm.put(key, Arc::clone(chunk));
+        } else {
+            self.warm.remove(key);
+        }
+    }
+}
+
+/// What of a request a blocking thread needs.
+struct Owned {
+    cursor: Option<Vec<u8>>,
+    limit: usize,
+    warm: Option<super::WarmKey>,
+}
+
+#[async_trait]
+impl Splitter for Files {
+    fn name(&self) -> &str {
+        "files"
+    }
+
+    fn reproducible(&self) -> bool {
+        false
+    }
+
+    fn total(&self, definition: &Definition, _: &Value) -> Result<Option<u64>, SplitError> {
+        Folder::read(definition).map(|_| None)
+    }
+
+    async fn page(&self, request: PageRequest<'_>) -> Result<Page, SplitError> {
+        let folder = Folder::read(request.definition)?;
+        let owned = Owned {
+            cursor: request.cursor.map(<[u8]>::to_vec),
+            limit: request.limit,
+            warm: request.warm,
+        };
+        if owned
+            .cursor
+            .as_ref()
+            .is_some_and(|cursor| !matches!(cursor.first(), Some(&(FILES | FOLDERS))))
+        {
+            return Err(unreadable_cursor());
+        }
+        // Waits for its turn; the semaphore is never closed.
+        let _turn = self
+            .scans
+            .acquire()
+            .await
+            .map_err(|_| SplitError::transient("the splitter was stopped"))?;
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.page(&folder, owned.cursor.as_deref(), &owned)).await
+    }
+}
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;
