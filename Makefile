@@ -1,0 +1,69 @@
+# The everyday commands. `make` alone lists them.
+
+DIR ?= $(if $(wildcard /usr/share/doc/*),/usr/share/doc,$(CURDIR))
+RUN_DIR := $(or $(HEADWAY_RUN_DIR),.run)
+SERVICES := scripts/services.sh
+CARGO ?= cargo
+
+export CARGO_TERM_PROGRESS_WHEN ?= auto
+
+.DEFAULT_GOAL := help
+# Cargo uses all cores by itself, and the order of what a target needs matters.
+.NOTPARALLEL:
+.PHONY: help demo demo-cluster serve test bench lint fmt docs clean install format-check clippy buf deny dependency-rule build-tests
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## export every file under DIR as one job, in one process, and check the archives (DIR=/usr/share/doc)
+	$(CARGO) run --locked --release -p headway-documents --bin headway-demo -- embedded --dir "$(DIR)"
+
+demo-cluster: install ## the same on private PostgreSQL and RabbitMQ, with several processes of each role
+	$(CARGO) build --locked --release --workspace --bins
+	$(SERVICES) run $(CARGO) run --locked --release -p headway-documents --bin headway-demo -- cluster --dir "$(DIR)"
+
+serve: ## run the server with all its roles, data in .run/serve
+	$(CARGO) run --locked --release -p headway-server --bin headway-server -- --data-dir "$(RUN_DIR)/serve"
+
+test: install lint build-tests ## lints and all tests, on SQLite and on private PostgreSQL and RabbitMQ
+	$(SERVICES) run $(CARGO) test --workspace --locked
+
+bench: install ## measure on private PostgreSQL and RabbitMQ, write .run/bench.json
+	$(CARGO) build --locked --release --workspace --bins
+	$(SERVICES) run $(CARGO) run --locked --release -p headway-bench -- --out "$(RUN_DIR)/bench.json"
+
+lint: format-check clippy docs buf deny dependency-rule ## formatting, clippy, documentation, dependency rule; buf and cargo-deny if installed
+
+fmt: ## format all Rust code
+	$(CARGO) fmt --all
+
+docs: ## build the API documentation; a warning is an error
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+clean: ## stop private services, delete what was built and all data of .run
+	$(SERVICES) stop --all
+	$(CARGO) clean
+	rm -rf "$(RUN_DIR)"
+
+install:
+	@scripts/install.sh
+
+format-check:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+buf:
+	@if command -v buf >/dev/null; then echo "buf lint proto"; buf lint proto; else echo "buf is not installed: its lint is left out"; fi
+
+deny:
+	@if command -v cargo-deny >/dev/null; then echo "cargo deny check"; cargo deny check; else echo "cargo-deny is not installed: its check is left out"; fi
+
+dependency-rule:
+	scripts/check-dependencies.sh
+
+# Everything is built before services start, binaries too: end-to-end tests run them.
+build-tests:
+	$(CARGO) build --workspace --bins --locked
+	$(CARGO) test --workspace --locked --no-run
