@@ -1,0 +1,308 @@
+//! The command line's grammar.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use headway::v1::{JobState, failure_policy};
+use jiff::SignedDuration;
+
+/// Submit, watch and control jobs of a Headway server.
+///
+/// Settings come from flags, then the environment (HEADWAY_SERVER, HEADWAY_PARTITION,
+/// HEADWAY_OUTPUT, HEADWAY_TIMEOUT, HEADWAY_CA_FILE), then the configuration file.
+///
+/// Exit status: 0 completed, 1 failed or cancelled, 2 usage, 3 server unreachable.
+#[derive(Debug, Parser)]
+#[command(name = "headway", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct GlobalArgs {
+    /// The server's address [default: http://127.0.0.1:6420]
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// The partition of jobs that are named by their id alone [default: default]
+    #[arg(short, long, global = true)]
+    pub partition: Option<String>,
+    /// How results are printed [default: table]
+    #[arg(short, long, global = true, value_enum)]
+    pub output: Option<Format>,
+    /// How long one call may take, such as 10s or 2m [default: 30s]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// The certificate authority (PEM) that an https server is checked against
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The configuration file [default: HEADWAY_CONFIG, else ~/.config/headway/config.yaml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs: the API's messages as JSON
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Submit a job and print its name
+    Submit {
+        #[command(flatten)]
+        job: Box<SubmitArgs>,
+        /// Wait until the job has ended; the exit status tells how
+        #[arg(long, conflicts_with = "validate_only")]
+        wait: bool,
+        /// Only check the job; nothing is created
+        #[arg(long)]
+        validate_only: bool,
+    },
+    /// Submit a job and watch it until it has ended
+    Run {
+        #[command(flatten)]
+        job: Box<SubmitArgs>,
+    },
+    /// Show jobs in full
+    Get(JobsArgs),
+    /// List the jobs of the partition, newest first
+    #[command(visible_alias = "list")]
+    Ls {
+        /// Only jobs in this state; may be repeated
+        #[arg(long, value_enum, ignore_case = true)]
+        state: Vec<StateArg>,
+        /// Only jobs with this label; may be repeated
+        #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+        label: Vec<(String, String)>,
+        /// At most so many jobs [default: all]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
+    },
+    /// Watch jobs until they have ended; leaving it does not touch them
+    Watch(JobsArgs),
+    /// Hold jobs: nothing new of them is started
+    Pause(JobsArgs),
+    /// Let paused jobs go on
+    Resume(JobsArgs),
+    /// End jobs now
+    Cancel(JobsArgs),
+    /// Run again what failed or was discarded in jobs that have ended
+    Retry(JobsArgs),
+    /// List the failures of a job, oldest first
+    Failures {
+        /// The job: its id, or partitions/PARTITION/jobs/JOB
+        job: String,
+        /// At most so many failures [default: all]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
+    },
+    /// Delete jobs; those that have not ended are cancelled first
+    #[command(visible_alias = "delete")]
+    Rm(JobsArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct JobsArgs {
+    /// The jobs: ids, or partitions/PARTITION/jobs/JOB
+    #[arg(required = true, num_args = 1..=100, value_name = "JOB")]
+    pub jobs: Vec<String>,
+}
+
+/// What to submit: a job file, flags, or both; flags override the file.
+#[derive(Debug, Default, Args)]
+pub struct SubmitArgs {
+    /// A job as YAML or JSON: a JobSpec, or a CreateJobRequest with `spec` in it; - for stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The job's id [default: a random one]
+    #[arg(long)]
+    pub id: Option<String>,
+
+    /// The pipe of the task, or of the batch's items
+    #[arg(long, help_heading = "Work")]
+    pub pipe: Option<String>,
+    /// The type of the task, or of the batch's items
+    #[arg(long = "type", value_name = "TYPE", help_heading = "Work")]
+    pub kind: Option<String>,
+    /// A header of the task, or of the batch's items; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "Work")]
+    pub header: Vec<(String, String)>,
+    /// The task's payload
+    #[arg(long, value_name = "TEXT", help_heading = "Work: a task")]
+    pub payload: Option<String>,
+    /// The task's payload from a file; - for stdin
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "payload",
+        help_heading = "Work: a task"
+    )]
+    pub payload_file: Option<PathBuf>,
+    /// The media type of the task's payload
+    #[arg(long, value_name = "TYPE", help_heading = "Work: a task")]
+    pub content_type: Option<String>,
+    /// Makes the job a batch: the splitter that finds its items
+    #[arg(long, help_heading = "Work: a batch")]
+    pub splitter: Option<String>,
+    /// What to split: JSON, or @FILE with JSON in it
+    #[arg(long, value_name = "JSON", help_heading = "Work: a batch")]
+    pub definition: Option<String>,
+    /// Values for the item payload: a JSON object, or @FILE
+    #[arg(long, value_name = "JSON", help_heading = "Work: a batch")]
+    pub parameters: Option<String>,
+    /// The payload of each item, with {{item}} and {{parameters}} in it: JSON, or @FILE
+    #[arg(long, value_name = "JSON", help_heading = "Work: a batch")]
+    pub item_payload: Option<String>,
+
+    /// A name for people
+    #[arg(long, value_name = "TEXT", help_heading = "About the job")]
+    pub display_name: Option<String>,
+    /// A text for people
+    #[arg(long, value_name = "TEXT", help_heading = "About the job")]
+    pub description: Option<String>,
+    /// A label; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "About the job")]
+    pub label: Vec<(String, String)>,
+
+    /// How many items may be out at once
+    #[arg(long, value_name = "ITEMS", help_heading = "How it runs")]
+    pub max_in_flight: Option<i32>,
+    /// How many sibling items travel in one message
+    #[arg(long, value_name = "ITEMS", help_heading = "How it runs")]
+    pub items_per_message: Option<i32>,
+    /// So many items may fail before the job counts as failed
+    #[arg(
+        long,
+        value_name = "ITEMS",
+        conflicts_with = "max_failed_percent",
+        help_heading = "How it runs"
+    )]
+    pub max_failed: Option<i64>,
+    /// So large a part of all items may fail, in percent
+    #[arg(long, value_name = "PERCENT", help_heading = "How it runs")]
+    pub max_failed_percent: Option<f64>,
+    /// What happens once more has failed
+    #[arg(long, value_enum, help_heading = "How it runs")]
+    pub on_exceeded: Option<OnExceededArg>,
+    /// How often an item is tried in all
+    #[arg(long, value_name = "TRIES", help_heading = "How it runs")]
+    pub max_attempts: Option<i32>,
+    /// How long one try of an item may run, such as 90s or 2h
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "How it runs")]
+    pub item_timeout: Option<Duration>,
+    /// The pipe that receives the result of each done item
+    #[arg(long, value_name = "PIPE", help_heading = "How it runs")]
+    pub result_pipe: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StateArg {
+    Waiting,
+    Active,
+    Paused,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+impl From<StateArg> for JobState {
+    fn from(state: StateArg) -> Self {
+        match state {
+            StateArg::Waiting => Self::Waiting,
+            StateArg::Active => Self::Active,
+            StateArg::Paused => Self::Paused,
+            StateArg::Completed => Self::Completed,
+            StateArg::Failed => Self::Failed,
+            StateArg::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnExceededArg {
+    /// Every item still runs
+    Continue,
+    /// The rest is discarded
+    Stop,
+}
+
+impl From<OnExceededArg> for failure_policy::OnExceeded {
+    fn from(action: OnExceededArg) -> Self {
+        match action {
+            OnExceededArg::Continue => Self::Continue,
+            OnExceededArg::Stop => Self::Stop,
+        }
+    }
+}
+
+/// Reads `KEY=VALUE`; the value may contain further `=`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("not of the form KEY=VALUE".to_owned()),
+    }
+}
+
+/// Reads a duration above zero, such as `500ms`, `90s` or `1h 30m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let duration: SignedDuration = text
+        .parse()
+        .map_err(|_| "not a duration such as 500ms, 90s or 1h30m".to_owned())?;
+    match Duration::try_from(duration) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("must be above zero".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("1m 5s"), Ok(Duration::from_secs(65)));
+        for bad in ["", "5", "0s", "-5s", "soon"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn pairs_are_read() {
+        assert_eq!(pair("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(pair("a="), Ok(("a".into(), String::new())));
+        assert!(pair("a").is_err() && pair("=b").is_err());
+    }
+
+    #[test]
+    fn globals_may_follow_the_command() -> Result<(), clap::Error> {
+        let cli = Cli::try_parse_from([
+            "headway", "ls", "--state", "ACTIVE", "-p", "x", "-o", "json",
+        ])?;
+        assert_eq!(cli.global.partition.as_deref(), Some("x"));
+        assert_eq!(cli.global.output, Some(Format::Json));
+        Ok(())
+    }
+}

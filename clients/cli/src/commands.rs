@@ -1,0 +1,318 @@
+//! The commands: each asks the server and prints what it says.
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use headway::v1::{
+    CreateJobRequest, Job, JobState, ListFailuresResponse, ListJobsRequest, ListJobsResponse,
+};
+use headway_client::{Client, Error, JobName, partition_name};
+
+use crate::{
+    Console,
+    args::{Command, Format, JobsArgs, SubmitArgs},
+    document::print,
+    failure::{ExitStatus, Failure},
+    remote::Remote,
+    settings::Settings,
+    submit, view, watch,
+};
+
+/// Jobs per page: each carries its payload, so that pages of the largest size would be huge.
+const JOBS_PER_PAGE: u32 = 100;
+/// Failures per page.
+const FAILURES_PER_PAGE: u32 = 500;
+
+/// Runs a command that needs the server.
+pub async fn run(
+    command: Command,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    match command {
+        Command::Submit {
+            job,
+            wait,
+            validate_only,
+        } => {
+            let (remote, created) = create(&job, settings, validate_only).await?;
+            if wait {
+                return finish(&remote, console, &created, watch::Display::Silent).await;
+            }
+            print(
+                console,
+                remote.settings.format,
+                &created,
+                |_| match validate_only {
+                    true => format!("{} is valid\n", created.name),
+                    false => format!("{}\n", created.name),
+                },
+            )?;
+            Ok(ExitStatus::Completed)
+        }
+        Command::Run { job } => {
+            let (remote, created) = create(&job, settings, false).await?;
+            let display = match remote.settings.format {
+                Format::Table => {
+                    console.line(&created.name)?;
+                    watch::Display::fitting(console, &remote, &[parse(&created)?])
+                }
+                Format::Json | Format::Yaml => watch::Display::Silent,
+            };
+            finish(&remote, console, &created, display).await
+        }
+        Command::Watch(args) => watch_jobs(&args, settings, console).await,
+        Command::Get(args) => {
+            each(
+                &args,
+                settings,
+                console,
+                "read",
+                |client, name| async move { client.get_job(&name).await },
+            )
+            .await
+        }
+        Command::Pause(args) => {
+            each(
+                &args,
+                settings,
+                console,
+                "paused",
+                |client, name| async move { client.pause_job(&name).await },
+            )
+            .await
+        }
+        Command::Resume(args) => {
+            each(
+                &args,
+                settings,
+                console,
+                "resumed",
+                |client, name| async move { client.resume_job(&name).await },
+            )
+            .await
+        }
+        Command::Cancel(args) => {
+            each(
+                &args,
+                settings,
+                console,
+                "cancelled",
+                |client, name| async move { client.cancel_job(&name).await },
+            )
+            .await
+        }
+        Command::Retry(args) => {
+            each(
+                &args,
+                settings,
+                console,
+                "retried",
+                |client, name| async move { client.retry_job(&name).await },
+            )
+            .await
+        }
+        Command::Rm(args) => remove(&args, settings, console).await,
+        Command::Ls {
+            state,
+            label,
+            limit,
+        } => {
+            let request = ListJobsRequest {
+                parent: partition_name(&settings.partition)?,
+                page_size: page_size(limit, JOBS_PER_PAGE),
+                states: state
+                    .into_iter()
+                    .map(|state| JobState::from(state).into())
+                    .collect(),
+                labels: label.into_iter().collect(),
+                ..ListJobsRequest::default()
+            };
+            list(request, limit, settings, console).await
+        }
+        Command::Failures { job, limit } => failures(&job, limit, settings, console).await,
+        // Answered before there were settings.
+        Command::Completions { .. } => Ok(ExitStatus::Completed),
+    }
+}
+
+/// Checks the arguments before it connects, then creates the job.
+async fn create(
+    args: &SubmitArgs,
+    settings: Settings,
+    validate_only: bool,
+) -> Result<(Remote, Job), Failure> {
+    let mut request: CreateJobRequest = submit::request(args, &settings)?;
+    request.validate_only |= validate_only;
+    let remote = Remote::connect(settings).await?;
+    match remote.client.create_job(request).await {
+        Ok(job) => Ok((remote, job)),
+        Err(error) => Err(remote.failure("the job was not accepted", error)),
+    }
+}
+
+/// Follows a job that was just created, and tells how it ended.
+async fn finish(
+    remote: &Remote,
+    console: &mut Console,
+    created: &Job,
+    mut display: watch::Display,
+) -> Result<ExitStatus, Failure> {
+    let name = parse(created)?;
+    let ends = watch::follow(remote, console, &[name], &mut display).await?;
+    if let (Format::Json | Format::Yaml, [Ok(job)]) = (remote.settings.format, ends.as_slice()) {
+        print(console, remote.settings.format, job, |_| String::new())?;
+    }
+    Ok(watch::conclude(remote, console, &ends)?)
+}
+
+async fn watch_jobs(
+    args: &JobsArgs,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    let names = names(args, &settings)?;
+    let remote = Remote::connect(settings).await?;
+    let mut display = watch::Display::fitting(console, &remote, &names);
+    let ends = watch::follow(&remote, console, &names, &mut display).await?;
+    Ok(watch::conclude(&remote, console, &ends)?)
+}
+
+/// Does the same to each job and prints it. One that fails does not keep the others from it.
+async fn each<Call, Answer>(
+    args: &JobsArgs,
+    settings: Settings,
+    console: &mut Console,
+    what: &'static str,
+    call: Call,
+) -> Result<ExitStatus, Failure>
+where
+    Call: Fn(Client, JobName) -> Answer,
+    Answer: Future<Output = Result<Job, Error>>,
+{
+    let names = names(args, &settings)?;
+    let remote = Remote::connect(settings).await?;
+    let mut worst = ExitStatus::Completed;
+    for name in names {
+        let error = match call(remote.client.clone(), name.clone()).await {
+            Ok(job) => {
+                print(
+                    console,
+                    remote.settings.format,
+                    &job,
+                    |console| match what {
+                        "read" => view::details(&job, console.time_zone()),
+                        _ => view::line(&job, &remote.settings.partition) + "\n",
+                    },
+                )?;
+                continue;
+            }
+            Err(error) => error,
+        };
+        worst = tell(console, &remote.job_failure(&name, what, error), worst)?;
+    }
+    Ok(worst)
+}
+
+async fn remove(
+    args: &JobsArgs,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    let names = names(args, &settings)?;
+    let remote = Remote::connect(settings).await?;
+    let mut worst = ExitStatus::Completed;
+    for name in names {
+        match remote.client.delete_job(&name).await {
+            // The API answers with an empty message: there is no document to print.
+            Ok(()) if remote.settings.format == Format::Table => {
+                console.line(&format!("deleted {name}"))?;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                worst = tell(console, &remote.job_failure(&name, "deleted", error), worst)?;
+            }
+        }
+    }
+    Ok(worst)
+}
+
+async fn list(
+    request: ListJobsRequest,
+    limit: Option<u32>,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    let remote = Remote::connect(settings).await?;
+    let jobs = gather(remote.client.jobs(request), limit).await;
+    let jobs = jobs.map_err(|error| remote.failure("the jobs could not be listed", error))?;
+    let response = ListJobsResponse {
+        jobs,
+        next_page_token: String::new(),
+    };
+    let Settings {
+        format, partition, ..
+    } = &remote.settings;
+    print(console, *format, &response, |console| {
+        view::jobs(&response.jobs, partition, console)
+    })?;
+    Ok(ExitStatus::Completed)
+}
+
+async fn failures(
+    job: &str,
+    limit: Option<u32>,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    let name = Remote::name(job, &settings)?;
+    let remote = Remote::connect(settings).await?;
+    let pages = remote
+        .client
+        .failures(&name, page_size(limit, FAILURES_PER_PAGE));
+    let failures = gather(pages, limit).await;
+    let failures =
+        failures.map_err(|error| remote.job_failure(&name, "asked for its failures", error))?;
+    let response = ListFailuresResponse {
+        failures,
+        next_page_token: String::new(),
+    };
+    print(console, remote.settings.format, &response, |console| {
+        view::failures(&response.failures, console)
+    })?;
+    Ok(ExitStatus::Completed)
+}
+
+/// Prints a failure among several jobs, and says which status is the worst so far.
+fn tell(
+    console: &mut Console,
+    failure: &Failure,
+    worst: ExitStatus,
+) -> std::io::Result<ExitStatus> {
+    console.error(&failure.to_string())?;
+    let status = failure.status();
+    Ok(std::cmp::max_by_key(worst, status, |status| {
+        u8::from(*status)
+    }))
+}
+
+async fn gather<T>(
+    items: impl Stream<Item = Result<T, Error>>,
+    limit: Option<u32>,
+) -> Result<Vec<T>, Error> {
+    let most = limit.and_then(|limit| usize::try_from(limit).ok());
+    items.take(most.unwrap_or(usize::MAX)).try_collect().await
+}
+
+fn page_size(limit: Option<u32>, usual: u32) -> i32 {
+    let size = limit.map_or(usual, |limit| limit.min(usual));
+    i32::try_from(size).unwrap_or(i32::MAX)
+}
+
+fn names(args: &JobsArgs, settings: &Settings) -> Result<Vec<JobName>, Failure> {
+    let names = args.jobs.iter();
+    names.map(|job| Remote::name(job, settings)).collect()
+}
+
+/// The name of a job that the server made.
+fn parse(job: &Job) -> Result<JobName, Failure> {
+    Ok(job.name.parse()?)
+}

@@ -1,0 +1,203 @@
+//! From a job file and flags to a request.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
+
+use headway::v1::{
+    Batch, CreateJobRequest, ItemTemplate, JobSpec, Task, batch::Definition,
+    failure_policy::Tolerance, job_spec::Work,
+};
+use headway_client::{json_to_struct, json_to_value, partition_name};
+use serde_json::Value as Json;
+
+use crate::{args::SubmitArgs, failure::Failure, job_file, settings::Settings};
+
+/// The request that the arguments ask for: the job file's, overridden by flags.
+pub fn request(args: &SubmitArgs, settings: &Settings) -> Result<CreateJobRequest, Failure> {
+    let mut request = match &args.file {
+        Some(path) => {
+            let text = String::from_utf8(read(path)?)
+                .map_err(|_| Failure::usage(format!("job file {} is not UTF-8", path.display())))?;
+            job_file::parse(&text).map_err(|error| {
+                Failure::usage(format!("job file {}: {error}", path.display()))
+                    .hint("a job file has the fields of a JobSpec, in snake_case or camelCase")
+            })?
+        }
+        None => CreateJobRequest::default(),
+    };
+    if request.parent.is_empty() || settings.partition_by_flag {
+        request.parent = partition_name(&settings.partition)?;
+    }
+    set(&mut request.job_id, &args.id);
+    let spec = request.spec.get_or_insert_default();
+    apply_work(args, spec)?;
+    apply_options(args, spec);
+    Ok(request)
+}
+
+fn apply_options(args: &SubmitArgs, spec: &mut JobSpec) {
+    set(&mut spec.display_name, &args.display_name);
+    set(&mut spec.description, &args.description);
+    set(&mut spec.result_pipe, &args.result_pipe);
+    set(&mut spec.max_in_flight, &args.max_in_flight);
+    set(&mut spec.items_per_message, &args.items_per_message);
+    spec.labels.extend(args.label.iter().cloned());
+    let tolerance = args
+        .max_failed
+        .map(Tolerance::MaxFailedItems)
+        .or(args.max_failed_percent.map(Tolerance::MaxFailedPercentage));
+    if tolerance.is_some() {
+        spec.failure_policy.get_or_insert_default().tolerance = tolerance;
+    }
+    if let Some(action) = args.on_exceeded {
+        let policy = spec.failure_policy.get_or_insert_default();
+        policy.set_on_exceeded(action.into());
+    }
+    if let Some(attempts) = args.max_attempts {
+        spec.retry_policy.get_or_insert_default().max_attempts = attempts;
+    }
+    if let Some(limit) = args.item_timeout {
+        // What the wire cannot say is beyond the limit that the server tells.
+        let limit = prost_types::Duration::try_from(limit).unwrap_or(prost_types::Duration {
+            seconds: i64::MAX,
+            nanos: 0,
+        });
+        spec.item_timeout = Some(limit);
+    }
+}
+
+fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {
+    let task_flag = first(&[
+        ("--payload", args.payload.is_some()),
+        ("--payload-file", args.payload_file.is_some()),
+        ("--content-type", args.content_type.is_some()),
+    ]);
+    let batch_flag = first(&[
+        ("--splitter", args.splitter.is_some()),
+        ("--definition", args.definition.is_some()),
+        ("--parameters", args.parameters.is_some()),
+        ("--item-payload", args.item_payload.is_some()),
+    ]);
+    if let (Some(task), Some(batch)) = (task_flag, batch_flag) {
+        return Err(
+            Failure::usage(format!("{task} is for a task, {batch} for a batch"))
+                .hint("a batch's items get their payload by --item-payload"),
+        );
+    }
+    let either_flag = args.pipe.is_some() || args.kind.is_some() || !args.header.is_empty();
+    match (&mut spec.work, task_flag, batch_flag) {
+        (Some(Work::Task(task)), _, None) => apply_task(args, task),
+        (Some(Work::Batch(batch)), None, _) => apply_batch(args, batch),
+        (Some(Work::Task(_)), _, Some(flag)) => Err(mismatch(flag, "task")),
+        (Some(Work::Batch(_)), Some(flag), _) => Err(mismatch(flag, "batch")),
+        (None, None, Some(flag)) => {
+            if args.splitter.is_none() {
+                return Err(Failure::usage(format!("{flag} needs --splitter"))
+                    .hint("the built-in splitters are files, lines, json, range and list"));
+            }
+            let mut batch = Batch::default();
+            apply_batch(args, &mut batch)?;
+            spec.work = Some(Work::Batch(batch));
+            Ok(())
+        }
+        (None, _, _) if task_flag.is_some() || either_flag => {
+            let mut task = Task::default();
+            apply_task(args, &mut task)?;
+            spec.work = Some(Work::Task(task));
+            Ok(())
+        }
+        (None, _, _) => Err(Failure::usage("the job has nothing to do")
+            .hint("give a job file with -f, or --pipe and --type for a task, or --splitter, --definition, --pipe and --type for a batch")),
+    }
+}
+
+fn apply_task(args: &SubmitArgs, task: &mut Task) -> Result<(), Failure> {
+    set(&mut task.pipe, &args.pipe);
+    set(&mut task.r#type, &args.kind);
+    set(&mut task.content_type, &args.content_type);
+    task.headers.extend(args.header.iter().cloned());
+    if let Some(payload) = &args.payload {
+        task.payload = payload.clone().into_bytes();
+    }
+    if let Some(path) = &args.payload_file {
+        task.payload = read(path)?;
+    }
+    match task.pipe.is_empty() {
+        true => Err(Failure::usage("the task has no pipe").hint("add --pipe")),
+        false => Ok(()),
+    }
+}
+
+fn apply_batch(args: &SubmitArgs, batch: &mut Batch) -> Result<(), Failure> {
+    set(&mut batch.splitter, &args.splitter);
+    if let Some(text) = &args.definition {
+        let value = json_to_value(&json("--definition", text)?);
+        let value = value.map_err(|error| Failure::usage(format!("--definition: {error}")))?;
+        batch.definition = Some(Definition::Json(value));
+    }
+    if let Some(text) = &args.parameters {
+        let value = json_to_struct(&json("--parameters", text)?);
+        let value = value.map_err(|error| Failure::usage(format!("--parameters: {error}")))?;
+        batch.parameters = Some(value);
+    }
+    let item: &mut ItemTemplate = batch.item.get_or_insert_default();
+    set(&mut item.pipe, &args.pipe);
+    set(&mut item.r#type, &args.kind);
+    item.headers.extend(args.header.iter().cloned());
+    if let Some(text) = &args.item_payload {
+        let value = json_to_value(&json("--item-payload", text)?);
+        let value = value.map_err(|error| Failure::usage(format!("--item-payload: {error}")))?;
+        item.payload = Some(value);
+    }
+    match item.pipe.is_empty() {
+        true => Err(Failure::usage("the batch's items have no pipe").hint("add --pipe")),
+        false => Ok(()),
+    }
+}
+
+fn mismatch(flag: &str, kind: &str) -> Failure {
+    Failure::usage(format!("{flag} does not fit the job file's {kind}"))
+}
+
+/// The first flag that was given.
+fn first<'a>(flags: &[(&'a str, bool)]) -> Option<&'a str> {
+    let given = flags.iter().find(|(_, given)| *given)?;
+    Some(given.0)
+}
+
+fn set<T: Clone>(field: &mut T, flag: &Option<T>) {
+    if let Some(value) = flag {
+        field.clone_from(value);
+    }
+}
+
+/// JSON from a flag: the text itself, or `@FILE`.
+fn json(flag: &str, text: &str) -> Result<Json, Failure> {
+    let (source, bytes) = match text.strip_prefix('@') {
+        Some(path) => (format!("{flag} {path}"), read(Path::new(path))?),
+        None => (flag.to_owned(), text.as_bytes().to_vec()),
+    };
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::usage(format!("{source} is not JSON: {error}")).hint(
+            "quote it for the shell, such as --definition '{\"root\": \"/srv\"}', or use @FILE",
+        )
+    })
+}
+
+/// A file's bytes; those of the standard input for `-`.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let refuse = |error: io::Error| Failure::usage(format!("file {}: {error}", path.display()));
+    if path != Path::new("-") {
+        return fs::read(path).map_err(refuse);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes).map_err(refuse)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[path = "submit_tests.rs"]
+mod tests;

@@ -1,0 +1,368 @@
+//! Jobs and failures for people.
+
+use headway::v1::{Batch, Failure, Job, JobProgress, JobState, Task, job_spec::Work};
+use headway_client::JobName;
+use jiff::tz::TimeZone;
+
+use crate::{
+    Console,
+    human::{between, clean, count, counted, duration, percentage, rate, seconds, time},
+    table::{Column, render},
+};
+
+/// How many failures a summary shows.
+const SUMMARY_FAILURES: usize = 3;
+
+/// A state's name as people write it.
+pub fn state_name(state: JobState) -> &'static str {
+    match state {
+        JobState::Unspecified => "UNKNOWN",
+        JobState::Waiting => "WAITING",
+        JobState::Active => "ACTIVE",
+        JobState::Paused => "PAUSED",
+        JobState::Completed => "COMPLETED",
+        JobState::Failed => "FAILED",
+        JobState::Cancelled => "CANCELLED",
+    }
+}
+
+/// A job's id, with its partition unless that is the usual one.
+pub fn label(name: &str, partition: &str) -> String {
+    match name.parse::<JobName>() {
+        Ok(name) if name.partition() == partition => clean(name.job()),
+        Ok(name) => clean(&format!("{}/{}", name.partition(), name.job())),
+        Err(_) => clean(name),
+    }
+}
+
+/// Counts, failures, rate and time left: `420/1,000 items, 3 failed, 120/s, 4.8s left`.
+pub fn progress(job: &Job) -> String {
+    let empty = JobProgress::default();
+    let progress = job.progress.as_ref().unwrap_or(&empty);
+    let mut parts = vec![format!("{} items", items(progress))];
+    if progress.items_failed > 0 {
+        parts.push(format!("{} failed", count(progress.items_failed)));
+    }
+    if progress.items_discarded > 0 {
+        parts.push(format!("{} discarded", count(progress.items_discarded)));
+    }
+    if progress.split_failures > 0 {
+        parts.push(match progress.split_failures {
+            1 => "1 batch not split".to_owned(),
+            many => format!("{} batches not split", count(many)),
+        });
+    }
+    if job.state() == JobState::Active {
+        parts.extend(rate(progress.items_per_second));
+        if let Some(left) = &progress.estimated_time_left {
+            parts.push(format!("{} left", duration(seconds(left))));
+        }
+    }
+    parts.join(", ")
+}
+
+/// One line about a job: `j ACTIVE 42.0% 420/1,000 items, 3 failed`.
+pub fn line(job: &Job, partition: &str) -> String {
+    format!(
+        "{} {} {} {}",
+        label(&job.name, partition),
+        state_name(job.state()),
+        percentage(
+            job.progress
+                .as_ref()
+                .map_or(0.0, |progress| progress.percentage)
+        ),
+        progress(job),
+    )
+}
+
+/// What became of a job that has ended, with its newest failures.
+pub fn summary(job: &Job, partition: &str) -> String {
+    let name = label(&job.name, partition);
+    let took = job.create_time.as_ref().zip(job.end_time.as_ref());
+    let took = took.map(|(start, end)| format!(" in {}", duration(between(start, end))));
+    let mut text = format!(
+        "job {name} {}: {}{}\n",
+        state_name(job.state()).to_lowercase(),
+        progress(job),
+        took.unwrap_or_default(),
+    );
+    for failure in job.failure_sample.iter().take(SUMMARY_FAILURES) {
+        text.push_str(&format!(
+            "  item {}: {}\n",
+            clean(&failure.item),
+            reason(failure)
+        ));
+    }
+    if job.failure_count > 0 {
+        let all = counted(job.failure_count, "failure");
+        text.push_str(&format!(
+            "{all}; `headway failures {name}` lists them, `headway retry {name}` runs them again\n"
+        ));
+    }
+    text
+}
+
+/// A table of jobs.
+pub fn jobs(jobs: &[Job], partition: &str, console: &Console) -> String {
+    const COLUMNS: [Column; 8] = [
+        Column::left("JOB", 9),
+        Column::left("STATE", 9),
+        Column::right("DONE", 7),
+        Column::right("ITEMS", 6),
+        Column::right("FAILED", 5),
+        Column::right("RATE", 2),
+        Column::left("CREATED", 3),
+        Column::text("NAME", 4),
+    ];
+    let empty = JobProgress::default();
+    let rows = jobs.iter().map(|job| {
+        let progress = job.progress.as_ref().unwrap_or(&empty);
+        let name = job.spec.as_ref().map(|spec| clean(&spec.display_name));
+        vec![
+            label(&job.name, partition),
+            state_name(job.state()).to_owned(),
+            percentage(progress.percentage),
+            items(progress),
+            count(progress.items_failed),
+            match job.state() {
+                JobState::Active => rate(progress.items_per_second).unwrap_or_default(),
+                _ => String::new(),
+            },
+            time(job.create_time.as_ref(), console.time_zone()),
+            name.unwrap_or_default(),
+        ]
+    });
+    match jobs {
+        [] => format!("no jobs in partition {partition} match\n"),
+        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
+}
+
+/// A table of failures.
+pub fn failures(failures: &[Failure], console: &Console) -> String {
+    const COLUMNS: [Column; 6] = [
+        Column::left("ITEM", 9),
+        Column::text("CODE", 8),
+        Column::right("TRY", 4),
+        Column::left("TIME", 3),
+        Column::text("WORKER", 2),
+        Column::text("MESSAGE", 9),
+    ];
+    let rows = failures.iter().map(|failure| {
+        vec![
+            clean(&failure.item),
+            clean(&failure.code),
+            failure.attempt.to_string(),
+            time(failure.time.as_ref(), console.time_zone()),
+            clean(&failure.worker),
+            clean(&failure.message),
+        ]
+    });
+    match failures {
+        [] => "no failures\n".to_owned(),
+        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
+}
+
+/// Everything about one job.
+pub fn details(job: &Job, zone: &TimeZone) -> String {
+    let spec = job.spec.clone().unwrap_or_default();
+    let mut rows = vec![
+        ("Job", clean(&job.name)),
+        ("Uid", clean(&job.uid)),
+        ("Name", clean(&spec.display_name)),
+        ("Description", clean(&spec.description)),
+        ("State", state_name(job.state()).to_owned()),
+        ("Progress", progress_details(job)),
+    ];
+    let mut labels: Vec<_> = spec
+        .labels
+        .iter()
+        .map(|(key, value)| clean(&format!("{key}={value}")))
+        .collect();
+    labels.sort();
+    rows.push(("Labels", labels.join(", ")));
+    match &spec.work {
+        Some(Work::Task(task)) => rows.push(("Task", task_line(task))),
+        Some(Work::Batch(batch)) => rows.push(("Batch", batch_line(batch))),
+        None => {}
+    }
+    if job.run > 0 {
+        rows.push(("Retries", count(i64::from(job.run))));
+    }
+    for (title, moment) in [
+        ("Created", &job.create_time),
+        ("Started", &job.start_time),
+        ("Updated", &job.update_time),
+        ("Ended", &job.end_time),
+        ("Settled", &job.settled_time),
+    ] {
+        if moment.is_some() {
+            rows.push((title, time(moment.as_ref(), zone)));
+        }
+    }
+    rows.push(("Creator", clean(&job.creator)));
+    if job.failure_count > 0 {
+        rows.push(("Failures", count(job.failure_count)));
+    }
+    let rows = rows.into_iter().filter(|(_, value)| !value.is_empty());
+    let mut text: String = rows
+        .map(|(title, value)| format!("{title:<12} {value}\n"))
+        .collect();
+    for failure in &job.failure_sample {
+        text.push_str(&format!(
+            "  item {}: {}\n",
+            clean(&failure.item),
+            reason(failure)
+        ));
+    }
+    text
+}
+
+/// The counts and the percentage, with what is out and what waits.
+fn progress_details(job: &Job) -> String {
+    let progress_counts = job.progress.unwrap_or_default();
+    let mut text = format!(
+        "{}, {}",
+        percentage(progress_counts.percentage),
+        progress(job)
+    );
+    for (number, what) in [
+        (progress_counts.items_in_flight, "in flight"),
+        (progress_counts.items_parked, "parked"),
+        (progress_counts.items_delayed, "waiting for their next try"),
+    ] {
+        if number > 0 {
+            text.push_str(&format!(", {} {what}", count(number)));
+        }
+    }
+    text
+}
+
+/// Done items of those expected; `+` while more may come.
+fn items(progress: &JobProgress) -> String {
+    let expected = progress.items_expected.max(progress.items_known);
+    let more = if progress.total_final { "" } else { "+" };
+    format!("{}/{}{more}", count(progress.items_done), count(expected))
+}
+
+fn reason(failure: &Failure) -> String {
+    match (clean(&failure.code), clean(&failure.message)) {
+        (code, message) if code.is_empty() => message,
+        (code, message) if message.is_empty() => code,
+        (code, message) => format!("{code}: {message}"),
+    }
+}
+
+fn task_line(task: &Task) -> String {
+    let size = i64::try_from(task.payload.len()).unwrap_or(i64::MAX);
+    let kind = clean(&format!("{} {}", task.pipe, task.r#type));
+    format!("{kind}, {} of payload", counted(size, "byte"))
+}
+
+fn batch_line(batch: &Batch) -> String {
+    let item = batch.item.clone().unwrap_or_default();
+    let text = format!("{} into {} {}", batch.splitter, item.pipe, item.r#type);
+    clean(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headway::v1::JobSpec;
+
+    fn job() -> Job {
+        Job {
+            name: "partitions/default/jobs/j".to_owned(),
+            state: JobState::Active.into(),
+            spec: Some(JobSpec {
+                display_name: "Export\u{1b}[31m".to_owned(),
+                ..JobSpec::default()
+            }),
+            progress: Some(JobProgress {
+                items_known: 800,
+                items_expected: 1000,
+                items_done: 420,
+                items_failed: 3,
+                items_in_flight: 77,
+                percentage: 42.0,
+                items_per_second: 120.0,
+                estimated_time_left: Some(prost_types::Duration {
+                    seconds: 4,
+                    nanos: 800_000_000,
+                }),
+                ..JobProgress::default()
+            }),
+            ..Job::default()
+        }
+    }
+
+    #[test]
+    fn a_line_has_everything_that_moves() {
+        assert_eq!(
+            line(&job(), "default"),
+            "j ACTIVE 42.0% 420/1,000+ items, 3 failed, 120/s, 4.8s left"
+        );
+        assert!(line(&job(), "other").starts_with("default/j ACTIVE"));
+        let mut paused = job();
+        paused.set_state(JobState::Paused);
+        assert_eq!(
+            line(&paused, "default"),
+            "j PAUSED 42.0% 420/1,000+ items, 3 failed"
+        );
+    }
+
+    #[test]
+    fn a_table_of_jobs_cannot_steer_the_terminal() {
+        let console = Console::captured(std::io::sink(), std::io::sink());
+        let text = jobs(&[job()], "default", &console);
+        assert!(
+            text.contains("420/1,000+") && text.contains("Export\u{fffd}[31m"),
+            "{text}"
+        );
+        assert_eq!(
+            jobs(&[], "default", &console),
+            "no jobs in partition default match\n"
+        );
+    }
+
+    #[test]
+    fn a_summary_says_how_to_go_on() {
+        let mut job = job();
+        job.set_state(JobState::Failed);
+        job.create_time = Some(prost_types::Timestamp {
+            seconds: 100,
+            nanos: 0,
+        });
+        job.end_time = Some(prost_types::Timestamp {
+            seconds: 112,
+            nanos: 0,
+        });
+        job.failure_count = 3;
+        job.failure_sample = vec![Failure {
+            item: "1-4".to_owned(),
+            code: "UNREADABLE".to_owned(),
+            message: "no such file".to_owned(),
+            ..Failure::default()
+        }];
+        assert_eq!(
+            summary(&job, "default"),
+            "job j failed: 420/1,000+ items, 3 failed in 12s\n  item 1-4: UNREADABLE: no such file\n\
+             3 failures; `headway failures j` lists them, `headway retry j` runs them again\n"
+        );
+    }
+
+    #[test]
+    fn details_leave_out_what_is_not_set() {
+        let text = details(&job(), &TimeZone::UTC);
+        assert!(
+            text.contains("State        ACTIVE\n") && text.contains("77 in flight"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("Settled") && !text.contains("Labels"),
+            "{text}"
+        );
+    }
+}
