@@ -5,7 +5,7 @@
 //! found twice, and none that was there all the time is missed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +16,11 @@ use tokio::sync::Semaphore;
 
 use super::definition::{bounded, integer};
 use super::glob::Glob;
+use super::links::Links;
 use super::page::unreadable_cursor;
 use super::paths::{
     AllowedRoots, Name, blocking, check_absolute, check_below, io_error, is_gone, leads_nowhere,
-    os_bytes, os_path,
+    os_bytes,
 };
 use super::warm::{Chunk, Smallest, Warm};
 use super::{Child, Definition, Page, PageBuilder, PageRequest, SplitError, Splitter};
@@ -174,9 +175,9 @@ impl Folder {
             Err(error) => return Err(io_error("read the folder", &path, &error)),
         };
         let mut links = Links {
-            folder: self,
-            shared,
-            path: &path,
+            allowed: &shared.allowed,
+            root: self.written.root.to_path(),
+            dir: &self.written.dir,
             ancestors: None,
         };
         let mut key = Vec::new();
@@ -205,12 +206,14 @@ impl Folder {
                 Err(error) if is_gone(&error) => continue,
                 Err(error) => return Err(io_error("look at", &entry.path(), &error)),
             };
-            let phase = if kind.is_symlink() {
-                links.phase(&entry.path())?
-            } else {
-                phase_of(kind)
+            let kind = match (kind.is_symlink(), self.written.follow_links) {
+                (false, _) => Some(kind),
+                (true, true) => links.follow(&entry.path())?,
+                (true, false) => None,
             };
-            let Some(phase) = phase else { continue };
+            let Some(phase) = kind.and_then(phase_of) else {
+                continue;
+            };
             key[0] = phase;
             if keys.wants(&key) && self.takes(phase, name) {
                 keys.offer(&key);
@@ -308,72 +311,6 @@ fn phase_of(kind: fs::FileType) -> Option<u8> {
     }
     // Pipes, sockets and devices are no files to work on.
     kind.is_dir().then_some(FOLDERS)
-}
-
-/// Decides about symbolic links in one folder.
-struct Links<'a> {
-    folder: &'a Folder,
-    shared: &'a Shared,
-    /// Where the folder really is.
-    path: &'a Path,
-    /// Where the folders on the way from the root to here really are; found when first needed.
-    ancestors: Option<Vec<PathBuf>>,
-}
-
-impl Links<'_> {
-    /// What a link counts as: its target's kind, or nothing if it is not to be followed, leads nowhere, leads out
-    /// of what is allowed, or leads to a folder above itself and so in a circle.
-    fn phase(&mut self, link: &Path) -> Result<Option<u8>, SplitError> {
-        if !self.folder.written.follow_links {
-            return Ok(None);
-        }
-        let found = link
-            .canonicalize()
-            .and_then(|target| fs::metadata(&target).map(|metadata| (target, metadata)));
-        let (target, metadata) = match found {
-            Ok(found) => found,
-            Err(error) if leads_nowhere(&error) => return Ok(None),
-            Err(error) => return Err(io_error("follow the link", link, &error)),
-        };
-        if !self.shared.allowed.allow(&target) {
-            return Ok(None);
-        }
-        let phase = phase_of(metadata.file_type());
-        if phase == Some(FOLDERS)
-            && self
-                .ancestors()?
-                .iter()
-                .any(|ancestor| ancestor.starts_with(&target))
-        {
-            return Ok(None);
-        }
-        Ok(phase)
-    }
-
-    fn ancestors(&mut self) -> Result<&[PathBuf], SplitError> {
-        if self.ancestors.is_none() {
-            let mut path = self.folder.written.root.to_path();
-            let mut found = vec![self.path.to_path_buf()];
-            for name in std::iter::once(&b""[..]).chain(
-                self.folder
-                    .written
-                    .dir
-                    .as_bytes()
-                    .split(|byte| *byte == b'/'),
-            ) {
-                if !name.is_empty() {
-                    path.push(os_path(name));
-                }
-                match path.canonicalize() {
-                    Ok(ancestor) => found.push(ancestor),
-                    Err(error) if leads_nowhere(&error) => {}
-                    Err(error) => return Err(io_error("open", &path, &error)),
-                }
-            }
-            self.ancestors = Some(found);
-        }
-        Ok(self.ancestors.as_deref().unwrap_or_default())
-    }
 }
 
 impl Shared {

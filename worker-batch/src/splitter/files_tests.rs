@@ -1,6 +1,7 @@
 //! Tests of the `files` splitter, on real folders.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -8,6 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::splitter::WarmKey;
+use crate::splitter::paths::os_path;
 use crate::splitter::testing::{Numbers, Walk, invalid, walk};
 
 /// The splitter with memory for few names, so that folders are read several times.

@@ -5,10 +5,7 @@
 //! reading from the start, so it is one range, unless the definition promises that there are none; a broken promise
 //! is always found, since the line on which such a field opens is read from its start.
 
-use std::fs::{File, Metadata};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -18,15 +15,15 @@ use serde_json::{Map, Value, json};
 
 use super::csv::{Dialect, ReadError, read_line, read_record};
 use super::definition::{bounded, integer};
-use super::page::unreadable_cursor;
-use super::paths::{AllowedRoots, Name, blocking, check_absolute, io_error};
+use super::page::{json_len, unreadable_cursor};
+use super::paths::{AllowedRoots, Name, blocking, check_absolute};
+use super::source_file::{RangesCursor, SourceFile, Version, length};
 use super::{Child, Definition, Page, PageBuilder, PageRequest, SplitError, Splitter};
 
 /// How many lines an item has at most.
 const MAX_GROUP: usize = 1000;
-/// How many bytes of the file an item of several lines takes at most, roughly, so that it stays well below what a
-/// page may have.
-const GROUP_BYTES: u64 = 128 << 10;
+/// How many bytes as JSON an item of several lines takes at most, so that it stays well below what a page may have.
+const GROUP_BYTES: usize = 256 << 10;
 /// How large a range is.
 const RANGE_BYTES: u64 = 8 << 20;
 /// After how many bytes a page ends that has found nothing but blank lines.
@@ -122,31 +119,6 @@ struct ByteRange {
     columns: Option<Vec<String>>,
 }
 
-/// What tells that a file is no longer the one that was cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Version {
-    /// Its length in bytes.
-    length: u64,
-    /// When it was changed last, in nanoseconds since 1970; 0 where the file system does not say.
-    modified_ns: u64,
-}
-
-impl Version {
-    fn of(metadata: &Metadata) -> Self {
-        let modified = metadata
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let modified_ns = modified
-            .and_then(|age| u64::try_from(age.as_nanos()).ok())
-            .unwrap_or(0);
-        Self {
-            length: metadata.len(),
-            modified_ns,
-        }
-    }
-}
-
 /// A definition that was checked.
 #[derive(Debug)]
 struct Source {
@@ -196,20 +168,8 @@ impl Source {
         self.written.format == Format::Csv && self.dialect.quoted_newlines
     }
 
-    fn open(&self, allowed: &AllowedRoots) -> Result<Opened, SplitError> {
-        let path = allowed.resolve(&self.written.path.to_path())?;
-        let failed = |error| io_error("open", &path, &error);
-        // Looked at before it is opened: opening a named pipe would wait for its writer.
-        if !path.metadata().map_err(failed)?.is_file() {
-            return Err(SplitError::invalid(format!("{path:?} is not a file")));
-        }
-        let file = File::open(&path).map_err(failed)?;
-        let version = Version::of(&file.metadata().map_err(failed)?);
-        Ok(Opened {
-            reader: BufReader::with_capacity(128 << 10, file),
-            path,
-            version,
-        })
+    fn open(&self, allowed: &AllowedRoots) -> Result<SourceFile, SplitError> {
+        SourceFile::open(&self.written.path.to_path(), allowed)
     }
 
     /// Cuts the file into ranges.
@@ -219,13 +179,13 @@ impl Source {
         cursor: Option<&[u8]>,
         limit: usize,
     ) -> Result<Page, SplitError> {
-        let mut opened = self.open(&lines.allowed)?;
-        let seen = cursor.map(RootCursor::read).transpose()?;
+        let mut file = self.open(&lines.allowed)?;
+        let seen = cursor.map(RangesCursor::read).transpose()?;
         if let Some(seen) = seen {
-            opened.check(seen.version)?;
+            file.check(seen.version)?;
         }
-        let version = opened.version;
-        let (first, columns) = self.start_of_data(&mut opened)?;
+        let version = file.version;
+        let (first, columns) = self.start_of_data(&mut file)?;
         let step = if self.is_sequential() {
             u64::MAX
         } else {
@@ -243,7 +203,7 @@ impl Source {
                 columns: columns.clone(),
             };
             if page.is_full() || !page.push(self.sub_batch(range)?)? {
-                return Ok(page.finish(Some(RootCursor { start, version }.write())));
+                return Ok(page.finish(Some(RangesCursor { start, version }.write())));
             }
             start = end;
         }
@@ -251,25 +211,22 @@ impl Source {
     }
 
     /// Where data starts, after a byte order mark and a header, and the columns that the header names.
-    fn start_of_data(&self, opened: &mut Opened) -> Result<(u64, Option<Vec<String>>), SplitError> {
-        let mut mark = Vec::new();
-        opened
-            .reader
-            .by_ref()
-            .take(3)
-            .read_to_end(&mut mark)
-            .map_err(|error| io_error("read", &opened.path, &error))?;
+    fn start_of_data(
+        &self,
+        file: &mut SourceFile,
+    ) -> Result<(u64, Option<Vec<String>>), SplitError> {
+        let mark = file.mark()?;
         if matches!(mark.as_slice(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
-            return Err(opened.invalid("is UTF-16, which is not supported: convert it to UTF-8"));
+            return Err(file.invalid("is UTF-16, which is not supported: convert it to UTF-8"));
         }
         let mut start = if mark == [0xef, 0xbb, 0xbf] { 3 } else { 0 };
-        opened.seek(start)?;
+        file.seek(start)?;
         if !self.written.header {
             return Ok((start, None));
         }
         loop {
-            let record = read_record(&mut opened.reader, self.dialect)
-                .map_err(|error| opened.fault(start, error))?;
+            let record = read_record(&mut file.reader, self.dialect)
+                .map_err(|error| file.fault(start, error))?;
             let Some(record) = record else {
                 return Ok((start, None));
             };
@@ -281,13 +238,13 @@ impl Source {
             let mut sorted: Vec<&String> = record.fields.iter().collect();
             sorted.sort_unstable();
             if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(opened.fault(
+                return Err(file.fault(
                     at,
                     ReadError::Content(format!("names the column {:?} twice", twice[0])),
                 ));
             }
-            if super::page::json_len(&json!(record.fields)) > MAX_HEADER_BYTES {
-                return Err(opened.fault(
+            if json_len(&json!(record.fields)) > MAX_HEADER_BYTES {
+                return Err(file.fault(
                     at,
                     ReadError::Content(format!("is a header above {MAX_HEADER_BYTES} bytes")),
                 ));
@@ -318,23 +275,24 @@ impl Source {
         cursor: Option<&[u8]>,
         limit: usize,
     ) -> Result<Page, SplitError> {
-        let mut opened = self.open(allowed)?;
-        opened.check(range.version)?;
+        let mut file = self.open(allowed)?;
+        file.check(range.version)?;
         let start = match cursor {
-            None => opened.first_line(range)?,
+            None if range.start == range.first => range.start,
+            None => file.first_line(range.start, range.end)?,
             Some(bytes) => bytes
                 .try_into()
                 .map(u64::from_be_bytes)
                 .map_err(|_| unreadable_cursor())?,
         };
-        opened.seek(start)?;
+        file.seek(start)?;
         let mut page = PageBuilder::new(limit);
         let mut offset = start;
         while offset < range.end && !page.is_full() && offset - start < MAX_PAGE_READ {
-            let (entries, next) = self.gather(&mut opened, range, offset)?;
+            let (entries, next) = self.gather(&mut file, range, offset)?;
             if let Some(item) = self.item(entries) {
                 let too_large = |_| {
-                    opened.fault(
+                    file.fault(
                         offset,
                         ReadError::Content("takes more than 1 MiB as JSON".to_owned()),
                     )
@@ -345,36 +303,35 @@ impl Source {
             }
             offset = next;
         }
-        // Asked again, since the file may have been written to while it was read.
-        let metadata = opened
-            .reader
-            .get_ref()
-            .metadata()
-            .map_err(|error| io_error("read", &opened.path, &error))?;
-        opened.version = Version::of(&metadata);
-        opened.check(range.version)?;
+        file.check_again(range.version)?;
         Ok(page.finish((offset < range.end).then(|| offset.to_be_bytes().to_vec())))
     }
 
     /// Reads the lines of one item, and says where the next line starts.
     fn gather(
         &self,
-        opened: &mut Opened,
+        file: &mut SourceFile,
         range: &ByteRange,
         start: u64,
     ) -> Result<(Vec<Value>, u64), SplitError> {
         let mut entries = Vec::new();
+        let mut bytes = 0;
         let mut offset = start;
-        while entries.len() < self.group && offset < range.end {
-            if offset - start >= GROUP_BYTES && self.group > 1 || offset - start >= MAX_PAGE_READ {
-                break;
-            }
+        while entries.len() < self.group && offset < range.end && offset - start < MAX_PAGE_READ {
             let entry = self
-                .entry(opened, range, offset)
-                .map_err(|error| opened.fault(offset, error))?;
+                .entry(file, range, offset)
+                .map_err(|error| file.fault(offset, error))?;
             let Some((entry, len)) = entry else {
                 return Ok((entries, range.end));
             };
+            if self.group > 1 {
+                bytes += entry.as_ref().map_or(0, json_len);
+            }
+            if bytes > GROUP_BYTES && !entries.is_empty() {
+                // It begins the next item.
+                file.seek_back(len)?;
+                break;
+            }
             entries.extend(entry);
             offset += length(len);
         }
@@ -385,12 +342,12 @@ impl Source {
     /// the end of the file.
     fn entry(
         &self,
-        opened: &mut Opened,
+        file: &mut SourceFile,
         range: &ByteRange,
         offset: u64,
     ) -> Result<Option<(Option<Value>, usize)>, ReadError> {
         if self.written.format == Format::Csv {
-            let Some(record) = read_record(&mut opened.reader, self.dialect)? else {
+            let Some(record) = read_record(&mut file.reader, self.dialect)? else {
                 return Ok(None);
             };
             let row = row(record.fields, range.columns.as_deref())?;
@@ -399,7 +356,7 @@ impl Source {
                 record.len,
             )));
         }
-        let Some(line) = read_line(&mut opened.reader)? else {
+        let Some(line) = read_line(&mut file.reader)? else {
             return Ok(None);
         };
         let content = line.content();
@@ -450,96 +407,6 @@ fn row(fields: Vec<String>, columns: Option<&[String]>) -> Result<Option<Value>,
         .zip(fields.into_iter().map(Value::from))
         .collect();
     Ok(Some(Value::Object(row)))
-}
-
-/// A length within the file. On every system that is built for, `usize` has at most 64 bits.
-fn length(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
-}
-
-/// The file, open.
-struct Opened {
-    reader: BufReader<File>,
-    path: PathBuf,
-    version: Version,
-}
-
-impl Opened {
-    fn check(&self, expected: Version) -> Result<(), SplitError> {
-        if self.version == expected {
-            return Ok(());
-        }
-        Err(self.invalid(format!(
-            "changed while it was being split: it had {} bytes and has {}, or was written again",
-            expected.length, self.version.length
-        )))
-    }
-
-    fn seek(&mut self, offset: u64) -> Result<(), SplitError> {
-        let path: &Path = &self.path;
-        self.reader
-            .seek(SeekFrom::Start(offset))
-            .map(|_| ())
-            .map_err(|error| io_error("read", path, &error))
-    }
-
-    /// Where the first line starts that the range owns: after the first line end at or behind the byte before it.
-    fn first_line(&mut self, range: &ByteRange) -> Result<u64, SplitError> {
-        if range.start == range.first {
-            return Ok(range.start);
-        }
-        let before = range.start - 1;
-        self.seek(before)?;
-        // A line that began earlier and goes on over the whole range leaves nothing to own.
-        let mut rest = self.reader.by_ref().take(range.end - before);
-        let skipped = rest
-            .skip_until(b'\n')
-            .map_err(|error| io_error("read", &self.path, &error))?;
-        Ok(before + length(skipped))
-    }
-
-    fn invalid(&self, sentence: impl std::fmt::Display) -> SplitError {
-        SplitError::invalid(format!("{:?} {sentence}", self.path))
-    }
-
-    fn fault(&self, offset: u64, error: ReadError) -> SplitError {
-        match error {
-            ReadError::Io(error) => io_error("read", &self.path, &error),
-            ReadError::Content(sentence) => SplitError::invalid(format!(
-                "the line at byte {offset} of {:?} {sentence}",
-                self.path
-            )),
-        }
-    }
-}
-
-/// How far the ranges are cut, and of which file.
-#[derive(Debug, Clone, Copy)]
-struct RootCursor {
-    start: u64,
-    version: Version,
-}
-
-impl RootCursor {
-    fn write(self) -> Vec<u8> {
-        [self.start, self.version.length, self.version.modified_ns]
-            .map(u64::to_be_bytes)
-            .concat()
-    }
-
-    fn read(bytes: &[u8]) -> Result<Self, SplitError> {
-        let (numbers, rest) = bytes.as_chunks::<8>();
-        match (numbers, rest) {
-            ([start, length, modified], []) => Ok(Self {
-                start: u64::from_be_bytes(*start),
-                version: Version {
-                    length: u64::from_be_bytes(*length),
-                    modified_ns: u64::from_be_bytes(*modified),
-                },
-            }),
-            _ => Err(unreadable_cursor()),
-        }
-    }
 }
 
 #[async_trait]

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tempfile::NamedTempFile;
 
 use super::*;
+use crate::splitter::csv::MAX_RECORD_BYTES;
 use crate::splitter::testing::{Permutation, Walk, invalid, walk};
 
 /// The splitter with small ranges.
@@ -388,4 +389,37 @@ proptest! {
             .collect();
         prop_assert!(rows.is_permutation_of(&expected));
     }
+}
+
+/// An item that is full leaves the line that does not fit to the next one.
+#[test]
+fn groups_are_bounded_in_bytes() {
+    let mut content = "short\n".repeat(900);
+    content.push_str(&"x".repeat(MAX_RECORD_BYTES - 100));
+    content.push_str("\nlast\n");
+    let file = file_with(content.as_bytes());
+    let found = walk(
+        &Lines::default(),
+        definition(&file, json!({"group": 1000})),
+        2,
+    );
+    assert_eq!(lines_of(&found), plain_lines(content.as_bytes()));
+
+    // Short rows, long names: what counts is the row as JSON.
+    let header: Vec<String> = (0..500).map(|column| format!("{column:0100}")).collect();
+    let content = format!(
+        "{}\n{}",
+        header.join(","),
+        format!("{}\n", ",".repeat(499)).repeat(100)
+    );
+    let file = file_with(content.as_bytes());
+    let options = json!({"format": "csv", "header": true, "group": 1000});
+    let found = walk(&Lines::default(), definition(&file, options), 2);
+    assert_eq!(
+        found
+            .iter()
+            .map(|item| item["lines"].as_array().unwrap().len())
+            .sum::<usize>(),
+        100
+    );
 }

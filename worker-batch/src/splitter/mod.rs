@@ -13,8 +13,10 @@ mod collect;
 mod csv;
 mod definition;
 mod glob;
+mod links;
 mod page;
 mod paths;
+mod source_file;
 #[cfg(test)]
 pub(crate) mod testing;
 mod warm;

@@ -1,0 +1,210 @@
+//! The file that the `lines` splitter reads: opened, checked to be still the one that was cut, and named in errors.
+
+use std::fs::{File, Metadata};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+
+use super::SplitError;
+use super::csv::ReadError;
+use super::page::unreadable_cursor;
+use super::paths::{AllowedRoots, io_error};
+
+/// How much is read ahead.
+const BUFFER_BYTES: usize = 128 << 10;
+
+/// What tells that a file is no longer the one that was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Version {
+    /// Its length in bytes.
+    pub length: u64,
+    /// When it was changed last, in nanoseconds since 1970; 0 where the file system does not say.
+    pub modified_ns: u64,
+}
+
+impl Version {
+    fn of(metadata: &Metadata) -> Self {
+        let modified = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified_ns = modified
+            .and_then(|age| u64::try_from(age.as_nanos()).ok())
+            .unwrap_or(0);
+        Self {
+            length: metadata.len(),
+            modified_ns,
+        }
+    }
+}
+
+/// How far a file is cut into ranges, and which file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RangesCursor {
+    /// Where the next range starts.
+    pub start: u64,
+    /// The file that was cut.
+    pub version: Version,
+}
+
+impl RangesCursor {
+    pub(super) fn write(self) -> Vec<u8> {
+        [self.start, self.version.length, self.version.modified_ns]
+            .map(u64::to_be_bytes)
+            .concat()
+    }
+
+    /// # Errors
+    /// [`SplitError::Invalid`] if the bytes do not come from [`Self::write`].
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, SplitError> {
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        let ([start, length, modified], []) = (numbers, rest) else {
+            return Err(unreadable_cursor());
+        };
+        let version = Version {
+            length: u64::from_be_bytes(*length),
+            modified_ns: u64::from_be_bytes(*modified),
+        };
+        Ok(Self {
+            start: u64::from_be_bytes(*start),
+            version,
+        })
+    }
+}
+
+/// A length within a file. On every system that is built for, `usize` has at most 64 bits.
+pub(super) fn length(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// A file, open.
+#[derive(Debug)]
+pub(super) struct SourceFile {
+    /// Its content from where it was [sought](Self::seek).
+    pub reader: BufReader<File>,
+    /// What it was when it was opened.
+    pub version: Version,
+    path: PathBuf,
+}
+
+impl SourceFile {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`SplitError`] if it may not be read, or is not a file.
+    pub(super) fn open(path: &Path, allowed: &AllowedRoots) -> Result<Self, SplitError> {
+        let path = allowed.resolve(path)?;
+        let failed = |error| io_error("open", &path, &error);
+        // Looked at before it is opened: opening a named pipe would wait for its writer.
+        if !path.metadata().map_err(failed)?.is_file() {
+            return Err(SplitError::invalid(format!("{path:?} is not a file")));
+        }
+        let file = File::open(&path).map_err(failed)?;
+        let version = Version::of(&file.metadata().map_err(failed)?);
+        Ok(Self {
+            reader: BufReader::with_capacity(BUFFER_BYTES, file),
+            version,
+            path,
+        })
+    }
+
+    /// Checks that the file is the one that was cut.
+    ///
+    /// # Errors
+    /// [`SplitError::Invalid`] if it is not.
+    pub(super) fn check(&self, expected: Version) -> Result<(), SplitError> {
+        self.compare(self.version, expected)
+    }
+
+    /// Checks it again: the file may have been written to while it was read.
+    ///
+    /// # Errors
+    /// As [`Self::check`], and those of the file system.
+    pub(super) fn check_again(&self, expected: Version) -> Result<(), SplitError> {
+        let metadata = self
+            .reader
+            .get_ref()
+            .metadata()
+            .map_err(|error| self.failed(&error))?;
+        self.compare(Version::of(&metadata), expected)
+    }
+
+    fn compare(&self, found: Version, expected: Version) -> Result<(), SplitError> {
+        if found == expected {
+            return Ok(());
+        }
+        Err(self.invalid(format!(
+            "changed while it was being split: it had {} bytes and has {}, or was written again",
+            expected.length, found.length
+        )))
+    }
+
+    /// Goes to a byte.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn seek(&mut self, offset: u64) -> Result<(), SplitError> {
+        match self.reader.seek(SeekFrom::Start(offset)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Goes back over the last bytes that were read, which mostly are still in memory.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn seek_back(&mut self, bytes: usize) -> Result<(), SplitError> {
+        let offset = i64::try_from(bytes).map_or(i64::MIN, i64::wrapping_neg);
+        self.reader
+            .seek_relative(offset)
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Where the first line starts at or after `start`, which is above 0; `end` if none starts before it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn first_line(&mut self, start: u64, end: u64) -> Result<u64, SplitError> {
+        // A line starts at `start` exactly if the byte before ends one.
+        let before = start - 1;
+        self.seek(before)?;
+        let skipped = self.reader.by_ref().take(end - before).skip_until(b'\n');
+        Ok(before + length(skipped.map_err(|error| self.failed(&error))?))
+    }
+
+    /// The first bytes, at most three.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn mark(&mut self) -> Result<Vec<u8>, SplitError> {
+        self.seek(0)?;
+        let mut mark = Vec::new();
+        let read = self.reader.by_ref().take(3).read_to_end(&mut mark);
+        read.map_err(|error| self.failed(&error))?;
+        Ok(mark)
+    }
+
+    fn failed(&self, error: &std::io::Error) -> SplitError {
+        io_error("read", &self.path, error)
+    }
+
+    /// A lasting error about the file.
+    pub(super) fn invalid(&self, sentence: impl std::fmt::Display) -> SplitError {
+        SplitError::invalid(format!("{:?} {sentence}", self.path))
+    }
+
+    /// An error about the line or record that starts at this byte.
+    pub(super) fn fault(&self, offset: u64, error: ReadError) -> SplitError {
+        match error {
+            ReadError::Io(error) => self.failed(&error),
+            ReadError::Content(sentence) => SplitError::invalid(format!(
+                "the line at byte {offset} of {:?} {sentence}",
+                self.path
+            )),
+        }
+    }
+}
