@@ -259,12 +259,12 @@ impl JobSlice {
     }
 
     fn started(&mut self, page: u32, index: u32) -> bool {
+        if self.item(page, index).is_some_and(|item| item.started) {
+            return false;
+        }
         let Some(item) = self.item_mut(page, index) else {
             return false;
         };
-        if item.started {
-            return false;
-        }
         item.started = true;
         item.starts += 1;
         true
@@ -318,13 +318,13 @@ impl JobSlice {
 
     fn fraction(&mut self, page: u32, index: u32, millionths: u32) -> bool {
         let millionths = millionths.min(crate::progress::WHOLE);
+        // A fraction that goes back is of an earlier message.
+        if millionths <= self.item(page, index).map_or(0, |item| item.fraction) {
+            return false;
+        }
         let Some(item) = self.item_mut(page, index) else {
             return false;
         };
-        // A fraction that goes back is of an earlier message.
-        if millionths <= item.fraction {
-            return false;
-        }
         let gained = u64::from(millionths - item.fraction);
         item.fraction = millionths;
         self.job.counts.fractions += gained;

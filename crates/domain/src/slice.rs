@@ -146,11 +146,12 @@ impl JobSlice {
     }
 
     pub(crate) fn page_mut(&mut self, number: u32) -> Option<&mut Page> {
-        self.changed = true;
-        self.pages
+        let page = self
+            .pages
             .get_mut(&number)
-            .filter(|page| page.fate != Fate::Deleted)
-            .map(Tracked::touch)
+            .filter(|page| page.fate != Fate::Deleted)?;
+        self.changed = true;
+        Some(page.touch())
     }
 
     pub(crate) fn insert_page(&mut self, page: Page) {
@@ -180,11 +181,12 @@ impl JobSlice {
     }
 
     pub(crate) fn batch_mut(&mut self, number: u32) -> Option<&mut Batch> {
-        self.changed = true;
-        self.batches
+        let batch = self
+            .batches
             .get_mut(&number)
-            .filter(|batch| batch.fate != Fate::Deleted)
-            .map(Tracked::touch)
+            .filter(|batch| batch.fate != Fate::Deleted)?;
+        self.changed = true;
+        Some(batch.touch())
     }
 
     pub(crate) fn insert_batch(&mut self, batch: Batch) {
@@ -214,8 +216,8 @@ impl JobSlice {
 
     /// The row of an item, made if it has none.
     pub(crate) fn item_mut(&mut self, page: u32, index: u32) -> Option<&mut Item> {
-        self.changed = true;
         let ordinary = Item::ordinary(self.page(page)?, index);
+        self.changed = true;
         let entry = self.items.entry((page, index));
         if let std::collections::btree_map::Entry::Vacant(_) = entry {
             self.job.counts.item_rows += 1;

@@ -237,10 +237,10 @@ impl JobSlice {
     ) -> SplitOutcome {
         let retry = self.job.meta.spec.retry_policy;
         let (now, run, running) = (self.moment.now, self.job.run, !self.job.phase.is_final());
-        let Some(page) = self
-            .page_mut(number)
-            .filter(|page| page.state == PageState::Splitting && page.attempt == attempt)
-        else {
+        if !self.is_being_split(number, attempt) {
+            return SplitOutcome::Lost;
+        }
+        let Some(page) = self.page_mut(number) else {
             return SplitOutcome::Lost;
         };
         page.attempt += 1;
@@ -261,6 +261,11 @@ impl JobSlice {
         self.keep_page(batch, declared);
         self.record_failure(number, None, failure.cleaned(), tries, "");
         SplitOutcome::Recorded
+    }
+
+    fn is_being_split(&self, number: u32, attempt: u32) -> bool {
+        self.page(number)
+            .is_some_and(|page| page.state == PageState::Splitting && page.attempt == attempt)
     }
 
     fn keep_page(&mut self, batch: u32, declared: bool) {
@@ -306,13 +311,10 @@ impl JobSlice {
 
     /// Takes a page back from a batch worker because the job is paused or has ended.
     pub fn withhold_split(&mut self, number: u32, attempt: u32) {
-        if self.job.is_running() {
+        if self.job.is_running() || !self.is_being_split(number, attempt) {
             return;
         }
-        let Some(page) = self
-            .page_mut(number)
-            .filter(|page| page.state == PageState::Splitting && page.attempt == attempt)
-        else {
+        let Some(page) = self.page_mut(number) else {
             return;
         };
         page.state = PageState::Unsplit;
