@@ -66,7 +66,8 @@ impl JobSlice {
         counts.delayed = 0;
         counts.fractions = 0;
         counts.unreleased = counts.known - counts.done;
-        counts.reopen = counts.open + counts.retained + counts.split_failed;
+        // Pages of a run before the last one may still wait for theirs.
+        counts.reopen += counts.open + counts.retained + counts.split_failed;
         counts.open = 0;
         counts.retained = 0;
         counts.split_failed = 0;
