@@ -1,1 +1,51 @@
-//! Placeholder.
+//! The worker SDK: consume a pipe, run a handler for each item, and leave the rest to the SDK: reports,
+//! acknowledgements, status of jobs, leases, redeliveries and shutdown.
+//!
+//! ```
+//! use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker};
+//! # use std::sync::Arc;
+//! # use headway_worker::broker::InProcessBroker;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Greeting {
+//!     name: String,
+//! }
+//!
+//! async fn greet(task: Task) -> Result<Outcome, TaskError> {
+//!     let greeting: Greeting = task.payload()?;
+//!     println!("hello {}", greeting.name);
+//!     Ok(Outcome::done())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let broker = Arc::new(InProcessBroker::new());
+//! let shutdown = CancellationToken::new();
+//! # shutdown.cancel();
+//! let worker = Worker::builder().broker(broker).pipe("greetings").concurrency(8).handler(greet).build()?;
+//! worker.run(shutdown).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What does not live here: what the items mean, and how jobs are submitted (see `headway-client`).
+
+mod builder;
+mod confirm;
+mod control;
+mod engine;
+mod executor;
+mod ledger;
+mod outcome;
+mod prefetch;
+mod queue;
+mod report;
+mod status;
+mod task;
+mod text;
+
+pub use builder::{BuildError, Worker, WorkerBuilder, WorkerError};
+pub use headway_broker as broker;
+pub use outcome::{Outcome, TaskError, code};
+pub use task::Task;
+pub use tokio_util::sync::CancellationToken;

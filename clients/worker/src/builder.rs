@@ -1,0 +1,401 @@
+//! How a worker is put together and run.
+
+use std::fmt;
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headway_broker::{AmqpUrl, Broker, BrokerError, Consumer, Queue, RabbitBroker, RabbitConfig};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::control;
+use crate::engine::{Engine, Settings};
+use crate::executor::{Handler, HandlerFuture};
+use crate::outcome::{Outcome, TaskError};
+use crate::prefetch::Prefetch;
+use crate::report::Reporter;
+use crate::status;
+use crate::task::Task;
+use crate::text;
+
+/// The most handlers of one worker that may run at once.
+const MAX_CONCURRENCY: usize = 65_536;
+/// Control messages that may wait; see [`control::listen`].
+const CONTROL_BUFFER: usize = 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Why a worker cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// No pipe, or a name that no pipe can have.
+    #[error("the pipe name {0:?} is not 1 to 128 ASCII letters, digits, _ - .")]
+    Pipe(String),
+    /// Neither a broker nor an address was given.
+    #[error("a worker needs a broker: call broker or amqp")]
+    NoBroker,
+    /// No handler was given.
+    #[error("a worker needs a handler: call handler")]
+    NoHandler,
+    /// The concurrency is 0 or above 65,536.
+    #[error("a worker runs 1 to 65536 handlers at once, not {0}")]
+    Concurrency(usize),
+    /// A duration that has to be longer than nothing.
+    #[error("{0} must be longer than nothing")]
+    Duration(&'static str),
+}
+
+/// Why a worker ended before it was told to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// The broker's configuration was refused, or it was closed while the worker ran.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// A handler's future panicked while it was dropped, outside of what can be caught. Its items are delivered again.
+    #[error("a handler's future panicked while it was dropped")]
+    Executor,
+}
+
+enum Connection {
+    Ready(Arc<dyn Broker>),
+    Amqp { url: AmqpUrl, prefix: String },
+}
+
+/// Runs a handler for the items of one pipe. Start from [`Worker::builder`].
+pub struct Worker {
+    connection: Connection,
+    pipe: String,
+    parts: Parts,
+    handler: Handler,
+}
+
+/// What has a default.
+#[derive(Debug, Clone)]
+struct Parts {
+    name: String,
+    concurrency: usize,
+    executors: usize,
+    status_capacity: usize,
+    lease_after: Duration,
+    heartbeat: Option<Duration>,
+    drain: Duration,
+    cancel_grace: Duration,
+    timeout_grace: Duration,
+}
+
+/// Collects what a [`Worker`] needs: a broker, a pipe and a handler. The rest has defaults.
+pub struct WorkerBuilder {
+    connection: Option<Connection>,
+    pipe: String,
+    parts: Parts,
+    handler: Option<Handler>,
+}
+
+impl Worker {
+    /// Begins to put a worker together.
+    pub fn builder() -> WorkerBuilder {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".into());
+        let parts = Parts {
+            name: text::clean(
+                format!("{host}-{}", std::process::id()),
+                text::MAX_NAME_BYTES,
+            ),
+            concurrency: 8,
+            executors: cores,
+            status_capacity: status::DEFAULT_CAPACITY,
+            lease_after: Duration::from_secs(300),
+            heartbeat: None,
+            drain: Duration::from_secs(30),
+            cancel_grace: Duration::from_secs(5),
+            timeout_grace: Duration::from_secs(5),
+        };
+        WorkerBuilder {
+            connection: None,
+            pipe: String::new(),
+            parts,
+            handler: None,
+        }
+    }
+
+    /// Consumes the pipe until `shutdown` is cancelled, then drains: running items may finish and
+    /// are reported, the rest is handed back. Takes at most the drain time plus about 10 s from then. A broker that is
+    /// away is waited for.
+    ///
+    /// Dropping the future instead loses nothing either: the broker delivers again what was not
+    /// acknowledged.
+    ///
+    /// # Errors
+    /// When the broker's address or prefix is refused, or the broker was closed.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), WorkerError> {
+        let (broker, own) = match self.connection {
+            Connection::Ready(broker) => (broker, false),
+            Connection::Amqp { url, prefix } => {
+                let mut config = RabbitConfig::new(url, prefix);
+                config.name = self.parts.name.clone();
+                let broker: Arc<dyn Broker> = Arc::new(RabbitBroker::start(config)?);
+                (broker, true)
+            }
+        };
+        let result = work(&broker, &self.pipe, self.parts, self.handler, shutdown).await;
+        if own {
+            broker.close().await;
+        }
+        result
+    }
+}
+
+async fn work(
+    broker: &Arc<dyn Broker>,
+    pipe: &str,
+    parts: Parts,
+    handler: Handler,
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
+    let queue = Queue::Pipe(pipe.to_owned());
+    let prefetch = Prefetch::new(parts.concurrency).current();
+    // Listening begins before consuming: no status that is newer than a delivery is missed.
+    let started = async {
+        let subscription = control::subscribe(broker.as_ref()).await?;
+        Ok::<_, BrokerError>((
+            subscription,
+            consume(broker.as_ref(), &queue, prefetch).await?,
+        ))
+    };
+    let (subscription, consumer) = tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        started = started => started?,
+    };
+    let (sender, controls) = mpsc::channel(CONTROL_BUFFER);
+    let reporter = Reporter {
+        worker: parts.name,
+        session: Uuid::new_v4(),
+    };
+    tracing::info!(pipe, worker = reporter.worker, session = %reporter.session, "the worker consumes");
+    let settings = Settings {
+        broker: broker.clone(),
+        handler,
+        reporter,
+        concurrency: parts.concurrency,
+        executors: parts.executors,
+        status_capacity: parts.status_capacity,
+        lease_after: parts.lease_after,
+        heartbeat: parts.heartbeat.unwrap_or(parts.lease_after / 3),
+        drain: parts.drain,
+        cancel_grace: parts.cancel_grace,
+        timeout_grace: parts.timeout_grace,
+    };
+    let engine = Engine::new(settings, consumer, controls);
+    let listener = control::listen(broker.clone(), subscription, sender);
+    let mut engine = std::pin::pin!(engine.run(shutdown));
+    tokio::select! {
+        result = engine.as_mut() => result,
+        // The listener ends first only when the broker was closed, which the engine notices too.
+        () = listener => engine.await,
+    }
+}
+
+/// Starts to consume, trying again until it succeeds.
+async fn consume(
+    broker: &dyn Broker,
+    queue: &Queue,
+    prefetch: u16,
+) -> Result<Box<dyn Consumer>, BrokerError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match broker.consume(queue, prefetch).await {
+            Ok(consumer) => return Ok(consumer),
+            Err(BrokerError::Closed) => return Err(BrokerError::Closed),
+            Err(error) => tracing::warn!(%error, "cannot consume yet, trying again"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl WorkerBuilder {
+    /// The broker to use. It stays open when the worker ends.
+    pub fn broker(mut self, broker: Arc<dyn Broker>) -> Self {
+        self.connection = Some(Connection::Ready(broker));
+        self
+    }
+
+    /// Connects to RabbitMQ: its address (`amqp://` or `amqps://`) and the deployment's queue prefix.
+    pub fn amqp(mut self, url: impl Into<AmqpUrl>, prefix: impl Into<String>) -> Self {
+        self.connection = Some(Connection::Amqp {
+            url: url.into(),
+            prefix: prefix.into(),
+        });
+        self
+    }
+
+    /// The pipe to consume: 1 to 128 bytes of ASCII letters, digits, `_ - .`.
+    pub fn pipe(mut self, pipe: impl Into<String>) -> Self {
+        self.pipe = pipe.into();
+        self
+    }
+
+    /// What the worker is called in failures and logs; cut at 128 bytes. Default: host and process id.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.parts.name = text::clean(name.into(), text::MAX_NAME_BYTES);
+        self
+    }
+
+    /// How many handlers may run at once, 1 to 65,536. Default 8.
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.parts.concurrency = concurrency;
+        self
+    }
+
+    /// Over how many tasks of the runtime the handlers are spread. Default: the number of cores. Never more
+    /// than the concurrency.
+    pub fn executors(mut self, executors: usize) -> Self {
+        self.parts.executors = executors;
+        self
+    }
+
+    /// After how long an unfinished delivery becomes a lease. Default 5 min; keep it well below the
+    /// broker's own limit for unacknowledged deliveries, 30 min on RabbitMQ, and equal to the deployment's.
+    pub fn lease_after(mut self, lease_after: Duration) -> Self {
+        self.parts.lease_after = lease_after;
+        self
+    }
+
+    /// How often leases are renewed. Default: a third of [`WorkerBuilder::lease_after`].
+    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.parts.heartbeat = Some(heartbeat);
+        self
+    }
+
+    /// How long running items may go on once the worker is told to end. Default 30 s.
+    pub fn drain(mut self, drain: Duration) -> Self {
+        self.parts.drain = drain;
+        self
+    }
+
+    /// How long items may go on after the drain time cancelled them. Default 5 s.
+    pub fn cancel_grace(mut self, grace: Duration) -> Self {
+        self.parts.cancel_grace = grace;
+        self
+    }
+
+    /// How long a handler may go on after its item's timeout cancelled it. Default 5 s.
+    pub fn timeout_grace(mut self, grace: Duration) -> Self {
+        self.parts.timeout_grace = grace;
+        self
+    }
+
+    /// Of how many jobs the newest status is remembered. Default 10,000.
+    pub fn status_capacity(mut self, jobs: usize) -> Self {
+        self.parts.status_capacity = jobs;
+        self
+    }
+
+    /// What to do with an item. Many run at once on a few tasks: work that blocks or computes for long
+    /// belongs into `tokio::task::spawn_blocking`.
+    pub fn handler<F, Fut, E>(mut self, handler: F) -> Self
+    where
+        F: Fn(Task) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Outcome, E>> + Send + 'static,
+        E: Into<TaskError>,
+    {
+        self.handler = Some(Arc::new(move |task| -> HandlerFuture {
+            let handling = handler(task);
+            Box::pin(async move { handling.await.map_err(Into::into) })
+        }));
+        self
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build(self) -> Result<Worker, BuildError> {
+        let parts = self.parts;
+        if !text::is_pipe_name(&self.pipe) {
+            return Err(BuildError::Pipe(self.pipe));
+        }
+        if parts.concurrency == 0 || parts.concurrency > MAX_CONCURRENCY {
+            return Err(BuildError::Concurrency(parts.concurrency));
+        }
+        if parts.lease_after.is_zero() {
+            return Err(BuildError::Duration("lease_after"));
+        }
+        if parts.heartbeat.is_some_and(|heartbeat| heartbeat.is_zero()) {
+            return Err(BuildError::Duration("heartbeat"));
+        }
+        let connection = self.connection.ok_or(BuildError::NoBroker)?;
+        let handler = self.handler.ok_or(BuildError::NoHandler)?;
+        Ok(Worker {
+            connection,
+            pipe: self.pipe,
+            parts,
+            handler,
+        })
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("pipe", &self.pipe)
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WorkerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerBuilder")
+            .field("pipe", &self.pipe)
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headway_broker::InProcessBroker;
+
+    use super::*;
+
+    fn builder() -> WorkerBuilder {
+        let handler = |_task| async { Ok::<_, TaskError>(Outcome::done()) };
+        Worker::builder()
+            .broker(Arc::new(InProcessBroker::new()))
+            .pipe("a")
+            .handler(handler)
+    }
+
+    #[test]
+    fn what_is_missing_or_out_of_bounds_is_named() {
+        assert!(builder().build().is_ok());
+        let zero = Duration::ZERO;
+        let bad = [
+            (builder().pipe("a/b"), BuildError::Pipe("a/b".into())),
+            (builder().pipe(""), BuildError::Pipe(String::new())),
+            (builder().concurrency(0), BuildError::Concurrency(0)),
+            (
+                builder().concurrency(70_000),
+                BuildError::Concurrency(70_000),
+            ),
+            (
+                builder().lease_after(zero),
+                BuildError::Duration("lease_after"),
+            ),
+            (builder().heartbeat(zero), BuildError::Duration("heartbeat")),
+            (Worker::builder().pipe("a"), BuildError::NoBroker),
+            (
+                Worker::builder().pipe("a").amqp("amqp://localhost", "hw"),
+                BuildError::NoHandler,
+            ),
+        ];
+        for (builder, expected) in bad {
+            assert_eq!(builder.build().expect_err("is refused"), expected);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Publishing until the broker has confirmed, and the proof of it.
+//!
+//! A [`Confirmed`] can be made nowhere else, and the ledger asks for one before it lets go of a delivery's
+//! tag: an acknowledgement before the confirm does not compile.
+
+use std::time::Duration;
+
+use headway_broker::{Broker, BrokerError, Outgoing};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Proof that the broker took responsibility for what says `T`.
+#[derive(Debug)]
+pub struct Confirmed<T>(T);
+
+impl<T> Confirmed<T> {
+    /// What was confirmed.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// Publishes messages and tries again, for ever, what was not confirmed. They may arrive more than once.
+///
+/// # Errors
+/// `Closed`, once the broker was closed on purpose: nothing will be confirmed any more.
+pub async fn publish<T>(
+    broker: &dyn Broker,
+    messages: Vec<Outgoing>,
+    about: T,
+) -> Result<Confirmed<T>, BrokerError> {
+    let mut left = messages;
+    let mut pause = FIRST_PAUSE;
+    while !left.is_empty() {
+        let results = broker.publish(left.clone()).await;
+        let mut unconfirmed = Vec::new();
+        let mut last_error = None;
+        let mut results = results.into_iter();
+        for message in left {
+            match results.next() {
+                Some(Ok(())) => {}
+                Some(Err(BrokerError::Closed)) => return Err(BrokerError::Closed),
+                Some(Err(error)) => {
+                    last_error = Some(error);
+                    unconfirmed.push(message);
+                }
+                // No answer is no confirm.
+                None => unconfirmed.push(message),
+            }
+        }
+        left = unconfirmed;
+        if left.is_empty() {
+            break;
+        }
+        let error = last_error
+            .map(|error| error.to_string())
+            .unwrap_or_default();
+        tracing::warn!(
+            messages = left.len(),
+            error,
+            "reports are not confirmed yet, trying again"
+        );
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Ok(Confirmed(about))
+}
+
+#[cfg(test)]
+pub fn for_test<T>(about: T) -> Confirmed<T> {
+    Confirmed(about)
+}

@@ -1,0 +1,63 @@
+//! Listens to control broadcasts for as long as the worker runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headway::pipe::ControlMessage;
+use headway_broker::{Broker, BrokerError, Subscription, Topic};
+use prost::Message;
+use tokio::sync::mpsc;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Subscribes, trying again until it succeeds.
+///
+/// # Errors
+/// `Closed`, once the broker was closed on purpose.
+pub async fn subscribe(broker: &dyn Broker) -> Result<Box<dyn Subscription>, BrokerError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match broker.subscribe(Topic::Control, &[]).await {
+            Ok(subscription) => return Ok(subscription),
+            Err(BrokerError::Closed) => return Err(BrokerError::Closed),
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen to control messages yet, trying again")
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Hands control messages to the engine until either side ends. When the channel is full this waits, and
+/// the subscription's own buffer takes what comes; a message lost there costs work that tracking drops.
+pub async fn listen(
+    broker: Arc<dyn Broker>,
+    first: Box<dyn Subscription>,
+    messages: mpsc::Sender<ControlMessage>,
+) {
+    let mut subscription = first;
+    loop {
+        match subscription.next().await {
+            Ok(Some(body)) => match ControlMessage::decode(body) {
+                Ok(message) => {
+                    if messages.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "a control message cannot be decoded"),
+            },
+            // What was missed cannot be asked for. A job's items are then run as their messages say.
+            Ok(None) => tracing::debug!("control messages may have been lost"),
+            Err(BrokerError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the control subscription was lost");
+                match subscribe(broker.as_ref()).await {
+                    Ok(again) => subscription = again,
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+}

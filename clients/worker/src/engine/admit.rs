@@ -1,0 +1,109 @@
+//! What comes in: deliveries and control messages.
+
+use std::sync::Arc;
+
+use headway::pipe::item_report::Event;
+use headway::pipe::{ControlMessage, Discarded, Parked, Suspect, TaskMessage};
+use headway_broker::Delivery;
+use prost::Message;
+use tokio::time::Instant;
+
+use super::Engine;
+use crate::queue::Work;
+use crate::status::Withhold;
+use crate::task::{EndedBy, Envelope};
+
+/// The report for an item that is not run.
+pub(super) fn withheld(withhold: Withhold) -> Event {
+    match withhold {
+        Withhold::Park => Event::Parked(Parked {}),
+        Withhold::Discard => Event::Discarded(Discarded {}),
+    }
+}
+
+impl Engine {
+    pub(super) async fn on_deliveries(&mut self, deliveries: Vec<Delivery>) {
+        let now = Instant::now();
+        let mut ready = Vec::with_capacity(deliveries.len());
+        let mut broken = Vec::new();
+        for delivery in deliveries {
+            let message = TaskMessage::decode(delivery.body).ok();
+            let envelope =
+                message.and_then(|message| Envelope::new(message, now, self.progress.clone()));
+            let Some(envelope) = envelope else {
+                broken.push(delivery.tag);
+                continue;
+            };
+            let envelope = Arc::new(envelope);
+            let message = &envelope.message;
+            self.seen.messages = self.seen.messages.saturating_add(1);
+            self.seen.items = self
+                .seen
+                .items
+                .saturating_add(u32::try_from(message.items.len()).unwrap_or(u32::MAX));
+            let key = self.ledger.admit(envelope.clone(), delivery.tag);
+            let works = (0..message.items.len()).map(|position| Work {
+                key,
+                envelope: envelope.clone(),
+                position,
+            });
+            if let Some(withhold) = self.statuses.withhold(&envelope.uid, message.control) {
+                works.for_each(|work| self.set_aside(&work, withheld(withhold)));
+            } else if delivery.redelivered {
+                // Whoever had it before may have died of it. Tracking decides what becomes of it.
+                works.for_each(|work| self.set_aside(&work, Event::Suspect(Suspect {})));
+            } else if message.alone {
+                self.alone.waiting.extend(works);
+            } else {
+                ready.extend(works);
+            }
+        }
+        if !ready.is_empty() {
+            self.dispatched += ready.len();
+            self.queue.push(ready);
+        }
+        if !broken.is_empty() {
+            tracing::warn!(
+                messages = broken.len(),
+                "task messages that cannot be read go to the dead letters"
+            );
+            self.acker.reject(&broken, false).await;
+        }
+    }
+
+    /// Reports an item that did not start.
+    pub(super) fn set_aside(&mut self, work: &Work, event: Event) {
+        if let Some(settlement) = self.ledger.end(work.key, work.position) {
+            self.gatherer
+                .add(&work.envelope, work.position, event, Some(settlement));
+        }
+    }
+
+    /// Takes back items that did not start, of those that wait for a slot and those that wait to run alone.
+    pub(super) fn extract(&mut self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
+        let mut extracted = self.queue.extract(&mut wanted);
+        self.dispatched = self.dispatched.saturating_sub(extracted.len());
+        self.alone.forget(&extracted);
+        extracted.extend(self.alone.extract(wanted));
+        extracted
+    }
+
+    pub(super) fn on_control(&mut self, message: &ControlMessage) {
+        let Some((uid, Some(withhold))) = self.statuses.learn(message) else {
+            return;
+        };
+        let control = message.control;
+        let concerned =
+            |envelope: &Envelope| envelope.uid == uid && envelope.message.control <= control;
+        for work in self.extract(|work| concerned(&work.envelope)) {
+            self.set_aside(&work, withheld(withhold));
+        }
+        if withhold == Withhold::Discard {
+            let running = self
+                .ledger
+                .envelopes()
+                .filter(|envelope| concerned(envelope));
+            running.for_each(|envelope| envelope.end(EndedBy::Discard));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What handlers made of their items, on the way to a report.
+
+use std::sync::Arc;
+
+use headway::pipe::item_report::Event;
+use headway::pipe::{Discarded, Done, Failed, Forward, Fraction, Parked, ResultMessage};
+use headway_broker::{Outgoing, Queue};
+use prost::Message;
+
+use super::{Engine, PUBLISHES, Published};
+use crate::confirm::{self, Confirmed};
+use crate::executor::{Finished, Verdict};
+use crate::ledger::Settlement;
+use crate::outcome::Ending;
+use crate::task::Envelope;
+use crate::text;
+
+/// An outcome that waits for its result to be confirmed.
+pub(super) struct Recorded {
+    envelope: Arc<Envelope>,
+    position: usize,
+    settlement: Settlement,
+}
+
+impl Engine {
+    pub(super) fn on_finished(&mut self, batch: Vec<Finished>) {
+        let mut batch = Some(batch);
+        // Everything that is there already goes into the same report.
+        while let Some(finished) = batch {
+            let count = finished.len();
+            self.dispatched = self.dispatched.saturating_sub(count);
+            self.seen.finished = self
+                .seen
+                .finished
+                .saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+            finished.into_iter().for_each(|one| self.record(one));
+            batch = if self.gatherer.is_full() {
+                None
+            } else {
+                self.finished.try_recv().ok()
+            };
+        }
+    }
+
+    fn record(&mut self, finished: Finished) {
+        let Finished {
+            key,
+            position,
+            verdict,
+        } = finished;
+        self.alone.ended(key, position);
+        let Some(envelope) = self.ledger.envelope(key).cloned() else {
+            return;
+        };
+        let Some(settlement) = self.ledger.end(key, position) else {
+            return;
+        };
+        let event = match verdict {
+            Verdict::Ended(Ending::Done) => Event::Done(Done {}),
+            Verdict::Ended(Ending::DoneWithResult {
+                payload,
+                content_type,
+            }) => {
+                let pipe = &envelope.message.result_pipe;
+                if text::is_pipe_name(pipe) {
+                    let item = envelope
+                        .message
+                        .items
+                        .get(position)
+                        .map_or(0, |item| item.index);
+                    let result = ResultMessage {
+                        job: envelope.message.job.clone(),
+                        item: format!("{}-{item}", envelope.message.page),
+                        payload,
+                        content_type,
+                    };
+                    let result = Outgoing {
+                        queue: Queue::Pipe(pipe.clone()),
+                        body: result.encode_to_vec().into(),
+                    };
+                    self.results.push((
+                        result,
+                        Recorded {
+                            envelope,
+                            position,
+                            settlement,
+                        },
+                    ));
+                    return;
+                }
+                Event::Done(Done {})
+            }
+            Verdict::Ended(Ending::Forward {
+                pipe,
+                task_type,
+                payload,
+                content_type,
+            }) => Event::Forward(Forward {
+                pipe,
+                r#type: task_type,
+                payload,
+                content_type,
+            }),
+            Verdict::Failed(error) => Event::Failed(Failed {
+                retryable: error.retryable,
+                code: error.code,
+                message: error.message,
+                details: error.details,
+            }),
+            Verdict::Discarded => Event::Discarded(Discarded {}),
+            Verdict::Returned => Event::Parked(Parked {}),
+        };
+        self.gatherer
+            .add(&envelope, position, event, Some(settlement));
+    }
+
+    /// Publishes the results that wait. Their outcomes are gathered once they are confirmed.
+    pub(super) fn flush_results(&mut self) {
+        // Half of the publishes stay free for reports, so that a full result pipe holds up nobody else.
+        if self.results.is_empty() || self.publishing.len() >= PUBLISHES / 2 {
+            return;
+        }
+        let (messages, recorded) = std::mem::take(&mut self.results).into_iter().unzip();
+        let broker = self.settings.broker.clone();
+        self.publishing.push(Box::pin(async move {
+            Ok(Published::Results(
+                confirm::publish(broker.as_ref(), messages, recorded).await?,
+            ))
+        }));
+    }
+
+    pub(super) fn on_results(&mut self, confirmed: Confirmed<Vec<Recorded>>) {
+        for recorded in confirmed.into_inner() {
+            let Recorded {
+                envelope,
+                position,
+                settlement,
+            } = recorded;
+            self.gatherer
+                .add(&envelope, position, Event::Done(Done {}), Some(settlement));
+        }
+    }
+
+    /// Reports the newest fractions of running items.
+    pub(super) fn on_fractions(&mut self) {
+        self.fractions_due = None;
+        for changed in self.progress.take() {
+            if let Some(millionths) = changed.envelope.take_fraction(changed.position) {
+                let event = Event::Fraction(Fraction { millionths });
+                self.gatherer
+                    .add(&changed.envelope, changed.position, event, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The coordinator of one worker: one task that owns every delivery from its receipt to its
+//! acknowledgement. Handlers run in executors; this loop never runs one and never waits for one.
+//!
+//! The order that nothing may change: an outcome is gathered into a report, the report is published, the broker confirms
+//! it ([`crate::confirm::Confirmed`]), the ledger settles it, and only then is the delivery acknowledged.
+
+mod admit;
+mod alone;
+mod finish;
+mod lease;
+mod shutdown;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use headway::pipe::ControlMessage;
+use headway_broker::{Acker, Broker, BrokerError, Consumer, Outgoing};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::builder::WorkerError;
+use crate::confirm::{self, Confirmed};
+use crate::executor::{Executor, Finished, Handler};
+use crate::ledger::{Ledger, Settlement};
+use crate::prefetch::{Observed, Prefetch};
+use crate::queue::{RunQueue, Work};
+use crate::report::{Gatherer, Reporter};
+use crate::status::StatusCache;
+use crate::task::ProgressInbox;
+use alone::Alone;
+use finish::Recorded;
+
+/// How many publishes may wait for their confirms at once. More outcomes are gathered meanwhile.
+const PUBLISHES: usize = 8;
+/// How many deliveries are taken at once.
+const RECEIVE: usize = 1024;
+/// How often the prefetch is adapted.
+const ADAPT_EVERY: Duration = Duration::from_millis(100);
+/// How often changed fractions are reported.
+const FRACTIONS_EVERY: Duration = Duration::from_millis(250);
+/// The pause after the broker failed to deliver.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(200);
+
+/// What an engine runs with.
+pub struct Settings {
+    pub broker: Arc<dyn Broker>,
+    pub handler: Handler,
+    pub reporter: Reporter,
+    pub concurrency: usize,
+    pub executors: usize,
+    pub status_capacity: usize,
+    pub lease_after: Duration,
+    pub heartbeat: Duration,
+    pub drain: Duration,
+    pub cancel_grace: Duration,
+    pub timeout_grace: Duration,
+}
+
+/// What was published and confirmed.
+enum Published {
+    /// Outcomes.
+    Report(Confirmed<Vec<Settlement>>),
+    /// Results, whose outcomes may be reported now.
+    Results(Confirmed<Vec<Recorded>>),
+    /// The start of an item that runs alone.
+    Started(Confirmed<Work>),
+    /// A heartbeat.
+    Heartbeat,
+}
+
+/// The coordinator. See the module's head.
+pub struct Engine {
+    settings: Settings,
+    consumer: Box<dyn Consumer>,
+    acker: Arc<dyn Acker>,
+    /// Whether new deliveries are wanted.
+    receiving: bool,
+    /// No deliveries are asked for before this.
+    receive_after: Option<Instant>,
+    controls: mpsc::Receiver<ControlMessage>,
+    finished: mpsc::Receiver<Vec<Finished>>,
+    queue: Arc<RunQueue>,
+    executors: JoinSet<()>,
+    /// Items pushed to the queue that neither finished nor were taken back.
+    dispatched: usize,
+    alone: Alone,
+    ledger: Ledger,
+    statuses: StatusCache,
+    gatherer: Gatherer,
+    /// Outcomes whose results have to be confirmed first, with those results.
+    results: Vec<(Outgoing, Recorded)>,
+    publishing: FuturesUnordered<BoxFuture<'static, Result<Published, BrokerError>>>,
+    heartbeats: usize,
+    progress: Arc<ProgressInbox>,
+    fractions_due: Option<Instant>,
+    prefetch: Prefetch,
+    seen: Observed,
+    adapted: Instant,
+    ticks: Ticks,
+}
+
+struct Ticks {
+    adapt: Interval,
+    lease: Interval,
+    heartbeat: Interval,
+}
+
+impl Ticks {
+    fn new(settings: &Settings) -> Self {
+        let every = |period: Duration| {
+            let period = period.max(Duration::from_millis(1));
+            let mut interval = tokio::time::interval_at(Instant::now() + period, period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        Self {
+            adapt: every(ADAPT_EVERY),
+            // A lease begins at most a tenth late.
+            lease: every(settings.lease_after / 10),
+            heartbeat: every(settings.heartbeat),
+        }
+    }
+}
+
+impl Engine {
+    /// Starts the executors. Deliveries come once it runs.
+    pub fn new(
+        settings: Settings,
+        consumer: Box<dyn Consumer>,
+        controls: mpsc::Receiver<ControlMessage>,
+    ) -> Self {
+        let queue = Arc::new(RunQueue::default());
+        let count = settings.executors.clamp(1, settings.concurrency);
+        let (sender, finished) = mpsc::channel(count * 4);
+        let mut executors = JoinSet::new();
+        for number in 0..count {
+            // The first ones take what does not divide evenly.
+            let slots =
+                settings.concurrency / count + usize::from(number < settings.concurrency % count);
+            let executor = Executor {
+                handler: settings.handler.clone(),
+                queue: queue.clone(),
+                finished: sender.clone(),
+                slots,
+                timeout_grace: settings.timeout_grace,
+            };
+            executors.spawn(executor.run());
+        }
+        Self {
+            acker: consumer.acker(),
+            consumer,
+            receiving: true,
+            receive_after: None,
+            controls,
+            finished,
+            queue,
+            executors,
+            dispatched: 0,
+            alone: Alone::default(),
+            ledger: Ledger::default(),
+            statuses: StatusCache::new(settings.status_capacity),
+            gatherer: Gatherer::default(),
+            results: Vec::new(),
+            publishing: FuturesUnordered::new(),
+            heartbeats: 0,
+            progress: Arc::new(ProgressInbox::default()),
+            fractions_due: None,
+            prefetch: Prefetch::new(settings.concurrency),
+            seen: Observed::default(),
+            adapted: Instant::now(),
+            ticks: Ticks::new(&settings),
+            settings,
+        }
+    }
+
+    /// Works until `shutdown` is cancelled, then drains.
+    ///
+    /// # Errors
+    /// When the broker was closed meanwhile, or an executor died.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), WorkerError> {
+        let cancelled = shutdown.cancelled_owned();
+        let mut cancelled = std::pin::pin!(cancelled);
+        loop {
+            tokio::select! {
+                () = cancelled.as_mut() => break,
+                stepped = self.step() => stepped?,
+            }
+        }
+        self.drain().await
+    }
+
+    /// Waits for the next thing to happen and handles it. Dropping the future loses nothing: what happened
+    /// is handled without a wait in which it could be dropped, but for acknowledgements, whose loss is a redelivery.
+    async fn step(&mut self) -> Result<(), WorkerError> {
+        let flush_at = self.gatherer.due().filter(|_| self.can_publish());
+        let consumer = &mut self.consumer;
+        let receive_after = self.receive_after;
+        let received = async move {
+            if let Some(pause) = receive_after {
+                tokio::time::sleep_until(pause).await;
+            }
+            consumer.next(RECEIVE).await
+        };
+        tokio::select! {
+            Some(batch) = self.finished.recv() => self.on_finished(batch),
+            Some(published) = self.publishing.next(), if !self.publishing.is_empty() => {
+                self.on_published(published?).await;
+            }
+            Some(message) = self.controls.recv() => self.on_control(&message),
+            deliveries = received, if self.receiving => match deliveries {
+                Ok(deliveries) => {
+                    self.receive_after = None;
+                    self.on_deliveries(deliveries).await;
+                }
+                Err(BrokerError::Closed) => return Err(BrokerError::Closed.into()),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot receive, trying again");
+                    self.receive_after = Some(Instant::now() + RECEIVE_PAUSE);
+                }
+            },
+            () = sleep_until(flush_at) => {}
+            () = sleep_until(self.fractions_due) => self.on_fractions(),
+            () = self.progress.arrivals.notified(), if self.fractions_due.is_none() => {
+                self.fractions_due = Some(Instant::now() + FRACTIONS_EVERY);
+            }
+            Some(_) = self.executors.join_next() => return Err(WorkerError::Executor),
+            _ = self.ticks.lease.tick() => self.on_lease_tick(),
+            _ = self.ticks.heartbeat.tick() => self.on_heartbeat_tick(),
+            _ = self.ticks.adapt.tick() => self.on_adapt_tick().await?,
+        }
+        self.advance_alone();
+        self.flush();
+        Ok(())
+    }
+
+    fn can_publish(&self) -> bool {
+        self.publishing.len() < PUBLISHES
+    }
+
+    /// Items in the hands of executors.
+    fn running(&self) -> usize {
+        self.dispatched.saturating_sub(self.queue.len())
+    }
+
+    /// Publishes what has waited long enough, or at once if nothing else is about to be gathered.
+    fn flush(&mut self) {
+        self.flush_results();
+        let now = Instant::now();
+        while self.can_publish() && !self.gatherer.is_empty() {
+            let due = self.gatherer.due().is_some_and(|due| due <= now);
+            if !(self.gatherer.is_full() || due || self.dispatched == 0) {
+                return;
+            }
+            let Some(batch) = self.gatherer.take(&self.settings.reporter) else {
+                return;
+            };
+            let broker = self.settings.broker.clone();
+            self.publishing.push(Box::pin(async move {
+                let confirmed =
+                    confirm::publish(broker.as_ref(), batch.messages, batch.settlements).await?;
+                Ok(Published::Report(confirmed))
+            }));
+        }
+        if self.ledger.unacknowledged() >= usize::from(self.prefetch.current())
+            && self.queue.len() == 0
+        {
+            self.seen.starved = true;
+        }
+    }
+
+    async fn on_published(&mut self, published: Published) {
+        match published {
+            Published::Report(confirmed) => {
+                let tags = self.ledger.settle(confirmed);
+                if !tags.is_empty() {
+                    self.acker.ack(&tags).await;
+                }
+            }
+            Published::Results(confirmed) => self.on_results(confirmed),
+            Published::Started(confirmed) => self.on_started(confirmed),
+            Published::Heartbeat => self.heartbeats = self.heartbeats.saturating_sub(1),
+        }
+    }
+
+    async fn on_adapt_tick(&mut self) -> Result<(), WorkerError> {
+        let now = Instant::now();
+        let mut seen = std::mem::take(&mut self.seen);
+        seen.elapsed = now.saturating_duration_since(self.adapted);
+        seen.longest_wait = self.queue.take_longest_wait(now);
+        self.adapted = now;
+        let Some(prefetch) = self.prefetch.adapt(seen) else {
+            return Ok(());
+        };
+        if !self.receiving {
+            return Ok(());
+        }
+        match self.consumer.set_prefetch(prefetch).await {
+            Err(BrokerError::Closed) => Err(BrokerError::Closed.into()),
+            Err(error) => {
+                tracing::debug!(%error, prefetch, "the prefetch is set when the consumer is back");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Waits until then, or for ever.
+async fn sleep_until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,136 @@
+//! The items that wait for a free slot. The coordinator puts them in and may take them back; executors take them out.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::ledger::Key;
+use crate::task::Envelope;
+
+/// An item to run.
+#[derive(Debug)]
+pub struct Work {
+    /// Its delivery in the ledger.
+    pub key: Key,
+    /// Its message.
+    pub envelope: Arc<Envelope>,
+    /// Its place in the message.
+    pub position: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    ready: VecDeque<Work>,
+    /// An item that runs although the gate is shut.
+    alone: Option<Work>,
+    /// Shut while an item has to run alone.
+    shut: bool,
+    longest_wait: Duration,
+}
+
+/// Items that wait for a slot. Bounded by what the prefetch lets in.
+#[derive(Debug, Default)]
+pub struct RunQueue {
+    inner: Mutex<Inner>,
+    arrivals: Notify,
+}
+
+impl RunQueue {
+    /// Adds items at the end.
+    pub fn push(&self, works: impl IntoIterator<Item = Work>) {
+        let mut inner = self.lock();
+        inner.ready.extend(works);
+        drop(inner);
+        self.arrivals.notify_one();
+    }
+
+    /// Adds the item that runs alone.
+    pub fn push_alone(&self, work: Work) {
+        self.lock().alone = Some(work);
+        self.arrivals.notify_one();
+    }
+
+    /// Lets nothing but an item of [`RunQueue::push_alone`] start, or everything again.
+    pub fn shut(&self, shut: bool) {
+        let mut inner = self.lock();
+        if inner.shut == shut {
+            return;
+        }
+        inner.shut = shut;
+        drop(inner);
+        self.arrivals.notify_one();
+    }
+
+    /// Items that wait.
+    pub fn len(&self) -> usize {
+        let inner = self.lock();
+        inner.ready.len() + usize::from(inner.alone.is_some())
+    }
+
+    /// Takes up to `max` items to start them now.
+    pub fn take(&self, max: usize, now: Instant, into: &mut Vec<Work>) {
+        let mut inner = self.lock();
+        if let Some(alone) = inner.alone.take() {
+            into.push(alone);
+            return;
+        }
+        if inner.shut || inner.ready.is_empty() {
+            return;
+        }
+        let count = max.min(inner.ready.len());
+        if let Some(first) = inner.ready.front() {
+            let waited = now.saturating_duration_since(first.envelope.received);
+            inner.longest_wait = inner.longest_wait.max(waited);
+        }
+        into.extend(inner.ready.drain(..count));
+        let more = !inner.ready.is_empty();
+        drop(inner);
+        if more {
+            // One wake-up for many items: each executor that leaves some wakes the next.
+            self.arrivals.notify_one();
+        }
+    }
+
+    /// Takes back the items that did not start and that `wanted` picks.
+    pub fn extract(&self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
+        let mut inner = self.lock();
+        let mut extracted: Vec<Work> = inner
+            .alone
+            .take_if(|work| wanted(work))
+            .into_iter()
+            .collect();
+        let mut kept = VecDeque::with_capacity(inner.ready.len());
+        for work in inner.ready.drain(..) {
+            if wanted(&work) {
+                extracted.push(work);
+            } else {
+                kept.push_back(work);
+            }
+        }
+        inner.ready = kept;
+        extracted
+    }
+
+    /// The longest that an item waited since the last call, or waits now.
+    pub fn take_longest_wait(&self, now: Instant) -> Duration {
+        let mut inner = self.lock();
+        let waited = std::mem::take(&mut inner.longest_wait);
+        let front = inner
+            .ready
+            .front()
+            .map(|work| now.saturating_duration_since(work.envelope.received));
+        waited.max(front.unwrap_or_default())
+    }
+
+    /// Waits for something that may be taken. May wake for nothing.
+    pub async fn arrived(&self) {
+        self.arrivals.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,260 @@
+//! When a delivery is acknowledged, and what a redelivered one leads to.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use headway::pipe::item_report::Event;
+use headway::pipe::{Done, Started, Suspect, TaskMessage};
+use headway_broker::{Broker, Outgoing, Queue};
+use headway_worker::{Outcome, Task, TaskError, Worker, WorkerBuilder};
+
+use crate::harness::{PIPE, Puppet, Running, TestBroker, Tracking, message, single};
+
+fn noop() -> WorkerBuilder {
+    Worker::builder().handler(|_: Task| async { Ok::<_, TaskError>(Outcome::done()) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_acknowledged_before_the_confirm() {
+    let broker = TestBroker::new();
+    let mut tracking = Tracking::new(&broker).await;
+    let worker = Running::start(&broker, noop()).await;
+    broker.confirm(false);
+    broker.send(single(0)).await;
+    assert_eq!(tracking.one().await, Event::Done(Done {}));
+    assert!(tracking.within(3600).await.is_empty());
+    assert_eq!(
+        broker.acked(),
+        0,
+        "the report arrived, but its confirm did not"
+    );
+    worker.kill().await;
+    assert_eq!(
+        broker.ready(Queue::Pipe(PIPE.into())).await,
+        1,
+        "a crash now loses nothing"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_confirm_brings_the_acknowledgement() {
+    let broker = TestBroker::new();
+    let worker = Running::start(&broker, noop()).await;
+    broker.confirm(false);
+    for index in 0..5 {
+        broker.send(single(index)).await;
+    }
+    let mut tracking = Tracking::new(&broker).await;
+    tracking.next(5).await;
+    assert_eq!(broker.acked(), 0);
+    broker.confirm(true);
+    broker.until_acked(5).await;
+    worker.stop().await;
+    assert_eq!(broker.ready(Queue::Pipe(PIPE.into())).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unconfirmed_report_is_published_again() {
+    let broker = TestBroker::new();
+    let worker = Running::start(&broker, noop()).await;
+    broker.failures.store(20, Ordering::SeqCst);
+    broker.send(single(4)).await;
+    let mut tracking = Tracking::new(&broker).await;
+    assert_eq!(tracking.next(1).await[0].index, 4);
+    assert_eq!(broker.failures.load(Ordering::SeqCst), 0);
+    broker.until_acked(1).await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn siblings_are_reported_together_and_acknowledged_when_all_are() {
+    let broker = TestBroker::new();
+    let mut tracking = Tracking::new(&broker).await;
+    let (mut puppet, builder) = Puppet::new(2);
+    let worker = Running::start(&broker, builder).await;
+    broker.send(message(3)).await;
+    let (first, end_first) = puppet.next().await;
+    let (second, end_second) = puppet.next().await;
+    assert_eq!(
+        (first.item().as_str(), second.item().as_str()),
+        ("0-0", "0-1")
+    );
+    assert!(
+        puppet.started.try_recv().is_err(),
+        "no more than the concurrency run at once"
+    );
+    end_first.send(Ok(Outcome::done())).expect("waits");
+    let (_, end_third) = puppet.next().await;
+    assert_eq!(tracking.next(1).await[0].index, 0);
+    end_second.send(Ok(Outcome::done())).expect("waits");
+    tracking.next(1).await;
+    assert_eq!(broker.acked(), 0, "one sibling still runs");
+    end_third.send(Ok(Outcome::done())).expect("waits");
+    tracking.next(1).await;
+    broker.until_acked(1).await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_outcomes_travel_in_few_reports() {
+    let broker = TestBroker::new();
+    for page in 0..4 {
+        broker
+            .send(TaskMessage {
+                page,
+                ..message(500)
+            })
+            .await;
+    }
+    let mut tracking = Tracking::new(&broker).await;
+    let worker = Running::start(&broker, noop()).await;
+    let reported = tracking.next(2000).await;
+    let distinct: HashSet<_> = reported.iter().map(|one| (one.page, one.index)).collect();
+    assert_eq!(distinct.len(), 2000);
+    assert!(
+        tracking.reports.len() <= 10,
+        "{} reports",
+        tracking.reports.len()
+    );
+    for report in &tracking.reports {
+        let pages: HashSet<_> = report.pages.iter().map(|page| page.page).collect();
+        assert_eq!(pages.len(), report.pages.len(), "one entry for each page");
+        assert_eq!(report.worker, "w");
+    }
+    broker.until_acked(4).await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redelivered_item_is_not_run_but_suspected() {
+    let broker = TestBroker::new();
+    let mut tracking = Tracking::new(&broker).await;
+    broker.send(message(2)).await;
+    broker.lose_a_consumer().await;
+    let (mut puppet, builder) = Puppet::new(2);
+    let worker = Running::start(&broker, builder).await;
+    let reported = tracking.next(2).await;
+    assert!(
+        reported
+            .iter()
+            .all(|one| one.event == Event::Suspect(Suspect {}))
+    );
+    broker.until_acked(1).await;
+    assert!(puppet.started.try_recv().is_err());
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspect_runs_alone_after_a_confirmed_start() {
+    let broker = TestBroker::new();
+    let mut tracking = Tracking::new(&broker).await;
+    let (mut puppet, builder) = Puppet::new(4);
+    let worker = Running::start(&broker, builder).await;
+    broker.send(single(0)).await;
+    let (_, end_innocent) = puppet.next().await;
+    broker
+        .send(TaskMessage {
+            alone: true,
+            page: 1,
+            ..message(2)
+        })
+        .await;
+    broker.send(single(5)).await;
+    assert!(
+        tracking.within(10).await.is_empty(),
+        "it waits until nothing else runs"
+    );
+    broker.confirm(false);
+    end_innocent.send(Ok(Outcome::done())).expect("waits");
+    let before = tracking.next(2).await;
+    assert_eq!(before[0].event, Event::Done(Done {}));
+    assert_eq!(
+        (before[1].page, before[1].index, &before[1].event),
+        (1, 0, &Event::Started(Started {}))
+    );
+    assert!(tracking.within(10).await.is_empty());
+    assert!(
+        puppet.started.try_recv().is_err(),
+        "it does not run before its start is confirmed"
+    );
+    broker.confirm(true);
+    let (first, end_first) = puppet.next().await;
+    assert_eq!(first.item(), "1-0");
+    assert!(tracking.within(10).await.is_empty());
+    assert!(
+        puppet.started.try_recv().is_err(),
+        "neither its sibling nor another item runs beside it"
+    );
+    end_first.send(Ok(Outcome::done())).expect("waits");
+    let (second, end_second) = puppet.next().await;
+    assert_eq!(second.item(), "1-1");
+    let between = tracking.next(2).await;
+    assert_eq!(between[0].event, Event::Done(Done {}));
+    assert_eq!(
+        (between[1].index, &between[1].event),
+        (1, &Event::Started(Started {}))
+    );
+    end_second.send(Ok(Outcome::done())).expect("waits");
+    let (last, end_last) = puppet.next().await;
+    assert_eq!(last.item(), "0-5");
+    end_last.send(Ok(Outcome::done())).expect("waits");
+    broker.until_acked(3).await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_goes_to_the_dead_letters() {
+    let broker = TestBroker::new();
+    let worker = Running::start(&broker, noop()).await;
+    let garbage = Outgoing {
+        queue: Queue::Pipe(PIPE.into()),
+        body: Bytes::from_static(b"\xff\xff\xff"),
+    };
+    broker.inner.publish(vec![garbage]).await;
+    broker
+        .send(TaskMessage {
+            job_uid: Bytes::from_static(b"short"),
+            ..single(0)
+        })
+        .await;
+    broker.send(message(0)).await;
+    broker.send(single(1)).await;
+    broker.until_acked(1).await;
+    assert_eq!(broker.ready(Queue::DeadTasks).await, 3);
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_broker_ends_the_worker() {
+    let broker = TestBroker::new();
+    let worker = Running::start(&broker, noop()).await;
+    broker.close().await;
+    assert!(worker.handle.await.expect("does not panic").is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_thousand_items_are_each_reported_once() {
+    const ITEMS: u32 = 20_000;
+    let broker = TestBroker::new();
+    let mut tracking = Tracking::new(&broker).await;
+    let worker = Running::start(&broker, noop()).await;
+    let body = |index| Outgoing {
+        queue: Queue::Pipe(PIPE.into()),
+        body: prost::Message::encode_to_vec(&single(index)).into(),
+    };
+    let begun = std::time::Instant::now();
+    broker.inner.publish((0..ITEMS).map(body).collect()).await;
+    let mut seen = HashSet::new();
+    for reported in tracking.next(20_000).await {
+        assert!(seen.insert(reported.index), "item {} twice", reported.index);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{:.0} items/s in {} reports",
+        f64::from(ITEMS) / seconds,
+        tracking.reports.len()
+    );
+    broker.until_acked(20_000).await;
+    worker.stop().await;
+}

@@ -1,0 +1,9 @@
+//! The SDK over pipes in memory, against a tiny tracking side that only listens.
+
+mod harness;
+
+mod control;
+mod delivery;
+mod handlers;
+mod leases;
+mod shutdown;
