@@ -235,6 +235,16 @@ mod tests {
         assert!(walked.depth <= 9, "{} deep", walked.depth);
     }
 
+    /// Halves are cut at whole pages, so that only the last page is short.
+    #[test]
+    fn all_pages_but_the_last_are_full() {
+        for (count, leaves) in [(95, 10), (100, 10), (101, 11), (10, 1)] {
+            let definition = json!({"from": 0, "to": count, "page": 10});
+            let walked = Walk::run(&Range, Definition::Json(definition), 0, |_| 4096);
+            assert_eq!(walked.pages, 2 * leaves - 1, "{count}");
+        }
+    }
+
     #[test]
     fn wrong_definitions_are_invalid() {
         for (wrong, part) in [

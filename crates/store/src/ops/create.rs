@@ -23,7 +23,7 @@ const GROUP: usize = 64;
 /// Requests waiting at most; more are told to come back.
 const WAITING: usize = 4096;
 /// What a new job may have out before its pipe's credit is shared out anew.
-const FIRST_ALLOWANCE: u32 = 1024;
+const FIRST_ALLOWANCE: u32 = 128;
 
 /// A job to accept; its spec is valid.
 #[derive(Debug, Clone)]

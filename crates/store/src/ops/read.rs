@@ -139,7 +139,7 @@ impl Store {
 
     /// The revisions of jobs, for watchers that may have missed a change; those that are gone are left out.
     pub async fn revisions(&self, uids: &[JobUid]) -> Result<Vec<(JobUid, i64)>, StoreError> {
-        let metas = self.metas(uids.iter().copied()).await?;
+        let metas = self.metas(uids).await?;
         let by_key: BTreeMap<i64, JobUid> =
             metas.values().map(|meta| (meta.key, meta.uid)).collect();
         let sql = format!(

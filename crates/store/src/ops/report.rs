@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use headway_domain::{
-    JobSlice,
+    JobSlice, Micros,
     report::{Applied, PageReport},
+    slice::Fate,
 };
 use uuid::Uuid;
 
@@ -22,13 +23,27 @@ pub struct Tracked {
     pub left: Vec<usize>,
     /// Items that left each pipe, for its measured rate.
     pub drained: BTreeMap<String, u64>,
+    /// When the next timer or lease that these reports began is over.
+    pub next_due: Option<Micros>,
+}
+
+/// When the first timer or lease of the items that a transaction wrote is over.
+fn next_due(slice: &JobSlice) -> Option<Micros> {
+    let written = slice
+        .items
+        .values()
+        .filter(|item| matches!(item.fate, Fate::New | Fate::Changed));
+    let times = written.flat_map(|item| [item.row.due, item.row.lease.map(|lease| lease.until)]);
+    times.flatten().min()
 }
 
 impl Store {
     /// Applies reports in one transaction. Reports of unknown jobs are dropped. Where two reports
     /// speak of one item the first wins.
     pub async fn apply_reports(&self, reports: &[PageReport]) -> Result<Tracked, StoreError> {
-        let metas = self.metas(reports.iter().map(|report| report.job)).await?;
+        let metas = self
+            .metas(&reports.iter().map(|report| report.job).collect::<Vec<_>>())
+            .await?;
         let mut tracked = Tracked::default();
         if metas.is_empty() {
             return Ok(tracked);
@@ -42,9 +57,8 @@ impl Store {
             .enumerate()
             .map(|(at, slice)| (slice.job.meta.uid, at))
             .collect();
-        let locked = self
-            .locked_elsewhere(&tx, list.iter().map(|meta| meta.key), &slices)
-            .await?;
+        let wanted: Vec<i64> = list.iter().map(|meta| meta.key).collect();
+        let locked = self.locked_elsewhere(&tx, &wanted, &slices).await?;
 
         let mut pages = HashSet::new();
         let mut items = Vec::new();
@@ -89,6 +103,7 @@ impl Store {
         for slice in slices.iter_mut().filter(|slice| slice.changed) {
             db.advance(&tx, slice).await?;
         }
+        tracked.next_due = slices.iter().filter_map(next_due).min();
         tracked.committed = db.write_slices(&tx, slices).await?;
         tx.commit().await?;
         Ok(tracked)
@@ -98,11 +113,15 @@ impl Store {
     async fn locked_elsewhere(
         &self,
         tx: &crate::db::Tx<'_>,
-        wanted: impl Iterator<Item = i64>,
+        wanted: &[i64],
         got: &[JobSlice],
     ) -> Result<HashSet<i64>, StoreError> {
         let got: HashSet<i64> = got.iter().map(|slice| slice.job.meta.key).collect();
-        let missing: Vec<i64> = wanted.filter(|key| !got.contains(key)).collect();
+        let missing: Vec<i64> = wanted
+            .iter()
+            .copied()
+            .filter(|key| !got.contains(key))
+            .collect();
         if missing.is_empty() {
             return Ok(HashSet::new());
         }

@@ -19,6 +19,11 @@ struct DueItem {
 }
 
 #[derive(Debug, FromQueryResult)]
+struct PipeRow {
+    pipe: String,
+}
+
+#[derive(Debug, FromQueryResult)]
 struct DuePage {
     job_key: i64,
     number: i64,
@@ -197,11 +202,7 @@ impl Store {
 
     /// The pipes of jobs that have not settled.
     pub async fn live_pipes(&self) -> Result<Vec<String>, StoreError> {
-        #[derive(FromQueryResult)]
-        struct Pipe {
-            pipe: String,
-        }
-        let rows: Vec<Pipe> = self
+        let rows: Vec<PipeRow> = self
             .db
             .all(
                 self.db.reader(),
@@ -220,6 +221,13 @@ impl Store {
                        AND (p.state = 2 OR p.released > 0) \
                    ) ORDER BY j.job_key LIMIT 1000";
         self.keys(sql, [epoch.into()]).await
+    }
+
+    /// The pipes, other than the one that a job's items enter first, that items of it were forwarded to.
+    pub async fn forward_pipes(&self, key: i64) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT pipe FROM item WHERE job_key = $1 AND forwarded = 1";
+        let rows: Vec<PipeRow> = self.db.all(self.db.reader(), sql, [key.into()]).await?;
+        Ok(rows.into_iter().map(|row| row.pipe).collect())
     }
 
     /// Releases again what rests on lost messages in pages of a job that were not touched since `before`, or

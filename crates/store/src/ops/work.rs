@@ -284,10 +284,10 @@ impl Store {
     /// What never changes about these jobs, from memory or the database; unknown ones are left out.
     pub(crate) async fn metas(
         &self,
-        uids: impl IntoIterator<Item = JobUid>,
+        uids: &[JobUid],
     ) -> Result<HashMap<JobUid, Arc<JobMeta>>, StoreError> {
         let mut found = HashMap::new();
-        for uid in uids {
+        for uid in uids.iter().copied() {
             if found.contains_key(&uid) {
                 continue;
             }

@@ -1,0 +1,331 @@
+//! Encoding and decoding of what travels in pipes. Texts from workers are cut and cleaned here.
+
+use bytes::Bytes;
+use headway::pipe;
+use headway_domain::{
+    JobUid, PipeName,
+    effect::{Disposition, Failed, code},
+    limits,
+    page::Forward,
+    report::{ItemEvent, ItemReport, PageReport},
+};
+use headway_store::{Change, Control, Owed, OwedKind};
+use prost::Message;
+use uuid::Uuid;
+
+/// A message that no version of Headway sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed(pub String);
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "malformed message: {}", self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl From<prost::DecodeError> for Malformed {
+    fn from(error: prost::DecodeError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What a worker reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reports {
+    /// The worker's session.
+    pub session: Uuid,
+    /// Whether all leases of the session are renewed.
+    pub heartbeat: bool,
+    /// Reports by page.
+    pub pages: Vec<PageReport>,
+}
+
+/// Work for a batch worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BatchWork {
+    /// Split a page.
+    Split {
+        /// The job.
+        uid: JobUid,
+        /// The page.
+        page: u32,
+        /// The fencing attempt.
+        attempt: u32,
+    },
+    /// Send items of a page.
+    Dispatch {
+        /// The job.
+        uid: JobUid,
+        /// The page.
+        page: u32,
+        /// The items.
+        indexes: Vec<u32>,
+    },
+}
+
+fn uid(bytes: &[u8]) -> Result<JobUid, Malformed> {
+    JobUid::from_slice(bytes).ok_or_else(|| Malformed("job_uid must be 16 bytes".to_owned()))
+}
+
+fn uid_bytes(uid: JobUid) -> Bytes {
+    Bytes::copy_from_slice(uid.0.as_bytes())
+}
+
+/// Reads a report message. An item whose event is missing or unusable is reported as failed with
+/// BAD_REPORT, so that it cannot be lost.
+pub fn decode_reports(body: Bytes) -> Result<Reports, Malformed> {
+    let message = pipe::ReportMessage::decode(body)?;
+    let session = Uuid::from_slice(&message.session).unwrap_or(Uuid::nil());
+    let worker = headway_domain::effect::clean(&message.worker, limits::ID_BYTES);
+    let pages = message
+        .pages
+        .into_iter()
+        .map(|page| {
+            Ok(PageReport {
+                job: uid(&page.job_uid)?,
+                page: page.page,
+                run: page.run,
+                done: page.done,
+                items: page.items.into_iter().map(item_report).collect(),
+                session,
+                worker: worker.clone(),
+            })
+        })
+        .collect::<Result<_, Malformed>>()?;
+    Ok(Reports {
+        session,
+        heartbeat: message.heartbeat,
+        pages,
+    })
+}
+
+fn item_report(item: pipe::ItemReport) -> ItemReport {
+    use pipe::item_report::Event;
+    let bad = |why: &str| ItemEvent::Failed(Failed::lasting(code::BAD_REPORT, why));
+    let event = match item.event {
+        Some(Event::Done(_)) => ItemEvent::Done,
+        Some(Event::Failed(failed)) => ItemEvent::Failed(
+            Failed {
+                retryable: failed.retryable,
+                code: failed.code,
+                message: failed.message,
+                details: failed.details,
+            }
+            .cleaned(),
+        ),
+        Some(Event::Discarded(_)) => ItemEvent::Discarded,
+        Some(Event::Parked(_)) => ItemEvent::Parked,
+        Some(Event::Started(_)) => ItemEvent::Started,
+        Some(Event::Leased(_)) => ItemEvent::Leased,
+        Some(Event::Suspect(_)) => ItemEvent::Suspect,
+        Some(Event::Fraction(fraction)) => ItemEvent::Fraction(fraction.millionths),
+        Some(Event::Forward(forward)) => match check_forward(forward) {
+            Ok(forward) => ItemEvent::Forward(forward),
+            Err(why) => bad(&why),
+        },
+        None => bad("the worker's report says nothing that this version understands"),
+    };
+    ItemReport {
+        index: item.index,
+        attempt: item.attempt,
+        stage: item.stage,
+        event,
+    }
+}
+
+fn check_forward(forward: pipe::Forward) -> Result<Forward, String> {
+    if PipeName::new(forward.pipe.as_str()).is_err() {
+        return Err("the item was forwarded to a pipe whose name is not allowed".to_owned());
+    }
+    let texts = [
+        (&forward.r#type, limits::SHORT_TEXT_BYTES),
+        (&forward.content_type, limits::ID_BYTES),
+    ];
+    if texts
+        .iter()
+        .any(|(text, most)| text.len() > *most || text.contains('\0'))
+    {
+        return Err(
+            "the item was forwarded with a task type or content type that is too long".to_owned(),
+        );
+    }
+    if forward.payload.len() > limits::PAYLOAD_BYTES {
+        return Err(format!(
+            "the item was forwarded with a payload above {} bytes",
+            limits::PAYLOAD_BYTES
+        ));
+    }
+    Ok(Forward {
+        pipe: forward.pipe,
+        task_type: forward.r#type,
+        payload: forward.payload.into(),
+        content_type: forward.content_type,
+    })
+}
+
+/// Writes a message for batch workers.
+pub fn encode_owed(owed: &Owed) -> Bytes {
+    use pipe::batch_message::Action;
+    let action = match owed.kind {
+        OwedKind::Split => Action::Split(pipe::Split {
+            attempt: owed.attempt,
+        }),
+        OwedKind::Dispatch => Action::Dispatch(pipe::Dispatch {
+            indexes: owed.indexes.iter().collect(),
+        }),
+    };
+    let message = pipe::BatchMessage {
+        job_uid: uid_bytes(owed.uid),
+        page: owed.page,
+        run: owed.run,
+        action: Some(action),
+    };
+    message.encode_to_vec().into()
+}
+
+/// Reads a message for batch workers.
+pub fn decode_batch(body: Bytes) -> Result<BatchWork, Malformed> {
+    use pipe::batch_message::Action;
+    let message = pipe::BatchMessage::decode(body)?;
+    let uid = uid(&message.job_uid)?;
+    let page = message.page;
+    match message.action {
+        Some(Action::Split(split)) => Ok(BatchWork::Split {
+            uid,
+            page,
+            attempt: split.attempt,
+        }),
+        Some(Action::Dispatch(dispatch)) => Ok(BatchWork::Dispatch {
+            uid,
+            page,
+            indexes: dispatch.indexes,
+        }),
+        None => Err(Malformed("a batch message must say what to do".to_owned())),
+    }
+}
+
+/// Writes a control broadcast.
+pub fn encode_control(control: &Control) -> Bytes {
+    let disposition = match control.disposition {
+        Disposition::Run => pipe::Disposition::Run,
+        Disposition::Park => pipe::Disposition::Park,
+        Disposition::Discard => pipe::Disposition::Discard,
+    };
+    let message = pipe::ControlMessage {
+        job_uid: uid_bytes(control.uid),
+        control: control.control,
+        disposition: disposition.into(),
+    };
+    message.encode_to_vec().into()
+}
+
+/// Writes the event that a job changed.
+pub fn encode_change(change: &Change) -> Bytes {
+    let message = pipe::JobChanged {
+        job_uid: uid_bytes(change.uid),
+        revision: change.revision,
+        commit_time_us: change.time,
+        deleted: change.deleted,
+    };
+    message.encode_to_vec().into()
+}
+
+/// Reads the event that a job changed.
+pub fn decode_change(body: Bytes) -> Result<Change, Malformed> {
+    let message = pipe::JobChanged::decode(body)?;
+    Ok(Change {
+        uid: uid(&message.job_uid)?,
+        revision: message.revision,
+        time: message.commit_time_us,
+        deleted: message.deleted,
+    })
+}
+
+/// Reads a task message, as dead letters hold it: reports that each of its items failed for good.
+pub fn decode_dead_task(body: Bytes) -> Result<PageReport, Malformed> {
+    let message = pipe::TaskMessage::decode(body)?;
+    let failure = Failed::lasting(
+        code::DEAD_LETTERED,
+        "the message broker gave the item's message up after too many deliveries",
+    );
+    let items = message.items.into_iter().map(|item| ItemReport {
+        index: item.index,
+        attempt: item.attempt,
+        stage: item.stage,
+        event: ItemEvent::Failed(failure.clone()),
+    });
+    Ok(PageReport {
+        job: uid(&message.job_uid)?,
+        page: message.page,
+        run: message.run,
+        done: Vec::new(),
+        items: items.collect(),
+        session: Uuid::nil(),
+        worker: String::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owed_messages_round_trip() {
+        let owed = Owed {
+            id: 1,
+            uid: JobUid(Uuid::new_v4()),
+            kind: OwedKind::Dispatch,
+            page: 7,
+            run: 2,
+            attempt: 0,
+            indexes: [1, 5, 4095].into_iter().collect(),
+        };
+        let work = decode_batch(encode_owed(&owed)).unwrap();
+        assert_eq!(
+            work,
+            BatchWork::Dispatch {
+                uid: owed.uid,
+                page: 7,
+                indexes: vec![1, 5, 4095]
+            }
+        );
+    }
+
+    #[test]
+    fn unusable_reports_become_failures_not_losses() {
+        let forward = pipe::Forward {
+            pipe: "a/b".into(),
+            ..pipe::Forward::default()
+        };
+        let message = pipe::ReportMessage {
+            pages: vec![pipe::PageReport {
+                job_uid: uid_bytes(JobUid(Uuid::new_v4())),
+                items: vec![
+                    pipe::ItemReport {
+                        index: 1,
+                        event: None,
+                        ..Default::default()
+                    },
+                    pipe::ItemReport {
+                        index: 2,
+                        event: Some(pipe::item_report::Event::Forward(forward)),
+                        ..Default::default()
+                    },
+                ],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let reports = decode_reports(message.encode_to_vec().into()).unwrap();
+        for item in &reports.pages[0].items {
+            let ItemEvent::Failed(failed) = &item.event else {
+                panic!("{item:?}")
+            };
+            assert_eq!(failed.code, code::BAD_REPORT);
+            assert!(!failed.retryable);
+        }
+        assert!(decode_reports(Bytes::from_static(b"\xff\xff")).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! Between the store and the broker: what is owed after a commit becomes messages, and messages become
+//! domain types. Here, and in the server's gRPC layer, wire types meet domain types; nowhere else.
+
+pub mod envelope;
+mod epoch;
+mod relay;
+pub mod tasks;
+
+pub use epoch::EpochError;
+pub use relay::Relay;

@@ -1,0 +1,187 @@
+//! Publishing what a commit caused: owed messages with confirms, then broadcasts that nobody waits for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headway_broker::{Broker, BrokerError, Outgoing, Queue, Topic};
+use headway_domain::spec::Work;
+use headway_store::{Committed, Created, Owed, OwedKind, Store, StoreError};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    envelope::{encode_change, encode_control, encode_owed},
+    tasks::{TaskMessages, first_try},
+};
+
+/// Confirmed messages that wait to be deleted from the outbox. When full, the publisher waits for the deleter.
+const CONFIRMED: usize = 64;
+/// Outbox rows deleted in one statement.
+const DELETED: usize = 1000;
+/// Overdue messages taken in one round of the sweep.
+const SWEEP: u32 = 1000;
+
+/// Publishes what commits caused; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    store: Store,
+    broker: Arc<dyn Broker>,
+    confirmed: mpsc::Sender<Vec<i64>>,
+}
+
+impl Relay {
+    /// A relay and the task that deletes confirmed messages from the outbox. The task ends after `shutdown`, when it
+    /// has deleted what was confirmed before.
+    pub fn new(
+        store: Store,
+        broker: Arc<dyn Broker>,
+        shutdown: CancellationToken,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (confirmed, rows) = mpsc::channel(CONFIRMED);
+        let deleter = delete_confirmed(store.clone(), rows, shutdown);
+        (
+            Self {
+                store,
+                broker,
+                confirmed,
+            },
+            deleter,
+        )
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The broker.
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
+    /// Publishes what a commit caused. What cannot be published stays in the outbox for the sweep.
+    pub async fn publish(&self, committed: Committed) {
+        for control in &committed.controls {
+            self.broker
+                .broadcast(Topic::Control, 0, encode_control(control))
+                .await;
+        }
+        let messages = committed.owed.iter().map(batch_message).collect();
+        self.send(&committed.owed, messages).await;
+        for change in &committed.changes {
+            self.broker
+                .broadcast(Topic::Events, change.uid.event_key(), encode_change(change))
+                .await;
+        }
+    }
+
+    /// Publishes what the creation of a job caused. A single task goes to its pipe at once, without the detour over a batch worker.
+    pub async fn publish_created(&self, created: &Created, body: Bytes) {
+        let meta = &created.view.job.meta;
+        let owed = &created.committed.owed;
+        let messages = match (&meta.spec.work, owed.as_slice()) {
+            (Work::Task(_), [only]) if only.kind == OwedKind::Dispatch => {
+                let job = &created.view.job;
+                TaskMessages::new(meta, only.page, job.run, job.control)
+                    .build(vec![first_try(0, 0)], |_| body.clone())
+            }
+            _ => owed.iter().map(batch_message).collect(),
+        };
+        self.send(owed, messages).await;
+    }
+
+    async fn send(&self, owed: &[Owed], messages: Vec<Outgoing>) {
+        if messages.is_empty() {
+            return;
+        }
+        let results = self.broker.publish(messages).await;
+        let mut ids = Vec::with_capacity(owed.len());
+        let mut failure = None;
+        for (owed, result) in owed.iter().zip(results) {
+            match result {
+                Ok(()) => ids.push(owed.id),
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(error) = failure {
+            tracing::warn!(%error, left = owed.len() - ids.len(), "messages stay in the outbox for now");
+        }
+        if !ids.is_empty() && self.confirmed.send(ids).await.is_err() {
+            // The deleter has ended: the rows stay, and the sweep of another process sends them again, harmlessly.
+            tracing::debug!("confirmed messages stay in the outbox");
+        }
+    }
+
+    /// Publishes messages that are not in the outbox, in windows, until each is confirmed or `shutdown`; whether
+    /// all were.
+    pub async fn insist(&self, mut messages: Vec<Outgoing>, shutdown: &CancellationToken) -> bool {
+        let mut wait = std::time::Duration::from_millis(20);
+        loop {
+            let results = self.broker.publish(messages.clone()).await;
+            let mut left = Vec::new();
+            let mut failure = None;
+            for (message, result) in messages.into_iter().zip(results) {
+                match result {
+                    Ok(()) => {}
+                    Err(BrokerError::Closed) => return false,
+                    Err(error) => {
+                        failure = Some(error);
+                        left.push(message);
+                    }
+                }
+            }
+            let Some(error) = failure else { return true };
+            tracing::warn!(%error, left = left.len(), "publishing again");
+            messages = left;
+            tokio::select! {
+                () = shutdown.cancelled() => return false,
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = (wait * 2).min(std::time::Duration::from_secs(2));
+        }
+    }
+
+    /// Publishes messages that have been owed for `age_us` or longer. How many there were.
+    pub async fn sweep(&self, age_us: i64) -> Result<usize, StoreError> {
+        let owed = self.store.outbox_overdue(age_us, SWEEP).await?;
+        let count = owed.len();
+        let messages = owed.iter().map(batch_message).collect();
+        self.send(&owed, messages).await;
+        Ok(count)
+    }
+}
+
+fn batch_message(owed: &Owed) -> Outgoing {
+    Outgoing {
+        queue: Queue::Batch,
+        body: encode_owed(owed),
+    }
+}
+
+async fn delete_confirmed(
+    store: Store,
+    mut rows: mpsc::Receiver<Vec<i64>>,
+    shutdown: CancellationToken,
+) {
+    loop {
+        let first = tokio::select! {
+            biased;
+            first = rows.recv() => first,
+            () = shutdown.cancelled() => {
+                rows.close();
+                rows.recv().await
+            }
+        };
+        let Some(mut ids) = first else { return };
+        while ids.len() < DELETED {
+            match rows.try_recv() {
+                Ok(more) => ids.extend(more),
+                Err(_) => break,
+            }
+        }
+        if let Err(error) = store.outbox_sent(&ids).await {
+            // The sweep sends them again; duplicates are harmless.
+            tracing::warn!(%error, "confirmed messages stay in the outbox");
+        }
+    }
+}

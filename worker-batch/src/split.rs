@@ -1,0 +1,215 @@
+//! "Split this page": ask the splitter, record what it found, send what the job's window allows.
+
+use headway_domain::{
+    JobUid,
+    effect::{Failed, code},
+    limits,
+    spec::{BatchSpec, Work},
+    split::Split,
+};
+use headway_store::{PageSource, ReleasePlan, SplitPlan};
+
+use crate::{
+    children::{self, Found},
+    splitter::{Definition, PageRequest, SplitError, Splitter, WarmKey},
+    worker::{BatchWorker, Interrupted},
+};
+
+impl BatchWorker {
+    pub(crate) async fn split_page(
+        &self,
+        uid: JobUid,
+        page: u32,
+        attempt: u32,
+    ) -> Result<(), Interrupted> {
+        let source = match self.relay.store().plan_split(uid, page, attempt).await? {
+            SplitPlan::Split(source) => source,
+            SplitPlan::Dispatch(plan) => return self.send_planned(plan).await,
+            SplitPlan::Nothing(committed) => {
+                self.relay.publish(committed).await;
+                return Ok(());
+            }
+        };
+        let (found, split) = match self.find(&source).await {
+            Ok(found) => found,
+            Err(error) => return self.record_failure(uid, page, attempt, error).await,
+        };
+        let hash = split.hash;
+        let result = self
+            .relay
+            .store()
+            .record_split(&source, attempt, split)
+            .await?;
+        // Sub-batches first: others can split them while this one sends its items.
+        self.relay.publish(result.committed).await;
+        match result.release {
+            Some(release) => self.send_found(&source, &found, hash, release).await,
+            // Somebody else was first: send what the row says, as the delivery of the other may be lost.
+            None => match self.relay.store().plan_split(uid, page, attempt).await? {
+                SplitPlan::Dispatch(plan) => self.send_planned(plan).await,
+                SplitPlan::Split(_) | SplitPlan::Nothing(_) => Ok(()),
+            },
+        }
+    }
+
+    async fn record_failure(
+        &self,
+        uid: JobUid,
+        page: u32,
+        attempt: u32,
+        error: SplitError,
+    ) -> Result<(), Interrupted> {
+        let failure = match error {
+            SplitError::Invalid(message) => Failed::lasting(code::SPLIT_FAILED, message),
+            SplitError::Transient(message) => Failed {
+                retryable: true,
+                ..Failed::lasting(code::SPLIT_FAILED, message)
+            },
+        };
+        let committed = self
+            .relay
+            .store()
+            .record_split_failure(uid, page, attempt, failure)
+            .await?;
+        self.relay.publish(committed).await;
+        Ok(())
+    }
+
+    async fn send_found(
+        &self,
+        source: &PageSource,
+        found: &Found,
+        hash: i64,
+        release: ReleasePlan,
+    ) -> Result<(), Interrupted> {
+        if release.indexes.len() < u32::try_from(found.items.len()).unwrap_or(u32::MAX) {
+            self.memory
+                .keep(source.meta.uid, source.page, hash, found.items.clone());
+        }
+        let items = release
+            .indexes
+            .iter()
+            .map(|index| headway_relay::tasks::first_try(index, 0))
+            .collect();
+        self.send(source, release.run, release.control, items, &found.items)
+            .await
+    }
+
+    /// Asks the splitter for a page and checks its answer.
+    async fn find(&self, source: &PageSource) -> Result<(Found, Split), SplitError> {
+        let spec = batch_spec(source)?;
+        let splitter = self.splitter(&spec.splitter)?;
+        let definition = Definition::decode(&source.definition)
+            .map_err(|error| SplitError::Invalid(error.to_string()))?;
+        let root = source.batch == 1 && source.page == 1;
+        let total = if root {
+            splitter.total(&definition, &spec.parameters)?
+        } else {
+            None
+        };
+        let page = self.ask(splitter.clone(), source, spec, definition).await?;
+        check(source, page.children.len(), page.next.as_deref())?;
+        let next = page.next.clone();
+        let found = children::take(page).map_err(SplitError::Invalid)?;
+        let split = Split {
+            children: found.children.clone(),
+            next,
+            total,
+            limit: source.limit,
+            hash: found.hash,
+            stored: (!splitter.reproducible()).then(|| children::compress(&found.json)),
+        };
+        Ok((found, split))
+    }
+
+    /// Asks the splitter for the page again, for items that are sent later.
+    pub(crate) async fn find_again(&self, source: &PageSource) -> Result<Found, SplitError> {
+        let spec = batch_spec(source)?;
+        let splitter = self.splitter(&spec.splitter)?;
+        let definition = Definition::decode(&source.definition)
+            .map_err(|error| SplitError::Invalid(error.to_string()))?;
+        let page = self.ask(splitter, source, spec, definition).await?;
+        children::take(page).map_err(SplitError::Invalid)
+    }
+
+    fn splitter(&self, name: &str) -> Result<std::sync::Arc<dyn Splitter>, SplitError> {
+        self.registry.get(name).ok_or_else(|| {
+            let known = self.registry.names().join(", ");
+            SplitError::Invalid(format!(
+                "this deployment has no splitter {name:?}; it has {known}"
+            ))
+        })
+    }
+
+    /// In a task of its own: a splitter that panics must not take the worker with it.
+    async fn ask(
+        &self,
+        splitter: std::sync::Arc<dyn Splitter>,
+        source: &PageSource,
+        spec: &BatchSpec,
+        definition: Definition,
+    ) -> Result<crate::splitter::Page, SplitError> {
+        let parameters = spec.parameters.clone();
+        let cursor = source.cursor.clone();
+        let limit = source.limit as usize;
+        let warm = WarmKey {
+            job: source.meta.uid.0,
+            batch: source.batch.into(),
+        };
+        let mut task = tokio::spawn(async move {
+            let request = PageRequest {
+                definition: &definition,
+                parameters: &parameters,
+                cursor: cursor.as_deref(),
+                limit,
+                warm: Some(warm),
+            };
+            splitter.page(request).await
+        });
+        match tokio::time::timeout(self.config.split_timeout, &mut task).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(SplitError::Invalid(
+                "the splitter panicked; see the batch worker's log".to_owned(),
+            )),
+            Err(_) => {
+                task.abort();
+                let seconds = self.config.split_timeout.as_secs();
+                Err(SplitError::Transient(format!(
+                    "the splitter found no page within {seconds} s"
+                )))
+            }
+        }
+    }
+}
+
+fn batch_spec(source: &PageSource) -> Result<&BatchSpec, SplitError> {
+    match &source.meta.spec.work {
+        Work::Batch(batch) => Ok(batch),
+        Work::Task(_) => Err(SplitError::Invalid(
+            "a single task cannot be split".to_owned(),
+        )),
+    }
+}
+
+/// Whether a splitter kept to its contract.
+fn check(source: &PageSource, children: usize, next: Option<&[u8]>) -> Result<(), SplitError> {
+    if children > source.limit as usize {
+        return Err(SplitError::Invalid(format!(
+            "the splitter found {children} children where {} were asked for",
+            source.limit
+        )));
+    }
+    let Some(next) = next else { return Ok(()) };
+    if next.is_empty() || next.len() > limits::CURSOR_BYTES {
+        return Err(SplitError::Invalid(format!(
+            "the splitter's cursor must be 1 to {} bytes",
+            limits::CURSOR_BYTES
+        )));
+    }
+    if source.cursor.as_deref() == Some(next) {
+        return Err(SplitError::Invalid(
+            "the splitter's cursor did not move".to_owned(),
+        ));
+    }
+    Ok(())
+}

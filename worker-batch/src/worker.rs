@@ -1,0 +1,158 @@
+//! The consumer of batch messages: several at a time, each acknowledged only once all that it caused is
+//! committed and confirmed.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use headway_broker::{Acker, BrokerError, Delivery, Queue};
+use headway_relay::{
+    Relay,
+    envelope::{BatchWork, decode_batch},
+};
+use headway_runtime::backoff::Backoff;
+use headway_store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use crate::{children::Memory, splitter::Registry};
+
+/// How a batch worker works.
+#[derive(Debug, Clone)]
+pub struct BatchConfig {
+    /// Messages worked on at once.
+    pub concurrency: u16,
+    /// How long one page may take to split.
+    pub split_timeout: Duration,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 16,
+            split_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Splits pages and sends items; cheap to clone.
+#[derive(Clone)]
+pub struct BatchWorker {
+    pub(crate) relay: Relay,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) config: BatchConfig,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Why a message could not be worked off now; its delivery goes back.
+pub(crate) enum Interrupted {
+    /// The process is stopping.
+    Shutdown,
+    /// The database is away.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Interrupted {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl BatchWorker {
+    /// A worker that splits with these splitters until `shutdown`.
+    pub fn new(
+        relay: Relay,
+        registry: Registry,
+        config: BatchConfig,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            relay,
+            registry: Arc::new(registry),
+            config,
+            memory: Arc::default(),
+            shutdown,
+        }
+    }
+
+    /// Works until the shutdown token is cancelled; what is under way then is finished first.
+    ///
+    /// # Errors
+    /// When the broker was closed under it.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let slots = self.config.concurrency.max(1);
+        let mut consumer = self
+            .relay
+            .broker()
+            .consume(&Queue::Batch, slots.saturating_mul(2))
+            .await?;
+        let acker = consumer.acker();
+        let mut running = FuturesUnordered::new();
+        loop {
+            let room = usize::from(slots).saturating_sub(running.len());
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => break,
+                Some(()) = running.next(), if !running.is_empty() => {}
+                next = consumer.next(room.max(1)), if room > 0 => match next {
+                    Ok(deliveries) => {
+                        for delivery in deliveries {
+                            running.push(self.clone().handle(delivery, acker.clone()));
+                        }
+                    }
+                    Err(BrokerError::Closed) => break,
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+        consumer.stop().await;
+        while running.next().await.is_some() {}
+        Ok(())
+    }
+
+    async fn handle(self, delivery: Delivery, acker: Arc<dyn Acker>) {
+        let work = match decode_batch(delivery.body) {
+            Ok(work) => work,
+            Err(error) => {
+                tracing::error!(%error, "dropping a batch message");
+                acker.reject(&[delivery.tag], false).await;
+                return;
+            }
+        };
+        if self.until_done(work).await {
+            acker.ack(&[delivery.tag]).await;
+        } else {
+            acker.reject(&[delivery.tag], true).await;
+        }
+    }
+
+    /// Works a message off, waiting while the database is away; `false` when the process stops first.
+    async fn until_done(&self, work: BatchWork) -> bool {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        loop {
+            let outcome = match &work {
+                BatchWork::Split { uid, page, attempt } => {
+                    self.split_page(*uid, *page, *attempt).await
+                }
+                BatchWork::Dispatch { uid, page, indexes } => {
+                    self.dispatch_items(*uid, *page, indexes).await
+                }
+            };
+            match outcome {
+                Ok(()) => return true,
+                Err(Interrupted::Shutdown) => return false,
+                Err(Interrupted::Store(error)) if error.is_passing() => {
+                    tracing::warn!(%error, "waiting for the database");
+                }
+                // It will be the same the next time: the page stays as it is, and repair asks again later.
+                Err(Interrupted::Store(error)) => {
+                    tracing::error!(%error, ?work, "dropping a batch message");
+                    return true;
+                }
+            }
+            tokio::select! {
+                () = self.shutdown.cancelled() => return false,
+                () = tokio::time::sleep(backoff.next()) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What is nobody's shard: messages owed too long, pages to split again, jobs that stand still, deleted jobs, and
+//! the database's clock.
+
+use std::time::Duration;
+
+use headway_store::StoreError;
+use tokio::time::Instant;
+
+use crate::tracker::Tracker;
+
+/// A live job that did not change for so long is advanced.
+const IDLE_US: i64 = 30_000_000;
+/// How often idle jobs are looked for.
+const IDLE_EVERY: Duration = Duration::from_secs(10);
+/// How often the database's clock is measured.
+const CLOCK_EVERY: Duration = Duration::from_secs(60);
+/// Rounds of removing deleted jobs' rows in one turn.
+const GARBAGE_ROUNDS: usize = 20;
+
+impl Tracker {
+    /// Sweeps until shutdown. Every process does: rows are taken with SKIP LOCKED, so that they share the work.
+    pub(crate) async fn janitor(self) -> anyhow::Result<()> {
+        let mut idle_at = Instant::now();
+        let mut clock_at = Instant::now();
+        while self.pause(self.config.sweep_interval).await {
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "a sweep waits for the database");
+                continue;
+            }
+            if idle_at.elapsed() >= IDLE_EVERY {
+                idle_at = Instant::now();
+                self.wake_idle().await;
+            }
+            if clock_at.elapsed() >= CLOCK_EVERY {
+                clock_at = Instant::now();
+                if let Err(error) = self.relay.store().sync_clock().await {
+                    tracing::warn!(%error, "the database's clock is not measured");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let age = i64::try_from(self.config.outbox_after.as_micros()).unwrap_or(i64::MAX);
+        let owed = self.relay.sweep(age).await?;
+        if owed > 0 {
+            tracing::info!(owed, "published messages that were owed too long");
+        }
+        let committed = self.relay.store().fire_pages().await?;
+        self.relay.publish(committed).await;
+        for _ in 0..GARBAGE_ROUNDS {
+            if !self.relay.store().collect_garbage().await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn wake_idle(&self) {
+        let mut after = 0;
+        loop {
+            match self.relay.store().advance_idle(IDLE_US, after).await {
+                Ok((committed, next)) => {
+                    self.relay.publish(committed).await;
+                    match next {
+                        Some(next) => after = next,
+                        None => return,
+                    }
+                }
+                Err(error) => return tracing::warn!(%error, "idle jobs are not looked at"),
+            }
+        }
+    }
+}
