@@ -242,9 +242,9 @@ impl JobSlice {
         };
         let (batch, was) = (page.batch, page.state);
         page.run = run;
-        page.attempt = 0;
         page.tries = 0;
         if was == PageState::SplitFailed {
+            // The attempt goes on: a split is not fenced by the run.
             page.state = PageState::Unsplit;
             self.job.counts.unsplit += 1;
             if !self.page(number).is_some_and(|page| page.declared) {
@@ -252,6 +252,7 @@ impl JobSlice {
             }
         } else {
             page.state = PageState::Open;
+            page.attempt = 0;
             page.released = 0;
             page.failed.clear();
             page.discarded.clear();

@@ -317,6 +317,8 @@ impl JobSlice {
         let Some(page) = self.page_mut(number) else {
             return;
         };
+        // Another worker may be splitting it under this attempt, for longer than the run lasts.
+        page.attempt += 1;
         page.state = PageState::Unsplit;
         self.job.counts.splitting -= 1;
         self.job.counts.unsplit += 1;
