@@ -94,10 +94,13 @@ impl Fnv {
     }
 }
 
+/// A page, and the hash over what was found in it.
+type Key = (JobUid, u32, i64);
+
 /// Pages whose items are not all released: the next dispatch is likely to come soon.
 #[derive(Default)]
 pub(crate) struct Memory {
-    pages: Mutex<VecDeque<((JobUid, u32, i64), Items)>>,
+    pages: Mutex<VecDeque<(Key, Items)>>,
 }
 
 impl Memory {

@@ -11,4 +11,17 @@ pub mod splitter;
 pub mod template;
 mod worker;
 
+use headway_relay::Links;
+use headway_runtime::{
+    config::Config,
+    tasks::{Supervisor, TaskKind},
+};
 pub use worker::{BatchConfig, BatchWorker};
+
+/// Starts the batch role with these splitters, as the configuration says.
+pub fn start(config: &Config, links: &Links, registry: splitter::Registry, supervisor: &Supervisor) {
+    let batch = BatchConfig { split_timeout: config.split_timeout, ..BatchConfig::default() };
+    let shutdown = supervisor.shutdown().clone();
+    let worker = BatchWorker::new(links.relay.clone(), registry, batch, shutdown);
+    supervisor.spawn(TaskKind::Service, "batch", async move { worker.run().await });
+}

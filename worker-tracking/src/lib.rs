@@ -13,4 +13,19 @@ mod repair;
 mod shard;
 mod tracker;
 
+use headway_relay::Links;
+use headway_runtime::{config::Config, tasks::Supervisor};
 pub use tracker::{Tracker, TrackerConfig};
+
+/// Starts the tracking role, as the configuration says.
+pub fn start(config: &Config, links: &Links, supervisor: &Supervisor) {
+    let tracking = TrackerConfig {
+        sweep_interval: config.sweep_interval,
+        outbox_after: config.outbox_after,
+        silence: config.lease_after + config.repair_margin,
+        epoch_interval: config.epoch_interval,
+        ..TrackerConfig::default()
+    };
+    let shutdown = supervisor.shutdown().clone();
+    Tracker::new(links.relay.clone(), tracking, shutdown).spawn(supervisor);
+}

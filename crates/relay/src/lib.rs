@@ -3,8 +3,11 @@
 
 pub mod envelope;
 mod epoch;
+mod links;
 mod relay;
+pub mod role;
 pub mod tasks;
 
 pub use epoch::EpochError;
+pub use links::Links;
 pub use relay::Relay;

@@ -16,9 +16,6 @@ use crate::readiness::DEFAULT_DAMPING;
 use crate::secret::SecretUrl;
 use crate::telemetry::{LogFormat, parse_filter};
 
-/// The largest page: the number of children of one batch that are kept in one row.
-pub const MAX_PAGE_SIZE: u32 = 4096;
-
 /// A delivery may stay unacknowledged for 30 minutes by RabbitMQ's default (`consumer_timeout`);
 /// whatever holds one must be done well before.
 const MAX_HOLD: Duration = Duration::from_secs(20 * 60);
@@ -79,6 +76,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database (`postgres://` or `sqlite:`); none means the file [`Config::sqlite_path`].
     pub database_url: Option<SecretUrl>,
+    /// The PostgreSQL schema that holds the tables: letters, digits and `_`. Not used with SQLite.
+    pub database_schema: String,
     /// The message broker (`amqp://` or `amqps://`); none means pipes inside this process.
     pub broker_url: Option<SecretUrl>,
     /// What every queue's name begins with, so that deployments can share a broker: 1 to 64
@@ -100,10 +99,15 @@ pub struct Config {
     /// After this time a message owed to the broker is published again by whoever finds it: 1 s to 1 h.
     #[serde(with = "duration")]
     pub outbox_after: Duration,
+    /// Items count as lost when their pipe has been empty for `lease_after` and this time and nothing was
+    /// heard of them: 1 s to 1 h.
+    #[serde(with = "duration")]
+    pub repair_margin: Duration,
+    /// How often the broker is asked whether it still has its data: 100 ms to 1 h.
+    #[serde(with = "duration")]
+    pub epoch_interval: Duration,
     /// How many pages of one job may be in splitting at once, 1 to 1,024.
     pub max_splits_per_job: u32,
-    /// The most children of a page, 1 to 4,096.
-    pub page_size: u32,
     /// A dependency may be away this long before the process says that it does not serve: at most 5 min.
     #[serde(with = "duration")]
     pub readiness_damping: Duration,
@@ -122,6 +126,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6420)),
             data_dir: PathBuf::from(".headway"),
             database_url: None,
+            database_schema: "headway".to_owned(),
             broker_url: None,
             prefix: "headway".to_owned(),
             roles: BTreeSet::from(Role::ALL),
@@ -130,8 +135,9 @@ impl Default for Config {
             split_timeout: Duration::from_secs(60),
             sweep_interval: Duration::from_secs(1),
             outbox_after: Duration::from_secs(5),
+            repair_margin: Duration::from_secs(60),
+            epoch_interval: Duration::from_secs(5),
             max_splits_per_job: 16,
-            page_size: MAX_PAGE_SIZE,
             readiness_damping: DEFAULT_DAMPING,
             drain: Duration::from_secs(10),
             log: "info".to_owned(),
@@ -200,15 +206,24 @@ impl Settings for Config {
                         .to_owned()
                 },
             ),
+            check(is_schema(&self.database_schema), "database_schema", || {
+                "must be 1 to 63 letters, digits and _".to_owned()
+            }),
             in_range("database_connections", self.database_connections, 1, 1000),
             in_range("max_splits_per_job", self.max_splits_per_job, 1, 1024),
-            in_range("page_size", self.page_size, 1, MAX_PAGE_SIZE),
             lasts("lease_after", self.lease_after, second, MAX_HOLD),
             lasts("split_timeout", self.split_timeout, second, MAX_HOLD),
             lasts(
                 "sweep_interval",
                 self.sweep_interval,
                 Duration::from_millis(10),
+                3600 * second,
+            ),
+            lasts("repair_margin", self.repair_margin, second, 3600 * second),
+            lasts(
+                "epoch_interval",
+                self.epoch_interval,
+                Duration::from_millis(100),
                 3600 * second,
             ),
             lasts("outbox_after", self.outbox_after, second, 3600 * second),
@@ -234,6 +249,11 @@ fn check(holds: bool, key: &'static str, message: impl FnOnce() -> String) -> Op
 fn is_prefix(prefix: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=64).contains(&prefix.len()) && prefix.bytes().all(allowed)
+}
+
+fn is_schema(schema: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (1..=63).contains(&schema.len()) && schema.bytes().all(allowed)
 }
 
 fn has_scheme(key: &'static str, url: Option<&SecretUrl>, schemes: &[&str]) -> Option<Problem> {

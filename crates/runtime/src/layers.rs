@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_yaml_ng::{Mapping, Value};
 
-/// What the name of every variable begins with: `HEADWAY_PAGE_SIZE` sets `page_size`, and
+/// What the name of every variable begins with: `HEADWAY_DATA_DIR` sets `data_dir`, and
 /// `HEADWAY_SECTION__KEY` sets `key` in `section`.
 pub const VARIABLE_PREFIX: &str = "HEADWAY_";
 

@@ -106,8 +106,9 @@ fn every_bound_is_checked_and_named() {
             "1025",
             "max_splits_per_job must be 1 to 1024",
         ),
-        ("page_size", "4097", "page_size must be 1 to 4096, not 4097"),
-        ("page_size", "many", "page_size: invalid type"),
+        ("max_splits_per_job", "many", "max_splits_per_job: invalid type"),
+        ("database_schema", "a-b", "must be 1 to 63 letters"),
+        ("repair_margin", "0", "repair_margin must be 1s to 1h, not 0s"),
         (
             "lease_after",
             "30m",
@@ -147,7 +148,7 @@ fn bounds_are_inclusive() {
     let longest = "a".repeat(64);
     for (key, value) in [
         ("prefix", longest.as_str()),
-        ("page_size", "1"),
+        ("max_splits_per_job", "1"),
         ("lease_after", "20m"),
         ("drain", "0"),
     ] {

@@ -1,0 +1,152 @@
+//! Connecting a role to what it works with: the database, the broker, and the relay between them.
+
+use std::{sync::Arc, time::Duration};
+
+use headway_broker::{
+    Broker,
+    in_process::InProcessBroker,
+    rabbitmq::{RabbitBroker, RabbitConfig},
+};
+use headway_runtime::{
+    backoff::Backoff,
+    config::Config,
+    readiness::Readiness,
+    tasks::{Supervisor, TaskKind},
+};
+use headway_store::{Store, StoreConfig, StoreUrl};
+use tokio_util::sync::CancellationToken;
+
+use crate::Relay;
+
+/// How often dependencies are looked at for readiness, and how long they may take to answer.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+const PROBE_TIME: Duration = Duration::from_secs(2);
+
+/// What every role works with.
+#[derive(Debug, Clone)]
+pub struct Links {
+    /// The relay; it has the store and the broker.
+    pub relay: Relay,
+    /// Whether the database and the broker answer.
+    pub readiness: Readiness,
+}
+
+impl Links {
+    /// Connects as the configuration says, waiting for a database or broker that is not up yet until `shutdown`, and makes
+    /// sure of the broker's epoch. Background tasks run under the supervisor.
+    ///
+    /// # Errors
+    /// When something is wrong that waiting does not mend, or on shutdown.
+    pub async fn connect(config: &Config, supervisor: &Supervisor) -> anyhow::Result<Self> {
+        let shutdown = supervisor.shutdown().clone();
+        let store = open_store(config, &shutdown).await?;
+        let broker = open_broker(config, &shutdown).await?;
+        // What a commit caused may be published until the very end, so the deleter ends after everybody else.
+        let (relay, deleter) = Relay::new(store, broker, shutdown.clone());
+        supervisor.spawn(TaskKind::Service, "outbox-deleter", async move {
+            deleter.await;
+            Ok(())
+        });
+        insist("the broker's epoch", &shutdown, || relay.check_epoch()).await?;
+        let readiness = watch_dependencies(&relay, config, supervisor);
+        Ok(Self { relay, readiness })
+    }
+
+    /// Closes the connections; the last thing that a process does.
+    pub async fn close(&self) {
+        self.relay.broker().close().await;
+        self.relay.store().close().await;
+    }
+}
+
+async fn open_store(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<Store> {
+    let url = match &config.database_url {
+        Some(url) => StoreUrl::new(url.expose()),
+        None => {
+            let path = config.sqlite_path();
+            if let Some(folder) = path.parent() {
+                tokio::fs::create_dir_all(folder).await?;
+            }
+            StoreUrl::new(format!("sqlite://{}", path.display()))
+        }
+    };
+    let store = StoreConfig {
+        schema: config.database_schema.clone(),
+        connections: config.database_connections,
+        lease: config.lease_after,
+        splits: config.max_splits_per_job.into(),
+        ..StoreConfig::new(url)
+    };
+    insist("the database", shutdown, || Store::connect(&store)).await
+}
+
+async fn open_broker(
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Arc<dyn Broker>> {
+    let Some(url) = &config.broker_url else {
+        return Ok(Arc::new(InProcessBroker::new()));
+    };
+    let rabbit = RabbitConfig::new(url.expose(), config.prefix.as_str());
+    let broker = insist("the message broker", shutdown, || {
+        RabbitBroker::connect(rabbit.clone())
+    })
+    .await?;
+    Ok(Arc::new(broker))
+}
+
+/// Tries until it works or the process is told to stop.
+async fn insist<T, E, F>(
+    what: &str,
+    shutdown: &CancellationToken,
+    mut attempt: impl FnMut() -> F,
+) -> anyhow::Result<T>
+where
+    F: Future<Output = Result<T, E>>,
+    E: std::fmt::Display,
+{
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) => tracing::warn!(%error, "waiting for {what}"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => anyhow::bail!("told to stop while waiting for {what}"),
+            () = tokio::time::sleep(backoff.next()) => {}
+        }
+    }
+}
+
+fn watch_dependencies(relay: &Relay, config: &Config, supervisor: &Supervisor) -> Readiness {
+    let readiness = Readiness::new(config.readiness_damping);
+    let database = readiness.dependency("database");
+    let broker = readiness.dependency("broker");
+    let shutdown = supervisor.shutdown().clone();
+    let store = relay.store().clone();
+    let token = shutdown.clone();
+    supervisor.spawn(TaskKind::Loop, "probe-database", async move {
+        let probe = || {
+            let store = store.clone();
+            async move { Ok(store.ping().await?) }
+        };
+        database.poll(PROBE_EVERY, PROBE_TIME, token, probe).await
+    });
+    let link = relay.clone();
+    let token = shutdown.clone();
+    supervisor.spawn(TaskKind::Loop, "probe-broker", async move {
+        let probe = || {
+            let link = link.clone();
+            async move {
+                link.broker().depth(&headway_broker::Queue::Batch).await?;
+                Ok(())
+            }
+        };
+        broker.poll(PROBE_EVERY, PROBE_TIME, token, probe).await
+    });
+    let state = readiness.clone();
+    supervisor.spawn(TaskKind::Service, "readiness", async move {
+        state.run(shutdown).await
+    });
+    readiness
+}

@@ -1,0 +1,100 @@
+//! A Headway process: the roles that its configuration names, on the same database and broker.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use headway_broker::Broker;
+use headway_relay::Links;
+use headway_runtime::{
+    config::{Config, Role},
+    tasks::{Supervisor, TaskKind},
+};
+use headway_store::Store;
+use headway_worker_batch::splitter::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Limits, ServerParts, serve};
+
+/// A process that is connected and about to run.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    registry: Registry,
+    links: Links,
+    supervisor: Supervisor,
+}
+
+impl App {
+    /// Connects to what the configuration names, with the built-in splitters.
+    ///
+    /// # Errors
+    /// When a setting cannot work, or on shutdown while waiting for the database or broker.
+    pub async fn build(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        Self::build_with(config, Registry::with_builtins(), shutdown).await
+    }
+
+    /// As [`App::build`], with these splitters.
+    ///
+    /// # Errors
+    /// As [`App::build`].
+    pub async fn build_with(
+        config: Config,
+        registry: Registry,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let supervisor = Supervisor::new(shutdown);
+        let links = Links::connect(&config, &supervisor).await?;
+        Ok(Self { config, registry, links, supervisor })
+    }
+
+    /// The broker, for workers that run in the same process.
+    pub fn broker(&self) -> Arc<dyn Broker> {
+        self.links.relay.broker().clone()
+    }
+
+    /// The store, for tools and tests that look at rows.
+    pub fn store(&self) -> &Store {
+        self.links.relay.store()
+    }
+
+    /// Runs the roles until the shutdown token is cancelled. `listener` serves clients; a process that has the server role
+    /// and is given none binds the configured address.
+    ///
+    /// # Errors
+    /// When a role failed, or did not end in time.
+    pub async fn run(self, listener: Option<TcpListener>) -> anyhow::Result<()> {
+        let Self { config, registry, links, supervisor } = self;
+        let shutdown = supervisor.shutdown().clone();
+        if config.has(Role::Server) {
+            let listener = match listener {
+                Some(listener) => listener,
+                None => TcpListener::bind(config.listen)
+                    .await
+                    .with_context(|| format!("cannot listen on {}", config.listen))?,
+            };
+            tracing::info!(address = %listener.local_addr()?, "serving");
+            let mut parts = ServerParts::new(links.relay.clone(), links.readiness.clone());
+            parts.limits = Limits { drain: config.drain, ..Limits::default() };
+            if config.has(Role::Batch) {
+                parts = parts.with_splitters(registry.clone());
+            } else {
+                // Other processes split and may know more: built-in splitters still check their definitions.
+                parts.registry = Some(registry.clone());
+            }
+            let token = shutdown.clone();
+            supervisor.spawn(TaskKind::Service, "server", async move { serve(listener, parts, token).await });
+        }
+        if config.has(Role::Tracking) {
+            headway_worker_tracking::start(&config, &links, &supervisor);
+        }
+        if config.has(Role::Batch) {
+            headway_worker_batch::start(&config, &links, registry, &supervisor);
+        }
+        shutdown.cancelled().await;
+        tracing::info!("stopping");
+        let ended = supervisor.join(config.drain + std::time::Duration::from_secs(1)).await;
+        links.close().await;
+        Ok(ended?)
+    }
+}

@@ -1,0 +1,57 @@
+//! `headway-server`: the control plane. By default every role in one process, on an embedded database.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use headway_runtime::{config::Config, layers::Layers, shutdown, telemetry};
+use headway_server::App;
+
+/// Headway's control plane. Settings come from defaults, a YAML file, HEADWAY_* variables and these
+/// flags, the later ones winning.
+#[derive(Debug, Parser)]
+#[command(name = "headway-server", version)]
+struct Args {
+    /// The YAML file with settings.
+    #[arg(long, env = "HEADWAY_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where to listen.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Where the embedded database is kept.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Which roles to run, as in `server,tracking,batch`.
+    #[arg(long)]
+    roles: Option<String>,
+    /// Print the settings and end.
+    #[arg(long)]
+    print_config: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("headway-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let layers = Layers::from_process(args.config)
+        .set("listen", args.listen)
+        .set("data_dir", args.data_dir.map(|path| path.display().to_string()))
+        .set("roles", args.roles);
+    let loaded = Config::load(&layers)?;
+    let log = loaded.settings.log.clone();
+    telemetry::init(&log, loaded.settings.log_format)?;
+    let config = loaded.log_ignored();
+    if args.print_config {
+        print!("{config}");
+        return Ok(());
+    }
+    let shutdown = shutdown::on_signals()?;
+    App::build(config, shutdown).await?.run(None).await
+}

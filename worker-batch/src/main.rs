@@ -1,0 +1,29 @@
+//! `headway-worker-batch`: the batch role in a process of its own.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use headway_relay::role;
+use headway_worker_batch::{splitter::Registry, start};
+
+/// Headway's batch worker. Settings come from defaults, a YAML file and HEADWAY_* variables, the later
+/// ones winning.
+#[derive(Debug, Parser)]
+#[command(name = "headway-worker-batch", version)]
+struct Args {
+    /// The YAML file with settings.
+    #[arg(long, env = "HEADWAY_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    role::main(
+        "headway-worker-batch",
+        Args::parse().config,
+        |config, links, supervisor| {
+            start(config, links, Registry::with_builtins(), supervisor);
+        },
+    )
+    .await
+}
