@@ -86,7 +86,9 @@ impl JobSlice {
             applied.stale = (report.done.len() + report.items.len()) as u64;
             return applied;
         };
-        if page.run != report.run || page.state != PageState::Open {
+        // A page of an older run is opened anew, and its counters were set for that already.
+        let current = page.run == report.run && page.run == self.job.run;
+        if !current || page.state != PageState::Open {
             applied.stale = (report.done.len() + report.items.len()) as u64;
             return applied;
         }

@@ -284,7 +284,10 @@ impl JobSlice {
     pub fn not_reproducible(&mut self, number: u32, indexes: &[u32]) {
         for index in indexes {
             let open = self.page(number).is_some_and(|page| {
-                page.state == PageState::Open && page.is_open(*index) && *index < page.released
+                page.state == PageState::Open
+                    && page.run == self.job.run
+                    && page.is_open(*index)
+                    && *index < page.released
             });
             if !open {
                 continue;
@@ -333,6 +336,7 @@ impl JobSlice {
         for index in indexes {
             let out = self.page(number).is_some_and(|page| {
                 page.state == PageState::Open
+                    && page.run == self.job.run
                     && page.is_open(*index)
                     && *index < page.released
                     && !page.parked.contains(*index)
