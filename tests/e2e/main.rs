@@ -1,0 +1,3 @@
+//! End-to-end tests over whole deployments.
+
+mod pipeline;
