@@ -16,14 +16,14 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## export every file under DIR as one job, in one process, and check the archives (DIR=/usr/share/doc)
-	$(CARGO) run --locked --release -p headway-documents --bin headway-demo -- embedded --dir "$(DIR)"
+	$(CARGO) run --locked -p headway-documents --bin headway-demo -- embedded --dir "$(DIR)"
 
 demo-cluster: install ## the same on private PostgreSQL and RabbitMQ, with several processes of each role
-	$(CARGO) build --locked --release --workspace --bins
-	$(SERVICES) run $(CARGO) run --locked --release -p headway-documents --bin headway-demo -- cluster --dir "$(DIR)"
+	$(CARGO) build --locked --workspace --bins
+	$(SERVICES) run $(CARGO) run --locked -p headway-documents --bin headway-demo -- cluster --dir "$(DIR)"
 
-serve: ## run the server with all its roles, data in .run/serve
-	$(CARGO) run --locked --release -p headway-server --bin headway-server -- --data-dir "$(RUN_DIR)/serve"
+serve: ## run the server with all its roles and the document workers, data in .run/serve
+	$(CARGO) run --locked -p headway-documents --bin headway-demo -- serve --data-dir "$(RUN_DIR)/serve"
 
 test: install lint build-tests ## lints and all tests, on SQLite and on private PostgreSQL and RabbitMQ
 	$(SERVICES) run $(CARGO) test --workspace --locked

@@ -1,0 +1,86 @@
+//! Everything in this process.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use headway_documents::workers::{export_worker, tag_worker};
+use headway_runtime::config::Config;
+use headway_server::App;
+use headway_worker::WorkerError;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Export,
+    job::{self, Folders},
+};
+
+/// How long workers may take to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Exports a folder and proves it.
+pub async fn export(export: &Export) -> anyhow::Result<()> {
+    let folders = Folders::make(export)?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = format!("http://{}", listener.local_addr()?);
+    let shutdown = CancellationToken::new();
+    let config = Config {
+        data_dir: folders.data.clone(),
+        ..Config::default()
+    };
+    let server = tokio::spawn(run(config, listener, shutdown.clone()));
+    let outcome = job::run(&address, &folders, export.group).await;
+    shutdown.cancel();
+    let ended = server.await.context("the server panicked")?;
+    outcome.and(ended)
+}
+
+/// Serves until a signal.
+pub async fn serve(
+    listen: SocketAddr,
+    data_dir: PathBuf,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    println!(
+        "serving at http://{address}, data in {}; workers: documents.export, documents.tag",
+        data_dir.display()
+    );
+    println!("try: headway --server http://{address} ls");
+    let config = Config {
+        data_dir,
+        ..Config::default()
+    };
+    run(config, listener, shutdown).await
+}
+
+/// Runs a server with all roles and the document workers on its pipes.
+async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let app = App::build(config, shutdown.clone()).await?;
+    let mut workers: JoinSet<Result<(), WorkerError>> = JoinSet::new();
+    // What they finished and could not report any more is released again at the next start.
+    let stop_workers = shutdown.child_token();
+    for builder in [export_worker(), tag_worker()] {
+        let worker = builder
+            .broker(app.broker())
+            .concurrency(8)
+            .drain(DRAIN)
+            .build()?;
+        workers.spawn(worker.run(stop_workers.clone()));
+    }
+    let ended = app.run(Some(listener)).await;
+    stop_workers.cancel();
+    while let Some(worker) = workers.join_next().await {
+        if let Err(error) = worker? {
+            tracing::debug!(%error, "a worker ended");
+        }
+    }
+    ended
+}

@@ -1,0 +1,79 @@
+//! `headway-demo`: exports every file below a folder as one job, shows it live, and proves the archives.
+//!
+//! `embedded` runs everything in this process; `cluster` runs several processes of each role on PostgreSQL and RabbitMQ;
+//! `serve` runs an embedded server with the document workers until it is told to stop.
+
+mod cluster;
+mod embedded;
+mod job;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use headway_runtime::{LogFormat, shutdown, telemetry};
+
+/// Headway's demonstration.
+#[derive(Debug, Parser)]
+#[command(name = "headway-demo", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// What to log, as in `info` or `headway_server=debug`.
+    #[arg(long, env = "HEADWAY_LOG", default_value = "warn", global = true)]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything in this process: SQLite, and pipes in memory.
+    Embedded(Export),
+    /// A server, two tracking, two batch and three document processes, on PostgreSQL and RabbitMQ.
+    Cluster(Export),
+    /// An embedded server with the document workers, until a signal.
+    Serve {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:6420")]
+        listen: SocketAddr,
+        /// Where the database is kept.
+        #[arg(long, default_value = ".run/serve")]
+        data_dir: PathBuf,
+    },
+}
+
+/// What to export.
+#[derive(Debug, Args)]
+struct Export {
+    /// The folder whose files are exported.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Where the archives and the database go; a folder made in it is removed at the end.
+    #[arg(long, default_value = ".run")]
+    run_dir: PathBuf,
+    /// Files in one archive at most.
+    #[arg(long, default_value_t = 8)]
+    group: u32,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Err(error) = telemetry::init(&arguments.log, LogFormat::Text) {
+        eprintln!("headway-demo: {error}");
+        return ExitCode::from(2);
+    }
+    let outcome = match arguments.command {
+        Command::Embedded(export) => embedded::export(&export).await,
+        Command::Cluster(export) => cluster::export(&export).await,
+        Command::Serve { listen, data_dir } => match shutdown::on_signals() {
+            Ok(token) => embedded::serve(listen, data_dir, token).await,
+            Err(error) => Err(error.into()),
+        },
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("headway-demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
