@@ -61,6 +61,11 @@ impl RabbitAcker {
         numbers.map(&mut note).collect()
     }
 
+    /// How many deliveries are handed out and not settled.
+    pub fn unsettled(&self) -> usize {
+        self.lock().outstanding.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

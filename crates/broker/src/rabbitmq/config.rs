@@ -69,12 +69,17 @@ pub struct RabbitConfig {
     pub repair_wait: Duration,
     /// How long a publish waits for confirms before the rest is `Unavailable` (it may have arrived all the same).
     pub confirm_timeout: Duration,
+    /// A consumer that holds nothing and hears nothing for this long, up to twice, starts over on a new
+    /// channel: a broker can lose a consumer without a word, as when its queue is deleted and declared
+    /// again at once.
+    pub idle_renewal: Duration,
     /// How many publishes run at once, each on its own channel, 1 to 64.
     pub publishing_channels: usize,
 }
 
 impl RabbitConfig {
-    /// The defaults: 10 s to connect, 5 s for a repair, 30 s for confirms, 4 publishing channels.
+    /// The defaults: 10 s to connect, 5 s for a repair, 30 s for confirms, 30 s of idleness, 4 publishing
+    /// channels.
     pub fn new(url: impl Into<AmqpUrl>, prefix: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -83,6 +88,7 @@ impl RabbitConfig {
             connection_timeout: Duration::from_secs(10),
             repair_wait: Duration::from_secs(5),
             confirm_timeout: Duration::from_secs(30),
+            idle_renewal: Duration::from_secs(30),
             publishing_channels: 4,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,12 +13,13 @@ use lapin::message::Delivery as RawDelivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer as RawConsumer};
+use tokio::time::Instant;
 
 use super::acker::RabbitAcker;
 use super::backoff::Backoff;
-use super::failure::exchange;
+use super::failure::{EXCHANGE_TIMEOUT, exchange, unavailable};
 use super::link::short;
-use super::{Inner, declare};
+use super::{Inner, RabbitConfig, declare};
 use crate::{Acker, BrokerError, Consumer, Delivery, DeliveryTag, Queue, names};
 
 /// A consumer on RabbitMQ.
@@ -28,8 +30,39 @@ pub(super) struct RabbitConsumer {
     stage: Stage,
     acker: Arc<RabbitAcker>,
     /// Received and not handed out yet; valid for the attached channel only.
-    buffer: VecDeque<RawDelivery>,
+    buffer: VecDeque<Received>,
+    /// When to start over for want of deliveries.
+    renewal: Instant,
+    /// The queue was deleted: pause before it is declared again.
+    cancelled: bool,
     stopped: bool,
+}
+
+/// A delivery without what the client library adds to it.
+struct Received {
+    number: u64,
+    redelivered: bool,
+    body: Bytes,
+}
+
+impl Received {
+    fn named(self, tag: DeliveryTag) -> Delivery {
+        Delivery {
+            body: self.body,
+            redelivered: self.redelivered,
+            tag,
+        }
+    }
+}
+
+impl From<RawDelivery> for Received {
+    fn from(delivery: RawDelivery) -> Self {
+        Self {
+            number: delivery.delivery_tag,
+            redelivered: delivery.redelivered,
+            body: Bytes::from(delivery.data),
+        }
+    }
 }
 
 /// A channel that consumes.
@@ -53,7 +86,7 @@ impl RabbitConsumer {
         prefetch: u16,
     ) -> Result<Self, BrokerError> {
         let prefetch = prefetch.max(1);
-        let patience = inner.config.repair_wait + super::failure::EXCHANGE_TIMEOUT;
+        let patience = inner.config.repair_wait + EXCHANGE_TIMEOUT;
         let attaching = attach(inner.clone(), queue.clone(), prefetch);
         let attached = tokio::time::timeout(patience, attaching)
             .await
@@ -61,6 +94,7 @@ impl RabbitConsumer {
         let acker = Arc::new(RabbitAcker::default());
         acker.attach(attached.channel.clone());
         let stage = Stage::Attached(attached);
+        let renewal = next_renewal(&inner.config);
         Ok(Self {
             inner,
             queue,
@@ -68,6 +102,8 @@ impl RabbitConsumer {
             stage,
             acker,
             buffer: VecDeque::new(),
+            renewal,
+            cancelled: false,
             stopped: false,
         })
     }
@@ -77,18 +113,26 @@ impl RabbitConsumer {
         self.stage = Stage::Detached;
         self.buffer.clear();
         self.acker.detach();
+        self.renewal = next_renewal(&self.inner.config);
+    }
+
+    /// Lets go of a channel that failed, or whose consumer the broker cancelled.
+    fn lose(&mut self) {
+        if let Stage::Attached(attached) = &self.stage {
+            self.cancelled = attached.channel.status().connected();
+        }
+        tracing::info!(queue = ?self.queue, cancelled = self.cancelled, "the consumer was lost");
+        self.detach();
     }
 
     fn hand_out(&mut self, max: usize) -> Vec<Delivery> {
         let count = self.buffer.len().min(max.max(1));
-        let raw: Vec<RawDelivery> = self.buffer.drain(..count).collect();
+        let received: Vec<Received> = self.buffer.drain(..count).collect();
         let tags = self
             .acker
-            .hand_out(raw.iter().map(|delivery| delivery.delivery_tag));
-        let named = raw.into_iter().zip(tags);
-        named
-            .map(|(delivery, tag)| deliver(delivery, tag))
-            .collect()
+            .hand_out(received.iter().map(|delivery| delivery.number));
+        let named = received.into_iter().zip(tags);
+        named.map(|(delivery, tag)| delivery.named(tag)).collect()
     }
 
     /// Ends the subscription but not the channel; what arrived until then is in the buffer.
@@ -105,8 +149,8 @@ impl RabbitConsumer {
         .await?;
         // The broker's answer comes after the last delivery, and ends the stream.
         while let Some(received) = attached.stream.next().await {
-            self.buffer
-                .push_back(received.map_err(|error| super::failure::unavailable(&error))?);
+            let delivery = received.map_err(|error| unavailable(&error))?;
+            self.buffer.push_back(delivery.into());
         }
         Ok(())
     }
@@ -123,7 +167,8 @@ impl RabbitConsumer {
 
 /// What one wait on the stream brought.
 enum Arrival {
-    Delivery(RawDelivery),
+    Delivery(Received),
+    Nothing,
     Lost,
     Closed,
 }
@@ -139,8 +184,12 @@ impl Consumer for RabbitConsumer {
             match &mut self.stage {
                 Stage::Detached => {
                     self.acker.detach();
+                    let pause = match std::mem::take(&mut self.cancelled) {
+                        true => declare::PAUSE_BEFORE_REBIRTH,
+                        false => Duration::ZERO,
+                    };
                     let attaching = attach(self.inner.clone(), self.queue.clone(), self.prefetch);
-                    self.stage = Stage::Attaching(attaching.boxed());
+                    self.stage = Stage::Attaching(attach_after(pause, attaching).boxed());
                 }
                 Stage::Attaching(attaching) => {
                     let attached = attaching.await;
@@ -157,16 +206,23 @@ impl Consumer for RabbitConsumer {
                         let arrival = tokio::select! {
                             biased;
                             received = attached.stream.next() => match received {
-                                Some(Ok(delivery)) => Arrival::Delivery(delivery),
+                                Some(Ok(delivery)) => Arrival::Delivery(delivery.into()),
                                 Some(Err(_)) | None => Arrival::Lost,
                             },
                             () = self.inner.closed.cancelled() => Arrival::Closed,
+                            () = tokio::time::sleep_until(self.renewal) => Arrival::Nothing,
                         };
                         match arrival {
                             Arrival::Delivery(delivery) => self.buffer.push_back(delivery),
                             Arrival::Lost => {
-                                tracing::info!(queue = ?self.queue, "the consumer was lost");
-                                self.detach();
+                                self.lose();
+                                continue;
+                            }
+                            Arrival::Nothing => {
+                                self.renewal = next_renewal(&self.inner.config);
+                                if self.acker.unsettled() == 0 {
+                                    self.detach();
+                                }
                                 continue;
                             }
                             Arrival::Closed => continue,
@@ -175,15 +231,16 @@ impl Consumer for RabbitConsumer {
                     // Whatever else is there already; a loss shows at the next call.
                     while self.buffer.len() < max {
                         match attached.stream.next().now_or_never() {
-                            Some(Some(Ok(delivery))) => self.buffer.push_back(delivery),
+                            Some(Some(Ok(delivery))) => self.buffer.push_back(delivery.into()),
                             Some(Some(Err(_)) | None) => {
-                                self.detach();
+                                self.lose();
                                 break;
                             }
                             None => break,
                         }
                     }
                     if !self.buffer.is_empty() {
+                        self.renewal = next_renewal(&self.inner.config);
                         return Ok(self.hand_out(max));
                     }
                 }
@@ -228,7 +285,7 @@ impl Consumer for RabbitConsumer {
             return;
         }
         // What nobody has seen must not stay with a consumer that stopped.
-        let unseen = self.buffer.drain(..).map(|delivery| delivery.delivery_tag);
+        let unseen = self.buffer.drain(..).map(|delivery| delivery.number);
         let tags = self.acker.hand_out(unseen);
         self.acker.reject(&tags, true).await;
     }
@@ -239,6 +296,19 @@ impl Drop for RabbitConsumer {
         // Ackers may live on; the channel must not, or its deliveries would stay out.
         self.detach();
     }
+}
+
+async fn attach_after(
+    pause: Duration,
+    attaching: impl Future<Output = Result<Attached, BrokerError>>,
+) -> Result<Attached, BrokerError> {
+    tokio::time::sleep(pause).await;
+    attaching.await
+}
+
+/// With jitter, so that the consumers of a quiet night do not start over in step.
+fn next_renewal(config: &RabbitConfig) -> Instant {
+    Instant::now() + config.idle_renewal.mul_f64(rand::random_range(1.0..2.0))
 }
 
 /// Attaches to the queue, trying until it works or the broker is closed.
@@ -281,12 +351,4 @@ async fn consume(
     exchange(channel.basic_qos(prefetch, BasicQosOptions { global: false })).await?;
     let options = BasicConsumeOptions::default();
     exchange(channel.basic_consume(queue, "".into(), options, FieldTable::default())).await
-}
-
-fn deliver(delivery: RawDelivery, tag: DeliveryTag) -> Delivery {
-    Delivery {
-        body: Bytes::from(delivery.data),
-        redelivered: delivery.redelivered,
-        tag,
-    }
 }

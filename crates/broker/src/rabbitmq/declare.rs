@@ -2,6 +2,8 @@
 //!
 //! Every queue is a quorum queue, durable, with its limits spelled out, since defaults differ by version.
 
+use std::time::Duration;
+
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
@@ -9,6 +11,12 @@ use super::failure::{bounded, is_declared_otherwise, is_not_found, unavailable};
 use super::link::{Live, short};
 use crate::names::{self, QueueArguments};
 use crate::{BrokerError, Depth, Queue};
+
+/// How long to wait before a queue that was deleted is declared again. A consumer whose queue is deleted
+/// is cancelled by the broker, unless a queue of that name is there again by then: in that case the broker
+/// moves the consumer by itself, and a quorum queue's consumer gets no deliveries after such a move (seen
+/// on 3.10).
+pub(super) const PAUSE_BEFORE_REBIRTH: Duration = Duration::from_millis(500);
 
 /// Declares a queue and the queue of its dead letters, which must be there first: a message that finds
 /// no dead letter queue would stay behind in its own.

@@ -8,7 +8,7 @@ use lapin::{BasicProperties, Confirmation};
 use uuid::Uuid;
 
 use super::failure::exchange;
-use super::link::{Live, short};
+use super::link::short;
 use super::{Inner, declare};
 use crate::{BrokerError, names};
 
@@ -22,10 +22,10 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Plants the mark; planting it again changes nothing.
 pub(super) async fn plant(inner: &Inner, epoch: Uuid) -> Result<(), BrokerError> {
     let name = short(names::epoch_name(&inner.config.prefix, epoch))?;
-    let live = inner.publishing.live(inner.config.repair_wait).await?;
-    if is_planted(inner, &live, epoch).await? {
+    if has(inner, epoch).await? {
         return Ok(());
     }
+    let live = inner.publishing.live(inner.config.repair_wait).await?;
     declare::declare_durable(&live, name.clone(), declare::quorum()).await?;
     let lease = live.confirms.lease(live.connection()).await?;
     let options = BasicPublishOptions {
@@ -50,17 +50,13 @@ pub(super) async fn plant(inner: &Inner, epoch: Uuid) -> Result<(), BrokerError>
 
 /// Whether the mark is there, message and all.
 pub(super) async fn has(inner: &Inner, epoch: Uuid) -> Result<bool, BrokerError> {
-    let live = inner.publishing.live(inner.config.repair_wait).await?;
-    is_planted(inner, &live, epoch).await
-}
-
-async fn is_planted(inner: &Inner, live: &Live, epoch: Uuid) -> Result<bool, BrokerError> {
+    let live = inner.administration().await?;
     for look in 0..LOOKS {
         if look > 0 {
             tokio::time::sleep(PAUSE).await;
         }
         let name = short(names::epoch_name(&inner.config.prefix, epoch))?;
-        match declare::look(live, name).await? {
+        match declare::look(&live, name).await? {
             None => return Ok(false),
             Some(depth) if depth.ready > 0 => return Ok(true),
             Some(_) => {}

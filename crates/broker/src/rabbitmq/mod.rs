@@ -35,7 +35,7 @@ pub use config::{AmqpUrl, RabbitConfig};
 use crate::{Broker, BrokerError, Consumer, Depth, Outgoing, Queue, Subscription, Topic, names};
 use consumer::RabbitConsumer;
 use failure::{bounded, is_not_found, unavailable};
-use link::{Link, short};
+use link::{Link, Live, short};
 use topics::RabbitSubscription;
 
 /// How long [`Broker::close`] may take.
@@ -123,6 +123,12 @@ impl RabbitBroker {
 }
 
 impl Inner {
+    /// The connection for looking at queues and emptying them: the consuming one, because the broker reads
+    /// nothing from a publishing connection that it holds back.
+    async fn administration(&self) -> Result<Arc<Live>, BrokerError> {
+        self.consuming.live(self.config.repair_wait).await
+    }
+
     fn declared(&self) -> MutexGuard<'_, HashSet<Queue>> {
         self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -172,21 +178,13 @@ impl Broker for RabbitBroker {
 
     async fn depth(&self, queue: &Queue) -> Result<Depth, BrokerError> {
         let name = short(names::queue_name(&self.inner.config.prefix, queue))?;
-        let live = self
-            .inner
-            .publishing
-            .live(self.inner.config.repair_wait)
-            .await?;
+        let live = self.inner.administration().await?;
         Ok(declare::look(&live, name).await?.unwrap_or_default())
     }
 
     async fn purge(&self, queue: &Queue) -> Result<(), BrokerError> {
         let name = short(names::queue_name(&self.inner.config.prefix, queue))?;
-        let live = self
-            .inner
-            .publishing
-            .live(self.inner.config.repair_wait)
-            .await?;
+        let live = self.inner.administration().await?;
         let lease = live.plain.lease(live.connection()).await?;
         match bounded(
             lease
@@ -204,13 +202,10 @@ impl Broker for RabbitBroker {
 
     async fn delete(&self, queue: &Queue) -> Result<(), BrokerError> {
         let name = short(names::queue_name(&self.inner.config.prefix, queue))?;
-        let live = self
-            .inner
-            .publishing
-            .live(self.inner.config.repair_wait)
-            .await?;
+        let live = self.inner.administration().await?;
         let lease = live.plain.lease(live.connection()).await?;
-        self.inner.forget(queue);
+        // Still remembered as declared, so the next publish finds it missing and pauses before it declares
+        // it: see `declare::PAUSE_BEFORE_REBIRTH`.
         match bounded(
             lease
                 .channel()

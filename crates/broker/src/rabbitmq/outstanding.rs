@@ -52,6 +52,11 @@ impl Outstanding {
         settlements
     }
 
+    /// How many are unsettled.
+    pub fn len(&self) -> usize {
+        self.tags.len()
+    }
+
     /// Forgets everything: the channel is gone.
     pub fn clear(&mut self) {
         self.tags.clear();

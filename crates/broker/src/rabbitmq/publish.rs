@@ -43,9 +43,12 @@ pub(super) async fn publish(inner: &Inner, messages: &[Outgoing]) -> Results {
         }
     }
     // What the broker returns because its queue is missing is tried once more with the queue declared.
-    for _ in 0..2 {
+    for again in [false, true] {
         if todo.is_empty() {
             break;
+        }
+        if again {
+            tokio::time::sleep(declare::PAUSE_BEFORE_REBIRTH).await;
         }
         if let Err(error) = publish_once(inner, messages, &todo, &mut results).await {
             for index in &todo {
@@ -143,8 +146,37 @@ fn window_length(messages: &[Outgoing], rest: &[(usize, &ShortString)]) -> usize
 
 /// What became of one message of a window.
 enum Outcome {
+    /// No confirm came in time.
     Unknown,
-    Settled(lapin::Result<Confirmation>),
+    /// The broker confirmed (`accepted`) or refused it, and handed over a returned message with that.
+    Settled {
+        accepted: bool,
+        returned: Option<Returned>,
+    },
+    /// The channel failed.
+    Failed(BrokerError),
+}
+
+/// A message that the broker returned: its position in the window, if it says so.
+struct Returned(Option<usize>);
+
+impl Outcome {
+    fn of(confirmed: lapin::Result<Confirmation>) -> Self {
+        let confirmation = match confirmed {
+            Ok(Confirmation::NotRequested) => {
+                let reason = "the channel gives no confirms".into();
+                return Self::Failed(BrokerError::Unavailable(reason));
+            }
+            Ok(confirmation) => confirmation,
+            Err(error) => return Self::Failed(unavailable(&error)),
+        };
+        let accepted = confirmation.is_ack();
+        let returned = confirmation.take_message().map(|message| {
+            let id = message.properties.message_id().as_ref();
+            Returned(id.and_then(|id| id.as_str().parse().ok()))
+        });
+        Self::Settled { accepted, returned }
+    }
 }
 
 /// Sends one window on a channel of its own and waits for all its confirms.
@@ -188,7 +220,7 @@ async fn send_window(
     let mut outcomes: Vec<Outcome> = window.iter().map(|_| Outcome::Unknown).collect();
     let collect = async {
         for (send, outcome) in sends.into_iter().zip(&mut outcomes) {
-            *outcome = Outcome::Settled(send.confirmed().await);
+            *outcome = Outcome::of(send.confirmed().await);
         }
     };
     let complete = tokio::select! {
@@ -252,25 +284,22 @@ fn record(
     let mut returned = Vec::new();
     for (position, ((index, _), outcome)) in window.iter().zip(outcomes).enumerate() {
         results[*index] = match outcome {
-            Outcome::Settled(Ok(Confirmation::Ack(with))) => {
-                returned.extend(with.map(|message| (position, message)));
-                Ok(())
+            Outcome::Settled {
+                accepted,
+                returned: with,
+            } => {
+                returned.extend(with.map(|Returned(id)| id.unwrap_or(position)));
+                match accepted {
+                    true => Ok(()),
+                    false => {
+                        let reason = "not accepted, the queue may be full".into();
+                        Err(BrokerError::Refused(reason))
+                    }
+                }
             }
-            Outcome::Settled(Ok(Confirmation::Nack(with))) => {
-                returned.extend(with.map(|message| (position, message)));
-                Err(BrokerError::Refused(
-                    "not accepted, the queue may be full".into(),
-                ))
-            }
-            Outcome::Settled(Ok(Confirmation::NotRequested)) => {
+            Outcome::Failed(error) => {
                 sound = false;
-                Err(BrokerError::Unavailable(
-                    "the channel gives no confirms".into(),
-                ))
-            }
-            Outcome::Settled(Err(error)) => {
-                sound = false;
-                Err(unavailable(&error))
+                Err(error)
             }
             Outcome::Unknown => {
                 sound = false;
@@ -280,11 +309,7 @@ fn record(
     }
     // A return comes before its message's confirm, but the client library hands it to whichever confirm of
     // the channel is settled next.
-    for (position, message) in returned {
-        let id = message.properties.message_id().as_ref();
-        let position = id
-            .and_then(|id| id.as_str().parse().ok())
-            .unwrap_or(position);
+    for position in returned {
         if let Some((index, _)) = window.get(position) {
             let queue = format!("{:?}", messages[*index].queue);
             results[*index] = Err(BrokerError::Unroutable(queue));

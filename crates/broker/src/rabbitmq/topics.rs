@@ -94,7 +94,7 @@ enum Stage {
     Detached,
     /// Kept between calls of `next`, so that a caller that gives up after a moment does not start it anew.
     Attaching(BoxFuture<'static, Result<Attached, BrokerError>>),
-    Attached(Attached),
+    Attached(Box<Attached>),
 }
 
 struct Attached {
@@ -123,7 +123,7 @@ impl RabbitSubscription {
             inner,
             topic,
             keys,
-            stage: Stage::Attached(attached),
+            stage: Stage::Attached(Box::new(attached)),
         })
     }
 }
@@ -143,7 +143,7 @@ impl Subscription for RabbitSubscription {
                 Stage::Attaching(attaching) => {
                     let attached = attaching.await;
                     self.stage = Stage::Detached;
-                    self.stage = Stage::Attached(attached?);
+                    self.stage = Stage::Attached(Box::new(attached?));
                     // Whatever was sent in between is lost.
                     return Ok(None);
                 }

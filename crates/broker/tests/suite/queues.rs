@@ -1,0 +1,404 @@
+//! Queues: confirms, prefetch, acknowledgements, redelivery, dead letters.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use headway_broker::{BrokerError, DeliveryTag, Depth, Outgoing, Queue};
+
+use super::*;
+
+pub async fn publish_is_confirmed_and_consumed_in_order(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..2500)).await;
+    wait_for_depth(&*fixture.broker, &pipe(), 2500, 0).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 300).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 2500 {
+        let batch = within(consumer.next(100)).await.unwrap();
+        assert!(batch.iter().all(|delivery| !delivery.redelivered));
+        seen.extend(numbers(&batch));
+        consumer.acker().ack(&tags(&batch)).await;
+    }
+    assert_eq!(seen, (0..2500).collect::<Vec<u32>>());
+    wait_for_depth(&*fixture.broker, &pipe(), 0, 1).await;
+}
+
+pub async fn results_come_in_the_order_of_the_messages(fixture: Fixture) {
+    let queues = [pipe(), Queue::Batch, Queue::Pipe("b".into())];
+    let message = |number: usize| Outgoing {
+        queue: queues[number % 3].clone(),
+        body: Bytes::from(number.to_string()),
+    };
+    publish(&*fixture.broker, (0..99).map(message).collect()).await;
+    for (index, queue) in queues.iter().enumerate() {
+        let mut consumer = fixture.broker.consume(queue, 100).await.unwrap();
+        let seen = numbers(&receive(&mut *consumer, 33).await);
+        let expected: Vec<u32> = (0..99)
+            .filter(|number| number % 3 == index as u32)
+            .collect();
+        assert_eq!(seen, expected);
+    }
+    assert!(fixture.broker.publish(Vec::new()).await.is_empty());
+}
+
+pub async fn an_oversized_message_is_refused_alone(fixture: Fixture) {
+    let mut messages = numbered(&pipe(), 0..3);
+    messages[1].body = Bytes::from(vec![0; headway_broker::names::MAX_MESSAGE_BYTES + 1]);
+    let results = within(fixture.broker.publish(messages)).await;
+    assert_eq!(results[0], Ok(()));
+    assert!(matches!(results[1], Err(BrokerError::Refused(_))));
+    assert_eq!(results[2], Ok(()));
+}
+
+pub async fn a_message_outlives_its_queue_being_deleted_under_the_publisher(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..5)).await;
+    // The publisher knows nothing of it and believes the queue declared.
+    fixture.other.delete(&pipe()).await.unwrap();
+    let mut mixed = numbered(&pipe(), 5..105);
+    mixed.extend(numbered(&Queue::Batch, 0..100));
+    publish(&*fixture.broker, mixed).await;
+    for (queue, expected) in [(pipe(), 5..105), (Queue::Batch, 0..100)] {
+        let mut consumer = fixture.broker.consume(&queue, 200).await.unwrap();
+        let seen: BTreeSet<u32> = numbers(&receive(&mut *consumer, 100).await)
+            .into_iter()
+            .collect();
+        assert_eq!(seen, expected.collect());
+        expect_silence(&mut *consumer).await;
+    }
+}
+
+pub async fn prefetch_bounds_what_is_out(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..20)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 5).await.unwrap();
+    let first = receive(&mut *consumer, 5).await;
+    expect_silence(&mut *consumer).await;
+    consumer.acker().ack(&tags(&first[..2])).await;
+    let more = receive(&mut *consumer, 2).await;
+    assert_eq!(numbers(&more), [5, 6]);
+    expect_silence(&mut *consumer).await;
+}
+
+pub async fn prefetch_can_be_changed_while_deliveries_are_out(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..100)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 4).await.unwrap();
+    let mut held = receive(&mut *consumer, 2).await;
+    within(consumer.set_prefetch(20)).await.unwrap();
+    held.extend(receive(&mut *consumer, 18).await);
+    // What was out before still counts on one broker and not on the other; either way it is bounded.
+    while let Ok(more) = tokio::time::timeout(QUIET, consumer.next(100)).await {
+        held.extend(more.unwrap());
+    }
+    assert!(held.len() <= 24, "{} are out", held.len());
+    let unique: BTreeSet<u32> = numbers(&held).into_iter().collect();
+    assert_eq!(unique, (0..held.len() as u32).collect());
+    // The tags from before the change are still good.
+    consumer.acker().ack(&tags(&held)).await;
+    let rest = receive_and_ack(&mut *consumer, 100 - held.len()).await;
+    assert_eq!(rest.len(), 100 - held.len());
+    drop(consumer);
+    wait_for_depth(&*fixture.broker, &pipe(), 0, 0).await;
+}
+
+pub async fn acknowledged_messages_do_not_come_again(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..300)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 300).await.unwrap();
+    let all = receive(&mut *consumer, 300).await;
+    // In two halves, each one multiple acknowledgement.
+    consumer.acker().ack(&tags(&all[..150])).await;
+    consumer.acker().ack(&tags(&all[150..])).await;
+    drop(consumer);
+    wait_for_depth(&*fixture.broker, &pipe(), 0, 0).await;
+}
+
+pub async fn acknowledgements_behind_a_gap_take_effect(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..30)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 10).await.unwrap();
+    let first = receive(&mut *consumer, 10).await;
+    let acker = consumer.acker();
+    // The oldest runs on; everything behind it is acknowledged and makes room.
+    acker.ack(&tags(&first[1..])).await;
+    let more = receive(&mut *consumer, 9).await;
+    assert_eq!(numbers(&more), (10..19).collect::<Vec<u32>>());
+    // Every second one, then the rest, out of order, with the gap closed last.
+    acker
+        .ack(
+            &more
+                .iter()
+                .step_by(2)
+                .map(|delivery| delivery.tag)
+                .collect::<Vec<_>>(),
+        )
+        .await;
+    acker
+        .ack(
+            &more
+                .iter()
+                .skip(1)
+                .step_by(2)
+                .rev()
+                .map(|delivery| delivery.tag)
+                .collect::<Vec<_>>(),
+        )
+        .await;
+    acker.ack(&tags(&first[..1])).await;
+    let last = receive(&mut *consumer, 10).await;
+    drop(consumer);
+    wait_for_depth(&*fixture.broker, &pipe(), 11, 0).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 20).await.unwrap();
+    let left = receive(&mut *consumer, 11).await;
+    let redelivered: Vec<u32> = left
+        .iter()
+        .filter(|delivery| delivery.redelivered)
+        .map(|delivery| number(&delivery.body))
+        .collect();
+    assert_eq!(redelivered, numbers(&last));
+}
+
+pub async fn foreign_and_repeated_tags_are_ignored(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..4)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 4).await.unwrap();
+    let all = receive(&mut *consumer, 4).await;
+    let acker = consumer.acker();
+    let foreign = DeliveryTag {
+        generation: all[0].tag.generation + 7,
+        ..all[0].tag
+    };
+    let unknown = DeliveryTag {
+        number: all[3].tag.number + 1000,
+        ..all[3].tag
+    };
+    acker.ack(&[foreign, unknown, all[0].tag, all[0].tag]).await;
+    acker.ack(&[all[0].tag]).await;
+    acker.reject(&[all[0].tag], true).await;
+    // The consumer works on, and exactly the one message is gone.
+    acker.ack(&[all[1].tag]).await;
+    drop(consumer);
+    acker.ack(&tags(&all)).await;
+    wait_for_depth(&*fixture.broker, &pipe(), 2, 0).await;
+}
+
+pub async fn messages_of_a_lost_consumer_come_again_marked(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..10)).await;
+    let mut lost = fixture.broker.consume(&pipe(), 10).await.unwrap();
+    let held = receive(&mut *lost, 10).await;
+    lost.acker().ack(&tags(&held[..3])).await;
+    let acker = lost.acker();
+    drop(lost);
+    let mut next = fixture.broker.consume(&pipe(), 10).await.unwrap();
+    let again = receive(&mut *next, 7).await;
+    assert_eq!(numbers(&again), (3..10).collect::<Vec<u32>>());
+    assert!(again.iter().all(|delivery| delivery.redelivered));
+    // The lost consumer's tags count for nothing now.
+    acker.ack(&tags(&held)).await;
+    drop(next);
+    wait_for_depth(&*fixture.broker, &pipe(), 7, 0).await;
+}
+
+pub async fn rejected_messages_are_requeued_and_marked(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..6)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 6).await.unwrap();
+    let all = receive(&mut *consumer, 6).await;
+    consumer.acker().reject(&tags(&all[..3]), true).await;
+    let again = receive(&mut *consumer, 3).await;
+    let unique: BTreeSet<u32> = numbers(&again).into_iter().collect();
+    assert_eq!(unique, (0..3).collect());
+    assert!(again.iter().all(|delivery| delivery.redelivered));
+}
+
+pub async fn rejected_tasks_become_dead_letters(fixture: Fixture) {
+    dead_letters_go(&fixture, &pipe(), &Queue::DeadTasks).await;
+}
+
+pub async fn rejected_reports_become_system_dead_letters(fixture: Fixture) {
+    dead_letters_go(&fixture, &Queue::Reports(0), &Queue::DeadSystem).await;
+    dead_letters_go(&fixture, &Queue::Batch, &Queue::DeadSystem).await;
+}
+
+async fn dead_letters_go(fixture: &Fixture, from: &Queue, to: &Queue) {
+    publish(&*fixture.broker, numbered(from, 0..5)).await;
+    let mut consumer = fixture.broker.consume(from, 5).await.unwrap();
+    let all = receive(&mut *consumer, 5).await;
+    consumer.acker().reject(&tags(&all[1..4]), false).await;
+    consumer.acker().ack(&[all[0].tag, all[4].tag]).await;
+    let mut dead = fixture.broker.consume(to, 10).await.unwrap();
+    let letters = receive(&mut *dead, 3).await;
+    assert_eq!(numbers(&letters), [1, 2, 3]);
+    dead.acker().ack(&tags(&letters)).await;
+    wait_for_depth(&*fixture.broker, from, 0, 1).await;
+    wait_for_depth(&*fixture.broker, to, 0, 1).await;
+}
+
+pub async fn the_delivery_limit_ends_in_dead_letters(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..1)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 1).await.unwrap();
+    let mut dead = fixture.broker.consume(&Queue::DeadTasks, 1).await.unwrap();
+    let mut deliveries = 0;
+    let letter = within(async {
+        loop {
+            tokio::select! {
+                batch = consumer.next(1) => {
+                    deliveries += 1;
+                    consumer.acker().reject(&tags(&batch.unwrap()), true).await;
+                }
+                letters = dead.next(1) => return letters.unwrap(),
+            }
+        }
+    })
+    .await;
+    assert_eq!(numbers(&letter), [0]);
+    // Versions differ in whether the first delivery counts.
+    assert!((100..=101).contains(&deliveries), "{deliveries} deliveries");
+}
+
+pub async fn a_stopped_consumer_keeps_what_it_has(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..10)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 6).await.unwrap();
+    let held = receive(&mut *consumer, 2).await;
+    within(consumer.stop()).await;
+    assert_eq!(
+        within(consumer.next(1)).await.unwrap_err(),
+        BrokerError::Closed
+    );
+    // What it has not handed out is for others at once, and so is what comes later.
+    publish(&*fixture.broker, numbered(&pipe(), 10..12)).await;
+    let mut next = fixture.broker.consume(&pipe(), 20).await.unwrap();
+    let rest = receive(&mut *next, 10).await;
+    assert!(
+        numbers(&rest)
+            .iter()
+            .all(|number| !numbers(&held).contains(number))
+    );
+    next.acker().ack(&tags(&rest)).await;
+    drop(next);
+    // What it has handed out can still be acknowledged; the rest comes back when it ends.
+    consumer.acker().ack(&[held[0].tag]).await;
+    drop(consumer);
+    wait_for_depth(&*fixture.broker, &pipe(), 1, 0).await;
+}
+
+pub async fn a_cancelled_wait_loses_nothing(fixture: Fixture) {
+    let mut consumer = fixture.broker.consume(&pipe(), 1000).await.unwrap();
+    let broker = fixture.broker.clone();
+    let publisher = tokio::spawn(async move {
+        for number in 0..200 {
+            publish(&*broker, numbered(&pipe(), number..number + 1)).await;
+        }
+    });
+    let mut seen = Vec::new();
+    let begun = Instant::now();
+    while seen.len() < 200 {
+        assert!(begun.elapsed() < PATIENCE, "{} of 200", seen.len());
+        // Given up at random moments: the wait ends before, while or after something arrives.
+        let patience = Duration::from_micros(rand::random_range(0..1500));
+        if let Ok(batch) = tokio::time::timeout(patience, consumer.next(7)).await {
+            seen.extend(numbers(&batch.unwrap()));
+        }
+    }
+    publisher.await.unwrap();
+    assert_eq!(seen, (0..200).collect::<Vec<u32>>());
+}
+
+pub async fn a_consumer_survives_its_queue_being_deleted(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..4)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 2).await.unwrap();
+    let held = receive(&mut *consumer, 1).await;
+    fixture.other.delete(&pipe()).await.unwrap();
+    let published = publish(&*fixture.broker, numbered(&pipe(), 10..12));
+    let (again, ()) = tokio::join!(within(receive_numbers(&mut *consumer, 10..12)), published);
+    assert_ne!(again[0].tag.generation, held[0].tag.generation);
+    // The old tag means nothing to the new queue.
+    consumer.acker().ack(&tags(&held)).await;
+    drop(consumer);
+    wait_for_depth(&*fixture.broker, &pipe(), 2, 0).await;
+}
+
+pub async fn purge_drops_what_is_ready(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..10)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 2).await.unwrap();
+    let held = receive(&mut *consumer, 2).await;
+    wait_for_depth(&*fixture.broker, &pipe(), 8, 1).await;
+    fixture.broker.purge(&pipe()).await.unwrap();
+    wait_for_depth(&*fixture.broker, &pipe(), 0, 1).await;
+    // What is out is not ready, so it is not dropped.
+    consumer.acker().reject(&tags(&held), true).await;
+    receive(&mut *consumer, 2).await;
+}
+
+pub async fn an_unknown_queue_is_empty(fixture: Fixture) {
+    let unknown = Queue::Pipe("nobody".into());
+    assert_eq!(
+        within(fixture.broker.depth(&unknown)).await,
+        Ok(Depth::default())
+    );
+    assert_eq!(within(fixture.broker.purge(&unknown)).await, Ok(()));
+    assert_eq!(within(fixture.broker.delete(&unknown)).await, Ok(()));
+    assert_eq!(
+        within(fixture.broker.depth(&unknown)).await,
+        Ok(Depth::default())
+    );
+}
+
+pub async fn the_epoch_is_remembered(fixture: Fixture) {
+    assert_eq!(within(fixture.broker.has_epoch(EPOCH)).await, Ok(false));
+    within(fixture.broker.plant_epoch(EPOCH)).await.unwrap();
+    within(fixture.broker.plant_epoch(EPOCH)).await.unwrap();
+    assert_eq!(within(fixture.other.has_epoch(EPOCH)).await, Ok(true));
+    let another = uuid::Uuid::from_u128(1);
+    assert_eq!(within(fixture.broker.has_epoch(another)).await, Ok(false));
+}
+
+pub async fn a_closed_broker_says_so(fixture: Fixture) {
+    let mut consumer = fixture.broker.consume(&pipe(), 10).await.unwrap();
+    let mut subscription = fixture
+        .broker
+        .subscribe(headway_broker::Topic::Control, &[])
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    let (next, listened, ()) = tokio::join!(
+        within(consumer.next(1)),
+        within(subscription.next()),
+        within(fixture.broker.close()),
+    );
+    assert!(begun.elapsed() < Duration::from_millis(5500));
+    assert_eq!(next.unwrap_err(), BrokerError::Closed);
+    assert_eq!(listened, Err(BrokerError::Closed));
+    assert_eq!(
+        within(fixture.broker.publish(numbered(&pipe(), 0..1))).await,
+        [Err(BrokerError::Closed)]
+    );
+    assert!(matches!(
+        within(fixture.broker.consume(&pipe(), 1)).await,
+        Err(BrokerError::Closed)
+    ));
+}
+
+/// Receives `count` deliveries and acknowledges them as they come.
+async fn receive_and_ack(consumer: &mut dyn Consumer, count: usize) -> Vec<Delivery> {
+    let mut received = Vec::new();
+    while received.len() < count {
+        let batch = within(consumer.next(count - received.len())).await.unwrap();
+        consumer.acker().ack(&tags(&batch)).await;
+        received.extend(batch);
+    }
+    received
+}
+
+/// Receives until exactly these numbers have come, which may come twice, and others before them.
+async fn receive_numbers(
+    consumer: &mut dyn Consumer,
+    wanted: std::ops::Range<u32>,
+) -> Vec<Delivery> {
+    let mut missing: BTreeSet<u32> = wanted.clone().collect();
+    let mut received = Vec::new();
+    while !missing.is_empty() {
+        for delivery in within(consumer.next(100)).await.unwrap() {
+            let number = number(&delivery.body);
+            missing.remove(&number);
+            if wanted.contains(&number) {
+                received.push(delivery);
+            }
+        }
+    }
+    received
+}
