@@ -244,11 +244,15 @@ impl JobSlice {
     /// Sets an item aside until the job is resumed.
     pub(crate) fn park(&mut self, page: u32, index: u32) -> bool {
         if let Some(item) = self.item(page, index)
-            && item.due.is_some()
+            && !item.rests_on_message()
         {
-            self.job.counts.delayed = self.job.counts.delayed.saturating_sub(1);
+            if item.due.is_some() {
+                self.job.counts.delayed = self.job.counts.delayed.saturating_sub(1);
+            }
+            // What is set aside has no timer of any kind: the lease is of a copy that runs elsewhere.
             if let Some(item) = self.item_mut(page, index) {
                 item.due = None;
+                item.lease = None;
             }
         }
         let flipped = self
