@@ -212,7 +212,7 @@ pub struct Item {
     pub stage: u32,
     /// Tries that failed at this stage.
     pub failures: u32,
-    /// How often it was started alone, or lost its lease.
+    /// How often it was started alone.
     pub starts: u32,
     /// Whether a start of the present attempt was counted.
     pub started: bool,

@@ -3,9 +3,6 @@
 
 use crate::{limits, page::PageState, slice::JobSlice};
 
-/// How often an item may lose its lease before it is given up as POISON.
-const LEASE_LOSSES: u32 = limits::ALONE_STARTS + 1;
-
 impl JobSlice {
     /// Sends the items among these whose timer or lease is over. Their pages and rows must be in the slice.
     pub fn fire_items(&mut self, items: &[(u32, u32)]) {
@@ -56,8 +53,11 @@ impl JobSlice {
             return;
         };
         item.lease = None;
-        item.starts += 1;
-        if item.starts >= LEASE_LOSSES {
+        // A start that was reported is counted already.
+        if item.alone && !item.started {
+            item.starts += 1;
+        }
+        if item.starts >= limits::ALONE_STARTS {
             self.poison(page, index, "");
         } else {
             self.send_alone(page, index);
