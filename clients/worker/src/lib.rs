@@ -49,3 +49,8 @@ pub use headway_broker as broker;
 pub use outcome::{Outcome, TaskError, code};
 pub use task::Task;
 pub use tokio_util::sync::CancellationToken;
+
+/// Compiles the guide's first worker.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/WORKERS.md")]
+struct Guide;
