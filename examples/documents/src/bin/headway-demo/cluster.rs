@@ -27,8 +27,9 @@ pub async fn export(export: &Export) -> anyhow::Result<()> {
         processes.push(deployment.start("headway-documents", &[])?);
     }
     println!("1 server, 2 tracking, 2 batch and 3 document processes on PostgreSQL and RabbitMQ");
+    let address = deployment.address();
     let outcome = tokio::select! {
-        outcome = job::run(&deployment.address(), &folders, export.group) => outcome,
+        outcome = job::run(&address, &folders, export.group) => outcome,
         name = first_to_end(&mut processes) => Err(anyhow::anyhow!("{name} ended before the job did")),
     };
     for (name, process) in processes {
