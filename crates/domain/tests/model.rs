@@ -1,0 +1,18 @@
+//! The rules of Headway against a world that loses, repeats, delays and reorders messages, crashes
+//! between commit and publish, and changes its mind: random schedules, with every invariant
+//! checked after every transaction, and a few schedules written by hand that read as documentation.
+//!
+//! `PROPTEST_CASES` sets the number of random schedules.
+
+mod model {
+    mod check;
+    mod examples;
+    mod fair;
+    mod regressions;
+    mod schedule;
+    mod source;
+    mod store;
+    mod window;
+    mod workers;
+    mod world;
+}

@@ -1,0 +1,282 @@
+//! The rows of one job in memory, and transactions over slices of them, as a real store does them:
+//! only what is asked for is loaded, pages come without their content, and every row is written
+//! back by its fate alone.
+
+use std::collections::BTreeMap;
+
+use headway_domain::{
+    Job, JobSlice,
+    effect::{Effect, NewFailure},
+    page::{Batch, Item, Page, PageContent, PageState, Todo},
+    slice::{Fate, Moment, Needs},
+};
+
+/// Whether a page is of the kind that is looked for.
+type Fits<'a> = &'a dyn Fn(&Page) -> bool;
+
+/// Item rows that a transaction loads with a page.
+#[derive(Debug, Clone)]
+pub enum Rows {
+    /// None.
+    None,
+    /// Those of some children.
+    Some(Vec<u32>),
+    /// All.
+    All,
+}
+
+/// A page that a transaction touches.
+#[derive(Debug, Clone)]
+pub struct Touch {
+    /// Its number.
+    pub page: u32,
+    /// The item rows that come with it.
+    pub rows: Rows,
+    /// Whether its content comes too, as for a split.
+    pub content: bool,
+}
+
+impl Touch {
+    /// A page and some of its item rows.
+    pub fn some(page: u32, indexes: Vec<u32>) -> Self {
+        Self {
+            page,
+            rows: Rows::Some(indexes),
+            content: false,
+        }
+    }
+
+    /// A page and all of its item rows.
+    pub fn all(page: u32) -> Self {
+        Self {
+            page,
+            rows: Rows::All,
+            content: false,
+        }
+    }
+
+    /// A page to be split.
+    pub fn split(page: u32) -> Self {
+        Self {
+            page,
+            rows: Rows::None,
+            content: true,
+        }
+    }
+}
+
+/// What is stored of one job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Store {
+    /// The job's row.
+    pub job: Job,
+    /// Batches, without definitions.
+    pub batches: BTreeMap<u32, Batch>,
+    /// Definitions of sub-batches.
+    pub definitions: BTreeMap<u32, Vec<u8>>,
+    /// Pages, without content.
+    pub pages: BTreeMap<u32, Page>,
+    /// The contents of pages.
+    pub contents: BTreeMap<u32, PageContent>,
+    /// Item rows.
+    pub items: BTreeMap<(u32, u32), Item>,
+    /// Failures of all runs.
+    pub failures: Vec<NewFailure>,
+}
+
+impl Store {
+    /// Nothing but a job that is about to be created.
+    pub fn new(job: Job) -> Self {
+        Self {
+            job,
+            batches: BTreeMap::new(),
+            definitions: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            contents: BTreeMap::new(),
+            items: BTreeMap::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// A slice with the job and the pages that a transaction touches. Batches come with `needs`.
+    pub fn open(&self, moment: Moment, touched: &[Touch]) -> JobSlice {
+        let mut slice = JobSlice::new(self.job.clone(), moment);
+        for touch in touched {
+            let Some(mut page) = self.pages.get(&touch.page).cloned() else {
+                continue;
+            };
+            if touch.content {
+                page.content = self.contents.get(&touch.page).cloned();
+            }
+            slice.add_page(page);
+            let rows = self.rows(touch.page);
+            match &touch.rows {
+                Rows::None => {}
+                Rows::Some(indexes) => rows
+                    .filter(|item| indexes.contains(&item.index))
+                    .for_each(|item| slice.add_item(item.clone())),
+                Rows::All => rows.for_each(|item| slice.add_item(item.clone())),
+            }
+        }
+        slice
+    }
+
+    fn rows(&self, page: u32) -> impl Iterator<Item = &Item> {
+        self.items
+            .range((page, 0)..=(page, u32::MAX))
+            .map(|row| row.1)
+    }
+
+    /// Loads what `advance` wants, at most `most` pages of a kind; tells whether anything was new.
+    fn load(&self, slice: &mut JobSlice, needs: &Needs, most: usize, reopens: usize) -> bool {
+        let before = slice.batches.len() + slice.pages.len();
+        for number in &needs.batches {
+            let mut next = Some(*number);
+            while let Some(batch) = next.and_then(|number| self.batches.get(&number)) {
+                slice.add_batch(batch.clone());
+                next = batch.parent;
+            }
+        }
+        let run = self.job.run.max(slice.job.run);
+        let kinds: [(usize, Fits<'_>); 4] = [
+            (needs.release, &|page| page.todo() == Todo::Release),
+            (needs.unpark, &|page| page.todo() == Todo::Unpark),
+            (needs.split, &|page| page.todo() == Todo::Split),
+            (needs.reopen, &|page| {
+                page.run < run && !matches!(page.state, PageState::Unsplit | PageState::Splitting)
+            }),
+        ];
+        for (wanted, fits) in kinds {
+            // Pages of an older run may also come as pages to release or to unpark.
+            let stale = |page: &Page| page.run < run && page.state != PageState::Unsplit;
+            let mut room = reopens.saturating_sub(
+                slice
+                    .pages
+                    .keys()
+                    .filter(|page| self.pages.get(page).is_some_and(&stale))
+                    .count(),
+            );
+            let mut found: Vec<&Page> = self
+                .pages
+                .values()
+                .filter(|page| fits(page) && !slice.pages.contains_key(&page.number))
+                .collect();
+            found.sort_by_key(|page| (std::cmp::Reverse(page.depth), page.number));
+            for page in found.into_iter().take(wanted.min(most)) {
+                if stale(page) && room == 0 {
+                    continue;
+                }
+                room -= usize::from(stale(page));
+                slice.add_page(page.clone());
+            }
+        }
+        // Whatever is opened again forgets the states of its items.
+        let old: Vec<u32> = slice
+            .pages
+            .values()
+            .filter(|page| page.row.run < run)
+            .map(|page| page.row.number)
+            .collect();
+        for page in old {
+            self.rows(page)
+                .for_each(|item| slice.add_item(item.clone()));
+        }
+        slice.batches.len() + slice.pages.len() > before
+    }
+
+    /// Loads and advances until nothing is wanted or nothing new comes, and seals.
+    pub fn settle(&self, slice: &mut JobSlice, most: usize, reopens: usize) {
+        loop {
+            loop {
+                let needs = slice.needs();
+                if needs.is_empty() || !self.load(slice, &needs, most, reopens) {
+                    break;
+                }
+            }
+            slice.advance();
+            let needs = slice.needs();
+            if needs.is_empty() || !self.load(slice, &needs, most, reopens) {
+                break;
+            }
+        }
+        let mut again = slice.clone();
+        again.advance();
+        assert_eq!(again.job, slice.job, "advance had not finished");
+        assert_eq!(again.effects, slice.effects, "advance had not finished");
+        slice.seal();
+    }
+
+    /// Loads the batches of the touched pages, as a change to a page may need them.
+    pub fn load_batches(&self, slice: &mut JobSlice) {
+        let batches = slice.pages.values().map(|page| page.row.batch).collect();
+        let needs = Needs {
+            batches,
+            ..Needs::default()
+        };
+        self.load(slice, &needs, 0, 0);
+    }
+
+    /// Writes back what changed and gives what is owed.
+    pub fn commit(&mut self, slice: JobSlice) -> Vec<Effect> {
+        if !slice.changed {
+            assert!(slice.job == self.job, "a change that nothing tells of");
+            assert!(slice.effects.is_empty() && slice.failures.is_empty());
+        }
+        for (number, tracked) in slice.batches {
+            let mut row = tracked.row;
+            if let Some(definition) = row.definition.take() {
+                self.definitions.insert(number, definition);
+            }
+            if tracked.fate == Fate::Deleted {
+                self.definitions.remove(&number);
+            }
+            write(&mut self.batches, number, row, tracked.fate, slice.changed);
+        }
+        for (number, tracked) in slice.pages {
+            let mut row = tracked.row;
+            if let Some(content) = row.content.take() {
+                self.contents.insert(number, content);
+            }
+            if tracked.fate == Fate::Deleted {
+                self.contents.remove(&number);
+            }
+            write(&mut self.pages, number, row, tracked.fate, slice.changed);
+        }
+        for (key, tracked) in slice.items {
+            // A row may come and go within one transaction.
+            if tracked.fate == Fate::Deleted {
+                self.items.remove(&key);
+            } else {
+                write(
+                    &mut self.items,
+                    key,
+                    tracked.row,
+                    tracked.fate,
+                    slice.changed,
+                );
+            }
+        }
+        self.failures.extend(slice.failures);
+        self.job = slice.job;
+        slice.effects
+    }
+}
+
+fn write<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+    rows: &mut BTreeMap<K, V>,
+    key: K,
+    row: V,
+    fate: Fate,
+    changed: bool,
+) {
+    assert!(
+        changed || fate == Fate::Kept,
+        "a row changed without notice"
+    );
+    match fate {
+        Fate::Kept => assert_eq!(rows.get(&key), Some(&row), "a change without a fate"),
+        Fate::Changed => assert!(rows.insert(key, row).is_some(), "an update of nothing"),
+        Fate::New => assert!(rows.insert(key, row).is_none(), "a row inserted twice"),
+        Fate::Deleted => assert!(rows.remove(&key).is_some(), "a deletion of nothing"),
+    }
+}

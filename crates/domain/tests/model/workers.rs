@@ -1,0 +1,285 @@
+//! What batch workers, workers and tracking do with a message. Workers believe what the last
+//! control message told them, which may be long out of date.
+
+use std::collections::BTreeMap;
+
+use headway_domain::{
+    effect::{Disposition, Failed},
+    page::{Forward, PageState},
+    report::{ItemEvent, ItemReport, PageReport},
+    slice::JobSlice,
+    split::SplitOutcome,
+};
+use uuid::Uuid;
+
+use super::{
+    source::Trouble,
+    store::Touch,
+    world::{End, Message, Task, TaskItem, World},
+};
+
+impl World {
+    /// Delivers a message to a worker. Unless all goes well it is delivered again later.
+    pub fn deliver(&mut self, at: usize, worker: usize, end: End, batch: usize) {
+        let message = self.take(at);
+        if end != End::Sent {
+            let mut again = message.clone();
+            if let Message::Task(task) = &mut again {
+                task.redelivered = true;
+            }
+            self.pipes.push(again);
+        }
+        match message {
+            Message::Split { page, attempt } => self.split(page, attempt, end),
+            Message::Found {
+                page,
+                attempt,
+                found,
+            } => {
+                self.transact(&[Touch::split(page)], end, |slice| {
+                    let before = slice.clone();
+                    let outcome = match found {
+                        Ok(split) => slice.record_split(page, attempt, split),
+                        Err(failure) => slice.record_split_failure(page, attempt, failure),
+                    };
+                    if outcome == SplitOutcome::Lost {
+                        unchanged(&before, slice);
+                    }
+                });
+            }
+            Message::Dispatch { page, run, indexes } => self.dispatch(page, run, &indexes, end),
+            Message::Task(_) if end == End::Undone => {}
+            Message::Task(task) => self.work(task, worker),
+            Message::Report(report) => self.track(report, end, batch),
+            Message::Control {
+                worker,
+                control,
+                disposition,
+            } => {
+                if self.beliefs[worker].is_none_or(|(known, _)| known < control) {
+                    self.beliefs[worker] = Some((control, disposition));
+                }
+            }
+        }
+    }
+
+    fn split(&mut self, number: u32, attempt: u32, end: End) {
+        if !self.job().is_running() {
+            self.transact(&[Touch::split(number)], end, |slice| {
+                slice.withhold_split(number, attempt);
+            });
+            return;
+        }
+        let Some(page) = self
+            .store
+            .pages
+            .get(&number)
+            .filter(|page| page.state == PageState::Splitting && page.attempt == attempt)
+        else {
+            return;
+        };
+        let found = self.source.split(
+            self.store.definitions.get(&page.batch).map(Vec::as_slice),
+            self.store.contents[&number].cursor.as_deref(),
+            attempt,
+            self.job().run,
+            self.job().page_limit(),
+        );
+        self.pipes.push(Message::Found {
+            page: number,
+            attempt,
+            found,
+        });
+    }
+
+    fn dispatch(&mut self, number: u32, run: u32, indexes: &[u32], end: End) {
+        if !self.job().is_running() {
+            self.transact(&[Touch::some(number, indexes.to_vec())], end, |slice| {
+                slice.withhold_items(number, indexes);
+            });
+            return;
+        }
+        let Some(page) = self
+            .store
+            .pages
+            .get(&number)
+            .filter(|page| page.run == run && self.store.job.run == run)
+        else {
+            return;
+        };
+        let mut groups: BTreeMap<(bool, u32), Vec<TaskItem>> = BTreeMap::new();
+        for index in indexes.iter().copied() {
+            let row = self.store.items.get(&(number, index));
+            let out = page.is_open(index)
+                && index < page.released
+                && !page.parked.contains(index)
+                && row.is_none_or(|row| row.rests_on_message());
+            if !out {
+                continue;
+            }
+            let item = TaskItem {
+                index,
+                attempt: row.map_or(page.attempt, |row| row.attempt),
+                stage: row.map_or(0, |row| row.stage),
+                failures: row.map_or(0, |row| row.failures),
+            };
+            let alone = row.is_some_and(|row| row.alone);
+            groups.entry((alone, item.stage)).or_default().push(item);
+        }
+        let most = self.job().meta.spec.items_per_message as usize;
+        let control = self.job().control;
+        for ((alone, _), items) in groups {
+            for items in items.chunks(if alone { 1 } else { most }) {
+                self.pipes.push(Message::Task(Task {
+                    page: number,
+                    run,
+                    control,
+                    alone,
+                    redelivered: false,
+                    items: items.to_vec(),
+                }));
+            }
+        }
+    }
+
+    fn work(&mut self, task: Task, worker: usize) {
+        let believed = self.beliefs[worker].filter(|(control, _)| *control >= task.control);
+        match believed.map(|(_, disposition)| disposition) {
+            Some(Disposition::Park) => return self.report(&task, worker, |_| ItemEvent::Parked),
+            Some(Disposition::Discard) => {
+                return self.report(&task, worker, |_| ItemEvent::Discarded);
+            }
+            Some(Disposition::Run) | None => {}
+        }
+        if task.redelivered {
+            return self.report(&task, worker, |_| ItemEvent::Suspect);
+        }
+        if task.alone {
+            self.report(&task, worker, |_| ItemEvent::Started);
+        }
+        let plans: BTreeMap<u32, _> = task
+            .items
+            .iter()
+            .map(|item| {
+                let plan = self.source.plan(self.leaves[&(task.page, item.index)]);
+                (item.index, plan)
+            })
+            .collect();
+        let ends = |item: &TaskItem| !plans[&item.index].forward || item.stage > 0;
+        let kills =
+            |item: &TaskItem| ends(item) && plans[&item.index].trouble(task.run) == Trouble::Killer;
+        if task.items.iter().any(kills) {
+            let redelivered = true;
+            self.pipes.push(Message::Task(Task {
+                redelivered,
+                ..task
+            }));
+            return;
+        }
+        if plans.values().any(|plan| plan.slow) {
+            self.report(&task, worker, |_| ItemEvent::Leased);
+            self.report(&task, worker, |_| ItemEvent::Fraction(300_000));
+        }
+        self.report(&task, worker, |item| {
+            if !ends(item) {
+                return ItemEvent::Forward(Forward {
+                    pipe: "second".into(),
+                    task_type: "leaf".into(),
+                    payload: Vec::new(),
+                    content_type: String::new(),
+                });
+            }
+            match plans[&item.index].trouble(task.run) {
+                Trouble::Flaky(tries) if item.failures < tries => failed(true),
+                Trouble::Lasting => failed(false),
+                Trouble::None | Trouble::Flaky(_) | Trouble::Killer => ItemEvent::Done,
+            }
+        });
+    }
+
+    fn report(&mut self, task: &Task, worker: usize, event: impl Fn(&TaskItem) -> ItemEvent) {
+        let mut report = PageReport {
+            job: self.job().meta.uid,
+            page: task.page,
+            run: task.run,
+            done: Vec::new(),
+            items: Vec::new(),
+            session: Uuid::from_u128(worker as u128),
+            worker: format!("worker-{worker}"),
+        };
+        for item in &task.items {
+            let event = event(item);
+            if event == ItemEvent::Done && item.attempt == 0 && item.stage == 0 {
+                report.done.push(item.index);
+                continue;
+            }
+            report.items.push(ItemReport {
+                index: item.index,
+                attempt: item.attempt,
+                stage: item.stage,
+                event,
+            });
+        }
+        self.pipes.push(Message::Report(report));
+    }
+
+    /// Applies a report, and others that are there, in one transaction.
+    fn track(&mut self, report: PageReport, end: End, batch: usize) {
+        let mut reports = vec![report];
+        while reports.len() < batch {
+            let next = |message: &Message| matches!(message, Message::Report(_));
+            let Some(at) = self.pipes.iter().position(next) else {
+                break;
+            };
+            let Message::Report(report) = self.take(at) else {
+                break;
+            };
+            if end != End::Sent {
+                self.outbox.push(Message::Report(report.clone()));
+            }
+            reports.push(report);
+        }
+        let mut touched = Vec::new();
+        for report in &reports {
+            let mut indexes = report.done.clone();
+            for item in &report.items {
+                indexes.push(item.index);
+                if item.event == ItemEvent::Suspect {
+                    let leaf = self.leaves[&(report.page, item.index)];
+                    *self.doubts.entry(leaf).or_default() += 1;
+                }
+            }
+            touched.push(Touch::some(report.page, indexes));
+        }
+        self.transact(&touched, end, |slice| {
+            for report in &reports {
+                let before = slice.clone();
+                if slice.apply(report).applied == 0 {
+                    unchanged(&before, slice);
+                }
+            }
+        });
+    }
+}
+
+/// What does not count must not leave a trace, not even a new revision.
+fn unchanged(before: &JobSlice, after: &JobSlice) {
+    assert_eq!(before.job, after.job, "what came too late moved a counter");
+    assert_eq!(
+        before.changed, after.changed,
+        "what came too late counts as a change"
+    );
+    assert_eq!(before.pages, after.pages);
+    assert_eq!(before.items, after.items);
+    assert_eq!(before.effects, after.effects);
+    assert_eq!(before.failures, after.failures);
+}
+
+fn failed(retryable: bool) -> ItemEvent {
+    ItemEvent::Failed(Failed {
+        retryable,
+        code: "LEAF".into(),
+        message: "as planned".into(),
+        details: String::new(),
+    })
+}
