@@ -30,7 +30,9 @@ pub struct FilterError(#[from] tracing_subscriber::filter::ParseError);
 /// # Errors
 /// Where a directive is malformed. A misspelt level counts as a module's name and is accepted.
 pub fn parse_filter(filter: &str) -> Result<EnvFilter, FilterError> {
-    Ok(EnvFilter::builder().parse(filter)?)
+    // The AMQP library logs as errors what this project's own recovery expects and reports itself; a
+    // directive of the user's, which comes later, wins.
+    Ok(EnvFilter::builder().parse(format!("lapin=off,{filter}"))?)
 }
 
 /// Installs the process's subscriber. Later calls change nothing, so tests may all call it.

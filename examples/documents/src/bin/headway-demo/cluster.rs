@@ -10,6 +10,8 @@ use crate::{
     job::{self, Folders, sibling},
 };
 
+/// How long the processes may take to start.
+const START: Duration = Duration::from_secs(60);
 /// How long a process may take to end when it is told to.
 const STOP: Duration = Duration::from_secs(20);
 
@@ -28,6 +30,7 @@ pub async fn export(export: &Export) -> anyhow::Result<()> {
     }
     println!("1 server, 2 tracking, 2 batch and 3 document processes on PostgreSQL and RabbitMQ");
     let address = deployment.address();
+    deployment.wait_until_served().await?;
     let outcome = tokio::select! {
         outcome = job::run(&address, &folders, export.group) => outcome,
         name = first_to_end(&mut processes) => Err(anyhow::anyhow!("{name} ended before the job did")),
@@ -83,12 +86,31 @@ impl Deployment {
             .env("HEADWAY_LISTEN", &self.listen)
             .env("HEADWAY_LOG", "warn")
             .envs(variables.iter().copied())
+            // Those of the demonstration itself are no settings.
+            .env_remove("HEADWAY_TEST_DATABASE_URL")
+            .env_remove("HEADWAY_TEST_AMQP_URL")
+            .env_remove("HEADWAY_TEST_SERVICES")
+            .env_remove("HEADWAY_RUN_DIR")
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {}", Path::new(&program).display()))?;
         Ok((name, child))
+    }
+}
+
+impl Deployment {
+    /// Waits until the server answers.
+    async fn wait_until_served(&self) -> anyhow::Result<()> {
+        let answers = async {
+            while tokio::net::TcpStream::connect(&self.listen).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(START, answers)
+            .await
+            .with_context(|| format!("the server does not answer at {}", self.listen))
     }
 }
 
