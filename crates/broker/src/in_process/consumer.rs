@@ -127,9 +127,11 @@ impl Consumer for InProcessConsumer {
             };
             tokio::select! {
                 () = arrival => {}
-                () = self.shared.core.closed.cancelled() => {}
+                () = self.shared.core.closed.cancelled() => continue,
             }
-            drop(waiting);
+            if let Take::Some(messages) = waiting.take(limit) {
+                return Ok(self.hold(messages));
+            }
         }
     }
 

@@ -142,7 +142,10 @@ impl QueueCore {
         match take(&mut state, limit) {
             Take::Empty => {
                 state.waiting += 1;
-                Err(Waiting { queue: self })
+                Err(Waiting {
+                    queue: self,
+                    registered: true,
+                })
             }
             taken => Ok(taken),
         }
@@ -224,10 +227,25 @@ impl QueueCore {
 /// A consumer's registration as waiting.
 pub(super) struct Waiting<'a> {
     queue: &'a QueueCore,
+    registered: bool,
+}
+
+impl Waiting<'_> {
+    /// Ends the registration and takes, under one lock: whoever takes in between would count this
+    /// consumer as neither waiting nor served, and take its share.
+    pub fn take(mut self, limit: usize) -> Take {
+        let mut state = lock(&self.queue.state);
+        state.waiting = state.waiting.saturating_sub(1);
+        self.registered = false;
+        take(&mut state, limit)
+    }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        if !self.registered {
+            return;
+        }
         let mut state = lock(&self.queue.state);
         state.waiting = state.waiting.saturating_sub(1);
     }
