@@ -47,6 +47,7 @@ async fn the_confirm_brings_the_acknowledgement() {
     }
     let mut tracking = Tracking::new(&broker).await;
     tracking.next(5).await;
+    assert!(tracking.within(10).await.is_empty());
     assert_eq!(broker.acked(), 0);
     broker.confirm(true);
     broker.until_acked(5).await;
@@ -89,6 +90,7 @@ async fn siblings_are_reported_together_and_acknowledged_when_all_are() {
     assert_eq!(tracking.next(1).await[0].index, 0);
     end_second.send(Ok(Outcome::done())).expect("waits");
     tracking.next(1).await;
+    assert!(tracking.within(10).await.is_empty());
     assert_eq!(broker.acked(), 0, "one sibling still runs");
     end_third.send(Ok(Outcome::done())).expect("waits");
     tracking.next(1).await;

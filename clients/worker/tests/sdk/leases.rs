@@ -35,6 +35,7 @@ async fn a_long_item_becomes_a_lease_that_heartbeats_renew() {
         held >= LEASE_AFTER && held <= LEASE_AFTER.mul_f64(1.1),
         "leased after {held:?}"
     );
+    assert!(tracking.within(10).await.is_empty());
     assert_eq!(broker.acked(), 0, "not before the lease is confirmed");
     broker.confirm(true);
     broker.until_acked(1).await;
