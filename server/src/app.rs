@@ -45,7 +45,12 @@ impl App {
     ) -> anyhow::Result<Self> {
         let supervisor = Supervisor::new(shutdown);
         let links = Links::connect(&config, &supervisor).await?;
-        Ok(Self { config, registry, links, supervisor })
+        Ok(Self::over(config, registry, links, supervisor))
+    }
+
+    /// A process over links that are made already, whose background tasks run under the same supervisor.
+    pub fn over(config: Config, registry: Registry, links: Links, supervisor: Supervisor) -> Self {
+        Self { config, registry, links, supervisor }
     }
 
     /// The broker, for workers that run in the same process.

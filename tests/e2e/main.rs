@@ -1,3 +1,40 @@
-//! End-to-end tests over whole deployments.
+//! End-to-end tests over whole deployments, on both back ends.
+//!
+//! The cluster's tests need `HEADWAY_TEST_DATABASE_URL` and `HEADWAY_TEST_AMQP_URL`: run `make test`. Tests that stop the
+//! services, or need the machine for themselves, are in the `chaos` program.
 
-mod pipeline;
+/// Runs each test on both back ends; `with` changes what it runs on.
+macro_rules! on_both {
+    ($($test:ident $(with $options:ident)?),+ $(,)?) => {
+        mod embedded {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let options = headway_tests::Options::new(headway_tests::BackEnd::Embedded)$(.with(super::$options))?;
+                    headway_tests::run(options, super::$test).await;
+                }
+            )+
+        }
+        mod cluster {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let options = headway_tests::Options::new(headway_tests::BackEnd::Cluster)$(.with(super::$options))?;
+                    headway_tests::run(options, super::$test).await;
+                }
+            )+
+        }
+    };
+}
+
+mod bad_inputs;
+mod batches;
+mod control;
+mod crashes;
+mod doubled;
+mod failures;
+mod fencing;
+mod handlers;
+mod long_items;
+mod refusals;
+mod splitting;

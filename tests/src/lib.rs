@@ -1,2 +1,32 @@
 //! The harness of the end-to-end tests: whole deployments, embedded or on PostgreSQL and RabbitMQ, each with its own
-//! database schema, queue prefix and ports, which cleans up after itself.
+//! database schema, queue prefix and ports, which check that nothing is left over and clean up after themselves.
+//!
+//! [`run`] gives a test a [`Deployment`] whose roles run inside the test; [`run_cluster`] one whose roles are
+//! processes of their own, which the test may kill.
+
+mod back_end;
+mod brokers;
+mod cluster;
+mod deployment;
+mod harness;
+mod jobs;
+mod namespace;
+mod process;
+mod record;
+mod services;
+mod wait;
+
+pub use back_end::{BackEnd, Options};
+pub use brokers::{deaf, twice};
+pub use cluster::{Cluster, ClusterOptions};
+pub use deployment::{Deployment, WorkerHandle};
+pub use harness::Harness;
+pub use jobs::{PIPES, SECOND, WORK, name, numbers, outcome_counts, range, request};
+pub use namespace::Namespace;
+pub use process::{Process, Role};
+pub use record::{ItemFile, Record};
+pub use services::Services;
+pub use wait::{PATIENCE, until};
+
+mod run;
+pub use run::{run, run_cluster};

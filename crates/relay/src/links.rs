@@ -38,9 +38,22 @@ impl Links {
     /// # Errors
     /// When something is wrong that waiting does not mend, or on shutdown.
     pub async fn connect(config: &Config, supervisor: &Supervisor) -> anyhow::Result<Self> {
+        Self::connect_through(config, supervisor, |broker| broker).await
+    }
+
+    /// As [`Links::connect`], with the broker that `wrap` makes of the configured one: for tests that lose or
+    /// double messages between roles.
+    ///
+    /// # Errors
+    /// As [`Links::connect`].
+    pub async fn connect_through(
+        config: &Config,
+        supervisor: &Supervisor,
+        wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
+    ) -> anyhow::Result<Self> {
         let shutdown = supervisor.shutdown().clone();
         let store = open_store(config, &shutdown).await?;
-        let broker = open_broker(config, &shutdown).await?;
+        let broker = wrap(open_broker(config, &shutdown).await?);
         // What a commit caused may be published until the very end, so the deleter ends after everybody else.
         let (relay, deleter) = Relay::new(store, broker, shutdown.clone());
         supervisor.spawn(TaskKind::Service, "outbox-deleter", async move {

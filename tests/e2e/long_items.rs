@@ -1,0 +1,113 @@
+//! Items that take long: leases, heartbeats, and workers that vanish with what they leased.
+
+use std::time::Duration;
+
+use headway::v1::JobState;
+use headway_tests::{Deployment, Options, PATIENCE, Record, outcome_counts, range, until};
+use headway_worker::{Outcome, Task, TaskError};
+
+use crate::handlers::{number, quick};
+
+on_both!(
+    a_lease_is_renewed with short_leases,
+    a_lease_ends_with_its_worker with short_leases,
+    cancelling_a_leased_item with short_leases,
+    lost_messages_are_sent_again with short_leases,
+);
+
+fn short_leases(options: &mut Options) {
+    options.config.lease_after = Duration::from_secs(1);
+    options.config.repair_margin = Duration::from_secs(1);
+}
+
+async fn a_lease_is_renewed(d: Deployment) {
+    let record = Record::default();
+    let notes = record.clone();
+    d.worker(|worker| {
+        worker.handler(move |task: Task| {
+            let running = notes.start(&task);
+            async move {
+                let _running = running;
+                if number(&task)? == 0 {
+                    // Three leases long, and longer than silence counts as a loss.
+                    tokio::time::sleep(Duration::from_millis(3500)).await;
+                }
+                Ok::<_, TaskError>(Outcome::done())
+            }
+        })
+    });
+    let name = d.create("long", range(20, 20).build()).await;
+    let job = d.finish(&name, JobState::Completed).await;
+    assert_eq!(outcome_counts(&job), [20, 20, 0, 0]);
+    record.assert_each_once(20);
+}
+
+async fn a_lease_ends_with_its_worker(d: Deployment) {
+    let record = Record::default();
+    let notes = record.clone();
+    let doomed = d.worker(|worker| {
+        worker.handler(move |task: Task| {
+            let running = notes.start(&task);
+            async move {
+                let _running = running;
+                std::future::pending::<()>().await;
+                Ok::<_, TaskError>(Outcome::done())
+            }
+        })
+    });
+    let name = d.create("vanish", range(3, 3).build()).await;
+    let uid = d.uid(&name).await;
+    // Three rows: each of the items is leased.
+    until("the items to be leased", PATIENCE, || async {
+        let rows = d.store().rows_of(uid).await.unwrap();
+        (rows["item"] == 3).then_some(())
+    })
+    .await;
+    doomed.crash();
+    let again = Record::default();
+    d.worker(|worker| worker.handler(quick(&again)));
+    let job = d.finish(&name, JobState::Completed).await;
+    assert_eq!(outcome_counts(&job), [3, 3, 0, 0]);
+    again.assert_each_once(3);
+}
+
+async fn cancelling_a_leased_item(d: Deployment) {
+    let record = Record::default();
+    let notes = record.clone();
+    d.worker(|worker| {
+        worker.handler(move |task: Task| {
+            let running = notes.start(&task);
+            async move {
+                let _running = running;
+                task.cancellation().cancelled().await;
+                Err::<Outcome, _>(TaskError::retryable("STOPPED", "told to stop"))
+            }
+        })
+    });
+    let name = d.create("leased", range(2, 2).build()).await;
+    let uid = d.uid(&name).await;
+    until("the items to be leased", PATIENCE, || async {
+        (d.store().rows_of(uid).await.unwrap()["item"] == 2).then_some(())
+    })
+    .await;
+    d.client().cancel_job(&name).await.unwrap();
+    let job = d.finish(&name, JobState::Cancelled).await;
+    assert_eq!(outcome_counts(&job), [2, 0, 0, 2]);
+    assert_eq!(record.running(), 0);
+}
+
+async fn lost_messages_are_sent_again(d: Deployment) {
+    // Nobody works yet; what waits in the pipe is lost.
+    let name = d.create("lost", range(60, 20).build()).await;
+    let work = headway_broker::Queue::Pipe(headway_tests::WORK.to_owned());
+    until("messages in the pipe", PATIENCE, || async {
+        (d.broker().depth(&work).await.unwrap().ready >= 20).then_some(())
+    })
+    .await;
+    d.broker().purge(&work).await.unwrap();
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let job = d.finish(&name, JobState::Completed).await;
+    assert_eq!(outcome_counts(&job), [60, 60, 0, 0]);
+    record.assert_each_once(60);
+}

@@ -1,0 +1,121 @@
+//! A role or a worker in a process of its own, for tests that kill it. Settings come from the environment. Says
+//! `ready`, with its address if it listens, on standard output, and ends in order when its standard input ends.
+
+use std::{fs::File, io::Read, process::ExitCode, str::FromStr, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use headway_runtime::{
+    config::{Config, Role},
+    layers::Layers,
+    telemetry,
+};
+use headway_server::App;
+use headway_tests::{ItemFile, WORK};
+use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker, WorkerBuilder};
+use tokio::net::TcpListener;
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
+    let role = std::env::args().nth(1).context("which role?")?;
+    let mut config = Config::load(&Layers::from_process(None))?.settings;
+    telemetry::init(&config.log, config.log_format)?;
+    let stop = end_with_input()?;
+    match role.as_str() {
+        "worker" => {
+            let url = config.broker_url.as_ref().context("which broker?")?;
+            let builder = Worker::builder().amqp(url.expose(), config.prefix.as_str());
+            println!("ready");
+            Ok(worker(builder, &config)?.run(stop).await?)
+        }
+        "embedded" => {
+            let app = App::build(config.clone(), stop.clone()).await?;
+            let worker = worker(Worker::builder().broker(app.broker()), &config)?;
+            let worker = tokio::spawn(worker.run(stop));
+            serve(app, &config).await?;
+            Ok(worker.await??)
+        }
+        "server" => {
+            config.roles = [Role::Server].into();
+            serve(App::build(config.clone(), stop).await?, &config).await
+        }
+        "tracking" | "batch" => {
+            config.roles = [Role::from_str(&role).map_err(anyhow::Error::msg)?].into();
+            let app = App::build(config, stop).await?;
+            println!("ready");
+            app.run(None).await
+        }
+        other => bail!("`{other}` is no role"),
+    }
+}
+
+async fn serve(app: App, config: &Config) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen).await?;
+    println!("ready {}", listener.local_addr()?);
+    app.run(Some(listener)).await
+}
+
+/// A token that the end of the standard input cancels: whoever started this process is gone then, or wants its end.
+fn end_with_input() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    std::thread::Builder::new().spawn(move || {
+        let mut rest = Vec::new();
+        // An error is as good as an end.
+        let _ = std::io::stdin().read_to_end(&mut rest);
+        token.cancel();
+    })?;
+    Ok(stop)
+}
+
+fn variable<T: FromStr>(name: &str) -> anyhow::Result<Option<T>> {
+    let Ok(text) = std::env::var(name) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(value) => Ok(Some(value)),
+        Err(_) => bail!("{name} cannot be read"),
+    }
+}
+
+/// A worker that notes each number that it runs, takes its time, and dies of one.
+fn worker(builder: WorkerBuilder, config: &Config) -> anyhow::Result<Worker> {
+    let path: String = variable("HEADWAY_TEST_ITEMS")?.context("HEADWAY_TEST_ITEMS")?;
+    let file = Arc::new(ItemFile::new(path).open()?);
+    let delay = Duration::from_micros(variable("HEADWAY_TEST_DELAY_US")?.unwrap_or(0));
+    let concurrency = variable("HEADWAY_TEST_CONCURRENCY")?.unwrap_or(16);
+    let crash_on: Option<u32> = variable("HEADWAY_TEST_CRASH_ON")?;
+    let worker = builder
+        .pipe(WORK)
+        .concurrency(concurrency)
+        .lease_after(config.lease_after)
+        .drain(Duration::from_secs(3))
+        .handler(move |task: Task| handle(task, file.clone(), delay, crash_on));
+    Ok(worker.build()?)
+}
+
+async fn handle(
+    task: Task,
+    file: Arc<File>,
+    delay: Duration,
+    crash_on: Option<u32>,
+) -> Result<Outcome, TaskError> {
+    let number: u32 = task.payload()?;
+    ItemFile::append(&file, &number.to_string())?;
+    if crash_on == Some(number) {
+        std::process::abort();
+    }
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    Ok(Outcome::done())
+}

@@ -1,0 +1,129 @@
+//! A broker that misbehaves within what the contract allows, around any other one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use headway::pipe::{ControlMessage, Disposition};
+use headway_broker::{Broker, BrokerError, Consumer, Depth, Outgoing, Queue, Subscription, Topic};
+use prost::Message;
+use uuid::Uuid;
+
+/// Publishes every message twice.
+pub fn twice(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
+    Arc::new(Faulty {
+        inner: broker,
+        fault: Fault::Twice,
+    })
+}
+
+/// Loses every control message that lets a job run: what its workers know of a job stays "paused".
+pub fn deaf(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
+    Arc::new(Faulty {
+        inner: broker,
+        fault: Fault::Deaf,
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Twice,
+    Deaf,
+}
+
+#[derive(Debug)]
+struct Faulty {
+    inner: Arc<dyn Broker>,
+    fault: Fault,
+}
+
+#[async_trait]
+impl Broker for Faulty {
+    async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>> {
+        if self.fault != Fault::Twice {
+            return self.inner.publish(messages).await;
+        }
+        let both = |message: Outgoing| [message.clone(), message];
+        let results = self
+            .inner
+            .publish(messages.into_iter().flat_map(both).collect())
+            .await;
+        let mut results = results.into_iter();
+        let mut joined = Vec::new();
+        while let (Some(first), Some(second)) = (results.next(), results.next()) {
+            joined.push(first.and(second));
+        }
+        joined
+    }
+
+    async fn subscribe(
+        &self,
+        topic: Topic,
+        keys: &[u8],
+    ) -> Result<Box<dyn Subscription>, BrokerError> {
+        let inner = self.inner.subscribe(topic, keys).await?;
+        Ok(match (self.fault, topic) {
+            (Fault::Deaf, Topic::Control) => Box::new(HardOfHearing(inner)),
+            _ => inner,
+        })
+    }
+
+    async fn consume(
+        &self,
+        queue: &Queue,
+        prefetch: u16,
+    ) -> Result<Box<dyn Consumer>, BrokerError> {
+        self.inner.consume(queue, prefetch).await
+    }
+
+    async fn depth(&self, queue: &Queue) -> Result<Depth, BrokerError> {
+        self.inner.depth(queue).await
+    }
+
+    async fn purge(&self, queue: &Queue) -> Result<(), BrokerError> {
+        self.inner.purge(queue).await
+    }
+
+    async fn delete(&self, queue: &Queue) -> Result<(), BrokerError> {
+        self.inner.delete(queue).await
+    }
+
+    async fn broadcast(&self, topic: Topic, key: u8, body: Bytes) {
+        self.inner.broadcast(topic, key, body).await;
+    }
+
+    async fn plant_epoch(&self, epoch: Uuid) -> Result<(), BrokerError> {
+        self.inner.plant_epoch(epoch).await
+    }
+
+    async fn has_epoch(&self, epoch: Uuid) -> Result<bool, BrokerError> {
+        self.inner.has_epoch(epoch).await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+/// A subscription without the messages that let a job run.
+struct HardOfHearing(Box<dyn Subscription>);
+
+#[async_trait]
+impl Subscription for HardOfHearing {
+    async fn next(&mut self) -> Result<Option<Bytes>, BrokerError> {
+        loop {
+            let next = self.0.next().await?;
+            let run = next.as_ref().is_some_and(|body| {
+                ControlMessage::decode(body.clone())
+                    .is_ok_and(|message| message.disposition() == Disposition::Run)
+            });
+            if !run {
+                return Ok(next);
+            }
+        }
+    }
+
+    async fn set_keys(&mut self, keys: &[u8]) -> Result<(), BrokerError> {
+        self.0.set_keys(keys).await
+    }
+}
