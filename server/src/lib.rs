@@ -1,1 +1,90 @@
-//! x
+//! The control plane's API: JobService over gRPC with health and reflection, and the watch hub; and [`App`], a process
+//! with any of the roles.
+//!
+//! What does not live here: timers, sweepers and the splitting and tracking of jobs, which are roles of their own.
+
+mod app;
+mod edge;
+mod grpc;
+mod listen;
+mod watch;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use headway_relay::Relay;
+use headway_runtime::Readiness;
+use headway_worker_batch::splitter::Registry;
+
+pub use app::App;
+pub use listen::serve;
+
+/// The largest request, in bytes; the proto comments state the same number.
+pub const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+
+/// What the server works with.
+#[derive(Debug, Clone)]
+pub struct ServerParts {
+    /// The store, the broker, and what connects them.
+    pub relay: Relay,
+    /// What the health service follows. The caller runs [`Readiness::run`].
+    pub readiness: Readiness,
+    /// Splitters that check a batch definition when a job is created. A splitter that is missing here checks
+    /// nothing: its definitions are found out when they are split.
+    pub registry: Option<Registry>,
+    /// The splitters that a batch may name; `None` for any, where batch workers may know more than this process.
+    pub splitters: Option<BTreeSet<String>>,
+    /// Bounds of this process.
+    pub limits: Limits,
+}
+
+impl ServerParts {
+    /// Parts that refuse no splitter, with the default limits.
+    #[must_use]
+    pub fn new(relay: Relay, readiness: Readiness) -> Self {
+        Self {
+            relay,
+            readiness,
+            registry: None,
+            splitters: None,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Checks definitions with these splitters and refuses every other one.
+    #[must_use]
+    pub fn with_splitters(mut self, registry: Registry) -> Self {
+        self.splitters = Some(registry.names().into_iter().map(str::to_owned).collect());
+        self.registry = Some(registry);
+        self
+    }
+}
+
+/// Bounds of one server process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How long connections and unfinished publications may take at shutdown.
+    pub drain: Duration,
+    /// Calls under way at once, open watches not counted. More are told to come back.
+    pub calls: usize,
+    /// How long a call may take until its answer begins.
+    pub call_timeout: Duration,
+    /// Open watches. More are refused.
+    pub watches: usize,
+    /// Accepted changes whose messages are not yet with the broker. When there are so many, the next change waits.
+    pub publishing: usize,
+    /// How often watched jobs are compared with the database, to repair lost events.
+    pub repair_interval: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            drain: Duration::from_secs(10),
+            calls: 1024,
+            call_timeout: Duration::from_secs(60),
+            watches: 20_000,
+            publishing: 1024,
+            repair_interval: Duration::from_secs(1),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Page tokens: opaque texts that say where the next page begins, bound to the query that they came from.
+//!
+//! A token is not a secret and grants nothing: what it says is checked like any other input. Its checksum finds
+//! tokens that were cut, changed or used with another query.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use headway_domain::Error;
+use sha2::{Digest, Sha256};
+
+/// The layout of a token; another one gets another number.
+const VERSION: u8 = 1;
+/// How long a token can be used, in seconds: 24 hours.
+const LIFETIME: u64 = 24 * 3600;
+/// How far ahead the clock of the server that issued a token may be, in seconds.
+const CLOCK_SKEW: u64 = 300;
+/// Bytes of the checksum.
+const CHECK: usize = 16;
+/// Bytes before it: version, time, two keys.
+const CONTENT: usize = 1 + 3 * 8;
+
+/// The query that a token belongs to: everything about a request but the token and the page's size.
+#[derive(Debug, Clone)]
+pub(super) struct Query(Sha256);
+
+impl Query {
+    /// A query of this kind, such as the method's name.
+    pub(super) fn new(kind: &str) -> Self {
+        Self(Sha256::new()).with(kind)
+    }
+
+    /// The same query narrowed by one more text. Order counts; lengths keep texts apart.
+    pub(super) fn with(mut self, text: &str) -> Self {
+        self.0.update(text.len().to_be_bytes());
+        self.0.update(text.as_bytes());
+        self
+    }
+
+    /// The token for the page that follows these keys.
+    pub(super) fn token(&self, keys: [i64; 2], now: u64) -> String {
+        let mut bytes = Vec::with_capacity(CONTENT + CHECK);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&now.to_be_bytes());
+        bytes.extend_from_slice(&keys[0].to_be_bytes());
+        bytes.extend_from_slice(&keys[1].to_be_bytes());
+        let check = self.check(&bytes);
+        bytes.extend_from_slice(&check);
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The keys in a token of this query; `None` for the empty token, which asks for the first page.
+    ///
+    /// # Errors
+    /// [`Error::PageToken`] if it is malformed, of another query, or older than 24 hours.
+    pub(super) fn keys(&self, token: &str, now: u64) -> Result<Option<[i64; 2]>, Error> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        self.read(token, now).map(Some).ok_or(Error::PageToken)
+    }
+
+    fn read(&self, token: &str, now: u64) -> Option<[i64; 2]> {
+        // Before decoding: a token is short, whatever a client sends.
+        if token.len() > 2 * (CONTENT + CHECK) {
+            return None;
+        }
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (content, check) = bytes.split_at_checked(CONTENT)?;
+        if content.first() != Some(&VERSION) || check != self.check(content) {
+            return None;
+        }
+        let number = |at: usize| content.get(at..at + 8)?.try_into().ok();
+        let issued = u64::from_be_bytes(number(1)?);
+        if now > issued.saturating_add(LIFETIME) || issued > now.saturating_add(CLOCK_SKEW) {
+            return None;
+        }
+        Some([
+            i64::from_be_bytes(number(9)?),
+            i64::from_be_bytes(number(17)?),
+        ])
+    }
+
+    fn check(&self, content: &[u8]) -> [u8; CHECK] {
+        let mut hasher = self.0.clone();
+        hasher.update(content);
+        let mut check = [0; CHECK];
+        check.copy_from_slice(&hasher.finalize()[..CHECK]);
+        check
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn query() -> Query {
+        Query::new("jobs").with("partitions/acme").with("ACTIVE")
+    }
+
+    #[test]
+    fn tokens_expire_after_a_day_and_do_not_come_from_the_future() {
+        let token = query().token([7, 0], NOW);
+        assert_eq!(query().keys(&token, NOW + LIFETIME), Ok(Some([7, 0])));
+        assert_eq!(
+            query().keys(&token, NOW + LIFETIME + 1),
+            Err(Error::PageToken)
+        );
+        assert_eq!(query().keys(&token, NOW - CLOCK_SKEW), Ok(Some([7, 0])));
+        assert_eq!(
+            query().keys(&token, NOW - CLOCK_SKEW - 1),
+            Err(Error::PageToken)
+        );
+    }
+
+    #[test]
+    fn tokens_belong_to_their_query() {
+        let token = query().token([7, 1], NOW);
+        let others = [
+            Query::new("failures")
+                .with("partitions/acme")
+                .with("ACTIVE"),
+            Query::new("jobs").with("partitions/other").with("ACTIVE"),
+            Query::new("jobs").with("partitions/acme"),
+            Query::new("jobs").with("partitions/acmeA").with("CTIVE"),
+        ];
+        for other in others {
+            assert_eq!(other.keys(&token, NOW), Err(Error::PageToken));
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused() {
+        let token = query().token([7, 1], NOW);
+        let long = "A".repeat(1_000_000);
+        for bad in [
+            "x",
+            "!!!!",
+            &token[..token.len() - 1],
+            &format!("{token}AA"),
+            &long,
+        ] {
+            assert_eq!(query().keys(bad, NOW), Err(Error::PageToken));
+        }
+        assert_eq!(query().keys("", NOW), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip_and_no_single_change_passes(a: i64, b: i64, at in 0usize..54, letter in "[A-Za-z0-9_-]") {
+            let token = query().token([a, b], NOW);
+            prop_assert_eq!(query().keys(&token, NOW), Ok(Some([a, b])));
+            let mut changed = token.clone();
+            changed.replace_range(at..at + 1, &letter);
+            let expected = if changed == token { Ok(Some([a, b])) } else { Err(Error::PageToken) };
+            prop_assert_eq!(query().keys(&changed, NOW), expected);
+        }
+    }
+}

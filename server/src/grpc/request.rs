@@ -1,0 +1,245 @@
+//! Reading what requests have besides a spec: names, page sizes, filters, intervals.
+
+use std::{collections::HashMap, time::Duration};
+
+use headway::v1;
+use headway_domain::{
+    Error, JobId, JobName, JobState, PartitionId, effect::clean, ids, limits, spec::label_key,
+};
+use headway_store::JobFilter;
+use tonic::metadata::MetadataMap;
+use uuid::Uuid;
+
+use super::violations::Violations;
+
+/// The metadata key under which a caller says who it is.
+const USER: &str = "x-headway-user";
+/// Labels in a filter at most.
+const FILTER_LABELS: usize = 8;
+/// The shortest time between two states of a watch, unless the client says otherwise.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest such time that a client may ask for.
+const MAX_WATCH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// `partitions/{partition}`.
+pub(super) fn partition(parent: &str) -> Result<PartitionId, Error> {
+    ids::parse_parent(parent)
+}
+
+/// `partitions/{partition}/jobs/{job}` in this field.
+pub(super) fn job_name(field: &str, name: &str) -> Result<JobName, Error> {
+    name.parse().map_err(|error: Error| error.renamed(field))
+}
+
+/// The id a client chose, or a random one that sorts by time.
+pub(super) fn job_id(id: String) -> Result<JobId, Error> {
+    if id.is_empty() {
+        return JobId::new(Uuid::now_v7().to_string());
+    }
+    JobId::new(id)
+}
+
+/// A request id; empty for none.
+pub(super) fn request_id(id: String) -> Result<String, Error> {
+    if id.len() > limits::ID_BYTES || id.chars().any(char::is_control) {
+        return Err(Error::field(
+            "request_id",
+            format!(
+                "must be at most {} bytes without control characters, and has {}",
+                limits::ID_BYTES,
+                id.len()
+            ),
+        ));
+    }
+    Ok(id)
+}
+
+/// How many entries a page may have.
+pub(super) fn page_size(size: i32) -> Result<u32, Error> {
+    match u32::try_from(size) {
+        Ok(0) => Ok(limits::DEFAULT_PAGE_SIZE),
+        Ok(size) if size <= limits::PAGE_SIZE => Ok(size),
+        Ok(_) | Err(_) => Err(Error::field(
+            "page_size",
+            format!("must be 0 to {}, not {size}", limits::PAGE_SIZE),
+        )),
+    }
+}
+
+/// Which jobs to list.
+pub(super) fn filter(
+    states: &[i32],
+    labels: HashMap<String, String>,
+    violations: &mut Violations,
+) -> JobFilter {
+    let mut filter = JobFilter::default();
+    for number in states {
+        match state(*number) {
+            Some(state) if !filter.states.contains(&state) => filter.states.push(state),
+            Some(_) => {}
+            None => violations.push(
+                "states",
+                format!(
+                    "must be WAITING, ACTIVE, PAUSED, COMPLETED, FAILED or CANCELLED (1 to 6), not {number}"
+                ),
+            ),
+        }
+    }
+    violations.check(labels.len() <= FILTER_LABELS, "labels", || {
+        format!(
+            "must be at most {FILTER_LABELS} labels, and has {}",
+            labels.len()
+        )
+    });
+    for (key, value) in &labels {
+        violations.check(label_key(key), "labels", || {
+            format!(
+                "keys must be 1 to {} ASCII letters, digits or _ - . / :",
+                limits::ID_BYTES
+            )
+        });
+        let value_fits = value.len() <= limits::SHORT_TEXT_BYTES && !value.contains('\0');
+        violations.check(value_fits, "labels", || {
+            format!(
+                "values must be at most {} bytes without U+0000",
+                limits::SHORT_TEXT_BYTES
+            )
+        });
+    }
+    filter.labels = labels.into_iter().collect();
+    filter
+}
+
+fn state(number: i32) -> Option<JobState> {
+    match v1::JobState::try_from(number).ok()? {
+        v1::JobState::Unspecified => None,
+        v1::JobState::Waiting => Some(JobState::Waiting),
+        v1::JobState::Active => Some(JobState::Active),
+        v1::JobState::Paused => Some(JobState::Paused),
+        v1::JobState::Completed => Some(JobState::Completed),
+        v1::JobState::Failed => Some(JobState::Failed),
+        v1::JobState::Cancelled => Some(JobState::Cancelled),
+    }
+}
+
+/// The shortest time between two states of a watch.
+pub(super) fn watch_interval(interval: Option<prost_types::Duration>) -> Result<Duration, Error> {
+    let Some(interval) = interval else {
+        return Ok(WATCH_INTERVAL);
+    };
+    duration(interval)
+        .filter(|interval| *interval <= MAX_WATCH_INTERVAL)
+        .ok_or_else(|| Error::field("min_interval", "must be 0 s to 60 s"))
+}
+
+/// A duration of the wire, unless it is negative or malformed.
+pub(super) fn duration(duration: prost_types::Duration) -> Option<Duration> {
+    let seconds = u64::try_from(duration.seconds).ok()?;
+    let nanos = u32::try_from(duration.nanos).ok()?;
+    (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))
+}
+
+/// Who the caller says it is: at most 128 bytes, empty when it says nothing.
+pub(super) fn creator(metadata: &MetadataMap) -> String {
+    let user = metadata.get(USER).and_then(|user| user.to_str().ok());
+    let printable: String = user
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
+    clean(printable.trim(), limits::ID_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(result: Result<impl std::fmt::Debug, Error>) -> (String, String) {
+        match result {
+            Err(Error::Invalid(list)) => (list[0].field.clone(), list[0].description.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_keep_the_field_they_came_in() {
+        let name = format!("partitions/p/jobs/{}", "x".repeat(129));
+        assert_eq!(refused(job_name("name", &name)).0, "name");
+        assert_eq!(refused(job_name("parent", "jobs/x")).0, "parent");
+        assert_eq!(refused(partition("partitions/a/b")).0, "parent");
+        let (field, why) = refused(job_id("x".repeat(129)));
+        assert_eq!(field, "job_id");
+        assert!(why.contains("128") && why.contains("129"), "{why}");
+        assert_ne!(job_id(String::new()), job_id(String::new()));
+    }
+
+    #[test]
+    fn page_sizes_are_bounded() {
+        assert_eq!(page_size(0), Ok(50));
+        assert_eq!(page_size(1000), Ok(1000));
+        for bad in [-1, 1001, i32::MIN, i32::MAX] {
+            let (field, why) = refused(page_size(bad));
+            assert_eq!(field, "page_size");
+            assert!(why.contains("1000"));
+        }
+    }
+
+    #[test]
+    fn filters_know_every_state_and_no_other() {
+        let mut violations = Violations::default();
+        let all = filter(&[1, 2, 3, 4, 5, 6, 1], HashMap::new(), &mut violations);
+        assert_eq!(all.states.len(), 6);
+        assert!(violations.finish().is_ok());
+        for bad in [0, 7, 99, -1] {
+            let mut violations = Violations::default();
+            filter(&[bad], HashMap::new(), &mut violations);
+            assert_eq!(refused(violations.finish()).0, "states");
+        }
+    }
+
+    #[test]
+    fn filter_labels_are_bounded() {
+        let many: HashMap<_, _> = (0..9).map(|n| (format!("k{n}"), String::new())).collect();
+        let one = |key: &str, value: &str| HashMap::from([(key.to_owned(), value.to_owned())]);
+        for bad in [
+            many,
+            one("bad key", ""),
+            one("k", "a\0b"),
+            one("k", &"x".repeat(257)),
+        ] {
+            let mut violations = Violations::default();
+            filter(&[], bad, &mut violations);
+            assert_eq!(refused(violations.finish()).0, "labels");
+        }
+    }
+
+    #[test]
+    fn intervals_are_bounded() {
+        let of = |seconds, nanos| watch_interval(Some(prost_types::Duration { seconds, nanos }));
+        assert_eq!(watch_interval(None), Ok(Duration::from_millis(100)));
+        assert_eq!(of(0, 0), Ok(Duration::ZERO));
+        assert_eq!(of(60, 0), Ok(Duration::from_secs(60)));
+        for (seconds, nanos) in [
+            (60, 1),
+            (-1, 0),
+            (0, -1),
+            (1, 1_000_000_000),
+            (i64::MAX, 0),
+            (-1, -1),
+        ] {
+            assert_eq!(refused(of(seconds, nanos)).0, "min_interval");
+        }
+    }
+
+    #[test]
+    fn callers_are_named_in_bounds() {
+        let of = |value: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert(USER, value.parse().unwrap());
+            creator(&metadata)
+        };
+        assert_eq!(of("ada"), "ada");
+        assert_eq!(of(&"x".repeat(500)).len(), 128);
+        assert_eq!(creator(&MetadataMap::new()), "");
+    }
+}

@@ -1,0 +1,409 @@
+//! The methods of JobService.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use headway::v1::{self, job_service_server::JobService};
+use headway_domain::{Error, JobName, error::Action, spec::JobSpec};
+use headway_relay::Relay;
+use headway_store::{JobView, NewJob, Store, StoreError};
+use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Response, Status};
+
+use super::{
+    convert_in::{self, Splitters},
+    convert_out,
+    page_token::Query,
+    request,
+    status::ApiError,
+    violations::Violations,
+};
+use crate::{
+    ServerParts,
+    watch::{Hub, follow},
+};
+
+/// A page of an answer ends early at this size, so that clients which take 4 MiB can read it.
+const PAGE_BYTES: usize = 3 * 1024 * 1024;
+
+/// JobService.
+#[derive(Debug, Clone)]
+pub(crate) struct JobApi {
+    relay: Relay,
+    hub: Hub,
+    splitters: Arc<Splitters>,
+    publishing: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl JobApi {
+    /// The service over these parts. Changes are committed and published in `tasks`.
+    pub(crate) fn new(
+        parts: &ServerParts,
+        hub: Hub,
+        tasks: TaskTracker,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self {
+            relay: parts.relay.clone(),
+            hub,
+            splitters: Arc::new(Splitters {
+                names: parts.splitters.clone(),
+                registry: parts.registry.clone(),
+            }),
+            publishing: Arc::new(Semaphore::new(parts.limits.publishing.max(1))),
+            tasks,
+            stopping,
+        }
+    }
+
+    fn store(&self) -> &Store {
+        self.relay.store()
+    }
+
+    /// Runs a change to its end, publishing included, also when the caller goes away; answers as soon as it is
+    /// committed. `change` sends its answer between the two.
+    async fn change<T, Fut>(
+        &self,
+        change: impl FnOnce(Relay, oneshot::Sender<Result<T, StoreError>>) -> Fut,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        // When the broker is slow, changes wait here instead of piling up behind it.
+        let permit: OwnedSemaphorePermit = self
+            .publishing
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| ApiError::Stopping)?;
+        let (reply, answer) = oneshot::channel();
+        let change = change(self.relay.clone(), reply);
+        self.tasks.spawn(async move {
+            change.await;
+            drop(permit);
+        });
+        Ok(answer.await.map_err(|_| ApiError::Stopping)??)
+    }
+
+    async fn create(&self, request: Request<v1::CreateJobRequest>) -> Result<v1::Job, ApiError> {
+        let creator = request::creator(request.metadata());
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let partition = violations.take(request::partition(&request.parent));
+        let job = violations.take(request::job_id(request.job_id));
+        let request_id = violations.take(request::request_id(request.request_id));
+        let spec = violations.take(convert_in::spec(request.spec, &self.splitters));
+        violations.finish()?;
+        let (Some(partition), Some(job), Some(request_id), Some(spec)) =
+            (partition, job, request_id, spec)
+        else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        let name = JobName { partition, job };
+        if request.validate_only {
+            return self.rehearse(&name, &spec, creator).await;
+        }
+        let new = NewJob {
+            name,
+            spec,
+            request_id,
+            creator,
+        };
+        let (view, body) = self
+            .change(|relay, reply| async move {
+                let mut created = match relay.store().create_job(new).await {
+                    Ok(created) => created,
+                    Err(error) => return drop(reply.send(Err(error))),
+                };
+                let body = Bytes::from(created.view.body.take().unwrap_or_default());
+                let answer = (created.view.clone(), body.clone());
+                // A caller that went away finds the job by its id.
+                drop(reply.send(Ok(answer)));
+                // Nobody can watch a job at a revision before its first, so there is no change to tell.
+                relay.publish_created(&created, body).await;
+            })
+            .await?;
+        Ok(convert_out::full(&view, &body)?)
+    }
+
+    /// What CreateJob would answer.
+    async fn rehearse(
+        &self,
+        name: &JobName,
+        spec: &JobSpec,
+        creator: String,
+    ) -> Result<v1::Job, ApiError> {
+        match self.store().job(name).await {
+            Ok(view) => {
+                let body = view.body.as_deref().unwrap_or_default();
+                let mut existing = view.job.meta.spec.clone();
+                existing.set_body(body.to_vec());
+                if existing.hash() != spec.hash() {
+                    return Err(Error::JobExists(name.clone()).into());
+                }
+                Ok(convert_out::full(&view, body)?)
+            }
+            Err(StoreError::Domain(Error::JobNotFound(_))) => {
+                Ok(convert_out::rehearsed(name, spec, creator)?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn get(&self, name: &str) -> Result<v1::Job, ApiError> {
+        let name = request::job_name("name", name)?;
+        whole(self.store().job(&name).await?)
+    }
+
+    async fn list(&self, request: v1::ListJobsRequest) -> Result<v1::ListJobsResponse, ApiError> {
+        let mut violations = Violations::default();
+        let partition = violations.take(request::partition(&request.parent));
+        let size = violations.take(request::page_size(request.page_size));
+        let filter = request::filter(&request.states, request.labels, &mut violations);
+        violations.finish()?;
+        let (Some(partition), Some(size)) = (partition, size) else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        let mut query = Query::new("jobs").with(partition.as_str());
+        let mut states: Vec<_> = filter.states.iter().map(ToString::to_string).collect();
+        states.sort_unstable();
+        query = query.with(&states.join(","));
+        for (key, value) in &filter.labels {
+            query = query.with(key).with(value);
+        }
+        let below = query.keys(&request.page_token, now())?.map(|[key, _]| key);
+        let page = self
+            .store()
+            .list_jobs(&partition, &filter, below, size)
+            .await?;
+        let jobs: Vec<_> = page.jobs.iter().map(convert_out::brief).collect();
+        let fit = fitting(&jobs);
+        // A page that was cut goes on below its last job.
+        let next = match page.jobs.get(fit.wrapping_sub(1)) {
+            Some(last) if fit < jobs.len() => Some(last.job.meta.key),
+            Some(_) | None => page.next,
+        };
+        let jobs = jobs.into_iter().take(fit).collect();
+        let next_page_token = next.map(|key| query.token([key, 0], now()));
+        Ok(v1::ListJobsResponse {
+            jobs,
+            next_page_token: next_page_token.unwrap_or_default(),
+        })
+    }
+
+    async fn failures(
+        &self,
+        request: v1::ListFailuresRequest,
+    ) -> Result<v1::ListFailuresResponse, ApiError> {
+        let mut violations = Violations::default();
+        let name = violations.take(request::job_name("parent", &request.parent));
+        let size = violations.take(request::page_size(request.page_size));
+        violations.finish()?;
+        let (Some(name), Some(size)) = (name, size) else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        let query = Query::new("failures").with(&name.to_string());
+        let above = match query.keys(&request.page_token, now())? {
+            Some([run, seq]) => Some((u32::try_from(run).map_err(|_| Error::PageToken)?, seq)),
+            None => None,
+        };
+        let page = self.store().list_failures(&name, above, size).await?;
+        let failures: Vec<_> = page.failures.iter().map(convert_out::failure).collect();
+        let fit = fitting(&failures);
+        let next = match page.failures.get(fit.wrapping_sub(1)) {
+            Some(last) if fit < failures.len() => Some(last.seq),
+            Some(_) | None => page.next,
+        };
+        let failures = failures.into_iter().take(fit).collect();
+        let next_page_token = next.map(|seq| query.token([page.run.into(), seq], now()));
+        Ok(v1::ListFailuresResponse {
+            failures,
+            next_page_token: next_page_token.unwrap_or_default(),
+        })
+    }
+
+    async fn watch(
+        &self,
+        request: v1::WatchJobRequest,
+    ) -> Result<<Self as JobService>::WatchJobStream, ApiError> {
+        let mut violations = Violations::default();
+        let name = violations.take(request::job_name("name", &request.name));
+        let interval = violations.take(request::watch_interval(request.min_interval));
+        violations.finish()?;
+        let (Some(name), Some(interval)) = (name, interval) else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        if self.stopping.is_cancelled() {
+            return Err(ApiError::Stopping);
+        }
+        let mut view = self.store().job(&name).await?;
+        // Watchers are not shown the body, so it need not stay in memory.
+        view.body = None;
+        let watched = self.hub.watch(Arc::new(view))?;
+        let states = follow(watched, interval, self.stopping.clone());
+        Ok(Box::pin(states.map(|state| match state {
+            Ok(view) => Ok(v1::WatchJobResponse {
+                job: Some(convert_out::brief(&view)),
+            }),
+            Err(error) => Err(error.into()),
+        })))
+    }
+
+    async fn control(&self, name: &str, action: Action) -> Result<v1::Job, ApiError> {
+        let name = request::job_name("name", name)?;
+        let view = self
+            .change(|relay, reply| async move {
+                match relay.store().control_job(&name, action).await {
+                    Ok(controlled) => {
+                        drop(reply.send(Ok(controlled.view)));
+                        relay.publish(controlled.committed).await;
+                    }
+                    Err(error) => drop(reply.send(Err(error))),
+                }
+            })
+            .await?;
+        whole(view)
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), ApiError> {
+        let name = request::job_name("name", name)?;
+        self.change(|relay, reply| async move {
+            match relay.store().delete_job(&name).await {
+                Ok(committed) => {
+                    drop(reply.send(Ok(())));
+                    relay.publish(committed).await;
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            }
+        })
+        .await
+    }
+}
+
+#[tonic::async_trait]
+impl JobService for JobApi {
+    type WatchJobStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchJobResponse, Status>> + Send + 'static>>;
+
+    async fn create_job(
+        &self,
+        request: Request<v1::CreateJobRequest>,
+    ) -> Result<Response<v1::Job>, Status> {
+        Ok(Response::new(self.create(request).await?))
+    }
+
+    async fn get_job(
+        &self,
+        request: Request<v1::GetJobRequest>,
+    ) -> Result<Response<v1::Job>, Status> {
+        Ok(Response::new(self.get(&request.get_ref().name).await?))
+    }
+
+    async fn list_jobs(
+        &self,
+        request: Request<v1::ListJobsRequest>,
+    ) -> Result<Response<v1::ListJobsResponse>, Status> {
+        Ok(Response::new(self.list(request.into_inner()).await?))
+    }
+
+    async fn watch_job(
+        &self,
+        request: Request<v1::WatchJobRequest>,
+    ) -> Result<Response<Self::WatchJobStream>, Status> {
+        Ok(Response::new(self.watch(request.into_inner()).await?))
+    }
+
+    async fn pause_job(
+        &self,
+        request: Request<v1::PauseJobRequest>,
+    ) -> Result<Response<v1::Job>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.control(name, Action::Pause).await?))
+    }
+
+    async fn resume_job(
+        &self,
+        request: Request<v1::ResumeJobRequest>,
+    ) -> Result<Response<v1::Job>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.control(name, Action::Resume).await?))
+    }
+
+    async fn cancel_job(
+        &self,
+        request: Request<v1::CancelJobRequest>,
+    ) -> Result<Response<v1::Job>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.control(name, Action::Cancel).await?))
+    }
+
+    async fn retry_job(
+        &self,
+        request: Request<v1::RetryJobRequest>,
+    ) -> Result<Response<v1::Job>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.control(name, Action::Retry).await?))
+    }
+
+    async fn delete_job(
+        &self,
+        request: Request<v1::DeleteJobRequest>,
+    ) -> Result<Response<()>, Status> {
+        Ok(Response::new(self.delete(&request.get_ref().name).await?))
+    }
+
+    async fn list_failures(
+        &self,
+        request: Request<v1::ListFailuresRequest>,
+    ) -> Result<Response<v1::ListFailuresResponse>, Status> {
+        Ok(Response::new(self.failures(request.into_inner()).await?))
+    }
+}
+
+fn whole(view: JobView) -> Result<v1::Job, ApiError> {
+    let body = view.body.as_deref().unwrap_or_default();
+    Ok(convert_out::full(&view, body)?)
+}
+
+/// How many entries fit into one answer; at least one.
+fn fitting(entries: &[impl Message]) -> usize {
+    let mut bytes = 0;
+    let fit = entries.iter().take_while(|entry| {
+        bytes += entry.encoded_len();
+        bytes <= PAGE_BYTES
+    });
+    fit.count().max(1).min(entries.len())
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_end_where_clients_stop_reading() {
+        let of = |bytes: usize| v1::Failure {
+            details: "x".repeat(bytes),
+            ..v1::Failure::default()
+        };
+        assert_eq!(fitting(&[] as &[v1::Failure]), 0);
+        assert_eq!(fitting(&[of(10), of(10)]), 2);
+        assert_eq!(fitting(&[of(2 * 1024 * 1024), of(2 * 1024 * 1024)]), 1);
+        assert_eq!(fitting(&[of(5 * 1024 * 1024), of(1)]), 1);
+    }
+}

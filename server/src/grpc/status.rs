@@ -1,0 +1,601 @@
+//! Errors as clients see them: the one place that makes a `tonic::Status`.
+//!
+//! Each carries `google.rpc` details. `ErrorInfo` is always there; its reason is for programs, the message says to
+//! people what to do. What happened inside is logged and never sent.
+
+use std::{collections::HashMap, time::Duration};
+
+use headway_domain::{Error, FieldViolation, JobName, JobState, effect::clean, error::Action};
+use headway_store::StoreError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use uuid::Uuid;
+
+/// The domain of every `ErrorInfo`.
+const DOMAIN: &str = "headway.dev";
+/// The resource type of a job.
+const JOB: &str = "headway.dev/Job";
+/// When to try again what only needs a moment.
+const SOON: Duration = Duration::from_secs(1);
+/// Field violations that are sent. Details travel in headers, whose size clients bound.
+const VIOLATIONS: usize = 8;
+/// Bytes of a field's path and of its description.
+const FIELD_BYTES: usize = 128;
+const DESCRIPTION_BYTES: usize = 384;
+/// Bytes of a message.
+const MESSAGE_BYTES: usize = 1536;
+
+/// Why a call fails.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The request breaks a rule.
+    Domain(Error),
+    /// The database does not do it.
+    Store(StoreError),
+    /// The server shuts down.
+    Stopping,
+    /// Too many calls are under way.
+    Overloaded,
+    /// No more watches can be opened; so many are.
+    TooManyWatches(usize),
+    /// The answer did not begin within this time.
+    TooSlow(Duration),
+    /// The request never reached a method of ours.
+    Transport(Refusal),
+}
+
+/// Why the gRPC library refused a request, or answered by itself.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// What it says.
+    pub code: Code,
+    /// The path of the call, `/{service}/{method}`.
+    pub path: String,
+    /// Its own words; logged only.
+    pub message: String,
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self::Domain(error)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Domain(error) => Self::Domain(error),
+            StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Broken(_) => {
+                Self::Store(error)
+            }
+        }
+    }
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Domain(error) => from_domain(error),
+            ApiError::Store(error) => from_store(error),
+            ApiError::Stopping => Answer::new(
+                Code::Unavailable,
+                "SERVER_STOPPING",
+                "the server is shutting down; connect again and repeat the call",
+            )
+            .retry(SOON)
+            .status(),
+            ApiError::Overloaded => Answer::new(
+                Code::Unavailable,
+                "SERVER_OVERLOADED",
+                "the server has too many calls under way; try again in a moment",
+            )
+            .retry(SOON)
+            .status(),
+            ApiError::TooManyWatches(most) => Answer::new(
+                Code::ResourceExhausted,
+                "TOO_MANY_WATCHES",
+                format!("the server follows {most} watches already and takes no more; end some, or try again later"),
+            )
+            .info("limit", most.to_string())
+            .retry(5 * SOON)
+            .status(),
+            ApiError::TooSlow(limit) => Answer::new(
+                Code::DeadlineExceeded,
+                "SERVER_TOO_SLOW",
+                format!(
+                    "the server could not answer within {} s; what was asked for may have been done or not, so read the job before trying again",
+                    limit.as_secs()
+                ),
+            )
+            .retry(SOON)
+            .status(),
+            ApiError::Transport(refusal) => from_transport(refusal),
+        }
+    }
+}
+
+fn from_domain(error: Error) -> Status {
+    let sentence = error.to_string();
+    match error {
+        Error::Invalid(list) => invalid(list),
+        Error::JobNotFound(name) => Answer::new(Code::NotFound, "JOB_NOT_FOUND", sentence)
+            .job(&name, "does not exist")
+            .status(),
+        Error::JobExists(name) => Answer::new(Code::AlreadyExists, "JOB_EXISTS", sentence)
+            .job(&name, "exists with another spec")
+            .status(),
+        Error::RequestIdReused(name) => {
+            Answer::new(Code::AlreadyExists, "REQUEST_ID_REUSED", sentence)
+                .job(
+                    &name,
+                    "was created by a request with this request id and another spec",
+                )
+                .status()
+        }
+        Error::IllegalTransition {
+            job,
+            action,
+            state,
+            settled,
+        } => illegal_transition(sentence, &job, action, state, settled),
+        Error::PageToken => Answer::new(Code::InvalidArgument, "PAGE_TOKEN_INVALID", sentence)
+            .field(
+                "page_token",
+                "must be the next_page_token of the same request, at most 24 hours old",
+            )
+            .status(),
+    }
+}
+
+fn invalid(list: Vec<FieldViolation>) -> Status {
+    let more = list.len().saturating_sub(VIOLATIONS);
+    let mut answer = Answer::new(Code::InvalidArgument, "INVALID_FIELDS", "");
+    let mut clauses = Vec::new();
+    for violation in list.into_iter().take(VIOLATIONS) {
+        clauses.push(format!("{} {}", violation.field, violation.description));
+        answer = answer.field(&violation.field, &violation.description);
+    }
+    if more > 0 {
+        clauses.push(format!("and {more} more"));
+    }
+    answer.message = clauses.join("; ");
+    answer.status()
+}
+
+fn illegal_transition(
+    sentence: String,
+    job: &JobName,
+    action: Action,
+    state: JobState,
+    settled: bool,
+) -> Status {
+    let mut answer = Answer::new(
+        Code::FailedPrecondition,
+        "ILLEGAL_TRANSITION",
+        sentence.as_str(),
+    )
+    .info("job", job.to_string())
+    .info("action", action.verb())
+    .info("state", state.to_string());
+    answer.details.add_precondition_failure_violation(
+        state.to_string(),
+        clean(&job.to_string(), DESCRIPTION_BYTES),
+        clean(&sentence, DESCRIPTION_BYTES),
+    );
+    let ended_unsettled = !settled && matches!(state, JobState::Failed | JobState::Cancelled);
+    if action == Action::Retry && ended_unsettled {
+        // What is still at workers comes back soon; then the same call works.
+        answer = answer.retry(SOON);
+    }
+    answer.status()
+}
+
+fn from_store(error: StoreError) -> Status {
+    match error {
+        StoreError::Domain(error) => from_domain(error),
+        StoreError::Unavailable(why) => {
+            tracing::warn!(error = %why, "a call failed because the database is unavailable");
+            Answer::new(
+                Code::Unavailable,
+                "DATABASE_UNAVAILABLE",
+                "the database is not available at the moment; try again",
+            )
+            .retry(SOON)
+            .status()
+        }
+        StoreError::Refused(why) => {
+            tracing::warn!(error = %why, "the database refused what a call sent");
+            Answer::new(
+                Code::InvalidArgument,
+                "DATA_REFUSED",
+                "the database does not take a value of this request; remove unusual characters or make it smaller",
+            )
+            .status()
+        }
+        StoreError::Broken(why) => {
+            let incident = Uuid::new_v4();
+            tracing::error!(error = %why, %incident, "a call failed because of an internal fault");
+            Answer::new(
+                Code::Internal,
+                "INTERNAL",
+                format!("an internal fault; the server's log says more at incident {incident}"),
+            )
+            .info("incident", incident.to_string())
+            .status()
+        }
+    }
+}
+
+fn from_transport(refusal: Refusal) -> Status {
+    let Refusal {
+        code,
+        path,
+        message,
+    } = refusal;
+    tracing::debug!(?code, %path, %message, "a request was refused before it reached its method");
+    let answer = match code {
+        // A message that is too large by itself, or once it is decompressed.
+        Code::OutOfRange | Code::ResourceExhausted => Answer::new(
+            Code::InvalidArgument,
+            "REQUEST_TOO_LARGE",
+            format!(
+                "a request must be at most {} bytes, and a payload at most {}; \
+                 keep larger inputs in a store of their own and send where they are",
+                crate::MAX_REQUEST_BYTES,
+                headway_domain::limits::PAYLOAD_BYTES
+            ),
+        )
+        .info("limit_bytes", crate::MAX_REQUEST_BYTES.to_string()),
+        Code::Internal | Code::InvalidArgument | Code::DataLoss => Answer::new(
+            Code::InvalidArgument,
+            "MALFORMED_REQUEST",
+            "the request is not a well-formed message of this method: strings must be UTF-8, JSON values nested at most \
+             30 deep; check the client against the service's descriptors",
+        ),
+        Code::Unimplemented => Answer::new(
+            Code::Unimplemented,
+            "METHOD_UNKNOWN",
+            format!(
+                "the server does not offer {} to this kind of request: see the reflection service for its methods, and send \
+                 messages uncompressed or with gzip",
+                clean(&path, FIELD_BYTES)
+            ),
+        )
+        .info("method", path.as_str()),
+        Code::Unavailable | Code::Aborted => Answer::new(
+            Code::Unavailable,
+            "SERVER_OVERLOADED",
+            "the server cannot take the call now; try again in a moment",
+        )
+        .retry(SOON),
+        Code::Cancelled | Code::DeadlineExceeded => Answer::new(
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            "the call's deadline passed before it was done; read the job before trying again",
+        )
+        .retry(SOON),
+        Code::PermissionDenied | Code::Unauthenticated => {
+            Answer::new(code, "ACCESS_DENIED", "the server does not accept this caller")
+        }
+        Code::Ok | Code::Unknown | Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition => {
+            Answer::new(code, "CALL_REFUSED", "the server could not take the call")
+        }
+    };
+    answer.status()
+}
+
+/// A status in the making.
+struct Answer {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: HashMap<String, String>,
+    details: ErrorDetails,
+}
+
+impl Answer {
+    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+            details: ErrorDetails::new(),
+        }
+    }
+
+    fn info(mut self, key: &str, value: impl AsRef<str>) -> Self {
+        let value = clean(value.as_ref(), DESCRIPTION_BYTES);
+        self.metadata.insert(key.to_owned(), value);
+        self
+    }
+
+    fn field(mut self, field: &str, description: &str) -> Self {
+        self.details.add_bad_request_violation(
+            clean(field, FIELD_BYTES),
+            clean(description, DESCRIPTION_BYTES),
+        );
+        self
+    }
+
+    fn job(self, name: &JobName, description: &str) -> Self {
+        let mut answer = self.info("job", name.to_string());
+        answer
+            .details
+            .set_resource_info(JOB, name.to_string(), "", description);
+        answer
+    }
+
+    fn retry(mut self, after: Duration) -> Self {
+        self.details.set_retry_info(Some(after));
+        self
+    }
+
+    fn status(mut self) -> Status {
+        self.details
+            .set_error_info(self.reason, DOMAIN, self.metadata);
+        Status::with_error_details(self.code, clean(&self.message, MESSAGE_BYTES), self.details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> JobName {
+        "partitions/acme/jobs/nightly".parse().unwrap()
+    }
+
+    fn sent(error: impl Into<ApiError>) -> (Status, ErrorDetails) {
+        let status = Status::from(error.into());
+        // As a client reads it: from the encoded details.
+        let details = status.get_error_details();
+        (status, details)
+    }
+
+    fn transition(action: Action, state: JobState, settled: bool) -> Error {
+        Error::IllegalTransition {
+            job: name(),
+            action,
+            state,
+            settled,
+        }
+    }
+
+    #[test]
+    fn every_error_has_its_code_reason_and_sentence() {
+        let refusal = |code| {
+            ApiError::Transport(Refusal {
+                code,
+                path: "/headway.v1.JobService/Nothing".to_owned(),
+                message: "secret".to_owned(),
+            })
+        };
+        let second = Duration::from_secs(1);
+        let cases: Vec<(ApiError, Code, &str, bool)> = vec![
+            (
+                Error::field("spec.task.pipe", "must be set").into(),
+                Code::InvalidArgument,
+                "INVALID_FIELDS",
+                false,
+            ),
+            (
+                Error::JobNotFound(name()).into(),
+                Code::NotFound,
+                "JOB_NOT_FOUND",
+                false,
+            ),
+            (
+                Error::JobExists(name()).into(),
+                Code::AlreadyExists,
+                "JOB_EXISTS",
+                false,
+            ),
+            (
+                Error::RequestIdReused(name()).into(),
+                Code::AlreadyExists,
+                "REQUEST_ID_REUSED",
+                false,
+            ),
+            (
+                transition(Action::Resume, JobState::Completed, true).into(),
+                Code::FailedPrecondition,
+                "ILLEGAL_TRANSITION",
+                false,
+            ),
+            (
+                transition(Action::Retry, JobState::Cancelled, false).into(),
+                Code::FailedPrecondition,
+                "ILLEGAL_TRANSITION",
+                true,
+            ),
+            (
+                transition(Action::Retry, JobState::Active, false).into(),
+                Code::FailedPrecondition,
+                "ILLEGAL_TRANSITION",
+                false,
+            ),
+            (
+                Error::PageToken.into(),
+                Code::InvalidArgument,
+                "PAGE_TOKEN_INVALID",
+                false,
+            ),
+            (
+                StoreError::Domain(Error::PageToken).into(),
+                Code::InvalidArgument,
+                "PAGE_TOKEN_INVALID",
+                false,
+            ),
+            (
+                StoreError::Unavailable("secret".into()).into(),
+                Code::Unavailable,
+                "DATABASE_UNAVAILABLE",
+                true,
+            ),
+            (
+                StoreError::Refused("secret".into()).into(),
+                Code::InvalidArgument,
+                "DATA_REFUSED",
+                false,
+            ),
+            (
+                StoreError::Broken("secret".into()).into(),
+                Code::Internal,
+                "INTERNAL",
+                false,
+            ),
+            (
+                ApiError::Stopping,
+                Code::Unavailable,
+                "SERVER_STOPPING",
+                true,
+            ),
+            (
+                ApiError::Overloaded,
+                Code::Unavailable,
+                "SERVER_OVERLOADED",
+                true,
+            ),
+            (
+                ApiError::TooManyWatches(5),
+                Code::ResourceExhausted,
+                "TOO_MANY_WATCHES",
+                true,
+            ),
+            (
+                ApiError::TooSlow(second),
+                Code::DeadlineExceeded,
+                "SERVER_TOO_SLOW",
+                true,
+            ),
+            (
+                refusal(Code::OutOfRange),
+                Code::InvalidArgument,
+                "REQUEST_TOO_LARGE",
+                false,
+            ),
+            (
+                refusal(Code::Internal),
+                Code::InvalidArgument,
+                "MALFORMED_REQUEST",
+                false,
+            ),
+            (
+                refusal(Code::Unimplemented),
+                Code::Unimplemented,
+                "METHOD_UNKNOWN",
+                false,
+            ),
+            (
+                refusal(Code::Unavailable),
+                Code::Unavailable,
+                "SERVER_OVERLOADED",
+                true,
+            ),
+            (
+                refusal(Code::Cancelled),
+                Code::DeadlineExceeded,
+                "DEADLINE_EXCEEDED",
+                true,
+            ),
+            (
+                refusal(Code::Unauthenticated),
+                Code::Unauthenticated,
+                "ACCESS_DENIED",
+                false,
+            ),
+            (refusal(Code::Unknown), Code::Unknown, "CALL_REFUSED", false),
+        ];
+        for (error, code, reason, again) in cases {
+            let (status, details) = sent(error);
+            assert_eq!(status.code(), code, "{reason}");
+            let info = details.error_info().unwrap();
+            assert_eq!(
+                (info.reason.as_str(), info.domain.as_str()),
+                (reason, DOMAIN)
+            );
+            assert_eq!(details.retry_info().is_some(), again, "{reason}");
+            assert!(!status.message().is_empty() && !status.message().ends_with('.'));
+            let everything = format!("{} {details:?}", status.message());
+            assert!(!everything.contains("secret"), "{everything}");
+        }
+    }
+
+    #[test]
+    fn fields_are_named() {
+        let list = vec![
+            FieldViolation {
+                field: "spec.labels".into(),
+                description: "must be fewer".into(),
+            },
+            FieldViolation {
+                field: "job_id".into(),
+                description: "must be shorter".into(),
+            },
+        ];
+        let (status, details) = sent(Error::Invalid(list));
+        assert_eq!(
+            status.message(),
+            "spec.labels must be fewer; job_id must be shorter"
+        );
+        let violations = &details.bad_request().unwrap().field_violations;
+        let fields: Vec<_> = violations.iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(fields, ["spec.labels", "job_id"]);
+        assert_eq!(violations[1].description, "must be shorter");
+    }
+
+    #[test]
+    fn a_transition_names_state_subject_and_reason() {
+        let (status, details) = sent(transition(Action::Resume, JobState::Completed, true));
+        let violation = &details.precondition_failure().unwrap().violations[0];
+        assert_eq!(violation.r#type, "COMPLETED");
+        assert_eq!(violation.subject, name().to_string());
+        assert_eq!(violation.description, status.message());
+        let info = &details.error_info().unwrap().metadata;
+        assert_eq!(info["action"], "resume");
+        assert_eq!(info["state"], "COMPLETED");
+    }
+
+    #[test]
+    fn resources_are_named() {
+        for error in [
+            Error::JobNotFound(name()),
+            Error::JobExists(name()),
+            Error::RequestIdReused(name()),
+        ] {
+            let (_, details) = sent(error);
+            let resource = details.resource_info().unwrap();
+            assert_eq!(resource.resource_type, "headway.dev/Job");
+            assert_eq!(resource.resource_name, name().to_string());
+        }
+    }
+
+    #[test]
+    fn an_error_fits_into_headers_whatever_was_sent() {
+        let long = "é\"".repeat(10_000);
+        let list = (0..100)
+            .map(|_| FieldViolation {
+                field: long.clone(),
+                description: long.clone(),
+            })
+            .collect();
+        let (status, details) = sent(Error::Invalid(list));
+        assert!(status.message().len() <= MESSAGE_BYTES);
+        assert!(
+            status.details().len() <= 8 * 1024,
+            "{}",
+            status.details().len()
+        );
+        assert_eq!(
+            details.bad_request().unwrap().field_violations.len(),
+            VIOLATIONS
+        );
+        let (status, _) = sent(ApiError::Transport(Refusal {
+            code: Code::Unimplemented,
+            path: long,
+            message: String::new(),
+        }));
+        assert!(status.details().len() <= 8 * 1024);
+    }
+}

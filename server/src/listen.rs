@@ -1,0 +1,170 @@
+//! The listener: the services on one port, health that follows readiness, and a shutdown with an end.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use headway::v1::job_service_server::{JobServiceServer, SERVICE_NAME};
+use headway_runtime::Readiness;
+use tokio::{net::TcpListener, task::JoinSet, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{
+    codec::CompressionEncoding,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::{
+    ServingStatus,
+    server::{HealthReporter, HealthService},
+};
+
+use crate::{
+    MAX_REQUEST_BYTES, ServerParts,
+    edge::EdgeLayer,
+    grpc::JobApi,
+    watch::{Hub, HubTask},
+};
+
+/// An idle connection is asked whether it is still there after this time, and closed without an answer in the next.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// Calls and open watches of one connection at once.
+const STREAMS: u32 = 1000;
+/// Bytes of a request's headers.
+const HEADER_BYTES: u32 = 16 * 1024;
+
+/// Serves clients on this listener until `shutdown`, then ends: open watches at once, calls under way and
+/// changes that are being published within [`crate::Limits::drain`].
+///
+/// # Errors
+/// Where the listener or a part of the server fails. The shutdown itself is no error, also when something had to be
+/// left behind: what was not published is in the outbox.
+pub async fn serve(
+    listener: TcpListener,
+    parts: ServerParts,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    // Ours, so that a failing part ends the streams too.
+    let stopping = shutdown.child_token();
+    let _stop_on_error = stopping.clone().drop_guard();
+    let hub = Hub::new(parts.limits.watches);
+    let tasks = TaskTracker::new();
+
+    let mut background = JoinSet::new();
+    let hub_task = HubTask::new(
+        hub.clone(),
+        parts.relay.store().clone(),
+        parts.relay.broker().clone(),
+        parts.limits.repair_interval,
+    );
+    background.spawn(hub_task.run(stopping.clone()));
+    let reporter = HealthReporter::new();
+    // It begins as serving, which it is not before readiness says so.
+    report(&reporter, ServingStatus::NotServing).await;
+    background.spawn(follow_readiness(
+        reporter.clone(),
+        parts.readiness.clone(),
+        stopping.clone(),
+    ));
+
+    let api = JobApi::new(&parts, hub, tasks.clone(), stopping.clone());
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    let incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(KEEPALIVE.0));
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .http2_max_header_list_size(HEADER_BYTES)
+        .max_concurrent_streams(STREAMS)
+        .layer(EdgeLayer::new(
+            parts.limits.calls,
+            parts.limits.call_timeout,
+        ))
+        .add_service(
+            JobServiceServer::new(api)
+                .max_decoding_message_size(MAX_REQUEST_BYTES)
+                .accept_compressed(CompressionEncoding::Gzip),
+        )
+        .add_service(tonic_health::pb::health_server::HealthServer::new(
+            HealthService::from_health_reporter(reporter),
+        ))
+        .add_service(descriptors().build_v1()?)
+        .add_service(descriptors().build_v1alpha()?)
+        .serve_with_incoming_shutdown(incoming, stopping.clone().cancelled_owned());
+    let mut server = std::pin::pin!(server);
+    tracing::info!(%address, "listening");
+
+    tokio::select! {
+        served = &mut server => served.context("the listener failed")?,
+        Some(ended) = background.join_next() => {
+            // Both run until the shutdown; an earlier end is a fault.
+            ended.context("a part of the server panicked")??;
+            if !stopping.is_cancelled() {
+                anyhow::bail!("a part of the server ended early");
+            }
+        }
+        () = stopping.cancelled() => {}
+    }
+    // From here on everything ends by itself; the deadline is for clients that do not listen.
+    let deadline = Instant::now() + parts.limits.drain;
+    if stopping.is_cancelled()
+        && tokio::time::timeout_at(deadline, &mut server)
+            .await
+            .is_err()
+    {
+        tracing::warn!("connections did not end in time");
+    }
+    tasks.close();
+    if tokio::time::timeout_at(deadline, tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            left = tasks.len(),
+            "changes were not published in time; they stay in the outbox"
+        );
+    }
+    Ok(())
+}
+
+async fn report(reporter: &HealthReporter, status: ServingStatus) {
+    for service in ["", SERVICE_NAME] {
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+/// Says what readiness says until the shutdown, and that nothing is served then.
+async fn follow_readiness(
+    mut reporter: HealthReporter,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut serving = readiness.subscribe();
+    loop {
+        let status = if *serving.borrow_and_update() {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        report(&reporter, status).await;
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            changed = serving.changed() => changed.context("readiness is gone")?,
+        }
+    }
+    report(&reporter, ServingStatus::NotServing).await;
+    // Ends the streams of those who watch health: an open stream would hold up the shutdown.
+    for service in ["", SERVICE_NAME] {
+        reporter.clear_service_status(service).await;
+    }
+    Ok(())
+}
+
+/// Everything that is served, for clients that do not know it.
+fn descriptors() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(headway::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+}

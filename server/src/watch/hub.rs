@@ -1,0 +1,235 @@
+//! The hub's task: hears of changes, reads each changed job once, and shows it to all who watch it.
+//!
+//! Events may be lost at any time. So every job that gains a watcher is compared with the database once, and all
+//! watched jobs are every now and then. A job that nobody watches is neither heard of nor read.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use headway_broker::Broker;
+use headway_domain::JobUid;
+use headway_store::{JobView, Store, StoreError};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    feed::{Feed, Heard},
+    table::Hub,
+};
+
+/// Jobs that are read at once.
+const READS: usize = 16;
+/// Jobs that are compared in one statement.
+const CHUNK: usize = 500;
+
+/// The hub's task.
+pub(crate) struct HubTask {
+    hub: Hub,
+    store: Store,
+    feed: Feed,
+    repair_interval: Duration,
+    /// The event shards of watched jobs.
+    keys: BTreeSet<u8>,
+    /// Jobs to read, in order. Bounded by the number of watched jobs, as each stands here once.
+    queue: VecDeque<JobUid>,
+    queued: BTreeSet<JobUid>,
+    /// Jobs that could not be read: tried again at the next repair.
+    failed: Vec<JobUid>,
+    work: JoinSet<Work>,
+    reading: usize,
+    /// A comparison of all watched jobs is under way.
+    comparing: bool,
+    /// All watched jobs are to be compared as soon as possible.
+    doubt: bool,
+    /// The database did not answer the last time.
+    away: bool,
+}
+
+/// What a task of the hub brings back.
+enum Work {
+    Read(JobUid, Result<Option<Arc<JobView>>, StoreError>),
+    Compared {
+        asked: Vec<JobUid>,
+        all: bool,
+        found: Result<HashMap<JobUid, i64>, StoreError>,
+    },
+}
+
+impl HubTask {
+    pub(crate) fn new(
+        hub: Hub,
+        store: Store,
+        broker: Arc<dyn Broker>,
+        repair_interval: Duration,
+    ) -> Self {
+        Self {
+            hub,
+            store,
+            feed: Feed::new(broker),
+            repair_interval,
+            keys: BTreeSet::new(),
+            queue: VecDeque::new(),
+            queued: BTreeSet::new(),
+            failed: Vec::new(),
+            work: JoinSet::new(),
+            reading: 0,
+            comparing: false,
+            doubt: false,
+            away: false,
+        }
+    }
+
+    /// Runs until `shutdown`.
+    ///
+    /// # Errors
+    /// Where one of its own tasks panicked.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut repair = tokio::time::interval(self.repair_interval);
+        repair.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                heard = self.feed.next() => match heard {
+                    Heard::Changed(change) => self.note(change.uid, change.revision),
+                    Heard::MaybeLost => self.doubt = true,
+                },
+                () = self.hub.gained() => {}
+                Some(done) = self.work.join_next() => self.done(done?),
+                _ = repair.tick() => self.repair(),
+            }
+            self.welcome().await;
+            self.start();
+        }
+    }
+
+    fn note(&mut self, uid: JobUid, revision: i64) {
+        if self.hub.note(uid, revision) {
+            self.enqueue(uid);
+        }
+    }
+
+    fn enqueue(&mut self, uid: JobUid) {
+        if self.queued.insert(uid) {
+            self.queue.push_back(uid);
+        }
+    }
+
+    fn repair(&mut self) {
+        self.doubt = true;
+        for uid in std::mem::take(&mut self.failed) {
+            self.enqueue(uid);
+        }
+        // Only here, so that watchers who come and go do not make the broker bind and unbind.
+        self.keys = self
+            .hub
+            .watched()
+            .iter()
+            .map(|uid| uid.event_key())
+            .collect();
+    }
+
+    /// Listens for new jobs first and compares them then, so that no change falls between the two.
+    async fn welcome(&mut self) {
+        let fresh = self.hub.take_fresh();
+        self.keys.extend(fresh.iter().map(|uid| uid.event_key()));
+        self.feed.listen(&self.keys).await;
+        if !fresh.is_empty() {
+            self.compare(fresh, false);
+        }
+    }
+
+    fn start(&mut self) {
+        if self.doubt && !self.comparing {
+            self.doubt = false;
+            let watched = self.hub.watched();
+            if !watched.is_empty() {
+                self.comparing = true;
+                self.compare(watched, true);
+            }
+        }
+        while self.reading < READS {
+            let Some(uid) = self.queue.pop_front() else {
+                return;
+            };
+            self.queued.remove(&uid);
+            if !self.hub.begin(uid) {
+                continue;
+            }
+            self.reading += 1;
+            let store = self.store.clone();
+            self.work.spawn(async move {
+                let view = store.job_state(uid).await;
+                Work::Read(uid, view.map(|view| view.map(Arc::new)))
+            });
+        }
+    }
+
+    fn compare(&mut self, asked: Vec<JobUid>, all: bool) {
+        let store = self.store.clone();
+        self.work.spawn(async move {
+            let found = revisions(&store, &asked).await;
+            Work::Compared { asked, all, found }
+        });
+    }
+
+    fn done(&mut self, work: Work) {
+        match work {
+            Work::Read(uid, result) => {
+                self.reading -= 1;
+                match result {
+                    Ok(view) => {
+                        self.answered();
+                        if self.hub.read(uid, view) {
+                            self.enqueue(uid);
+                        }
+                    }
+                    Err(error) => {
+                        self.hub.not_read(uid);
+                        self.failed.push(uid);
+                        self.unanswered(&error);
+                    }
+                }
+            }
+            Work::Compared { asked, all, found } => {
+                self.comparing &= !all;
+                match found {
+                    Ok(found) => {
+                        self.answered();
+                        for uid in asked {
+                            match found.get(&uid) {
+                                Some(revision) => self.note(uid, *revision),
+                                // Gone, it seems: reading it decides.
+                                None => self.enqueue(uid),
+                            }
+                        }
+                    }
+                    // The next repair compares everything.
+                    Err(error) => self.unanswered(&error),
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self) {
+        if std::mem::take(&mut self.away) {
+            tracing::info!("watched jobs can be read again");
+        }
+    }
+
+    fn unanswered(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.away, true) {
+            tracing::warn!(%error, "watched jobs cannot be read, trying again");
+        }
+    }
+}
+
+async fn revisions(store: &Store, asked: &[JobUid]) -> Result<HashMap<JobUid, i64>, StoreError> {
+    let mut found = HashMap::with_capacity(asked.len());
+    for chunk in asked.chunks(CHUNK) {
+        found.extend(store.revisions(chunk).await?);
+    }
+    Ok(found)
+}

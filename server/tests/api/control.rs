@@ -1,0 +1,164 @@
+//! Pause, resume, cancel and retry, and what each refuses.
+
+use headway::v1::{self, JobState};
+use headway_broker::{Queue, Topic};
+use tonic::Code;
+
+use crate::harness::{Harness, name, refused};
+
+#[tokio::test]
+async fn a_job_is_paused_resumed_cancelled_and_retried() {
+    let harness = Harness::start().await;
+    let mut client = harness.client.clone();
+    let job = harness.create("one").await;
+    let mut workers = harness
+        .relay
+        .broker()
+        .subscribe(Topic::Control, &[])
+        .await
+        .unwrap();
+
+    let name = || name("one");
+    let paused = client
+        .pause_job(v1::PauseJobRequest { name: name() })
+        .await
+        .unwrap();
+    assert_eq!(paused.get_ref().state(), JobState::Paused);
+    assert!(workers.next().await.unwrap().is_some(), "workers are told");
+    let again = client
+        .pause_job(v1::PauseJobRequest { name: name() })
+        .await
+        .unwrap();
+    assert_eq!(again.get_ref().revision, paused.get_ref().revision);
+    let resumed = client
+        .resume_job(v1::ResumeJobRequest { name: name() })
+        .await
+        .unwrap();
+    assert_eq!(resumed.get_ref().state(), JobState::Active);
+    assert!(resumed.get_ref().revision > paused.get_ref().revision);
+    let cancelled = client
+        .cancel_job(v1::CancelJobRequest { name: name() })
+        .await
+        .unwrap();
+    assert_eq!(cancelled.get_ref().state(), JobState::Cancelled);
+
+    // Its item is at a worker: trying again a little later helps.
+    let early = client.retry_job(v1::RetryJobRequest { name: name() }).await;
+    let (_, details) = refused(early, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+    assert!(details.retry_info().is_some());
+    harness.finish(&job).await;
+    assert!(harness.get("one").await.settled_time.is_some());
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn illegal_transitions_say_why() {
+    let harness = Harness::start().await;
+    let mut client = harness.client.clone();
+    let job = harness.create("one").await;
+    harness.finish(&job).await;
+    assert_eq!(harness.get("one").await.state(), JobState::Completed);
+
+    let name = || name("one");
+    let answers = [
+        (
+            "pause",
+            client.pause_job(v1::PauseJobRequest { name: name() }).await,
+        ),
+        (
+            "resume",
+            client
+                .resume_job(v1::ResumeJobRequest { name: name() })
+                .await,
+        ),
+        (
+            "cancel",
+            client
+                .cancel_job(v1::CancelJobRequest { name: name() })
+                .await,
+        ),
+        (
+            "retry",
+            client.retry_job(v1::RetryJobRequest { name: name() }).await,
+        ),
+    ];
+    for (action, answer) in answers {
+        let (status, details) = refused(answer, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+        let violation = &details.precondition_failure().unwrap().violations[0];
+        assert_eq!(
+            (violation.r#type.as_str(), violation.subject.as_str()),
+            ("COMPLETED", name().as_str())
+        );
+        assert!(status.message().contains(action), "{}", status.message());
+        assert!(details.retry_info().is_none(), "waiting does not help");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn jobs_of_other_partitions_are_not_there() {
+    let harness = Harness::start().await;
+    let mut client = harness.client.clone();
+    harness.create("one").await;
+    let name = || "partitions/other/jobs/one".to_owned();
+    let answers = [
+        client
+            .get_job(v1::GetJobRequest { name: name() })
+            .await
+            .map(drop),
+        client
+            .pause_job(v1::PauseJobRequest { name: name() })
+            .await
+            .map(drop),
+        client
+            .resume_job(v1::ResumeJobRequest { name: name() })
+            .await
+            .map(drop),
+        client
+            .cancel_job(v1::CancelJobRequest { name: name() })
+            .await
+            .map(drop),
+        client
+            .retry_job(v1::RetryJobRequest { name: name() })
+            .await
+            .map(drop),
+        client
+            .delete_job(v1::DeleteJobRequest { name: name() })
+            .await
+            .map(drop),
+        client
+            .watch_job(v1::WatchJobRequest {
+                name: name(),
+                min_interval: None,
+            })
+            .await
+            .map(drop),
+        client
+            .list_failures(v1::ListFailuresRequest {
+                parent: name(),
+                ..Default::default()
+            })
+            .await
+            .map(drop),
+    ];
+    for answer in answers {
+        let (_, details) = refused(answer, Code::NotFound, "JOB_NOT_FOUND");
+        assert_eq!(details.resource_info().unwrap().resource_name, name());
+    }
+    assert_eq!(harness.get("one").await.state(), JobState::Active);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn the_message_of_a_task_is_in_its_pipe() {
+    let harness = Harness::start().await;
+    let broker = harness.relay.broker().clone();
+    harness.create("one").await;
+    let mut consumer = broker
+        .consume(&Queue::Pipe("documents".into()), 10)
+        .await
+        .unwrap();
+    let deliveries = consumer.next(10).await.unwrap();
+    assert_eq!(deliveries.len(), 1);
+    harness.stop().await;
+}

@@ -1,0 +1,232 @@
+//! A running server, a client of it, and what tests do in the place of workers.
+
+use std::{sync::Arc, time::Duration};
+
+use headway::v1::{self, job_service_client::JobServiceClient};
+use headway_broker::{Broker, InProcessBroker};
+use headway_domain::{
+    JobUid,
+    effect::Failed,
+    report::{ItemEvent, ItemReport, PageReport},
+    split::{Child, Split},
+};
+use headway_relay::Relay;
+use headway_runtime::{Dependency, Readiness};
+use headway_server::{ServerParts, serve};
+use headway_store::{Committed, SplitPlan, Store, StoreConfig, StoreUrl};
+use headway_worker_batch::splitter::Registry;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, transport::Channel};
+use tonic_types::{ErrorDetails, StatusExt};
+use uuid::Uuid;
+
+/// How long anything may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The partition of most tests.
+pub const PARENT: &str = "partitions/acme";
+
+/// A running server.
+pub struct Harness {
+    pub client: JobServiceClient<Channel>,
+    pub channel: Channel,
+    pub relay: Relay,
+    pub database: Dependency,
+    pub shutdown: CancellationToken,
+    pub server: JoinHandle<anyhow::Result<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Harness {
+    pub async fn start() -> Self {
+        Self::start_with(|parts| parts).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(ServerParts) -> ServerParts) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("headway.db").display());
+        let store = Store::connect(&StoreConfig::new(StoreUrl::new(url)))
+            .await
+            .unwrap();
+        let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::new());
+        let shutdown = CancellationToken::new();
+        let (relay, deleter) = Relay::new(store, broker, shutdown.clone());
+        tokio::spawn(deleter);
+        let readiness = Readiness::new(Duration::ZERO);
+        let database = readiness.dependency("database");
+        tokio::spawn(readiness.clone().run(shutdown.clone()));
+        let parts =
+            ServerParts::new(relay.clone(), readiness).with_splitters(Registry::with_builtins());
+        let parts = change(parts);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(serve(listener, parts, shutdown.clone()));
+        let channel = Channel::from_shared(format!("http://{address}"))
+            .unwrap()
+            .connect()
+            .await
+            .unwrap();
+        Self {
+            client: JobServiceClient::new(channel.clone()),
+            channel,
+            relay,
+            database,
+            shutdown,
+            server,
+            _folder: folder,
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        self.relay.store()
+    }
+
+    /// Creates a job of one task.
+    pub async fn create(&self, id: &str) -> v1::Job {
+        self.create_spec(id, task()).await
+    }
+
+    pub async fn create_spec(&self, id: &str, spec: v1::JobSpec) -> v1::Job {
+        let created = self.client.clone().create_job(request(id, spec)).await;
+        created.unwrap().into_inner()
+    }
+
+    pub async fn get(&self, id: &str) -> v1::Job {
+        let request = v1::GetJobRequest { name: name(id) };
+        let job = self.client.clone().get_job(request).await;
+        job.unwrap().into_inner()
+    }
+
+    /// Applies what a worker reports, as tracking does; the caller publishes it or lets the event be lost.
+    pub async fn report(&self, job: &v1::Job, done: Vec<u32>, failed: &[u32]) -> Committed {
+        let failed = failed.iter().map(|index| ItemReport {
+            index: *index,
+            attempt: 0,
+            stage: 0,
+            event: ItemEvent::Failed(Failed::lasting("BROKEN", format!("item {index} is broken"))),
+        });
+        let report = PageReport {
+            job: uid(job),
+            page: 1,
+            run: u32::try_from(job.run).unwrap(),
+            done,
+            items: failed.collect(),
+            session: Uuid::nil(),
+            worker: "tester".to_owned(),
+        };
+        let tracked = self.store().apply_reports(&[report]).await.unwrap();
+        assert_eq!(tracked.applied.stale, 0, "the report does not fit");
+        tracked.committed
+    }
+
+    /// Splits the root of a batch into so many items, as a batch worker does.
+    pub async fn split(&self, job: &v1::Job, items: usize) {
+        let plan = self.store().plan_split(uid(job), 1, 0).await.unwrap();
+        let SplitPlan::Split(source) = plan else {
+            panic!("{plan:?}")
+        };
+        let split = Split {
+            children: vec![Child::Item; items],
+            next: None,
+            total: Some(items as u64),
+            limit: source.limit,
+            hash: 0,
+            stored: None,
+        };
+        let result = self.store().record_split(&source, 0, split).await.unwrap();
+        self.relay.publish(result.committed).await;
+    }
+
+    /// Ends a job of one task and tells everybody.
+    pub async fn finish(&self, job: &v1::Job) {
+        let committed = self.report(job, vec![0], &[]).await;
+        self.relay.publish(committed).await;
+    }
+
+    /// Stops the server; it must end well and soon.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(PATIENCE, self.server).await;
+        ended.unwrap().unwrap().unwrap();
+    }
+}
+
+pub fn uid(job: &v1::Job) -> JobUid {
+    JobUid(job.uid.parse().unwrap())
+}
+
+pub fn name(id: &str) -> String {
+    format!("{PARENT}/jobs/{id}")
+}
+
+pub fn request(id: &str, spec: v1::JobSpec) -> v1::CreateJobRequest {
+    v1::CreateJobRequest {
+        parent: PARENT.to_owned(),
+        job_id: id.to_owned(),
+        spec: Some(spec),
+        ..Default::default()
+    }
+}
+
+/// A job of one task.
+pub fn task() -> v1::JobSpec {
+    v1::JobSpec {
+        work: Some(v1::job_spec::Work::Task(v1::Task {
+            pipe: "documents".into(),
+            r#type: "export".into(),
+            payload: b"{\"file\":1}".to_vec(),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+/// A job of a range of integers.
+pub fn batch() -> v1::JobSpec {
+    let number = |number| prost_types::Value {
+        kind: Some(prost_types::value::Kind::NumberValue(number)),
+    };
+    let fields = [
+        ("from".to_owned(), number(0.0)),
+        ("to".to_owned(), number(5.0)),
+    ];
+    v1::JobSpec {
+        work: Some(v1::job_spec::Work::Batch(v1::Batch {
+            splitter: "range".into(),
+            definition: Some(v1::batch::Definition::Json(prost_types::Value {
+                kind: Some(prost_types::value::Kind::StructValue(prost_types::Struct {
+                    fields: fields.into(),
+                })),
+            })),
+            parameters: None,
+            item: Some(v1::ItemTemplate {
+                pipe: "documents".into(),
+                ..Default::default()
+            }),
+        })),
+        ..Default::default()
+    }
+}
+
+/// The error's code and details, which must say why in a way that programs read.
+pub fn refused<T: std::fmt::Debug>(
+    result: Result<T, Status>,
+    code: Code,
+    reason: &str,
+) -> (Status, ErrorDetails) {
+    let status = result.unwrap_err();
+    assert_eq!(status.code(), code, "{status:?}");
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!(info.reason, reason, "{status:?}");
+    assert_eq!(info.domain, "headway.dev");
+    assert!(!status.message().is_empty());
+    (status, details)
+}
+
+/// The fields that a `BadRequest` names.
+pub fn fields(details: &ErrorDetails) -> Vec<&str> {
+    let violations = &details.bad_request().unwrap().field_violations;
+    violations.iter().map(|v| v.field.as_str()).collect()
+}

@@ -1,0 +1,8 @@
+//! The server over TCP, with a real store on SQLite and pipes in process. Tests play workers and tracking by hand.
+
+mod control;
+mod harness;
+mod inputs;
+mod jobs;
+mod serving;
+mod watching;
