@@ -1,0 +1,93 @@
+//! How much each section does.
+
+use std::time::Duration;
+
+/// Items of one job that may be out at once, unless told otherwise: the default of a job.
+pub const WINDOW: i32 = 10_000;
+/// The bytes of a raw message; about what a task message of one small item has.
+pub const MESSAGE_BYTES: usize = 300;
+/// Handlers that run at once in the no-op worker of sections c, d, g and h.
+pub const CONCURRENCY: usize = 256;
+
+/// How long the handlers of section i take.
+const QUICK_AND_SLOW: [Duration; 2] = [Duration::ZERO, Duration::from_millis(2)];
+const SLOW: [Duration; 1] = [Duration::from_millis(2)];
+
+/// The sizes of one run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sizes {
+    /// Whether figures are compared with targets.
+    pub thresholds: bool,
+    /// a: messages through the raw queue.
+    pub messages: usize,
+    /// b: how long rows are committed.
+    pub commit_time: Duration,
+    /// c, d: items of the measured job.
+    pub items: u64,
+    /// c, d, g, h: the job's window.
+    pub window: i32,
+    /// e: how long jobs are created at 64 in flight.
+    pub create_time: Duration,
+    /// e: jobs created one after the other on an idle system.
+    pub starts: usize,
+    /// f: jobs watched at once, and the items of each.
+    pub watched: (usize, u64),
+    /// g, i: items of the large job.
+    pub large: u64,
+    /// h: items of the jobs that are compared; the last is section g's where that ran.
+    pub scale: [u64; 3],
+    /// h: how often the jobs but the largest are run; the median counts.
+    pub repeats: usize,
+    /// i: small jobs created behind the large one, for each kind of handler.
+    pub probes: usize,
+    /// i: the time between two of them.
+    pub probe_every: Duration,
+    /// i: how long the handlers take that the large job is run with, one after the other.
+    pub handler_times: &'static [Duration],
+    /// The longest that a section may take.
+    pub deadline: Duration,
+}
+
+impl Sizes {
+    /// The sizes that targets are set for.
+    pub fn full() -> Self {
+        Self {
+            thresholds: true,
+            messages: 200_000,
+            commit_time: Duration::from_secs(6),
+            items: 200_000,
+            window: WINDOW,
+            create_time: Duration::from_secs(8),
+            starts: 300,
+            watched: (20, 500),
+            large: 1_000_000,
+            scale: [10_000, 100_000, 1_000_000],
+            repeats: 3,
+            probes: 15,
+            probe_every: Duration::from_millis(500),
+            handler_times: &QUICK_AND_SLOW,
+            deadline: Duration::from_secs(15 * 60),
+        }
+    }
+
+    /// About a hundredth, without thresholds.
+    pub fn short() -> Self {
+        Self {
+            thresholds: false,
+            messages: 4_000,
+            commit_time: Duration::from_millis(300),
+            items: 4_000,
+            create_time: Duration::from_millis(500),
+            starts: 20,
+            watched: (4, 100),
+            large: 20_000,
+            scale: [200, 2_000, 20_000],
+            repeats: 1,
+            probes: 3,
+            probe_every: Duration::from_millis(100),
+            handler_times: &SLOW,
+            deadline: Duration::from_secs(60),
+            ..Self::full()
+        }
+    }
+}
