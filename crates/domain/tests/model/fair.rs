@@ -1,6 +1,6 @@
 //! What follows every schedule: the world behaves, and the job must end with exact counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use headway_domain::{job::Phase, page::PageState};
 
@@ -12,10 +12,24 @@ use super::{
 
 impl World {
     /// Delivers everything in order, lets time pass, resumes and repairs, until the job has
-    /// ended and nothing of it runs.
+    /// ended and nothing of it runs. Answers may come a second time, a while later.
     pub fn behave(&mut self) {
+        let mut echoes = VecDeque::new();
         for round in 0..20_000 {
             self.sweep();
+            if echoes.front().is_some_and(|(due, _)| *due <= round) {
+                self.pipes
+                    .extend(echoes.pop_front().map(|(_, message)| message));
+                self.deliver(self.pipes.len() - 1, round % WORKERS, End::Sent, 1);
+                continue;
+            }
+            let answer =
+                |message: &&Message| matches!(message, Message::Report(_) | Message::Found { .. });
+            if let Some(answer) = self.pipes.first().filter(answer)
+                && self.echo > 0
+            {
+                echoes.push_back((round + self.echo, answer.clone()));
+            }
             if !self.pipes.is_empty() {
                 self.deliver(0, round % WORKERS, End::Sent, 1);
             } else if self.job().settled.is_some() {

@@ -244,9 +244,11 @@ proptest! {
         tree in tree(),
         spec in any_spec(),
         loads in prop_oneof![Just(1), Just(64)],
+        echo in 0usize..20,
         steps in prop::collection::vec(anything(), 0..150),
     ) {
         let mut world = world(&tree, spec, loads);
+        world.echo = echo;
         for step in &steps {
             world.step(step);
         }
@@ -258,6 +260,7 @@ proptest! {
     fn the_weather_changes_no_count(
         tree in tree(),
         spec in any_spec(),
+        echo in 0usize..20,
         steps in prop::collection::vec(weather(), 0..150),
     ) {
         let mut spec = spec;
@@ -266,6 +269,7 @@ proptest! {
         let mut calm = world(&tree, spec.clone(), 64);
         calm.behave();
         let mut rough = world(&tree, spec, 64);
+        rough.echo = echo;
         for step in &steps {
             rough.step(step);
         }

@@ -106,6 +106,8 @@ pub struct World {
     pub loads: usize,
     /// Pages of an older run that one transaction opens again at most.
     pub reopens: usize,
+    /// After how many other deliveries answers arrive again when all else is well; 0 for never.
+    pub echo: usize,
     /// Whether work may rest on a message that is gone.
     pub lossy: bool,
     /// Leaves by page and index, also of pages that are gone.
@@ -160,6 +162,7 @@ impl World {
             epoch: 1,
             loads: 64,
             reopens: usize::MAX,
+            echo: 0,
             lossy: false,
             leaves: BTreeMap::new(),
             done: BTreeSet::new(),
