@@ -43,7 +43,10 @@ impl BatchWorker {
         // Sub-batches first: others can split them while this one sends its items.
         self.relay.publish(result.committed).await;
         match result.release {
-            Some(release) => self.send_found(&source, &found, hash, release).await,
+            Some(release) => {
+                self.send_found(&source, &found, hash, attempt, release)
+                    .await
+            }
             // Somebody else was first: send what the row says, as the delivery of the other may be lost.
             None => match self.relay.store().plan_split(uid, page, attempt).await? {
                 SplitPlan::Dispatch(plan) => self.send_planned(plan).await,
@@ -80,6 +83,7 @@ impl BatchWorker {
         source: &PageSource,
         found: &Found,
         hash: i64,
+        attempt: u32,
         release: ReleasePlan,
     ) -> Result<(), Interrupted> {
         if release.indexes.len() < u32::try_from(found.items.len()).unwrap_or(u32::MAX) {
@@ -89,7 +93,8 @@ impl BatchWorker {
         let items = release
             .indexes
             .iter()
-            .map(|index| headway_relay::tasks::first_try(index, 0))
+            // Items begin with the attempt that their page was split in.
+            .map(|index| headway_relay::tasks::first_try(index, attempt))
             .collect();
         self.send(source, release.run, release.control, items, &found.items)
             .await
