@@ -130,7 +130,7 @@ impl Store {
             tokio::select! {
                 biased;
                 answer = &mut answer => {
-                    return answer.unwrap_or_else(|_| Err(StoreError::Unavailable("the commit was given up".to_owned())));
+                    return answer.unwrap_or_else(|_| Err(given_up()));
                 }
                 permit = self.creates.lanes.clone().acquire_owned() => {
                     let Ok(permit) = permit else {
@@ -138,7 +138,9 @@ impl Store {
                     };
                     let group = self.creates.take();
                     if group.is_empty() {
-                        continue;
+                        // Somebody took this job along: looking for more to do until its commit is over would spin.
+                        drop(permit);
+                        return answer.await.unwrap_or_else(|_| Err(given_up()));
                     }
                     let store = self.clone();
                     // A task of its own: a caller that goes away must not take the others' commit with it.
@@ -333,6 +335,10 @@ impl Store {
             Err(error) => Err(error),
         }
     }
+}
+
+fn given_up() -> StoreError {
+    StoreError::Unavailable("the commit was given up".to_owned())
 }
 
 /// Keys rise with time, to the millisecond, so that the newest jobs stand together; the rest is random.
