@@ -153,7 +153,9 @@ impl Store {
         }
     }
 
-    async fn commit_group(&self, group: Vec<(NewJob, Reply)>) {
+    async fn commit_group(&self, mut group: Vec<(NewJob, Reply)>) {
+        // Commits that meet the same names wait for each other; in one order they do not deadlock.
+        group.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let (jobs, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         match self.insert(&jobs).await {
             Ok(Some(created)) => {
