@@ -15,7 +15,6 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     FromQueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
-use sea_orm_migration::MigratorTrait;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::error::StoreError;
@@ -116,13 +115,13 @@ impl Db {
         let url = &config.url.0;
         let db = if url.starts_with("sqlite:") {
             let full = sqlite(url, "FULL", 1).await?;
-            migration::Migrator::up(&full, None).await?;
+            migration::run_sqlite(&full).await?;
             let process = sqlite(url, "NORMAL", 1).await?;
             let read = sqlite(url, "NORMAL", 4).await?;
             Self::assemble(config, read, full, process, Some(Mutex::new(())))
         } else {
             let pool = postgres(config).await?;
-            migration::run_postgres(&pool).await?;
+            migration::run_postgres(&pool, &config.schema).await?;
             Self::assemble(config, pool.clone(), pool.clone(), pool, None)
         };
         db.sync_clock().await?;
@@ -356,11 +355,5 @@ async fn postgres(config: &StoreConfig) -> Result<DatabaseConnection, StoreError
                 ("jit", "off"),
             ])
         });
-    let pool = Database::connect(options).await?;
-    pool.execute_unprepared(&format!(
-        "CREATE SCHEMA IF NOT EXISTS \"{}\"",
-        config.schema
-    ))
-    .await?;
-    Ok(pool)
+    Ok(Database::connect(options).await?)
 }
