@@ -21,6 +21,17 @@ struct ClaimRow {
     until: i64,
 }
 
+#[derive(Debug, FromQueryResult)]
+struct OwnerRow {
+    owner: Vec<u8>,
+}
+
+/// How many shards the owner of this rank holds: where they cannot be shared evenly, the first ranks hold one more.
+fn part(shards: usize, alive: usize, rank: usize) -> usize {
+    let alive = alive.max(1);
+    shards / alive + usize::from(rank < shards % alive)
+}
+
 impl Store {
     /// How many logical shards there are.
     pub fn shards(&self) -> u16 {
@@ -43,13 +54,10 @@ impl Store {
             [(now - ttl).into(), me.clone().into()],
         )
         .await?;
-        let sql = "SELECT count(*) AS value FROM tracker WHERE until >= $1";
-        let alive = db
-            .one_int(&*tx, sql, [now.into()])
-            .await?
-            .unwrap_or(1)
-            .max(1);
-        let part = (i64::from(db.shards) + alive - 1) / alive;
+        let sql = "SELECT owner FROM tracker WHERE until >= $1 ORDER BY owner";
+        let alive: Vec<OwnerRow> = db.all(&*tx, sql, [now.into()]).await?;
+        let rank = alive.iter().position(|row| row.owner == me).unwrap_or(0);
+        let part = part(usize::from(db.shards), alive.len(), rank);
         let sql = format!(
             "SELECT shard, owner, until FROM shard_claim ORDER BY shard{}",
             db.for_update()
@@ -62,12 +70,12 @@ impl Store {
             .collect();
         for claim in &claims {
             let free = claim.until < now;
-            if free && (mine.len() as i64) < part && !mine.contains(&claim.shard) {
+            if free && mine.len() < part && !mine.contains(&claim.shard) {
                 mine.push(claim.shard);
             }
         }
         mine.sort_unstable();
-        mine.truncate(usize::try_from(part).unwrap_or(usize::MAX));
+        mine.truncate(part);
         for claim in &claims {
             let wanted = mine.contains(&claim.shard);
             let until = if wanted { now + ttl } else { 0 };
