@@ -140,33 +140,40 @@ impl Store {
         let Some(meta) = self.meta_of(uid).await? else {
             return nothing();
         };
-        let Some(job) = self.read_job(&meta).await? else {
-            return nothing();
-        };
-        let Some((page, content)) = self.read_page(&meta, number).await? else {
-            return nothing();
-        };
-        match page.state {
-            PageState::Splitting if page.attempt == attempt && job.is_running() => {
-                let limit = job.page_limit();
-                Ok(SplitPlan::Split(
-                    self.source(meta, &page, content.cursor, limit).await?,
-                ))
+        // Once more where the job was held when it was read and went on before it was locked: the message that
+        // asks stands for the page, and must not be acknowledged for nothing.
+        loop {
+            let Some(job) = self.read_job(&meta).await? else {
+                return nothing();
+            };
+            let Some((page, content)) = self.read_page(&meta, number).await? else {
+                return nothing();
+            };
+            match page.state {
+                PageState::Splitting if page.attempt == attempt && job.is_running() => {
+                    let limit = job.page_limit();
+                    return Ok(SplitPlan::Split(
+                        self.source(meta, &page, content.cursor, limit).await?,
+                    ));
+                }
+                PageState::Splitting if page.attempt == attempt => {
+                    let withheld = self.withhold_split(&meta, number, attempt).await?;
+                    if let Some(committed) = withheld {
+                        return Ok(SplitPlan::Nothing(committed));
+                    }
+                }
+                PageState::Open => {
+                    let open: Vec<u32> = page
+                        .open_indexes()
+                        .take_while(|index| *index < page.released)
+                        .collect();
+                    let plan = self.plan(meta.clone(), page, content, &open).await?;
+                    if let Some(plan) = plan {
+                        return Ok(SplitPlan::Dispatch(plan));
+                    }
+                }
+                _ => return nothing(),
             }
-            PageState::Splitting if page.attempt == attempt => {
-                let committed = self.withhold_split(&meta, number, attempt).await?;
-                Ok(SplitPlan::Nothing(committed))
-            }
-            PageState::Open => {
-                let open: Vec<u32> = page
-                    .open_indexes()
-                    .take_while(|index| *index < page.released)
-                    .collect();
-                Ok(SplitPlan::Dispatch(
-                    self.plan(meta, page, content, &open).await?,
-                ))
-            }
-            _ => nothing(),
         }
     }
 
@@ -180,22 +187,29 @@ impl Store {
         let Some(meta) = self.meta_of(uid).await? else {
             return Ok(None);
         };
-        let Some((page, content)) = self.read_page(&meta, number).await? else {
-            return Ok(None);
-        };
-        if page.state != PageState::Open {
-            return Ok(None);
+        // Once more for the same reason as in a split.
+        loop {
+            let Some((page, content)) = self.read_page(&meta, number).await? else {
+                return Ok(None);
+            };
+            if page.state != PageState::Open {
+                return Ok(None);
+            }
+            let plan = self.plan(meta.clone(), page, content, indexes).await?;
+            if plan.is_some() {
+                return Ok(plan);
+            }
         }
-        Ok(Some(self.plan(meta, page, content, indexes).await?))
     }
 
+    /// Which of these items to send; `None` if the job went on while they were being taken back.
     async fn plan(
         &self,
         meta: Arc<JobMeta>,
         page: Page,
         content: PageContent,
         indexes: &[u32],
-    ) -> Result<DispatchPlan, StoreError> {
+    ) -> Result<Option<DispatchPlan>, StoreError> {
         let source = self
             .source(meta.clone(), &page, content.cursor, content.limit)
             .await?;
@@ -211,12 +225,15 @@ impl Store {
             committed: Committed::default(),
         };
         let Some(job) = self.read_job(&meta).await? else {
-            return Ok(plan);
+            return Ok(Some(plan));
         };
         plan.control = job.control;
-        if !job.is_running() || job.run != page.run {
-            plan.committed = self.withhold_items(&meta, page.number, indexes).await?;
-            return Ok(plan);
+        if job.run != page.run {
+            return Ok(Some(plan));
+        }
+        if !job.is_running() {
+            let withheld = self.withhold_items(&meta, page.number, indexes).await?;
+            return Ok(withheld.map(|committed| DispatchPlan { committed, ..plan }));
         }
         let mut rows = std::collections::HashMap::new();
         if job.counts.item_rows > 0 {
@@ -252,7 +269,7 @@ impl Store {
             .filter(Item::rests_on_message)
             .map(PlannedItem::from)
             .collect();
-        Ok(plan)
+        Ok(Some(plan))
     }
 
     async fn read_page(
@@ -387,8 +404,8 @@ impl Store {
         meta: &Arc<JobMeta>,
         page: u32,
         attempt: u32,
-    ) -> Result<Committed, StoreError> {
-        self.change_page(meta, page, |slice| slice.withhold_split(page, attempt))
+    ) -> Result<Option<Committed>, StoreError> {
+        self.withhold(meta, page, |slice| slice.withhold_split(page, attempt))
             .await
     }
 
@@ -397,9 +414,26 @@ impl Store {
         meta: &Arc<JobMeta>,
         page: u32,
         indexes: &[u32],
-    ) -> Result<Committed, StoreError> {
-        self.change_page(meta, page, |slice| slice.withhold_items(page, indexes))
+    ) -> Result<Option<Committed>, StoreError> {
+        self.withhold(meta, page, |slice| slice.withhold_items(page, indexes))
             .await
+    }
+
+    /// Takes back what a batch worker did not send; `None`, and nothing is taken back, if the job runs by now.
+    async fn withhold(
+        &self,
+        meta: &Arc<JobMeta>,
+        page: u32,
+        take_back: impl FnOnce(&mut JobSlice),
+    ) -> Result<Option<Committed>, StoreError> {
+        let mut runs = false;
+        let committed = self
+            .change_page(meta, page, |slice| {
+                runs = slice.job.is_running();
+                take_back(slice);
+            })
+            .await?;
+        Ok((!runs).then_some(committed))
     }
 
     /// Changes one page under the job's lock, with its batches and item rows, and advances the job.
