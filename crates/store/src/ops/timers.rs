@@ -190,7 +190,8 @@ impl Store {
     /// The jobs of a pipe, by key, with pages out that nothing was heard of since `before`.
     pub async fn silent_jobs(&self, pipe: &str, before: Micros) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT j.job_key AS value FROM job_progress j WHERE j.live = 1 AND j.pipe = $1 AND EXISTS ( \
-                     SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.state IN (2, 3) AND p.released + (p.state = 2)::int > 0 AND p.touched < $2 \
+                     SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN (2, 3) \
+                       AND p.released + (p.state = 2)::int > 0 AND p.touched < $2 \
                    ) ORDER BY j.job_key LIMIT 1000";
         let sql = if self.db.is_sqlite() {
             sql.replace("(p.state = 2)::int", "(p.state = 2)")
@@ -217,7 +218,7 @@ impl Store {
     pub async fn jobs_of_older_epochs(&self) -> Result<Vec<i64>, StoreError> {
         let epoch = self.db.epoch.load(std::sync::atomic::Ordering::Relaxed);
         let sql = "SELECT j.job_key AS value FROM job_progress j WHERE j.live = 1 AND EXISTS ( \
-                     SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.state IN (2, 3) AND p.epoch < $1 AND p.touched > 0 \
+                     SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN (2, 3) AND p.epoch < $1 AND p.touched > 0 \
                        AND (p.state = 2 OR p.released > 0) \
                    ) ORDER BY j.job_key LIMIT 1000";
         self.keys(sql, [epoch.into()]).await
