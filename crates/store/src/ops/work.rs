@@ -6,7 +6,7 @@ use headway_domain::{
     JobSlice, JobUid, Micros,
     job::JobMeta,
     page::{Batch, Item, Page},
-    slice::Moment,
+    slice::{Fate, Moment},
 };
 
 use crate::{
@@ -197,6 +197,14 @@ impl Db {
         if needs.split > 0 {
             self.load_todo(tx, slice, Todo::Split, needs.split).await?;
         }
+        // Pages that a report or timer named may be of an older run too: opening one again forgets its item rows.
+        let older: Vec<u32> = slice
+            .pages
+            .values()
+            .filter(|page| page.fate != Fate::Deleted && page.row.run < slice.job.run)
+            .map(|page| page.row.number)
+            .collect();
+        self.load_items_of(tx, slice, &older).await?;
         let unseen = slice.needs().batches;
         self.load_batches(tx, slice, &unseen).await
     }
@@ -242,13 +250,10 @@ impl Db {
             (most as i64).into(),
         ];
         let rows: Vec<PageRow> = self.all(&**tx, sql, values).await?;
-        let mut numbers = Vec::with_capacity(rows.len());
         for row in rows {
-            let page = Page::try_from(row)?;
-            numbers.push(page.number);
-            slice.add_page(page);
+            slice.add_page(Page::try_from(row)?);
         }
-        self.load_items_of(tx, slice, &numbers).await
+        Ok(())
     }
 
     /// Loads batches with all batches above them.
