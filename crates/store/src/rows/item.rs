@@ -1,7 +1,8 @@
 //! Rows of items in an exceptional state, and of failures.
 
 use headway_domain::{
-    effect::NewFailure,
+    effect::{NewFailure, clean},
+    limits,
     page::{Forward, Item, Lease},
 };
 use sea_orm::FromQueryResult;
@@ -154,7 +155,7 @@ pub(crate) const FAILURE: Table = Table {
 
 /// The cells of [`FAILURE`]; beyond a job's cap the texts are left out.
 pub(crate) fn failure_cells(job_key: i64, seq: i64, now: i64, failure: &NewFailure) -> Vec<Cell> {
-    let keep = seq <= headway_domain::limits::FAILURE_TEXTS;
+    let keep = seq <= limits::FAILURE_TEXTS;
     let text = |text: &str| {
         if keep {
             Cell::from(text)
@@ -173,6 +174,6 @@ pub(crate) fn failure_cells(job_key: i64, seq: i64, now: i64, failure: &NewFailu
         text(&failure.failure.details),
         failure.attempt.into(),
         now.into(),
-        text(&failure.worker),
+        text(&clean(&failure.worker, limits::SHORT_TEXT_BYTES)),
     ]
 }
