@@ -4,7 +4,7 @@ use headway_domain::{JobState, effect::code, job::Phase, spec::FailurePolicy, sp
 
 use super::{
     source::{Fault, Node, Plan, Tree, Trouble},
-    world::{End, Message, World, spec},
+    world::{End, Message, Task, World, spec},
 };
 
 const TROUBLED: fn(Trouble) -> Plan = |trouble| Plan {
@@ -274,4 +274,50 @@ fn a_page_that_cannot_be_split_is_split_by_a_retry() {
     world.retry(End::Sent).unwrap();
     world.complete();
     assert_eq!(counts(&world), (2, 2, 0, 0));
+}
+
+/// Whoever was given up for dead and answers after all answers too late: the item was sent anew,
+/// under another attempt, by a suspicion or by repair.
+#[test]
+fn an_answer_to_an_older_attempt_comes_too_late() {
+    let plan = Plan {
+        forward: true,
+        ..Plan::GOOD
+    };
+    let mut world = World::new(&Tree::flat(vec![vec![plan]]), spec());
+    world.send_tasks();
+    let copy = world.pipes[0].clone();
+    world.deliver_next(task);
+    // The answer stays away; the copy makes a suspect of the item, and later repair sends it again.
+    let mut late = world.pipes.pop();
+    world.pipes.extend(redelivered(copy));
+    for repaired in [false, true] {
+        if repaired {
+            world.pipes.clear();
+            world.repair(world.now + 1, End::Sent);
+        } else {
+            world.deliver_next(task);
+            world.deliver_next(report);
+        }
+        let revision = world.job().revision;
+        world.pipes.extend(late.take());
+        let at = world.pipes.len() - 1;
+        world.deliver(at, 0, End::Sent, 1);
+        assert_eq!(world.job().revision, revision, "an older attempt counts");
+        world.send_tasks();
+        world.deliver_next(task);
+        late = world.pipes.pop();
+    }
+    world.lossy = true;
+    world.complete();
+}
+
+fn redelivered(message: Message) -> Option<Message> {
+    match message {
+        Message::Task(task) => Some(Message::Task(Task {
+            redelivered: true,
+            ..task
+        })),
+        _ => None,
+    }
 }

@@ -3,6 +3,7 @@
 
 use headway_domain::{
     page::PageState,
+    report::ItemEvent,
     spec::{FailurePolicy, JobSpec, Tolerance},
 };
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use super::{
     source::{Tree, tree},
     store::Touch,
-    world::{End, LEASE, Message, WORKERS, World, spec},
+    world::{End, LEASE, Message, Task, WORKERS, World, spec},
 };
 
 /// One thing that happens. Numbers choose among what is there.
@@ -49,6 +50,8 @@ pub enum Step {
     LoseBroker(End),
     /// The job's share of its pipe changes.
     Allow(u32),
+    /// A worker says of items that it set them aside, or dropped them, whatever the job's state.
+    Lie(usize, ItemEvent),
     /// A splitter gives another answer about a page.
     Accuse(usize),
 }
@@ -60,7 +63,7 @@ impl World {
 
     /// Does one thing, if it can be done now.
     pub fn step(&mut self, step: &Step) {
-        match *step {
+        match step.clone() {
             Step::Deliver(at, worker, end, batch) => {
                 if let Some(at) = self.pick(at) {
                     self.deliver(at, worker % WORKERS, end, batch);
@@ -106,21 +109,30 @@ impl World {
             }
             Step::LoseBroker(end) => self.lose_broker(end),
             Step::Allow(allowance) => self.allow(allowance),
+            Step::Lie(at, event) => self.say_wrongly(at, &event),
             Step::Accuse(at) => self.accuse(at),
         }
     }
 
+    fn task(&mut self, at: usize) -> Option<&mut Task> {
+        let tasks = self.pipes.iter_mut().filter_map(|message| match message {
+            Message::Task(task) => Some(task),
+            _ => None,
+        });
+        let mut tasks: Vec<&mut Task> = tasks.collect();
+        let at = at.checked_rem(tasks.len())?;
+        Some(tasks.swap_remove(at))
+    }
+
     fn redeliver(&mut self, at: usize) {
-        let tasks = self.pipes.iter().enumerate();
-        let tasks: Vec<usize> = tasks
-            .filter(|(_, message)| matches!(message, Message::Task(_)))
-            .map(|(at, _)| at)
-            .collect();
-        if tasks.is_empty() {
-            return;
-        }
-        if let Message::Task(task) = &mut self.pipes[tasks[at % tasks.len()]] {
+        if let Some(task) = self.task(at) {
             task.redelivered = true;
+        }
+    }
+
+    fn say_wrongly(&mut self, at: usize, event: &ItemEvent) {
+        if let Some(task) = self.task(at).cloned() {
+            self.lie(&task, at % WORKERS, event);
         }
     }
 
@@ -196,6 +208,8 @@ fn anything() -> impl Strategy<Value = Step> {
         2 => (0usize..64).prop_map(Step::Redeliver),
         1 => end().prop_map(|end| Step::Tick(2 * LEASE, end)),
         2 => (0usize..64).prop_map(Step::Fire),
+        1 => (0usize..64).prop_map(|at| Step::Lie(at, ItemEvent::Discarded)),
+        1 => (0usize..64).prop_map(|at| Step::Lie(at, ItemEvent::Parked)),
         1 => (0usize..64).prop_map(Step::Accuse),
     ]
 }
@@ -236,7 +250,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(config(200))]
 
     /// Whatever happens, the job ends, with one outcome for each leaf, and retries complete it.
     #[test]

@@ -197,6 +197,11 @@ impl World {
         });
     }
 
+    /// A worker says something about items that it did not run.
+    pub fn lie(&mut self, task: &Task, worker: usize, event: &ItemEvent) {
+        self.report(task, worker, |_| event.clone());
+    }
+
     fn report(&mut self, task: &Task, worker: usize, event: impl Fn(&TaskItem) -> ItemEvent) {
         let mut report = PageReport {
             job: self.job().meta.uid,
@@ -254,12 +259,50 @@ impl World {
         self.transact(&touched, end, |slice| {
             for report in &reports {
                 let before = slice.clone();
-                if slice.apply(report).applied == 0 {
+                let fit = fitting(slice, report);
+                let applied = slice.apply(report);
+                assert!(
+                    applied.applied <= fit,
+                    "what does not fit the item was applied"
+                );
+                let ends = |item: &ItemReport| {
+                    !matches!(item.event, ItemEvent::Started | ItemEvent::Fraction(_))
+                };
+                if report.items.iter().all(ends) {
+                    assert_eq!(applied.applied, fit, "what fits the item was refused");
+                }
+                if applied.applied == 0 {
                     unchanged(&before, slice);
                 }
             }
         });
     }
+}
+
+/// How many reports of a page equal their items' present run, attempt and stage.
+fn fitting(slice: &JobSlice, report: &PageReport) -> u64 {
+    let Some(page) = slice.page(report.page) else {
+        return 0;
+    };
+    if page.state != PageState::Open || page.run != slice.job.run || report.run != page.run {
+        return 0;
+    }
+    let fits = |(index, attempt, stage): &(u32, u32, u32)| {
+        let row = slice.item(page.number, *index);
+        let present = row.map_or((page.attempt, 0), |row| (row.attempt, row.stage));
+        let ended = [&page.done, &page.failed, &page.discarded];
+        let waits = page.parked.contains(*index) || row.is_some_and(|row| row.due.is_some());
+        present == (*attempt, *stage)
+            && !waits
+            && *index < page.released
+            && !ended.iter().any(|set| set.contains(*index))
+    };
+    let done = report.done.iter().map(|index| (*index, 0, 0));
+    let others = report
+        .items
+        .iter()
+        .map(|item| (item.index, item.attempt, item.stage));
+    done.chain(others).filter(fits).count() as u64
 }
 
 /// What does not count must not leave a trace, not even a new revision.

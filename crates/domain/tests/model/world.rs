@@ -136,6 +136,11 @@ pub fn spec() -> JobSpec {
     spec
 }
 
+fn sends(effect: &Effect, (number, index): (u32, u32)) -> bool {
+    matches!(effect, Effect::Dispatch { page, indexes }
+        if *page == number && indexes.contains(&index))
+}
+
 impl World {
     /// Creates the job; its first page goes to a batch worker.
     pub fn new(tree: &Tree, spec: JobSpec) -> Self {
@@ -385,7 +390,17 @@ impl World {
         let pages: Vec<u32> = self.store.pages.keys().copied().collect();
         for pages in pages.chunks(3) {
             let touched: Vec<Touch> = pages.iter().map(|page| Touch::all(*page)).collect();
-            self.transact(&touched, end, |slice| slice.repair(pages, before));
+            self.transact(&touched, end, |slice| {
+                let items = slice.items.clone();
+                slice.repair(pages, before);
+                // What has a timer or lease is not lost with a message.
+                for (key, item) in items {
+                    if !item.row.rests_on_message() {
+                        assert_eq!(slice.items[&key], item);
+                        assert!(!slice.effects.iter().any(|effect| sends(effect, key)));
+                    }
+                }
+            });
         }
     }
 
