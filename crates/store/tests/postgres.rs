@@ -1,0 +1,60 @@
+//! The store suite on PostgreSQL, and what is its own: row locks and indexes.
+//! Needs `HEADWAY_TEST_DATABASE_URL`. Each test has a schema of its own, which is dropped at its end.
+
+#[macro_use]
+mod suite;
+#[path = "postgres/mod.rs"]
+mod dialect;
+
+use std::time::Duration;
+
+use headway_store::{StoreConfig, StoreUrl};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database};
+use suite::{Fixture, PATIENCE};
+use uuid::Uuid;
+
+/// Gives a case a schema, and drops the schema whatever happens.
+async fn run<Ended>(case: impl FnOnce(Fixture) -> Ended + Send + 'static)
+where
+    Ended: Future<Output = ()> + Send + 'static,
+{
+    let Ok(url) = std::env::var("HEADWAY_TEST_DATABASE_URL") else {
+        panic!(
+            "HEADWAY_TEST_DATABASE_URL is not set: run `make test`, which starts a private PostgreSQL"
+        )
+    };
+    // Nobody pulls the plug on this server: a commit need not wait for the disk.
+    let mark = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{mark}options[synchronous_commit]=off");
+    let config = StoreConfig {
+        schema: format!("test_{}", Uuid::new_v4().simple()),
+        connections: 8,
+        lease: Duration::from_secs(3600),
+        ..StoreConfig::new(StoreUrl::new(url.as_str()))
+    };
+    let mut raw = ConnectOptions::new(url.as_str());
+    raw.sqlx_logging(false)
+        .max_connections(4)
+        .set_schema_search_path(config.schema.as_str());
+    let schema = config.schema.clone();
+    let played = tokio::spawn(async move { case(Fixture::connect(config, raw).await).await });
+    let stop = played.abort_handle();
+    let ended = tokio::time::timeout(PATIENCE, played).await;
+    stop.abort();
+    let mut options = ConnectOptions::new(url);
+    options.sqlx_logging(false).max_connections(1);
+    let admin = Database::connect(options).await.unwrap();
+    admin
+        .execute_unprepared(&format!("DROP SCHEMA IF EXISTS \"{schema}\" CASCADE"))
+        .await
+        .unwrap();
+    ended.unwrap().unwrap();
+}
+
+store_suite!(run);
+
+cases! { run, dialect;
+    locks: jobs_held_elsewhere_are_left, a_job_held_elsewhere_is_skipped_by_timers, resumed_while_it_was_held,
+        a_split_resumed_while_it_was_held, refused_texts;
+    indexes: hot_queries_use_indexes;
+}

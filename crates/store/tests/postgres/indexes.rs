@@ -1,0 +1,141 @@
+//! The statements of busy roles find their rows by an index, however many rows there are. PostgreSQL
+//! counts how often it used each index and how often it read a whole table.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use headway_domain::{error::Action, report::ItemEvent};
+use sea_orm::{ConnectionTrait, Statement};
+
+use crate::suite::{
+    Fixture, PIPE, batch,
+    driver::{Driver, Tree, flat},
+    task,
+};
+
+/// Rows of each table that have nothing to do with the test.
+const CROWD: i64 = 50_000;
+
+/// Copies a row of job `from` so often, with changes that are made of a number `n`.
+async fn crowd(f: &Fixture, table: &str, from: i64, changes: &str, numbers: i64) {
+    f.sql(format!(
+        "INSERT INTO {table} SELECT crowd.* FROM (SELECT t FROM {table} t WHERE t.job_key = {from} LIMIT 1) AS one, \
+         generate_series(1, {numbers}) AS n, jsonb_populate_record(one.t, jsonb_build_object({changes})) AS crowd"
+    ))
+    .await;
+}
+
+/// Scans of each index, and of each table under `seq:`.
+async fn scans(f: &Fixture) -> BTreeMap<String, i64> {
+    let schema = &f.config.schema;
+    let sql = format!(
+        "SELECT indexrelname AS name, idx_scan AS value FROM pg_stat_user_indexes WHERE schemaname = '{schema}' \
+         UNION ALL SELECT 'seq:' || relname, seq_scan FROM pg_stat_user_tables WHERE schemaname = '{schema}'"
+    );
+    let statement = Statement::from_string(f.raw.get_database_backend(), sql);
+    let rows = f.raw.query_all_raw(statement).await.unwrap();
+    rows.iter()
+        .map(|row| {
+            (
+                row.try_get("", "name").unwrap(),
+                row.try_get("", "value").unwrap(),
+            )
+        })
+        .collect()
+}
+
+pub async fn hot_queries_use_indexes(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    // Ended jobs, a job of many pages, and items of other jobs that wait for tomorrow.
+    let ended = driver.begin(task("x"), Tree::new(Vec::new())).await;
+    driver.finish_well(&ended).await;
+    let big = driver
+        .begin(batch(), Tree::new(flat(6)).in_pages_of(2))
+        .await;
+    let tasks = driver.take_tasks();
+    driver.say(&tasks[0], ItemEvent::Leased).await;
+    let (old, key) = (ended.key, big.key);
+    crowd(
+        &f,
+        "job_progress",
+        old,
+        &format!("'job_key', {old} - n"),
+        CROWD,
+    )
+    .await;
+    let named =
+        format!("'job_key', {old} - n, 'uid', '\\x' || md5(n::text), 'job_id', 'crowd-' || n");
+    crowd(&f, "job", old, &named, CROWD).await;
+    crowd(
+        &f,
+        "page",
+        key,
+        &format!("'job_key', {old} - 1 - n % 500, 'number', n + 10, 'todo', 0, 'due', 0"),
+        CROWD,
+    )
+    .await;
+    let tomorrow = f.store.now() + 86_400_000_000;
+    let later = format!("'page', n + 10, 'lease_until', 0, 'due', {tomorrow} + n, 'shard', n % 16");
+    crowd(&f, "item", key, &later, CROWD).await;
+    let leased = format!(
+        "'page', n + 100000, 'due', 0, 'lease_until', {tomorrow} + n, 'shard', n % 16, 'lease_session', '\\x' || md5(n::text)"
+    );
+    crowd(&f, "item", key, &leased, CROWD / 5).await;
+    f.sql("ANALYZE").await;
+    f.sql("UPDATE item SET lease_until = 1 WHERE page < 10")
+        .await;
+
+    let store = f.another().await;
+    let before = scans(&f).await;
+    let mut driver = Driver::new(&store);
+    let shard = driver.job(&big).await.meta.shard;
+    assert_eq!(store.next_due(shard).await.unwrap(), Some(1));
+    let (committed, _) = store.fire_items(shard).await.unwrap();
+    assert_eq!(committed.owed.len(), 1);
+    store.fire_pages().await.unwrap();
+    driver.control(&big, Action::Pause).await;
+    driver.answer(&tasks[1..], |_| ItemEvent::Parked).await;
+    driver.control(&big, Action::Resume).await;
+    assert!(!driver.owed.is_empty());
+    driver.pump().await;
+    store.advance_idle(0, 0).await.unwrap();
+    store.live_pipes().await.unwrap();
+    store.hungry_pipes().await.unwrap();
+    store.set_allowance(key, 2000).await.unwrap();
+    store.repair_job(key, 0).await.unwrap();
+    store.silent_jobs(PIPE, 1).await.unwrap();
+    store.jobs_of_older_epochs().await.unwrap();
+    store
+        .renew_leases(crate::suite::driver::SESSION)
+        .await
+        .unwrap();
+    // The counts of a connection are complete once it is closed.
+    store.close().await;
+
+    let hot = [
+        "page_todo",
+        "page_pkey",
+        "page_due",
+        "item_due",
+        "item_lease",
+        "item_session",
+        "job_progress_live",
+        "job_progress_pkey",
+    ];
+    let used = |after: &BTreeMap<String, i64>, name: &str| after[name] > before[name];
+    let mut after = scans(&f).await;
+    let counted = async {
+        while !hot.iter().all(|name| used(&after, name)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            after = scans(&f).await;
+        }
+    };
+    let counted = tokio::time::timeout(Duration::from_secs(10), counted).await;
+    for name in hot {
+        let verdict = counted.is_ok() || used(&after, name);
+        assert!(verdict, "{name} was not used");
+    }
+    for table in ["page", "item", "job_progress", "job"] {
+        let name = format!("seq:{table}");
+        assert_eq!(after[&name], before[&name], "{table} was read as a whole");
+    }
+}

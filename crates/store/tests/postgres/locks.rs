@@ -1,0 +1,157 @@
+//! Jobs that another transaction holds.
+
+use headway_domain::{
+    error::Action,
+    page::Forward,
+    report::{ItemEvent, ItemReport},
+};
+use headway_store::{OwedKind, SplitPlan, StoreError};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
+
+use crate::suite::{
+    Fixture,
+    audit::audit,
+    batch,
+    driver::{Driver, Started, Tree, flat, reports},
+    task,
+};
+
+/// Holds a job as another process would in the middle of its transaction.
+async fn hold(f: &Fixture, job: &Started) -> DatabaseTransaction {
+    let held = f.raw.begin().await.unwrap();
+    let sql = format!(
+        "SELECT 1 FROM job_progress WHERE job_key = {} FOR UPDATE",
+        job.key
+    );
+    held.execute_unprepared(&sql).await.unwrap();
+    held
+}
+
+/// Returns once a transaction waits for a lock on the fixture's tables.
+async fn somebody_waits(f: &Fixture) {
+    let sql = format!(
+        "SELECT count(*) AS value FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%' \
+         AND pid IN (SELECT pid FROM pg_locks WHERE relation = '\"{}\".job_progress'::regclass)",
+        f.config.schema
+    );
+    while f.ints(&sql).await[0] == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+pub async fn jobs_held_elsewhere_are_left(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let free = driver.begin(batch(), Tree::new(flat(3))).await;
+    let held = driver.begin(batch(), Tree::new(flat(2))).await;
+    let tasks = driver.take_tasks();
+    let one_each: Vec<_> = tasks
+        .iter()
+        .flat_map(|task| reports(std::slice::from_ref(task), |_| ItemEvent::Done))
+        .collect();
+    let lock = hold(&f, &held).await;
+    let tracked = f.store.apply_reports(&one_each).await.unwrap();
+    assert_eq!(tracked.applied.applied, 3);
+    let left: Vec<_> = (0..one_each.len())
+        .filter(|position| one_each[*position].job == held.uid)
+        .collect();
+    assert_eq!(tracked.left, left);
+    assert_eq!(driver.job(&free).await.counts.done, 3);
+    assert_eq!(driver.job(&held).await.counts.done, 0);
+    lock.rollback().await.unwrap();
+    let again: Vec<_> = left.iter().map(|at| one_each[*at].clone()).collect();
+    let tracked = f.store.apply_reports(&again).await.unwrap();
+    assert_eq!((tracked.applied.applied, tracked.left.len()), (2, 0));
+    audit(&f, held.uid).await;
+}
+
+pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver.begin(batch(), Tree::new(flat(2))).await;
+    let tasks = driver.take_tasks();
+    driver.answer(&tasks, |_| ItemEvent::Leased).await;
+    f.sql("UPDATE item SET lease_until = 1").await;
+    let shard = driver.job(&job).await.meta.shard;
+    let lock = hold(&f, &job).await;
+    let (committed, _) = f.store.fire_items(shard).await.unwrap();
+    assert!(committed.owed.is_empty());
+    let committed = f.store.set_allowance(job.key, 7).await.unwrap();
+    assert!(committed.changes.is_empty());
+    let (committed, _) = f.store.advance_idle(0, 0).await.unwrap();
+    assert!(committed.changes.is_empty());
+    lock.rollback().await.unwrap();
+    let (committed, _) = f.store.fire_items(shard).await.unwrap();
+    driver.take(committed);
+    assert_eq!(driver.finish_well(&job).await.counts.done, 2);
+}
+
+/// The batch worker reads that the job is held, and it goes on before the batch worker can say so: its
+/// message stands for the items, so it must send them.
+pub async fn resumed_while_it_was_held(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver.create(task("x"), Tree::new(Vec::new())).await;
+    driver.control(&job, Action::Pause).await;
+    let owed = driver.owed.pop_front().unwrap();
+    assert_eq!(owed.kind, OwedKind::Dispatch);
+    let lock = hold(&f, &job).await;
+    let store = f.store.clone();
+    let planning = tokio::spawn(async move { store.plan_dispatch(owed.uid, 1, &[0]).await });
+    somebody_waits(&f).await;
+    resume(lock, &job).await;
+    let plan = planning.await.unwrap().unwrap().unwrap();
+    let owed = plan.committed.owed.len();
+    assert_eq!(plan.items.len() + owed, 1, "the item is lost");
+    audit(&f, job.uid).await;
+}
+
+pub async fn a_split_resumed_while_it_was_held(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver.create(batch(), Tree::new(flat(3))).await;
+    driver.control(&job, Action::Pause).await;
+    driver.owed.clear();
+    let lock = hold(&f, &job).await;
+    let (store, uid) = (f.store.clone(), job.uid);
+    let planning = tokio::spawn(async move { store.plan_split(uid, 1, 0).await });
+    somebody_waits(&f).await;
+    resume(lock, &job).await;
+    match planning.await.unwrap().unwrap() {
+        SplitPlan::Split(source) => assert_eq!(source.page, 1),
+        other => panic!("the split is lost: {other:?}"),
+    }
+    audit(&f, job.uid).await;
+}
+
+/// What resuming does to a job of which nothing is parked yet.
+async fn resume(lock: DatabaseTransaction, job: &Started) {
+    let sql = format!(
+        "UPDATE job_progress SET paused = 0, control = control + 1, revision = revision + 1 WHERE job_key = {}",
+        job.key
+    );
+    lock.execute_unprepared(&sql).await.unwrap();
+    lock.commit().await.unwrap();
+}
+
+/// A text that PostgreSQL refuses and nobody cleans: the whole call changes nothing, and says that it is for good.
+pub async fn refused_texts(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver.begin(batch(), Tree::new(flat(2))).await;
+    let mut said = reports(&driver.take_tasks(), |_| ItemEvent::Done);
+    said[0].done = vec![0];
+    said[0].items = vec![ItemReport {
+        index: 1,
+        attempt: 0,
+        stage: 0,
+        event: ItemEvent::Forward(Forward {
+            pipe: "second".to_owned(),
+            task_type: "a\0b".to_owned(),
+            payload: Vec::new(),
+            content_type: String::new(),
+        }),
+    }];
+    let before = driver.job(&job).await;
+    let refused = f.store.apply_reports(&said).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Refused(_)), "{refused}");
+    assert!(!refused.is_passing());
+    assert_eq!(driver.job(&job).await, before);
+    said[0].items.clear();
+    assert_eq!(driver.report(said).await.applied.applied, 1);
+}

@@ -1,0 +1,4 @@
+//! What only PostgreSQL has: row locks that others can hold, and plans that choose among indexes.
+
+pub mod indexes;
+pub mod locks;

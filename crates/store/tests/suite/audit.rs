@@ -1,0 +1,147 @@
+//! Counts the rows of a job anew and compares them with its counters.
+
+use headway_domain::{JobUid, bitmap::Bitmap, job::Counts};
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
+
+use super::Fixture;
+
+#[derive(Debug, FromQueryResult)]
+struct PageRow {
+    number: i64,
+    batch: i64,
+    state: i64,
+    count: i64,
+    released: i64,
+    sub: Vec<u8>,
+    done: Vec<u8>,
+    failed: Vec<u8>,
+    discarded: Vec<u8>,
+    parked: Vec<u8>,
+    run: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct BatchRow {
+    number: i64,
+    parent: i64,
+    open_pages: i64,
+    kept_pages: i64,
+    children: i64,
+    done: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct ItemRow {
+    page: i64,
+    due: i64,
+    fraction: i64,
+}
+
+async fn rows<T: FromQueryResult>(fixture: &Fixture, table: &str, key: i64) -> Vec<T> {
+    let sql = format!("SELECT * FROM {table} WHERE job_key = {key}");
+    let statement = Statement::from_string(fixture.raw.get_database_backend(), sql);
+    let rows = fixture.raw.query_all_raw(statement).await.unwrap();
+    rows.iter()
+        .map(|row| T::from_query_result(row, "").unwrap())
+        .collect()
+}
+
+/// Asserts that the counters of a job say what its rows say.
+pub async fn audit(fixture: &Fixture, uid: JobUid) {
+    let job = fixture.store.job_state(uid).await.unwrap().unwrap().job;
+    let key = job.meta.key;
+    let pages: Vec<PageRow> = rows(fixture, "page", key).await;
+    let batches: Vec<BatchRow> = rows(fixture, "batch", key).await;
+    let items: Vec<ItemRow> = rows(fixture, "item", key).await;
+    let run = i64::from(job.run);
+
+    let mut counts = Counts {
+        item_rows: items.len() as u64,
+        // What pages do not tell is taken over.
+        declared: job.counts.declared,
+        undeclared: job.counts.undeclared,
+        undeclared_pages: job.counts.undeclared_pages,
+        undeclared_unsplit: job.counts.undeclared_unsplit,
+        ..Counts::default()
+    };
+    let folded: i64 = batches.iter().map(|batch| batch.done).sum();
+    counts.done = folded as u64;
+    counts.known = folded as u64;
+    for page in &pages {
+        add_page(&mut counts, page, run);
+        let present = page.run == run;
+        for item in items.iter().filter(|item| item.page == page.number) {
+            if present {
+                counts.delayed += u64::from(item.due > 0);
+                counts.fractions += item.fraction as u64;
+            }
+        }
+    }
+    counts.failures = fixture
+        .ints(format!(
+            "SELECT count(*) AS value FROM failure WHERE job_key = {key} AND run = {run}"
+        ))
+        .await[0] as u64;
+    assert_eq!(counts, job.counts, "what the rows say is on the left");
+    assert_eq!(
+        counts.done + counts.failed + counts.discarded + job.counts.open_items(),
+        counts.known
+    );
+    for batch in &batches {
+        let of = |states: &[i64]| {
+            pages
+                .iter()
+                .filter(|page| page.batch == batch.number && states.contains(&page.state))
+                .count() as i64
+        };
+        assert_eq!(batch.open_pages, of(&[1, 2, 3]), "{batch:?}");
+        assert_eq!(batch.kept_pages, of(&[4, 5]), "{batch:?}");
+        let children = batches.iter().filter(|child| child.parent == batch.number);
+        assert_eq!(batch.children, children.count() as i64, "{batch:?}");
+    }
+}
+
+fn add_page(counts: &mut Counts, page: &PageRow, run: i64) {
+    let map = |bytes: &Vec<u8>| Bitmap::from_bytes(bytes.clone());
+    let (sub, done) = (map(&page.sub), map(&page.done));
+    let (failed, discarded, parked) = (map(&page.failed), map(&page.discarded), map(&page.parked));
+    let items = u64::from(page.count as u32 - sub.len());
+    counts.known += items;
+    counts.done += u64::from(done.len());
+    let present = page.run == run;
+    match page.state {
+        1 => counts.unsplit += 1,
+        2 => counts.splitting += 1,
+        _ if !present => {
+            counts.reopen += 1;
+            counts.unreleased += items - u64::from(done.len());
+        }
+        3 => counts.open += 1,
+        4 => counts.retained += 1,
+        5 => counts.split_failed += 1,
+        state => panic!("state {state} of a page"),
+    }
+    if !present {
+        return;
+    }
+    counts.failed += u64::from(failed.len());
+    counts.discarded += u64::from(discarded.len());
+    counts.parked += u64::from(parked.len());
+    let ended = |index| {
+        sub.contains(index)
+            || done.contains(index)
+            || failed.contains(index)
+            || discarded.contains(index)
+    };
+    if page.state == 3 {
+        let waiting = (page.released as u32..page.count as u32).filter(|index| !ended(*index));
+        counts.unreleased += waiting.count() as u64;
+    }
+    for index in done.iter() {
+        assert!(!failed.contains(index) && !discarded.contains(index));
+    }
+    for index in parked.iter() {
+        assert!(!ended(index), "item {index} is parked and has ended");
+    }
+    assert!(failed.iter().all(|index| !discarded.contains(index)));
+}

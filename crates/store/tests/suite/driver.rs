@@ -1,0 +1,410 @@
+//! Plays batch workers, workers and timers on top of a store, so that whole jobs run through it. What
+//! would travel through a broker stands in two queues that a test may lose, double or reorder.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use headway_domain::{
+    JobName, JobUid,
+    job::Job,
+    page::Forward,
+    report::{Applied, ItemEvent, ItemReport, PageReport},
+    spec::JobSpec,
+    split::{Child, Split},
+};
+use headway_store::{
+    Committed, Control, DispatchPlan, Owed, OwedKind, PageSource, PlannedItem, SplitPlan, Store,
+    Tracked,
+};
+use uuid::Uuid;
+
+use super::{name, new_job};
+
+/// The session of every report.
+pub const SESSION: Uuid = Uuid::from_u128(7);
+
+/// What a job is split from.
+#[derive(Debug, Clone)]
+pub enum Node {
+    /// An item.
+    Item,
+    /// A sub-batch.
+    Batch(Vec<Node>),
+}
+
+impl Node {
+    fn items(&self) -> u64 {
+        match self {
+            Self::Item => 1,
+            Self::Batch(children) => children.iter().map(Self::items).sum(),
+        }
+    }
+}
+
+/// So many items side by side.
+pub fn flat(items: usize) -> Vec<Node> {
+    vec![Node::Item; items]
+}
+
+/// A splitter over a tree in memory.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    /// The children of the root.
+    pub root: Vec<Node>,
+    /// Whether it says how many items there are.
+    pub declared: bool,
+    /// Whether it calls itself reproducible.
+    pub reproducible: bool,
+    /// Children of a page at most.
+    pub page: u32,
+}
+
+impl Tree {
+    /// Reproducible, of unknown size, in pages as large as the job allows.
+    pub fn new(root: Vec<Node>) -> Self {
+        Self {
+            root,
+            declared: false,
+            reproducible: true,
+            page: u32::MAX,
+        }
+    }
+
+    /// With pages of so many children at most.
+    pub fn in_pages_of(self, page: u32) -> Self {
+        Self { page, ..self }
+    }
+
+    /// Items of the whole tree.
+    pub fn items(&self) -> u64 {
+        self.root.iter().map(Node::items).sum()
+    }
+
+    /// What a splitter finds at a page's cursor.
+    pub fn split(&self, source: &PageSource) -> Split {
+        let path: Vec<usize> = match source.batch {
+            1 => Vec::new(),
+            _ => serde_json::from_slice(&source.definition).unwrap(),
+        };
+        let mut nodes = &self.root;
+        for step in &path {
+            let Node::Batch(children) = &nodes[*step] else {
+                panic!("an item has no children")
+            };
+            nodes = children;
+        }
+        let from: usize = source
+            .cursor
+            .as_ref()
+            .map_or(0, |cursor| serde_json::from_slice(cursor).unwrap());
+        let to = nodes.len().min(from + source.limit.min(self.page) as usize);
+        let child = |at: usize| match &nodes[at] {
+            Node::Item => Child::Item,
+            node @ Node::Batch(_) => Child::Batch {
+                definition: serde_json::to_vec(&[path.clone(), vec![at]].concat()).unwrap(),
+                total: self.declared.then(|| node.items()),
+            },
+        };
+        Split {
+            children: (from..to).map(child).collect(),
+            next: (to < nodes.len()).then(|| serde_json::to_vec(&to).unwrap()),
+            total: self.declared.then(|| self.items()),
+            limit: source.limit,
+            hash: (from as i64) << 32 | to as i64,
+            stored: (!self.reproducible).then(|| format!("{path:?} {from}..{to}").into_bytes()),
+        }
+    }
+}
+
+/// An item at a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    pub uid: JobUid,
+    pub page: u32,
+    pub run: u32,
+    pub index: u32,
+    pub attempt: u32,
+    pub stage: u32,
+    pub failures: u32,
+    pub alone: bool,
+    pub forward: Option<Forward>,
+}
+
+impl Task {
+    fn new(uid: JobUid, page: u32, run: u32, item: PlannedItem) -> Self {
+        Self {
+            uid,
+            page,
+            run,
+            index: item.index,
+            attempt: item.attempt,
+            stage: item.stage,
+            failures: item.failures,
+            alone: item.alone,
+            forward: item.forward,
+        }
+    }
+}
+
+/// Batch workers, workers and timers in one.
+pub struct Driver {
+    pub store: Store,
+    /// Messages on their way to batch workers.
+    pub owed: VecDeque<Owed>,
+    /// Items on their way to workers.
+    pub tasks: VecDeque<Task>,
+    /// Broadcasts.
+    pub controls: Vec<Control>,
+    /// The most items that were out at once.
+    pub most_out: usize,
+    trees: HashMap<JobUid, Arc<Tree>>,
+    revisions: HashMap<JobUid, i64>,
+}
+
+/// A job that the driver created.
+#[derive(Debug, Clone)]
+pub struct Started {
+    pub name: JobName,
+    pub uid: JobUid,
+    pub key: i64,
+}
+
+impl Driver {
+    pub fn new(store: &Store) -> Self {
+        Self {
+            store: store.clone(),
+            owed: VecDeque::new(),
+            tasks: VecDeque::new(),
+            controls: Vec::new(),
+            most_out: 0,
+            trees: HashMap::new(),
+            revisions: HashMap::new(),
+        }
+    }
+
+    /// Creates a job with a name of its own. Its messages stand in `owed`.
+    pub async fn create(&mut self, spec: JobSpec, tree: Tree) -> Started {
+        let name = name(&Uuid::new_v4().to_string());
+        let created = self.store.create_job(new_job(name.clone(), spec)).await;
+        let created = created.unwrap();
+        assert!(!created.existed);
+        let meta = &created.view.job.meta;
+        let started = Started {
+            name,
+            uid: meta.uid,
+            key: meta.key,
+        };
+        self.trees.insert(started.uid, Arc::new(tree));
+        self.take(created.committed);
+        started
+    }
+
+    /// Creates a job with all the credit there is, and sends what its window releases at first.
+    pub async fn begin(&mut self, spec: JobSpec, tree: Tree) -> Started {
+        let started = self.create(spec, tree).await;
+        self.take_credit(&started).await;
+        self.pump().await;
+        started
+    }
+
+    /// Keeps what a commit owes; revisions must rise.
+    pub fn take(&mut self, committed: Committed) {
+        self.owed.extend(committed.owed);
+        self.controls.extend(committed.controls);
+        for change in committed.changes.iter().filter(|change| !change.deleted) {
+            let before = self.revisions.insert(change.uid, change.revision);
+            assert!(before.is_none_or(|before| before < change.revision));
+        }
+    }
+
+    /// The job as it is now.
+    pub async fn job(&self, started: &Started) -> Job {
+        self.store
+            .job_state(started.uid)
+            .await
+            .unwrap()
+            .unwrap()
+            .job
+    }
+
+    /// Plays the batch worker until nothing is owed.
+    pub async fn pump(&mut self) {
+        while let Some(owed) = self.owed.pop_front() {
+            self.serve(&owed).await;
+            self.store.outbox_sent(&[owed.id]).await.unwrap();
+            self.most_out = self.most_out.max(self.tasks.len());
+        }
+    }
+
+    /// Plays the batch worker for one message, without forgetting it.
+    pub async fn serve(&mut self, owed: &Owed) {
+        match owed.kind {
+            OwedKind::Split => self.serve_split(owed.uid, owed.page, owed.attempt).await,
+            OwedKind::Dispatch => {
+                let indexes: Vec<u32> = owed.indexes.iter().collect();
+                let plan = self
+                    .store
+                    .plan_dispatch(owed.uid, owed.page, &indexes)
+                    .await
+                    .unwrap();
+                if let Some(plan) = plan {
+                    self.send(owed.uid, plan);
+                }
+            }
+        }
+    }
+
+    async fn serve_split(&mut self, uid: JobUid, page: u32, attempt: u32) {
+        let source = match self.store.plan_split(uid, page, attempt).await.unwrap() {
+            SplitPlan::Split(source) => source,
+            SplitPlan::Dispatch(plan) => return self.send(uid, plan),
+            SplitPlan::Nothing(committed) => return self.take(committed),
+        };
+        let split = self.trees[&uid].split(&source);
+        let result = self
+            .store
+            .record_split(&source, attempt, split)
+            .await
+            .unwrap();
+        self.take(result.committed);
+        let Some(release) = result.release else {
+            return;
+        };
+        for index in release.indexes.iter() {
+            self.tasks.push_back(Task {
+                uid,
+                page,
+                run: release.run,
+                index,
+                attempt,
+                stage: 0,
+                failures: 0,
+                alone: false,
+                forward: None,
+            });
+        }
+    }
+
+    fn send(&mut self, uid: JobUid, plan: DispatchPlan) {
+        let (page, run) = (plan.source.page, plan.run);
+        self.tasks.extend(
+            plan.items
+                .into_iter()
+                .map(|item| Task::new(uid, page, run, item)),
+        );
+        self.take(plan.committed);
+    }
+
+    /// Takes every item that is out.
+    pub fn take_tasks(&mut self) -> Vec<Task> {
+        self.tasks.drain(..).collect()
+    }
+
+    /// Applies reports, again where another transaction held the job, and keeps what is owed.
+    pub async fn report(&mut self, reports: Vec<PageReport>) -> Tracked {
+        let mut all = Tracked::default();
+        let mut rest = reports;
+        while !rest.is_empty() {
+            let tracked = self.store.apply_reports(&rest).await.unwrap();
+            self.take(tracked.committed.clone());
+            all.applied.applied += tracked.applied.applied;
+            all.applied.stale += tracked.applied.stale;
+            all.applied.drained += tracked.applied.drained;
+            all.drained.extend(tracked.drained);
+            rest = tracked
+                .left
+                .iter()
+                .map(|position| rest[*position].clone())
+                .collect();
+            if !rest.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
+        all
+    }
+
+    /// Plays workers that say this about their items.
+    pub async fn answer(&mut self, tasks: &[Task], event: impl Fn(&Task) -> ItemEvent) -> Applied {
+        self.report(reports(tasks, event)).await.applied
+    }
+
+    /// Says the same about one item.
+    pub async fn say(&mut self, task: &Task, event: ItemEvent) -> Applied {
+        self.answer(std::slice::from_ref(task), |_| event.clone())
+            .await
+    }
+
+    /// Sends what is due, if anything is.
+    pub async fn fire(&mut self) {
+        for shard in 0..self.store.shards() {
+            let due = self.store.next_due(shard).await.unwrap();
+            if due.is_some_and(|due| due <= self.store.now()) {
+                let (committed, _) = self.store.fire_items(shard).await.unwrap();
+                self.take(committed);
+            }
+        }
+        let committed = self.store.fire_pages().await.unwrap();
+        self.take(committed);
+    }
+
+    /// Plays all roles until the job has settled.
+    pub async fn finish(&mut self, started: &Started, event: impl Fn(&Task) -> ItemEvent) -> Job {
+        loop {
+            self.pump().await;
+            let tasks = self.take_tasks();
+            if !tasks.is_empty() {
+                self.answer(&tasks, &event).await;
+                continue;
+            }
+            let job = self.job(started).await;
+            if job.settled.is_some() {
+                return job;
+            }
+            self.await_clock().await;
+            self.fire().await;
+        }
+    }
+
+    /// Lets the database's clock pass a millisecond, which delays are measured in.
+    pub async fn await_clock(&self) {
+        let begun = self.store.now();
+        while self.store.now() <= begun + 1000 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Plays all roles with items that end well.
+    pub async fn finish_well(&mut self, started: &Started) -> Job {
+        self.finish(started, |_| ItemEvent::Done).await
+    }
+}
+
+/// What workers would report about these items, by page.
+pub fn reports(tasks: &[Task], event: impl Fn(&Task) -> ItemEvent) -> Vec<PageReport> {
+    let mut pages: BTreeMap<(JobUid, u32, u32), PageReport> = BTreeMap::new();
+    for task in tasks {
+        let report = pages
+            .entry((task.uid, task.page, task.run))
+            .or_insert_with(|| PageReport {
+                job: task.uid,
+                page: task.page,
+                run: task.run,
+                done: Vec::new(),
+                items: Vec::new(),
+                session: SESSION,
+                worker: "worker-1".to_owned(),
+            });
+        match event(task) {
+            ItemEvent::Done if task.attempt == 0 && task.stage == 0 => report.done.push(task.index),
+            event => report.items.push(ItemReport {
+                index: task.index,
+                attempt: task.attempt,
+                stage: task.stage,
+                event,
+            }),
+        }
+    }
+    pages.into_values().collect()
+}

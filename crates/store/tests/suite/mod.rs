@@ -1,0 +1,204 @@
+//! What the store promises, run on each dialect by [`store_suite`].
+//!
+//! Each test gets tables of its own. A test never waits for a time to pass if it can move the rows' times instead.
+
+pub mod audit;
+pub mod connect;
+pub mod control;
+pub mod create;
+pub mod credit;
+pub mod delete;
+pub mod driver;
+pub mod failures;
+pub mod jobs;
+pub mod outbox;
+pub mod read;
+pub mod repair;
+pub mod reports;
+pub mod retry;
+pub mod shards;
+pub mod split;
+pub mod timers;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use headway_domain::{
+    JobId, JobName, PartitionId, PipeName,
+    spec::{BatchSpec, JobSpec, RetryPolicy, TaskSpec, Work},
+};
+use headway_store::{NewJob, Store, StoreConfig};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement,
+};
+
+/// How long a test may take.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The pipe of the suite's jobs.
+pub const PIPE: &str = "work";
+
+/// The store under test.
+#[derive(Clone)]
+pub struct Fixture {
+    /// The handle that most tests use. Its leases last for an hour.
+    pub store: Store,
+    /// How it was connected.
+    pub config: StoreConfig,
+    /// The same tables without the store's rules, to look at rows and to move their times.
+    pub raw: DatabaseConnection,
+}
+
+impl Fixture {
+    /// Connects to empty tables; `raw` says how to reach them without the store.
+    pub async fn connect(config: StoreConfig, raw: ConnectOptions) -> Self {
+        Self {
+            store: Store::connect(&config).await.unwrap(),
+            raw: Database::connect(raw).await.unwrap(),
+            config,
+        }
+    }
+
+    /// Another handle on the same tables, as another process would have.
+    pub async fn another(&self) -> Store {
+        Store::connect(&self.config).await.unwrap()
+    }
+
+    /// Another handle, whose leases are over as soon as they begin.
+    pub async fn hasty(&self) -> Store {
+        let config = StoreConfig {
+            lease: Duration::from_micros(1),
+            ..self.config.clone()
+        };
+        Store::connect(&config).await.unwrap()
+    }
+
+    /// Whether the dialect has row locks and refuses U+0000.
+    pub fn is_postgres(&self) -> bool {
+        self.raw.get_database_backend() == DbBackend::Postgres
+    }
+
+    /// Runs a statement past the store; the number of rows it changed.
+    pub async fn sql(&self, sql: impl AsRef<str>) -> u64 {
+        let done = self.raw.execute_unprepared(sql.as_ref()).await;
+        done.unwrap().rows_affected()
+    }
+
+    /// The column `value` of every row.
+    pub async fn ints(&self, sql: impl Into<String>) -> Vec<i64> {
+        let statement = Statement::from_string(self.raw.get_database_backend(), sql);
+        let rows = self.raw.query_all_raw(statement).await.unwrap();
+        rows.iter()
+            .map(|row| row.try_get("", "value").unwrap())
+            .collect()
+    }
+
+    /// Rows of a table.
+    pub async fn count(&self, table: &str) -> i64 {
+        self.ints(format!("SELECT count(*) AS value FROM {table}"))
+            .await[0]
+    }
+}
+
+/// A job's name in partition `acme`.
+pub fn name(job: &str) -> JobName {
+    name_in("acme", job)
+}
+
+/// A job's name.
+pub fn name_in(partition: &str, job: &str) -> JobName {
+    JobName {
+        partition: PartitionId::new(partition).unwrap(),
+        job: JobId::new(job).unwrap(),
+    }
+}
+
+/// A job to create without a request id.
+pub fn new_job(name: JobName, spec: JobSpec) -> NewJob {
+    NewJob {
+        name,
+        spec,
+        request_id: String::new(),
+        creator: "somebody".to_owned(),
+    }
+}
+
+/// A single task with this payload.
+pub fn task(payload: &str) -> JobSpec {
+    quick(JobSpec::new(Work::Task(TaskSpec {
+        pipe: PipeName::new(PIPE).unwrap(),
+        task_type: "export".to_owned(),
+        payload: payload.as_bytes().to_vec(),
+        content_type: "text/plain".to_owned(),
+        headers: BTreeMap::from([("trace".to_owned(), "1".to_owned())]),
+    })))
+}
+
+/// A batch, whose items the driver finds.
+pub fn batch() -> JobSpec {
+    quick(JobSpec::new(Work::Batch(BatchSpec {
+        splitter: "tree".to_owned(),
+        definition: b"tree".to_vec(),
+        parameters: serde_json::json!({"depth": 3}),
+        pipe: PipeName::new(PIPE).unwrap(),
+        task_type: "export".to_owned(),
+        payload: None,
+        headers: BTreeMap::new(),
+    })))
+}
+
+/// Delays of a millisecond.
+fn quick(spec: JobSpec) -> JobSpec {
+    JobSpec {
+        retry_policy: RetryPolicy {
+            initial_ms: 1,
+            max_ms: 1,
+            ..RetryPolicy::default()
+        },
+        ..spec
+    }
+}
+
+/// Makes one test of each case in `$from`; `$run` gives a case its fixture and takes the tables away again.
+macro_rules! cases {
+    ($run:ident, $from:ident; $($module:ident: $($case:ident),+ $(,)?;)+) => {
+        $(mod $module {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::$run(crate::$from::$module::$case).await;
+            })+
+        })+
+    };
+}
+
+/// Every case of the suite.
+macro_rules! store_suite {
+    ($run:ident) => {
+        cases! { $run, suite;
+            connect: twice_at_once, shards_are_set_once, clock_is_the_databases, closed_store_is_unavailable;
+            create: a_task_is_born_released, a_batch_waits_to_be_split, the_same_id, request_ids, many_at_once,
+                one_name_and_many_specs, a_refused_job_is_refused_alone, waiting_costs_nothing;
+            read: keyset_pages, filters, partitions_do_not_leak, revisions_of_what_exists;
+            control: illegal_transitions, repeated_actions_change_nothing, paused_items_are_parked_and_sent_again,
+                parked_too_late_is_sent_again, a_dispatch_of_a_paused_job_is_parked, a_split_of_a_paused_job_is_taken_back,
+                cancel_settles, cancel_while_splitting, discarding_a_job_that_runs_sends_again, quick_turns;
+            delete: a_live_job, a_job_of_many_rows, create_again_under_the_same_name;
+            reports: duplicates_and_the_past_change_nothing, many_jobs_in_one_call, indexes_out_of_range,
+                unknown_jobs_are_dropped, concurrent_reports_count_once, forward_then_done, fractions;
+            failures: texts_are_cleaned_and_cut, texts_are_capped_and_counts_exact, pages_and_tokens, stop_policy,
+                percentage_policy;
+            timers: retry_with_delay, delays_wait, lease_renewed_and_lost, leases_end_in_poison, suspects_end_in_poison,
+                a_suspect_may_survive, timers_of_a_cancelled_job;
+            split: a_race_has_one_winner, whoever_lost_sends_what_is_open, passing_faults, lasting_faults,
+                children_are_kept, not_reproducible, messages_of_unknown_pages;
+            retry: failed_items_run_again, discarded_items_run_again, a_failed_split_runs_again, parked_items_of_an_older_run,
+                many_pages_are_opened_again, stale_messages_of_an_older_run, stale_reports_of_an_older_run;
+            outbox: owed_until_sent, overdue_rows_are_taken_once;
+            shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
+            repair: one_epoch_of_a_race, lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,
+                an_older_epoch, paused_jobs_of_an_older_epoch, an_idle_job_is_advanced;
+            credit: hungry_pipes_and_allowance, rates_add_up_and_fade;
+            jobs: a_tree, without_children, folders_only, a_small_window, two_jobs_interleaved, unlucky_workers,
+                every_message_twice, a_hundred_thousand_items;
+        }
+    };
+}

@@ -1,0 +1,77 @@
+//! Messages owed to the broker.
+
+use std::collections::BTreeSet;
+
+use headway_domain::report::ItemEvent;
+use headway_store::Owed;
+
+use super::{
+    Fixture, batch,
+    create::accept,
+    driver::{Driver, Tree, flat},
+    task,
+};
+
+fn sorted(mut owed: Vec<Owed>) -> Vec<Owed> {
+    owed.sort_by_key(|owed| owed.id);
+    owed
+}
+
+/// What a commit owes is in the table in the same words until it is sent.
+pub async fn owed_until_sent(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let mut spec = batch();
+    spec.max_in_flight = 8;
+    driver.begin(spec, Tree::new(flat(30))).await;
+    assert_eq!(f.store.outbox_len().await.unwrap(), 0);
+    let tasks = driver.take_tasks();
+    driver.answer(&tasks, |_| ItemEvent::Done).await;
+    let created = accept(&f.store, "another", task("x")).await;
+    let mut owed: Vec<Owed> = driver.owed.iter().cloned().collect();
+    owed.extend(created.committed.owed);
+    assert_eq!(owed.len(), 2);
+    // An age below 0 asks for what will be due in a second.
+    let stored = f.store.outbox_overdue(-1_000_000, 10).await.unwrap();
+    assert_eq!(sorted(stored), sorted(owed.clone()));
+    f.store.outbox_sent(&[owed[0].id]).await.unwrap();
+    f.store.outbox_sent(&[owed[0].id, 12345]).await.unwrap();
+    f.store.outbox_sent(&[]).await.unwrap();
+    let stored = f.store.outbox_overdue(-1_000_000, 10).await.unwrap();
+    assert_eq!(stored, owed[1..]);
+    let minute = 60_000_000;
+    assert!(f.store.outbox_overdue(minute, 10).await.unwrap().is_empty());
+}
+
+pub async fn overdue_rows_are_taken_once(f: Fixture) {
+    for number in 0..60 {
+        accept(&f.store, &format!("j{number}"), task("x")).await;
+    }
+    let hour = 3_600_000_000i64;
+    f.sql(format!(
+        "UPDATE outbox SET created = created - {}",
+        2 * hour
+    ))
+    .await;
+    let mut sweepers = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let store = f.another().await;
+        sweepers.spawn(async move {
+            let mut taken = Vec::new();
+            loop {
+                let some = store.outbox_overdue(hour, 7).await.unwrap();
+                // Fewer than asked for may mean that others hold the rest.
+                if some.is_empty() {
+                    return taken;
+                }
+                taken.extend(some);
+            }
+        });
+    }
+    let mut taken = Vec::new();
+    while let Some(some) = sweepers.join_next().await {
+        taken.extend(some.unwrap().into_iter().map(|owed| owed.id));
+    }
+    let distinct: BTreeSet<_> = taken.iter().copied().collect();
+    assert_eq!((taken.len(), distinct.len()), (60, 60));
+    assert_eq!(f.store.outbox_len().await.unwrap(), 60);
+}
