@@ -94,8 +94,12 @@ pub async fn serve(
     let mut server = std::pin::pin!(server);
     tracing::info!(%address, "listening");
 
+    let mut served = false;
     tokio::select! {
-        served = &mut server => served.context("the listener failed")?,
+        ended = &mut server => {
+            ended.context("the listener failed")?;
+            served = true;
+        }
         Some(ended) = background.join_next() => {
             // Both run until the shutdown; an earlier end is a fault.
             ended.context("a part of the server panicked")??;
@@ -107,7 +111,8 @@ pub async fn serve(
     }
     // From here on everything ends by itself; the deadline is for clients that do not listen.
     let deadline = Instant::now() + parts.limits.drain;
-    if stopping.is_cancelled()
+    stopping.cancel();
+    if !served
         && tokio::time::timeout_at(deadline, &mut server)
             .await
             .is_err()

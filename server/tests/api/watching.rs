@@ -211,6 +211,32 @@ async fn watches_are_bounded_and_places_come_back() {
     harness.stop().await;
 }
 
+#[tokio::test]
+async fn a_watch_outlives_a_database_that_is_away() {
+    let harness = Harness::start_with(|mut parts| {
+        parts.limits.repair_interval = Duration::from_millis(5);
+        parts
+    })
+    .await;
+    harness.create("one").await;
+    let mut stream = watch(&harness, "one", 0).await;
+    next(&mut stream).await.unwrap().unwrap();
+    harness.store().close().await;
+    let read = v1::GetJobRequest { name: name("one") };
+    let answer = harness.client.clone().get_job(read).await;
+    let (_, details) = refused(answer, Code::Unavailable, "DATABASE_UNAVAILABLE");
+    assert!(details.retry_info().is_some());
+    let silence = timeout(Duration::from_millis(100), stream.message()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    harness.shutdown.cancel();
+    refused(
+        next(&mut stream).await,
+        Code::Unavailable,
+        "SERVER_STOPPING",
+    );
+    harness.stop().await;
+}
+
 /// Whatever is seen then was not found by the periodic repair.
 fn slow_repair(mut parts: headway_server::ServerParts) -> headway_server::ServerParts {
     parts.limits = Limits {
