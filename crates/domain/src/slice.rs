@@ -260,7 +260,11 @@ impl JobSlice {
     /// Forgets every exceptional state in a page that is opened again for a new run, whose counters
     /// were set anew already. The page's item rows must be in the slice.
     pub(crate) fn drop_page_items(&mut self, page: u32) {
-        for item in self.items.range_mut((page, 0)..=(page, u32::MAX)).map(|(_, item)| item) {
+        for item in self
+            .items
+            .range_mut((page, 0)..=(page, u32::MAX))
+            .map(|(_, item)| item)
+        {
             if item.fate != Fate::Deleted {
                 item.fate = Fate::Deleted;
                 self.job.counts.item_rows = self.job.counts.item_rows.saturating_sub(1);

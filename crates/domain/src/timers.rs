@@ -26,7 +26,10 @@ impl JobSlice {
     /// A timer of an older run: its item is opened anew with its page.
     fn forget_timer(&mut self, page: u32, index: u32) {
         // The row may be gone since the sweeper saw it, and must not be made again.
-        if self.item(page, index).is_none_or(|item| item.rests_on_message()) {
+        if self
+            .item(page, index)
+            .is_none_or(|item| item.rests_on_message())
+        {
             return;
         }
         if let Some(item) = self.item_mut(page, index) {
