@@ -50,7 +50,12 @@ impl App {
 
     /// A process over links that are made already, whose background tasks run under the same supervisor.
     pub fn over(config: Config, registry: Registry, links: Links, supervisor: Supervisor) -> Self {
-        Self { config, registry, links, supervisor }
+        Self {
+            config,
+            registry,
+            links,
+            supervisor,
+        }
     }
 
     /// The broker, for workers that run in the same process.
@@ -69,7 +74,12 @@ impl App {
     /// # Errors
     /// When a role failed, or did not end in time.
     pub async fn run(self, listener: Option<TcpListener>) -> anyhow::Result<()> {
-        let Self { config, registry, links, supervisor } = self;
+        let Self {
+            config,
+            registry,
+            links,
+            supervisor,
+        } = self;
         let shutdown = supervisor.shutdown().clone();
         if config.has(Role::Server) {
             let listener = match listener {
@@ -80,7 +90,10 @@ impl App {
             };
             tracing::info!(address = %listener.local_addr()?, "serving");
             let mut parts = ServerParts::new(links.relay.clone(), links.readiness.clone());
-            parts.limits = Limits { drain: config.drain, ..Limits::default() };
+            parts.limits = Limits {
+                drain: config.drain,
+                ..Limits::default()
+            };
             if config.has(Role::Batch) {
                 parts = parts.with_splitters(registry.clone());
             } else {
@@ -88,7 +101,9 @@ impl App {
                 parts.registry = Some(registry.clone());
             }
             let token = shutdown.clone();
-            supervisor.spawn(TaskKind::Service, "server", async move { serve(listener, parts, token).await });
+            supervisor.spawn(TaskKind::Service, "server", async move {
+                serve(listener, parts, token).await
+            });
         }
         if config.has(Role::Tracking) {
             headway_worker_tracking::start(&config, &links, &supervisor);
@@ -98,7 +113,9 @@ impl App {
         }
         shutdown.cancelled().await;
         tracing::info!("stopping");
-        let ended = supervisor.join(config.drain + std::time::Duration::from_secs(1)).await;
+        let ended = supervisor
+            .join(config.drain + std::time::Duration::from_secs(1))
+            .await;
         links.close().await;
         Ok(ended?)
     }

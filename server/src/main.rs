@@ -42,7 +42,10 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<()> {
     let layers = Layers::from_process(args.config)
         .set("listen", args.listen)
-        .set("data_dir", args.data_dir.map(|path| path.display().to_string()))
+        .set(
+            "data_dir",
+            args.data_dir.map(|path| path.display().to_string()),
+        )
         .set("roles", args.roles);
     let loaded = Config::load(&layers)?;
     let log = loaded.settings.log.clone();

@@ -106,9 +106,17 @@ fn every_bound_is_checked_and_named() {
             "1025",
             "max_splits_per_job must be 1 to 1024",
         ),
-        ("max_splits_per_job", "many", "max_splits_per_job: invalid type"),
+        (
+            "max_splits_per_job",
+            "many",
+            "max_splits_per_job: invalid type",
+        ),
         ("database_schema", "a-b", "must be 1 to 63 letters"),
-        ("repair_margin", "0", "repair_margin must be 1s to 1h, not 0s"),
+        (
+            "repair_margin",
+            "0",
+            "repair_margin must be 1s to 1h, not 0s",
+        ),
         (
             "lease_after",
             "30m",

@@ -58,6 +58,13 @@ impl Store {
             .await?
             .ok_or_else(|| Error::JobNotFound(name.clone()))?;
         let key: Value = meta.key.into();
+        // What is due of a job that is gone must not stand before what is due of others until it is collected.
+        for sql in [
+            "UPDATE item SET due = 0, lease_until = 0 WHERE job_key = $1 AND (due > 0 OR lease_until > 0)",
+            "UPDATE page SET due = 0 WHERE job_key = $1 AND due > 0",
+        ] {
+            db.run(&*tx, sql, [key.clone()]).await?;
+        }
         for table in ["label", "job_progress", "job"] {
             db.run(
                 &*tx,

@@ -1,11 +1,15 @@
 //! Deleting jobs.
 
-use headway_domain::{Error, effect::Disposition, report::ItemEvent};
+use headway_domain::{
+    Error,
+    effect::{Disposition, Failed},
+    report::ItemEvent,
+};
 use headway_store::{SplitPlan, StoreError};
 
 use super::{
     Fixture, batch,
-    driver::{Driver, Started, Tree, flat, reports},
+    driver::{Driver, SESSION, Started, Tree, flat, reports},
     failures::failure,
     name, new_job, task,
 };
@@ -55,6 +59,40 @@ pub async fn a_live_job(f: Fixture) {
         let plan = store.plan_dispatch(job.uid, 1, &[0]).await.unwrap();
         assert!(plan.is_none_or(|plan| plan.items.is_empty()));
     }
+    collect(&f).await;
+    nothing_is_left(&f, &job).await;
+}
+
+/// Before its rows are collected, nothing of it is due.
+pub async fn timers_of_a_deleted_job(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver
+        .begin(batch(), Tree::new(flat(3)).in_pages_of(2))
+        .await;
+    let tasks = driver.take_tasks();
+    driver.say(&tasks[0], ItemEvent::Leased).await;
+    let passing = Failed {
+        retryable: true,
+        ..failure("E", "again")
+    };
+    driver
+        .say(&tasks[1], ItemEvent::Failed(passing.clone()))
+        .await;
+    f.sql("UPDATE item SET lease_until = 1 WHERE lease_until > 0")
+        .await;
+    let splitting = driver.create(batch(), Tree::new(flat(1))).await;
+    f.store
+        .record_split_failure(splitting.uid, 1, 0, passing)
+        .await
+        .unwrap();
+    let shard = driver.job(&job).await.meta.shard;
+    assert_eq!(f.store.next_due(shard).await.unwrap(), Some(1));
+    f.store.delete_job(&job.name).await.unwrap();
+    f.store.delete_job(&splitting.name).await.unwrap();
+    assert_eq!(f.store.next_due(shard).await.unwrap(), None);
+    assert_eq!(f.store.renew_leases(SESSION).await.unwrap(), 0);
+    let due = f.ints("SELECT due AS value FROM page").await;
+    assert!(!due.is_empty() && due.iter().all(|due| *due == 0));
     collect(&f).await;
     nothing_is_left(&f, &job).await;
 }

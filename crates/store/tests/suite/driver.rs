@@ -231,11 +231,13 @@ impl Driver {
 
     /// Plays the batch worker until nothing is owed.
     pub async fn pump(&mut self) {
+        let mut served = Vec::new();
         while let Some(owed) = self.owed.pop_front() {
             self.serve(&owed).await;
-            self.store.outbox_sent(&[owed.id]).await.unwrap();
+            served.push(owed.id);
             self.most_out = self.most_out.max(self.tasks.len());
         }
+        self.store.outbox_sent(&served).await.unwrap();
     }
 
     /// Plays the batch worker for one message, without forgetting it.

@@ -21,7 +21,7 @@ pub async fn failed_items_run_again(f: Fixture) {
     let tree = Tree::new([vec![sub.clone(), sub], flat(10)].concat()).in_pages_of(5);
     let job = driver.begin(batch(), tree).await;
     let unlucky = |task: &Task| {
-        if task.page % 2 == 0 && task.index == 1 {
+        if task.page.is_multiple_of(2) && task.index == 1 {
             ItemEvent::Failed(failure("E", "no"))
         } else {
             ItemEvent::Done
