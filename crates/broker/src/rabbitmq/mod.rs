@@ -2,7 +2,7 @@
 //! this module.
 //!
 //! One connection publishes, another consumes, so that a broker that holds back publishers does not hold
-//! back acknowledgements. Each is repaired by its [`link`]; what runs on it starts itself again.
+//! back acknowledgements. Each is repaired by its `link.rs`; what runs on it starts itself again.
 
 mod acker;
 mod backoff;
