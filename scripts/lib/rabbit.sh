@@ -95,7 +95,9 @@ rabbit_alive() { pidfile_alive "$rabbit_dir/pid"; }
 
 # Its own log says that the boot is over, and the port answers the AMQP greeting with a frame on channel 0.
 rabbit_says_ready() {
-    grep -qs 'Server startup complete' "$rabbit_dir/log" || return 1
+    # In a burst, as when many queues are recovered, its log drops lines: after a while the greeting has to do.
+    grep -qs 'Server startup complete' "$rabbit_dir/log" ||
+        (($(date +%s) - $(stat -c %Y "$rabbit_dir/pid") >= 15)) || return 1
     (
         exec 3<>"/dev/tcp/127.0.0.1/$(<"$rabbit_dir/port")" || exit 1
         printf 'AMQP\0\0\011\001' >&3

@@ -30,7 +30,7 @@ async fn a_batch_completes_exactly(d: Deployment) {
         let name = d.create(id, spec).await;
         let job = d.finish(&name, JobState::Completed).await;
         assert_eq!(outcome_counts(&job), [5000, 5000, 0, 0]);
-        let progress = job.progress.clone().unwrap_or_default();
+        let progress = job.progress.unwrap_or_default();
         assert!(progress.total_final && progress.items_expected == 5000);
         assert_eq!(progress.percentage, 100.0);
         assert_eq!(job.failure_count, 0);
@@ -124,7 +124,7 @@ async fn fractions_move_the_percentage(d: Deployment) {
                 .is_some_and(|now| now.percentage >= 49.0)
         })
         .await;
-    let progress = half.progress.clone().unwrap_or_default();
+    let progress = half.progress.unwrap_or_default();
     assert!(progress.percentage < 51.0, "{progress:?}");
     assert_eq!(outcome_counts(&half), [1, 0, 0, 0]);
     release.notify_one();

@@ -55,7 +55,7 @@ async fn a_paused_job_stands_still(d: Deployment) {
     d.client().pause_job(&name).await.unwrap();
     let parked = until("all that is out to be parked", PATIENCE, || async {
         let job = d.job(&name).await;
-        let progress = job.progress.clone().unwrap_or_default();
+        let progress = job.progress.unwrap_or_default();
         (progress.items_in_flight == 0).then_some(job)
     })
     .await;
@@ -83,7 +83,11 @@ async fn cancel_settles_and_retry_completes(d: Deployment) {
     d.client().cancel_job(&name).await.unwrap();
     let job = d.finish(&name, JobState::Cancelled).await;
     let [_, done, failed, discarded] = outcome_counts(&job);
-    assert!(done >= 50 && failed == 0 && discarded > 0, "{job:#?}");
+    // What was never sent stays open, and what was sent may all have come back before it could be dropped.
+    assert!((50..3000).contains(&done) && failed == 0, "{job:#?}");
+    let progress = job.progress.unwrap_or_default();
+    assert_eq!((progress.items_in_flight, progress.items_delayed), (0, 0));
+    assert!(discarded <= progress.items_known - done);
     assert_eq!(record.running(), 0, "nothing of a settled job runs");
     let again = d.client().cancel_job(&name).await.unwrap();
     assert_eq!(
@@ -211,12 +215,8 @@ async fn deleted_and_created_again(d: Deployment) {
     assert_eq!(new.len(), 200);
     assert!(new.iter().all(|(_, runs)| **runs == 1));
     until("the old job's rows to be removed", PATIENCE, || async {
-        d.store()
-            .rows_of(old)
-            .await
-            .unwrap()
-            .is_empty()
-            .then_some(())
+        let rows = d.store().rows_of(old).await.unwrap();
+        rows.values().all(|rows| *rows == 0).then_some(())
     })
     .await;
 }

@@ -165,7 +165,11 @@ async fn the_job_stops_when_too_many_fail(d: Deployment) {
     let name = d.create("stop", spec).await;
     let job = d.finish(&name, JobState::Failed).await;
     let [_, done, failed, discarded] = outcome_counts(&job);
-    assert!(done == 0 && failed > 10 && discarded > 0, "{job:#?}");
+    // What was never sent stays open, and what was sent may all have failed before it could be dropped.
+    assert!(
+        done == 0 && failed > 10 && failed + discarded < 4000,
+        "{job:#?}"
+    );
     assert!(
         record.total() < 4000,
         "it was stopped too late to tell anything"

@@ -36,5 +36,6 @@ mod failures;
 mod fencing;
 mod handlers;
 mod long_items;
+mod reflection;
 mod refusals;
 mod splitting;

@@ -154,7 +154,7 @@ async fn a_definition_that_is_malformed(d: Deployment) {
         (
             "text",
             batch("range", json!({"from": "x", "to": 3})),
-            "from",
+            "integer",
         ),
         ("missing", batch("range", json!({"from": 1})), "to"),
         (
@@ -188,7 +188,7 @@ async fn a_folder_that_comes_later(d: Deployment) {
     let spec = JobBuilder::new(batch("files", json!({"root": root}))).build();
     let name = d.create("later", spec).await;
     let job = d.finish(&name, JobState::Failed).await;
-    let progress = job.progress.clone().unwrap_or_default();
+    let progress = job.progress.unwrap_or_default();
     assert_eq!(
         (progress.split_failures, job.failure_count),
         (1, 1),

@@ -155,14 +155,15 @@ impl Harness {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let mut empty = 0;
         loop {
-            match self.left_over().await? {
+            let late = tokio::time::Instant::now() > deadline;
+            match self.left_over().await {
                 // Between two queues a message is in neither: twice empty is empty.
-                None if empty > 0 => return Ok(()),
-                None => empty += 1,
-                Some(left) if tokio::time::Instant::now() > deadline => {
-                    anyhow::bail!("left over: {left}")
-                }
-                Some(_) => empty = 0,
+                Ok(None) if empty > 0 => return Ok(()),
+                Ok(None) => empty += 1,
+                Ok(Some(left)) if late => anyhow::bail!("left over: {left}"),
+                // The first use of a connection tells that its service was started again meanwhile.
+                Err(error) if late => return Err(error),
+                Ok(Some(_)) | Err(_) => empty = 0,
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -56,7 +56,7 @@ pub fn range(to: u32, page: u32) -> JobBuilder {
 /// # Panics
 /// When the counters contradict each other.
 pub fn outcome_counts(job: &Job) -> [i64; 4] {
-    let progress: JobProgress = job.progress.clone().unwrap_or_default();
+    let progress: JobProgress = job.progress.unwrap_or_default();
     let ended = progress.items_done + progress.items_failed + progress.items_discarded;
     assert_eq!(
         ended + progress.items_open,

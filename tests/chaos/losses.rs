@@ -1,0 +1,59 @@
+//! One queue is emptied and another deleted in the middle of a job: smaller losses than all of a broker's data.
+
+use std::time::Duration;
+
+use headway::v1::JobState;
+use headway_broker::Queue;
+use headway_tests::{ClusterOptions, PATIENCE, Role, WORK, outcome_counts, range, until};
+
+use crate::{PROGRAM, alone};
+
+const ITEMS: u32 = 10_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queues_are_purged_and_deleted() {
+    let options = ClusterOptions::new(PROGRAM).with(|options| {
+        options.roles.insert(Role::Worker, 2);
+        options.delay = Duration::from_millis(2);
+        options.config.lease_after = Duration::from_secs(1);
+        options.config.repair_margin = Duration::from_secs(1);
+    });
+    alone(options, |cluster, _services| async move {
+        let name = cluster.create("losses", range(ITEMS, 500).build()).await;
+        let broker = cluster.broker();
+        let losses = async {
+            let work = Queue::Pipe(WORK.to_owned());
+            cluster.ran(ITEMS / 10).await;
+            until("something to lose", PATIENCE, || async {
+                (broker.depth(&work).await.unwrap().ready > 0).then_some(())
+            })
+            .await;
+            broker.purge(&work).await.unwrap();
+            cluster.ran(ITEMS / 4).await;
+            broker.delete(&work).await.unwrap();
+            cluster.ran(ITEMS / 2).await;
+            // Reports gather while nobody reads them.
+            let mut tracking = cluster.process(Role::Tracking, 0).await;
+            tracking.kill().await.unwrap();
+            let shard = until("reports to lose", PATIENCE, || async {
+                for shard in 0..cluster.store().shards() {
+                    let depth = broker.depth(&Queue::Reports(shard)).await.unwrap();
+                    if depth.ready > 0 {
+                        return Some(shard);
+                    }
+                }
+                None
+            })
+            .await;
+            broker.purge(&Queue::Reports(shard)).await.unwrap();
+            broker.delete(&Queue::Reports(shard)).await.unwrap();
+            broker.delete(&Queue::Batch).await.unwrap();
+            tracking.start().await.unwrap();
+        };
+        let (job, ()) = tokio::join!(cluster.finish(&name, JobState::Completed), losses);
+        assert_eq!(outcome_counts(&job), [ITEMS.into(), ITEMS.into(), 0, 0]);
+        let again = cluster.items().assert_at_least_once(ITEMS);
+        assert!(again > 0, "what was reported and lost runs again");
+    })
+    .await;
+}
