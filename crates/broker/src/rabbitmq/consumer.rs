@@ -280,7 +280,9 @@ impl Consumer for RabbitConsumer {
             return;
         }
         self.stopped = true;
-        if self.cancel().await.is_err() {
+        // A channel that is being lost may never answer.
+        let cancelled = tokio::time::timeout(STOP, self.cancel()).await;
+        if !matches!(cancelled, Ok(Ok(_))) {
             self.detach();
             return;
         }
@@ -305,6 +307,9 @@ async fn attach_after(
     tokio::time::sleep(pause).await;
     attaching.await
 }
+
+/// How long the broker may take to end a subscription before its channel is given up instead.
+const STOP: Duration = Duration::from_secs(2);
 
 /// With jitter, so that the consumers of a quiet night do not start over in step.
 fn next_renewal(config: &RabbitConfig) -> Instant {
