@@ -147,7 +147,8 @@ pub trait Consumer: Send {
     /// The handle that acknowledges this consumer's deliveries, from any task.
     fn acker(&self) -> std::sync::Arc<dyn Acker>;
 
-    /// Changes the prefetch for deliveries to come.
+    /// Changes the prefetch for deliveries to come. Let it come to its end, which is bounded: given up half-way it may
+    /// leave a subscription that nobody reads.
     async fn set_prefetch(&mut self, prefetch: u16) -> Result<(), BrokerError>;
 
     /// Stops new deliveries; what was received and not acknowledged stays owned until the consumer is

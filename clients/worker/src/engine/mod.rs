@@ -99,6 +99,8 @@ pub struct Engine {
     progress: Arc<ProgressInbox>,
     fractions_due: Option<Instant>,
     prefetch: Prefetch,
+    /// The prefetch that the consumer does not have yet.
+    wanted_prefetch: Option<u16>,
     seen: Observed,
     adapted: Instant,
     ticks: Ticks,
@@ -171,6 +173,7 @@ impl Engine {
             progress: Arc::new(ProgressInbox::default()),
             fractions_due: None,
             prefetch: Prefetch::new(settings.concurrency),
+            wanted_prefetch: None,
             seen: Observed::default(),
             adapted: Instant::now(),
             ticks: Ticks::new(&settings),
@@ -189,6 +192,10 @@ impl Engine {
             tokio::select! {
                 () = cancelled.as_mut() => break,
                 stepped = self.step() => stepped?,
+            }
+            // Not a part of the step: a subscription that is being replaced must not be left half-way.
+            if let Some(prefetch) = self.wanted_prefetch.take() {
+                self.change_prefetch(prefetch).await?;
             }
         }
         self.drain().await
@@ -231,7 +238,7 @@ impl Engine {
             Some(_) = self.executors.join_next() => return Err(WorkerError::Executor),
             _ = self.ticks.lease.tick() => self.on_lease_tick(),
             _ = self.ticks.heartbeat.tick() => self.on_heartbeat_tick(),
-            _ = self.ticks.adapt.tick() => self.on_adapt_tick().await?,
+            _ = self.ticks.adapt.tick() => self.on_adapt_tick(),
         }
         self.advance_alone();
         self.flush();
@@ -287,18 +294,17 @@ impl Engine {
         }
     }
 
-    async fn on_adapt_tick(&mut self) -> Result<(), WorkerError> {
+    fn on_adapt_tick(&mut self) {
         let now = Instant::now();
         let mut seen = std::mem::take(&mut self.seen);
         seen.elapsed = now.saturating_duration_since(self.adapted);
         seen.longest_wait = self.queue.take_longest_wait(now);
         self.adapted = now;
-        let Some(prefetch) = self.prefetch.adapt(seen) else {
-            return Ok(());
-        };
-        if !self.receiving {
-            return Ok(());
-        }
+        let prefetch = self.prefetch.adapt(seen);
+        self.wanted_prefetch = prefetch.filter(|_| self.receiving);
+    }
+
+    async fn change_prefetch(&mut self, prefetch: u16) -> Result<(), WorkerError> {
         match self.consumer.set_prefetch(prefetch).await {
             Err(BrokerError::Closed) => Err(BrokerError::Closed.into()),
             Err(error) => {

@@ -69,6 +69,8 @@ impl From<RawDelivery> for Received {
 pub(super) struct Attached {
     channel: Arc<Channel>,
     stream: RawConsumer,
+    /// Whether the stream goes on. One that has ended must not be waited for again: it says nothing more.
+    subscribed: bool,
 }
 
 enum Stage {
@@ -140,6 +142,10 @@ impl RabbitConsumer {
         let Stage::Attached(attached) = &mut self.stage else {
             return Ok(());
         };
+        // A change of the prefetch that was given up half-way may have ended it already.
+        if !attached.subscribed {
+            return Ok(());
+        }
         let tag = attached.stream.tag();
         exchange(
             attached
@@ -152,6 +158,7 @@ impl RabbitConsumer {
             let delivery = received.map_err(|error| unavailable(&error))?;
             self.buffer.push_back(delivery.into());
         }
+        attached.subscribed = false;
         Ok(())
     }
 
@@ -160,6 +167,7 @@ impl RabbitConsumer {
         if let Stage::Attached(attached) = &mut self.stage {
             let name = short(names::queue_name(&self.inner.config.prefix, &self.queue))?;
             attached.stream = consume(&attached.channel, name, self.prefetch).await?;
+            attached.subscribed = true;
         }
         Ok(())
     }
@@ -268,10 +276,15 @@ impl Consumer for RabbitConsumer {
         }
         // A consumer keeps the prefetch that it began with, so the subscription is replaced. The channel
         // stays, and with it the deliveries that are out and their tags.
-        if let Err(error) = self.consume_again().await {
-            tracing::info!(queue = ?self.queue, %error, "the consumer was lost");
-            self.detach();
+        // A channel that is being lost may never answer.
+        match tokio::time::timeout(EXCHANGE_TIMEOUT, self.consume_again()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => {
+                tracing::info!(queue = ?self.queue, %error, "the consumer was lost");
+            }
+            Err(_) => tracing::info!(queue = ?self.queue, "the consumer was lost in silence"),
         }
+        self.detach();
         Ok(())
     }
 
@@ -344,6 +357,7 @@ async fn try_attach(inner: &Inner, queue: &Queue, prefetch: u16) -> Result<Attac
     Ok(Attached {
         channel: Arc::new(channel),
         stream,
+        subscribed: true,
     })
 }
 
