@@ -321,11 +321,16 @@ impl JobSlice {
     }
 
     fn release_page(&mut self, number: u32, free: u64) {
+        let epoch = self.moment.epoch;
         let Some(page) = self.page_mut(number) else {
             return;
         };
         let most = usize::try_from(free).unwrap_or(usize::MAX);
         let from = page.released;
+        // Only where nothing was out before: what an older epoch's broker had is still to be repaired.
+        if from == 0 {
+            page.epoch = epoch;
+        }
         let indexes: Vec<u32> = page
             .open_indexes()
             .filter(|index| *index >= from)

@@ -278,10 +278,8 @@ impl JobSlice {
             return;
         }
         let now = self.moment.now;
-        let epoch = self.moment.epoch;
         if let Some(page) = self.page_mut(page) {
             page.touched = now;
-            page.epoch = epoch;
         }
         for effect in &mut self.effects {
             if let Effect::Dispatch {
