@@ -25,10 +25,18 @@ const STABLE: Duration = Duration::from_secs(2);
 /// How long a polite goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(3);
 
+/// How long a publish may take before its connection is probed, and again between two probes.
+const PROBE_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a probe may take.
+const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A connection that works, and its channels.
 #[derive(Debug)]
 pub(super) struct Live {
     connection: Connection,
+    /// Cancelled when the connection is found stuck; its users and its keeper let go of it then.
+    abandoned: CancellationToken,
     /// `true` while the broker takes no publishes (out of memory or disk).
     blocked: watch::Sender<bool>,
     /// Channels for administration.
@@ -47,6 +55,7 @@ impl Live {
         ];
         Ok(Self {
             connection,
+            abandoned: CancellationToken::new(),
             blocked: watch::Sender::new(false),
             plain: ChannelPool::new(Purpose::Plain),
             confirms: ChannelPool::new(Purpose::Confirms),
@@ -59,7 +68,26 @@ impl Live {
     }
 
     pub fn is_connected(&self) -> bool {
-        self.connection.status().connected()
+        !self.abandoned.is_cancelled() && self.connection.status().connected()
+    }
+
+    /// Ends when the connection turns out to be stuck, for whoever finds it so and for all others that use it. A broker
+    /// may stop reading from a publishing connection for good while its heartbeats go on, as when a quorum queue is
+    /// deleted under a channel that waits for it (seen on 3.10). A new channel, which needs no queue, tells that from
+    /// confirms that are slow.
+    pub async fn stuck(&self) {
+        loop {
+            tokio::select! {
+                () = self.abandoned.cancelled() => return,
+                () = tokio::time::sleep(PROBE_AFTER) => {}
+            }
+            let probe = self.connection.create_channel();
+            let answered = tokio::time::timeout(PROBE_PATIENCE, probe).await.is_ok();
+            // A broker that is out of memory or disk says so, and reads again later.
+            if !answered && !self.is_blocked() {
+                self.abandoned.cancel();
+            }
+        }
     }
 
     pub fn is_blocked(&self) -> bool {
@@ -240,6 +268,10 @@ impl Keeper {
         while live.is_connected() {
             let event = tokio::select! {
                 () = self.closed.cancelled() => return,
+                () = live.abandoned.cancelled() => {
+                    tracing::warn!(role = self.role, "the message broker does not answer on this connection");
+                    return;
+                }
                 event = events.next() => event,
             };
             match event {

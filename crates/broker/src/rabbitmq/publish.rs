@@ -64,7 +64,7 @@ pub(super) async fn publish(inner: &Inner, messages: &[Outgoing]) -> Results {
     results
 }
 
-/// Sends the messages at `todo` once. `Err` means that none of them was sent.
+/// Sends the messages at `todo` once. `Err` means that none of them counts as sent.
 async fn publish_once(
     inner: &Inner,
     messages: &[Outgoing],
@@ -75,7 +75,26 @@ async fn publish_once(
     if live.is_blocked() {
         return Err(blocked());
     }
-    let routes = routes(inner, &live, messages, todo).await;
+    tokio::select! {
+        biased;
+        () = publish_on(inner, &live, messages, todo, results) => Ok(()),
+        // Nothing is known of what was sent, so all of it counts as not sent: twice is harmless.
+        () = live.stuck() => {
+            let reason = "the broker does not answer on this connection";
+            Err(BrokerError::Unavailable(reason.into()))
+        }
+    }
+}
+
+/// Sends the messages at `todo` on this connection.
+async fn publish_on(
+    inner: &Inner,
+    live: &Live,
+    messages: &[Outgoing],
+    todo: &[usize],
+    results: &mut Results,
+) {
+    let routes = routes(inner, live, messages, todo).await;
     let mut ready = Vec::with_capacity(todo.len());
     for index in todo {
         match routes.get(&messages[*index].queue) {
@@ -99,9 +118,8 @@ async fn publish_once(
                 .for_each(|(index, _)| results[*index] = Err(blocked()));
             continue;
         }
-        send_window(inner, &live, messages, window, results).await;
+        send_window(inner, live, messages, window, results).await;
     }
-    Ok(())
 }
 
 /// The wire name of each queue, declared.
