@@ -10,7 +10,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and the order of what a target needs matters.
 .NOTPARALLEL:
-.PHONY: help demo demo-cluster serve test bench lint fmt docs clean install format-check clippy buf deny dependency-rule build-tests
+.PHONY: help demo demo-cluster serve test bench bench-short lint fmt docs clean install format-check clippy buf deny dependency-rule build-tests
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test: install lint build-tests ## lints and all tests, on SQLite and on private 
 bench: install ## measure on private PostgreSQL and RabbitMQ, write .run/bench.json
 	$(CARGO) build --locked --release --workspace --bins
 	$(SERVICES) run $(CARGO) run --locked --release -p headway-bench -- --out "$(RUN_DIR)/bench.json"
+
+bench-short: install ## a hundredth of every size, without targets: is the bench right, not how fast is it
+	$(CARGO) build --locked -p headway-bench
+	$(SERVICES) run $(CARGO) run --locked -p headway-bench -- --short --out "$(RUN_DIR)/bench-short.json"
 
 lint: format-check clippy docs buf deny dependency-rule ## formatting, clippy, documentation, dependency rule; buf and cargo-deny if installed
 

@@ -19,6 +19,7 @@ use crate::handlers::{quick, slow};
 on_both!(
     pause_and_resume_in_quick_turns,
     a_paused_job_stands_still,
+    a_new_worker_learns_that_a_job_is_paused,
     cancel_settles_and_retry_completes,
     cancel_and_retry_in_quick_turns,
     workers_that_know_an_old_status,
@@ -71,6 +72,29 @@ async fn a_paused_job_stands_still(d: Deployment) {
     let job = d.finish(&name, JobState::Completed).await;
     assert_eq!(outcome_counts(&job), [3000, 3000, 0, 0]);
     record.assert_each_once(3000);
+}
+
+async fn a_new_worker_learns_that_a_job_is_paused(d: Deployment) {
+    let record = Record::default();
+    let name = d.create("held", range(100, 100).build()).await;
+    d.watch_until(&name, "all are in the pipe", |job| {
+        job.progress.as_ref().is_some_and(|it| it.items_in_flight == 100)
+    })
+    .await;
+    d.client().pause_job(&name).await.unwrap();
+    let handler = slow(&record, Duration::from_millis(20));
+    d.worker(|worker| worker.concurrency(1).handler(handler));
+    until("all that is out to be parked", PATIENCE, || async {
+        let progress = d.job(&name).await.progress.unwrap_or_default();
+        (progress.items_in_flight == 0).then_some(())
+    })
+    .await;
+    let ran = record.total();
+    assert!(ran < 50, "{ran} items of a paused job ran");
+    d.client().resume_job(&name).await.unwrap();
+    let job = d.finish(&name, JobState::Completed).await;
+    assert_eq!(outcome_counts(&job), [100, 100, 0, 0]);
+    record.assert_each_once(100);
 }
 
 async fn cancel_settles_and_retry_completes(d: Deployment) {

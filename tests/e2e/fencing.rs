@@ -27,6 +27,7 @@ async fn report(d: &Deployment, page: pipe::PageReport) {
         session: Uuid::new_v4().as_bytes().to_vec().into(),
         pages: vec![page],
         heartbeat: false,
+        asks_held: false,
     };
     let outgoing = (0..d.store().shards()).map(|shard| Outgoing {
         queue: Queue::Reports(shard),

@@ -1,8 +1,9 @@
-//! The credit of a pipe: about half a second of what it drains, shared over partitions, then jobs.
+//! The credit of a pipe: what its workers hold, and about half a second of what they drain beside that, shared over
+//! partitions, then jobs.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
-use headway_broker::Queue;
+use headway_broker::{Depth, Queue};
 use headway_store::{HungryJob, PipeShare};
 use tokio::time::Instant;
 
@@ -10,10 +11,14 @@ use crate::tracker::Tracker;
 
 /// How often rates are measured and credit is shared out.
 const ROUND: Duration = Duration::from_millis(250);
-/// The part of a second that a pipe may hold in advance.
+/// The part of a second that may wait in a pipe.
 const SECONDS: f64 = 0.5;
-/// Items a pipe may hold for each of its consumers, however slow.
-const PER_CONSUMER: u64 = 32;
+/// Items that may wait in a pipe for each of its consumers, however slow.
+const PER_CONSUMER: f64 = 32.0;
+/// Items that may wait in a pipe of which no rate is known yet: what its first job may have out from the start.
+const UNKNOWN: f64 = 128.0;
+/// Messages that one consumer holds at most: the bound of the workers' prefetch.
+const HELD_PER_CONSUMER: f64 = 1024.0;
 /// Jobs whose allowance changes in one round at most.
 const CHANGES: usize = 200;
 /// Rates of processes that were silent for so long are forgotten.
@@ -53,14 +58,14 @@ impl Tracker {
         };
         for pipe in pipes {
             let queue = Queue::Pipe(pipe.pipe.clone());
-            let consumers = match self.relay.broker().depth(&queue).await {
-                Ok(depth) => depth.consumers,
+            let depth = match self.relay.broker().depth(&queue).await {
+                Ok(depth) => depth,
                 Err(error) => {
                     tracing::warn!(%error, pipe = pipe.pipe, "credit is not shared out");
                     continue;
                 }
             };
-            for (key, allowance) in shares(&pipe, consumers).into_iter().take(CHANGES) {
+            for (key, allowance) in shares(&pipe, depth).into_iter().take(CHANGES) {
                 match self.relay.store().set_allowance(key, allowance).await {
                     Ok(committed) => self.relay.publish(committed).await,
                     Err(error) => tracing::warn!(%error, "an allowance is not changed"),
@@ -70,9 +75,33 @@ impl Tracker {
     }
 }
 
+/// How many items of the hungry jobs may be in a pipe and at its workers.
+///
+/// What workers hold does not count against what may wait: else handlers that take long, of which many run at once, would
+/// leave their pipe with less credit than they have slots.
+fn credit(pipe: &PipeShare, depth: Depth) -> u64 {
+    let consumers = depth.consumers.max(1) as f64;
+    let waiting = match pipe.rate {
+        rate if rate > 0.0 => (rate * SECONDS).max(PER_CONSUMER * consumers),
+        _ => UNKNOWN.max(PER_CONSUMER * consumers),
+    };
+    let items: f64 = pipe.jobs.iter().map(|job| job.in_flight as f64).sum();
+    let messages: f64 = pipe
+        .jobs
+        .iter()
+        .map(|job| job.in_flight as f64 / job.items_per_message.max(1) as f64)
+        .sum();
+    if messages < 1.0 {
+        return waiting as u64;
+    }
+    // Reports that were not read yet look like items that workers hold; workers hold no more than they prefetch.
+    let held = (messages - depth.ready as f64).clamp(0.0, HELD_PER_CONSUMER * consumers);
+    (waiting + held * items / messages) as u64
+}
+
 /// The allowances that are to change: jobs whose share is off by a quarter or more.
-fn shares(pipe: &PipeShare, consumers: u64) -> Vec<(i64, u32)> {
-    let credit = ((pipe.rate * SECONDS) as u64).max(PER_CONSUMER * consumers.max(1));
+fn shares(pipe: &PipeShare, depth: Depth) -> Vec<(i64, u32)> {
+    let credit = credit(pipe, depth);
     let mut partitions: BTreeMap<&str, Vec<&HungryJob>> = BTreeMap::new();
     for job in &pipe.jobs {
         partitions.entry(&job.partition_id).or_default().push(job);
@@ -100,38 +129,71 @@ mod tests {
             job_key: key,
             partition_id: partition.to_owned(),
             allowance,
+            in_flight: 0,
+            items_per_message: 1,
         }
+    }
+
+    fn pipe(rate: f64, jobs: Vec<HungryJob>) -> PipeShare {
+        PipeShare {
+            pipe: "p".into(),
+            rate,
+            jobs,
+        }
+    }
+
+    fn depth(ready: u64, consumers: u64) -> Depth {
+        Depth { ready, consumers }
     }
 
     #[test]
     fn credit_goes_by_partition_then_job() {
-        let jobs = vec![job(1, "a", 1), job(2, "a", 1), job(3, "b", 1)];
-        let pipe = PipeShare {
-            pipe: "p".into(),
-            rate: 8000.0,
-            jobs,
-        };
-        assert_eq!(shares(&pipe, 1), [(1, 1000), (2, 1000), (3, 2000)]);
+        let pipe = pipe(8000.0, vec![job(1, "a", 1), job(2, "a", 1), job(3, "b", 1)]);
+        assert_eq!(shares(&pipe, depth(0, 1)), [(1, 1000), (2, 1000), (3, 2000)]);
     }
 
     #[test]
     fn small_differences_are_left_alone() {
-        let pipe = PipeShare {
-            pipe: "p".into(),
-            rate: 2000.0,
-            jobs: vec![job(1, "a", 900)],
-        };
-        assert!(shares(&pipe, 1).is_empty());
+        let pipe = pipe(2000.0, vec![job(1, "a", 900)]);
+        assert!(shares(&pipe, depth(0, 1)).is_empty());
     }
 
     #[test]
     fn slow_pipes_keep_their_consumers_fed() {
-        let pipe = PipeShare {
-            pipe: "p".into(),
-            rate: 0.0,
-            jobs: vec![job(1, "a", 1)],
+        let pipe = pipe(1.0, vec![job(1, "a", 1)]);
+        assert_eq!(shares(&pipe, depth(0, 3)), [(1, 96)]);
+        assert_eq!(shares(&pipe, depth(0, 0)), [(1, 32)]);
+    }
+
+    #[test]
+    fn a_pipe_that_has_not_moved_yet_keeps_what_it_began_with() {
+        let pipe = pipe(0.0, vec![job(1, "a", 128)]);
+        assert!(shares(&pipe, depth(0, 1)).is_empty());
+    }
+
+    #[test]
+    fn what_workers_hold_does_not_count_against_what_may_wait() {
+        // 256 handlers of ten seconds each: 26 items a second, and all that was sent is in their hands.
+        let busy = |in_flight| HungryJob {
+            in_flight,
+            ..job(1, "a", in_flight)
         };
-        assert_eq!(shares(&pipe, 3), [(1, 96)]);
-        assert_eq!(shares(&pipe, 0), [(1, 32)]);
+        assert_eq!(credit(&pipe(26.0, vec![busy(128)]), depth(0, 1)), 160);
+        // Once the slots are full, the rest waits, and the credit rests.
+        assert_eq!(credit(&pipe(26.0, vec![busy(288)]), depth(32, 1)), 288);
+        assert!(shares(&pipe(26.0, vec![busy(288)]), depth(32, 1)).is_empty());
+        // What is not with the workers cannot be in their hands: reports wait to be read.
+        assert_eq!(credit(&pipe(26.0, vec![busy(9000)]), depth(0, 1)), 1056);
+    }
+
+    #[test]
+    fn messages_of_many_items_are_counted_as_such() {
+        let job = HungryJob {
+            in_flight: 2000,
+            items_per_message: 100,
+            ..job(1, "a", 2000)
+        };
+        // Of 20 messages 15 wait.
+        assert_eq!(credit(&pipe(1000.0, vec![job]), depth(15, 1)), 1000);
     }
 }

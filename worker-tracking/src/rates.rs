@@ -5,8 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The weight of the newest sample in the smoothed rate.
-const NEWEST: f64 = 0.5;
+/// The time over which rates are smoothed.
+const SMOOTHED_SECONDS: f64 = 1.0;
 /// Below this rate a pipe counts as still and is forgotten.
 const STILL: f64 = 0.01;
 
@@ -39,11 +39,11 @@ impl Rates {
         }
         for (pipe, rate) in &mut inner.rates {
             let fresh = counted.get(pipe).copied().unwrap_or(0) as f64 / seconds.max(0.001);
-            // Up at once, down gently: a pipe that stood still for a moment keeps its credit.
-            *rate = if fresh > *rate {
+            // A pipe that begins to move has its rate at once.
+            *rate = if *rate <= STILL {
                 fresh
             } else {
-                *rate + (fresh - *rate) * NEWEST * seconds.min(1.0)
+                *rate + (fresh - *rate) * (1.0 - (-seconds / SMOOTHED_SECONDS).exp())
             };
         }
         let published = inner.rates.clone();
@@ -57,12 +57,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rises_at_once_and_fades() {
+    fn begins_at_once_follows_and_fades() {
         let rates = Rates::default();
-        rates.count(&BTreeMap::from([("p".to_owned(), 100)]));
+        let count = |items| rates.count(&BTreeMap::from([("p".to_owned(), items)]));
+        count(100);
         assert_eq!(rates.sample(0.5)["p"], 200.0);
+        count(400);
+        let rising = rates.sample(0.5)["p"];
+        assert!(rising > 200.0 && rising < 800.0, "{rising}");
         let fading = rates.sample(1.0)["p"];
-        assert!(fading < 200.0 && fading > 0.0);
+        assert!(fading < rising && fading > 0.0, "{fading}");
         for _ in 0..100 {
             rates.sample(1.0);
         }

@@ -8,6 +8,7 @@ use headway_broker::{BrokerError, Consumer, Delivery, DeliveryTag, Queue};
 use headway_domain::{Micros, report::PageReport};
 use headway_relay::envelope::decode_reports;
 use headway_runtime::backoff::Backoff;
+use headway_store::Committed;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -165,6 +166,7 @@ impl Tracker {
     async fn apply(&self, shard: &mut Shard, deliveries: Vec<Delivery>) -> Option<Done> {
         let mut reports = std::mem::take(&mut shard.left);
         let mut tags = std::mem::take(&mut shard.held);
+        let mut asked = false;
         for delivery in deliveries {
             tags.push(delivery.tag);
             match decode_reports(delivery.body) {
@@ -172,11 +174,15 @@ impl Tracker {
                     if message.heartbeat {
                         self.renew(message.session).await?;
                     }
+                    asked |= message.asks_held;
                     reports.extend(message.pages);
                 }
                 // Nothing tells what it was about: repair finds the items that it spoke of.
                 Err(error) => tracing::error!(%error, shard = shard.number, "dropping a report"),
             }
+        }
+        if asked {
+            self.tell_held().await;
         }
         let load = reports.len();
         let applied = self.apply_insisting(reports).await?;
@@ -198,6 +204,20 @@ impl Tracker {
             tags: Vec::new(),
             committed: applied.committed,
         })
+    }
+
+    /// Tells every worker of the jobs that are held. Nothing rests on it: a worker that hears nothing runs what it meets.
+    async fn tell_held(&self) {
+        match self.relay.store().held_jobs().await {
+            Ok(controls) => {
+                let committed = Committed {
+                    controls,
+                    ..Committed::default()
+                };
+                self.relay.publish(committed).await;
+            }
+            Err(error) => tracing::warn!(%error, "workers are not told of held jobs"),
+        }
     }
 
     async fn renew(&self, session: uuid::Uuid) -> Option<()> {
@@ -223,5 +243,5 @@ impl Tracker {
 /// A micro-batch that is committed.
 struct Done {
     tags: Vec<DeliveryTag>,
-    committed: headway_store::Committed,
+    committed: Committed,
 }

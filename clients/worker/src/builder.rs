@@ -176,6 +176,7 @@ async fn work(
         session: Uuid::new_v4(),
     };
     tracing::info!(pipe, worker = reporter.worker, session = %reporter.session, "the worker consumes");
+    let question = reporter.question();
     let settings = Settings {
         broker: broker.clone(),
         handler,
@@ -190,7 +191,7 @@ async fn work(
         timeout_grace: parts.timeout_grace,
     };
     let engine = Engine::new(settings, consumer, controls);
-    let listener = control::listen(broker.clone(), subscription, sender);
+    let listener = control::listen(broker.clone(), subscription, sender, question);
     let mut engine = std::pin::pin!(engine.run(shutdown));
     tokio::select! {
         result = engine.as_mut() => result,

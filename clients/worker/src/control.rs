@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headway::pipe::ControlMessage;
-use headway_broker::{Broker, BrokerError, Subscription, Topic};
+use headway_broker::{Broker, BrokerError, Outgoing, Subscription, Topic};
 use prost::Message;
 use tokio::sync::mpsc;
 
@@ -31,13 +31,16 @@ pub async fn subscribe(broker: &dyn Broker) -> Result<Box<dyn Subscription>, Bro
 }
 
 /// Hands control messages to the engine until either side ends. When the channel is full this waits, and
-/// the subscription's own buffer takes what comes; a message lost there costs work that tracking drops.
+/// the subscription's own buffer takes what comes. Whoever begins to listen, or may have missed a message, asks
+/// for the states of the jobs that are held.
 pub async fn listen(
     broker: Arc<dyn Broker>,
     first: Box<dyn Subscription>,
     messages: mpsc::Sender<ControlMessage>,
+    question: Outgoing,
 ) {
     let mut subscription = first;
+    ask(broker.as_ref(), &question).await;
     loop {
         match subscription.next().await {
             Ok(Some(body)) => match ControlMessage::decode(body) {
@@ -48,16 +51,30 @@ pub async fn listen(
                 }
                 Err(error) => tracing::warn!(%error, "a control message cannot be decoded"),
             },
-            // What was missed cannot be asked for. A job's items are then run as their messages say.
-            Ok(None) => tracing::debug!("control messages may have been lost"),
+            Ok(None) => {
+                tracing::debug!("control messages may have been lost");
+                ask(broker.as_ref(), &question).await;
+            }
             Err(BrokerError::Closed) => return,
             Err(error) => {
                 tracing::warn!(%error, "the control subscription was lost");
                 match subscribe(broker.as_ref()).await {
-                    Ok(again) => subscription = again,
+                    Ok(again) => {
+                        subscription = again;
+                        ask(broker.as_ref(), &question).await;
+                    }
                     Err(_) => return,
                 }
             }
+        }
+    }
+}
+
+/// Asks once: without an answer a job's items are run as their messages say, which costs work that tracking drops.
+async fn ask(broker: &dyn Broker, question: &Outgoing) {
+    for result in broker.publish(vec![question.clone()]).await {
+        if let Err(error) = result {
+            tracing::debug!(%error, "the states of held jobs were not asked for");
         }
     }
 }

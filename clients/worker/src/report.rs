@@ -40,9 +40,25 @@ impl Reporter {
             session,
             pages,
             heartbeat,
+            asks_held: false,
         };
         Outgoing {
             queue: Queue::Reports(shard),
+            body: message.encode_to_vec().into(),
+        }
+    }
+
+    /// Asks for the states of all held jobs, which come as control messages.
+    pub fn question(&self) -> Outgoing {
+        let message = ReportMessage {
+            worker: self.worker.clone(),
+            session: Bytes::copy_from_slice(self.session.as_bytes()),
+            asks_held: true,
+            ..ReportMessage::default()
+        };
+        Outgoing {
+            // Every deployment has it.
+            queue: Queue::Reports(0),
             body: message.encode_to_vec().into(),
         }
     }

@@ -38,6 +38,8 @@ pub struct Reports {
     pub session: Uuid,
     /// Whether all leases of the session are renewed.
     pub heartbeat: bool,
+    /// Whether the worker asks for the states of held jobs.
+    pub asks_held: bool,
     /// Reports by page.
     pub pages: Vec<PageReport>,
 }
@@ -97,6 +99,7 @@ pub fn decode_reports(body: Bytes) -> Result<Reports, Malformed> {
     Ok(Reports {
         session,
         heartbeat: message.heartbeat,
+        asks_held: message.asks_held,
         pages,
     })
 }

@@ -7,6 +7,7 @@ mod links;
 mod relay;
 pub mod role;
 pub mod tasks;
+mod windows;
 
 pub use epoch::EpochError;
 pub use links::Links;

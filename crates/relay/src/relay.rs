@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     envelope::{encode_change, encode_control, encode_owed},
     tasks::{TaskMessages, first_try},
+    windows::Windows,
 };
 
 /// Confirmed messages that wait to be deleted from the outbox. When full, the publisher waits for the deleter.
@@ -26,6 +27,7 @@ const SWEEP: u32 = 1000;
 pub struct Relay {
     store: Store,
     broker: Arc<dyn Broker>,
+    windows: Arc<Windows>,
     confirmed: mpsc::Sender<Vec<i64>>,
 }
 
@@ -43,6 +45,7 @@ impl Relay {
             Self {
                 store,
                 broker,
+                windows: Arc::default(),
                 confirmed,
             },
             deleter,
@@ -94,7 +97,7 @@ impl Relay {
         if messages.is_empty() {
             return;
         }
-        let results = self.broker.publish(messages).await;
+        let results = self.windows.publish(self.broker.as_ref(), messages).await;
         let mut ids = Vec::with_capacity(owed.len());
         let mut failure = None;
         for (owed, result) in owed.iter().zip(results) {

@@ -90,7 +90,9 @@ impl Readiness {
     /// None; the result fits a supervised task.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         shutdown.run_until_cancelled(self.judge()).await;
-        self.publish(false);
+        if self.shared.serving.send_replace(false) {
+            tracing::info!("not serving any more");
+        }
         Ok(())
     }
 

@@ -43,6 +43,9 @@ impl Store {
             .map_err(|_| StoreError::Broken(format!("setting shards is {shards}, not a number")))?;
         let db = db.with_shards(shards);
         db.seed_shards().await?;
+        if db.is_sqlite() {
+            db.free_shards().await?;
+        }
         let lanes = if db.is_sqlite() { 1 } else { 4 };
         let store = Self {
             db: Arc::new(db),

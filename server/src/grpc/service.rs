@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use headway::v1::{self, job_service_server::JobService};
-use headway_domain::{Error, JobName, error::Action, spec::JobSpec};
+use headway_domain::{Error, JobName, error::Action};
 use headway_relay::Relay;
 use headway_store::{JobView, NewJob, Store, StoreError};
 use prost::Message;
@@ -110,15 +110,15 @@ impl JobApi {
             return Err(Error::Invalid(Vec::new()).into());
         };
         let name = JobName { partition, job };
-        if request.validate_only {
-            return self.rehearse(&name, &spec, creator).await;
-        }
         let new = NewJob {
             name,
             spec,
             request_id,
             creator,
         };
+        if request.validate_only {
+            return self.rehearse(new).await;
+        }
         let (view, body) = self
             .change(|relay, reply| async move {
                 let mut created = match relay.store().create_job(new).await {
@@ -137,26 +137,10 @@ impl JobApi {
     }
 
     /// What CreateJob would answer.
-    async fn rehearse(
-        &self,
-        name: &JobName,
-        spec: &JobSpec,
-        creator: String,
-    ) -> Result<v1::Job, ApiError> {
-        match self.store().job(name).await {
-            Ok(view) => {
-                let body = view.body.as_deref().unwrap_or_default();
-                let mut existing = view.job.meta.spec.clone();
-                existing.set_body(body.to_vec());
-                if existing.hash() != spec.hash() {
-                    return Err(Error::JobExists(name.clone()).into());
-                }
-                Ok(convert_out::full(&view, body)?)
-            }
-            Err(StoreError::Domain(Error::JobNotFound(_))) => {
-                Ok(convert_out::rehearsed(name, spec, creator)?)
-            }
-            Err(error) => Err(error.into()),
+    async fn rehearse(&self, new: NewJob) -> Result<v1::Job, ApiError> {
+        match self.store().existing_job(&new).await? {
+            Some(view) => whole(view),
+            None => Ok(convert_out::rehearsed(&new.name, &new.spec, new.creator)?),
         }
     }
 

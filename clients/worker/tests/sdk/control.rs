@@ -1,10 +1,12 @@
 //! Pause, cancel and the counter rule.
 
 use headway::pipe::item_report::Event;
-use headway::pipe::{Discarded, Disposition, Done, Parked, TaskMessage};
+use headway::pipe::{Discarded, Disposition, Done, Parked, ReportMessage, TaskMessage};
+use headway_broker::Broker;
 use headway_worker::{Outcome, TaskError};
+use prost::Message;
 
-use crate::harness::{Puppet, Running, TestBroker, Tracking, message, single};
+use crate::harness::{Puppet, QUESTIONS, Running, TestBroker, Tracking, message, single};
 
 fn at(control: u32, index: u32) -> TaskMessage {
     TaskMessage {
@@ -102,5 +104,18 @@ async fn a_paused_job_finishes_what_runs() {
     end.send(Ok(Outcome::done())).expect("waits");
     assert_eq!(tracking.one().await, Event::Done(Done {}));
     broker.until_acked(1).await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_begins_asks_which_jobs_are_held() {
+    let broker = TestBroker::new();
+    let mut questions = broker.inner.consume(&QUESTIONS, 10).await.expect("is open");
+    let (_puppet, builder) = Puppet::new(1);
+    let worker = Running::start(&broker, builder).await;
+    let asked = questions.next(10).await.expect("is open");
+    assert_eq!(asked.len(), 1);
+    let asked = ReportMessage::decode(asked[0].body.clone()).expect("is a report");
+    assert!(asked.asks_held && asked.pages.is_empty() && !asked.heartbeat);
     worker.stop().await;
 }

@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 pub const PIPE: &str = "work";
 pub const SHARD: u16 = 3;
+/// Where workers ask which jobs are held.
+pub const QUESTIONS: Queue = Queue::Reports(0);
 
 /// A broker in memory that can be troubled.
 #[derive(Debug, Clone)]
@@ -98,6 +100,10 @@ impl TestBroker {
 #[async_trait]
 impl Broker for TestBroker {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>> {
+        // The question which jobs are held, which nothing rests on; reports of the tests' jobs go elsewhere.
+        if messages.iter().all(|message| message.queue == QUESTIONS) {
+            return self.inner.publish(messages).await;
+        }
         let fails = self
             .failures
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {

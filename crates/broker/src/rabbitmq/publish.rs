@@ -1,7 +1,7 @@
 //! Publishing with confirms, a window at a time: all messages of a window are sent before any confirm is
 //! awaited, and every confirm is awaited.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -29,6 +29,11 @@ const BLOCKED_GRACE: Duration = Duration::from_secs(5);
 /// The delivery mode of a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
 
+/// A quorum queue that was just declared may refuse messages until it has elected its leader (seen on 3.10): so often,
+/// and after so long at first, they are sent again.
+const FRESH_TURNS: u32 = 5;
+const FRESH_PAUSE: Duration = Duration::from_millis(20);
+
 type Results = Vec<Result<(), BrokerError>>;
 
 /// Publishes everything; one result a message, in order.
@@ -42,23 +47,30 @@ pub(super) async fn publish(inner: &Inner, messages: &[Outgoing]) -> Results {
             todo.push(index);
         }
     }
-    // What the broker returns because its queue is missing is tried once more with the queue declared.
-    for again in [false, true] {
+    let mut fresh = HashSet::new();
+    for turn in 0..=FRESH_TURNS {
         if todo.is_empty() {
             break;
         }
-        if again {
-            tokio::time::sleep(declare::PAUSE_BEFORE_REBIRTH).await;
-        }
-        if let Err(error) = publish_once(inner, messages, &todo, &mut results).await {
+        if let Err(error) = publish_once(inner, messages, &todo, &mut fresh, &mut results).await {
             for index in &todo {
                 results[*index] = Err(error.clone());
             }
             break;
         }
-        todo.retain(|index| matches!(results[*index], Err(BrokerError::Unroutable(_))));
-        for index in &todo {
-            inner.forget(&messages[*index].queue);
+        let mut pause = FRESH_PAUSE * 2_u32.pow(turn);
+        todo.retain(|index| match &results[*index] {
+            // What the broker returns because its queue is missing is tried once more with the queue declared.
+            Err(BrokerError::Unroutable(_)) => {
+                inner.forget(&messages[*index].queue);
+                pause = pause.max(declare::PAUSE_BEFORE_REBIRTH);
+                turn == 0
+            }
+            Err(BrokerError::Refused(_)) => fresh.contains(&messages[*index].queue),
+            _ => false,
+        });
+        if !todo.is_empty() && turn < FRESH_TURNS {
+            tokio::time::sleep(pause).await;
         }
     }
     results
@@ -69,6 +81,7 @@ async fn publish_once(
     inner: &Inner,
     messages: &[Outgoing],
     todo: &[usize],
+    fresh: &mut HashSet<Queue>,
     results: &mut Results,
 ) -> Result<(), BrokerError> {
     let live = inner.publishing.live(inner.config.repair_wait).await?;
@@ -77,7 +90,7 @@ async fn publish_once(
     }
     tokio::select! {
         biased;
-        () = publish_on(inner, &live, messages, todo, results) => Ok(()),
+        () = publish_on(inner, &live, messages, todo, fresh, results) => Ok(()),
         // Nothing is known of what was sent, so all of it counts as not sent: twice is harmless.
         () = live.stuck() => {
             let reason = "the broker does not answer on this connection";
@@ -92,9 +105,10 @@ async fn publish_on(
     live: &Live,
     messages: &[Outgoing],
     todo: &[usize],
+    fresh: &mut HashSet<Queue>,
     results: &mut Results,
 ) {
-    let routes = routes(inner, live, messages, todo).await;
+    let routes = routes(inner, live, messages, todo, fresh).await;
     let mut ready = Vec::with_capacity(todo.len());
     for index in todo {
         match routes.get(&messages[*index].queue) {
@@ -122,12 +136,13 @@ async fn publish_on(
     }
 }
 
-/// The wire name of each queue, declared.
+/// The wire name of each queue, declared; those that were declared now are noted as fresh.
 async fn routes<'a>(
     inner: &Inner,
     live: &Live,
     messages: &'a [Outgoing],
     todo: &[usize],
+    fresh: &mut HashSet<Queue>,
 ) -> HashMap<&'a Queue, Result<ShortString, BrokerError>> {
     let mut routes = HashMap::new();
     for index in todo {
@@ -135,16 +150,22 @@ async fn routes<'a>(
         if routes.contains_key(queue) {
             continue;
         }
-        routes.insert(queue, route(inner, live, queue).await);
+        routes.insert(queue, route(inner, live, queue, fresh).await);
     }
     routes
 }
 
-async fn route(inner: &Inner, live: &Live, queue: &Queue) -> Result<ShortString, BrokerError> {
+async fn route(
+    inner: &Inner,
+    live: &Live,
+    queue: &Queue,
+    fresh: &mut HashSet<Queue>,
+) -> Result<ShortString, BrokerError> {
     let name = short(names::queue_name(&inner.config.prefix, queue))?;
     if !inner.is_declared(queue) {
         declare::declare(live, &inner.config.prefix, queue).await?;
         inner.remember(queue);
+        fresh.insert(queue.clone());
     }
     Ok(name)
 }

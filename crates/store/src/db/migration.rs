@@ -100,6 +100,7 @@ const TABLES: &[&str] = &[
         body BYTES NOT NULL,
         creator TEXT NOT NULL,
         created BIGINT NOT NULL,
+        items_per_message BIGINT NOT NULL,
         UNIQUE (partition_id, job_id)
     )",
     "CREATE UNIQUE INDEX job_request ON job (partition_id, request_id) WHERE request_id <> ''",

@@ -1,13 +1,23 @@
 //! Pause, resume, cancel, retry and delete.
 
-use headway_domain::{Error, JobName, effect::Disposition, error::Action};
-use sea_orm::Value;
+use headway_domain::{Error, JobName, JobUid, effect::Disposition, error::Action};
+use sea_orm::{FromQueryResult, Value};
 
 use super::read::JobView;
-use crate::{Change, Committed, Control, Store, db::Durability, error::StoreError};
+use crate::{Change, Committed, Control, Store, db::Durability, error::StoreError, rows::unsigned};
 
 /// Rows of a deleted job that one transaction removes at most.
 const GARBAGE: i64 = 5000;
+
+/// Held jobs that are told of at once at most, the newest; a job that a worker does not hear of is as its messages say.
+const HELD: i64 = 10_000;
+
+#[derive(Debug, FromQueryResult)]
+struct Held {
+    uid: Vec<u8>,
+    control: i64,
+    paused: i64,
+}
 
 /// A job after a control action.
 #[derive(Debug, Clone)]
@@ -45,6 +55,28 @@ impl Store {
         tx.commit().await?;
         let view = self.job(name).await?;
         Ok(Controlled { view, committed })
+    }
+
+    /// The states of the jobs that are paused, or ended, while items of theirs are out: for workers that may not know.
+    pub async fn held_jobs(&self) -> Result<Vec<Control>, StoreError> {
+        let db = &self.db;
+        let sql = "SELECT j.uid, p.control, p.paused FROM job_progress p JOIN job j ON j.job_key = p.job_key \
+                   WHERE p.live = 1 AND (p.paused = 1 OR p.ended > 0) \
+                   AND p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed > 0 \
+                   ORDER BY p.job_key DESC LIMIT $1";
+        let held: Vec<Held> = db.all(db.reader(), sql, [HELD.into()]).await?;
+        let control = |held: Held| {
+            Ok(Control {
+                uid: JobUid::from_slice(&held.uid)
+                    .ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?,
+                control: unsigned(held.control)?,
+                disposition: match held.paused {
+                    0 => Disposition::Discard,
+                    _ => Disposition::Park,
+                },
+            })
+        };
+        held.into_iter().map(control).collect()
     }
 
     /// Removes a job, durably: it is gone at once, and what it leaves is removed by [`Store::collect_garbage`].

@@ -100,6 +100,7 @@ const JOB: Table = Table {
         ("body", Kind::Bytes),
         ("creator", Kind::Text),
         ("created", Kind::Int),
+        ("items_per_message", Kind::Int),
     ],
 };
 
@@ -188,8 +189,12 @@ impl Store {
                     .next()
                     .ok_or_else(|| StoreError::Broken("an insert gave nothing".to_owned()));
             }
-            if let Some(created) = self.existing(&job).await? {
-                return Ok(created);
+            if let Some(view) = self.existing_job(&job).await? {
+                return Ok(Created {
+                    view,
+                    existed: true,
+                    committed: Committed::default(),
+                });
             }
         }
         Err(StoreError::Unavailable(
@@ -281,7 +286,11 @@ impl Store {
         JobSlice::create(Arc::new(meta), FIRST_ALLOWANCE, self.db.moment())
     }
 
-    async fn existing(&self, job: &NewJob) -> Result<Option<Created>, StoreError> {
+    /// The job that a creation would return instead of making a new one.
+    ///
+    /// # Errors
+    /// When the name or the request id stands for a job with another spec.
+    pub async fn existing_job(&self, job: &NewJob) -> Result<Option<JobView>, StoreError> {
         let db = &self.db;
         let hash = job.spec.hash();
         let partition = job.name.partition.as_str();
@@ -317,7 +326,7 @@ impl Store {
         found: Existing,
         hash: &[u8; 32],
         other: fn(JobName) -> Error,
-    ) -> Result<Option<Created>, StoreError> {
+    ) -> Result<Option<JobView>, StoreError> {
         let uid = JobUid::from_slice(&found.uid)
             .ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?;
         let Some(meta) = self.meta_of(uid).await? else {
@@ -326,13 +335,8 @@ impl Store {
         if found.hash != hash {
             return Err(other(meta.name.clone()).into());
         }
-        let view = self.job(&meta.name).await;
-        match view {
-            Ok(view) => Ok(Some(Created {
-                view,
-                existed: true,
-                committed: Committed::default(),
-            })),
+        match self.job(&meta.name).await {
+            Ok(view) => Ok(Some(view)),
             Err(StoreError::Domain(Error::JobNotFound(_))) => Ok(None),
             Err(error) => Err(error),
         }
@@ -364,6 +368,7 @@ fn job_cells(job: &NewJob, meta: &JobMeta) -> Result<Vec<Cell>, StoreError> {
         job.spec.body().into(),
         job.creator.as_str().into(),
         meta.created.into(),
+        job.spec.items_per_message.into(),
     ])
 }
 

@@ -19,7 +19,7 @@ pub struct PipeShare {
     pub pipe: String,
     /// Measured items per second, over all tracking processes.
     pub rate: f64,
-    /// The hungry jobs: key, partition, window, and present allowance.
+    /// The hungry jobs.
     pub jobs: Vec<HungryJob>,
 }
 
@@ -32,6 +32,10 @@ pub struct HungryJob {
     pub partition_id: String,
     /// Its present allowance.
     pub allowance: i64,
+    /// Its items that are in the pipe or at workers.
+    pub in_flight: i64,
+    /// How many of them go in one message at most.
+    pub items_per_message: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -40,6 +44,8 @@ struct HungryRow {
     job_key: i64,
     partition_id: String,
     allowance: i64,
+    in_flight: i64,
+    items_per_message: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -82,8 +88,9 @@ impl Store {
     /// The pipes that jobs want more of, with their measured rates.
     pub async fn hungry_pipes(&self) -> Result<Vec<PipeShare>, StoreError> {
         let db = &self.db;
-        let sql = "SELECT p.pipe, p.job_key, j.partition_id, p.allowance FROM job_progress p \
-                   JOIN job j ON j.job_key = p.job_key WHERE p.hungry = 1 ORDER BY p.pipe, p.job_key LIMIT $1";
+        let sql = "SELECT p.pipe, p.job_key, j.partition_id, p.allowance, j.items_per_message, \
+                   p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed AS in_flight \
+                   FROM job_progress p JOIN job j ON j.job_key = p.job_key WHERE p.hungry = 1 ORDER BY p.pipe, p.job_key LIMIT $1";
         let hungry: Vec<HungryRow> = db.all(db.reader(), sql, [SHARING.into()]).await?;
         if hungry.is_empty() {
             return Ok(Vec::new());
@@ -104,6 +111,8 @@ impl Store {
                 job_key: row.job_key,
                 partition_id: row.partition_id,
                 allowance: row.allowance,
+                in_flight: row.in_flight,
+                items_per_message: row.items_per_message,
             });
         }
         Ok(pipes.into_values().collect())
@@ -119,7 +128,7 @@ impl Store {
         let tx = db.write(Durability::Process).await?;
         let mut slices = db.lock_jobs(&tx, &[meta], Locking::Skip).await?;
         for slice in &mut slices {
-            if slice.job.allowance != allowance {
+            if slice.job.allowance != allowance.max(1) {
                 slice.set_allowance(allowance);
                 db.advance(&tx, slice).await?;
             }

@@ -5,7 +5,12 @@ use headway_domain::Micros;
 use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
-use crate::{Store, db::Durability, error::StoreError, rows::unsigned};
+use crate::{
+    Store,
+    db::{Db, Durability},
+    error::StoreError,
+    rows::unsigned,
+};
 
 /// The shards that a tracking process holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +35,16 @@ struct OwnerRow {
 fn part(shards: usize, alive: usize, rank: usize) -> usize {
     let alive = alive.max(1);
     shards / alive + usize::from(rank < shards % alive)
+}
+
+impl Db {
+    /// Ends every claim. For a database that one process has to itself: whoever held claims before is dead.
+    pub(crate) async fn free_shards(&self) -> Result<(), StoreError> {
+        let tx = self.write(Durability::Process).await?;
+        self.run(&*tx, "DELETE FROM tracker", []).await?;
+        self.run(&*tx, "UPDATE shard_claim SET until = 0", []).await?;
+        tx.commit().await
+    }
 }
 
 impl Store {

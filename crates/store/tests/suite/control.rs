@@ -290,3 +290,26 @@ pub async fn quick_turns(f: Fixture) {
     );
     audit(&f, job.uid).await;
 }
+
+/// Jobs that workers must not run are told of while anything of them is out.
+pub async fn held_jobs_are_told_of(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver.begin(batch(), Tree::new(flat(3))).await;
+    let tasks = driver.take_tasks();
+    let runs = driver.begin(batch(), Tree::new(flat(3))).await;
+    let held = async |f: &Fixture| f.store.held_jobs().await.unwrap();
+    assert!(held(&f).await.is_empty());
+    driver.control(&job, Action::Pause).await;
+    let told = held(&f).await;
+    assert_eq!(told, driver.controls);
+    assert_eq!((told[0].uid, told[0].disposition), (job.uid, Disposition::Park));
+    driver.control(&job, Action::Resume).await;
+    assert!(held(&f).await.is_empty());
+    driver.control(&job, Action::Cancel).await;
+    let told = held(&f).await;
+    assert_eq!(told, driver.controls);
+    assert_eq!(told[0].disposition, Disposition::Discard);
+    driver.answer(&tasks, |_| ItemEvent::Discarded).await;
+    assert!(held(&f).await.is_empty(), "nothing of it is out any more");
+    driver.finish_well(&runs).await;
+}

@@ -41,6 +41,8 @@ pub async fn hungry_pipes_and_allowance(f: Fixture) {
     assert_eq!(pipes[0].jobs[0].job_key, big.key);
     assert_eq!(pipes[0].jobs[0].allowance, 5);
     assert_eq!(pipes[0].jobs[0].partition_id, "acme");
+    assert_eq!(pipes[0].jobs[0].in_flight, 5);
+    assert_eq!(pipes[0].jobs[0].items_per_message, 1);
 
     let same = f.store.set_allowance(big.key, 5).await.unwrap();
     assert!(same.changes.is_empty());
