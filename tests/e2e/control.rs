@@ -78,7 +78,9 @@ async fn a_new_worker_learns_that_a_job_is_paused(d: Deployment) {
     let record = Record::default();
     let name = d.create("held", range(100, 100).build()).await;
     d.watch_until(&name, "all are in the pipe", |job| {
-        job.progress.as_ref().is_some_and(|it| it.items_in_flight == 100)
+        job.progress
+            .as_ref()
+            .is_some_and(|it| it.items_in_flight == 100)
     })
     .await;
     d.client().pause_job(&name).await.unwrap();

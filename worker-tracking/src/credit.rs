@@ -21,6 +21,8 @@ const UNKNOWN: f64 = 128.0;
 const HELD_PER_CONSUMER: f64 = 1024.0;
 /// Jobs whose allowance changes in one round at most.
 const CHANGES: usize = 200;
+/// How often rates are published that do not move, so that their process does not seem to be dead.
+const PUBLISH_EVERY: Duration = Duration::from_secs(2);
 /// Rates of processes that were silent for so long are forgotten.
 const SILENT_US: i64 = 5_000_000;
 
@@ -28,21 +30,18 @@ impl Tracker {
     /// Publishes this process's rates, and in the leading process shares out credit, until shutdown.
     pub(crate) async fn credit(self) -> anyhow::Result<()> {
         let mut last = Instant::now();
-        let mut published = false;
+        let mut published = (Instant::now(), BTreeMap::new());
         while self.pause(ROUND).await {
             let rates = self.rates.sample(last.elapsed().as_secs_f64());
             last = Instant::now();
-            if !rates.is_empty() || published {
-                published = !rates.is_empty();
-                if let Err(error) = self
-                    .relay
-                    .store()
-                    .publish_rates(self.owner, &rates, SILENT_US)
-                    .await
-                {
+            let due = !rates.is_empty() && published.0.elapsed() >= PUBLISH_EVERY;
+            if due || moved(&published.1, &rates) {
+                let store = self.relay.store();
+                if let Err(error) = store.publish_rates(self.owner, &rates, SILENT_US).await {
                     tracing::warn!(%error, "rates are not published");
                     continue;
                 }
+                published = (last, rates);
             }
             if self.leads.load(Ordering::Relaxed) {
                 self.share_out().await;
@@ -73,6 +72,16 @@ impl Tracker {
             }
         }
     }
+}
+
+/// Whether a rate differs by a tenth from what was published, or began, or ended.
+fn moved(published: &BTreeMap<String, f64>, rates: &BTreeMap<String, f64>) -> bool {
+    let near = |(pipe, rate): (&String, &f64)| {
+        published
+            .get(pipe)
+            .is_some_and(|before| (before - rate).abs() <= before / 10.0)
+    };
+    published.len() != rates.len() || !rates.iter().all(near)
 }
 
 /// How many items of the hungry jobs may be in a pipe and at its workers.
@@ -149,7 +158,10 @@ mod tests {
     #[test]
     fn credit_goes_by_partition_then_job() {
         let pipe = pipe(8000.0, vec![job(1, "a", 1), job(2, "a", 1), job(3, "b", 1)]);
-        assert_eq!(shares(&pipe, depth(0, 1)), [(1, 1000), (2, 1000), (3, 2000)]);
+        assert_eq!(
+            shares(&pipe, depth(0, 1)),
+            [(1, 1000), (2, 1000), (3, 2000)]
+        );
     }
 
     #[test]
@@ -195,5 +207,13 @@ mod tests {
         };
         // Of 20 messages 15 wait.
         assert_eq!(credit(&pipe(1000.0, vec![job]), depth(15, 1)), 1000);
+    }
+
+    #[test]
+    fn rates_are_published_when_they_move() {
+        let at = |rate| BTreeMap::from([("p".to_owned(), rate)]);
+        assert!(!moved(&at(100.0), &at(109.0)) && !moved(&BTreeMap::new(), &BTreeMap::new()));
+        assert!(moved(&at(100.0), &at(111.0)));
+        assert!(moved(&at(100.0), &BTreeMap::new()) && moved(&BTreeMap::new(), &at(1.0)));
     }
 }

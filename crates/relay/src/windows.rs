@@ -122,9 +122,15 @@ mod tests {
             // Too large for any pipe: refused, and nobody else's business.
             if caller % 5 == 0 {
                 let body = Bytes::from(vec![0; 64 << 20]);
-                messages.push(Outgoing { body, ..message("p") });
+                messages.push(Outgoing {
+                    body,
+                    ..message("p")
+                });
             }
-            let expected: Vec<bool> = messages.iter().map(|message| message.body.len() == 1).collect();
+            let expected: Vec<bool> = messages
+                .iter()
+                .map(|message| message.body.len() == 1)
+                .collect();
             let (windows, broker) = (&windows, broker.as_ref());
             async move {
                 let results = windows.publish(broker, messages).await;

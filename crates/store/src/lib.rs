@@ -31,6 +31,7 @@ pub struct Store {
     db: Arc<db::Db>,
     meta: Arc<rows::meta::MetaCache>,
     creates: Arc<ops::create::Lanes>,
+    free_pipes: Arc<ops::credit::FreePipes>,
 }
 
 impl Store {
@@ -46,11 +47,13 @@ impl Store {
         if db.is_sqlite() {
             db.free_shards().await?;
         }
-        let lanes = if db.is_sqlite() { 1 } else { 4 };
+        // SQLite has one writer.
+        let (first, more) = if db.is_sqlite() { (1, 0) } else { (2, 2) };
         let store = Self {
             db: Arc::new(db),
             meta: Arc::default(),
-            creates: Arc::new(ops::create::Lanes::new(lanes)),
+            creates: Arc::new(ops::create::Lanes::new(first, more)),
+            free_pipes: Arc::default(),
         };
         store.epoch_mark().await?;
         Ok(store)

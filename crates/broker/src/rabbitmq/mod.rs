@@ -17,10 +17,10 @@ mod outstanding;
 mod publish;
 mod topics;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -40,6 +40,9 @@ use topics::RabbitSubscription;
 
 /// How long [`Broker::close`] may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a queue counts as fresh after it was declared.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// How many broadcasts are sent at once.
 const BROADCASTERS: usize = 2;
@@ -61,8 +64,8 @@ struct Inner {
     /// Publishes that run at once.
     publishers: Semaphore,
     broadcasters: Semaphore,
-    /// Queues that were declared, until the broker says that one is missing.
-    declared: Mutex<HashSet<Queue>>,
+    /// Queues that were declared, and when, until the broker says that one is missing.
+    declared: Mutex<HashMap<Queue, Instant>>,
 }
 
 impl RabbitBroker {
@@ -129,16 +132,23 @@ impl Inner {
         self.consuming.live(self.config.repair_wait).await
     }
 
-    fn declared(&self) -> MutexGuard<'_, HashSet<Queue>> {
+    fn declared(&self) -> MutexGuard<'_, HashMap<Queue, Instant>> {
         self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_declared(&self, queue: &Queue) -> bool {
-        self.declared().contains(queue)
+        self.declared().contains_key(queue)
+    }
+
+    /// Whether a queue was declared so lately that it may not take messages yet.
+    fn is_fresh(&self, queue: &Queue) -> bool {
+        self.declared()
+            .get(queue)
+            .is_some_and(|since| since.elapsed() < FRESH)
     }
 
     fn remember(&self, queue: &Queue) {
-        self.declared().insert(queue.clone());
+        self.declared().insert(queue.clone(), Instant::now());
     }
 
     fn forget(&self, queue: &Queue) {

@@ -1,7 +1,7 @@
 //! Publishing with confirms, a window at a time: all messages of a window are sent before any confirm is
 //! awaited, and every confirm is awaited.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -47,12 +47,11 @@ pub(super) async fn publish(inner: &Inner, messages: &[Outgoing]) -> Results {
             todo.push(index);
         }
     }
-    let mut fresh = HashSet::new();
     for turn in 0..=FRESH_TURNS {
         if todo.is_empty() {
             break;
         }
-        if let Err(error) = publish_once(inner, messages, &todo, &mut fresh, &mut results).await {
+        if let Err(error) = publish_once(inner, messages, &todo, &mut results).await {
             for index in &todo {
                 results[*index] = Err(error.clone());
             }
@@ -66,7 +65,7 @@ pub(super) async fn publish(inner: &Inner, messages: &[Outgoing]) -> Results {
                 pause = pause.max(declare::PAUSE_BEFORE_REBIRTH);
                 turn == 0
             }
-            Err(BrokerError::Refused(_)) => fresh.contains(&messages[*index].queue),
+            Err(BrokerError::Refused(_)) => inner.is_fresh(&messages[*index].queue),
             _ => false,
         });
         if !todo.is_empty() && turn < FRESH_TURNS {
@@ -81,7 +80,6 @@ async fn publish_once(
     inner: &Inner,
     messages: &[Outgoing],
     todo: &[usize],
-    fresh: &mut HashSet<Queue>,
     results: &mut Results,
 ) -> Result<(), BrokerError> {
     let live = inner.publishing.live(inner.config.repair_wait).await?;
@@ -90,7 +88,7 @@ async fn publish_once(
     }
     tokio::select! {
         biased;
-        () = publish_on(inner, &live, messages, todo, fresh, results) => Ok(()),
+        () = publish_on(inner, &live, messages, todo, results) => Ok(()),
         // Nothing is known of what was sent, so all of it counts as not sent: twice is harmless.
         () = live.stuck() => {
             let reason = "the broker does not answer on this connection";
@@ -105,10 +103,9 @@ async fn publish_on(
     live: &Live,
     messages: &[Outgoing],
     todo: &[usize],
-    fresh: &mut HashSet<Queue>,
     results: &mut Results,
 ) {
-    let routes = routes(inner, live, messages, todo, fresh).await;
+    let routes = routes(inner, live, messages, todo).await;
     let mut ready = Vec::with_capacity(todo.len());
     for index in todo {
         match routes.get(&messages[*index].queue) {
@@ -136,13 +133,12 @@ async fn publish_on(
     }
 }
 
-/// The wire name of each queue, declared; those that were declared now are noted as fresh.
+/// The wire name of each queue, declared.
 async fn routes<'a>(
     inner: &Inner,
     live: &Live,
     messages: &'a [Outgoing],
     todo: &[usize],
-    fresh: &mut HashSet<Queue>,
 ) -> HashMap<&'a Queue, Result<ShortString, BrokerError>> {
     let mut routes = HashMap::new();
     for index in todo {
@@ -150,22 +146,16 @@ async fn routes<'a>(
         if routes.contains_key(queue) {
             continue;
         }
-        routes.insert(queue, route(inner, live, queue, fresh).await);
+        routes.insert(queue, route(inner, live, queue).await);
     }
     routes
 }
 
-async fn route(
-    inner: &Inner,
-    live: &Live,
-    queue: &Queue,
-    fresh: &mut HashSet<Queue>,
-) -> Result<ShortString, BrokerError> {
+async fn route(inner: &Inner, live: &Live, queue: &Queue) -> Result<ShortString, BrokerError> {
     let name = short(names::queue_name(&inner.config.prefix, queue))?;
     if !inner.is_declared(queue) {
         declare::declare(live, &inner.config.prefix, queue).await?;
         inner.remember(queue);
-        fresh.insert(queue.clone());
     }
     Ok(name)
 }

@@ -251,7 +251,7 @@ fn a_lost_broker_loses_no_work() {
     world.send_tasks();
     world.deliver_next(task);
     world.deliver_next(report);
-    world.lose_broker(End::Sent);
+    world.lose_broker();
     world.complete();
     assert_eq!(counts(&world), (8, 8, 0, 0));
 }

@@ -47,7 +47,9 @@ pub enum Step {
     /// What was not touched lately, or not at all, is released again.
     Repair(bool, End),
     /// The broker comes back empty.
-    LoseBroker(End),
+    LoseBroker,
+    /// What was released before the broker was lost is released again.
+    SweepEpochs(End),
     /// The job's share of its pipe changes.
     Allow(u32),
     /// A worker says of items that it set them aside, or dropped them, whatever the job's state.
@@ -107,7 +109,8 @@ impl World {
                 let before = if all { self.now + 1 } else { self.now - 20_000 };
                 self.repair(before, end);
             }
-            Step::LoseBroker(end) => self.lose_broker(end),
+            Step::LoseBroker => self.lose_broker(),
+            Step::SweepEpochs(end) => drop(self.sweep_epochs(end)),
             Step::Allow(allowance) => self.allow(allowance),
             Step::Lie(at, event) => self.say_wrongly(at, &event),
             Step::Accuse(at) => self.accuse(at),
@@ -191,7 +194,8 @@ fn weather() -> impl Strategy<Value = Step> {
         3 => any::<bool>().prop_map(Step::Sweep),
         2 => (0i64..LEASE / 3, end()).prop_map(|(by, end)| Step::Tick(by, end)),
         2 => (any::<bool>(), end()).prop_map(|(all, end)| Step::Repair(all, end)),
-        1 => end().prop_map(Step::LoseBroker),
+        1 => Just(Step::LoseBroker),
+        2 => end().prop_map(Step::SweepEpochs),
         2 => (0u32..8).prop_map(Step::Allow),
         1 => Just(Step::Advance),
     ]

@@ -388,6 +388,10 @@ impl World {
     /// Repairs what was not touched since `before`, a few pages in each transaction.
     pub fn repair(&mut self, before: Micros, end: End) {
         let pages: Vec<u32> = self.store.pages.keys().copied().collect();
+        self.repair_pages(&pages, before, end);
+    }
+
+    fn repair_pages(&mut self, pages: &[u32], before: Micros, end: End) {
         for pages in pages.chunks(3) {
             let touched: Vec<Touch> = pages.iter().map(|page| Touch::all(*page)).collect();
             self.transact(&touched, end, |slice| {
@@ -404,14 +408,26 @@ impl World {
         }
     }
 
-    /// The broker loses its data: all messages are gone, and what was released in the old epoch
-    /// is released again.
-    pub fn lose_broker(&mut self, end: End) {
+    /// The broker loses its data: all messages are gone, and another epoch begins.
+    pub fn lose_broker(&mut self) {
         for message in std::mem::take(&mut self.pipes) {
             self.remember(&message);
         }
-        self.lossy = true;
         self.epoch += 1;
-        self.repair(0, end);
+    }
+
+    /// Releases again what was released in an older epoch, and nothing else: whether there was anything.
+    pub fn sweep_epochs(&mut self, end: End) -> bool {
+        let stale = self.store.pages.values().filter(|page| {
+            let out = match page.state {
+                PageState::Splitting => true,
+                PageState::Open => page.released > 0,
+                PageState::Unsplit | PageState::Retained | PageState::SplitFailed => false,
+            };
+            out && page.run == self.store.job.run && page.epoch < self.epoch
+        });
+        let stale: Vec<u32> = stale.map(|page| page.number).collect();
+        self.repair_pages(&stale, 0, end);
+        !stale.is_empty()
     }
 }

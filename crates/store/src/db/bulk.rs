@@ -3,7 +3,7 @@
 
 use sea_orm::{Value, sea_query::ArrayType};
 
-use super::{Db, Tx};
+use super::{Db, Durability, Tx};
 use crate::error::StoreError;
 
 /// The type of a column. Columns of bulk tables are never NULL.
@@ -29,8 +29,6 @@ pub(crate) enum Cell {
 pub(crate) enum Conflict {
     /// An error.
     Fail,
-    /// The row is left as it is, and does not count as changed.
-    Skip,
     /// Every column after the key and before `insert_only` is overwritten.
     Update,
 }
@@ -74,14 +72,18 @@ impl Table {
             }
             return Ok(changed);
         }
-        let sql = format!(
-            "INSERT INTO {} ({}) SELECT * FROM UNNEST({}){}",
+        let sql = format!("{}{}", self.unnest(1), self.tail(conflict));
+        db.run(&**tx, sql, self.transpose(rows)).await
+    }
+
+    /// An insert of many rows, whose columns are arrays bound from `$first` on.
+    fn unnest(&self, first: usize) -> String {
+        format!(
+            "INSERT INTO {} ({}) SELECT * FROM UNNEST({})",
             self.name,
             self.names(),
-            self.array_markers(),
-            self.tail(conflict)
-        );
-        db.run(&**tx, sql, self.transpose(rows)).await
+            self.array_markers(first)
+        )
     }
 
     fn names(&self) -> String {
@@ -94,8 +96,8 @@ impl Table {
         markers.join(", ")
     }
 
-    fn array_markers(&self) -> String {
-        let markers = (1..).zip(self.columns).map(|(n, (_, kind))| {
+    fn array_markers(&self, first: usize) -> String {
+        let markers = (first..).zip(self.columns).map(|(n, (_, kind))| {
             let of = match kind {
                 Kind::Int => "bigint",
                 Kind::Bytes => "bytea",
@@ -110,7 +112,6 @@ impl Table {
     fn tail(&self, conflict: Conflict) -> String {
         match conflict {
             Conflict::Fail => String::new(),
-            Conflict::Skip => " ON CONFLICT DO NOTHING".to_owned(),
             Conflict::Update => {
                 let keys: Vec<_> = self.columns[..self.keys]
                     .iter()
@@ -155,6 +156,41 @@ impl Table {
             })
             .collect()
     }
+}
+
+/// Rows of a table.
+pub(crate) type Part = (&'static Table, Vec<Vec<Cell>>);
+
+/// Inserts rows into several tables, durably, in a transaction of their own: on PostgreSQL in one statement, which costs one
+/// round trip instead of one a table. A row whose key exists is an error.
+pub(crate) async fn insert_all(db: &Db, mut parts: Vec<Part>) -> Result<(), StoreError> {
+    parts.retain(|(_, rows)| !rows.is_empty());
+    if db.is_sqlite() {
+        let tx = db.write(Durability::Full).await?;
+        for (table, rows) in parts {
+            table.write(db, &tx, rows, Conflict::Fail).await?;
+        }
+        return tx.commit().await;
+    }
+    let mut inserts = Vec::new();
+    let mut values = Vec::new();
+    for (table, rows) in parts {
+        inserts.push(table.unnest(values.len() + 1));
+        values.extend(table.transpose(rows));
+    }
+    let Some(last) = inserts.pop() else {
+        return Ok(());
+    };
+    let others = inserts.iter().enumerate();
+    let others: Vec<_> = others
+        .map(|(n, insert)| format!("part{n} AS ({insert})"))
+        .collect();
+    let with = match others.is_empty() {
+        true => String::new(),
+        false => format!("WITH {} ", others.join(", ")),
+    };
+    db.run_alone(with + &last, values).await?;
+    Ok(())
 }
 
 impl From<Cell> for Value {

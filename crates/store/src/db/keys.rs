@@ -11,7 +11,7 @@ impl Db {
             format!("{column} IN (SELECT value FROM json_each(${n}))")
         } else {
             format!(
-                "{column} = ANY (SELECT value::bigint FROM json_array_elements_text(${n}::json))"
+                "{column} = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text(${n}::json)))"
             )
         }
     }

@@ -277,6 +277,21 @@ impl Db {
             .rows_affected())
     }
 
+    /// Runs a statement in a transaction of its own, without the round trips that begin and end one.
+    pub(crate) async fn run_alone(
+        &self,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<u64, StoreError> {
+        if !self.is_sqlite() {
+            return self.run(&self.process, sql, values).await;
+        }
+        let tx = self.write(Durability::Process).await?;
+        let changed = self.run(&*tx, sql, values).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
     pub(crate) async fn close(&self) {
         for pool in [&self.read, &self.full, &self.process] {
             if let Err(error) = pool.close_by_ref().await {
@@ -353,6 +368,8 @@ async fn postgres(config: &StoreConfig) -> Result<DatabaseConnection, StoreError
                 ("idle_in_transaction_session_timeout", "30s"),
                 ("lock_timeout", "10s"),
                 ("jit", "off"),
+                // A plan that was made while a table was empty reads all of it, and is kept when the table has grown.
+                ("enable_seqscan", "off"),
             ])
         });
     Ok(Database::connect(options).await?)

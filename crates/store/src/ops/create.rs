@@ -1,29 +1,33 @@
 //! Accepting jobs. Requests that come while a commit is under way share the next one, so that
 //! the cost of a durable commit is shared too.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use headway_domain::{Error, JobName, JobSlice, JobUid, job::JobMeta, spec::JobSpec};
+use headway_domain::{
+    Error, JobName, JobSlice, JobUid,
+    job::JobMeta,
+    spec::{JobSpec, Work},
+};
 use sea_orm::FromQueryResult;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use uuid::Uuid;
 
-use super::read::JobView;
+use super::{credit::FIRST_ALLOWANCE, read::JobView, write::new_rows};
 use crate::{
     Committed, Store,
-    db::{
-        Durability, Tx,
-        bulk::{Cell, Conflict, Kind, Table},
-    },
+    db::bulk::{Cell, Kind, Table, insert_all},
     error::StoreError,
 };
 
 /// Requests in one commit at most.
 const GROUP: usize = 64;
+/// A commit that takes longer is held up, as by a lock.
+const HELD_UP: Duration = Duration::from_millis(50);
 /// Requests waiting at most; more are told to come back.
 const WAITING: usize = 4096;
-/// What a new job may have out before its pipe's credit is shared out anew.
-const FIRST_ALLOWANCE: u32 = 128;
 
 /// A job to accept; its spec is valid.
 #[derive(Debug, Clone)]
@@ -51,18 +55,34 @@ pub struct Created {
 
 type Reply = oneshot::Sender<Result<Created, StoreError>>;
 
-/// Who waits for the next commit, and how many commits may be under way.
+/// Who waits for the next commit, and which commits may be under way: usually few, since the more requests share one the
+/// less each costs; and some more while those are held up.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     waiting: Mutex<Vec<(NewJob, Reply)>>,
-    lanes: Arc<Semaphore>,
+    first: Arc<Semaphore>,
+    more: Arc<Semaphore>,
 }
 
 impl Lanes {
-    pub(crate) fn new(lanes: usize) -> Self {
+    pub(crate) fn new(first: usize, more: usize) -> Self {
         Self {
             waiting: Mutex::default(),
-            lanes: Arc::new(Semaphore::new(lanes)),
+            first: Arc::new(Semaphore::new(first)),
+            more: Arc::new(Semaphore::new(more)),
+        }
+    }
+
+    /// The right to begin a commit.
+    async fn lane(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let more = async {
+            tokio::time::sleep(HELD_UP).await;
+            self.more.clone().acquire_owned().await
+        };
+        tokio::select! {
+            biased;
+            lane = self.first.clone().acquire_owned() => lane,
+            lane = more => lane,
         }
     }
 
@@ -133,7 +153,7 @@ impl Store {
                 answer = &mut answer => {
                     return answer.unwrap_or_else(|_| Err(given_up()));
                 }
-                permit = self.creates.lanes.clone().acquire_owned() => {
+                permit = self.creates.lane() => {
                     let Ok(permit) = permit else {
                         return Err(StoreError::Unavailable("the store is closed".to_owned()));
                     };
@@ -158,15 +178,16 @@ impl Store {
         // Commits that meet the same names wait for each other; in one order they do not deadlock.
         group.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let (jobs, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        // Checking beforehand whether they exist would cost all of them as much as it saves those that do.
         match self.insert(&jobs).await {
-            Ok(Some(created)) => {
+            Ok(created) => {
                 for (reply, created) in replies.into_iter().zip(created) {
                     // A caller that went away finds the job by its id or request id.
                     let _ = reply.send(Ok(created));
                 }
             }
             // Some of them exist, or are in the group twice, or one is refused: each by itself.
-            Ok(None) | Err(StoreError::Refused(_) | StoreError::Broken(_)) => {
+            Err(StoreError::Refused(_) | StoreError::Broken(_)) => {
                 for (reply, job) in replies.into_iter().zip(jobs) {
                     let _ = reply.send(self.create_alone(job).await);
                 }
@@ -181,14 +202,8 @@ impl Store {
     }
 
     async fn create_alone(&self, job: NewJob) -> Result<Created, StoreError> {
-        // Twice: between finding the id taken and reading who has it, that job may be deleted.
-        for _ in 0..2 {
-            if let Some(created) = self.insert(std::slice::from_ref(&job)).await? {
-                return created
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| StoreError::Broken("an insert gave nothing".to_owned()));
-            }
+        let mut tries = 3;
+        loop {
             if let Some(view) = self.existing_job(&job).await? {
                 return Ok(Created {
                     view,
@@ -196,67 +211,48 @@ impl Store {
                     committed: Committed::default(),
                 });
             }
+            tries -= 1;
+            match self.insert(std::slice::from_ref(&job)).await {
+                Ok(created) => {
+                    return created
+                        .into_iter()
+                        .next()
+                        .ok_or_else(|| StoreError::Broken("an insert gave nothing".to_owned()));
+                }
+                // Somebody else may have created it meanwhile.
+                Err(StoreError::Broken(_)) if tries > 0 => {}
+                Err(error) => return Err(error),
+            }
         }
-        Err(StoreError::Unavailable(
-            "the job is being deleted and created at once".to_owned(),
-        ))
     }
 
-    /// Inserts all of them, or none and `None` if one exists.
-    async fn insert(&self, jobs: &[NewJob]) -> Result<Option<Vec<Created>>, StoreError> {
+    /// Inserts all of them, or none if one exists or is refused.
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Created>, StoreError> {
         let db = &self.db;
-        let slices: Vec<JobSlice> = jobs.iter().map(|job| self.slice_of(job)).collect();
         let mut rows = Vec::with_capacity(jobs.len());
         let mut labels = Vec::new();
-        for (job, slice) in jobs.iter().zip(&slices) {
-            rows.push(job_cells(job, &slice.job.meta)?);
-            labels.extend(label_cells(job, slice.job.meta.key));
-        }
-        let tx = db.write(Durability::Full).await?;
-        let inserted = JOB.write(db, &tx, rows, Conflict::Skip).await?;
-        if inserted != jobs.len() as u64 {
-            return Ok(None);
-        }
-        LABEL.write(db, &tx, labels, Conflict::Fail).await?;
-        let written = self.write_new(&tx, slices).await?;
-        tx.commit().await?;
-        let created = written
-            .into_iter()
-            .zip(jobs)
-            .map(|((view, committed), job)| {
-                self.meta.insert(view.job.meta.clone());
-                let view = JobView {
-                    body: Some(job.spec.body().to_vec()),
-                    ..view
-                };
-                Created {
-                    view,
-                    existed: false,
-                    committed,
-                }
-            });
-        Ok(Some(created.collect()))
-    }
-
-    async fn write_new(
-        &self,
-        tx: &Tx<'_>,
-        mut slices: Vec<JobSlice>,
-    ) -> Result<Vec<(JobView, Committed)>, StoreError> {
-        for slice in &mut slices {
+        let mut slices = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let mut slice = self.slice_of(job).await;
             slice.advance();
             slice.seal();
+            rows.push(job_cells(job, &slice.job.meta)?);
+            labels.extend(label_cells(job, slice.job.meta.key));
+            slices.push(slice);
         }
         let views: Vec<_> = slices
             .iter()
             .map(|slice| JobView::new(slice.job.clone()))
             .collect();
-        let mut all = self.db.write_slices(tx, slices).await?;
-        // Sort what was committed by job, so that each caller publishes its own.
-        let mut each = Vec::with_capacity(views.len());
-        for view in views {
+        let (tables, mut all) = new_rows(slices, db.now());
+        let mut parts = vec![(&JOB, rows), (&LABEL, labels)];
+        parts.extend(tables);
+        insert_all(db, parts).await?;
+        let created = views.into_iter().zip(jobs).map(|(view, job)| {
+            self.meta.insert(view.job.meta.clone());
             let uid = view.job.meta.uid;
-            let mine = Committed {
+            // Each caller publishes what is owed for its own job.
+            let committed = Committed {
                 owed: all.owed.extract_if(.., |owed| owed.uid == uid).collect(),
                 controls: Vec::new(),
                 changes: all
@@ -264,12 +260,23 @@ impl Store {
                     .extract_if(.., |change| change.uid == uid)
                     .collect(),
             };
-            each.push((view, mine));
-        }
-        Ok(each)
+            Created {
+                view: JobView {
+                    body: Some(job.spec.body().to_vec()),
+                    ..view
+                },
+                existed: false,
+                committed,
+            }
+        });
+        Ok(created.collect())
     }
 
-    fn slice_of(&self, job: &NewJob) -> JobSlice {
+    async fn slice_of(&self, job: &NewJob) -> JobSlice {
+        let allowance = match job.spec.work {
+            Work::Task(_) => FIRST_ALLOWANCE,
+            Work::Batch(_) => self.first_allowance(job.spec.pipe().as_str()).await,
+        };
         let now = self.db.now();
         let uid = JobUid(Uuid::new_v4());
         let mut spec = job.spec.clone();
@@ -283,7 +290,7 @@ impl Store {
             creator: job.creator.clone(),
             created: now,
         };
-        JobSlice::create(Arc::new(meta), FIRST_ALLOWANCE, self.db.moment())
+        JobSlice::create(Arc::new(meta), allowance, self.db.moment())
     }
 
     /// The job that a creation would return instead of making a new one.

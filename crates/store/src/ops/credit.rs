@@ -1,9 +1,13 @@
 //! The credit of pipes: how fast each drains, which jobs want more of it, and what each may have out.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use headway_domain::Micros;
 use sea_orm::FromQueryResult;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::work::Locking;
@@ -11,6 +15,20 @@ use crate::{Committed, Store, db::Durability, error::StoreError};
 
 /// Jobs that share a pipe's credit in one round at most; those with the lowest keys have been waiting longest.
 const SHARING: i64 = 4096;
+
+/// The rates of a process that published none for so long do not count.
+const SILENT_US: Micros = 5_000_000;
+/// What a new job may have out before its pipe's credit is shared out, where nothing is known of the pipe or others want
+/// more of it too.
+pub(crate) const FIRST_ALLOWANCE: u32 = 128;
+/// The part of a second that a new job may send to a pipe that nobody else wants more of.
+const FIRST_SECONDS: f64 = 0.5;
+/// How old the knowledge may be that first allowances are judged by.
+const KNOWN_FOR: Duration = Duration::from_millis(100);
+
+/// What the pipes drain that no job wants more of, as of some moment.
+#[derive(Debug, Default)]
+pub(crate) struct FreePipes(Mutex<Option<(Instant, BTreeMap<String, f64>)>>);
 
 /// A pipe that jobs want more of.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,8 +113,10 @@ impl Store {
         if hungry.is_empty() {
             return Ok(Vec::new());
         }
-        let sql = "SELECT pipe, sum(rate) AS rate FROM pipe_rate GROUP BY pipe";
-        let rates: Vec<RateRow> = db.all(db.reader(), sql, []).await?;
+        let sql = "SELECT pipe, sum(rate) AS rate FROM pipe_rate WHERE updated >= $1 GROUP BY pipe";
+        let rates: Vec<RateRow> = db
+            .all(db.reader(), sql, [(db.now() - SILENT_US).into()])
+            .await?;
         let rates: BTreeMap<String, f64> =
             rates.into_iter().map(|row| (row.pipe, row.rate)).collect();
         let mut pipes: BTreeMap<String, PipeShare> = BTreeMap::new();
@@ -116,6 +136,37 @@ impl Store {
             });
         }
         Ok(pipes.into_values().collect())
+    }
+
+    /// What a new job of this pipe may have out from the start: as much as the pipe drains in half a second if nobody else
+    /// wants more of it, else a little, until the credit is shared out.
+    pub(crate) async fn first_allowance(&self, pipe: &str) -> u32 {
+        let mut known = self.free_pipes.0.lock().await;
+        if known
+            .as_ref()
+            .is_none_or(|(when, _)| when.elapsed() >= KNOWN_FOR)
+        {
+            match self.free_pipes().await {
+                Ok(pipes) => *known = Some((Instant::now(), pipes)),
+                Err(error) => {
+                    tracing::debug!(%error, "the rates of pipes are not known");
+                    return FIRST_ALLOWANCE;
+                }
+            }
+        }
+        // The first one has it: a second job that comes at once shares like all others.
+        let rate = known.as_mut().and_then(|(_, pipes)| pipes.remove(pipe));
+        ((rate.unwrap_or(0.0) * FIRST_SECONDS) as u32).max(FIRST_ALLOWANCE)
+    }
+
+    async fn free_pipes(&self) -> Result<BTreeMap<String, f64>, StoreError> {
+        let db = &self.db;
+        let sql = "SELECT r.pipe, sum(r.rate) AS rate FROM pipe_rate r WHERE r.updated >= $1 \
+                   AND NOT EXISTS (SELECT 1 FROM job_progress p WHERE p.pipe = r.pipe AND p.hungry = 1) GROUP BY r.pipe";
+        let rates: Vec<RateRow> = db
+            .all(db.reader(), sql, [(db.now() - SILENT_US).into()])
+            .await?;
+        Ok(rates.into_iter().map(|row| (row.pipe, row.rate)).collect())
     }
 
     /// Sets what a job may have out, and releases what that allows. A job that another transaction holds is left

@@ -114,10 +114,9 @@ impl Store {
             return Ok(());
         }
         let db = &self.db;
-        let tx = db.write(Durability::Process).await?;
         let sql = format!("DELETE FROM outbox WHERE {}", db.is_in("outbox_id", 1));
-        db.run(&*tx, sql, [keys::ints(ids.iter().copied())]).await?;
-        tx.commit().await
+        db.run_alone(sql, [keys::ints(ids.iter().copied())]).await?;
+        Ok(())
     }
 
     /// Takes messages that have been owed for at least `age_us`, whose committer died or could not reach the

@@ -42,7 +42,8 @@ impl Db {
     pub(crate) async fn free_shards(&self) -> Result<(), StoreError> {
         let tx = self.write(Durability::Process).await?;
         self.run(&*tx, "DELETE FROM tracker", []).await?;
-        self.run(&*tx, "UPDATE shard_claim SET until = 0", []).await?;
+        self.run(&*tx, "UPDATE shard_claim SET until = 0", [])
+            .await?;
         tx.commit().await
     }
 }

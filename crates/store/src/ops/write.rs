@@ -1,7 +1,7 @@
 //! Writing slices back, and what their effects become: outbox rows, broadcasts and changes.
 
 use headway_domain::{
-    JobSlice,
+    JobSlice, Micros,
     bitmap::Bitmap,
     effect::Effect,
     slice::{Fate, Tracked},
@@ -13,7 +13,7 @@ use crate::{
     Change, Committed, Control,
     db::{
         Db, Tx,
-        bulk::{Cell, Conflict},
+        bulk::{Cell, Conflict, Part},
         keys,
     },
     error::StoreError,
@@ -31,29 +31,23 @@ impl Db {
         tx: &Tx<'_>,
         slices: Vec<JobSlice>,
     ) -> Result<Committed, StoreError> {
-        let mut rows = Rows::default();
-        let mut committed = Committed::default();
-        for slice in slices.into_iter().filter(|slice| slice.changed) {
-            let job = &slice.job;
-            committed.changes.push(Change {
-                uid: job.meta.uid,
-                revision: job.revision,
-                time: job.updated,
-                deleted: false,
-            });
-            rows.take(&slice);
-            for effect in slice.effects {
-                owe(&mut committed, &slice.job, effect);
-            }
-        }
-        rows.outbox = committed
-            .owed
-            .iter()
-            .map(|owed| outbox_cells(owed, self.now()))
-            .collect();
+        let (rows, committed) = Rows::of(slices, self.now());
         rows.write(self, tx).await?;
         Ok(committed)
     }
+}
+
+/// The rows of new jobs, by table, and what follows once they are committed.
+pub(crate) fn new_rows(slices: Vec<JobSlice>, now: Micros) -> (Vec<Part>, Committed) {
+    let (rows, committed) = Rows::of(slices, now);
+    let tables = vec![
+        (&PROGRESS, rows.progress),
+        (&BATCH, rows.batches),
+        (&PAGE, rows.pages),
+        (&PAGE_WITH_CONTENT, rows.pages_with_content),
+        (&OUTBOX, rows.outbox),
+    ];
+    (tables, committed)
 }
 
 fn owe(committed: &mut Committed, job: &headway_domain::Job, effect: Effect) {
@@ -115,6 +109,27 @@ struct Rows {
 }
 
 impl Rows {
+    fn of(slices: Vec<JobSlice>, now: Micros) -> (Self, Committed) {
+        let mut rows = Self::default();
+        let mut committed = Committed::default();
+        for slice in slices.into_iter().filter(|slice| slice.changed) {
+            let job = &slice.job;
+            committed.changes.push(Change {
+                uid: job.meta.uid,
+                revision: job.revision,
+                time: job.updated,
+                deleted: false,
+            });
+            rows.take(&slice);
+            for effect in slice.effects {
+                owe(&mut committed, &slice.job, effect);
+            }
+        }
+        let owed = committed.owed.iter();
+        rows.outbox = owed.map(|owed| outbox_cells(owed, now)).collect();
+        (rows, committed)
+    }
+
     fn take(&mut self, slice: &JobSlice) {
         let job = &slice.job;
         let key = job.meta.key;

@@ -302,7 +302,10 @@ pub async fn held_jobs_are_told_of(f: Fixture) {
     driver.control(&job, Action::Pause).await;
     let told = held(&f).await;
     assert_eq!(told, driver.controls);
-    assert_eq!((told[0].uid, told[0].disposition), (job.uid, Disposition::Park));
+    assert_eq!(
+        (told[0].uid, told[0].disposition),
+        (job.uid, Disposition::Park)
+    );
     driver.control(&job, Action::Resume).await;
     assert!(held(&f).await.is_empty());
     driver.control(&job, Action::Cancel).await;

@@ -105,3 +105,28 @@ pub async fn rates_add_up_and_fade(f: Fixture) {
         .unwrap();
     assert_eq!(rate(&f).await, 7.0);
 }
+
+/// A new job begins with what its pipe drains, unless others want more of it.
+pub async fn first_allowances(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let rates = BTreeMap::from([(PIPE.to_owned(), 10_000.0)]);
+    let hour = 3_600_000_000;
+    let owner = Uuid::new_v4();
+    f.store.publish_rates(owner, &rates, hour).await.unwrap();
+    let first = driver.create(batch(), Tree::new(flat(3))).await;
+    assert_eq!(driver.job(&first).await.allowance, 5000);
+    let second = driver.create(batch(), Tree::new(flat(3))).await;
+    assert_eq!(
+        driver.job(&second).await.allowance,
+        128,
+        "the first one has it"
+    );
+    // Known anew: and still the first one is hungry.
+    let store = f.another().await;
+    let mut other = Driver::new(&store);
+    let third = other.create(batch(), Tree::new(flat(3))).await;
+    assert_eq!(other.job(&third).await.allowance, 128);
+    driver.finish_well(&first).await;
+    driver.finish_well(&second).await;
+    other.finish_well(&third).await;
+}

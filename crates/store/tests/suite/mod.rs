@@ -197,7 +197,7 @@ macro_rules! store_suite {
             shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
             repair: one_epoch_of_a_race, lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,
                 an_older_epoch, paused_jobs_of_an_older_epoch, an_idle_job_is_advanced;
-            credit: hungry_pipes_and_allowance, rates_add_up_and_fade;
+            credit: hungry_pipes_and_allowance, rates_add_up_and_fade, first_allowances;
             jobs: a_tree, without_children, folders_only, a_small_window, two_jobs_interleaved, unlucky_workers,
                 every_message_twice, a_hundred_thousand_items;
         }
