@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::acker::RabbitAcker;
 use super::backoff::Backoff;
 use super::failure::{EXCHANGE_TIMEOUT, exchange, unavailable};
-use super::link::short;
+use super::link::{Live, short};
 use super::{Inner, RabbitConfig, declare};
 use crate::{Acker, BrokerError, Consumer, Delivery, DeliveryTag, Queue, names};
 
@@ -67,6 +67,7 @@ impl From<RawDelivery> for Received {
 
 /// A channel that consumes.
 pub(super) struct Attached {
+    live: Arc<Live>,
     channel: Arc<Channel>,
     stream: RawConsumer,
     /// Whether the stream goes on. One that has ended must not be waited for again: it says nothing more.
@@ -277,7 +278,12 @@ impl Consumer for RabbitConsumer {
         // A consumer keeps the prefetch that it began with, so the subscription is replaced. The channel
         // stays, and with it the deliveries that are out and their tags.
         // A channel that is being lost may never answer.
-        match tokio::time::timeout(EXCHANGE_TIMEOUT, self.consume_again()).await {
+        let live = match &self.stage {
+            Stage::Attached(attached) => attached.live.clone(),
+            Stage::Detached | Stage::Attaching(_) => return Ok(()),
+        };
+        let replaced = live.while_up(self.consume_again());
+        match tokio::time::timeout(EXCHANGE_TIMEOUT, replaced).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => {
                 tracing::info!(queue = ?self.queue, %error, "the consumer was lost");
@@ -351,10 +357,15 @@ async fn attach(inner: Arc<Inner>, queue: Queue, prefetch: u16) -> Result<Attach
 async fn try_attach(inner: &Inner, queue: &Queue, prefetch: u16) -> Result<Attached, BrokerError> {
     let name = short(names::queue_name(&inner.config.prefix, queue))?;
     let live = inner.consuming.live(inner.config.repair_wait).await?;
-    declare::declare(&live, &inner.config.prefix, queue).await?;
-    let channel = exchange(live.connection().create_channel()).await?;
-    let stream = consume(&channel, name, prefetch).await?;
+    let attached = async {
+        declare::declare(&live, &inner.config.prefix, queue).await?;
+        let channel = exchange(live.connection().create_channel()).await?;
+        let stream = consume(&channel, name, prefetch).await?;
+        Ok((channel, stream))
+    };
+    let (channel, stream) = live.while_up(attached).await?;
     Ok(Attached {
+        live: live.clone(),
         channel: Arc::new(channel),
         stream,
         subscribed: true,

@@ -21,10 +21,13 @@ pub(super) const PAUSE_BEFORE_REBIRTH: Duration = Duration::from_millis(500);
 /// Declares a queue and the queue of its dead letters, which must be there first: a message that finds
 /// no dead letter queue would stay behind in its own.
 pub(super) async fn declare(live: &Live, prefix: &str, queue: &Queue) -> Result<(), BrokerError> {
-    if let Some(target) = names::queue_arguments(queue).dead_letters {
-        declare_one(live, prefix, &target).await?;
-    }
-    declare_one(live, prefix, queue).await
+    live.while_up(async {
+        if let Some(target) = names::queue_arguments(queue).dead_letters {
+            declare_one(live, prefix, &target).await?;
+        }
+        declare_one(live, prefix, queue).await
+    })
+    .await
 }
 
 async fn declare_one(live: &Live, prefix: &str, queue: &Queue) -> Result<(), BrokerError> {
@@ -67,6 +70,10 @@ pub(super) async fn declare_durable(
 /// Looks at a queue without making it; `None` if there is none. The look has a channel of its own
 /// because a failing one closes it.
 pub(super) async fn look(live: &Live, name: ShortString) -> Result<Option<Depth>, BrokerError> {
+    live.while_up(look_on(live, name)).await
+}
+
+async fn look_on(live: &Live, name: ShortString) -> Result<Option<Depth>, BrokerError> {
     let lease = live.plain.lease(live.connection()).await?;
     let options = QueueDeclareOptions {
         passive: true,

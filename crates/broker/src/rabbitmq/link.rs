@@ -28,6 +28,12 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// How long a publish may take before its connection is probed, and again between two probes.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 
+/// How long a lost connection's exchanges may still end by themselves.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How often a connection is looked at of which nothing is heard.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// How long a probe may take.
 const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -35,7 +41,7 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Live {
     connection: Connection,
-    /// Cancelled when the connection is found stuck; its users and its keeper let go of it then.
+    /// Cancelled when the connection is lost or found stuck; its users and its keeper let go of it then.
     abandoned: CancellationToken,
     /// `true` while the broker takes no publishes (out of memory or disk).
     blocked: watch::Sender<bool>,
@@ -71,6 +77,25 @@ impl Live {
         !self.abandoned.is_cancelled() && self.connection.status().connected()
     }
 
+    /// Does something for as long as the connection lasts. The client library may leave an exchange without an answer
+    /// that a loss falls into.
+    pub async fn while_up<T>(
+        &self,
+        exchange: impl Future<Output = Result<T, BrokerError>>,
+    ) -> Result<T, BrokerError> {
+        tokio::select! {
+            biased;
+            done = exchange => done,
+            () = self.gone() => Err(BrokerError::Unavailable("the connection was lost".into())),
+        }
+    }
+
+    /// Ends a moment after the connection was lost: whatever hears of the loss by itself knows more.
+    async fn gone(&self) {
+        self.abandoned.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    }
+
     /// Ends when the connection turns out to be stuck, for whoever finds it so and for all others that use it. A broker
     /// may stop reading from a publishing connection for good while its heartbeats go on, as when a quorum queue is
     /// deleted under a channel that waits for it (seen on 3.10). A new channel, which needs no queue, tells that from
@@ -78,7 +103,7 @@ impl Live {
     pub async fn stuck(&self) {
         loop {
             tokio::select! {
-                () = self.abandoned.cancelled() => return,
+                () = self.gone() => return,
                 () = tokio::time::sleep(PROBE_AFTER) => {}
             }
             let probe = self.connection.create_channel();
@@ -221,6 +246,7 @@ impl Keeper {
                     let since = Instant::now();
                     tracing::info!(role = self.role, "connected to the message broker");
                     self.watch(&live).await;
+                    live.abandoned.cancel();
                     if self.closed.is_cancelled() {
                         self.say_goodbye(&live).await;
                         break;
@@ -273,6 +299,7 @@ impl Keeper {
                     return;
                 }
                 event = events.next() => event,
+                () = tokio::time::sleep(LOOK_EVERY) => continue,
             };
             match event {
                 None => return,

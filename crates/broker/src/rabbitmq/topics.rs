@@ -266,6 +266,15 @@ async fn try_attach(
     keys: &BTreeSet<u8>,
 ) -> Result<Attached, BrokerError> {
     let live = inner.consuming.live(inner.config.repair_wait).await?;
+    live.while_up(attach_on(inner, &live, topic, keys)).await
+}
+
+async fn attach_on(
+    inner: &Inner,
+    live: &Live,
+    topic: Topic,
+    keys: &BTreeSet<u8>,
+) -> Result<Attached, BrokerError> {
     let channel = exchange(live.connection().create_channel()).await?;
     let (name, kind) = topic_exchange(&inner.config.prefix, topic)?;
     declare_exchange(&channel, &name, &kind).await?;

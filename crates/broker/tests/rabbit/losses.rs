@@ -12,17 +12,22 @@ use crate::proxy::Proxy;
 use crate::setup::{Setup, run};
 use crate::suite::*;
 
-/// Cuts all connections some times, at random moments. Only some, because the pauses between repairs
-/// grow while they come in quick turns.
-fn cut_repeatedly(proxy: Arc<Proxy>, times: u32) -> tokio::task::JoinHandle<()> {
+/// Cuts all connections some times, each time a moment after the broker has both of its own again. Only some, because the
+/// pauses between repairs grow while they come in quick turns.
+fn cut_repeatedly(
+    proxy: Arc<Proxy>,
+    broker: RabbitBroker,
+    times: u32,
+) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
+        let mut connections = 2;
         for _ in 0..times {
-            let connections = proxy.accepted();
-            tokio::time::sleep(Duration::from_millis(rand::random_range(50..250))).await;
-            proxy.cut();
-            while proxy.accepted() == connections {
+            while proxy.accepted() < connections || !broker.is_ready() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
+            connections = proxy.accepted() + 2;
+            tokio::time::sleep(Duration::from_millis(rand::random_range(10..150))).await;
+            proxy.cut();
         }
     })
 }
@@ -60,7 +65,7 @@ async fn a_connection_lost_while_publishing_loses_and_doubles_nothing_confirmed(
         let (proxy, config) = setup.through_proxy().await;
         let proxy = Arc::new(proxy);
         let publisher = RabbitBroker::connect(config).await.unwrap();
-        let cutting = cut_repeatedly(proxy.clone(), 6);
+        let cutting = cut_repeatedly(proxy.clone(), publisher.clone(), 6);
         let mut tries = BTreeMap::new();
         let begun = Instant::now();
         let mut first = 0;
@@ -110,7 +115,7 @@ async fn a_connection_lost_while_consuming_loses_nothing_and_marks_what_comes_tw
         let proxy = Arc::new(proxy);
         let lossy = RabbitBroker::connect(config).await.unwrap();
         let mut consumer = lossy.consume(&pipe(), 200).await.unwrap();
-        let cutting = cut_repeatedly(proxy.clone(), 5);
+        let cutting = cut_repeatedly(proxy.clone(), lossy.clone(), 5);
         let mut copies: BTreeMap<u32, u32> = BTreeMap::new();
         let mut generations = std::collections::BTreeSet::new();
         let begun = Instant::now();
