@@ -53,7 +53,7 @@ impl Rates {
             rate.idle_seconds = 0.0;
         }
         inner.rates.retain(|pipe, rate| {
-            if !counted.contains_key(pipe) {
+            if counted.get(pipe).is_none_or(|items| *items == 0) {
                 rate.idle_seconds += seconds;
             }
             rate.idle_seconds < REMEMBERED_SECONDS
