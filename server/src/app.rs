@@ -88,8 +88,12 @@ impl App {
                     .await
                     .with_context(|| format!("cannot listen on {}", config.listen))?,
             };
-            tracing::info!(address = %listener.local_addr()?, "serving");
             let mut parts = ServerParts::new(links.relay.clone(), links.readiness.clone());
+            let origins = config.web_origins.iter();
+            parts.web_origins = origins
+                .map(|origin| origin.parse())
+                .collect::<Result<_, _>>()
+                .context("web_origins")?;
             parts.limits = Limits {
                 drain: config.drain,
                 ..Limits::default()

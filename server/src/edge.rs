@@ -21,6 +21,40 @@ use crate::grpc::status::{ApiError, Refusal};
 /// Calls of standard services, whose errors are the standard's.
 const STANDARD: &str = "/grpc.";
 
+/// What a request asks for.
+#[derive(Debug, Clone)]
+enum Kind {
+    /// A call of a service by gRPC.
+    Grpc,
+    /// The same by grpc-web, with the content type of its answer.
+    Web(http::HeaderValue),
+    /// Something else, such as health by HTTP.
+    Page,
+}
+
+impl Kind {
+    fn of<B>(request: &http::Request<B>) -> Self {
+        match request.headers().get(http::header::CONTENT_TYPE) {
+            Some(content) if content.as_bytes().starts_with(b"application/grpc-web") => {
+                Self::Web(content.clone())
+            }
+            Some(content) if content.as_bytes().starts_with(b"application/grpc") => Self::Grpc,
+            Some(_) | None => Self::Page,
+        }
+    }
+
+    /// An answer that consists of an error.
+    fn refuse(&self, error: ApiError) -> http::Response<Body> {
+        let mut answer = Status::from(error).into_http();
+        if let Self::Web(content) = self {
+            answer
+                .headers_mut()
+                .insert(http::header::CONTENT_TYPE, content.clone());
+        }
+        answer
+    }
+}
+
 /// The layer.
 #[derive(Debug, Clone)]
 pub(crate) struct EdgeLayer {
@@ -73,6 +107,7 @@ where
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let path = request.uri().path().to_owned();
+        let kind = Kind::of(&request);
         let span = tracing::debug_span!("call", method = %path);
         // The service that was polled ready is the one to call; the clone takes its place.
         let clone = self.inner.clone();
@@ -80,7 +115,7 @@ where
         let edge = self.edge.clone();
         let answer = async move {
             let started = Instant::now();
-            let answer = edge.answer(&path, || inner.call(request)).await;
+            let answer = edge.answer(&path, kind, || inner.call(request)).await;
             if let Ok(response) = &answer {
                 let code = status_of(response).map(|status| status.code());
                 let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -96,11 +131,15 @@ impl EdgeLayer {
     async fn answer<F, E>(
         &self,
         path: &str,
+        kind: Kind,
         call: impl FnOnce() -> F,
     ) -> Result<http::Response<Body>, E>
     where
         F: Future<Output = Result<http::Response<Body>, E>>,
     {
+        if matches!(kind, Kind::Page) {
+            return call().await;
+        }
         let standard = path.starts_with(STANDARD);
         // Health must answer however busy the server is.
         let _permit = if standard {
@@ -108,14 +147,14 @@ impl EdgeLayer {
         } else {
             match self.calls.try_acquire() {
                 Ok(permit) => Some(permit),
-                Err(_) => return Ok(Status::from(ApiError::Overloaded).into_http()),
+                Err(_) => return Ok(kind.refuse(ApiError::Overloaded)),
             }
         };
         let response = match tokio::time::timeout(self.timeout, call()).await {
             Ok(response) => response?,
             Err(_) => {
                 tracing::warn!(method = %path, "a call took too long");
-                return Ok(Status::from(ApiError::TooSlow(self.timeout)).into_http());
+                return Ok(kind.refuse(ApiError::TooSlow(self.timeout)));
             }
         };
         if standard {
@@ -130,7 +169,7 @@ impl EdgeLayer {
                     path: path.to_owned(),
                     message: status.message().to_owned(),
                 };
-                Status::from(ApiError::Transport(refusal)).into_http()
+                kind.refuse(ApiError::Transport(refusal))
             }
             Some(_) | None => response,
         })
@@ -168,7 +207,7 @@ mod tests {
         path: &str,
         result: http::Response<Body>,
     ) -> http::Response<Body> {
-        let answer = edge.answer(path, || async { Ok::<_, Infallible>(result) });
+        let answer = edge.answer(path, Kind::Grpc, || async { Ok::<_, Infallible>(result) });
         answer.await.unwrap()
     }
 
@@ -208,8 +247,26 @@ mod tests {
     async fn a_call_that_hangs_is_ended() {
         let edge = EdgeLayer::new(1, Duration::from_secs(1));
         let hang = std::future::pending::<Result<http::Response<Body>, Infallible>>;
-        let answer = edge.answer(METHOD, hang).await.unwrap();
+        let answer = edge.answer(METHOD, Kind::Grpc, hang).await.unwrap();
         assert_eq!(reason(&answer).as_deref(), Some("SERVER_TOO_SLOW"));
         assert_eq!(edge.calls.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn browsers_can_read_refusals_and_pages_are_left_alone() {
+        let edge = EdgeLayer::new(1, Duration::from_secs(1));
+        let _held = edge.calls.try_acquire().unwrap();
+        let fine = || async { Ok::<_, Infallible>(http::Response::new(Body::empty())) };
+        let content = http::HeaderValue::from_static("application/grpc-web+proto");
+        let request = http::Request::builder()
+            .header(http::header::CONTENT_TYPE, &content)
+            .body(())
+            .unwrap();
+        let refused = edge.answer(METHOD, Kind::of(&request), fine).await.unwrap();
+        assert_eq!(refused.headers()[http::header::CONTENT_TYPE], content);
+        assert_eq!(reason(&refused).as_deref(), Some("SERVER_OVERLOADED"));
+        let page = Kind::of(&http::Request::new(()));
+        let page = edge.answer("/healthz", page, fine).await.unwrap();
+        assert!(page.headers().is_empty());
     }
 }

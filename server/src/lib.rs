@@ -5,6 +5,7 @@
 
 mod app;
 mod edge;
+mod gateway;
 mod grpc;
 mod listen;
 mod watch;
@@ -14,6 +15,7 @@ use std::{collections::BTreeSet, time::Duration};
 use headway_relay::Relay;
 use headway_runtime::Readiness;
 use headway_worker_batch::splitter::Registry;
+use tonic::codegen::http;
 
 pub use app::App;
 pub use listen::serve;
@@ -33,6 +35,8 @@ pub struct ServerParts {
     pub registry: Option<Registry>,
     /// The splitters that a batch may name; `None` for any, where batch workers may know more than this process.
     pub splitters: Option<BTreeSet<String>>,
+    /// The origins whose pages may call the services by grpc-web, such as `https://jobs.example.org`.
+    pub web_origins: Vec<http::HeaderValue>,
     /// Bounds of this process.
     pub limits: Limits,
 }
@@ -46,6 +50,7 @@ impl ServerParts {
             readiness,
             registry: None,
             splitters: None,
+            web_origins: Vec::new(),
             limits: Limits::default(),
         }
     }

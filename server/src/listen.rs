@@ -9,16 +9,20 @@ use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     codec::CompressionEncoding,
+    service::{LayerExt, Routes},
     transport::{Server, server::TcpIncoming},
 };
 use tonic_health::{
     ServingStatus,
+    pb::health_server::HealthServer,
     server::{HealthReporter, HealthService},
 };
+use tonic_web::GrpcWebLayer;
 
 use crate::{
     MAX_REQUEST_BYTES, ServerParts,
     edge::EdgeLayer,
+    gateway,
     grpc::JobApi,
     watch::{Hub, HubTask},
 };
@@ -71,25 +75,32 @@ pub async fn serve(
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(KEEPALIVE.0));
+    let web = GrpcWebLayer::new();
+    let jobs = JobServiceServer::new(api)
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let health = HealthServer::new(HealthService::from_health_reporter(reporter));
+    let mut routes = Routes::new(web.named_layer(jobs))
+        .add_service(web.named_layer(health))
+        .add_service(descriptors().build_v1()?)
+        .add_service(descriptors().build_v1alpha()?);
+    let pages = std::mem::take(routes.axum_router_mut());
+    *routes.axum_router_mut() =
+        pages.route(gateway::HEALTH, gateway::health(parts.readiness.clone()));
     let server = Server::builder()
+        // grpc-web and pages come by HTTP/1.1 too.
+        .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .http2_max_header_list_size(HEADER_BYTES)
         .max_concurrent_streams(STREAMS)
+        .layer(gateway::cors(&parts.web_origins))
         .layer(EdgeLayer::new(
             parts.limits.calls,
             parts.limits.call_timeout,
         ))
-        .add_service(
-            JobServiceServer::new(api)
-                .max_decoding_message_size(MAX_REQUEST_BYTES)
-                .accept_compressed(CompressionEncoding::Gzip),
-        )
-        .add_service(tonic_health::pb::health_server::HealthServer::new(
-            HealthService::from_health_reporter(reporter),
-        ))
-        .add_service(descriptors().build_v1()?)
-        .add_service(descriptors().build_v1alpha()?)
+        .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stopping.clone().cancelled_owned());
     let mut server = std::pin::pin!(server);
     tracing::info!(%address, "listening");

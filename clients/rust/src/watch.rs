@@ -17,7 +17,7 @@ use crate::{Client, Error, JobName, retry::Backoff};
 /// The states of one job, each newer than the one before.
 ///
 /// A lost connection, and a server that stops, are survived: the watch connects again with
-/// growing delays and goes on with the newest state, until it has heard nothing for
+/// growing delays and goes on where it was lost, on any server, until it has heard nothing for
 /// [`ClientConfig::watch_patience`](crate::ClientConfig::watch_patience). States that are not
 /// newer than the last one are dropped. It ends after the final state, or after an error:
 /// `NOT_FOUND` when the job was deleted, `UNAVAILABLE` or `DEADLINE_EXCEEDED` when the patience
@@ -47,6 +47,7 @@ impl Watch {
             request: WatchJobRequest {
                 name: name.to_string(),
                 min_interval,
+                ..WatchJobRequest::default()
             },
             states: None,
             seen: None,
@@ -96,12 +97,14 @@ impl Watcher {
         self.heard.get_or_insert_with(Instant::now);
         loop {
             let error = match self.receive().await {
-                Ok(job) => {
+                Ok(response) => {
                     self.heard = Some(Instant::now());
                     self.backoff.reset();
-                    if self.is_stale(&job) {
+                    self.request.resume_token = response.resume_token;
+                    // A bookmark has no state; a server that does not know the token may show an old one.
+                    let Some(job) = response.job.filter(|job| !self.is_stale(job)) else {
                         continue;
-                    }
+                    };
                     self.seen = Some((job.uid.clone(), job.revision));
                     self.ended = is_final(job.state());
                     return Some(Ok(job));
@@ -119,8 +122,8 @@ impl Watcher {
         }
     }
 
-    /// The next state that the server sends, on a new stream if none is open.
-    async fn receive(&mut self) -> Result<Job, Error> {
+    /// The next message that the server sends, on a new stream if none is open.
+    async fn receive(&mut self) -> Result<WatchJobResponse, Error> {
         let states = match &mut self.states {
             Some(states) => states,
             None => {
@@ -129,9 +132,7 @@ impl Watcher {
             }
         };
         let response = states.message().await.map_err(Error::from_status)?;
-        response
-            .and_then(|response| response.job)
-            .ok_or_else(Error::ended_early)
+        response.ok_or_else(Error::ended_early)
     }
 
     fn is_stale(&self, job: &Job) -> bool {

@@ -72,6 +72,8 @@ impl FromStr for Role {
 pub struct Config {
     /// Where the server listens for gRPC and grpc-web. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The origins whose pages may call the server by grpc-web, such as `https://jobs.example.org`; its own always may.
+    pub web_origins: Vec<String>,
     /// Where the embedded database is kept; a relative path is below the working directory.
     pub data_dir: PathBuf,
     /// The database (`postgres://` or `sqlite:`); none means the file [`Config::sqlite_path`].
@@ -124,6 +126,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6420)),
+            web_origins: Vec::new(),
             data_dir: PathBuf::from(".headway"),
             database_url: None,
             database_schema: "headway".to_owned(),
@@ -192,6 +195,16 @@ impl Settings for Config {
                     self.prefix.escape_debug()
                 )
             }),
+            self.web_origins
+                .iter()
+                .find(|origin| !is_origin(origin))
+                .map(|origin| {
+                    let origin = origin.escape_debug();
+                    let why = format!(
+                        "must be origins like https://jobs.example.org:8443, without a path, not `{origin}`"
+                    );
+                    Problem::new("web_origins", why)
+                }),
             check(!self.roles.is_empty(), "roles", || {
                 "must name at least one of server, tracking and batch".to_owned()
             }),
@@ -249,6 +262,16 @@ fn check(holds: bool, key: &'static str, message: impl FnOnce() -> String) -> Op
 fn is_prefix(prefix: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=64).contains(&prefix.len()) && prefix.bytes().all(allowed)
+}
+
+/// A scheme, a host and perhaps a port, as browsers send it.
+fn is_origin(origin: &str) -> bool {
+    let host = origin
+        .strip_prefix("https://")
+        .or_else(|| origin.strip_prefix("http://"));
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
+    host.is_some_and(|host| !host.is_empty() && host.bytes().all(allowed))
 }
 
 fn is_schema(schema: &str) -> bool {

@@ -5,6 +5,7 @@ mod convert_out;
 mod json;
 mod page_token;
 mod request;
+mod resume_token;
 mod service;
 pub(crate) mod status;
 mod violations;

@@ -1,6 +1,6 @@
 //! Reading what requests have besides a spec: names, page sizes, filters, intervals.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use headway::v1;
 use headway_domain::{
@@ -20,6 +20,11 @@ const FILTER_LABELS: usize = 8;
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest such time that a client may ask for.
 const MAX_WATCH_INTERVAL: Duration = Duration::from_secs(60);
+/// After so long without a message a watch sends a bookmark, unless the client says otherwise.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(15);
+/// What a client may say.
+const BOOKMARK_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(600);
 
 /// `partitions/{partition}`.
 pub(super) fn partition(parent: &str) -> Result<PartitionId, Error> {
@@ -132,6 +137,18 @@ pub(super) fn watch_interval(interval: Option<prost_types::Duration>) -> Result<
         .ok_or_else(|| Error::field("min_interval", "must be 0 s to 60 s"))
 }
 
+/// After how long without a message a watch sends a bookmark.
+pub(super) fn bookmark_interval(
+    interval: Option<prost_types::Duration>,
+) -> Result<Duration, Error> {
+    let Some(interval) = interval else {
+        return Ok(BOOKMARK_INTERVAL);
+    };
+    duration(interval)
+        .filter(|interval| BOOKMARK_INTERVALS.contains(interval))
+        .ok_or_else(|| Error::field("bookmark_interval", "must be 1 s to 600 s"))
+}
+
 /// A duration of the wire, unless it is negative or malformed.
 pub(super) fn duration(duration: prost_types::Duration) -> Option<Duration> {
     let seconds = u64::try_from(duration.seconds).ok()?;
@@ -228,6 +245,17 @@ mod tests {
             (-1, -1),
         ] {
             assert_eq!(refused(of(seconds, nanos)).0, "min_interval");
+        }
+    }
+
+    #[test]
+    fn bookmarks_are_bounded() {
+        let of = |seconds, nanos| bookmark_interval(Some(prost_types::Duration { seconds, nanos }));
+        assert_eq!(bookmark_interval(None), Ok(Duration::from_secs(15)));
+        assert_eq!(of(1, 0), Ok(Duration::from_secs(1)));
+        assert_eq!(of(600, 0), Ok(Duration::from_secs(600)));
+        for (seconds, nanos) in [(0, 999_999_999), (600, 1), (-1, 0), (i64::MAX, 0)] {
+            assert_eq!(refused(of(seconds, nanos)).0, "bookmark_interval");
         }
     }
 

@@ -22,12 +22,13 @@ use super::{
     convert_out,
     page_token::Query,
     request,
+    resume_token::Shown,
     status::ApiError,
     violations::Violations,
 };
 use crate::{
     ServerParts,
-    watch::{Hub, follow},
+    watch::{Hub, Pace, Update, follow},
 };
 
 /// A page of an answer ends early at this size, so that clients which take 4 MiB can read it.
@@ -223,8 +224,12 @@ impl JobApi {
         let mut violations = Violations::default();
         let name = violations.take(request::job_name("name", &request.name));
         let interval = violations.take(request::watch_interval(request.min_interval));
+        let bookmark = violations.take(request::bookmark_interval(request.bookmark_interval));
+        let shown = violations.take(Shown::read(&request.resume_token));
         violations.finish()?;
-        let (Some(name), Some(interval)) = (name, interval) else {
+        let (Some(name), Some(interval), Some(bookmark), Some(shown)) =
+            (name, interval, bookmark, shown)
+        else {
             return Err(Error::Invalid(Vec::new()).into());
         };
         if self.stopping.is_cancelled() {
@@ -233,13 +238,24 @@ impl JobApi {
         let mut view = self.store().job(&name).await?;
         // Watchers are not shown the body, so it need not stay in memory.
         view.body = None;
+        let (uid, present) = (view.job.meta.uid, view.job.revision);
+        let shown = shown.filter(|shown| shown.uid == uid && shown.revision <= present);
+        let pace = Pace {
+            interval,
+            bookmark,
+            resume: shown.map(|shown| shown.revision),
+        };
         let watched = self.hub.watch(Arc::new(view))?;
-        let states = follow(watched, interval, self.stopping.clone());
-        Ok(Box::pin(states.map(|state| match state {
-            Ok(view) => Ok(v1::WatchJobResponse {
-                job: Some(convert_out::brief(&view)),
-            }),
-            Err(error) => Err(error.into()),
+        let updates = follow(watched, pace, self.stopping.clone());
+        Ok(Box::pin(updates.map(move |update| {
+            let (revision, job) = match update? {
+                Update::State(view) => (view.job.revision, Some(convert_out::brief(&view))),
+                Update::Bookmark(revision) => (revision, None),
+            };
+            Ok(v1::WatchJobResponse {
+                job,
+                resume_token: Shown { uid, revision }.token(),
+            })
         })))
     }
 

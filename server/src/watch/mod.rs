@@ -7,4 +7,4 @@ mod watcher;
 
 pub(crate) use hub::HubTask;
 pub(crate) use table::Hub;
-pub(crate) use watcher::follow;
+pub(crate) use watcher::{Pace, Update, follow};

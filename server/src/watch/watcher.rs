@@ -1,5 +1,5 @@
-//! One watcher's stream: the snapshot, then the newest state whenever it moved, at most once per interval, and
-//! the final state at once.
+//! One watcher's stream: the snapshot, then the newest state whenever it moved, at most once per interval, bookmarks while
+//! it does not move, and the final state at once.
 //!
 //! Nothing queues up: between two messages only the newest state is kept, so a slow client sees fewer states,
 //! never old ones.
@@ -15,18 +15,41 @@ use tokio_util::sync::CancellationToken;
 use super::table::{Seen, Watched};
 use crate::grpc::status::ApiError;
 
+/// How a watcher wants to be told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// The shortest time between two states.
+    pub(crate) interval: Duration,
+    /// After so long without a message a bookmark is sent.
+    pub(crate) bookmark: Duration,
+    /// The revision that an earlier stream showed.
+    pub(crate) resume: Option<i64>,
+}
+
+/// One message of a watch.
+#[derive(Debug, Clone)]
+pub(crate) enum Update {
+    /// A newer state.
+    State(Arc<JobView>),
+    /// Nothing changed since this revision.
+    Bookmark(i64),
+}
+
 /// The states of a watched job. Revisions strictly rise. Ends after a final state; with an error when the job is
 /// deleted or the server stops.
 pub(crate) fn follow(
     watched: Watched,
-    interval: Duration,
+    pace: Pace,
     stopping: CancellationToken,
-) -> impl Stream<Item = Result<Arc<JobView>, ApiError>> + Send + 'static {
+) -> impl Stream<Item = Result<Update, ApiError>> + Send + 'static {
+    let now = Instant::now();
     let follower = Follower {
         watched,
-        interval,
+        pace,
         stopping,
-        sent: None,
+        shown: pace.resume,
+        said: now,
+        next_state: now,
         ended: false,
     };
     futures::stream::unfold(follower, |mut follower| async move {
@@ -37,53 +60,59 @@ pub(crate) fn follow(
 
 struct Follower {
     watched: Watched,
-    interval: Duration,
+    pace: Pace,
     stopping: CancellationToken,
-    /// The revision that was sent last, and when.
-    sent: Option<(i64, Instant)>,
+    /// The revision that was shown last.
+    shown: Option<i64>,
+    /// When something was said last.
+    said: Instant,
+    /// Before this no state is sent but a final one.
+    next_state: Instant,
     ended: bool,
 }
 
+/// What is to be done about the newest state.
+enum Step {
+    Say(Update),
+    /// Wait for news until then, or for ever.
+    Wait(Option<Instant>),
+    End,
+}
+
 impl Follower {
-    async fn next(&mut self) -> Option<Result<Arc<JobView>, ApiError>> {
+    async fn next(&mut self) -> Option<Result<Update, ApiError>> {
         if self.ended {
             return None;
         }
-        let next = self.newer().await;
-        self.ended = match &next {
-            Ok(view) => view.job.phase.is_final(),
-            Err(_) => true,
-        };
-        if let Ok(view) = &next {
-            self.sent = Some((view.job.revision, Instant::now()));
+        let next = self.newer().await.transpose()?;
+        self.said = Instant::now();
+        match &next {
+            Ok(Update::State(view)) => {
+                self.ended = view.job.phase.is_final();
+                self.shown = Some(view.job.revision);
+                // An interval beyond all time is refused beforehand.
+                self.next_state = self.said + self.pace.interval;
+            }
+            Ok(Update::Bookmark(_)) => {}
+            Err(_) => self.ended = true,
         }
         Some(next)
     }
 
-    async fn newer(&mut self) -> Result<Arc<JobView>, ApiError> {
+    /// `None` when there is nothing more to come.
+    async fn newer(&mut self) -> Result<Option<Update>, ApiError> {
         loop {
             if self.stopping.is_cancelled() {
                 return Err(ApiError::Stopping);
             }
-            let seen = self.watched.receiver.borrow_and_update().clone();
-            let view = match seen {
-                Seen::Gone(last) => {
-                    return Err(Error::JobNotFound(last.job.meta.name.clone()).into());
-                }
-                Seen::State(view) => view,
-            };
-            let due = match self.sent {
-                None => return Ok(view),
-                Some((revision, _)) if view.job.revision <= revision => None,
-                Some(_) if view.job.phase.is_final() => return Ok(view),
-                Some((_, when)) => match when.checked_add(self.interval) {
-                    Some(due) if due > Instant::now() => Some(due),
-                    Some(_) | None => return Ok(view),
-                },
+            let until = match self.step()? {
+                Step::Say(update) => return Ok(Some(update)),
+                Step::End => return Ok(None),
+                Step::Wait(until) => until,
             };
             let wait = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due).await,
+                match until {
+                    Some(until) => tokio::time::sleep_until(until).await,
                     None => std::future::pending().await,
                 }
             };
@@ -99,6 +128,32 @@ impl Follower {
             }
         }
     }
+
+    fn step(&mut self) -> Result<Step, ApiError> {
+        let view = match self.watched.receiver.borrow_and_update().clone() {
+            Seen::Gone(last) => {
+                return Err(Error::JobNotFound(last.job.meta.name.clone()).into());
+            }
+            Seen::State(view) => view,
+        };
+        let (now, last) = (Instant::now(), view.job.phase.is_final());
+        let shown = self.shown.filter(|shown| *shown >= view.job.revision);
+        let Some(shown) = shown else {
+            if last || self.next_state <= now {
+                return Ok(Step::Say(Update::State(view)));
+            }
+            return Ok(Step::Wait(Some(self.next_state)));
+        };
+        if last {
+            // An earlier stream showed it, and was lost before it ended.
+            return Ok(Step::End);
+        }
+        let due = self.said.checked_add(self.pace.bookmark);
+        Ok(match due {
+            Some(due) if due <= now => Step::Say(Update::Bookmark(shown)),
+            due => Step::Wait(due),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +168,17 @@ mod tests {
     };
 
     const MS: Duration = Duration::from_millis(1);
+    const BOOKMARK: Duration = Duration::from_secs(3600);
+
+    type Updates = std::pin::Pin<Box<dyn Stream<Item = Result<Update, ApiError>> + Send>>;
+
+    /// The revision of the next state.
+    async fn revision(updates: &mut Updates) -> i64 {
+        match updates.next().await.unwrap().unwrap() {
+            Update::State(view) => view.job.revision,
+            Update::Bookmark(revision) => panic!("a bookmark at {revision}"),
+        }
+    }
 
     struct Setup {
         hub: Hub,
@@ -127,12 +193,18 @@ mod tests {
             }
         }
 
-        fn follow(
-            &self,
-            interval: Duration,
-        ) -> std::pin::Pin<Box<dyn Stream<Item = Result<Arc<JobView>, ApiError>> + Send>> {
+        fn follow(&self, interval: Duration) -> Updates {
+            self.resume(interval, None)
+        }
+
+        fn resume(&self, interval: Duration, resume: Option<i64>) -> Updates {
             let watched = self.hub.watch(view(1, 1, Phase::Active)).unwrap();
-            Box::pin(follow(watched, interval, self.stopping.clone()))
+            let pace = Pace {
+                interval,
+                bookmark: BOOKMARK,
+                resume,
+            };
+            Box::pin(follow(watched, pace, self.stopping.clone()))
         }
 
         fn show(&self, revision: i64, phase: Phase) {
@@ -147,22 +219,22 @@ mod tests {
         let setup = Setup::new();
         let mut states = setup.follow(100 * MS);
         let started = Instant::now();
-        assert_eq!(states.next().await.unwrap().unwrap().job.revision, 1);
+        assert_eq!(revision(&mut states).await, 1);
         assert_eq!(
             started.elapsed(),
             Duration::ZERO,
             "the snapshot comes at once"
         );
-        for revision in 2..=50 {
-            setup.show(revision, Phase::Active);
+        for number in 2..=50 {
+            setup.show(number, Phase::Active);
         }
-        assert_eq!(states.next().await.unwrap().unwrap().job.revision, 50);
+        assert_eq!(revision(&mut states).await, 50);
         assert!(started.elapsed() >= 100 * MS);
         let idle = timeout(1000 * MS, states.next()).await;
         assert!(idle.is_err(), "nothing changed");
         setup.show(51, Phase::Active);
         let changed = Instant::now();
-        assert_eq!(states.next().await.unwrap().unwrap().job.revision, 51);
+        assert_eq!(revision(&mut states).await, 51);
         assert_eq!(
             changed.elapsed(),
             Duration::ZERO,
@@ -178,8 +250,8 @@ mod tests {
         let started = Instant::now();
         setup.show(2, Phase::Active);
         let next = tokio::spawn(async move {
-            let last = states.next().await.unwrap().unwrap();
-            (last.job.revision, states.next().await.is_none())
+            let last = revision(&mut states).await;
+            (last, states.next().await.is_none())
         });
         tokio::time::sleep(5 * MS).await;
         setup.show(3, Phase::Failed);
@@ -210,5 +282,43 @@ mod tests {
         let setup = Setup::new();
         drop(setup.follow(Duration::ZERO));
         assert!(setup.hub.watched().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bookmarks_say_that_nothing_changed() {
+        let setup = Setup::new();
+        let mut states = setup.follow(Duration::ZERO);
+        assert_eq!(revision(&mut states).await, 1);
+        for _ in 0..2 {
+            let since = Instant::now();
+            let next = states.next().await.unwrap().unwrap();
+            assert!(matches!(next, Update::Bookmark(1)), "{next:?}");
+            assert_eq!(since.elapsed(), BOOKMARK);
+        }
+        tokio::time::sleep(BOOKMARK / 2).await;
+        setup.show(2, Phase::Active);
+        assert_eq!(revision(&mut states).await, 2);
+        let since = Instant::now();
+        let next = states.next().await.unwrap().unwrap();
+        assert!(matches!(next, Update::Bookmark(2)));
+        assert_eq!(since.elapsed(), BOOKMARK, "a state puts the bookmark off");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resumed_stream_shows_only_what_is_new() {
+        let setup = Setup::new();
+        let mut states = setup.resume(Duration::ZERO, Some(1));
+        let next = states.next().await.unwrap().unwrap();
+        assert!(
+            matches!(next, Update::Bookmark(1)),
+            "the snapshot was shown before"
+        );
+        setup.show(2, Phase::Completed);
+        assert_eq!(revision(&mut states).await, 2);
+        assert!(states.next().await.is_none());
+        // The final state was shown, and the stream was lost before it ended.
+        let mut states = setup.resume(Duration::ZERO, Some(2));
+        setup.show(2, Phase::Completed);
+        assert!(states.next().await.is_none());
     }
 }

@@ -130,6 +130,7 @@ async fn jobs_of_other_partitions_are_not_there() {
             .watch_job(v1::WatchJobRequest {
                 name: name(),
                 min_interval: None,
+                ..v1::WatchJobRequest::default()
             })
             .await
             .map(drop),

@@ -1,6 +1,6 @@
 //! A running server, a client of it, and what tests do in the place of workers.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use headway::v1::{self, job_service_client::JobServiceClient};
 use headway_broker::{Broker, InProcessBroker};
@@ -31,6 +31,7 @@ pub const PARENT: &str = "partitions/acme";
 pub struct Harness {
     pub client: JobServiceClient<Channel>,
     pub channel: Channel,
+    pub address: SocketAddr,
     pub relay: Relay,
     pub database: Dependency,
     pub shutdown: CancellationToken,
@@ -70,6 +71,7 @@ impl Harness {
         Self {
             client: JobServiceClient::new(channel.clone()),
             channel,
+            address,
             relay,
             database,
             shutdown,

@@ -196,13 +196,21 @@ async fn bad_questions_are_refused_by_field() {
             seconds: 61,
             nanos: 0,
         }),
+        resume_token: "AAAA".into(),
+        bookmark_interval: Some(prost_types::Duration {
+            seconds: 601,
+            nanos: 0,
+        }),
     };
     let (_, details) = refused(
         client.watch_job(watch).await,
         Code::InvalidArgument,
         "INVALID_FIELDS",
     );
-    assert_eq!(fields(&details), ["min_interval"]);
+    assert_eq!(
+        fields(&details),
+        ["min_interval", "bookmark_interval", "resume_token"]
+    );
     harness.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! The server over TCP, with a real store on SQLite and pipes in process. Tests play workers and tracking by hand.
 
 mod control;
+mod gateway;
 mod harness;
 mod inputs;
 mod jobs;

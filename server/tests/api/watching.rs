@@ -16,6 +16,7 @@ async fn watch(harness: &Harness, id: &str, interval_ms: i32) -> Streaming<v1::W
             seconds: 0,
             nanos: interval_ms * 1_000_000,
         }),
+        ..v1::WatchJobRequest::default()
     };
     let stream = harness.client.clone().watch_job(request).await;
     stream.unwrap().into_inner()
@@ -179,6 +180,56 @@ async fn a_shutdown_ends_watches_at_once() {
     );
 }
 
+/// The next message as it is, and what it goes on with.
+async fn message(stream: &mut Streaming<v1::WatchJobResponse>) -> v1::WatchJobResponse {
+    let message = timeout(PATIENCE, stream.message()).await.unwrap();
+    message.unwrap().unwrap()
+}
+
+async fn resume(harness: &Harness, token: &str) -> Streaming<v1::WatchJobResponse> {
+    let request = v1::WatchJobRequest {
+        name: name("one"),
+        resume_token: token.to_owned(),
+        bookmark_interval: Some(prost_types::Duration {
+            seconds: 1,
+            nanos: 0,
+        }),
+        ..v1::WatchJobRequest::default()
+    };
+    let stream = harness.client.clone().watch_job(request).await;
+    stream.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn a_lost_stream_goes_on_where_it_was() {
+    let harness = Harness::start().await;
+    let job = harness.create("one").await;
+    let first = message(&mut resume(&harness, "").await).await;
+    assert_eq!(first.job.unwrap().revision, job.revision);
+    let mut lost = resume(&harness, &first.resume_token).await;
+    let bookmark = message(&mut lost).await;
+    assert_eq!(
+        bookmark.job, None,
+        "nothing changed, so a bookmark is first"
+    );
+    drop(lost);
+    harness.finish(&job).await;
+    let mut again = resume(&harness, &bookmark.resume_token).await;
+    let last = message(&mut again).await;
+    assert_eq!(last.job.unwrap().state(), JobState::Completed);
+    assert!(again.message().await.unwrap().is_none());
+    let mut shown = resume(&harness, &last.resume_token).await;
+    let end = timeout(PATIENCE, shown.message()).await.unwrap();
+    assert!(end.unwrap().is_none(), "the final state was shown");
+    // Another job under the name begins anew.
+    let delete = v1::DeleteJobRequest { name: name("one") };
+    harness.client.clone().delete_job(delete).await.unwrap();
+    let other = harness.create("one").await;
+    let anew = message(&mut resume(&harness, &last.resume_token).await).await;
+    assert_eq!(anew.job.unwrap().uid, other.uid);
+    harness.stop().await;
+}
+
 #[tokio::test]
 async fn watches_are_bounded_and_places_come_back() {
     let harness = Harness::start_with(|mut parts| {
@@ -192,6 +243,7 @@ async fn watches_are_bounded_and_places_come_back() {
     let request = || v1::WatchJobRequest {
         name: name("one"),
         min_interval: None,
+        ..v1::WatchJobRequest::default()
     };
     let mut client = harness.client.clone();
     let (_, details) = refused(

@@ -178,8 +178,12 @@ impl JobService for Fake {
             return Err(Status::data_loss("the script is over"));
         };
         let steps = scene.steps.into_iter();
-        let states =
-            stream::iter(steps.map(|step| step.map(|job| WatchJobResponse { job: Some(job) })));
+        let states = stream::iter(steps.map(|step| {
+            step.map(|job| WatchJobResponse {
+                job: Some(job),
+                ..WatchJobResponse::default()
+            })
+        }));
         Ok(Response::new(match scene.open {
             true => states.chain(stream::pending()).boxed(),
             false => states.boxed(),

@@ -1,0 +1,155 @@
+//! What browsers and load balancers see, by HTTP/1.1 and byte for byte.
+
+use std::time::Duration;
+
+use headway::v1;
+use prost::Message;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::harness::{Harness, PATIENCE, name};
+
+const ORIGIN: &str = "https://jobs.example.org";
+
+async fn start() -> Harness {
+    Harness::start_with(|mut parts| {
+        parts.web_origins = vec![ORIGIN.parse().unwrap()];
+        parts
+    })
+    .await
+}
+
+/// Sends a request of which the connection ends with the answer.
+async fn send(harness: &Harness, head: &str, body: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(harness.address).await.unwrap();
+    let head = format!(
+        "{head}host: test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
+    stream
+}
+
+/// The whole answer; names of headers in small letters, as the server writes them.
+async fn ask(harness: &Harness, head: &str, body: &[u8]) -> String {
+    let mut stream = send(harness, head, body).await;
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    read.unwrap().unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn frame(message: &impl Message) -> Vec<u8> {
+    let message = message.encode_to_vec();
+    let mut frame = vec![0];
+    frame.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend_from_slice(&message);
+    frame
+}
+
+fn call(method: &str) -> String {
+    format!(
+        "POST /headway.v1.JobService/{method} HTTP/1.1\r\ncontent-type: application/grpc-web+proto\r\n\
+         x-grpc-web: 1\r\norigin: {ORIGIN}\r\n"
+    )
+}
+
+#[tokio::test]
+async fn health_by_http() {
+    let harness = start().await;
+    let head = "GET /healthz HTTP/1.1\r\n";
+    assert!(ask(&harness, head, b"").await.starts_with("HTTP/1.1 503 "));
+    harness.database.set(true);
+    let serving = async {
+        while !ask(&harness, head, b"").await.starts_with("HTTP/1.1 200 ") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, serving).await.unwrap();
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn only_listed_origins_may_call() {
+    let harness = start().await;
+    let preflight = |origin: &str| {
+        format!(
+            "OPTIONS /headway.v1.JobService/GetJob HTTP/1.1\r\norigin: {origin}\r\n\
+             access-control-request-method: POST\r\naccess-control-request-headers: content-type,x-grpc-web\r\n"
+        )
+    };
+    let allowed = ask(&harness, &preflight(ORIGIN), b"").await;
+    assert!(allowed.starts_with("HTTP/1.1 200 "), "{allowed}");
+    assert!(
+        allowed.contains(&format!("access-control-allow-origin: {ORIGIN}\r\n")),
+        "{allowed}"
+    );
+    let other = ask(&harness, &preflight("https://evil.example.org"), b"").await;
+    assert!(!other.contains("access-control-allow-origin"), "{other}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_by_grpc_web() {
+    let harness = start().await;
+    harness.create("one").await;
+    let get = |id: &str| frame(&v1::GetJobRequest { name: name(id) });
+    let answer = ask(&harness, &call("GetJob"), &get("one")).await;
+    assert!(
+        answer.contains("content-type: application/grpc-web+proto"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains(&name("one")) && answer.contains("grpc-status:0"),
+        "{answer}"
+    );
+    let missing = ask(&harness, &call("GetJob"), &get("two")).await;
+    let (head, _) = missing.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("grpc-status: 5\r\n"), "{missing}");
+    assert!(head.contains("grpc-status-details-bin: "), "{missing}");
+    assert!(
+        head.contains(
+            "access-control-expose-headers: grpc-status,grpc-message,grpc-status-details-bin"
+        ),
+        "{missing}"
+    );
+    let unknown = ask(&harness, &call("Nothing"), &get("one")).await;
+    assert!(unknown.contains("grpc-status: 12\r\n"), "{unknown}");
+    assert!(
+        unknown.contains("content-type: application/grpc-web+proto"),
+        "{unknown}"
+    );
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_watch_by_grpc_web_and_its_end() {
+    let harness = start().await;
+    let job = harness.create("one").await;
+    let request = frame(&v1::WatchJobRequest {
+        name: name("one"),
+        ..v1::WatchJobRequest::default()
+    });
+    let mut stream = send(&harness, &call("WatchJob"), &request).await;
+    let mut read = Vec::new();
+    let snapshot = async {
+        while !String::from_utf8_lossy(&read).contains(&job.uid) {
+            assert!(
+                stream.read_buf(&mut read).await.unwrap() > 0,
+                "it ended early"
+            );
+        }
+    };
+    timeout(PATIENCE, snapshot).await.unwrap();
+    harness.finish(&job).await;
+    timeout(PATIENCE, stream.read_to_end(&mut read))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&read).contains("grpc-status:0"));
+    harness.stop().await;
+}
