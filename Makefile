@@ -33,8 +33,8 @@ bench: install ## measure on private PostgreSQL and RabbitMQ, write .run/bench.j
 	$(SERVICES) run $(CARGO) run --locked --release -p headway-bench -- --out "$(RUN_DIR)/bench.json"
 
 bench-short: install ## a hundredth of every size, without targets: is the bench right, not how fast is it
-	$(CARGO) build --locked -p headway-bench
-	$(SERVICES) run $(CARGO) run --locked -p headway-bench -- --short --out "$(RUN_DIR)/bench-short.json"
+	$(CARGO) build --workspace --bins --locked
+	$(SERVICES) run "$${CARGO_TARGET_DIR:-target}/debug/headway-bench" --short --out "$(RUN_DIR)/bench-short.json"
 
 lint: format-check clippy docs buf deny dependency-rule ## formatting, clippy, documentation, dependency rule; buf and cargo-deny if installed
 

@@ -8,6 +8,7 @@ mod embedded;
 mod losses;
 mod outages;
 mod roles;
+mod watches;
 
 use headway_tests::{Cluster, ClusterOptions, Services, run_cluster};
 use tokio::sync::Mutex;
