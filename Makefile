@@ -29,7 +29,7 @@ test: install lint build-tests ## lints and all tests, on SQLite and on private 
 	$(SERVICES) run $(CARGO) test --workspace --locked
 
 bench: install ## measure on private PostgreSQL and RabbitMQ, write .run/bench.json
-	$(CARGO) build --locked --release --workspace --bins
+	$(CARGO) build --locked --release -p headway-bench
 	$(SERVICES) run $(CARGO) run --locked --release -p headway-bench -- --out "$(RUN_DIR)/bench.json"
 
 bench-short: install ## a hundredth of every size, without targets: is the bench right, not how fast is it

@@ -191,16 +191,10 @@ impl BatchWorker {
             session: Uuid::nil(),
             worker: String::new(),
         };
-        let reports = [report];
-        loop {
-            let tracked = self.relay.store().apply_reports(&reports).await?;
-            let held = !tracked.left.is_empty();
-            self.relay.publish(tracked.committed).await;
-            if !held {
-                return Ok(());
-            }
-            tokio::task::yield_now().await;
-        }
+        let store = self.relay.store();
+        let tracked = store.apply_reports_in_turn(&[report]).await?;
+        self.relay.publish(tracked.committed).await;
+        Ok(())
     }
 }
 

@@ -23,8 +23,14 @@ pub(crate) struct Applied {
 }
 
 impl Tracker {
-    /// Applies reports; `None` when the process stops before the database answers.
-    pub(crate) async fn apply_insisting(&self, reports: Vec<PageReport>) -> Option<Applied> {
+    /// Applies reports, `in_turn` or all but those of jobs that another transaction holds; `None` when the process stops
+    /// before the database answers.
+    pub(crate) async fn apply_insisting(
+        &self,
+        reports: Vec<PageReport>,
+        in_turn: bool,
+    ) -> Option<Applied> {
+        let store = self.relay.store();
         let mut all = Applied::default();
         let mut stack = vec![reports];
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
@@ -32,7 +38,11 @@ impl Tracker {
             if batch.is_empty() {
                 continue;
             }
-            match self.relay.store().apply_reports(&batch).await {
+            let tracked = match in_turn {
+                true => store.apply_reports_in_turn(&batch).await,
+                false => store.apply_reports(&batch).await,
+            };
+            match tracked {
                 Ok(tracked) => {
                     self.rates.count(&tracked.drained);
                     if tracked.applied.stale > 0 {

@@ -150,18 +150,12 @@ impl Tracker {
         Ok(self.report(vec![report]).await)
     }
 
-    /// Applies reports until none is left; `false` when the process stops first.
-    async fn report(&self, mut reports: Vec<PageReport>) -> bool {
-        while !reports.is_empty() {
-            let Some(applied) = self.apply_insisting(reports).await else {
-                return false;
-            };
-            self.relay.publish(applied.committed).await;
-            reports = applied.left;
-            if !reports.is_empty() && !self.pause(Duration::from_millis(20)).await {
-                return false;
-            }
-        }
+    /// Applies reports; `false` when the process stops first.
+    async fn report(&self, reports: Vec<PageReport>) -> bool {
+        let Some(applied) = self.apply_insisting(reports, true).await else {
+            return false;
+        };
+        self.relay.publish(applied.committed).await;
         true
     }
 }

@@ -19,6 +19,8 @@ const BATCH: usize = 512;
 /// The least time between two transactions of a busy shard: about 20 a second, so that the rows of a
 /// busy job are not rewritten more often than anybody looks.
 const BUSY: Duration = Duration::from_millis(40);
+/// So often reports of a job that others hold are left for the next transaction; then they wait for their turn.
+const PATIENCE: u32 = 3;
 /// A batch of so many reported pages makes the shard busy.
 const LOAD: usize = 8;
 
@@ -29,6 +31,8 @@ struct Shard {
     left: Vec<PageReport>,
     /// Deliveries that wait for `left`.
     held: Vec<DeliveryTag>,
+    /// Transactions in a row that left something.
+    leaving: u32,
     next_due: Option<Micros>,
     busy_until: Option<Instant>,
 }
@@ -73,6 +77,7 @@ impl Tracker {
             number,
             left: Vec::new(),
             held: Vec::new(),
+            leaving: 0,
             next_due: None,
             busy_until: None,
         };
@@ -185,19 +190,23 @@ impl Tracker {
             self.tell_held().await;
         }
         let load = reports.len();
-        let applied = self.apply_insisting(reports).await?;
+        let applied = self
+            .apply_insisting(reports, shard.leaving >= PATIENCE)
+            .await?;
         shard.next_due = [shard.next_due, applied.next_due]
             .into_iter()
             .flatten()
             .min();
         shard.busy_until = (load >= LOAD).then(|| Instant::now() + BUSY);
         if applied.left.is_empty() {
+            shard.leaving = 0;
             return Some(Done {
                 tags,
                 committed: applied.committed,
             });
         }
         // Some deliveries hold reports that are not applied: none of this batch is acknowledged before they are.
+        shard.leaving += 1;
         shard.left = applied.left;
         shard.held = tags;
         Some(Done {

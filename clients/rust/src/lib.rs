@@ -42,3 +42,8 @@ pub use name::{JobName, NameError, partition_name};
 pub use spec::{BatchBuilder, JobBuilder, TaskBuilder};
 pub use tonic::Code;
 pub use watch::{Watch, is_final};
+
+/// The examples in the guide are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/API.md")]
+pub struct Guide;

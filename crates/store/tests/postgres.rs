@@ -54,7 +54,7 @@ where
 store_suite!(run);
 
 cases! { run, dialect;
-    locks: jobs_held_elsewhere_are_left, a_job_held_elsewhere_is_skipped_by_timers, resumed_while_it_was_held,
+    locks: jobs_held_elsewhere_are_left, reports_wait_for_their_turn_when_told_to, a_job_held_elsewhere_is_skipped_by_timers, resumed_while_it_was_held,
         a_split_resumed_while_it_was_held, refused_texts;
     indexes: hot_queries_use_indexes;
 }

@@ -169,15 +169,14 @@ impl Store {
         Ok(rates.into_iter().map(|row| (row.pipe, row.rate)).collect())
     }
 
-    /// Sets what a job may have out, and releases what that allows. A job that another transaction holds is left
-    /// for the next round.
+    /// Sets what a job may have out, and releases what that allows.
     pub async fn set_allowance(&self, key: i64, allowance: u32) -> Result<Committed, StoreError> {
         let Some(meta) = self.meta_by_key(key).await? else {
             return Ok(Committed::default());
         };
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
-        let mut slices = db.lock_jobs(&tx, &[meta], Locking::Skip).await?;
+        let mut slices = db.lock_jobs(&tx, &[meta], Locking::Wait).await?;
         for slice in &mut slices {
             if slice.job.allowance != allowance.max(1) {
                 slice.set_allowance(allowance);

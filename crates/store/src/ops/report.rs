@@ -39,8 +39,25 @@ fn next_due(slice: &JobSlice) -> Option<Micros> {
 
 impl Store {
     /// Applies reports in one transaction. Reports of unknown jobs are dropped. Where two reports
-    /// speak of one item the first wins.
+    /// speak of one item the first wins. Jobs that another transaction holds are left out.
     pub async fn apply_reports(&self, reports: &[PageReport]) -> Result<Tracked, StoreError> {
+        self.apply_locking(reports, Locking::Skip).await
+    }
+
+    /// As [`Store::apply_reports`], but waits for its turn with jobs that another transaction holds: one that is
+    /// split into many small pages is held nearly all the time, and who never waits never gets it.
+    pub async fn apply_reports_in_turn(
+        &self,
+        reports: &[PageReport],
+    ) -> Result<Tracked, StoreError> {
+        self.apply_locking(reports, Locking::Wait).await
+    }
+
+    async fn apply_locking(
+        &self,
+        reports: &[PageReport],
+        locking: Locking,
+    ) -> Result<Tracked, StoreError> {
         let metas = self
             .metas(&reports.iter().map(|report| report.job).collect::<Vec<_>>())
             .await?;
@@ -51,7 +68,7 @@ impl Store {
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
         let list: Vec<_> = metas.values().cloned().collect();
-        let mut slices = db.lock_jobs(&tx, &list, Locking::Skip).await?;
+        let mut slices = db.lock_jobs(&tx, &list, locking).await?;
         let at: HashMap<_, _> = slices
             .iter()
             .enumerate()

@@ -1,5 +1,7 @@
 //! Jobs that another transaction holds.
 
+use std::time::Duration;
+
 use headway_domain::{
     error::Action,
     page::Forward,
@@ -64,6 +66,22 @@ pub async fn jobs_held_elsewhere_are_left(f: Fixture) {
     audit(&f, held.uid).await;
 }
 
+pub async fn reports_wait_for_their_turn_when_told_to(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver.begin(batch(), Tree::new(flat(2))).await;
+    let tasks = driver.take_tasks();
+    let said = reports(&tasks, |_| ItemEvent::Done);
+    let lock = hold(&f, &job).await;
+    let waiting = f.store.apply_reports_in_turn(&said);
+    let mut waiting = std::pin::pin!(waiting);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut waiting).await;
+    assert!(early.is_err(), "it did not wait");
+    lock.rollback().await.unwrap();
+    let tracked = waiting.await.unwrap();
+    assert_eq!((tracked.applied.applied, tracked.left.len()), (2, 0));
+    audit(&f, job.uid).await;
+}
+
 pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
@@ -74,8 +92,6 @@ pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
     let lock = hold(&f, &job).await;
     let (committed, _) = f.store.fire_items(shard).await.unwrap();
     assert!(committed.owed.is_empty());
-    let committed = f.store.set_allowance(job.key, 7).await.unwrap();
-    assert!(committed.changes.is_empty());
     let (committed, _) = f.store.advance_idle(0, 0).await.unwrap();
     assert!(committed.changes.is_empty());
     lock.rollback().await.unwrap();
