@@ -10,12 +10,15 @@ use crate::{Committed, Store, db::Durability, error::StoreError};
 
 /// Items or pages handled by one transaction.
 const BATCH: i64 = 1000;
+/// Timers of jobs that another transaction holds are left for the next round; those that are this late wait for their turn.
+const LATE_US: Micros = 250_000;
 
 #[derive(Debug, FromQueryResult)]
 struct DueItem {
     job_key: i64,
     page: i64,
     idx: i64,
+    at: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -49,8 +52,8 @@ impl Store {
     pub async fn fire_items(&self, shard: u16) -> Result<(Committed, bool), StoreError> {
         let db = &self.db;
         let now = db.now();
-        let sql = "SELECT job_key, page, idx FROM item WHERE shard = $1 AND due > 0 AND due <= $2 \
-                   UNION SELECT job_key, page, idx FROM item WHERE shard = $1 AND lease_until > 0 AND lease_until <= $2 \
+        let sql = "SELECT job_key, page, idx, due AS at FROM item WHERE shard = $1 AND due > 0 AND due <= $2 \
+                   UNION SELECT job_key, page, idx, lease_until FROM item WHERE shard = $1 AND lease_until > 0 AND lease_until <= $2 \
                    LIMIT $3";
         let due: Vec<DueItem> = db
             .all(
@@ -60,6 +63,8 @@ impl Store {
             )
             .await?;
         let more = due.len() as i64 == BATCH;
+        let late = due.iter().any(|item| item.at < now - LATE_US);
+        let locking = if late { Locking::Wait } else { Locking::Skip };
         let mut by_job: BTreeMap<i64, Vec<(u32, u32)>> = BTreeMap::new();
         for row in due {
             by_job.entry(row.job_key).or_default().push((
@@ -75,7 +80,7 @@ impl Store {
             metas.extend(self.meta_by_key(*key).await?);
         }
         let tx = db.write(Durability::Process).await?;
-        let mut slices = db.lock_jobs(&tx, &metas, Locking::Skip).await?;
+        let mut slices = db.lock_jobs(&tx, &metas, locking).await?;
         let items: Vec<_> = slices
             .iter()
             .filter_map(|slice| {

@@ -87,15 +87,21 @@ pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();
     driver.answer(&tasks, |_| ItemEvent::Leased).await;
-    f.sql("UPDATE item SET lease_until = 1").await;
+    f.sql(format!("UPDATE item SET lease_until = {}", f.store.now())).await;
     let shard = driver.job(&job).await.meta.shard;
     let lock = hold(&f, &job).await;
     let (committed, _) = f.store.fire_items(shard).await.unwrap();
     assert!(committed.owed.is_empty());
     let (committed, _) = f.store.advance_idle(0, 0).await.unwrap();
     assert!(committed.changes.is_empty());
+    // A late one waits for its turn.
+    f.sql("UPDATE item SET lease_until = 1").await;
+    let firing = f.store.fire_items(shard);
+    let mut firing = std::pin::pin!(firing);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut firing).await;
+    assert!(early.is_err(), "it did not wait");
     lock.rollback().await.unwrap();
-    let (committed, _) = f.store.fire_items(shard).await.unwrap();
+    let (committed, _) = firing.await.unwrap();
     driver.take(committed);
     assert_eq!(driver.finish_well(&job).await.counts.done, 2);
 }
