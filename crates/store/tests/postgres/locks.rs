@@ -87,7 +87,8 @@ pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();
     driver.answer(&tasks, |_| ItemEvent::Leased).await;
-    f.sql(format!("UPDATE item SET lease_until = {}", f.store.now())).await;
+    f.sql(format!("UPDATE item SET lease_until = {}", f.store.now()))
+        .await;
     let shard = driver.job(&job).await.meta.shard;
     let lock = hold(&f, &job).await;
     let (committed, _) = f.store.fire_items(shard).await.unwrap();
