@@ -368,6 +368,60 @@ impl JobService for JobApi {
     ) -> Result<Response<v1::ListFailuresResponse>, Status> {
         Ok(Response::new(self.failures(request.into_inner()).await?))
     }
+
+    type WatchJobsStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchJobsResponse, Status>> + Send + 'static>>;
+    type WatchEventsStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchEventsResponse, Status>> + Send + 'static>>;
+
+    async fn watch_jobs(
+        &self,
+        _: Request<v1::WatchJobsRequest>,
+    ) -> Result<Response<Self::WatchJobsStream>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn watch_events(
+        &self,
+        _: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_events(
+        &self,
+        _: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<v1::ListEventsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn count_jobs(
+        &self,
+        _: Request<v1::CountJobsRequest>,
+    ) -> Result<Response<v1::CountJobsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn get_job_history(
+        &self,
+        _: Request<v1::GetJobHistoryRequest>,
+    ) -> Result<Response<v1::GetJobHistoryResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_batches(
+        &self,
+        _: Request<v1::ListBatchesRequest>,
+    ) -> Result<Response<v1::ListBatchesResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_pipes(
+        &self,
+        _: Request<v1::ListPipesRequest>,
+    ) -> Result<Response<v1::ListPipesResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 }
 
 fn whole(view: JobView) -> Result<v1::Job, ApiError> {

@@ -1,60 +1,10 @@
-//! The tables, made by migrations that are never changed once published.
-//!
-//! Every column is NOT NULL: 0 and empty stand for "none". That lets many rows be bound as arrays.
-//! Times are microseconds since 1970 by the database's clock.
+//! The first tables: all that a batch job needs from its submission to its end.
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
-use sea_orm_migration::{
-    MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait::async_trait,
-};
-
-use crate::error::StoreError;
-
-/// A key that no other application is likely to lock: the ASCII bytes of "headway".
-const LOCK: i64 = 0x0068_6561_6477_6179;
-
-pub(crate) struct Migrator;
-
-impl MigratorTrait for Migrator {
-    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Kernel)]
-    }
-}
-
-/// Applies what is missing; processes that start together take turns, also to make the schema: IF NOT
-/// EXISTS alone lets one of them fail.
-pub(crate) async fn run_postgres(
-    pool: &DatabaseConnection,
-    schema: &str,
-) -> Result<(), StoreError> {
-    let turn = pool.begin().await?;
-    turn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
-        .await?;
-    pool.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""))
-        .await?;
-    Migrator::up(pool, None).await?;
-    turn.commit().await?;
-    Ok(())
-}
-
-/// Applies what is missing, all or nothing: a process that is killed meanwhile, or one that starts at
-/// the same time, must not leave or find half of the tables.
-pub(crate) async fn run_sqlite(pool: &DatabaseConnection) -> Result<(), StoreError> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let turn = pool.begin_with_options(options).await?;
-    Migrator::up(&turn, None).await?;
-    turn.commit().await?;
-    Ok(())
-}
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait};
 
 /// Jobs, batches, pages, items, failures, the outbox, shards and pipes.
-struct Kernel;
+pub(super) struct Kernel;
 
 impl MigrationName for Kernel {
     fn name(&self) -> &str {

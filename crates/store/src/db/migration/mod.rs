@@ -1,0 +1,54 @@
+//! The tables, made by migrations that are never changed once published.
+//!
+//! Every column is NOT NULL: 0 and empty stand for "none". That lets many rows be bound as arrays.
+//! Times are microseconds since 1970 by the database's clock.
+
+mod kernel;
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+use crate::error::StoreError;
+
+/// A key that no other application is likely to lock: the ASCII bytes of "headway".
+const LOCK: i64 = 0x0068_6561_6477_6179;
+
+pub(crate) struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(kernel::Kernel)]
+    }
+}
+
+/// Applies what is missing; processes that start together take turns, also to make the schema: IF NOT
+/// EXISTS alone lets one of them fail.
+pub(crate) async fn run_postgres(
+    pool: &DatabaseConnection,
+    schema: &str,
+) -> Result<(), StoreError> {
+    let turn = pool.begin().await?;
+    turn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
+        .await?;
+    pool.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""))
+        .await?;
+    Migrator::up(pool, None).await?;
+    turn.commit().await?;
+    Ok(())
+}
+
+/// Applies what is missing, all or nothing: a process that is killed meanwhile, or one that starts at
+/// the same time, must not leave or find half of the tables.
+pub(crate) async fn run_sqlite(pool: &DatabaseConnection) -> Result<(), StoreError> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let turn = pool.begin_with_options(options).await?;
+    Migrator::up(&turn, None).await?;
+    turn.commit().await?;
+    Ok(())
+}
