@@ -16,12 +16,16 @@ pub use ops::{
     control::Controlled,
     create::{Created, NewJob},
     credit::{HungryJob, PipeShare},
+    events::{EventPage, EventQuery},
+    list::{JobFilter, JobPage},
     outbox::{Owed, OwedKind},
-    read::{FailurePage, FailureRow, JobFilter, JobPage, JobView},
+    read::{FailurePage, FailureRow, JobView},
     report::Tracked,
     shards::Claims,
     split::{DispatchPlan, PageSource, PlannedItem, ReleasePlan, SplitPlan, SplitResult},
 };
+
+pub use rows::event::{EventRow, Position};
 
 use std::sync::Arc;
 
@@ -42,7 +46,8 @@ impl Store {
         let shards = shards
             .parse()
             .map_err(|_| StoreError::Broken(format!("setting shards is {shards}, not a number")))?;
-        let db = db.with_shards(shards);
+        let mut db = db.with_shards(shards);
+        db.settle_event_offset().await?;
         db.seed_shards().await?;
         if db.is_sqlite() {
             db.free_shards().await?;
@@ -105,10 +110,12 @@ pub struct Control {
 }
 
 /// A job that changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The job.
     pub uid: headway_domain::JobUid,
+    /// Its partition.
+    pub partition: headway_domain::PartitionId,
     /// Its new revision.
     pub revision: i64,
     /// When it changed.

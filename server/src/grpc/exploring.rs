@@ -3,7 +3,7 @@
 use futures::{StreamExt, stream};
 use headway::v1;
 use headway_broker::Queue;
-use headway_domain::{Error, JobUid, PartitionId};
+use headway_domain::{Error, JobId, JobUid, PartitionId};
 use headway_store::{EventQuery, JobFilter, Position};
 
 use super::{
@@ -148,13 +148,17 @@ impl JobApi {
         &self,
         parent: EventParent,
         uid: Option<JobUid>,
-    ) -> Result<Option<JobUid>, ApiError> {
+    ) -> Result<Option<(JobId, JobUid)>, ApiError> {
         match (parent, uid) {
-            (EventParent::Job(name), None) => {
-                let uid = self.store().last_uid(&name).await?;
-                Ok(Some(uid.ok_or(Error::JobNotFound(name))?))
+            (EventParent::Partition(_), None) => Ok(None),
+            (EventParent::Partition(_), Some(_)) => {
+                Err(Error::field("job_uid", "needs the job's name as parent").into())
             }
-            (_, uid) => Ok(uid),
+            (EventParent::Job(name), Some(uid)) => Ok(Some((name.job, uid))),
+            (EventParent::Job(name), None) => match self.store().last_uid(&name).await? {
+                Some(uid) => Ok(Some((name.job, uid))),
+                None => Err(Error::JobNotFound(name).into()),
+            },
         }
     }
 

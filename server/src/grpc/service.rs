@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use headway::v1::{self, job_service_server::JobService};
 use headway_broker::Broker;
-use headway_domain::{Error, JobName, error::Action};
+use headway_domain::{Error, JobName, error::Action, event::Caller};
 use headway_relay::Relay;
 use headway_store::{JobView, NewJob, Store, StoreError};
 use prost::Message;
@@ -105,7 +105,7 @@ impl JobApi {
     }
 
     async fn create(&self, request: Request<v1::CreateJobRequest>) -> Result<v1::Job, ApiError> {
-        let creator = request::creator(request.metadata());
+        let caller = request::caller(request.metadata());
         let request = request.into_inner();
         let mut violations = Violations::default();
         let partition = violations.take(request::partition(&request.parent));
@@ -123,7 +123,8 @@ impl JobApi {
             name,
             spec,
             request_id,
-            creator,
+            creator: caller.user,
+            correlation: caller.correlation,
         };
         if request.validate_only {
             return self.rehearse(new).await;
@@ -138,7 +139,6 @@ impl JobApi {
                 let answer = (created.view.clone(), body.clone());
                 // A caller that went away finds the job by its id.
                 drop(reply.send(Ok(answer)));
-                // Nobody can watch a job at a revision before its first, so there is no change to tell.
                 relay.publish_created(&created, body).await;
             })
             .await?;
@@ -230,11 +230,16 @@ impl JobApi {
         })))
     }
 
-    async fn control(&self, name: &str, action: Action) -> Result<v1::Job, ApiError> {
+    async fn control(
+        &self,
+        name: &str,
+        action: Action,
+        caller: Caller,
+    ) -> Result<v1::Job, ApiError> {
         let name = request::job_name("name", name)?;
         let view = self
             .change(|relay, reply| async move {
-                match relay.store().control_job(&name, action).await {
+                match relay.store().control_job(&name, action, &caller).await {
                     Ok(controlled) => {
                         drop(reply.send(Ok(controlled.view)));
                         relay.publish(controlled.committed).await;
@@ -246,10 +251,10 @@ impl JobApi {
         whole(view)
     }
 
-    async fn delete(&self, name: &str) -> Result<(), ApiError> {
+    async fn delete(&self, name: &str, caller: Caller) -> Result<(), ApiError> {
         let name = request::job_name("name", name)?;
         self.change(|relay, reply| async move {
-            match relay.store().delete_job(&name).await {
+            match relay.store().delete_job(&name, &caller).await {
                 Ok(committed) => {
                     drop(reply.send(Ok(())));
                     relay.publish(committed).await;
@@ -297,39 +302,49 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::PauseJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
+        let caller = request::caller(request.metadata());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.control(name, Action::Pause).await?))
+        let job = self.control(name, Action::Pause, caller).await?;
+        Ok(Response::new(job))
     }
 
     async fn resume_job(
         &self,
         request: Request<v1::ResumeJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
+        let caller = request::caller(request.metadata());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.control(name, Action::Resume).await?))
+        let job = self.control(name, Action::Resume, caller).await?;
+        Ok(Response::new(job))
     }
 
     async fn cancel_job(
         &self,
         request: Request<v1::CancelJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
+        let caller = request::caller(request.metadata());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.control(name, Action::Cancel).await?))
+        let job = self.control(name, Action::Cancel, caller).await?;
+        Ok(Response::new(job))
     }
 
     async fn retry_job(
         &self,
         request: Request<v1::RetryJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
+        let caller = request::caller(request.metadata());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.control(name, Action::Retry).await?))
+        let job = self.control(name, Action::Retry, caller).await?;
+        Ok(Response::new(job))
     }
 
     async fn delete_job(
         &self,
         request: Request<v1::DeleteJobRequest>,
     ) -> Result<Response<()>, Status> {
-        Ok(Response::new(self.delete(&request.get_ref().name).await?))
+        let caller = request::caller(request.metadata());
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.delete(name, caller).await?))
     }
 
     async fn list_failures(

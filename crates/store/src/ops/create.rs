@@ -8,6 +8,7 @@ use std::{
 
 use headway_domain::{
     Error, JobName, JobSlice, JobUid,
+    event::Caller,
     job::JobMeta,
     spec::{JobSpec, Work},
 };
@@ -40,6 +41,8 @@ pub struct NewJob {
     pub request_id: String,
     /// Who asks.
     pub creator: String,
+    /// What the caller calls its request.
+    pub correlation: String,
 }
 
 /// An accepted job.
@@ -290,7 +293,12 @@ impl Store {
             creator: job.creator.clone(),
             created: now,
         };
-        JobSlice::create(Arc::new(meta), allowance, self.db.moment())
+        let mut slice = JobSlice::create(Arc::new(meta), allowance, self.db.moment());
+        slice.caller = Caller {
+            user: job.creator.clone(),
+            correlation: job.correlation.clone(),
+        };
+        slice
     }
 
     /// The job that a creation would return instead of making a new one.

@@ -4,6 +4,8 @@ pub(crate) mod control;
 pub(crate) mod create;
 pub(crate) mod credit;
 pub(crate) mod epoch;
+pub(crate) mod events;
+pub(crate) mod list;
 pub(crate) mod outbox;
 pub(crate) mod read;
 pub(crate) mod report;

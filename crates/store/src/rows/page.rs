@@ -211,6 +211,7 @@ pub(crate) struct BatchRow {
     pub kept_pages: i64,
     pub children: i64,
     pub done: i64,
+    pub items: i64,
 }
 
 pub(crate) const BATCH: Table = Table {
@@ -228,6 +229,7 @@ pub(crate) const BATCH: Table = Table {
         ("kept_pages", Kind::Int),
         ("children", Kind::Int),
         ("done", Kind::Int),
+        ("items", Kind::Int),
         ("definition", Kind::Bytes),
     ],
 };
@@ -247,6 +249,7 @@ impl TryFrom<BatchRow> for Batch {
             kept_pages: unsigned(row.kept_pages)?,
             children: unsigned(row.children)?,
             done: unsigned(row.done)?,
+            items: unsigned(row.items)?,
         })
     }
 }
@@ -264,6 +267,7 @@ pub(crate) fn batch_cells(job_key: i64, batch: &Batch) -> Vec<Cell> {
         batch.kept_pages.into(),
         batch.children.into(),
         batch.done.into(),
+        batch.items.into(),
         batch.definition.clone().unwrap_or_default().into(),
     ]
 }

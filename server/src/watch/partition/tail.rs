@@ -133,6 +133,6 @@ impl Tail {
 
 /// Whether the query asks for this event of its partition.
 fn takes(query: &EventQuery, row: &EventRow) -> bool {
-    query.job.is_none_or(|uid| uid == row.uid)
+    query.job.as_ref().is_none_or(|(_, uid)| *uid == row.uid)
         && (query.kinds.is_empty() || query.kinds.contains(&row.kind))
 }
