@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use headway::pipe;
 use headway_domain::{
-    JobUid, PipeName,
+    JobUid, PartitionId, PipeName,
     effect::{Disposition, Failed, code},
     limits,
     page::Forward,

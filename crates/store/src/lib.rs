@@ -19,12 +19,15 @@ pub use ops::{
     events::{EventPage, EventQuery},
     list::{JobFilter, JobPage},
     outbox::{Owed, OwedKind},
+    pipes::{PipePage, PipeView},
     read::{FailurePage, FailureRow, JobView},
     report::Tracked,
     shards::Claims,
     split::{DispatchPlan, PageSource, PlannedItem, ReleasePlan, SplitPlan, SplitResult},
+    tree::{BatchPage, BatchView},
 };
 
+pub use headway_domain::history::Sample;
 pub use rows::event::{EventRow, Position};
 
 use std::sync::Arc;
@@ -36,6 +39,7 @@ pub struct Store {
     meta: Arc<rows::meta::MetaCache>,
     creates: Arc<ops::create::Lanes>,
     free_pipes: Arc<ops::credit::FreePipes>,
+    noted_pipes: Arc<ops::pipes::NotedPipes>,
 }
 
 impl Store {
@@ -59,6 +63,7 @@ impl Store {
             meta: Arc::default(),
             creates: Arc::new(ops::create::Lanes::new(first, more)),
             free_pipes: Arc::default(),
+            noted_pipes: Arc::default(),
         };
         store.epoch_mark().await?;
         Ok(store)

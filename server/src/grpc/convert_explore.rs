@@ -83,12 +83,13 @@ pub(super) fn batch(job: &JobName, view: &BatchView) -> v1::BatchStatus {
 
 fn batch_state(view: &BatchView) -> v1::BatchState {
     let spoilt = view.failed + view.discarded + view.split_failures > 0;
-    match (view.finished, view.waiting, view.open) {
-        (true, _, _) => v1::BatchState::Done,
-        (false, true, 1..) => v1::BatchState::Waiting,
-        (false, _, 1..) => v1::BatchState::Active,
-        (false, _, 0) if spoilt => v1::BatchState::Incomplete,
-        (false, _, 0) => v1::BatchState::Done,
+    match view.open {
+        _ if view.finished => v1::BatchState::Done,
+        1.. if view.ended => v1::BatchState::Incomplete,
+        1.. if view.waiting => v1::BatchState::Waiting,
+        1.. => v1::BatchState::Active,
+        0 if spoilt => v1::BatchState::Incomplete,
+        0 => v1::BatchState::Done,
     }
 }
 
@@ -115,7 +116,12 @@ pub(super) fn pipe(
         name: format!("partitions/{partition}/pipes/{}", view.pipe),
         messages_ready: int(known.ready),
         consumers: int(known.consumers),
-        items_per_second: view.rate,
+        // The rate of a pipe at rest is remembered for a while, to judge what it will drain.
+        items_per_second: if view.in_flight > 0 || known.ready > 0 {
+            view.rate
+        } else {
+            0.0
+        },
         items_in_flight: int(view.in_flight),
         items_parked: int(view.parked),
         items_delayed: int(view.delayed),
@@ -158,11 +164,17 @@ mod tests {
             split_failures: 0,
             waiting,
             open,
+            ended: false,
         };
         assert_eq!(batch_state(&view(1, 0, true)), v1::BatchState::Waiting);
         assert_eq!(batch_state(&view(3, 1, false)), v1::BatchState::Active);
         assert_eq!(batch_state(&view(0, 1, false)), v1::BatchState::Incomplete);
         assert_eq!(batch_state(&view(0, 0, false)), v1::BatchState::Done);
+        let cancelled = BatchView {
+            ended: true,
+            ..view(3, 0, true)
+        };
+        assert_eq!(batch_state(&cancelled), v1::BatchState::Incomplete);
         let kept = BatchView {
             finished: true,
             ..view(0, 0, false)

@@ -33,7 +33,11 @@ pub(super) fn parse(cursor: &str) -> Option<Position> {
     if content.first() != Some(&VERSION) || sum != check(content) {
         return None;
     }
-    let number = |at: usize| Some(i64::from_be_bytes(content.get(at..at + 8)?.try_into().ok()?));
+    let number = |at: usize| {
+        Some(i64::from_be_bytes(
+            content.get(at..at + 8)?.try_into().ok()?,
+        ))
+    };
     Some(Position {
         tx: number(1)?,
         seq: number(9)?,
@@ -60,7 +64,14 @@ mod tests {
     fn what_is_no_cursor_is_refused() {
         let cursor = cursor_text(Position { tx: 7, seq: 9 });
         let cut = &cursor[..cursor.len() - 1];
-        for bad in ["", "x", "!!!!", cut, &format!("{cursor}AA"), &"A".repeat(100_000)] {
+        for bad in [
+            "",
+            "x",
+            "!!!!",
+            cut,
+            &format!("{cursor}AA"),
+            &"A".repeat(100_000),
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, stream};
 use headway::v1;
-use headway_broker::Queue;
+use headway_broker::{Broker, Depth, Queue};
 use headway_domain::{Error, JobId, JobUid, PartitionId};
 use headway_store::{EventQuery, JobFilter, Position};
 
@@ -106,9 +106,13 @@ impl JobApi {
         };
         let page = self.store().list_batches(&job, parent, above, size).await?;
         let batches = page.batches.iter();
-        let next_page_token = page.next.map(|number| query.token([number.into(), 0], now()));
+        let next_page_token = page
+            .next
+            .map(|number| query.token([number.into(), 0], now()));
         Ok(v1::ListBatchesResponse {
-            batches: batches.map(|view| convert_explore::batch(&job, view)).collect(),
+            batches: batches
+                .map(|view| convert_explore::batch(&job, view))
+                .collect(),
             next_page_token: next_page_token.unwrap_or_default(),
         })
     }
@@ -178,19 +182,29 @@ impl JobApi {
         let above = query.text(&request.page_token, now())?;
         let above = above.unwrap_or_default();
         let page = self.store().list_pipes(&partition, &above, size).await?;
-        let looks = stream::iter(&page.pipes).map(|view| async {
-            let queue = Queue::Pipe(view.pipe.clone());
-            let depth = self.broker().depth(&queue).await;
-            if let Err(error) = &depth {
-                tracing::debug!(%error, pipe = view.pipe, "a pipe's depth is not known");
-            }
-            convert_explore::pipe(&partition, view, depth.ok())
-        });
-        let pipes = looks.buffered(LOOKS).collect().await;
+        let broker = self.broker();
+        let names: Vec<_> = page.pipes.iter().map(|view| view.pipe.clone()).collect();
+        let depths: Vec<_> = stream::iter(names)
+            .map(|pipe| depth(broker, pipe))
+            .buffered(LOOKS)
+            .collect()
+            .await;
+        let pipes = page.pipes.iter().zip(depths);
+        let pipes = pipes
+            .map(|(view, depth)| convert_explore::pipe(&partition, view, depth))
+            .collect();
         let next_page_token = page.next.map(|name| query.text_token(&name, now()));
         Ok(v1::ListPipesResponse {
             pipes,
             next_page_token: next_page_token.unwrap_or_default(),
         })
     }
+}
+
+/// How full a pipe is, if the broker answers.
+async fn depth(broker: &dyn Broker, pipe: String) -> Option<Depth> {
+    let depth = broker.depth(&Queue::Pipe(pipe.clone())).await;
+    depth
+        .inspect_err(|error| tracing::debug!(%error, pipe, "a pipe's depth is not known"))
+        .ok()
 }

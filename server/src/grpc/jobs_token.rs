@@ -22,7 +22,7 @@ pub(super) struct Shows(Sha256);
 
 impl Shows {
     /// The stream of a partition with these states and labels, as texts.
-    pub(super) fn new<'a>(partition: &str, filter: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(super) fn new<'a>(partition: &'a str, filter: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hash = Sha256::new();
         for text in std::iter::once(partition).chain(filter) {
             hash.update(text.len().to_be_bytes());
@@ -68,7 +68,11 @@ impl Shows {
         if content.first() != Some(&VERSION) || sum != self.check(content) {
             return None;
         }
-        let number = |at: usize| Some(i64::from_be_bytes(content.get(at..at + 8)?.try_into().ok()?));
+        let number = |at: usize| {
+            Some(i64::from_be_bytes(
+                content.get(at..at + 8)?.try_into().ok()?,
+            ))
+        };
         Some(Since {
             time: number(1)?,
             position: Position {
@@ -109,7 +113,12 @@ mod tests {
             assert!(other.read(&token).is_err());
         }
         let cut = &token[..token.len() - 1];
-        for bad in ["x", cut, &token.replace(&token[..4], "AAAA"), &"A".repeat(5000)] {
+        for bad in [
+            "x",
+            cut,
+            &token.replace(&token[..4], "AAAA"),
+            &"A".repeat(5000),
+        ] {
             assert!(shows.read(bad).is_err(), "{bad}");
         }
     }

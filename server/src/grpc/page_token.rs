@@ -84,7 +84,9 @@ impl Query {
             return Ok(None);
         }
         let said = self.read(token, now).ok_or(Error::PageToken)?;
-        String::from_utf8(said).map(Some).map_err(|_| Error::PageToken)
+        String::from_utf8(said)
+            .map(Some)
+            .map_err(|_| Error::PageToken)
     }
 
     fn read(&self, token: &str, now: u64) -> Option<Vec<u8>> {

@@ -4,7 +4,8 @@ use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use headway::v1;
 use headway_domain::{
-    Error, JobId, JobName, JobState, PartitionId, effect::clean, event::Caller, ids, limits, spec::label_key,
+    Error, JobId, JobName, JobState, PartitionId, effect::clean, event::Caller, ids, limits,
+    spec::label_key,
 };
 use headway_store::JobFilter;
 use tonic::metadata::MetadataMap;
@@ -274,10 +275,10 @@ mod tests {
         let of = |value: &str| {
             let mut metadata = MetadataMap::new();
             metadata.insert(USER, value.parse().unwrap());
-            creator(&metadata)
+            caller(&metadata).user
         };
         assert_eq!(of("ada"), "ada");
         assert_eq!(of(&"x".repeat(500)).len(), 128);
-        assert_eq!(creator(&MetadataMap::new()), "");
+        assert_eq!(caller(&MetadataMap::new()), Caller::default());
     }
 }

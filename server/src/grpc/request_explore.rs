@@ -128,7 +128,14 @@ mod tests {
         let job = EventParent::read("partitions/p/jobs/j").unwrap();
         assert!(matches!(&job, EventParent::Job(name) if name.job.as_str() == "j"));
         assert_eq!(job.partition().as_str(), "p");
-        for bad in ["", "p", "partitions/", "partitions/p/jobs/", "partitions/p/x/j", "partitions/p/jobs/j/k"] {
+        for bad in [
+            "",
+            "p",
+            "partitions/",
+            "partitions/p/jobs/",
+            "partitions/p/x/j",
+            "partitions/p/jobs/j/k",
+        ] {
             assert!(EventParent::read(bad).is_err(), "{bad}");
         }
     }
@@ -137,7 +144,10 @@ mod tests {
     fn parents_of_batches() {
         let job: JobName = "partitions/p/jobs/j".parse().unwrap();
         assert_eq!(batch_parent("partitions/p/jobs/j"), Ok((job.clone(), None)));
-        assert_eq!(batch_parent("partitions/p/jobs/j/batches/7"), Ok((job, Some(7))));
+        assert_eq!(
+            batch_parent("partitions/p/jobs/j/batches/7"),
+            Ok((job, Some(7)))
+        );
         for bad in ["0", "", "-1", "+1", "x", "4294967296", "1/2"] {
             let parent = format!("partitions/p/jobs/j/batches/{bad}");
             assert!(batch_parent(&parent).is_err(), "{bad}");
@@ -149,7 +159,11 @@ mod tests {
         assert_eq!(job_uid(""), Ok(None));
         let uid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
         assert_eq!(job_uid(uid).unwrap().unwrap().to_string(), uid);
-        for bad in ["x", "67e5504410b1426f9247bb680e5fe0c8", "{67e55044-10b1-426f-9247-bb680e5fe0c8}"] {
+        for bad in [
+            "x",
+            "67e5504410b1426f9247bb680e5fe0c8",
+            "{67e55044-10b1-426f-9247-bb680e5fe0c8}",
+        ] {
             assert!(job_uid(bad).is_err(), "{bad}");
         }
         assert_eq!(max_listed(0), Ok(u64::MAX));
@@ -158,7 +172,10 @@ mod tests {
         assert_eq!(pipes_page_size(0), Ok(50));
         assert!(pipes_page_size(101).is_err() && pipes_page_size(-1).is_err());
         let mut violations = Violations::default();
-        assert_eq!(kinds(&[1, 1, 12], &mut violations), [EventKind::Created, EventKind::Deleted]);
+        assert_eq!(
+            kinds(&[1, 1, 12], &mut violations),
+            [EventKind::Created, EventKind::Deleted]
+        );
         assert_eq!(kinds(&[], &mut violations), []);
         kinds(&[0, 99], &mut violations);
         let Err(Error::Invalid(list)) = violations.finish() else {

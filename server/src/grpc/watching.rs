@@ -100,11 +100,21 @@ impl JobApi {
             }
             None => store.events_end().await?,
         };
-        let updates = follow_events(watched, query, after, bookmark, store, self.stopping.clone());
+        let updates = follow_events(
+            watched,
+            query,
+            after,
+            bookmark,
+            store,
+            self.stopping.clone(),
+        );
         Ok(Box::pin(updates.map(|update| {
             let EventsUpdate { events, position } = update?;
             Ok(v1::WatchEventsResponse {
-                events: events.iter().map(|row| convert_explore::event(row)).collect(),
+                events: events
+                    .iter()
+                    .map(|row| convert_explore::event(row))
+                    .collect(),
                 cursor: cursor_text(position),
             })
         })))
@@ -142,7 +152,10 @@ fn messages(
     }];
     while !left.is_empty() {
         let rest = left.split_off(fitting(&left));
-        if let Some(message) = messages.last_mut().filter(|message| message.jobs.is_empty()) {
+        if let Some(message) = messages
+            .last_mut()
+            .filter(|message| message.jobs.is_empty())
+        {
             message.jobs = left;
         } else {
             messages.push(v1::WatchJobsResponse {
@@ -155,7 +168,10 @@ fn messages(
     if let Some(last) = messages.last_mut() {
         last.listed = update.listed;
         last.next_page_token = next_page_token;
-        last.resume_token = update.since.map(|since| shows.token(since)).unwrap_or_default();
+        last.resume_token = update
+            .since
+            .map(|since| shows.token(since))
+            .unwrap_or_default();
     }
     messages
 }

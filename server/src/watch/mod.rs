@@ -8,9 +8,9 @@ mod watcher;
 
 pub(crate) use hub::HubTask;
 pub(crate) use partition::{
-    EventsUpdate, Gone, JobsPace, JobsUpdate, Partitions, Since, follow_events, follow_jobs,
+    EventsUpdate, JobsPace, JobsUpdate, Partitions, Since, follow_events, follow_jobs,
 };
 pub(crate) use table::Hub;
-pub(crate) use watcher::{Pace, Update, follow};
 #[cfg(test)]
 pub(crate) use table::tests::view as test_view;
+pub(crate) use watcher::{Pace, Update, follow};

@@ -5,9 +5,7 @@ use headway_server::ServerParts;
 use tokio::time::{Duration, timeout};
 use tonic::{Code, Request, Streaming};
 
-use crate::harness::{
-    Harness, PARENT, PATIENCE, batch, fields, name, refused, request, task,
-};
+use crate::harness::{Harness, PARENT, PATIENCE, batch, fields, name, refused, request, task};
 
 fn list(parent: &str) -> v1::ListEventsRequest {
     v1::ListEventsRequest {
@@ -63,28 +61,58 @@ async fn the_log_tells_a_jobs_life_and_outlives_it() {
     harness.split(&job, 5).await;
     let mut client = harness.client.clone();
     let named = || name("j");
-    client.pause_job(said(v1::PauseJobRequest { name: named() })).await.unwrap();
-    client.resume_job(v1::ResumeJobRequest { name: named() }).await.unwrap();
+    client
+        .pause_job(said(v1::PauseJobRequest { name: named() }))
+        .await
+        .unwrap();
+    client
+        .resume_job(v1::ResumeJobRequest { name: named() })
+        .await
+        .unwrap();
     drop(harness.report(&job, vec![0, 1, 2], &[3]).await);
     drop(harness.report(&job, vec![4], &[]).await);
-    client.retry_job(v1::RetryJobRequest { name: named() }).await.unwrap();
-    client.cancel_job(v1::CancelJobRequest { name: named() }).await.unwrap();
-    client.delete_job(v1::DeleteJobRequest { name: named() }).await.unwrap();
+    client
+        .retry_job(v1::RetryJobRequest { name: named() })
+        .await
+        .unwrap();
+    client
+        .cancel_job(v1::CancelJobRequest { name: named() })
+        .await
+        .unwrap();
+    client
+        .delete_job(v1::DeleteJobRequest { name: named() })
+        .await
+        .unwrap();
 
     let log = events(&harness, list(&named())).await;
     use EventKind::*;
     let expected = [
-        Created, Started, BatchSplit, Paused, Resumed, FailureRecorded, Failed, Retried, Cancelled,
+        Created,
+        Started,
+        BatchSplit,
+        Paused,
+        Resumed,
+        FailureRecorded,
+        Failed,
+        Retried,
+        Cancelled,
     ];
     assert_eq!(kinds(&log.events)[..9], expected);
     assert_eq!(kinds(&log.events).last(), Some(&Deleted));
     let paused = &log.events[3];
-    assert_eq!((paused.actor.as_str(), paused.correlation_id.as_str()), ("ada", "call-7"));
+    assert_eq!(
+        (paused.actor.as_str(), paused.correlation_id.as_str()),
+        ("ada", "call-7")
+    );
     assert_eq!(paused.state(), JobState::Paused);
     assert_eq!(log.events[2].items, 5);
     assert_eq!(log.events[2].batch, format!("{}/batches/1", named()));
     assert_eq!(log.events[5].items, 1);
-    assert!(log.events[5].message.contains("BROKEN"), "{}", log.events[5].message);
+    assert!(
+        log.events[5].message.contains("BROKEN"),
+        "{}",
+        log.events[5].message
+    );
     let revisions: Vec<_> = log.events.iter().map(|event| event.revision).collect();
     assert!(revisions.is_sorted(), "{revisions:?}");
     let cursors: std::collections::BTreeSet<_> = log.events.iter().map(|e| &e.cursor).collect();
@@ -119,7 +147,14 @@ async fn pages_and_a_stream_show_the_same_once_each() {
     let mut other = request("elsewhere", task());
     other.parent = "partitions/other".to_owned();
     harness.client.clone().create_job(other).await.unwrap();
-    let all = events(&harness, v1::ListEventsRequest { page_size: 1000, ..list(PARENT) }).await;
+    let all = events(
+        &harness,
+        v1::ListEventsRequest {
+            page_size: 1000,
+            ..list(PARENT)
+        },
+    )
+    .await;
     assert_eq!(all.events.len(), 21);
     assert!(!all.more);
     let (mut paged, mut after) = (Vec::new(), String::new());
@@ -139,8 +174,9 @@ async fn pages_and_a_stream_show_the_same_once_each() {
     assert_eq!(paged, all.events);
 
     let middle = &all.events[9].cursor;
-    let stream = harness.client.clone().watch_events(follow(PARENT, middle));
-    let mut stream = stream.await.unwrap().into_inner();
+    let mut client = harness.client.clone();
+    let stream = client.watch_events(follow(PARENT, middle)).await;
+    let mut stream = stream.unwrap().into_inner();
     assert_eq!(read(&mut stream, 11).await, all.events[10..]);
     let job = harness.create("late").await;
     let late = read(&mut stream, 2).await;
@@ -166,7 +202,9 @@ async fn pages_and_a_stream_show_the_same_once_each() {
 async fn a_cursor_that_is_too_old_says_where_the_log_begins() {
     let harness = Harness::start_with(never_repair).await;
     let job = harness.create("j").await;
-    let old = events(&harness, list(PARENT)).await.events[0].cursor.clone();
+    let old = events(&harness, list(PARENT)).await.events[0]
+        .cursor
+        .clone();
     harness.finish(&job).await;
     while harness.store().expire_events(i64::MAX).await.unwrap() {}
     harness.create("k").await;
@@ -183,9 +221,17 @@ async fn a_cursor_that_is_too_old_says_where_the_log_begins() {
     };
     let left = events(&harness, request).await.events;
     assert!(left.iter().all(|event| event.job == name("k")) && !left.is_empty());
-    let answer = harness.client.clone().watch_events(follow(PARENT, &old)).await;
+    let answer = harness
+        .client
+        .clone()
+        .watch_events(follow(PARENT, &old))
+        .await;
     refused(answer.map(|_| ()), Code::OutOfRange, "CURSOR_EXPIRED");
-    assert_eq!(events(&harness, list(PARENT)).await.events, left, "no cursor is the earliest");
+    assert_eq!(
+        events(&harness, list(PARENT)).await.events,
+        left,
+        "no cursor is the earliest"
+    );
     harness.stop().await;
 }
 
@@ -238,7 +284,10 @@ async fn batches_sum_up_what_is_below_them() {
     assert_eq!(root.len(), 1);
     let root = &root[0];
     assert_eq!(root.name, format!("{}/batches/1", name("j")));
-    assert_eq!((root.items_known, root.items_done, root.items_failed), (5, 2, 1));
+    assert_eq!(
+        (root.items_known, root.items_done, root.items_failed),
+        (5, 2, 1)
+    );
     assert_eq!(root.state(), BatchState::Active);
     assert_eq!(root.title, "0..5");
     assert!(root.total_final);
@@ -273,10 +322,16 @@ async fn pipes_are_those_of_the_partition() {
         async move { client.list_pipes(request).await }
     };
     let first = ask(PARENT, 2, "").await.unwrap().into_inner();
-    let rest = ask(PARENT, 2, &first.next_page_token).await.unwrap().into_inner();
+    let rest = ask(PARENT, 2, &first.next_page_token)
+        .await
+        .unwrap()
+        .into_inner();
     let pipes: Vec<_> = first.pipes.iter().chain(&rest.pipes).collect();
     let names: Vec<_> = pipes.iter().map(|pipe| pipe.name.clone()).collect();
-    assert_eq!(names, ["a", "b", "c"].map(|pipe| format!("{PARENT}/pipes/{pipe}")));
+    assert_eq!(
+        names,
+        ["a", "b", "c"].map(|pipe| format!("{PARENT}/pipes/{pipe}"))
+    );
     assert_eq!(rest.next_page_token, "");
     for pipe in pipes {
         assert!(pipe.reachable);
@@ -286,7 +341,11 @@ async fn pipes_are_those_of_the_partition() {
     assert_eq!(none, v1::ListPipesResponse::default());
     let bad = ask(PARENT, 101, "").await;
     refused(bad, Code::InvalidArgument, "INVALID_FIELDS");
-    refused(ask("partitions/other", 2, &first.next_page_token).await, Code::InvalidArgument, "PAGE_TOKEN_INVALID");
+    refused(
+        ask("partitions/other", 2, &first.next_page_token).await,
+        Code::InvalidArgument,
+        "PAGE_TOKEN_INVALID",
+    );
     harness.stop().await;
 }
 
@@ -297,7 +356,11 @@ async fn a_history_is_empty_for_a_job_that_just_began() {
     let request = |id: &str| v1::GetJobHistoryRequest { name: name(id) };
     let history = harness.client.clone().get_job_history(request("j")).await;
     assert_eq!(history.unwrap().into_inner().samples, []);
-    let unknown = harness.client.clone().get_job_history(request("nobody")).await;
+    let unknown = harness
+        .client
+        .clone()
+        .get_job_history(request("nobody"))
+        .await;
     refused(unknown, Code::NotFound, "JOB_NOT_FOUND");
     harness.stop().await;
 }
@@ -314,10 +377,21 @@ async fn bad_questions_about_events_name_every_field() {
     };
     let answer = harness.client.clone().list_events(bad).await;
     let (_, details) = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
-    assert_eq!(fields(&details), ["parent", "job_uid", "kinds", "after", "page_size"]);
-    let answer = harness.client.clone().list_events(list(&name("nobody"))).await;
+    assert_eq!(
+        fields(&details),
+        ["parent", "job_uid", "kinds", "after", "page_size"]
+    );
+    let answer = harness
+        .client
+        .clone()
+        .list_events(list(&name("nobody")))
+        .await;
     refused(answer, Code::NotFound, "JOB_NOT_FOUND");
-    let answer = harness.client.clone().watch_events(follow(&name("nobody"), "")).await;
+    let answer = harness
+        .client
+        .clone()
+        .watch_events(follow(&name("nobody"), ""))
+        .await;
     refused(answer.map(|_| ()), Code::NotFound, "JOB_NOT_FOUND");
     harness.stop().await;
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use headway::v1::{self, JobState};
+use headway_domain::event::Caller;
 use headway_server::{Limits, ServerParts};
 use tokio::time::{Duration, Instant, timeout};
 use tonic::{Code, Streaming};
@@ -216,7 +217,8 @@ async fn a_lost_stream_goes_on_with_what_it_missed() {
     let fresh = Watch::listed(&harness, only(&[JobState::Active, JobState::Completed])).await;
     let revisions = |jobs: &BTreeMap<String, v1::Job>| -> Vec<(String, i64)> {
         let jobs = jobs.iter();
-        jobs.map(|(name, job)| (name.clone(), job.revision)).collect()
+        jobs.map(|(name, job)| (name.clone(), job.revision))
+            .collect()
     };
     assert_eq!(revisions(&merged), revisions(&fresh.jobs));
     assert_eq!(fresh.ids(), ["changed", "new", "same"]);
@@ -240,15 +242,22 @@ async fn lost_events_are_repaired_within_two_seconds() {
                 progress.is_some_and(|progress| progress.items_done == done)
             })
             .await;
-        assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+        assert!(
+            since.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            since.elapsed()
+        );
     }
     let since = Instant::now();
-    let deleted = harness
-        .store()
-        .delete_job(&name("many").parse().unwrap(), &Default::default());
-    drop(deleted.await.unwrap());
+    let many = name("many").parse().unwrap();
+    let deleted = harness.store().delete_job(&many, &Caller::default()).await;
+    drop(deleted.unwrap());
     watch.until(BTreeMap::is_empty).await;
-    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    assert!(
+        since.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        since.elapsed()
+    );
     harness.stop().await;
 }
 
@@ -287,12 +296,13 @@ async fn a_bounded_listing_says_where_the_rest_is() {
     };
     let mut watch = Watch::listed(&harness, request).await;
     assert_eq!(watch.ids(), ["j3", "j4"]);
-    let rest = harness.client.clone().list_jobs(v1::ListJobsRequest {
+    let request = v1::ListJobsRequest {
         parent: PARENT.to_owned(),
         page_token: watch.next_page_token.clone(),
         ..v1::ListJobsRequest::default()
-    });
-    let rest = rest.await.unwrap().into_inner().jobs;
+    };
+    let rest = harness.client.clone().list_jobs(request).await;
+    let rest = rest.unwrap().into_inner().jobs;
     let rest: Vec<_> = rest.iter().map(|job| job.name.clone()).collect();
     assert_eq!(rest, [name("j2"), name("j1"), name("j0")]);
     // What was not listed is told once it changes.
@@ -335,7 +345,11 @@ async fn the_server_ends_streams_when_it_stops_and_bounds_their_number() {
     .await;
     let mut watch = Watch::listed(&harness, all()).await;
     let second = harness.client.clone().watch_jobs(all()).await;
-    refused(second.map(|_| ()), Code::ResourceExhausted, "TOO_MANY_WATCHES");
+    refused(
+        second.map(|_| ()),
+        Code::ResourceExhausted,
+        "TOO_MANY_WATCHES",
+    );
     harness.shutdown.cancel();
     let end = loop {
         match timeout(PATIENCE, watch.stream.message()).await.unwrap() {
@@ -382,13 +396,25 @@ async fn bad_requests_name_every_field() {
     let answer = harness.client.clone().watch_jobs(bad).await.map(|_| ());
     let (_, details) = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
     // The last ones of many are left out.
-    let expected = ["parent", "states", "states", "labels", "max_listed", "min_interval"];
+    let expected = [
+        "parent",
+        "states",
+        "states",
+        "labels",
+        "max_listed",
+        "min_interval",
+    ];
     assert_eq!(fields(&details), expected);
     let of_another = v1::WatchJobsRequest {
         resume_token: token,
         ..only(&[JobState::Failed])
     };
-    let answer = harness.client.clone().watch_jobs(of_another).await.map(|_| ());
+    let answer = harness
+        .client
+        .clone()
+        .watch_jobs(of_another)
+        .await
+        .map(|_| ());
     let (_, details) = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
     assert_eq!(fields(&details), ["resume_token"]);
     harness.stop().await;

@@ -173,6 +173,7 @@ impl Store {
             ("page", "job_key, number"),
             ("batch", "job_key, number"),
             ("failure", "job_key, run, seq"),
+            ("sample", "job_key, at"),
         ] {
             let sql = format!(
                 "DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM {table} WHERE job_key = $1 LIMIT $2)"

@@ -232,6 +232,9 @@ impl Store {
     /// Inserts all of them, or none if one exists or is refused.
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Created>, StoreError> {
         let db = &self.db;
+        let uses = jobs.iter();
+        self.note_pipes(uses.map(|job| (&job.name.partition, job.spec.pipe().as_str())))
+            .await?;
         let mut rows = Vec::with_capacity(jobs.len());
         let mut labels = Vec::new();
         let mut slices = Vec::with_capacity(jobs.len());

@@ -108,7 +108,8 @@ impl Db {
         let tx = self.write(Durability::Full).await?;
         self.run(&*tx, "SELECT pg_advisory_xact_lock($1)", [LOCK.into()])
             .await?;
-        let sql = "SELECT COALESCE((SELECT value FROM setting WHERE name = $1), '0')::bigint AS value";
+        let sql =
+            "SELECT COALESCE((SELECT value FROM setting WHERE name = $1), '0')::bigint AS value";
         let known = self.one_int(&*tx, sql, [OFFSET.into()]).await?.unwrap_or(0);
         let sql = "SELECT GREATEST((SELECT COALESCE(MAX(tx), 0) FROM event), (SELECT tx FROM event_floor WHERE one = 1)) \
                    - pg_current_xact_id()::text::bigint AS value";
@@ -235,9 +236,7 @@ impl Store {
         );
         let floor: Option<Removed> = db.one(&*tx, sql, []).await?;
         let sql = "SELECT tx, seq FROM event WHERE seq IN (SELECT seq FROM event ORDER BY seq LIMIT $2) AND recorded < $1";
-        let old: Vec<Removed> = db
-            .all(&*tx, sql, [before.into(), REMOVED.into()])
-            .await?;
+        let old: Vec<Removed> = db.all(&*tx, sql, [before.into(), REMOVED.into()]).await?;
         let (Some(last), Some(floor)) = (old.iter().map(|row| row.seq).max(), floor) else {
             return Ok(false);
         };

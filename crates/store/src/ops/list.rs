@@ -91,7 +91,12 @@ impl Store {
             [] => vec![some("job", "")],
             states => states
                 .iter()
-                .map(|state| some("job_progress", &format!(" AND k.state = {}", state_code(*state))))
+                .map(|state| {
+                    some(
+                        "job_progress",
+                        &format!(" AND k.state = {}", state_code(*state)),
+                    )
+                })
                 .collect(),
         };
         let sql = format!(
@@ -213,7 +218,8 @@ impl Store {
         }
         // More may have failed between the two statements.
         for view in views.values_mut() {
-            view.failures.truncate(usize::try_from(SAMPLE).unwrap_or(usize::MAX));
+            view.failures
+                .truncate(usize::try_from(SAMPLE).unwrap_or(usize::MAX));
         }
         Ok(())
     }

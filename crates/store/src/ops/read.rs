@@ -226,6 +226,7 @@ impl Store {
             "page",
             "item",
             "failure",
+            "sample",
         ] {
             let sql = format!("SELECT count(*) AS value FROM {table} WHERE job_key = $1");
             let count = self

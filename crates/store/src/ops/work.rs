@@ -268,7 +268,7 @@ impl Db {
         if numbers.is_empty() {
             return Ok(());
         }
-        let columns = "b.job_key, b.number, b.parent, b.depth, b.declared, b.exhausted, b.open_pages, b.kept_pages, b.children, b.done, b.items";
+        let columns = "b.job_key, b.number, b.parent, b.depth, b.declared, b.exhausted, b.open_pages, b.kept_pages, b.children, b.done, b.items, b.finished";
         let sql = format!(
             "WITH RECURSIVE chain AS ( \
                SELECT {columns} FROM batch b WHERE b.job_key = $1 AND {} \

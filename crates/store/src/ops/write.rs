@@ -8,6 +8,7 @@ use headway_domain::{
 };
 use uuid::Uuid;
 
+use super::history::{SAMPLE, sample_cells};
 use super::outbox::{OUTBOX, Owed, OwedKind, outbox_cells};
 use crate::{
     Change, Committed, Control,
@@ -108,6 +109,7 @@ struct Rows {
     gone_items: Vec<(i64, i64, i64)>,
     failures: Vec<Vec<Cell>>,
     events: Vec<Vec<Cell>>,
+    samples: Vec<Vec<Cell>>,
     outbox: Vec<Vec<Cell>>,
 }
 
@@ -170,6 +172,12 @@ impl Rows {
             self.failures
                 .push(failure_cells(key, seq, slice.moment.now, failure));
         }
+        self.samples.extend(
+            slice
+                .sample
+                .as_ref()
+                .map(|sample| sample_cells(key, sample)),
+        );
         for event in &slice.events {
             self.events.push(event_cells(job, event, &slice.caller));
         }
@@ -192,6 +200,7 @@ impl Rows {
         FAILURE
             .write(db, tx, self.failures, Conflict::Update)
             .await?;
+        SAMPLE.write(db, tx, self.samples, Conflict::Update).await?;
         EVENT.write(db, tx, self.events, Conflict::Fail).await?;
         OUTBOX.write(db, tx, self.outbox, Conflict::Fail).await?;
         Ok(())

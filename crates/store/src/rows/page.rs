@@ -68,6 +68,10 @@ const HOT: &[(&str, Kind)] = &[
     ("declared", Kind::Int),
     ("touched", Kind::Int),
     ("epoch", Kind::Int),
+    ("items", Kind::Int),
+    ("items_done", Kind::Int),
+    ("items_failed", Kind::Int),
+    ("items_discarded", Kind::Int),
     ("batch", Kind::Int),
     ("depth", Kind::Int),
     ("split_cursor", Kind::Bytes),
@@ -190,6 +194,10 @@ pub(crate) fn page_cells(job_key: i64, page: &Page) -> Vec<Cell> {
         page.declared.into(),
         page.touched.into(),
         page.epoch.into(),
+        page.items().into(),
+        page.done.len().into(),
+        page.failed.len().into(),
+        page.discarded.len().into(),
         page.batch.into(),
         page.depth.into(),
         content.cursor.unwrap_or_default().into(),
@@ -212,6 +220,7 @@ pub(crate) struct BatchRow {
     pub children: i64,
     pub done: i64,
     pub items: i64,
+    pub finished: i64,
 }
 
 pub(crate) const BATCH: Table = Table {
@@ -230,6 +239,7 @@ pub(crate) const BATCH: Table = Table {
         ("children", Kind::Int),
         ("done", Kind::Int),
         ("items", Kind::Int),
+        ("finished", Kind::Int),
         ("definition", Kind::Bytes),
     ],
 };
@@ -250,6 +260,7 @@ impl TryFrom<BatchRow> for Batch {
             children: unsigned(row.children)?,
             done: unsigned(row.done)?,
             items: unsigned(row.items)?,
+            finished: row.finished != 0,
         })
     }
 }
@@ -268,6 +279,7 @@ pub(crate) fn batch_cells(job_key: i64, batch: &Batch) -> Vec<Cell> {
         batch.children.into(),
         batch.done.into(),
         batch.items.into(),
+        batch.finished.into(),
         batch.definition.clone().unwrap_or_default().into(),
     ]
 }

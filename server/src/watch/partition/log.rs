@@ -127,10 +127,7 @@ mod tests {
     use headway_domain::job::Phase;
     use uuid::Uuid;
 
-    use super::{
-        super::super::table::tests::view,
-        *,
-    };
+    use super::{super::super::table::tests::view, *};
 
     fn uid(number: u128) -> JobUid {
         JobUid(Uuid::from_u128(number))

@@ -13,7 +13,6 @@ mod tail;
 mod task;
 
 pub(crate) use jobs::{JobsPace, JobsUpdate, Since, follow_jobs};
-pub(crate) use log::Gone;
 pub(crate) use table::Partitions;
 pub(crate) use tail::{EventsUpdate, follow_events};
 pub(super) use task::PartitionTask;

@@ -53,7 +53,9 @@ impl Ring {
         let mut taken = Vec::new();
         for row in self.rows.range(first..) {
             if taken.len() == most {
-                let last = taken.last().map_or(position, |row: &Arc<EventRow>| row.position);
+                let last = taken
+                    .last()
+                    .map_or(position, |row: &Arc<EventRow>| row.position);
                 return Some((taken, last));
             }
             if wanted(row) {
@@ -108,7 +110,9 @@ pub(super) mod tests {
         assert_eq!((seqs(&all), all.1), (vec![11, 12, 13, 14], position(20)));
         let some = ring.since(position(11), 2, |_| true).unwrap();
         assert_eq!((seqs(&some), some.1), (vec![12, 13], position(13)));
-        let even = ring.since(position(10), 2, |row| row.position.seq % 2 == 0).unwrap();
+        let even = ring
+            .since(position(10), 2, |row| row.position.seq % 2 == 0)
+            .unwrap();
         assert_eq!((seqs(&even), even.1), (vec![12, 14], position(20)));
         let later = ring.since(position(25), 2, |_| true).unwrap();
         assert_eq!((seqs(&later), later.1), (vec![], position(25)));

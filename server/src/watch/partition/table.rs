@@ -273,7 +273,9 @@ impl PartitionFeed {
     /// Takes up to `most` jobs to read.
     pub(super) fn take_dirty(&self, most: usize) -> Vec<JobUid> {
         let dirty = &mut self.lock().dirty;
-        std::iter::from_fn(|| dirty.pop_first()).take(most).collect()
+        std::iter::from_fn(|| dirty.pop_first())
+            .take(most)
+            .collect()
     }
 
     /// The audit log is read from this position on; what was known before is void.

@@ -146,7 +146,11 @@ impl PartitionTask {
 
     /// A job has this revision: it is to be read unless that was read.
     fn suspect(&self, uid: JobUid, revision: i64) {
-        if self.known.get(uid).is_none_or(|known| known.revision() < revision) {
+        if self
+            .known
+            .get(uid)
+            .is_none_or(|known| known.revision() < revision)
+        {
             self.feed.mark_dirty([uid]);
         }
     }

@@ -5,6 +5,7 @@
 
 mod events;
 mod kernel;
+mod tree;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, SqliteTransactionMode, TransactionOptions,
@@ -21,7 +22,11 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(kernel::Kernel), Box::new(events::Events)]
+        vec![
+            Box::new(kernel::Kernel),
+            Box::new(events::Events),
+            Box::new(tree::Tree),
+        ]
     }
 }
 
