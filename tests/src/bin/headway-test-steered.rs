@@ -20,6 +20,8 @@ use tokio::net::TcpListener;
 const LOOK: Duration = Duration::from_millis(10);
 /// Items that run at once.
 const CONCURRENCY: usize = 64;
+/// How long items may go on at the end; those at a gate would do so for ever.
+const DRAIN: Duration = Duration::from_millis(100);
 
 /// The payload of an item: what it waits for and how it ends.
 #[derive(Debug, Deserialize)]
@@ -60,18 +62,25 @@ async fn run() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let app = App::build(config, stop.clone()).await?;
+    let shutdown = CancellationToken::new();
+    let app = App::build(config, shutdown.clone()).await?;
     let worker = Worker::builder()
         .broker(app.broker())
         .pipe(WORK)
         .concurrency(CONCURRENCY)
-        .drain(Duration::from_secs(1))
+        .drain(DRAIN)
         .handler(handle)
         .build()?;
-    let worker = tokio::spawn(worker.run(stop));
     println!("ready {address}");
-    app.run(Some(listener)).await?;
-    Ok(worker.await??)
+    let mut app = tokio::spawn(app.run(Some(listener)));
+    let worked = tokio::select! {
+        worked = worker.run(stop) => worked,
+        ended = &mut app => return ended?,
+    };
+    // Last, so that the worker can say what became of its items.
+    shutdown.cancel();
+    app.await??;
+    Ok(worked?)
 }
 
 async fn handle(task: Task) -> Result<Outcome, TaskError> {
