@@ -3,6 +3,7 @@
 DIR ?= $(if $(wildcard /usr/share/doc/*),/usr/share/doc,$(CURDIR))
 RUN_DIR := $(or $(HEADWAY_RUN_DIR),.run)
 SERVICES := scripts/services.sh
+WEB := scripts/web.sh
 CARGO ?= cargo
 
 export CARGO_TERM_PROGRESS_WHEN ?= auto
@@ -10,23 +11,29 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and the order of what a target needs matters.
 .NOTPARALLEL:
-.PHONY: help demo demo-cluster serve test bench bench-short lint fmt docs clean install format-check clippy buf deny dependency-rule build-tests
+.PHONY: help demo demo-cluster serve web screenshots test bench bench-short lint fmt docs clean install install-all format-check clippy buf deny dependency-rule web-check build-tests web-tests
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## export every file under DIR as one job, in one process, and check the archives (DIR=/usr/share/doc)
+demo: web ## export every file under DIR as one job, in one process, and check the archives (DIR=/usr/share/doc)
 	$(CARGO) run --locked -p headway-documents --bin headway-demo -- embedded --dir "$(DIR)"
 
-demo-cluster: install ## the same on private PostgreSQL and RabbitMQ, with several processes of each role
+demo-cluster: install web ## the same on private PostgreSQL and RabbitMQ, with several processes of each role
 	$(CARGO) build --locked --workspace --bins
 	$(SERVICES) run $(CARGO) run --locked -p headway-documents --bin headway-demo -- cluster --dir "$(DIR)"
 
-serve: ## run the server with all its roles and the document workers, data in .run/serve
+serve: web ## run the server with all its roles, its dashboard and the document workers, data in .run/serve
 	$(CARGO) run --locked -p headway-documents --bin headway-demo -- serve --data-dir "$(RUN_DIR)/serve"
 
-test: install lint build-tests ## lints and all tests, on SQLite and on private PostgreSQL and RabbitMQ
+web: ## build the dashboard, clients/web/dist, which the server embeds (needs npm; without it this does nothing)
+	@$(WEB) build
+
+test: install-all web lint build-tests web-tests ## lints and all tests: the dashboard in a browser, the rest on SQLite and on private PostgreSQL and RabbitMQ
 	$(SERVICES) run $(CARGO) test --workspace --locked
+
+screenshots: install-all web build-tests ## make the pictures of docs/img, in a browser on a real server
+	$(WEB) screenshots
 
 bench: install ## measure on private PostgreSQL and RabbitMQ, write .run/bench.json
 	$(CARGO) build --locked --release -p headway-bench
@@ -36,7 +43,7 @@ bench-short: install ## a hundredth of every size, without targets: is the bench
 	$(CARGO) build --workspace --bins --locked
 	$(SERVICES) run "$${CARGO_TARGET_DIR:-target}/debug/headway-bench" --short --out "$(RUN_DIR)/bench-short.json"
 
-lint: format-check clippy docs buf deny dependency-rule ## formatting, clippy, documentation, dependency rule; buf and cargo-deny if installed
+lint: format-check clippy docs buf deny dependency-rule web-check ## formatting, clippy, documentation, dependency rule, the dashboard's types; buf and cargo-deny if installed
 
 fmt: ## format all Rust code
 	$(CARGO) fmt --all
@@ -47,10 +54,13 @@ docs: ## build the API documentation; a warning is an error
 clean: ## stop private services, delete what was built and all data of .run
 	$(SERVICES) stop --all
 	$(CARGO) clean
-	rm -rf "$(RUN_DIR)"
+	rm -rf "$(RUN_DIR)" clients/web/dist clients/web/node_modules clients/web/tests/node_modules
 
 install:
 	@scripts/install.sh
+
+install-all:
+	@scripts/install.sh browser
 
 format-check:
 	$(CARGO) fmt --all --check
@@ -66,6 +76,12 @@ deny:
 
 dependency-rule:
 	scripts/check-dependencies.sh
+
+web-check:
+	$(WEB) check
+
+web-tests:
+	$(WEB) test
 
 # Everything is built before services start, binaries too: end-to-end tests run them.
 build-tests:

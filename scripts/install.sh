@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make test`, `make demo-cluster` and `make bench` need and this machine lacks: PostgreSQL and RabbitMQ
-# (Debian packages) and the Rust components rustfmt and clippy. Does nothing, quickly, when nothing is missing.
+# (Debian packages), the Rust components rustfmt and clippy, and with the argument `browser`, for the tests of the dashboard, npm
+# and Chromium too. Does nothing, quickly, when nothing is missing.
 set -euo pipefail
 
 say() { printf 'install: %s\n' "$*" >&2; }
@@ -20,6 +21,10 @@ have_postgres() {
 have_rabbit() {
     [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server || -x /opt/rabbitmq/sbin/rabbitmq-server ]] ||
         command -v rabbitmq-server >/dev/null
+}
+
+have_chromium() {
+    [[ -n ${HEADWAY_CHROMIUM:-} ]] || command -v chromium >/dev/null
 }
 
 # --- Debian packages --------------------------------------------------------------------------------
@@ -53,8 +58,8 @@ forbid_service_starts() {
 install_packages() {
     local wanted="$*"
     command -v apt-get >/dev/null ||
-        die "missing: $wanted. Only apt can be used to install them here; install PostgreSQL 13+ and RabbitMQ 3.10+ yourself," \
-            "or set HEADWAY_TEST_DATABASE_URL and HEADWAY_TEST_AMQP_URL to servers of yours"
+        die "missing: $wanted. Only apt can be used to install them here; install PostgreSQL 13+, RabbitMQ 3.10+, Node.js 20+ with npm" \
+            "and Chromium yourself, or set HEADWAY_TEST_DATABASE_URL and HEADWAY_TEST_AMQP_URL to servers of yours and HEADWAY_CHROMIUM to a browser"
     root=()
     if ((EUID != 0)); then
         command -v sudo >/dev/null ||
@@ -76,6 +81,11 @@ command -v cc >/dev/null || missing+=(gcc libc6-dev)
 if [[ -z ${HEADWAY_TEST_DATABASE_URL:-} || -z ${HEADWAY_TEST_AMQP_URL:-} ]]; then
     have_postgres || missing+=(postgresql)
     have_rabbit || missing+=(rabbitmq-server)
+fi
+if [[ ${1:-} == browser ]]; then
+    command -v node >/dev/null || missing+=(nodejs)
+    command -v npm >/dev/null || missing+=(npm)
+    have_chromium || missing+=(chromium)
 fi
 ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 

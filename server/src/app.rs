@@ -96,6 +96,7 @@ impl App {
                 .context("web_origins")?;
             parts.limits = Limits {
                 drain: config.drain,
+                watches: usize::try_from(config.max_watches).context("max_watches")?,
                 ..Limits::default()
             };
             if config.has(Role::Batch) {

@@ -20,7 +20,7 @@ use tonic_health::{
 use tonic_web::GrpcWebLayer;
 
 use crate::{
-    MAX_REQUEST_BYTES, ServerParts,
+    MAX_REQUEST_BYTES, ServerParts, dashboard,
     edge::EdgeLayer,
     gateway,
     grpc::JobApi,
@@ -88,8 +88,9 @@ pub async fn serve(
         .add_service(descriptors().build_v1()?)
         .add_service(descriptors().build_v1alpha()?);
     let pages = std::mem::take(routes.axum_router_mut());
-    *routes.axum_router_mut() =
-        pages.route(gateway::HEALTH, gateway::health(parts.readiness.clone()));
+    *routes.axum_router_mut() = pages
+        .route(gateway::HEALTH, gateway::health(parts.readiness.clone()))
+        .fallback(dashboard::serve);
     let server = Server::builder()
         // grpc-web and pages come by HTTP/1.1 too.
         .accept_http1(true)

@@ -110,6 +110,8 @@ pub struct Config {
     pub epoch_interval: Duration,
     /// How many pages of one job may be in splitting at once, 1 to 1,024.
     pub max_splits_per_job: u32,
+    /// How many watches a server has open at most, 1 to 1,000,000; more are refused.
+    pub max_watches: u32,
     /// A dependency may be away this long before the process says that it does not serve: at most 5 min.
     #[serde(with = "duration")]
     pub readiness_damping: Duration,
@@ -141,6 +143,7 @@ impl Default for Config {
             repair_margin: Duration::from_secs(60),
             epoch_interval: Duration::from_secs(5),
             max_splits_per_job: 16,
+            max_watches: 20_000,
             readiness_damping: DEFAULT_DAMPING,
             drain: Duration::from_secs(10),
             log: "info".to_owned(),
@@ -224,6 +227,7 @@ impl Settings for Config {
             }),
             in_range("database_connections", self.database_connections, 1, 1000),
             in_range("max_splits_per_job", self.max_splits_per_job, 1, 1024),
+            in_range("max_watches", self.max_watches, 1, 1_000_000),
             lasts("lease_after", self.lease_after, second, MAX_HOLD),
             lasts("split_timeout", self.split_timeout, second, MAX_HOLD),
             lasts(

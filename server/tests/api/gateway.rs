@@ -153,3 +153,45 @@ async fn a_watch_by_grpc_web_and_its_end() {
     assert!(String::from_utf8_lossy(&read).contains("grpc-status:0"));
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn the_dashboard_beside_the_services() {
+    let harness = start().await;
+    for path in ["/", "/partitions/acme/jobs/one"] {
+        let page = ask(&harness, &format!("GET {path} HTTP/1.1\r\n"), b"").await;
+        assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+        assert!(
+            page.contains("content-security-policy: default-src 'none'; script-src 'self'; "),
+            "{page}"
+        );
+        assert!(
+            page.contains("<title>Headway") && page.contains("</html>"),
+            "{page}"
+        );
+    }
+    let head = ask(&harness, "HEAD / HTTP/1.1\r\n", b"").await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(
+        head.contains("content-length: ") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
+    let missing = ask(&harness, "GET /assets/none.js HTTP/1.1\r\n", b"").await;
+    assert!(missing.starts_with("HTTP/1.1 404 "), "{missing}");
+    let posted = ask(&harness, "POST / HTTP/1.1\r\n", b"x").await;
+    assert!(posted.starts_with("HTTP/1.1 405 "), "{posted}");
+    // A service that is not there is refused as gRPC refuses it.
+    for content in ["application/grpc", "application/grpc-web+proto"] {
+        let head =
+            format!("POST /headway.v1.Nothing/GetJob HTTP/1.1\r\ncontent-type: {content}\r\n");
+        let unknown = ask(&harness, &head, &frame(&v1::GetJobRequest::default())).await;
+        assert!(
+            unknown.starts_with("HTTP/1.1 200 ") && unknown.contains("grpc-status: 12\r\n"),
+            "{unknown}"
+        );
+        assert!(
+            unknown.contains(&format!("content-type: {content}\r\n")),
+            "{unknown}"
+        );
+    }
+    harness.stop().await;
+}

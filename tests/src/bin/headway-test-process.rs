@@ -1,7 +1,7 @@
 //! A role or a worker in a process of its own, for tests that kill it. Settings come from the environment. Says
 //! `ready`, with its address if it listens, on standard output, and ends in order when its standard input ends.
 
-use std::{fs::File, io::Read, process::ExitCode, str::FromStr, sync::Arc, time::Duration};
+use std::{fs::File, process::ExitCode, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use headway_runtime::{
@@ -10,8 +10,8 @@ use headway_runtime::{
     telemetry,
 };
 use headway_server::App;
-use headway_tests::{ItemFile, WORK};
-use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker, WorkerBuilder};
+use headway_tests::{ItemFile, WORK, end_with_input};
+use headway_worker::{Outcome, Task, TaskError, Worker, WorkerBuilder};
 use tokio::net::TcpListener;
 
 #[tokio::main(worker_threads = 2)]
@@ -62,19 +62,6 @@ async fn serve(app: App, config: &Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await?;
     println!("ready {}", listener.local_addr()?);
     app.run(Some(listener)).await
-}
-
-/// A token that the end of the standard input cancels: whoever started this process is gone then, or wants its end.
-fn end_with_input() -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let token = stop.clone();
-    std::thread::Builder::new().spawn(move || {
-        let mut rest = Vec::new();
-        // An error is as good as an end.
-        let _ = std::io::stdin().read_to_end(&mut rest);
-        token.cancel();
-    })?;
-    Ok(stop)
 }
 
 fn variable<T: FromStr>(name: &str) -> anyhow::Result<Option<T>> {

@@ -111,6 +111,11 @@ fn every_bound_is_checked_and_named() {
             "many",
             "max_splits_per_job: invalid type",
         ),
+        (
+            "max_watches",
+            "0",
+            "max_watches must be 1 to 1000000, not 0",
+        ),
         ("database_schema", "a-b", "must be 1 to 63 letters"),
         (
             "repair_margin",

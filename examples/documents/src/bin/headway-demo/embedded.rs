@@ -49,6 +49,7 @@ pub async fn serve(
         "serving at http://{address}, data in {}; workers: documents.export, documents.tag",
         data_dir.display()
     );
+    println!("dashboard: http://{address}/");
     println!("try: headway --server http://{address} ls");
     let config = Config {
         data_dir,

@@ -1,0 +1,25 @@
+// Waiting for conditions, never for time.
+
+/** How long anything may take, in milliseconds. */
+export const PATIENCE = 20_000;
+/** How often a condition is looked at, in milliseconds. */
+const LOOK = 20;
+
+/** Waits until `probe` returns something, and returns it; says what was waited for where it takes too long. */
+export async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  patience = PATIENCE,
+): Promise<NonNullable<Exclude<T, false>>> {
+  const end = performance.now() + patience;
+  for (;;) {
+    const found = await probe();
+    if (found !== undefined && found !== null && found !== false) {
+      return found as NonNullable<Exclude<T, false>>;
+    }
+    if (performance.now() > end) {
+      throw new Error(`waited ${patience} ms in vain: ${what}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK));
+  }
+}

@@ -1,0 +1,113 @@
+//! A server with all its roles and a worker that is steered by files, for the tests of the dashboard in a browser: what a job
+//! does next is theirs to say, so that they never need to hurry or to wait. Settings come from the environment. Says
+//! `ready` with its address on standard output, and ends in order when its standard input ends.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context;
+use headway_runtime::{config::Config, layers::Layers, telemetry};
+use headway_server::App;
+use headway_tests::{WORK, end_with_input};
+use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+
+/// How often an item looks at its gate.
+const LOOK: Duration = Duration::from_millis(10);
+/// Items that run at once.
+const CONCURRENCY: usize = 64;
+/// How long items may go on at the end; those at a gate would do so for ever.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// The payload of an item: what it waits for and how it ends.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    number: u32,
+    /// How long it takes, in milliseconds.
+    #[serde(default)]
+    takes: u64,
+    /// A file with the number of items that may end; missing, it lets nothing through.
+    gate: Option<PathBuf>,
+    /// While this file exists, items fail whose number is a multiple of `each`.
+    broken: Option<PathBuf>,
+    #[serde(default = "every")]
+    each: u32,
+}
+
+fn every() -> u32 {
+    1
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
+    let config = Config::load(&Layers::from_process(None))?.settings;
+    telemetry::init(&config.log, config.log_format)?;
+    let stop = end_with_input()?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let shutdown = CancellationToken::new();
+    let app = App::build(config, shutdown.clone()).await?;
+    let worker = Worker::builder()
+        .broker(app.broker())
+        .pipe(WORK)
+        .concurrency(CONCURRENCY)
+        .drain(DRAIN)
+        .handler(handle)
+        .build()?;
+    println!("ready {address}");
+    let mut app = tokio::spawn(app.run(Some(listener)));
+    let worked = tokio::select! {
+        worked = worker.run(stop) => worked,
+        ended = &mut app => return ended?,
+    };
+    // Last, so that the worker can say what became of its items.
+    shutdown.cancel();
+    app.await??;
+    Ok(worked?)
+}
+
+async fn handle(task: Task) -> Result<Outcome, TaskError> {
+    let item: Item = task.payload()?;
+    let token = task.cancellation();
+    tokio::select! {
+        () = token.cancelled() => return Err(TaskError::retryable("STOPPED", "the item was stopped")),
+        () = wait(&item, &token) => {}
+    }
+    let broken = item.broken.as_deref().is_some_and(Path::exists);
+    if broken && item.number.is_multiple_of(item.each.max(1)) {
+        let message = format!("document {} is broken", item.number);
+        return Err(TaskError::fatal("BROKEN_DOCUMENT", message));
+    }
+    Ok(Outcome::done())
+}
+
+async fn wait(item: &Item, token: &CancellationToken) {
+    tokio::time::sleep(Duration::from_millis(item.takes)).await;
+    let Some(gate) = &item.gate else {
+        return;
+    };
+    while !token.is_cancelled() && !opened(gate).is_some_and(|opened| item.number < opened) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn opened(gate: &Path) -> Option<u32> {
+    std::fs::read_to_string(gate).ok()?.trim().parse().ok()
+}
