@@ -1,4 +1,5 @@
 //! What only PostgreSQL has: row locks that others can hold, and plans that choose among indexes.
 
 pub mod indexes;
+pub mod late;
 pub mod locks;

@@ -1,6 +1,7 @@
 //! Counts the rows of a job anew and compares them with its counters.
 
-use headway_domain::{JobUid, bitmap::Bitmap, job::Counts};
+use headway_domain::{Job, JobUid, bitmap::Bitmap, job::Counts};
+use headway_store::BatchView;
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 
 use super::Fixture;
@@ -28,6 +29,7 @@ struct BatchRow {
     kept_pages: i64,
     children: i64,
     done: i64,
+    finished: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -64,7 +66,9 @@ pub async fn audit(fixture: &Fixture, uid: JobUid) {
         undeclared_unsplit: job.counts.undeclared_unsplit,
         ..Counts::default()
     };
-    let folded: i64 = batches.iter().map(|batch| batch.done).sum();
+    // What a batch that is done and kept says, the one above it says too.
+    let live = || batches.iter().filter(|batch| batch.finished == 0);
+    let folded: i64 = live().map(|batch| batch.done).sum();
     counts.done = folded as u64;
     counts.known = folded as u64;
     for page in &pages {
@@ -96,8 +100,46 @@ pub async fn audit(fixture: &Fixture, uid: JobUid) {
         };
         assert_eq!(batch.open_pages, of(&[1, 2, 3]), "{batch:?}");
         assert_eq!(batch.kept_pages, of(&[4, 5]), "{batch:?}");
-        let children = batches.iter().filter(|child| child.parent == batch.number);
+        let children = live().filter(|child| child.parent == batch.number);
         assert_eq!(batch.children, children.count() as i64, "{batch:?}");
+    }
+    explore(fixture, &job).await;
+}
+
+/// Asserts that the tree of batches, as people look at it, says what the job's counters say.
+async fn explore(fixture: &Fixture, job: &Job) {
+    let name = &job.meta.name;
+    let list = async |parent| {
+        let page = fixture.store.list_batches(name, parent, 0, 1000).await;
+        let page = page.unwrap();
+        assert_eq!(page.next, None);
+        page.batches
+    };
+    let root = list(None).await;
+    let [root] = root.as_slice() else {
+        panic!("{root:?}")
+    };
+    let counts = &job.counts;
+    let seen = (root.known, root.done, root.failed, root.discarded);
+    let expected = (counts.known, counts.done, counts.failed, counts.discarded);
+    assert_eq!(seen, expected, "{root:?}");
+    assert_eq!(root.split_failures, counts.split_failed);
+    let children = list(Some(1)).await;
+    assert_eq!(children.len() as u64, root.batches);
+    let sum = |count: fn(&BatchView) -> u64| children.iter().map(count).sum::<u64>();
+    assert!(sum(|child| child.known) <= root.known);
+    assert!(sum(|child| child.done) <= root.done);
+    assert!(sum(|child| child.failed) <= root.failed);
+    assert!(sum(|child| child.open) <= root.open);
+    for child in &children {
+        assert!(
+            !child.finished || (child.done == child.known && child.open == 0),
+            "{child:?}"
+        );
+        assert!(
+            child.done + child.failed + child.discarded <= child.known,
+            "{child:?}"
+        );
     }
 }
 

@@ -184,6 +184,14 @@ impl Driver {
         }
     }
 
+    /// The same with another handle on the same tables.
+    pub fn over(self, store: &Store) -> Self {
+        Self {
+            store: store.clone(),
+            ..self
+        }
+    }
+
     /// Creates a job with a name of its own. Its messages stand in `owed`.
     pub async fn create(&mut self, spec: JobSpec, tree: Tree) -> Started {
         let name = name(&Uuid::new_v4().to_string());

@@ -9,6 +9,8 @@ pub mod create;
 pub mod credit;
 pub mod delete;
 pub mod driver;
+pub mod events;
+pub mod explore;
 pub mod failures;
 pub mod jobs;
 pub mod outbox;
@@ -198,6 +200,9 @@ macro_rules! store_suite {
             shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
             repair: one_epoch_of_a_race, lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,
                 an_older_epoch, paused_jobs_of_an_older_epoch, an_idle_job_is_advanced;
+            events: a_life_in_events, pages_and_queries, what_is_old_is_removed, failures_are_told_of_less_and_less;
+            explore: counts_by_state, states_of_many_jobs, changed_jobs_of_a_partition, a_tree_while_it_runs, batches_by_pages,
+                history_of_progress, pipes_of_a_partition, forwarded_items_are_at_their_pipe;
             credit: hungry_pipes_and_allowance, rates_add_up_and_fade, first_allowances;
             jobs: a_tree, without_children, folders_only, a_small_window, two_jobs_interleaved, unlucky_workers,
                 every_message_twice, a_hundred_thousand_items;

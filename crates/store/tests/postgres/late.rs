@@ -1,0 +1,94 @@
+//! The audit log and transactions that commit in another order than they began in.
+
+use headway_store::{EventRow, Position};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
+
+use crate::suite::{
+    Fixture,
+    create::accept,
+    events::{all, read},
+    task,
+};
+
+/// A transaction that wrote an event of this job and is not committed.
+async fn late(f: &Fixture, job: &str) -> DatabaseTransaction {
+    let late = f.raw.begin().await.unwrap();
+    let sql = format!(
+        "INSERT INTO event (uid, partition_id, job_id, kind, state, revision, run, actor, correlation, message, batch, items, recorded) \
+         VALUES (decode(repeat('07', 16), 'hex'), 'acme', '{job}', 1, 1, 1, 0, '', '', '', 0, 0, 1)"
+    );
+    late.execute_unprepared(&sql).await.unwrap();
+    late
+}
+
+fn jobs(events: &[EventRow]) -> Vec<&str> {
+    let mut jobs: Vec<_> = events.iter().map(|event| event.name.job.as_str()).collect();
+    jobs.dedup();
+    jobs
+}
+
+pub async fn what_commits_late_is_not_skipped(f: Fixture) {
+    accept(&f.store, "before", task("x")).await;
+    let late = late(&f, "late").await;
+    accept(&f.store, "after", task("x")).await;
+    // What began later is committed, but nobody may see it before the late one.
+    let first = f
+        .store
+        .events(&all(), Position::default(), 100)
+        .await
+        .unwrap();
+    assert_eq!(jobs(&first.events), ["before"]);
+    assert!(!first.more);
+    let end = f.store.events_end().await.unwrap();
+    let (mut whole, mut from_end, mut after, mut after_end) =
+        (first.events, Vec::new(), first.next, end);
+    // Readers go on while it is open, again and again, also in pages of one.
+    for number in 0..3 {
+        accept(&f.store, &format!("more-{number}"), task("x")).await;
+        let page = f.store.events(&all(), after, 1).await.unwrap();
+        whole.extend(page.events);
+        after = page.next;
+        let page = f.store.events(&all(), after_end, 100).await.unwrap();
+        from_end.extend(page.events);
+        after_end = page.next;
+    }
+    assert_eq!(jobs(&whole), ["before"]);
+    late.commit().await.unwrap();
+    whole.extend(read(&f.store, &all(), after, 2).await);
+    from_end.extend(read(&f.store, &all(), after_end, 100).await);
+    assert_eq!(
+        jobs(&whole),
+        ["before", "late", "after", "more-0", "more-1", "more-2"]
+    );
+    assert_eq!(whole.len(), 2 + 1 + 2 * 4, "each once");
+    assert_eq!(from_end, whole[2..]);
+    let again = read(&f.store, &all(), Position::default(), 100).await;
+    assert_eq!(again, whole);
+    // One that is rolled back hides nothing either.
+    let never = self::late(&f, "never").await;
+    accept(&f.store, "last", task("x")).await;
+    never.rollback().await.unwrap();
+    let last = whole.last().unwrap().position;
+    let rest = read(&f.store, &all(), last, 100).await;
+    assert_eq!(jobs(&rest), ["last"]);
+}
+
+pub async fn events_of_another_cluster_come_first(f: Fixture) {
+    accept(&f.store, "old", task("x")).await;
+    let cursor = read(&f.store, &all(), Position::default(), 10).await[0].position;
+    // A dump of a cluster whose transaction ids were far ahead of those here.
+    f.sql("UPDATE event SET tx = tx + 1000000000").await;
+    let stores = [f.another().await, f.another().await];
+    for (number, store) in stores.iter().enumerate() {
+        accept(store, &format!("new-{number}"), task("x")).await;
+    }
+    for store in &stores {
+        let events = read(store, &all(), Position::default(), 10).await;
+        assert_eq!(jobs(&events), ["old", "new-0", "new-1"]);
+        let moved = Position {
+            tx: cursor.tx + 1_000_000_000,
+            ..cursor
+        };
+        assert_eq!(read(store, &all(), moved, 10).await, events[1..]);
+    }
+}

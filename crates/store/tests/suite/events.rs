@@ -1,0 +1,216 @@
+//! The audit log.
+
+use headway_domain::{
+    JobState, PartitionId,
+    effect::Failed,
+    error::Action,
+    event::{Caller, EventKind},
+    report::ItemEvent,
+};
+use headway_store::{EventQuery, EventRow, Position, Store, StoreError};
+
+use super::{
+    Fixture, batch,
+    create::accept,
+    driver::{Driver, Tree, flat},
+    name_in, new_job, task,
+};
+
+pub fn all() -> EventQuery {
+    EventQuery {
+        partition: PartitionId::new("acme").unwrap(),
+        job: None,
+        kinds: Vec::new(),
+    }
+}
+
+/// Everything after a position, by pages of this size.
+pub async fn read(
+    store: &Store,
+    query: &EventQuery,
+    mut after: Position,
+    size: u32,
+) -> Vec<EventRow> {
+    let mut read: Vec<EventRow> = Vec::new();
+    loop {
+        let page = store.events(query, after, size).await.unwrap();
+        assert!(page.next >= after, "a cursor goes back");
+        let places = page.events.iter().map(|event| event.position);
+        assert!(places.is_sorted_by(|a, b| a < b), "out of order");
+        assert!(page.events.iter().all(|event| event.position > after));
+        read.extend(page.events);
+        after = page.next;
+        if !page.more {
+            return read;
+        }
+    }
+}
+
+fn kinds(events: &[EventRow]) -> Vec<EventKind> {
+    events.iter().map(|event| event.kind).collect()
+}
+
+pub async fn a_life_in_events(f: Fixture) {
+    use EventKind::{
+        BatchSplit, Cancelled, Created, Deleted, FailureRecorded, Paused, Resumed, Retried,
+        Settled, Started,
+    };
+    let mut driver = Driver::new(&f.store);
+    let job = driver
+        .begin(batch(), Tree::new(flat(6)).in_pages_of(3))
+        .await;
+    let ada = Caller {
+        user: "ada".to_owned(),
+        correlation: "call-2".to_owned(),
+    };
+    for action in [Action::Pause, Action::Pause, Action::Resume] {
+        let done = f.store.control_job(&job.name, action, &ada).await.unwrap();
+        driver.take(done.committed);
+    }
+    let no = |_: &_| ItemEvent::Failed(Failed::lasting("E", "it cannot be read"));
+    driver.finish(&job, no).await;
+    driver.control(&job, Action::Retry).await;
+    driver.pump().await;
+    driver.control(&job, Action::Cancel).await;
+    let tasks = driver.take_tasks();
+    driver.answer(&tasks, |_| ItemEvent::Discarded).await;
+    let deleted = f.store.delete_job(&job.name, &ada).await.unwrap();
+    let events = read(&f.store, &all(), Position::default(), 100).await;
+    let seen = kinds(&events);
+    let expected = [
+        Created,
+        Started,
+        BatchSplit,
+        Paused,
+        Resumed,
+        FailureRecorded,
+    ];
+    assert_eq!(seen[..6], expected, "{seen:?}");
+    let rest: Vec<_> = seen[6..]
+        .iter()
+        .filter(|kind| **kind != FailureRecorded)
+        .collect();
+    assert_eq!(
+        rest,
+        [&EventKind::Failed, &Retried, &Cancelled, &Settled, &Deleted]
+    );
+
+    let created = &events[0];
+    assert_eq!((created.uid, &created.name), (job.uid, &job.name));
+    assert_eq!(
+        (created.actor.as_str(), created.correlation.as_str()),
+        ("somebody", "call-1")
+    );
+    assert_eq!(
+        created.state,
+        JobState::Active,
+        "as of its commit it is split"
+    );
+    assert_eq!((events[2].batch, events[2].items), (Some(1), 6));
+    assert_eq!(events[1].actor, "", "nobody started it");
+    assert_eq!(events[3].actor, "ada");
+    assert_eq!(events[5].message, "E: it cannot be read");
+    let last = events.last().unwrap();
+    assert_eq!((last.correlation.as_str(), last.run), ("call-2", 1));
+    assert_eq!(deleted.changes[0].revision, last.revision);
+    assert!(events.iter().map(|event| event.revision).is_sorted());
+    assert_eq!(f.store.last_uid(&job.name).await.unwrap(), Some(job.uid));
+}
+
+pub async fn pages_and_queries(f: Fixture) {
+    for number in 0..10 {
+        accept(&f.store, &format!("j{number}"), task("x")).await;
+    }
+    let other = new_job(name_in("other", "j0"), task("x"));
+    f.store.create_job(other).await.unwrap();
+    let whole = read(&f.store, &all(), Position::default(), 1000).await;
+    assert_eq!(whole.len(), 20, "two of each job of this partition");
+    for size in [1, 3, 20] {
+        let paged = read(&f.store, &all(), Position::default(), size).await;
+        assert_eq!(paged, whole);
+    }
+    let half = whole[9].position;
+    assert_eq!(read(&f.store, &all(), half, 4).await, whole[10..]);
+    let started = EventQuery {
+        kinds: vec![EventKind::Started, EventKind::Deleted],
+        ..all()
+    };
+    let started = read(&f.store, &started, Position::default(), 3).await;
+    assert_eq!(kinds(&started), [EventKind::Started; 10]);
+    let one = &whole[7];
+    let of_one = EventQuery {
+        job: Some((one.name.job.clone(), one.uid)),
+        ..all()
+    };
+    let of_one = read(&f.store, &of_one, Position::default(), 1).await;
+    assert!(of_one.len() == 2 && of_one.iter().all(|event| event.uid == one.uid));
+    // From the end on there is only what comes.
+    let end = f.store.events_end().await.unwrap();
+    assert!(end >= whole[19].position);
+    accept(&f.store, "later", task("x")).await;
+    let later = read(&f.store, &all(), end, 10).await;
+    assert_eq!(kinds(&later), [EventKind::Created, EventKind::Started]);
+}
+
+pub async fn what_is_old_is_removed(f: Fixture) {
+    accept(&f.store, "old", task("x")).await;
+    let old = read(&f.store, &all(), Position::default(), 10).await;
+    let quiet = EventQuery {
+        partition: PartitionId::new("quiet").unwrap(),
+        ..all()
+    };
+    let before = f
+        .store
+        .events(&quiet, Position::default(), 10)
+        .await
+        .unwrap();
+    f.sql("UPDATE event SET recorded = 5").await;
+    accept(&f.store, "new", task("x")).await;
+    while f.store.expire_events(6).await.unwrap() {}
+    let kept = read(&f.store, &all(), Position::default(), 10).await;
+    assert!(kept.len() == 2 && kept.iter().all(|event| event.name.job.as_str() == "new"));
+    let expired = f.store.events(&all(), old[0].position, 10).await;
+    let Err(StoreError::CursorExpired { earliest }) = expired else {
+        panic!("{expired:?}")
+    };
+    assert_eq!(read(&f.store, &all(), earliest, 10).await, kept);
+    // Whoever saw the last one that was removed missed nothing, nor did who follows a quiet partition.
+    assert_eq!(read(&f.store, &all(), old[1].position, 10).await, kept);
+    assert_eq!(read(&f.store, &quiet, before.next, 10).await, []);
+    // Everything goes, and the log goes on.
+    while f.store.expire_events(i64::MAX).await.unwrap() {}
+    assert_eq!(f.count("event").await, 0);
+    let end = f.store.events_end().await.unwrap();
+    assert!(end >= kept[1].position);
+    accept(&f.store, "newer", task("x")).await;
+    assert_eq!(read(&f.another().await, &all(), end, 10).await.len(), 2);
+    assert_eq!(
+        f.store.last_uid(&kept[0].name).await.unwrap(),
+        Some(kept[0].uid)
+    );
+}
+
+pub async fn failures_are_told_of_less_and_less(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver.begin(batch(), Tree::new(flat(1300))).await;
+    let mut all_of_it = 0;
+    while all_of_it < 1300 {
+        driver.pump().await;
+        let tasks = driver.take_tasks();
+        for some in tasks.chunks(50) {
+            let no = |_: &_| ItemEvent::Failed(Failed::lasting("E", "no"));
+            driver.answer(some, no).await;
+            all_of_it += some.len();
+        }
+    }
+    let query = EventQuery {
+        kinds: vec![EventKind::FailureRecorded],
+        job: Some((job.name.job.clone(), job.uid)),
+        ..all()
+    };
+    let told = read(&f.store, &query, Position::default(), 100).await;
+    // The first hundred and the thousandth, whatever the sizes of the commits.
+    let items: Vec<_> = told.iter().map(|event| event.items).collect();
+    assert!(items.len() >= 2 && items.len() <= 5, "{items:?}");
+    assert_eq!(driver.job(&job).await.counts.failures, 1300);
+}
