@@ -118,7 +118,7 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
         "item_due",
         "item_lease",
         "item_session",
-        "job_progress_live",
+        "job_progress_open",
         "job_progress_pkey",
     ];
     let used = |after: &BTreeMap<String, i64>, name: &str| after[name] > before[name];

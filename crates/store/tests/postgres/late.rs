@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 use crate::suite::{
     Fixture,
     create::accept,
-    events::{all, read},
+    events::{all, read, visible, visible_to},
     task,
 };
 
@@ -29,6 +29,7 @@ fn jobs(events: &[EventRow]) -> Vec<&str> {
 
 pub async fn what_commits_late_is_not_skipped(f: Fixture) {
     accept(&f.store, "before", task("x")).await;
+    visible(&f).await;
     let late = late(&f, "late").await;
     accept(&f.store, "after", task("x")).await;
     // What began later is committed, but nobody may see it before the late one.
@@ -54,6 +55,7 @@ pub async fn what_commits_late_is_not_skipped(f: Fixture) {
     }
     assert_eq!(jobs(&whole), ["before"]);
     late.commit().await.unwrap();
+    visible(&f).await;
     whole.extend(read(&f.store, &all(), after, 2).await);
     from_end.extend(read(&f.store, &all(), after_end, 100).await);
     assert_eq!(
@@ -68,6 +70,7 @@ pub async fn what_commits_late_is_not_skipped(f: Fixture) {
     let never = self::late(&f, "never").await;
     accept(&f.store, "last", task("x")).await;
     never.rollback().await.unwrap();
+    visible(&f).await;
     let last = whole.last().unwrap().position;
     let rest = read(&f.store, &all(), last, 100).await;
     assert_eq!(jobs(&rest), ["last"]);
@@ -75,6 +78,7 @@ pub async fn what_commits_late_is_not_skipped(f: Fixture) {
 
 pub async fn events_of_another_cluster_come_first(f: Fixture) {
     accept(&f.store, "old", task("x")).await;
+    visible(&f).await;
     let cursor = read(&f.store, &all(), Position::default(), 10).await[0].position;
     // A dump of a cluster whose transaction ids were far ahead of those here.
     f.sql("UPDATE event SET tx = tx + 1000000000").await;
@@ -82,6 +86,7 @@ pub async fn events_of_another_cluster_come_first(f: Fixture) {
     for (number, store) in stores.iter().enumerate() {
         accept(store, &format!("new-{number}"), task("x")).await;
     }
+    visible_to(&f, &stores[1]).await;
     for store in &stores {
         let events = read(store, &all(), Position::default(), 10).await;
         assert_eq!(jobs(&events), ["old", "new-0", "new-1"]);

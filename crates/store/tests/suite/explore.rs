@@ -91,9 +91,9 @@ pub async fn states_of_many_jobs(f: Fixture) {
 
 pub async fn changed_jobs_of_a_partition(f: Fixture) {
     let mut driver = Driver::new(&f.store);
-    let live = driver.begin(batch(), Tree::new(flat(3))).await;
     let settled = driver.begin(task("x"), Tree::new(Vec::new())).await;
     driver.finish_well(&settled).await;
+    let live = driver.begin(batch(), Tree::new(flat(3))).await;
     let other = new_job(name_in("other", "x"), task("x"));
     f.store.create_job(other).await.unwrap();
     let job = driver.job(&live).await;

@@ -84,5 +84,7 @@ const STATEMENTS: &[&str] = &[
             ELSE 6
         END",
     "CREATE INDEX job_progress_state ON job_progress (partition_id, state, job_key DESC)",
+    // What is live is looked for in a partition, or in all of them, and never in a shard.
+    "DROP INDEX job_progress_live",
     "CREATE INDEX job_progress_open ON job_progress (partition_id, job_key) WHERE live = 1",
 ];
