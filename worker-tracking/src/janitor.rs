@@ -1,5 +1,5 @@
-//! What is nobody's shard: messages owed too long, pages to split again, jobs that stand still, deleted jobs, and
-//! the database's clock.
+//! What is nobody's shard: messages owed too long, pages to split again, jobs that stand still, deleted jobs, old
+//! events, and the database's clock.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ const IDLE_EVERY: Duration = Duration::from_secs(10);
 const CLOCK_EVERY: Duration = Duration::from_secs(60);
 /// Rounds of removing deleted jobs' rows in one turn.
 const GARBAGE_ROUNDS: usize = 20;
+/// Rounds of removing old events in one turn.
+const EVENT_ROUNDS: usize = 5;
 
 impl Tracker {
     /// Sweeps until shutdown. Every process does: rows are taken with SKIP LOCKED, so that they share the work.
@@ -51,6 +53,18 @@ impl Tracker {
         self.relay.publish(committed).await;
         for _ in 0..GARBAGE_ROUNDS {
             if !self.relay.store().collect_garbage().await? {
+                break;
+            }
+        }
+        self.expire_events().await
+    }
+
+    async fn expire_events(&self) -> Result<(), StoreError> {
+        let store = self.relay.store();
+        let kept = i64::try_from(self.config.event_retention.as_micros()).unwrap_or(i64::MAX);
+        let before = store.now().saturating_sub(kept);
+        for _ in 0..EVENT_ROUNDS {
+            if !store.expire_events(before).await? {
                 break;
             }
         }

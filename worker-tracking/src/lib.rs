@@ -2,7 +2,7 @@
 //! pipes, and repairs what was lost.
 //!
 //! [`Tracker`] claims logical shards and runs a `shard.rs` loop for each. `janitor.rs` does what is nobody's
-//! shard: overdue outbox rows, idle jobs, deleted jobs. `repair.rs` watches the broker for lost messages.
+//! shard: overdue outbox rows, idle jobs, deleted jobs, old events. `repair.rs` watches the broker for lost messages.
 
 mod apply;
 mod credit;
@@ -24,6 +24,7 @@ pub fn start(config: &Config, links: &Links, supervisor: &Supervisor) {
         outbox_after: config.outbox_after,
         silence: config.lease_after + config.repair_margin,
         epoch_interval: config.epoch_interval,
+        event_retention: config.event_retention,
         ..TrackerConfig::default()
     };
     let shutdown = supervisor.shutdown().clone();

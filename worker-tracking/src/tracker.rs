@@ -28,6 +28,8 @@ pub struct TrackerConfig {
     pub silence: Duration,
     /// How often the broker's epoch is checked.
     pub epoch_interval: Duration,
+    /// How long events of the audit log are kept.
+    pub event_retention: Duration,
     /// How long a claim on a shard lasts without renewal.
     pub claim: Duration,
 }
@@ -39,6 +41,7 @@ impl Default for TrackerConfig {
             outbox_after: Duration::from_secs(5),
             silence: Duration::from_secs(360),
             epoch_interval: Duration::from_secs(5),
+            event_retention: Duration::from_secs(30 * 24 * 3600),
             claim: Duration::from_secs(10),
         }
     }

@@ -20,6 +20,9 @@ use crate::telemetry::{LogFormat, parse_filter};
 /// whatever holds one must be done well before.
 const MAX_HOLD: Duration = Duration::from_secs(20 * 60);
 
+/// The longest that the audit log can be kept for.
+const MAX_RETENTION: Duration = Duration::from_secs(3650 * 24 * 3600);
+
 /// A part of the control plane that a process can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -105,6 +108,9 @@ pub struct Config {
     /// heard of them: 1 s to 1 h.
     #[serde(with = "duration")]
     pub repair_margin: Duration,
+    /// How long events of the audit log are kept: 1 s to 87,600 h, which are ten years.
+    #[serde(with = "duration")]
+    pub event_retention: Duration,
     /// How often the broker is asked whether it still has its data: 100 ms to 1 h.
     #[serde(with = "duration")]
     pub epoch_interval: Duration,
@@ -141,6 +147,7 @@ impl Default for Config {
             sweep_interval: Duration::from_secs(1),
             outbox_after: Duration::from_secs(5),
             repair_margin: Duration::from_secs(60),
+            event_retention: Duration::from_secs(30 * 24 * 3600),
             epoch_interval: Duration::from_secs(5),
             max_splits_per_job: 16,
             max_watches: 20_000,
@@ -237,6 +244,12 @@ impl Settings for Config {
                 3600 * second,
             ),
             lasts("repair_margin", self.repair_margin, second, 3600 * second),
+            lasts(
+                "event_retention",
+                self.event_retention,
+                second,
+                MAX_RETENTION,
+            ),
             lasts(
                 "epoch_interval",
                 self.epoch_interval,

@@ -138,6 +138,12 @@ fn every_bound_is_checked_and_named() {
             "1ms",
             "sweep_interval must be 10ms to 1h, not 1ms",
         ),
+        (
+            "event_retention",
+            "0",
+            "event_retention must be 1s to 87600h, not 0s",
+        ),
+        ("event_retention", "30d", "is not a length of time"),
         ("outbox_after", "2h", "outbox_after must be"),
         ("readiness_damping", "301", "readiness_damping must be"),
         ("drain", "soon", "`soon` is not a length of time"),
