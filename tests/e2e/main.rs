@@ -39,3 +39,4 @@ mod long_items;
 mod reflection;
 mod refusals;
 mod splitting;
+mod watches;
