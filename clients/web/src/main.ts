@@ -1,0 +1,9 @@
+// Where the dashboard begins.
+import { mount } from "svelte";
+import App from "./App.svelte";
+import "./app.css";
+import { connection } from "./lib/state/connection.svelte";
+
+connection.attend();
+const target = document.getElementById("app");
+if (target) mount(App, { target });
