@@ -74,8 +74,10 @@ pub struct Limits {
     pub calls: usize,
     /// How long a call may take until its answer begins.
     pub call_timeout: Duration,
-    /// Open watches. More are refused.
+    /// Open watches of jobs. More are refused.
     pub watches: usize,
+    /// Open watches of partitions and audit logs. More are refused.
+    pub partition_watches: usize,
     /// Accepted changes whose messages are not yet with the broker. When there are so many, the next change waits.
     pub publishing: usize,
     /// How often watched jobs are compared with the database, to repair lost events.
@@ -89,6 +91,7 @@ impl Default for Limits {
             calls: 1024,
             call_timeout: Duration::from_secs(60),
             watches: 20_000,
+            partition_watches: 2000,
             publishing: 1024,
             repair_interval: Duration::from_secs(1),
         }

@@ -24,7 +24,7 @@ use crate::{
     edge::EdgeLayer,
     gateway,
     grpc::JobApi,
-    watch::{Hub, HubTask},
+    watch::{Hub, HubTask, Partitions},
 };
 
 /// An idle connection is asked whether it is still there after this time, and closed without an answer in the next.
@@ -49,11 +49,13 @@ pub async fn serve(
     let stopping = shutdown.child_token();
     let _stop_on_error = stopping.clone().drop_guard();
     let hub = Hub::new(parts.limits.watches);
+    let partitions = Partitions::new(parts.limits.partition_watches);
     let tasks = TaskTracker::new();
 
     let mut background = JoinSet::new();
     let hub_task = HubTask::new(
         hub.clone(),
+        partitions.clone(),
         parts.relay.store().clone(),
         parts.relay.broker().clone(),
         parts.limits.repair_interval,
@@ -68,7 +70,7 @@ pub async fn serve(
         stopping.clone(),
     ));
 
-    let api = JobApi::new(&parts, hub, tasks.clone(), stopping.clone());
+    let api = JobApi::new(&parts, hub, partitions, tasks.clone(), stopping.clone());
     let address = listener
         .local_addr()
         .context("the listener has no address")?;

@@ -85,8 +85,11 @@ pub enum Command {
         #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
         label: Vec<(String, String)>,
         /// At most so many jobs [default: all]
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         limit: Option<u32>,
+        /// Then tell of every change, until it is interrupted
+        #[arg(short, long)]
+        follow: bool,
     },
     /// Watch jobs until they have ended; leaving it does not touch them
     Watch(JobsArgs),
@@ -106,6 +109,12 @@ pub enum Command {
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
     },
+    /// Show the audit log of the partition, or of a job, oldest first
+    Events(EventsArgs),
+    /// Show the batches of a job with their counts, also while it runs
+    Batches(BatchesArgs),
+    /// Show the pipes that the partition's jobs have used
+    Pipes,
     /// Delete jobs; those that have not ended are cancelled first
     #[command(visible_alias = "delete")]
     Rm(JobsArgs),
@@ -114,6 +123,33 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// The job: its id, or partitions/PARTITION/jobs/JOB [default: all of the partition]
+    pub job: Option<String>,
+    /// Tell of events from now on, or after CURSOR, until it is interrupted
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only events after this one [default: from the earliest]
+    #[arg(long, value_name = "CURSOR")]
+    pub after: Option<String>,
+    /// At most so many events [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct BatchesArgs {
+    /// The job: its id, or partitions/PARTITION/jobs/JOB
+    pub job: String,
+    /// The children of this batch [default: the root and its children]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub of: Option<u32>,
+    /// At most so many batches [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 use futures::{Stream, StreamExt, TryStreamExt};
 use headway::v1::{
     CreateJobRequest, Job, JobState, ListFailuresResponse, ListJobsRequest, ListJobsResponse,
+    WatchJobsRequest,
 };
 use headway_client::{Client, Error, JobName, partition_name};
 
@@ -10,6 +11,7 @@ use crate::{
     Console,
     args::{Command, Format, JobsArgs, SubmitArgs},
     document::print,
+    explore,
     failure::{ExitStatus, Failure},
     remote::Remote,
     settings::Settings,
@@ -115,20 +117,35 @@ pub async fn run(
             state,
             label,
             limit,
+            follow,
         } => {
+            let states: Vec<i32> = state
+                .into_iter()
+                .map(|state| JobState::from(state).into())
+                .collect();
+            if follow {
+                let request = WatchJobsRequest {
+                    parent: partition_name(&settings.partition)?,
+                    states,
+                    labels: label.into_iter().collect(),
+                    max_listed: limit.map_or(0, |limit| i32::try_from(limit).unwrap_or(i32::MAX)),
+                    ..WatchJobsRequest::default()
+                };
+                return explore::follow_jobs(request, settings, console).await;
+            }
             let request = ListJobsRequest {
                 parent: partition_name(&settings.partition)?,
                 page_size: page_size(limit, JOBS_PER_PAGE),
-                states: state
-                    .into_iter()
-                    .map(|state| JobState::from(state).into())
-                    .collect(),
+                states,
                 labels: label.into_iter().collect(),
                 ..ListJobsRequest::default()
             };
             list(request, limit, settings, console).await
         }
         Command::Failures { job, limit } => failures(&job, limit, settings, console).await,
+        Command::Events(args) => explore::events(&args, settings, console).await,
+        Command::Batches(args) => explore::batches(&args, settings, console).await,
+        Command::Pipes => explore::pipes(settings, console).await,
         // Answered before there were settings.
         Command::Completions { .. } => Ok(ExitStatus::Completed),
     }

@@ -27,7 +27,11 @@ documents!(
     JobSpec,
     CreateJobRequest,
     ListJobsResponse,
-    ListFailuresResponse
+    ListFailuresResponse,
+    Event,
+    ListEventsResponse,
+    ListBatchesResponse,
+    ListPipesResponse
 );
 
 // The descriptors are part of the program: a test holds that they decode and name the messages.

@@ -5,6 +5,7 @@ mod bars;
 mod commands;
 mod console;
 mod document;
+mod explore;
 mod failure;
 mod human;
 mod job_file;
@@ -14,6 +15,7 @@ mod settings;
 mod submit;
 mod table;
 mod view;
+mod view_explore;
 mod watch;
 mod yaml;
 

@@ -6,14 +6,14 @@ use futures::{Stream, stream};
 use headway::v1::{
     CancelJobRequest, CreateJobRequest, DeleteJobRequest, Failure, GetJobRequest, Job, JobSpec,
     ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse, PauseJobRequest,
-    ResumeJobRequest, RetryJobRequest, WatchJobRequest, WatchJobResponse,
-    job_service_client::JobServiceClient,
+    ResumeJobRequest, RetryJobRequest, WatchEventsRequest, WatchEventsResponse, WatchJobRequest,
+    WatchJobResponse, WatchJobsRequest, WatchJobsResponse, job_service_client::JobServiceClient,
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::{Code, Response, Status, Streaming, transport::Channel};
 
 use crate::{
-    ClientConfig, Error, JobName, Watch,
+    ClientConfig, Error, EventsWatch, JobName, JobsWatch, Watch,
     retry::{Backoff, Repeat},
 };
 
@@ -132,6 +132,17 @@ impl Client {
         Watch::new(self.clone(), name, min_interval)
     }
 
+    /// Follows the jobs of a partition that match: a listing, then what changes. See [`JobsWatch`]. `request.resume_token`
+    /// need not be set: the watch goes on by itself.
+    pub fn watch_jobs(&self, request: WatchJobsRequest) -> JobsWatch {
+        JobsWatch::new(self.clone(), request)
+    }
+
+    /// Follows the audit log of a partition or job, after `request.after` or from now on. See [`EventsWatch`].
+    pub fn watch_events(&self, request: WatchEventsRequest) -> EventsWatch {
+        EventsWatch::new(self.clone(), request)
+    }
+
     /// Holds a job that has not ended.
     ///
     /// # Errors
@@ -236,14 +247,40 @@ impl Client {
         })
     }
 
-    /// Opens one `WatchJob` stream; the deadline counts until its headers are here.
+    /// Opens one `WatchJob` stream.
     pub(crate) async fn open_watch(
         &self,
         request: WatchJobRequest,
     ) -> Result<Streaming<WatchJobResponse>, Error> {
-        let limit = self.config.request_timeout;
         let mut stub = self.stub.clone();
-        match timeout(limit, stub.watch_job(request)).await {
+        self.open(stub.watch_job(request)).await
+    }
+
+    /// Opens one `WatchJobs` stream.
+    pub(crate) async fn open_jobs_watch(
+        &self,
+        request: WatchJobsRequest,
+    ) -> Result<Streaming<WatchJobsResponse>, Error> {
+        let mut stub = self.stub.clone();
+        self.open(stub.watch_jobs(request)).await
+    }
+
+    /// Opens one `WatchEvents` stream.
+    pub(crate) async fn open_events_watch(
+        &self,
+        request: WatchEventsRequest,
+    ) -> Result<Streaming<WatchEventsResponse>, Error> {
+        let mut stub = self.stub.clone();
+        self.open(stub.watch_events(request)).await
+    }
+
+    /// The deadline of a stream counts until its headers are here.
+    async fn open<T>(
+        &self,
+        opening: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+    ) -> Result<Streaming<T>, Error> {
+        let limit = self.config.request_timeout;
+        match timeout(limit, opening).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(Error::from_status(status)),
             Err(_) => Err(Error::deadline(limit)),
@@ -251,7 +288,7 @@ impl Client {
     }
 
     /// Sends one request until it is answered, the time is up, or trying again is of no use.
-    async fn call<Req, Res, Send, Answer>(
+    pub(crate) async fn call<Req, Res, Send, Answer>(
         &self,
         repeat: Repeat,
         message: Req,
@@ -291,7 +328,7 @@ impl Client {
 }
 
 /// The items of all pages, where `fetch` reads the page of a token and says the next token.
-fn pages<T, Fetch, Page>(
+pub(crate) fn pages<T, Fetch, Page>(
     first: String,
     fetch: Fetch,
 ) -> impl Stream<Item = Result<T, Error>> + Send + 'static

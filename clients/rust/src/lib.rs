@@ -27,6 +27,7 @@
 mod client;
 mod config;
 mod error;
+mod explore;
 mod json;
 mod name;
 mod retry;
@@ -41,7 +42,7 @@ pub use json::{JsonError, json_to_struct, json_to_value, value_to_json};
 pub use name::{JobName, NameError, partition_name};
 pub use spec::{BatchBuilder, JobBuilder, TaskBuilder};
 pub use tonic::Code;
-pub use watch::{Watch, is_final};
+pub use watch::{EventsWatch, JobsUpdate, JobsWatch, Watch, is_final};
 
 /// The examples in the guide are compiled.
 #[cfg(doctest)]

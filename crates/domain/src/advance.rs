@@ -4,8 +4,9 @@
 
 use crate::{
     effect::{Disposition, Effect},
+    event::EventKind,
     job::Phase,
-    page::{PageState, Todo},
+    page::{Batch, PageState, Todo},
     progress::expected,
     slice::{Fate, JobSlice, Needs},
 };
@@ -128,10 +129,12 @@ impl JobSlice {
         if !self.changed {
             return;
         }
+        self.record_failures();
         let now = self.moment.now.max(self.job.updated);
         self.job.revision += 1;
         self.job.updated = now;
         self.job.note_progress(now);
+        self.sample(now);
     }
 
     fn finish_pages(&mut self) {
@@ -193,7 +196,13 @@ impl JobSlice {
             let Some((number, parent, done)) = folded else {
                 return;
             };
-            self.delete_batch(number);
+            if self.batch(number).is_some_and(Batch::is_kept) {
+                if let Some(batch) = self.batch_mut(number) {
+                    batch.finished = true;
+                }
+            } else {
+                self.delete_batch(number);
+            }
             let Some(parent) = self.batch_mut(parent) else {
                 return;
             };
@@ -212,7 +221,7 @@ impl JobSlice {
         let known_total =
             total_final || matches!(policy.tolerance, crate::spec::Tolerance::Items(_));
         if known_total && policy.exceeded(counts.failed, total) {
-            self.end(Phase::Failed);
+            self.end(Phase::Failed, true);
             self.control(Disposition::Discard);
         }
     }
@@ -385,6 +394,7 @@ impl JobSlice {
         }
         if self.job.started.is_none() {
             self.job.started = Some(self.moment.now);
+            self.record(EventKind::Started, 0, "");
         }
     }
 
@@ -395,11 +405,11 @@ impl JobSlice {
         }
         let policy = self.job.meta.spec.failure_policy;
         let failed = counts.split_failed > 0 || policy.exceeded(counts.failed, counts.known);
-        self.end(if failed {
-            Phase::Failed
-        } else {
-            Phase::Completed
-        });
+        let phase = match failed {
+            true => Phase::Failed,
+            false => Phase::Completed,
+        };
+        self.end(phase, false);
     }
 
     fn settle(&mut self) {
@@ -408,6 +418,9 @@ impl JobSlice {
         if self.job.phase.is_final() && self.job.settled.is_none() && still {
             self.changed = true;
             self.job.settled = Some(self.moment.now);
+            if !self.ended_now() {
+                self.record(EventKind::Settled, self.job.counts.done, "");
+            }
         }
     }
 }

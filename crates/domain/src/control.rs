@@ -4,6 +4,7 @@
 use crate::{
     effect::{Disposition, Effect},
     error::{Action, Error},
+    event::EventKind,
     job::Phase,
     slice::JobSlice,
 };
@@ -17,6 +18,7 @@ impl JobSlice {
         if !self.job.paused {
             self.job.paused = true;
             self.control(Disposition::Park);
+            self.record(EventKind::Paused, 0, "");
         }
         Ok(())
     }
@@ -29,6 +31,7 @@ impl JobSlice {
         if self.job.paused {
             self.job.paused = false;
             self.control(Disposition::Run);
+            self.record(EventKind::Resumed, 0, "");
         }
         Ok(())
     }
@@ -39,7 +42,7 @@ impl JobSlice {
             Phase::Cancelled => Ok(()),
             Phase::Completed | Phase::Failed => Err(self.refuse(Action::Cancel)),
             Phase::Waiting | Phase::Active => {
-                self.end(Phase::Cancelled);
+                self.end(Phase::Cancelled, false);
                 self.control(Disposition::Discard);
                 Ok(())
             }
@@ -72,6 +75,7 @@ impl JobSlice {
         counts.retained = 0;
         counts.split_failed = 0;
         self.control(Disposition::Run);
+        self.record(EventKind::Retried, 0, "");
         Ok(())
     }
 
@@ -81,12 +85,14 @@ impl JobSlice {
         self.job.allowance = allowance.max(1);
     }
 
-    /// Moves the job to a final phase.
-    pub(crate) fn end(&mut self, phase: Phase) {
+    /// Moves the job to a final phase; `stopped` where its failure policy does.
+    pub(crate) fn end(&mut self, phase: Phase, stopped: bool) {
+        self.record_failures();
         self.changed = true;
         self.job.phase = phase;
         self.job.paused = false;
         self.job.ended = Some(self.moment.now);
+        self.record_end(stopped);
     }
 
     /// Raises the control counter and tells every worker.

@@ -46,6 +46,16 @@ pub enum Error {
     /// There is no such job.
     #[error("there is no job {0}; list the partition's jobs to see what exists")]
     JobNotFound(JobName),
+    /// The job has no such batch, or does not keep it.
+    #[error(
+        "there is no batch {number} of job {job}; batches that are done are kept on two levels only"
+    )]
+    BatchNotFound {
+        /// The job.
+        job: JobName,
+        /// The batch.
+        number: u32,
+    },
     /// The id is taken by a job with another spec.
     #[error("job {0} exists with another spec; choose another id or delete it first")]
     JobExists(JobName),

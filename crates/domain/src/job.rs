@@ -174,6 +174,8 @@ pub struct Job {
     pub percent_mark: u32,
     /// The measured rate.
     pub rate: Rate,
+    /// When the history of its progress was last added to.
+    pub sampled: Option<Micros>,
     /// The next page number to give out.
     pub next_page: u32,
     /// The next batch number to give out.
@@ -203,6 +205,7 @@ impl Job {
             counts: Counts::default(),
             percent_mark: 0,
             rate: Rate::default(),
+            sampled: None,
             next_page: 1,
             next_batch: 1,
             started: None,

@@ -10,6 +10,8 @@ pub mod bitmap;
 pub mod control;
 pub mod effect;
 pub mod error;
+pub mod event;
+pub mod history;
 pub mod ids;
 pub mod job;
 pub mod limits;

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::{Micros, bitmap::Bitmap};
+use crate::{Micros, bitmap::Bitmap, limits};
 
 /// A batch: a definition whose children are found a page at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +28,25 @@ pub struct Batch {
     pub children: u32,
     /// Done items of folded pages and folded sub-batches.
     pub done: u64,
+    /// Items found directly in it so far.
+    pub items: u64,
+    /// Whether it is done and folded, and its row only kept to be looked at.
+    pub finished: bool,
 }
 
 impl Batch {
+    /// Whether its row is kept when it is done: on the two levels below the root, for the first batches of a job.
+    pub fn is_kept(&self) -> bool {
+        (1..=limits::KEPT_DEPTH).contains(&self.depth) && self.number <= limits::KEPT_BATCHES
+    }
+
     /// Whether nothing of it will ever change again, so that it folds into its parent.
     pub fn is_finished(&self) -> bool {
-        self.exhausted && self.open_pages == 0 && self.kept_pages == 0 && self.children == 0
+        !self.finished
+            && self.exhausted
+            && self.open_pages == 0
+            && self.kept_pages == 0
+            && self.children == 0
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     Micros,
     effect::{Effect, Failed, NewFailure},
+    event::{Caller, NewEvent},
+    history::Sample,
     job::Job,
     page::{Batch, Item, Page},
 };
@@ -68,6 +70,12 @@ pub struct JobSlice {
     pub items: BTreeMap<(u32, u32), Tracked<Item>>,
     /// Failures to insert.
     pub failures: Vec<NewFailure>,
+    /// An entry of the job's history to insert.
+    pub sample: Option<Sample>,
+    /// Events to insert.
+    pub events: Vec<NewEvent>,
+    /// Who asks for what this transaction does.
+    pub caller: Caller,
     /// What is owed after the commit.
     pub effects: Vec<Effect>,
     /// Whether anything changed.
@@ -106,6 +114,9 @@ impl JobSlice {
             pages: BTreeMap::new(),
             items: BTreeMap::new(),
             failures: Vec::new(),
+            sample: None,
+            events: Vec::new(),
+            caller: Caller::default(),
             effects: Vec::new(),
             changed: false,
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     effect::{Failed, code},
+    event::EventKind,
     job::{Job, JobMeta},
     limits,
     page::{Batch, Page, PageState},
@@ -67,6 +68,8 @@ impl JobSlice {
             kept_pages: 0,
             children: 0,
             done: 0,
+            items: u64::from(is_task),
+            finished: false,
         };
         let mut page = Page::unsplit(1, &root, 0, moment.now, None);
         let counts = &mut slice.job.counts;
@@ -86,6 +89,7 @@ impl JobSlice {
         slice.job.next_page = 2;
         slice.insert_batch(root);
         slice.insert_page(page);
+        slice.record(EventKind::Created, 0, "");
         slice
     }
 
@@ -160,6 +164,9 @@ impl JobSlice {
             children: split.stored.clone(),
         });
         let items = u64::from(page.items());
+        if let Some(batch) = self.batch_mut(parent.number) {
+            batch.items += items;
+        }
         let counts = &mut self.job.counts;
         counts.splitting -= 1;
         counts.open += 1;
@@ -190,6 +197,8 @@ impl JobSlice {
                 kept_pages: 0,
                 children: 0,
                 done: 0,
+                items: 0,
+                finished: false,
             };
             if let Some(total) = total.filter(|_| !parent.declared) {
                 self.job.counts.declared += total;
@@ -209,6 +218,7 @@ impl JobSlice {
                 if let Some(batch) = self.batch_mut(parent.number) {
                     batch.exhausted = true;
                 }
+                self.record_split_batch(parent.number);
             }
         }
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use headway::pipe;
 use headway_domain::{
-    JobUid, PipeName,
+    JobUid, PartitionId, PipeName,
     effect::{Disposition, Failed, code},
     limits,
     page::Forward,
@@ -231,6 +231,7 @@ pub fn encode_change(change: &Change) -> Bytes {
         revision: change.revision,
         commit_time_us: change.time,
         deleted: change.deleted,
+        partition: change.partition.to_string(),
     };
     message.encode_to_vec().into()
 }
@@ -240,6 +241,8 @@ pub fn decode_change(body: Bytes) -> Result<Change, Malformed> {
     let message = pipe::JobChanged::decode(body)?;
     Ok(Change {
         uid: uid(&message.job_uid)?,
+        partition: PartitionId::new(message.partition)
+            .map_err(|error| Malformed(error.to_string()))?,
         revision: message.revision,
         time: message.commit_time_us,
         deleted: message.deleted,

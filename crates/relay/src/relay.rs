@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headway_broker::{Broker, BrokerError, Outgoing, Queue, Topic};
 use headway_domain::spec::Work;
-use headway_store::{Committed, Created, Owed, OwedKind, Store, StoreError};
+use headway_store::{Change, Committed, Created, Owed, OwedKind, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +71,12 @@ impl Relay {
         }
         let messages = committed.owed.iter().map(batch_message).collect();
         self.send(&committed.owed, messages).await;
-        for change in &committed.changes {
+        self.tell(&committed.changes).await;
+    }
+
+    /// Tells whoever watches; nobody waits for it, and what is lost is found by comparing.
+    async fn tell(&self, changes: &[Change]) {
+        for change in changes {
             self.broker
                 .broadcast(Topic::Events, change.uid.event_key(), encode_change(change))
                 .await;
@@ -91,6 +96,7 @@ impl Relay {
             _ => owed.iter().map(batch_message).collect(),
         };
         self.send(owed, messages).await;
+        self.tell(&created.committed.changes).await;
     }
 
     async fn send(&self, owed: &[Owed], messages: Vec<Outgoing>) {

@@ -14,6 +14,12 @@ pub enum StoreError {
     /// The database refuses the data; trying again does not help.
     #[error("the database refuses the data: {0}")]
     Refused(String),
+    /// Events after this place in the audit log are not kept any more. Trying again does not help.
+    #[error("the events after this cursor are not kept any more")]
+    CursorExpired {
+        /// The place from which on events are kept.
+        earliest: crate::rows::event::Position,
+    },
     /// A row says what no version of Headway writes, or a statement is wrong. Trying again does not help.
     #[error("the database contradicts itself: {0}")]
     Broken(String),

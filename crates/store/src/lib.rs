@@ -16,12 +16,19 @@ pub use ops::{
     control::Controlled,
     create::{Created, NewJob},
     credit::{HungryJob, PipeShare},
+    events::{EventPage, EventQuery},
+    list::{JobFilter, JobPage},
     outbox::{Owed, OwedKind},
-    read::{FailurePage, FailureRow, JobFilter, JobPage, JobView},
+    pipes::{PipePage, PipeView},
+    read::{FailurePage, FailureRow, JobView},
     report::Tracked,
     shards::Claims,
     split::{DispatchPlan, PageSource, PlannedItem, ReleasePlan, SplitPlan, SplitResult},
+    tree::{BatchPage, BatchView},
 };
+
+pub use headway_domain::history::Sample;
+pub use rows::event::{EventRow, Position};
 
 use std::sync::Arc;
 
@@ -32,6 +39,7 @@ pub struct Store {
     meta: Arc<rows::meta::MetaCache>,
     creates: Arc<ops::create::Lanes>,
     free_pipes: Arc<ops::credit::FreePipes>,
+    noted_pipes: Arc<ops::pipes::NotedPipes>,
 }
 
 impl Store {
@@ -42,7 +50,8 @@ impl Store {
         let shards = shards
             .parse()
             .map_err(|_| StoreError::Broken(format!("setting shards is {shards}, not a number")))?;
-        let db = db.with_shards(shards);
+        let mut db = db.with_shards(shards);
+        db.settle_event_offset().await?;
         db.seed_shards().await?;
         if db.is_sqlite() {
             db.free_shards().await?;
@@ -54,6 +63,7 @@ impl Store {
             meta: Arc::default(),
             creates: Arc::new(ops::create::Lanes::new(first, more)),
             free_pipes: Arc::default(),
+            noted_pipes: Arc::default(),
         };
         store.epoch_mark().await?;
         Ok(store)
@@ -105,10 +115,12 @@ pub struct Control {
 }
 
 /// A job that changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The job.
     pub uid: headway_domain::JobUid,
+    /// Its partition.
+    pub partition: headway_domain::PartitionId,
     /// Its new revision.
     pub revision: i64,
     /// When it changed.

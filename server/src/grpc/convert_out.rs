@@ -20,6 +20,14 @@ pub(super) fn brief(view: &JobView) -> v1::Job {
     job(view, spec(&view.job.meta.spec))
 }
 
+/// A job as lists and watches of many jobs show it: as [`brief`], and without failures.
+pub(super) fn listed(view: &JobView) -> v1::Job {
+    v1::Job {
+        failure_sample: Vec::new(),
+        ..brief(view)
+    }
+}
+
 /// A job with everything that its client sent.
 ///
 /// # Errors
@@ -72,7 +80,7 @@ fn job(view: &JobView, spec: v1::JobSpec) -> v1::Job {
     }
 }
 
-fn state(state: JobState) -> v1::JobState {
+pub(super) fn state(state: JobState) -> v1::JobState {
     match state {
         JobState::Waiting => v1::JobState::Waiting,
         JobState::Active => v1::JobState::Active,
@@ -234,7 +242,7 @@ fn pairs(
         .collect()
 }
 
-fn timestamp(time: Micros) -> Timestamp {
+pub(super) fn timestamp(time: Micros) -> Timestamp {
     Timestamp {
         seconds: time.div_euclid(1_000_000),
         nanos: nanos(time),
@@ -254,11 +262,11 @@ fn millis(time: u64) -> WireDuration {
 }
 
 /// Numbers of the wire are narrower than ours; what is too large, which bounds exclude, is shown as the largest.
-fn int(number: u64) -> i64 {
+pub(super) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn narrow(number: impl TryInto<i32>) -> i32 {
+pub(super) fn narrow(number: impl TryInto<i32>) -> i32 {
     number.try_into().unwrap_or(i32::MAX)
 }
 

@@ -1,13 +1,19 @@
 //! JobService: the only place in the server where wire types meet domain types.
 
+mod convert_explore;
 mod convert_in;
 mod convert_out;
+mod cursor;
+mod exploring;
+mod jobs_token;
 mod json;
 mod page_token;
 mod request;
+mod request_explore;
 mod resume_token;
 mod service;
 pub(crate) mod status;
 mod violations;
+mod watching;
 
 pub(crate) use service::JobApi;

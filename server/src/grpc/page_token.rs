@@ -15,8 +15,10 @@ const LIFETIME: u64 = 24 * 3600;
 const CLOCK_SKEW: u64 = 300;
 /// Bytes of the checksum.
 const CHECK: usize = 16;
-/// Bytes before it: version, time, two keys.
-const CONTENT: usize = 1 + 3 * 8;
+/// Bytes before what it says: version, time.
+const HEAD: usize = 1 + 8;
+/// Bytes of what it says at most; a pipe's name has 128.
+const SAID: usize = 128;
 
 /// The query that a token belongs to: everything about a request but the token and the page's size.
 #[derive(Debug, Clone)]
@@ -37,11 +39,19 @@ impl Query {
 
     /// The token for the page that follows these keys.
     pub(super) fn token(&self, keys: [i64; 2], now: u64) -> String {
-        let mut bytes = Vec::with_capacity(CONTENT + CHECK);
+        self.write(&keys.map(i64::to_be_bytes).concat(), now)
+    }
+
+    /// The token for the page that follows this text, of at most 128 bytes.
+    pub(super) fn text_token(&self, text: &str, now: u64) -> String {
+        self.write(text.as_bytes(), now)
+    }
+
+    fn write(&self, said: &[u8], now: u64) -> String {
+        let mut bytes = Vec::with_capacity(HEAD + said.len() + CHECK);
         bytes.push(VERSION);
         bytes.extend_from_slice(&now.to_be_bytes());
-        bytes.extend_from_slice(&keys[0].to_be_bytes());
-        bytes.extend_from_slice(&keys[1].to_be_bytes());
+        bytes.extend_from_slice(said);
         let check = self.check(&bytes);
         bytes.extend_from_slice(&check);
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
@@ -55,28 +65,46 @@ impl Query {
         if token.is_empty() {
             return Ok(None);
         }
-        self.read(token, now).map(Some).ok_or(Error::PageToken)
+        let said = self.read(token, now).ok_or(Error::PageToken)?;
+        let keys = <[u8; 16]>::try_from(said).map_err(|_| Error::PageToken)?;
+        let (first, second) = keys.split_at(8);
+        let number = |bytes: &[u8]| bytes.try_into().map(i64::from_be_bytes);
+        match (number(first), number(second)) {
+            (Ok(first), Ok(second)) => Ok(Some([first, second])),
+            _ => Err(Error::PageToken),
+        }
     }
 
-    fn read(&self, token: &str, now: u64) -> Option<[i64; 2]> {
+    /// The text in a token of this query; `None` for the empty token, which asks for the first page.
+    ///
+    /// # Errors
+    /// As [`Self::keys`].
+    pub(super) fn text(&self, token: &str, now: u64) -> Result<Option<String>, Error> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let said = self.read(token, now).ok_or(Error::PageToken)?;
+        String::from_utf8(said)
+            .map(Some)
+            .map_err(|_| Error::PageToken)
+    }
+
+    fn read(&self, token: &str, now: u64) -> Option<Vec<u8>> {
         // Before decoding: a token is short, whatever a client sends.
-        if token.len() > 2 * (CONTENT + CHECK) {
+        if token.len() > 2 * (HEAD + SAID + CHECK) {
             return None;
         }
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (content, check) = bytes.split_at_checked(CONTENT)?;
+        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (content, check) = bytes.split_at_checked(bytes.len().checked_sub(CHECK)?)?;
         if content.first() != Some(&VERSION) || check != self.check(content) {
             return None;
         }
-        let number = |at: usize| content.get(at..at + 8)?.try_into().ok();
-        let issued = u64::from_be_bytes(number(1)?);
+        let issued = u64::from_be_bytes(content.get(1..HEAD)?.try_into().ok()?);
         if now > issued.saturating_add(LIFETIME) || issued > now.saturating_add(CLOCK_SKEW) {
             return None;
         }
-        Some([
-            i64::from_be_bytes(number(9)?),
-            i64::from_be_bytes(number(17)?),
-        ])
+        bytes.truncate(bytes.len() - CHECK);
+        Some(bytes.split_off(HEAD))
     }
 
     fn check(&self, content: &[u8]) -> [u8; CHECK] {
@@ -145,6 +173,16 @@ mod tests {
             assert_eq!(query().keys(bad, NOW), Err(Error::PageToken));
         }
         assert_eq!(query().keys("", NOW), Ok(None));
+    }
+
+    #[test]
+    fn texts_come_back_and_are_no_keys() {
+        let token = query().text_token("a-pipe.ä", NOW);
+        assert_eq!(query().text(&token, NOW), Ok(Some("a-pipe.ä".to_owned())));
+        assert_eq!(query().keys(&token, NOW), Err(Error::PageToken));
+        assert_eq!(query().text("", NOW), Ok(None));
+        let longest = query().text_token(&"x".repeat(SAID), NOW);
+        assert_eq!(query().text(&longest, NOW).unwrap().unwrap().len(), SAID);
     }
 
     proptest! {

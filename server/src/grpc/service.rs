@@ -1,15 +1,15 @@
 //! The methods of JobService.
 
 use std::{
-    pin::Pin,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use headway::v1::{self, job_service_server::JobService};
-use headway_domain::{Error, JobName, error::Action};
+use headway_broker::Broker;
+use headway_domain::{Error, JobName, error::Action, event::Caller};
 use headway_relay::Relay;
 use headway_store::{JobView, NewJob, Store, StoreError};
 use prost::Message;
@@ -20,15 +20,16 @@ use tonic::{Request, Response, Status};
 use super::{
     convert_in::{self, Splitters},
     convert_out,
-    page_token::Query,
+    exploring::jobs_query,
     request,
     resume_token::Shown,
     status::ApiError,
     violations::Violations,
+    watching::Answers,
 };
 use crate::{
     ServerParts,
-    watch::{Hub, Pace, Update, follow},
+    watch::{Hub, Pace, Partitions, Update, follow},
 };
 
 /// A page of an answer ends early at this size, so that clients which take 4 MiB can read it.
@@ -39,10 +40,11 @@ const PAGE_BYTES: usize = 3 * 1024 * 1024;
 pub(crate) struct JobApi {
     relay: Relay,
     hub: Hub,
+    pub(super) partitions: Partitions,
     splitters: Arc<Splitters>,
     publishing: Arc<Semaphore>,
     tasks: TaskTracker,
-    stopping: CancellationToken,
+    pub(super) stopping: CancellationToken,
 }
 
 impl JobApi {
@@ -50,12 +52,14 @@ impl JobApi {
     pub(crate) fn new(
         parts: &ServerParts,
         hub: Hub,
+        partitions: Partitions,
         tasks: TaskTracker,
         stopping: CancellationToken,
     ) -> Self {
         Self {
             relay: parts.relay.clone(),
             hub,
+            partitions,
             splitters: Arc::new(Splitters {
                 names: parts.splitters.clone(),
                 registry: parts.registry.clone(),
@@ -66,8 +70,12 @@ impl JobApi {
         }
     }
 
-    fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         self.relay.store()
+    }
+
+    pub(super) fn broker(&self) -> &dyn Broker {
+        self.relay.broker().as_ref()
     }
 
     /// Runs a change to its end, publishing included, also when the caller goes away; answers as soon as it is
@@ -97,7 +105,7 @@ impl JobApi {
     }
 
     async fn create(&self, request: Request<v1::CreateJobRequest>) -> Result<v1::Job, ApiError> {
-        let creator = request::creator(request.metadata());
+        let caller = request::caller(request.metadata());
         let request = request.into_inner();
         let mut violations = Violations::default();
         let partition = violations.take(request::partition(&request.parent));
@@ -115,7 +123,8 @@ impl JobApi {
             name,
             spec,
             request_id,
-            creator,
+            creator: caller.user,
+            correlation: caller.correlation,
         };
         if request.validate_only {
             return self.rehearse(new).await;
@@ -130,7 +139,6 @@ impl JobApi {
                 let answer = (created.view.clone(), body.clone());
                 // A caller that went away finds the job by its id.
                 drop(reply.send(Ok(answer)));
-                // Nobody can watch a job at a revision before its first, so there is no change to tell.
                 relay.publish_created(&created, body).await;
             })
             .await?;
@@ -159,13 +167,7 @@ impl JobApi {
         let (Some(partition), Some(size)) = (partition, size) else {
             return Err(Error::Invalid(Vec::new()).into());
         };
-        let mut query = Query::new("jobs").with(partition.as_str());
-        let mut states: Vec<_> = filter.states.iter().map(ToString::to_string).collect();
-        states.sort_unstable();
-        query = query.with(&states.join(","));
-        for (key, value) in &filter.labels {
-            query = query.with(key).with(value);
-        }
+        let query = jobs_query(&partition, &filter);
         let below = query.keys(&request.page_token, now())?.map(|[key, _]| key);
         let page = self
             .store()
@@ -182,37 +184,6 @@ impl JobApi {
         let next_page_token = next.map(|key| query.token([key, 0], now()));
         Ok(v1::ListJobsResponse {
             jobs,
-            next_page_token: next_page_token.unwrap_or_default(),
-        })
-    }
-
-    async fn failures(
-        &self,
-        request: v1::ListFailuresRequest,
-    ) -> Result<v1::ListFailuresResponse, ApiError> {
-        let mut violations = Violations::default();
-        let name = violations.take(request::job_name("parent", &request.parent));
-        let size = violations.take(request::page_size(request.page_size));
-        violations.finish()?;
-        let (Some(name), Some(size)) = (name, size) else {
-            return Err(Error::Invalid(Vec::new()).into());
-        };
-        let query = Query::new("failures").with(&name.to_string());
-        let above = match query.keys(&request.page_token, now())? {
-            Some([run, seq]) => Some((u32::try_from(run).map_err(|_| Error::PageToken)?, seq)),
-            None => None,
-        };
-        let page = self.store().list_failures(&name, above, size).await?;
-        let failures: Vec<_> = page.failures.iter().map(convert_out::failure).collect();
-        let fit = fitting(&failures);
-        let next = match page.failures.get(fit.wrapping_sub(1)) {
-            Some(last) if fit < failures.len() => Some(last.seq),
-            Some(_) | None => page.next,
-        };
-        let failures = failures.into_iter().take(fit).collect();
-        let next_page_token = next.map(|seq| query.token([page.run.into(), seq], now()));
-        Ok(v1::ListFailuresResponse {
-            failures,
             next_page_token: next_page_token.unwrap_or_default(),
         })
     }
@@ -259,11 +230,16 @@ impl JobApi {
         })))
     }
 
-    async fn control(&self, name: &str, action: Action) -> Result<v1::Job, ApiError> {
+    async fn control(
+        &self,
+        name: &str,
+        action: Action,
+        caller: Caller,
+    ) -> Result<v1::Job, ApiError> {
         let name = request::job_name("name", name)?;
         let view = self
             .change(|relay, reply| async move {
-                match relay.store().control_job(&name, action).await {
+                match relay.store().control_job(&name, action, &caller).await {
                     Ok(controlled) => {
                         drop(reply.send(Ok(controlled.view)));
                         relay.publish(controlled.committed).await;
@@ -275,10 +251,10 @@ impl JobApi {
         whole(view)
     }
 
-    async fn delete(&self, name: &str) -> Result<(), ApiError> {
+    async fn delete(&self, name: &str, caller: Caller) -> Result<(), ApiError> {
         let name = request::job_name("name", name)?;
         self.change(|relay, reply| async move {
-            match relay.store().delete_job(&name).await {
+            match relay.store().delete_job(&name, &caller).await {
                 Ok(committed) => {
                     drop(reply.send(Ok(())));
                     relay.publish(committed).await;
@@ -292,8 +268,7 @@ impl JobApi {
 
 #[tonic::async_trait]
 impl JobService for JobApi {
-    type WatchJobStream =
-        Pin<Box<dyn Stream<Item = Result<v1::WatchJobResponse, Status>> + Send + 'static>>;
+    type WatchJobStream = Answers<v1::WatchJobResponse>;
 
     async fn create_job(
         &self,
@@ -327,39 +302,49 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::PauseJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
+        let caller = request::caller(request.metadata());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.control(name, Action::Pause).await?))
+        let job = self.control(name, Action::Pause, caller).await?;
+        Ok(Response::new(job))
     }
 
     async fn resume_job(
         &self,
         request: Request<v1::ResumeJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
+        let caller = request::caller(request.metadata());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.control(name, Action::Resume).await?))
+        let job = self.control(name, Action::Resume, caller).await?;
+        Ok(Response::new(job))
     }
 
     async fn cancel_job(
         &self,
         request: Request<v1::CancelJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
+        let caller = request::caller(request.metadata());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.control(name, Action::Cancel).await?))
+        let job = self.control(name, Action::Cancel, caller).await?;
+        Ok(Response::new(job))
     }
 
     async fn retry_job(
         &self,
         request: Request<v1::RetryJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
+        let caller = request::caller(request.metadata());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.control(name, Action::Retry).await?))
+        let job = self.control(name, Action::Retry, caller).await?;
+        Ok(Response::new(job))
     }
 
     async fn delete_job(
         &self,
         request: Request<v1::DeleteJobRequest>,
     ) -> Result<Response<()>, Status> {
-        Ok(Response::new(self.delete(&request.get_ref().name).await?))
+        let caller = request::caller(request.metadata());
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.delete(name, caller).await?))
     }
 
     async fn list_failures(
@@ -369,58 +354,58 @@ impl JobService for JobApi {
         Ok(Response::new(self.failures(request.into_inner()).await?))
     }
 
-    type WatchJobsStream =
-        Pin<Box<dyn Stream<Item = Result<v1::WatchJobsResponse, Status>> + Send + 'static>>;
-    type WatchEventsStream =
-        Pin<Box<dyn Stream<Item = Result<v1::WatchEventsResponse, Status>> + Send + 'static>>;
+    type WatchJobsStream = Answers<v1::WatchJobsResponse>;
 
     async fn watch_jobs(
         &self,
-        _: Request<v1::WatchJobsRequest>,
+        request: Request<v1::WatchJobsRequest>,
     ) -> Result<Response<Self::WatchJobsStream>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let answers = self.follow_partition(request.into_inner()).await?;
+        Ok(Response::new(answers))
     }
+
+    type WatchEventsStream = Answers<v1::WatchEventsResponse>;
 
     async fn watch_events(
         &self,
-        _: Request<v1::WatchEventsRequest>,
+        request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Ok(Response::new(self.follow_log(request.into_inner()).await?))
     }
 
     async fn list_events(
         &self,
-        _: Request<v1::ListEventsRequest>,
+        request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Ok(Response::new(self.events(request.into_inner()).await?))
     }
 
     async fn count_jobs(
         &self,
-        _: Request<v1::CountJobsRequest>,
+        request: Request<v1::CountJobsRequest>,
     ) -> Result<Response<v1::CountJobsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Ok(Response::new(self.count(&request.get_ref().parent).await?))
     }
 
     async fn get_job_history(
         &self,
-        _: Request<v1::GetJobHistoryRequest>,
+        request: Request<v1::GetJobHistoryRequest>,
     ) -> Result<Response<v1::GetJobHistoryResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Ok(Response::new(self.history(&request.get_ref().name).await?))
     }
 
     async fn list_batches(
         &self,
-        _: Request<v1::ListBatchesRequest>,
+        request: Request<v1::ListBatchesRequest>,
     ) -> Result<Response<v1::ListBatchesResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Ok(Response::new(self.batches(request.into_inner()).await?))
     }
 
     async fn list_pipes(
         &self,
-        _: Request<v1::ListPipesRequest>,
+        request: Request<v1::ListPipesRequest>,
     ) -> Result<Response<v1::ListPipesResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Ok(Response::new(self.pipes(request.into_inner()).await?))
     }
 }
 
@@ -430,7 +415,7 @@ fn whole(view: JobView) -> Result<v1::Job, ApiError> {
 }
 
 /// How many entries fit into one answer; at least one.
-fn fitting(entries: &[impl Message]) -> usize {
+pub(super) fn fitting(entries: &[impl Message]) -> usize {
     let mut bytes = 0;
     let fit = entries.iter().take_while(|entry| {
         bytes += entry.encoded_len();
@@ -440,7 +425,7 @@ fn fitting(entries: &[impl Message]) -> usize {
 }
 
 /// Seconds since 1970.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }

@@ -6,15 +6,19 @@
 use std::{collections::HashMap, time::Duration};
 
 use headway_domain::{Error, FieldViolation, JobName, JobState, effect::clean, error::Action};
-use headway_store::StoreError;
+use headway_store::{Position, StoreError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
+
+use super::cursor::cursor_text;
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "headway.dev";
 /// The resource type of a job.
 const JOB: &str = "headway.dev/Job";
+/// The resource type of a batch.
+const BATCH: &str = "headway.dev/Batch";
 /// When to try again what only needs a moment.
 const SOON: Duration = Duration::from_secs(1);
 /// Field violations that are sent. Details travel in headers, of which some clients take 8 KiB in all.
@@ -40,6 +44,8 @@ pub(crate) enum ApiError {
     Overloaded,
     /// No more watches can be opened; so many are.
     TooManyWatches(usize),
+    /// Events after this cursor are not kept any more, but from this place on they are.
+    CursorExpired(Position),
     /// The answer did not begin within this time.
     TooSlow(Duration),
     /// The request never reached a method of ours.
@@ -67,6 +73,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Domain(error) => Self::Domain(error),
+            StoreError::CursorExpired { earliest } => Self::CursorExpired(earliest),
             StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Broken(_) => {
                 Self::Store(error)
             }
@@ -101,6 +108,13 @@ impl From<ApiError> for Status {
             .info("limit", most.to_string())
             .retry(5 * SOON)
             .status(),
+            ApiError::CursorExpired(earliest) => Answer::new(
+                Code::OutOfRange,
+                "CURSOR_EXPIRED",
+                "events after this cursor are not kept any more; go on with the earliest cursor, and read the jobs to learn what was missed",
+            )
+            .info("earliest_cursor", cursor_text(earliest))
+            .status(),
             ApiError::TooSlow(limit) => Answer::new(
                 Code::DeadlineExceeded,
                 "SERVER_TOO_SLOW",
@@ -123,6 +137,11 @@ fn from_domain(error: Error) -> Status {
         Error::JobNotFound(name) => Answer::new(Code::NotFound, "JOB_NOT_FOUND", sentence)
             .job(&name, "does not exist")
             .status(),
+        Error::BatchNotFound { job, number } => {
+            Answer::new(Code::NotFound, "BATCH_NOT_FOUND", sentence)
+                .resource(BATCH, format!("{job}/batches/{number}"), "does not exist")
+                .status()
+        }
         Error::JobExists(name) => Answer::new(Code::AlreadyExists, "JOB_EXISTS", sentence)
             .job(&name, "exists with another spec")
             .status(),
@@ -195,6 +214,7 @@ fn illegal_transition(
 fn from_store(error: StoreError) -> Status {
     match error {
         StoreError::Domain(error) => from_domain(error),
+        StoreError::CursorExpired { earliest } => ApiError::CursorExpired(earliest).into(),
         StoreError::Unavailable(why) => {
             tracing::warn!(error = %why, "a call failed because the database is unavailable");
             Answer::new(
@@ -321,11 +341,13 @@ impl Answer {
     }
 
     fn job(self, name: &JobName, description: &str) -> Self {
-        let mut answer = self.info("job", name.to_string());
-        answer
-            .details
-            .set_resource_info(JOB, name.to_string(), "", description);
-        answer
+        let answer = self.info("job", name.to_string());
+        answer.resource(JOB, name.to_string(), description)
+    }
+
+    fn resource(mut self, kind: &str, name: String, description: &str) -> Self {
+        self.details.set_resource_info(kind, name, "", description);
+        self
     }
 
     fn retry(mut self, after: Duration) -> Self {

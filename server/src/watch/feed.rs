@@ -126,6 +126,7 @@ mod tests {
         let mut bytes = [7; 16];
         bytes[15] = last;
         Change {
+            partition: "p".to_owned().try_into().unwrap(),
             uid: JobUid(Uuid::from_bytes(bytes)),
             revision,
             time: 0,

@@ -1,4 +1,5 @@
-//! The hub's task: hears of changes, reads each changed job once, and shows it to all who watch it.
+//! The hub's task: hears of changes, reads each changed job once, and shows it to all who watch it; and lets a task follow each
+//! watched partition.
 //!
 //! Events may be lost at any time. So every job that gains a watcher is compared with the database once, and all
 //! watched jobs are every now and then. A job that nobody watches is neither heard of nor read.
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     feed::{Feed, Heard},
+    partition::{PartitionTask, Partitions},
     table::Hub,
 };
 
@@ -28,6 +30,9 @@ const CHUNK: usize = 500;
 /// The hub's task.
 pub(crate) struct HubTask {
     hub: Hub,
+    partitions: Partitions,
+    /// The tasks of watched partitions.
+    followers: JoinSet<()>,
     store: Store,
     feed: Feed,
     repair_interval: Duration,
@@ -61,12 +66,15 @@ enum Work {
 impl HubTask {
     pub(crate) fn new(
         hub: Hub,
+        partitions: Partitions,
         store: Store,
         broker: Arc<dyn Broker>,
         repair_interval: Duration,
     ) -> Self {
         Self {
             hub,
+            partitions,
+            followers: JoinSet::new(),
             store,
             feed: Feed::new(broker),
             repair_interval,
@@ -93,10 +101,18 @@ impl HubTask {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 heard = self.feed.next() => match heard {
-                    Heard::Changed(change) => self.note(change.uid, change.revision),
-                    Heard::MaybeLost => self.doubt = true,
+                    Heard::Changed(change) => {
+                        self.partitions.note(&change);
+                        self.note(change.uid, change.revision);
+                    }
+                    Heard::MaybeLost => {
+                        self.partitions.doubt();
+                        self.doubt = true;
+                    }
                 },
                 () = self.hub.gained() => {}
+                () = self.partitions.gained() => {}
+                Some(ended) = self.followers.join_next() => ended?,
                 Some(done) = self.work.join_next() => self.done(done?),
                 _ = repair.tick() => self.repair(),
             }
@@ -135,7 +151,15 @@ impl HubTask {
     async fn welcome(&mut self) {
         let fresh = self.hub.take_fresh();
         self.keys.extend(fresh.iter().map(|uid| uid.event_key()));
-        self.feed.listen(&self.keys).await;
+        for started in self.partitions.take_fresh() {
+            let task = PartitionTask::new(started, self.store.clone(), self.repair_interval);
+            self.followers.spawn(task.run());
+        }
+        match self.partitions.any() {
+            // Which jobs will be in a partition nobody knows.
+            true => self.feed.listen(&(0..=u8::MAX).collect()).await,
+            false => self.feed.listen(&self.keys).await,
+        }
         if !fresh.is_empty() {
             self.compare(fresh, false);
         }

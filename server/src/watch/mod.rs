@@ -2,9 +2,15 @@
 
 mod feed;
 mod hub;
+mod partition;
 mod table;
 mod watcher;
 
 pub(crate) use hub::HubTask;
+pub(crate) use partition::{
+    EventsUpdate, JobsPace, JobsUpdate, Partitions, Since, follow_events, follow_jobs,
+};
 pub(crate) use table::Hub;
+#[cfg(test)]
+pub(crate) use table::tests::view as test_view;
 pub(crate) use watcher::{Pace, Update, follow};

@@ -1,9 +1,11 @@
 //! The server over TCP, with a real store on SQLite and pipes in process. Tests play workers and tracking by hand.
 
 mod control;
+mod exploring;
 mod gateway;
 mod harness;
 mod inputs;
 mod jobs;
+mod partitions;
 mod serving;
 mod watching;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use headway::v1::{self, JobState};
+use headway_domain::event::Caller;
 use headway_server::Limits;
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
@@ -152,7 +153,7 @@ async fn a_deletion_that_nobody_told_is_found() {
     next(&mut stream).await.unwrap().unwrap();
     let lost = harness
         .store()
-        .delete_job(&name("one").parse().unwrap())
+        .delete_job(&name("one").parse().unwrap(), &Caller::default())
         .await;
     drop(lost.unwrap());
     refused(next(&mut stream).await, Code::NotFound, "JOB_NOT_FOUND");

@@ -99,6 +99,11 @@ impl Definition {
     }
 }
 
+/// What follows the kind in a stored definition.
+pub(super) fn stored_content(stored: &[u8]) -> &[u8] {
+    stored.get(1..).unwrap_or_default()
+}
+
 fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(content.len() + 1);
     bytes.push(tag);

@@ -19,6 +19,7 @@ mod paths;
 mod source_file;
 #[cfg(test)]
 pub(crate) mod testing;
+mod title;
 mod warm;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use collect::collect;
 pub use definition::Definition;
 pub use page::{Child, MAX_CURSOR_BYTES, MAX_PAGE_BYTES, MAX_PAGE_CHILDREN, Page, PageBuilder};
 pub use paths::Name;
+pub use title::title;
 
 /// The examples in the guide are compiled and run as tests.
 #[cfg(doctest)]

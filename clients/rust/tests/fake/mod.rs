@@ -10,9 +10,12 @@ use std::{
 
 use futures::{Stream, StreamExt, stream};
 use headway::v1::{
-    CancelJobRequest, CreateJobRequest, DeleteJobRequest, GetJobRequest, Job, JobState,
-    ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse, PauseJobRequest,
-    ResumeJobRequest, RetryJobRequest, WatchJobRequest, WatchJobResponse,
+    CancelJobRequest, CountJobsRequest, CountJobsResponse, CreateJobRequest, DeleteJobRequest,
+    GetJobHistoryRequest, GetJobHistoryResponse, GetJobRequest, Job, JobState, ListBatchesRequest,
+    ListBatchesResponse, ListEventsRequest, ListEventsResponse, ListFailuresRequest,
+    ListFailuresResponse, ListJobsRequest, ListJobsResponse, ListPipesRequest, ListPipesResponse,
+    PauseJobRequest, ResumeJobRequest, RetryJobRequest, WatchEventsRequest, WatchEventsResponse,
+    WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
     job_service_server::{JobService, JobServiceServer},
 };
 use headway_client::{Client, ClientConfig, Error};
@@ -33,15 +36,48 @@ pub struct Script {
     pub pages: VecDeque<Result<ListJobsResponse, Status>>,
     /// The streams of WatchJob, in order.
     pub watches: VecDeque<Scene>,
+    /// The streams of WatchJobs, in order.
+    pub jobs_watches: VecDeque<Scene<WatchJobsResponse>>,
+    /// The streams of WatchEvents, in order.
+    pub events_watches: VecDeque<Scene<WatchEventsResponse>>,
+    /// Answers of ListEvents, in order.
+    pub event_pages: VecDeque<ListEventsResponse>,
+    /// Answers of ListBatches, in order.
+    pub batch_pages: VecDeque<ListBatchesResponse>,
+    /// Answers of ListPipes, in order.
+    pub pipe_pages: VecDeque<ListPipesResponse>,
+    /// The answer of CountJobs.
+    pub counts: CountJobsResponse,
+    /// The answer of GetJobHistory.
+    pub history: GetJobHistoryResponse,
     /// The calls, with what identifies their request, and when they came.
     pub calls: Vec<(&'static str, String, Instant)>,
 }
 
-/// One WatchJob stream.
-pub struct Scene {
-    pub steps: Vec<Result<Job, Status>>,
+/// One stream.
+pub struct Scene<T = Job> {
+    pub steps: Vec<Result<T, Status>>,
     /// Whether the stream stays open after its steps.
     pub open: bool,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn play<T, M: Send + 'static>(
+    scene: Option<Scene<T>>,
+    message: impl Fn(T) -> M + Send + 'static,
+) -> Result<Response<Answers<M>>, Status>
+where
+    T: Send + 'static,
+{
+    let Some(scene) = scene else {
+        return Err(Status::data_loss("the script is over"));
+    };
+    let messages = stream::iter(scene.steps).map(move |step| step.map(&message));
+    Ok(Response::new(match scene.open {
+        true => messages.chain(stream::pending()).boxed(),
+        false => messages.boxed(),
+    }))
 }
 
 #[derive(Clone, Default)]
@@ -165,7 +201,7 @@ impl JobService for Fake {
             .map(Response::new)
     }
 
-    type WatchJobStream = Pin<Box<dyn Stream<Item = Result<WatchJobResponse, Status>> + Send>>;
+    type WatchJobStream = Answers<WatchJobResponse>;
 
     async fn watch_job(
         &self,
@@ -174,20 +210,81 @@ impl JobService for Fake {
         let mut script = self.script();
         let name = request.into_inner().name;
         script.calls.push(("watch", name, Instant::now()));
-        let Some(scene) = script.watches.pop_front() else {
-            return Err(Status::data_loss("the script is over"));
-        };
-        let steps = scene.steps.into_iter();
-        let states = stream::iter(steps.map(|step| {
-            step.map(|job| WatchJobResponse {
-                job: Some(job),
-                ..WatchJobResponse::default()
-            })
-        }));
-        Ok(Response::new(match scene.open {
-            true => states.chain(stream::pending()).boxed(),
-            false => states.boxed(),
-        }))
+        play(script.watches.pop_front(), |job| WatchJobResponse {
+            job: Some(job),
+            ..WatchJobResponse::default()
+        })
+    }
+
+    type WatchJobsStream = Answers<WatchJobsResponse>;
+
+    async fn watch_jobs(
+        &self,
+        request: Request<WatchJobsRequest>,
+    ) -> Result<Response<Self::WatchJobsStream>, Status> {
+        let mut script = self.script();
+        let token = request.into_inner().resume_token;
+        script.calls.push(("watch jobs", token, Instant::now()));
+        play(script.jobs_watches.pop_front(), |message| message)
+    }
+
+    type WatchEventsStream = Answers<WatchEventsResponse>;
+
+    async fn watch_events(
+        &self,
+        request: Request<WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let mut script = self.script();
+        let after = request.into_inner().after;
+        script.calls.push(("watch events", after, Instant::now()));
+        play(script.events_watches.pop_front(), |message| message)
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<ListEventsRequest>,
+    ) -> Result<Response<ListEventsResponse>, Status> {
+        let mut script = self.script();
+        let after = request.into_inner().after;
+        script.calls.push(("events", after, Instant::now()));
+        let page = script.event_pages.pop_front();
+        Ok(Response::new(page.unwrap_or_default()))
+    }
+
+    async fn list_batches(
+        &self,
+        request: Request<ListBatchesRequest>,
+    ) -> Result<Response<ListBatchesResponse>, Status> {
+        let mut script = self.script();
+        let parent = request.into_inner().parent;
+        script.calls.push(("batches", parent, Instant::now()));
+        let page = script.batch_pages.pop_front();
+        Ok(Response::new(page.unwrap_or_default()))
+    }
+
+    async fn list_pipes(
+        &self,
+        request: Request<ListPipesRequest>,
+    ) -> Result<Response<ListPipesResponse>, Status> {
+        let mut script = self.script();
+        let token = request.into_inner().page_token;
+        script.calls.push(("pipes", token, Instant::now()));
+        let page = script.pipe_pages.pop_front();
+        Ok(Response::new(page.unwrap_or_default()))
+    }
+
+    async fn count_jobs(
+        &self,
+        _: Request<CountJobsRequest>,
+    ) -> Result<Response<CountJobsResponse>, Status> {
+        Ok(Response::new(self.script().counts.clone()))
+    }
+
+    async fn get_job_history(
+        &self,
+        _: Request<GetJobHistoryRequest>,
+    ) -> Result<Response<GetJobHistoryResponse>, Status> {
+        Ok(Response::new(self.script().history.clone()))
     }
 
     async fn pause_job(&self, request: Request<PauseJobRequest>) -> Result<Response<Job>, Status> {

@@ -46,7 +46,9 @@ fn counters(store: &Store) {
     let current = || pages().filter(|page| page.run == job.run);
     let old = || pages().filter(split).filter(|page| page.run < job.run);
     let state = |state: PageState| count(current().map(|page| u64::from(page.state == state)));
-    let folded = count(store.batches.values().map(|batch| batch.done));
+    // What a batch that is done and kept says, the one above it says too.
+    let live = || store.batches.values().filter(|batch| !batch.finished);
+    let folded = count(live().map(|batch| batch.done));
     let timed = |page: &u32| {
         store
             .pages
@@ -153,7 +155,8 @@ fn batches(store: &Store) {
         let kept =
             |page: &&Page| matches!(page.state, PageState::Retained | PageState::SplitFailed);
         let children = store.batches.values();
-        let children = children.filter(|child| child.parent == Some(batch.number));
+        let children =
+            children.filter(|child| child.parent == Some(batch.number) && !child.finished);
         assert_eq!(batch.kept_pages as usize, pages().filter(kept).count());
         assert_eq!(
             batch.open_pages as usize,
@@ -161,6 +164,13 @@ fn batches(store: &Store) {
         );
         assert_eq!(batch.children as usize, children.count());
         assert!(batch.parent.is_none() || !batch.is_finished(), "not folded");
+        if batch.finished {
+            assert!(batch.is_kept() && pages().count() == 0 && batch.children == 0);
+            assert!(
+                batch.done >= batch.items,
+                "something is below a batch that is done"
+            );
+        }
         assert_eq!(
             batch.parent.is_some(),
             store.definitions.contains_key(&batch.number)
@@ -211,7 +221,7 @@ fn deletions(store: &Store, before: &Store) {
                 store
                     .batches
                     .values()
-                    .all(|child| child.parent != Some(*batch))
+                    .all(|child| child.finished || child.parent != Some(*batch))
             );
         }
     }

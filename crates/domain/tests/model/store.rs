@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use headway_domain::{
     Job, JobSlice,
     effect::{Effect, NewFailure},
+    event::{EventKind, NewEvent},
     page::{Batch, Item, Page, PageContent, PageState, Todo},
     slice::{Fate, Moment, Needs},
 };
@@ -82,6 +83,8 @@ pub struct Store {
     pub items: BTreeMap<(u32, u32), Item>,
     /// Failures of all runs.
     pub failures: Vec<NewFailure>,
+    /// What the audit log tells.
+    pub events: Vec<NewEvent>,
 }
 
 impl Store {
@@ -95,6 +98,7 @@ impl Store {
             contents: BTreeMap::new(),
             items: BTreeMap::new(),
             failures: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -221,7 +225,9 @@ impl Store {
         if !slice.changed {
             assert!(slice.job == self.job, "a change that nothing tells of");
             assert!(slice.effects.is_empty() && slice.failures.is_empty());
+            assert!(slice.events.is_empty(), "an event of nothing");
         }
+        self.check_events(&slice);
         for (number, tracked) in slice.batches {
             let mut row = tracked.row;
             if let Some(definition) = row.definition.take() {
@@ -257,8 +263,46 @@ impl Store {
             }
         }
         self.failures.extend(slice.failures);
+        self.events.extend(slice.events);
         self.job = slice.job;
         slice.effects
+    }
+}
+
+impl Store {
+    /// The audit log tells of every beginning, start, end and settling of every run, once.
+    fn check_events(&self, slice: &JobSlice) {
+        let all = || self.events.iter().chain(&slice.events);
+        let count = |kind| all().filter(|event| event.kind == kind).count();
+        let ends = [
+            EventKind::Completed,
+            EventKind::Failed,
+            EventKind::Cancelled,
+        ];
+        let is_end = |event: &NewEvent| ends.contains(&event.kind);
+        assert_eq!(count(EventKind::Created), 1);
+        assert_eq!(
+            all().next().map(|event| event.kind),
+            Some(EventKind::Created)
+        );
+        assert_eq!(
+            count(EventKind::Started),
+            usize::from(slice.job.started.is_some())
+        );
+        let runs = count(EventKind::Retried);
+        assert_eq!(runs, usize::try_from(slice.job.run).unwrap());
+        let ended = all().filter(|event| is_end(event)).count();
+        assert_eq!(ended, runs + usize::from(slice.job.phase.is_final()));
+        let settled = slice.job.settled.is_some() && self.job.settled.is_none();
+        let told = |event: &NewEvent| is_end(event) || event.kind == EventKind::Settled;
+        assert!(!settled || slice.events.iter().any(told));
+        let holds = count(EventKind::Paused) - count(EventKind::Resumed);
+        assert!(!slice.job.paused || holds > 0);
+        let told = slice.events.iter();
+        let told = told.filter(|event| event.kind == EventKind::FailureRecorded);
+        // Later ones are told of each thousandth.
+        let told = told.map(|event| event.items).sum::<u64>();
+        assert!(told == slice.failures.len() as u64 || slice.job.counts.failures >= 100);
     }
 }
 

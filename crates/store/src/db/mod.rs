@@ -4,6 +4,8 @@ pub(crate) mod bulk;
 pub(crate) mod keys;
 mod migration;
 
+pub(crate) use migration::LOCK;
+
 use std::{
     fmt,
     sync::atomic::{AtomicI64, Ordering},
@@ -88,6 +90,8 @@ pub(crate) struct Db {
     pub(crate) lease: Micros,
     pub(crate) splits: u64,
     pub(crate) epoch: AtomicI64,
+    /// What the audit log adds to transaction ids.
+    pub(crate) event_offset: i64,
 }
 
 impl fmt::Debug for Db {
@@ -145,6 +149,7 @@ impl Db {
             lease: i64::try_from(config.lease.as_micros()).unwrap_or(i64::MAX),
             splits: config.splits.max(1),
             epoch: AtomicI64::new(0),
+            event_offset: 0,
         }
     }
 

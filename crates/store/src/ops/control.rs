@@ -1,10 +1,23 @@
 //! Pause, resume, cancel, retry and delete.
 
-use headway_domain::{Error, JobName, JobUid, effect::Disposition, error::Action};
+use headway_domain::{
+    Error, JobName, JobUid,
+    effect::Disposition,
+    error::Action,
+    event::{Caller, EventKind, NewEvent},
+};
 use sea_orm::{FromQueryResult, Value};
 
 use super::read::JobView;
-use crate::{Change, Committed, Control, Store, db::Durability, error::StoreError, rows::unsigned};
+use crate::{
+    Change, Committed, Control, Store,
+    db::{Durability, bulk::Conflict},
+    error::StoreError,
+    rows::{
+        event::{EVENT, event_cells},
+        unsigned,
+    },
+};
 
 /// Rows of a deleted job that one transaction removes at most.
 const GARBAGE: i64 = 5000;
@@ -34,6 +47,7 @@ impl Store {
         &self,
         name: &JobName,
         action: Action,
+        caller: &Caller,
     ) -> Result<Controlled, StoreError> {
         let meta = self.named(name).await?;
         let db = &self.db;
@@ -42,6 +56,7 @@ impl Store {
             .lock_job(&tx, &meta)
             .await?
             .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        slice.caller = caller.clone();
         match action {
             Action::Pause => slice.pause(),
             Action::Resume => slice.resume(),
@@ -81,11 +96,15 @@ impl Store {
 
     /// Removes a job, durably: it is gone at once, and what it leaves is removed by [`Store::collect_garbage`].
     /// Workers are told to drop its items.
-    pub async fn delete_job(&self, name: &JobName) -> Result<Committed, StoreError> {
+    pub async fn delete_job(
+        &self,
+        name: &JobName,
+        caller: &Caller,
+    ) -> Result<Committed, StoreError> {
         let meta = self.named(name).await?;
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
-        let slice = db
+        let mut slice = db
             .lock_job(&tx, &meta)
             .await?
             .ok_or_else(|| Error::JobNotFound(name.clone()))?;
@@ -107,13 +126,25 @@ impl Store {
         }
         db.run(&*tx, "INSERT INTO garbage (job_key) VALUES ($1)", [key])
             .await?;
-        tx.commit().await?;
+        slice.job.revision += 1;
+        slice.job.updated = db.now().max(slice.job.updated);
         let job = slice.job;
+        let event = NewEvent {
+            kind: EventKind::Deleted,
+            state: job.state(),
+            message: String::new(),
+            batch: None,
+            items: job.counts.done,
+        };
+        let event = event_cells(&job, &event, caller);
+        EVENT.write(db, &tx, vec![event], Conflict::Fail).await?;
+        tx.commit().await?;
         let mut committed = Committed::default();
         committed.changes.push(Change {
             uid: meta.uid,
-            revision: job.revision + 1,
-            time: db.now(),
+            partition: meta.name.partition.clone(),
+            revision: job.revision,
+            time: job.updated,
             deleted: true,
         });
         if !job.phase.is_final() || job.settled.is_none() {
@@ -142,6 +173,7 @@ impl Store {
             ("page", "job_key, number"),
             ("batch", "job_key, number"),
             ("failure", "job_key, run, seq"),
+            ("sample", "job_key, at"),
         ] {
             let sql = format!(
                 "DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM {table} WHERE job_key = $1 LIMIT $2)"

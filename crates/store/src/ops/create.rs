@@ -8,6 +8,7 @@ use std::{
 
 use headway_domain::{
     Error, JobName, JobSlice, JobUid,
+    event::Caller,
     job::JobMeta,
     spec::{JobSpec, Work},
 };
@@ -40,6 +41,8 @@ pub struct NewJob {
     pub request_id: String,
     /// Who asks.
     pub creator: String,
+    /// What the caller calls its request.
+    pub correlation: String,
 }
 
 /// An accepted job.
@@ -229,6 +232,9 @@ impl Store {
     /// Inserts all of them, or none if one exists or is refused.
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Created>, StoreError> {
         let db = &self.db;
+        let uses = jobs.iter();
+        self.note_pipes(uses.map(|job| (&job.name.partition, job.spec.pipe().as_str())))
+            .await?;
         let mut rows = Vec::with_capacity(jobs.len());
         let mut labels = Vec::new();
         let mut slices = Vec::with_capacity(jobs.len());
@@ -290,7 +296,12 @@ impl Store {
             creator: job.creator.clone(),
             created: now,
         };
-        JobSlice::create(Arc::new(meta), allowance, self.db.moment())
+        let mut slice = JobSlice::create(Arc::new(meta), allowance, self.db.moment());
+        slice.caller = Caller {
+            user: job.creator.clone(),
+            correlation: job.correlation.clone(),
+        };
+        slice
     }
 
     /// The job that a creation would return instead of making a new one.

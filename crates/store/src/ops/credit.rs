@@ -17,7 +17,7 @@ use crate::{Committed, Store, db::Durability, error::StoreError};
 const SHARING: i64 = 4096;
 
 /// The rates of a process that published none for so long do not count.
-const SILENT_US: Micros = 5_000_000;
+pub(super) const SILENT_US: Micros = 5_000_000;
 /// What a new job may have out before its pipe's credit is shared out, where nothing is known of the pipe or others want
 /// more of it too.
 pub(crate) const FIRST_ALLOWANCE: u32 = 128;

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use headway_domain::{Error, Job, JobName, JobState, JobUid, PartitionId, job::JobMeta};
-use sea_orm::{FromQueryResult, Value};
+use headway_domain::{Error, Job, JobName, JobUid, job::JobMeta};
+use sea_orm::FromQueryResult;
 
 use crate::{
     Store,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Failures shown with a job at most.
-const SAMPLE: i64 = 10;
+pub(super) const SAMPLE: i64 = 10;
 
 /// A job as it was at one commit.
 #[derive(Debug, Clone)]
@@ -63,24 +63,6 @@ pub struct FailureRow {
     pub recorded: i64,
     /// Who reported it.
     pub worker: String,
-}
-
-/// Which jobs to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JobFilter {
-    /// In one of these states; empty for any.
-    pub states: Vec<JobState>,
-    /// With all of these labels.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// Some jobs and where the next ones begin.
-#[derive(Debug, Clone)]
-pub struct JobPage {
-    /// Newest first.
-    pub jobs: Vec<JobView>,
-    /// The key to continue below, if there may be more.
-    pub next: Option<i64>,
 }
 
 /// Some failures and where the next ones begin.
@@ -196,55 +178,6 @@ impl Store {
         self.db.all(self.db.reader(), sql, values).await
     }
 
-    /// Lists jobs of a partition, newest first, below the key of the last one seen.
-    pub async fn list_jobs(
-        &self,
-        partition: &PartitionId,
-        filter: &JobFilter,
-        below: Option<i64>,
-        size: u32,
-    ) -> Result<JobPage, StoreError> {
-        let mut values: Vec<Value> = vec![
-            partition.as_str().into(),
-            below.unwrap_or(i64::MAX).into(),
-            (i64::from(size) + 1).into(),
-        ];
-        let mut sql = format!(
-            "SELECT {META_COLUMNS}, p.* FROM job j JOIN job_progress p ON p.job_key = j.job_key \
-             WHERE j.partition_id = $1 AND j.job_key < $2"
-        );
-        for (name, value) in &filter.labels {
-            values.push(name.as_str().into());
-            values.push(value.as_str().into());
-            let n = values.len();
-            sql.push_str(&format!(
-                " AND EXISTS (SELECT 1 FROM label l WHERE l.job_key = j.job_key AND l.name = ${} AND l.value = ${n})",
-                n - 1
-            ));
-        }
-        if !filter.states.is_empty() {
-            let conditions: Vec<_> = filter
-                .states
-                .iter()
-                .map(|state| state_condition(*state))
-                .collect();
-            sql.push_str(&format!(" AND ({})", conditions.join(" OR ")));
-        }
-        sql.push_str(" ORDER BY j.job_key DESC LIMIT $3");
-        let statement = self.db.statement(sql, values);
-        let rows = sea_orm::ConnectionTrait::query_all_raw(self.db.reader(), statement).await?;
-        let mut jobs = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let meta = JobMeta::try_from(MetaRow::from_query_result(row, "")?)?;
-            let job = ProgressRow::from_query_result(row, "")?.into_job(Arc::new(meta))?;
-            jobs.push(JobView::new(job));
-        }
-        let more = jobs.len() > size as usize;
-        jobs.truncate(size as usize);
-        let next = jobs.last().filter(|_| more).map(|view| view.job.meta.key);
-        Ok(JobPage { jobs, next })
-    }
-
     /// Lists the failures of a job's present run, oldest first, above the last number seen. A number of an
     /// earlier run is a bad page token.
     pub async fn list_failures(
@@ -293,6 +226,7 @@ impl Store {
             "page",
             "item",
             "failure",
+            "sample",
         ] {
             let sql = format!("SELECT count(*) AS value FROM {table} WHERE job_key = $1");
             let count = self
@@ -302,16 +236,5 @@ impl Store {
             counts.insert(table, unsigned(count.unwrap_or(0))?);
         }
         Ok(counts)
-    }
-}
-
-fn state_condition(state: JobState) -> &'static str {
-    match state {
-        JobState::Waiting => "(p.phase = 1 AND p.paused = 0)",
-        JobState::Active => "(p.phase = 2 AND p.paused = 0)",
-        JobState::Paused => "(p.phase IN (1, 2) AND p.paused = 1)",
-        JobState::Completed => "p.phase = 3",
-        JobState::Failed => "p.phase = 4",
-        JobState::Cancelled => "p.phase = 5",
     }
 }

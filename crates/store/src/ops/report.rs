@@ -1,10 +1,14 @@
 //! Applying what workers report: many outcomes, few statements, one commit.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use headway_domain::{
-    JobSlice, Micros,
-    report::{Applied, PageReport},
+    JobSlice, JobUid, Micros, PartitionId,
+    job::JobMeta,
+    report::{Applied, ItemEvent, PageReport},
     slice::Fate,
 };
 use uuid::Uuid;
@@ -25,6 +29,25 @@ pub struct Tracked {
     pub drained: BTreeMap<String, u64>,
     /// When the next timer or lease that these reports began is over.
     pub next_due: Option<Micros>,
+}
+
+/// The pipes that items were forwarded to.
+fn forwards<'a>(
+    reports: &'a [PageReport],
+    metas: &'a HashMap<JobUid, Arc<JobMeta>>,
+) -> HashSet<(&'a PartitionId, &'a str)> {
+    let mut uses = HashSet::new();
+    for report in reports {
+        let Some(meta) = metas.get(&report.job) else {
+            continue;
+        };
+        for item in &report.items {
+            if let ItemEvent::Forward(forward) = &item.event {
+                uses.insert((&meta.name.partition, forward.pipe.as_str()));
+            }
+        }
+    }
+    uses
 }
 
 /// When the first timer or lease of the items that a transaction wrote is over.
@@ -121,8 +144,13 @@ impl Store {
             db.advance(&tx, slice).await?;
         }
         tracked.next_due = slices.iter().filter_map(next_due).min();
+        let forwards = forwards(reports, &metas);
         tracked.committed = db.write_slices(&tx, slices).await?;
         tx.commit().await?;
+        if let Err(error) = self.note_pipes(forwards).await {
+            // The next forward there notes it.
+            tracing::warn!(%error, "the use of a pipe is not noted");
+        }
         Ok(tracked)
     }
 

@@ -9,6 +9,8 @@ use headway_domain::{
     slice::{Fate, Moment},
 };
 
+use sea_orm::{Value, sea_query::ArrayType};
+
 use crate::{
     Store,
     db::{Db, Tx, keys},
@@ -266,7 +268,7 @@ impl Db {
         if numbers.is_empty() {
             return Ok(());
         }
-        let columns = "b.job_key, b.number, b.parent, b.depth, b.declared, b.exhausted, b.open_pages, b.kept_pages, b.children, b.done";
+        let columns = "b.job_key, b.number, b.parent, b.depth, b.declared, b.exhausted, b.open_pages, b.kept_pages, b.children, b.done, b.items, b.finished";
         let sql = format!(
             "WITH RECURSIVE chain AS ( \
                SELECT {columns} FROM batch b WHERE b.job_key = $1 AND {} \
@@ -292,17 +294,17 @@ impl Store {
         uids: &[JobUid],
     ) -> Result<HashMap<JobUid, Arc<JobMeta>>, StoreError> {
         let mut found = HashMap::new();
+        let mut unknown = Vec::new();
         for uid in uids.iter().copied() {
-            if found.contains_key(&uid) {
-                continue;
+            match self.meta.get(uid) {
+                Some(meta) => drop(found.insert(uid, meta)),
+                None => unknown.push(uid),
             }
-            let meta = match self.meta.get(uid) {
-                Some(meta) => Some(meta),
-                None => self.read_meta(uid).await?,
-            };
-            if let Some(meta) = meta {
-                found.insert(uid, meta);
-            }
+        }
+        unknown.sort_unstable();
+        unknown.dedup();
+        for meta in self.read_metas(&unknown).await? {
+            found.insert(meta.uid, meta);
         }
         Ok(found)
     }
@@ -312,6 +314,23 @@ impl Store {
             Some(meta) => Ok(Some(meta)),
             None => self.read_meta(uid).await,
         }
+    }
+
+    /// On SQLite, where a statement costs no round trip, one a job.
+    async fn read_metas(&self, uids: &[JobUid]) -> Result<Vec<Arc<JobMeta>>, StoreError> {
+        if uids.len() < 2 || self.db.is_sqlite() {
+            let mut metas = Vec::with_capacity(uids.len());
+            for uid in uids {
+                metas.extend(self.read_meta(*uid).await?);
+            }
+            return Ok(metas);
+        }
+        let list = uids.iter().map(|uid| uid.0.as_bytes().to_vec().into());
+        let list = Value::Array(ArrayType::Bytes, Some(Box::new(list.collect())));
+        let sql = format!("SELECT {META_COLUMNS} FROM job j WHERE j.uid = ANY ($1::bytea[])");
+        let rows: Vec<MetaRow> = self.db.all(self.db.reader(), sql, [list]).await?;
+        let metas = rows.into_iter().map(|row| self.remember(Some(row)));
+        metas.filter_map(Result::transpose).collect()
     }
 
     async fn read_meta(&self, uid: JobUid) -> Result<Option<Arc<JobMeta>>, StoreError> {

@@ -8,6 +8,7 @@ use headway_domain::{
 };
 use uuid::Uuid;
 
+use super::history::{SAMPLE, sample_cells};
 use super::outbox::{OUTBOX, Owed, OwedKind, outbox_cells};
 use crate::{
     Change, Committed, Control,
@@ -18,6 +19,7 @@ use crate::{
     },
     error::StoreError,
     rows::{
+        event::{EVENT, event_cells},
         item::{FAILURE, ITEM, failure_cells, item_cells},
         job::{PROGRESS, cells},
         page::{BATCH, PAGE, PAGE_WITH_CONTENT, batch_cells, page_cells},
@@ -45,6 +47,7 @@ pub(crate) fn new_rows(slices: Vec<JobSlice>, now: Micros) -> (Vec<Part>, Commit
         (&BATCH, rows.batches),
         (&PAGE, rows.pages),
         (&PAGE_WITH_CONTENT, rows.pages_with_content),
+        (&EVENT, rows.events),
         (&OUTBOX, rows.outbox),
     ];
     (tables, committed)
@@ -105,6 +108,8 @@ struct Rows {
     items: Vec<Vec<Cell>>,
     gone_items: Vec<(i64, i64, i64)>,
     failures: Vec<Vec<Cell>>,
+    events: Vec<Vec<Cell>>,
+    samples: Vec<Vec<Cell>>,
     outbox: Vec<Vec<Cell>>,
 }
 
@@ -116,6 +121,7 @@ impl Rows {
             let job = &slice.job;
             committed.changes.push(Change {
                 uid: job.meta.uid,
+                partition: job.meta.name.partition.clone(),
                 revision: job.revision,
                 time: job.updated,
                 deleted: false,
@@ -166,6 +172,15 @@ impl Rows {
             self.failures
                 .push(failure_cells(key, seq, slice.moment.now, failure));
         }
+        self.samples.extend(
+            slice
+                .sample
+                .as_ref()
+                .map(|sample| sample_cells(key, sample)),
+        );
+        for event in &slice.events {
+            self.events.push(event_cells(job, event, &slice.caller));
+        }
     }
 
     /// In the order that locks are taken in: jobs, batches, pages, items.
@@ -185,6 +200,8 @@ impl Rows {
         FAILURE
             .write(db, tx, self.failures, Conflict::Update)
             .await?;
+        SAMPLE.write(db, tx, self.samples, Conflict::Update).await?;
+        EVENT.write(db, tx, self.events, Conflict::Fail).await?;
         OUTBOX.write(db, tx, self.outbox, Conflict::Fail).await?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headway_domain::{
-    Job,
+    Job, JobState,
     job::{Counts, JobMeta, Phase},
     progress::Rate,
 };
@@ -49,6 +49,7 @@ pub(crate) struct ProgressRow {
     pub rate_sampled: i64,
     pub rate_ended: i64,
     pub rate: f64,
+    pub sampled: i64,
     pub next_page: i64,
     pub next_batch: i64,
     pub started: i64,
@@ -60,7 +61,7 @@ pub(crate) struct ProgressRow {
 pub(crate) const PROGRESS: Table = Table {
     name: "job_progress",
     keys: 1,
-    insert_only: 2,
+    insert_only: 3,
     columns: &[
         ("job_key", Kind::Int),
         ("phase", Kind::Int),
@@ -93,6 +94,7 @@ pub(crate) const PROGRESS: Table = Table {
         ("rate_sampled", Kind::Int),
         ("rate_ended", Kind::Int),
         ("rate", Kind::Real),
+        ("sampled", Kind::Int),
         ("next_page", Kind::Int),
         ("next_batch", Kind::Int),
         ("started", Kind::Int),
@@ -101,8 +103,10 @@ pub(crate) const PROGRESS: Table = Table {
         ("settled", Kind::Int),
         ("hungry", Kind::Int),
         ("live", Kind::Int),
+        ("state", Kind::Int),
         ("shard", Kind::Int),
         ("pipe", Kind::Text),
+        ("partition_id", Kind::Text),
     ],
 };
 
@@ -126,6 +130,34 @@ fn phase(code: i64) -> Result<Phase, StoreError> {
         _ => {
             return Err(StoreError::Broken(format!(
                 "phase {code} of a job is unknown"
+            )));
+        }
+    })
+}
+
+/// Stored: never to be changed.
+pub(crate) fn state_code(state: JobState) -> i64 {
+    match state {
+        JobState::Waiting => 1,
+        JobState::Active => 2,
+        JobState::Paused => 3,
+        JobState::Completed => 4,
+        JobState::Failed => 5,
+        JobState::Cancelled => 6,
+    }
+}
+
+pub(crate) fn state_of(code: i64) -> Result<JobState, StoreError> {
+    Ok(match code {
+        1 => JobState::Waiting,
+        2 => JobState::Active,
+        3 => JobState::Paused,
+        4 => JobState::Completed,
+        5 => JobState::Failed,
+        6 => JobState::Cancelled,
+        _ => {
+            return Err(StoreError::Broken(format!(
+                "state {code} of a job is unknown"
             )));
         }
     })
@@ -169,6 +201,7 @@ impl ProgressRow {
                 ended: unsigned(self.rate_ended)?,
                 per_second: self.rate,
             },
+            sampled: optional(self.sampled),
             next_page: unsigned(self.next_page)?,
             next_batch: unsigned(self.next_batch)?,
             started: optional(self.started),
@@ -214,6 +247,7 @@ pub(crate) fn cells(job: &Job) -> Vec<Cell> {
         job.rate.sampled.into(),
         job.rate.ended.into(),
         job.rate.per_second.into(),
+        job.sampled.into(),
         job.next_page.into(),
         job.next_batch.into(),
         job.started.into(),
@@ -222,7 +256,9 @@ pub(crate) fn cells(job: &Job) -> Vec<Cell> {
         job.settled.into(),
         job.is_hungry().into(),
         job.settled.is_none().into(),
+        state_code(job.state()).into(),
         job.meta.shard.into(),
         job.meta.spec.pipe().as_str().into(),
+        job.meta.name.partition.as_str().into(),
     ]
 }

@@ -1,5 +1,6 @@
 //! Rows and how they become domain types and back. Nothing above this folder sees a row.
 
+pub(crate) mod event;
 pub(crate) mod item;
 pub(crate) mod job;
 pub(crate) mod meta;

@@ -68,6 +68,10 @@ const HOT: &[(&str, Kind)] = &[
     ("declared", Kind::Int),
     ("touched", Kind::Int),
     ("epoch", Kind::Int),
+    ("items", Kind::Int),
+    ("items_done", Kind::Int),
+    ("items_failed", Kind::Int),
+    ("items_discarded", Kind::Int),
     ("batch", Kind::Int),
     ("depth", Kind::Int),
     ("split_cursor", Kind::Bytes),
@@ -190,6 +194,10 @@ pub(crate) fn page_cells(job_key: i64, page: &Page) -> Vec<Cell> {
         page.declared.into(),
         page.touched.into(),
         page.epoch.into(),
+        page.items().into(),
+        page.done.len().into(),
+        page.failed.len().into(),
+        page.discarded.len().into(),
         page.batch.into(),
         page.depth.into(),
         content.cursor.unwrap_or_default().into(),
@@ -211,6 +219,8 @@ pub(crate) struct BatchRow {
     pub kept_pages: i64,
     pub children: i64,
     pub done: i64,
+    pub items: i64,
+    pub finished: i64,
 }
 
 pub(crate) const BATCH: Table = Table {
@@ -228,6 +238,8 @@ pub(crate) const BATCH: Table = Table {
         ("kept_pages", Kind::Int),
         ("children", Kind::Int),
         ("done", Kind::Int),
+        ("items", Kind::Int),
+        ("finished", Kind::Int),
         ("definition", Kind::Bytes),
     ],
 };
@@ -247,6 +259,8 @@ impl TryFrom<BatchRow> for Batch {
             kept_pages: unsigned(row.kept_pages)?,
             children: unsigned(row.children)?,
             done: unsigned(row.done)?,
+            items: unsigned(row.items)?,
+            finished: row.finished != 0,
         })
     }
 }
@@ -264,6 +278,8 @@ pub(crate) fn batch_cells(job_key: i64, batch: &Batch) -> Vec<Cell> {
         batch.kept_pages.into(),
         batch.children.into(),
         batch.done.into(),
+        batch.items.into(),
+        batch.finished.into(),
         batch.definition.clone().unwrap_or_default().into(),
     ]
 }

@@ -1,5 +1,6 @@
 //! Pause, resume and cancel.
 
+use headway_domain::event::Caller;
 use headway_domain::{
     Error, JobState,
     effect::{Disposition, Failed},
@@ -20,7 +21,11 @@ use super::{
 impl Driver {
     /// Applies a control action that must be possible, and keeps what is owed.
     pub async fn control(&mut self, started: &Started, action: Action) -> Controlled {
-        let done = self.store.control_job(&started.name, action).await.unwrap();
+        let done = self
+            .store
+            .control_job(&started.name, action, &Caller::default())
+            .await
+            .unwrap();
         self.controls.clear();
         self.take(done.committed.clone());
         done
@@ -57,7 +62,11 @@ pub async fn illegal_transitions(f: Fixture) {
             }
             let before = driver.job(&job).await;
             assert_eq!(before.state(), state);
-            match f.store.control_job(&job.name, action).await {
+            match f
+                .store
+                .control_job(&job.name, action, &Caller::default())
+                .await
+            {
                 Ok(_) => assert!(possible, "{action:?} of {state}"),
                 Err(StoreError::Domain(Error::IllegalTransition {
                     job: named,
@@ -77,7 +86,10 @@ pub async fn illegal_transitions(f: Fixture) {
     // A cancelled job with an item at a worker has to wait.
     let job = driver.begin(task("x"), Tree::new(Vec::new())).await;
     driver.control(&job, Action::Cancel).await;
-    let refused = f.store.control_job(&job.name, Action::Retry).await;
+    let refused = f
+        .store
+        .control_job(&job.name, Action::Retry, &Caller::default())
+        .await;
     assert!(matches!(
         refused.unwrap_err(),
         StoreError::Domain(Error::IllegalTransition { settled: false, .. })

@@ -1,5 +1,6 @@
 //! Deleting jobs.
 
+use headway_domain::event::Caller;
 use headway_domain::{
     Error,
     effect::{Disposition, Failed},
@@ -36,7 +37,11 @@ pub async fn a_live_job(f: Fixture) {
     let failed = ItemEvent::Failed(failure("E", "no"));
     driver.say(&tasks[1], failed).await;
     let before = driver.job(&job).await.revision;
-    let committed = f.store.delete_job(&job.name).await.unwrap();
+    let committed = f
+        .store
+        .delete_job(&job.name, &Caller::default())
+        .await
+        .unwrap();
     assert_eq!(committed.controls.len(), 1);
     assert_eq!(committed.controls[0].uid, job.uid);
     assert_eq!(committed.controls[0].disposition, Disposition::Discard);
@@ -87,8 +92,14 @@ pub async fn timers_of_a_deleted_job(f: Fixture) {
         .unwrap();
     let shard = driver.job(&job).await.meta.shard;
     assert_eq!(f.store.next_due(shard).await.unwrap(), Some(1));
-    f.store.delete_job(&job.name).await.unwrap();
-    f.store.delete_job(&splitting.name).await.unwrap();
+    f.store
+        .delete_job(&job.name, &Caller::default())
+        .await
+        .unwrap();
+    f.store
+        .delete_job(&splitting.name, &Caller::default())
+        .await
+        .unwrap();
     assert_eq!(f.store.next_due(shard).await.unwrap(), None);
     assert_eq!(f.store.renew_leases(SESSION).await.unwrap(), 0);
     let due = f.ints("SELECT due AS value FROM page").await;
@@ -107,8 +118,15 @@ pub async fn a_job_of_many_rows(f: Fixture) {
     ))
     .await;
     let other = driver.begin(task("x"), Tree::new(Vec::new())).await;
-    f.store.delete_job(&job.name).await.unwrap();
-    let again = f.store.delete_job(&job.name).await.unwrap_err();
+    f.store
+        .delete_job(&job.name, &Caller::default())
+        .await
+        .unwrap();
+    let again = f
+        .store
+        .delete_job(&job.name, &Caller::default())
+        .await
+        .unwrap_err();
     assert!(matches!(again, StoreError::Domain(Error::JobNotFound(_))));
     // Two processes collect at once.
     let second = f.another().await;
@@ -126,7 +144,10 @@ pub async fn create_again_under_the_same_name(f: Fixture) {
     let old = driver.owed.pop_front().unwrap();
     driver.serve(&old).await;
     let tasks = driver.take_tasks();
-    f.store.delete_job(&job.name).await.unwrap();
+    f.store
+        .delete_job(&job.name, &Caller::default())
+        .await
+        .unwrap();
     let created = f
         .store
         .create_job(new_job(job.name.clone(), task("new")))

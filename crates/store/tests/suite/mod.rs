@@ -119,6 +119,7 @@ pub fn new_job(name: JobName, spec: JobSpec) -> NewJob {
         spec,
         request_id: String::new(),
         creator: "somebody".to_owned(),
+        correlation: "call-1".to_owned(),
     }
 }
 

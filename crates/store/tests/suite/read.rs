@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use headway_domain::event::Caller;
 use headway_domain::{Error, JobState, PartitionId, error::Action, report::ItemEvent};
 use headway_store::{JobFilter, StoreError};
 
@@ -83,11 +84,11 @@ pub async fn filters(f: Fixture) {
         })
         .await;
     f.store
-        .control_job(&name("paused"), Action::Pause)
+        .control_job(&name("paused"), Action::Pause, &Caller::default())
         .await
         .unwrap();
     f.store
-        .control_job(&name("cancelled"), Action::Cancel)
+        .control_job(&name("cancelled"), Action::Cancel, &Caller::default())
         .await
         .unwrap();
 
@@ -151,10 +152,18 @@ pub async fn partitions_do_not_leak(f: Fixture) {
     assert!(not_found(f.store.job(&missing).await.unwrap_err()));
     for action in [Action::Pause, Action::Resume, Action::Cancel, Action::Retry] {
         assert!(not_found(
-            f.store.control_job(&missing, action).await.unwrap_err()
+            f.store
+                .control_job(&missing, action, &Caller::default())
+                .await
+                .unwrap_err()
         ));
     }
-    assert!(not_found(f.store.delete_job(&missing).await.unwrap_err()));
+    assert!(not_found(
+        f.store
+            .delete_job(&missing, &Caller::default())
+            .await
+            .unwrap_err()
+    ));
     assert!(not_found(
         f.store.list_failures(&missing, None, 10).await.unwrap_err()
     ));
@@ -183,7 +192,10 @@ pub async fn partitions_do_not_leak(f: Fixture) {
             .iter()
             .all(|view| view.job.meta.name.partition == acme())
     );
-    f.store.delete_job(&name("shared")).await.unwrap();
+    f.store
+        .delete_job(&name("shared"), &Caller::default())
+        .await
+        .unwrap();
     f.store.job(&name_in("rival", "shared")).await.unwrap();
 }
 
@@ -202,7 +214,10 @@ pub async fn revisions_of_what_exists(f: Fixture) {
         .collect();
     assert_eq!(before.len(), 2);
     driver.finish_well(&one).await;
-    f.store.delete_job(&two.name).await.unwrap();
+    f.store
+        .delete_job(&two.name, &Caller::default())
+        .await
+        .unwrap();
     let after = f.another().await.revisions(&uids).await.unwrap();
     assert_eq!(after.len(), 1);
     assert_eq!(after[0].0, one.uid);

@@ -3,7 +3,9 @@
 //! Every column is NOT NULL: 0 and empty stand for "none". That lets many rows be bound as arrays.
 //! Times are microseconds since 1970 by the database's clock.
 
+mod events;
 mod kernel;
+mod tree;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, SqliteTransactionMode, TransactionOptions,
@@ -14,13 +16,17 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use crate::error::StoreError;
 
 /// A key that no other application is likely to lock: the ASCII bytes of "headway".
-const LOCK: i64 = 0x0068_6561_6477_6179;
+pub(crate) const LOCK: i64 = 0x0068_6561_6477_6179;
 
 pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(kernel::Kernel)]
+        vec![
+            Box::new(kernel::Kernel),
+            Box::new(events::Events),
+            Box::new(tree::Tree),
+        ]
     }
 }
 

@@ -1,0 +1,174 @@
+//! Events, batches and pipes for people.
+
+use headway::v1::{BatchState, BatchStatus, Event, EventKind, Pipe};
+use jiff::tz::TimeZone;
+
+use crate::{
+    Console,
+    human::{clean, count, percentage, rate, time},
+    table::{Column, render},
+    view::label,
+};
+
+/// What happened, in small letters.
+fn what(event: &Event) -> &'static str {
+    match event.kind() {
+        EventKind::Unspecified => "changed in a way that this program does not know",
+        EventKind::Created => "created",
+        EventKind::Started => "started",
+        EventKind::Paused => "paused",
+        EventKind::Resumed => "resumed",
+        EventKind::Cancelled => "cancelled",
+        EventKind::Retried => "retried",
+        EventKind::BatchSplit => "batch split",
+        EventKind::FailureRecorded => "failures recorded",
+        EventKind::Completed => "completed",
+        EventKind::Failed => "failed",
+        EventKind::Settled => "settled",
+        EventKind::Deleted => "deleted",
+    }
+}
+
+/// How many it is about, whose batch, and the event's own words.
+fn more(event: &Event) -> String {
+    let mut parts = Vec::new();
+    if !event.batch.is_empty() {
+        let number = event.batch.rsplit('/').next().unwrap_or_default();
+        parts.push(format!("batch {}", clean(number)));
+    }
+    if event.items > 0 {
+        let noun = match event.kind() {
+            EventKind::FailureRecorded if event.items == 1 => "failure",
+            EventKind::FailureRecorded => "failures",
+            _ if event.items == 1 => "item",
+            _ => "items",
+        };
+        parts.push(format!("{} {noun}", count(event.items)));
+    }
+    if !event.message.is_empty() {
+        parts.push(clean(&event.message));
+    }
+    parts.join(", ")
+}
+
+/// One line about an event: `2026-03-01 12:00:00 j paused by ada`.
+pub fn event_line(event: &Event, partition: &str, zone: &TimeZone) -> String {
+    let mut line = format!(
+        "{} {} {}",
+        time(event.time.as_ref(), zone),
+        label(&event.job, partition),
+        what(event)
+    );
+    if !event.actor.is_empty() {
+        line.push_str(&format!(" by {}", clean(&event.actor)));
+    }
+    let more = more(event);
+    if !more.is_empty() {
+        line.push_str(&format!(": {more}"));
+    }
+    line
+}
+
+/// A table of events.
+pub fn events(events: &[Event], partition: &str, console: &Console) -> String {
+    const COLUMNS: [Column; 6] = [
+        Column::left("TIME", 8),
+        Column::text("JOB", 9),
+        Column::left("EVENT", 9),
+        Column::text("BY", 5),
+        Column::text("CORRELATION", 2),
+        Column::text("MORE", 7),
+    ];
+    let rows = events.iter().map(|event| {
+        vec![
+            time(event.time.as_ref(), console.time_zone()),
+            label(&event.job, partition),
+            what(event).to_owned(),
+            clean(&event.actor),
+            clean(&event.correlation_id),
+            more(event),
+        ]
+    });
+    match events {
+        [] => "no events\n".to_owned(),
+        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
+}
+
+/// A table of batches.
+pub fn batches(batches: &[BatchStatus], console: &Console) -> String {
+    const COLUMNS: [Column; 7] = [
+        Column::right("BATCH", 9),
+        Column::left("STATE", 8),
+        Column::right("DONE", 7),
+        Column::right("ITEMS", 6),
+        Column::right("FAILED", 5),
+        Column::right("BATCHES", 3),
+        Column::text("ABOUT", 9),
+    ];
+    let rows = batches.iter().map(|batch| {
+        let state = match batch.state() {
+            BatchState::Unspecified => "UNKNOWN",
+            BatchState::Waiting => "WAITING",
+            BatchState::Active => "ACTIVE",
+            BatchState::Done => "DONE",
+            BatchState::Incomplete => "INCOMPLETE",
+        };
+        let more = if batch.total_final { "" } else { "+" };
+        let share = match batch.items_known {
+            0 => 0.0,
+            known => batch.items_done as f64 / known as f64 * 100.0,
+        };
+        vec![
+            clean(batch.name.rsplit('/').next().unwrap_or_default()),
+            state.to_owned(),
+            percentage(share),
+            format!(
+                "{}/{}{more}",
+                count(batch.items_done),
+                count(batch.items_known)
+            ),
+            count(batch.items_failed + batch.split_failures),
+            count(batch.batches),
+            clean(&batch.title),
+        ]
+    });
+    match batches {
+        [] => "no batches below it\n".to_owned(),
+        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
+}
+
+/// A table of pipes.
+pub fn pipes(pipes: &[Pipe], partition: &str, console: &Console) -> String {
+    const COLUMNS: [Column; 8] = [
+        Column::text("PIPE", 9),
+        Column::right("READY", 8),
+        Column::right("IN FLIGHT", 8),
+        Column::right("PARKED", 3),
+        Column::right("DELAYED", 3),
+        Column::right("CONSUMERS", 7),
+        Column::right("RATE", 5),
+        Column::right("DEAD", 4),
+    ];
+    let rows = pipes.iter().map(|pipe| {
+        let known = |number: i64| match pipe.reachable {
+            true => count(number),
+            false => "?".to_owned(),
+        };
+        vec![
+            clean(pipe.name.rsplit('/').next().unwrap_or_default()),
+            known(pipe.messages_ready),
+            count(pipe.items_in_flight),
+            count(pipe.items_parked),
+            count(pipe.items_delayed),
+            known(pipe.consumers),
+            rate(pipe.items_per_second).unwrap_or_default(),
+            count(pipe.dead_letters),
+        ]
+    });
+    match pipes {
+        [] => format!("no job of partition {partition} has used a pipe\n"),
+        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
+}

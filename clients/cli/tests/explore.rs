@@ -1,0 +1,164 @@
+//! Command lines that look at what is around jobs, in process, against a scripted server.
+
+// Each test program uses another part of it.
+#[allow(dead_code)]
+#[path = "../../rust/tests/fake/mod.rs"]
+mod fake;
+#[allow(dead_code)]
+mod line;
+
+use fake::{Fake, Scene, state};
+use headway::v1::{
+    BatchState, BatchStatus, Event, EventKind, JobState, ListBatchesResponse, ListEventsResponse,
+    ListPipesResponse, Pipe, RemovedJob, WatchEventsResponse, WatchJobsResponse,
+};
+use headway_cli::ExitStatus;
+use line::run;
+use serde_json::Value;
+use tonic::Status;
+
+fn event(kind: EventKind, actor: &str) -> Event {
+    Event {
+        job: "partitions/default/jobs/j".to_owned(),
+        kind: kind.into(),
+        actor: actor.to_owned(),
+        time: Some(prost_types::Timestamp {
+            seconds: 1_772_366_400,
+            nanos: 0,
+        }),
+        ..Event::default()
+    }
+}
+
+/// A stream of one message, which the server then refuses to go on with.
+fn once<T>(message: T) -> Scene<T> {
+    Scene {
+        steps: vec![Ok(message), Err(Status::invalid_argument("enough"))],
+        open: false,
+    }
+}
+
+#[tokio::test]
+async fn following_jobs_tells_of_changes_and_removals() {
+    let fake = Fake::default();
+    let update = || WatchJobsResponse {
+        jobs: vec![state("u", 3, JobState::Active)],
+        removed: vec![
+            RemovedJob {
+                name: "partitions/p/jobs/gone".to_owned(),
+                deleted: true,
+                ..RemovedJob::default()
+            },
+            RemovedJob {
+                name: "partitions/p/jobs/ended".to_owned(),
+                ..RemovedJob::default()
+            },
+        ],
+        reset: true,
+        listed: true,
+        ..WatchJobsResponse::default()
+    };
+    let watches = [once(update()), once(update())];
+    fake.script().jobs_watches.extend(watches);
+    let (status, stdout, stderr) = run(&fake, &["ls", "-f", "-p", "p"]).await;
+    assert_eq!(
+        stdout,
+        "j ACTIVE 0.0% 0/0+ items\ngone was deleted\nended does not match any more\n"
+    );
+    assert!(stderr.contains("cannot be followed"), "{stderr}");
+    assert_eq!(status, ExitStatus::Usage);
+    let (_, stdout, _) = run(&fake, &["ls", "-f", "-p", "p", "-o", "json"]).await;
+    let document: Value = serde_json::from_str(&stdout).expect("one JSON document");
+    assert_eq!(document["revision"], "3");
+}
+
+#[tokio::test]
+async fn events_are_a_table_or_lines() {
+    let fake = Fake::default();
+    let mut split = event(EventKind::BatchSplit, "");
+    split.batch = "partitions/default/jobs/j/batches/7".to_owned();
+    split.items = 1200;
+    let listed = ListEventsResponse {
+        events: vec![event(EventKind::Paused, "ada"), split.clone()],
+        ..ListEventsResponse::default()
+    };
+    fake.script().event_pages.push_back(listed);
+    let (status, stdout, _) = run(&fake, &["events", "j"]).await;
+    assert_eq!(status, ExitStatus::Completed);
+    let lines: Vec<_> = stdout.lines().collect();
+    assert!(
+        lines[1].contains("paused") && lines[1].contains("ada"),
+        "{stdout}"
+    );
+    assert!(lines[2].ends_with("batch 7, 1,200 items"), "{stdout}");
+
+    fake.script().events_watches.push_back(Scene {
+        steps: vec![Ok(WatchEventsResponse {
+            events: vec![event(EventKind::Paused, "ada"), split],
+            cursor: "c".to_owned(),
+        })],
+        open: true,
+    });
+    let arguments = ["events", "--follow", "--limit", "2", "--after", "b"];
+    let (status, stdout, _) = run(&fake, &arguments).await;
+    assert_eq!(status, ExitStatus::Completed);
+    let lines: Vec<_> = stdout.lines().collect();
+    assert!(lines[0].ends_with("j paused by ada"), "{stdout}");
+    assert!(
+        lines[1].ends_with("j batch split: batch 7, 1,200 items"),
+        "{stdout}"
+    );
+    assert_eq!(fake.requests("watch events"), ["b"]);
+}
+
+#[tokio::test]
+async fn batches_and_pipes_are_tables() {
+    let fake = Fake::default();
+    let batch = |number: u32, title: &str| BatchStatus {
+        name: format!("partitions/default/jobs/j/batches/{number}"),
+        state: BatchState::Active.into(),
+        title: title.to_owned(),
+        items_known: 40,
+        items_done: 10,
+        ..BatchStatus::default()
+    };
+    let page = |batches| ListBatchesResponse {
+        batches,
+        next_page_token: String::new(),
+    };
+    let pages = [
+        page(vec![batch(1, "/data")]),
+        page(vec![batch(2, "a"), batch(3, "b")]),
+    ];
+    fake.script().batch_pages.extend(pages);
+    let (status, stdout, _) = run(&fake, &["batches", "j"]).await;
+    assert_eq!(status, ExitStatus::Completed);
+    assert_eq!(stdout.lines().count(), 4, "{stdout}");
+    assert!(
+        stdout.contains("25.0%") && stdout.contains("10/40+"),
+        "{stdout}"
+    );
+    let parent = "partitions/default/jobs/j";
+    let asked = fake.requests("batches");
+    assert_eq!(asked, [parent.to_owned(), format!("{parent}/batches/1")]);
+
+    let pipe = |name: &str, reachable| Pipe {
+        name: format!("partitions/default/pipes/{name}"),
+        consumers: 3,
+        items_in_flight: 12,
+        reachable,
+        ..Pipe::default()
+    };
+    let pipes = ListPipesResponse {
+        pipes: vec![pipe("a", true), pipe("b", false)],
+        next_page_token: String::new(),
+    };
+    fake.script().pipe_pages.push_back(pipes);
+    let (_, stdout, _) = run(&fake, &["pipes"]).await;
+    let lines: Vec<_> = stdout.lines().collect();
+    assert!(
+        lines[1].contains('3') && !lines[1].contains('?'),
+        "{stdout}"
+    );
+    assert!(lines[2].contains('?'), "{stdout}");
+}

@@ -1,0 +1,187 @@
+//! What is worth remembering of a job's life: events for the audit log.
+
+use std::fmt;
+
+use crate::{
+    effect::{clean, code},
+    job::{JobState, Phase},
+    limits,
+    slice::JobSlice,
+};
+
+/// Failures of a run that are told of commit by commit; later ones each thousandth.
+const TOLD_SINGLY: u64 = 100;
+/// Of later failures only those that complete so many are told of.
+const TOLD_EACH: u64 = 1000;
+
+/// What happened to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// It was accepted.
+    Created,
+    /// The first work of it was released.
+    Started,
+    /// A client held it.
+    Paused,
+    /// A client let it go on.
+    Resumed,
+    /// A client ended it.
+    Cancelled,
+    /// A client lets it run again.
+    Retried,
+    /// All children of a batch are known.
+    BatchSplit,
+    /// Items failed or batches could not be split.
+    FailureRecorded,
+    /// It ended within its failure policy.
+    Completed,
+    /// It ended outside its failure policy.
+    Failed,
+    /// Nothing of it runs any more, some time after it ended.
+    Settled,
+    /// It was deleted.
+    Deleted,
+}
+
+impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Created,
+        Self::Started,
+        Self::Paused,
+        Self::Resumed,
+        Self::Cancelled,
+        Self::Retried,
+        Self::BatchSplit,
+        Self::FailureRecorded,
+        Self::Completed,
+        Self::Failed,
+        Self::Settled,
+        Self::Deleted,
+    ];
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "CREATED",
+            Self::Started => "STARTED",
+            Self::Paused => "PAUSED",
+            Self::Resumed => "RESUMED",
+            Self::Cancelled => "CANCELLED",
+            Self::Retried => "RETRIED",
+            Self::BatchSplit => "BATCH_SPLIT",
+            Self::FailureRecorded => "FAILURE_RECORDED",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::Settled => "SETTLED",
+            Self::Deleted => "DELETED",
+        })
+    }
+}
+
+/// An event to record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// What happened.
+    pub kind: EventKind,
+    /// The job's state afterwards.
+    pub state: JobState,
+    /// What the other fields do not say, for people; at most [`limits::HEADER_BYTES`].
+    pub message: String,
+    /// The batch it is about.
+    pub batch: Option<u32>,
+    /// How many items or failures it is about.
+    pub items: u64,
+}
+
+/// Who asks for a change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Who it says it is; at most [`limits::ID_BYTES`], empty when it says nothing.
+    pub user: String,
+    /// What it calls its request; at most [`limits::ID_BYTES`].
+    pub correlation: String,
+}
+
+impl JobSlice {
+    /// Records an event about the job as it is now.
+    pub(crate) fn record(&mut self, kind: EventKind, items: u64, message: &str) {
+        self.events.push(NewEvent {
+            kind,
+            state: self.job.state(),
+            message: clean(message, limits::HEADER_BYTES),
+            batch: None,
+            items,
+        });
+    }
+
+    /// Records that all children of a batch are known, on the levels that people look at.
+    pub(crate) fn record_split_batch(&mut self, number: u32) {
+        let Some(batch) = self.batch(number) else {
+            return;
+        };
+        if batch.depth > limits::KEPT_DEPTH || number > limits::KEPT_BATCHES {
+            return;
+        }
+        let items = batch.items;
+        self.events.push(NewEvent {
+            kind: EventKind::BatchSplit,
+            state: self.job.state(),
+            message: String::new(),
+            batch: Some(number),
+            items,
+        });
+    }
+
+    /// Records the failures of this transaction, once.
+    pub(crate) fn record_failures(&mut self) {
+        let known = self.events.iter();
+        let known = known.filter(|event| event.kind == EventKind::FailureRecorded);
+        let Some(first) = self.failures.first().filter(|_| known.count() == 0) else {
+            return;
+        };
+        let now = self.failures.len() as u64;
+        let all = self.job.counts.failures;
+        let before = all.saturating_sub(now);
+        if before >= TOLD_SINGLY && before / TOLD_EACH == all / TOLD_EACH {
+            return;
+        }
+        let message = format!("{}: {}", first.failure.code, first.failure.message);
+        self.record(EventKind::FailureRecorded, now, &message);
+    }
+
+    /// Records how the job ended.
+    pub(crate) fn record_end(&mut self, stopped: bool) {
+        let counts = &self.job.counts;
+        let (done, failed, unsplit) = (counts.done, counts.failed, counts.split_failed);
+        let (kind, message) = match self.job.phase {
+            Phase::Cancelled => (EventKind::Cancelled, String::new()),
+            Phase::Completed => (EventKind::Completed, String::new()),
+            Phase::Failed if stopped => {
+                let text = format!("stopped: {failed} failed, which is more than is tolerated");
+                (EventKind::Failed, text)
+            }
+            Phase::Failed if unsplit > 0 => {
+                let text = format!(
+                    "{failed} items failed, {unsplit} batches could not be split ({})",
+                    code::SPLIT_FAILED
+                );
+                (EventKind::Failed, text)
+            }
+            Phase::Failed => (EventKind::Failed, format!("{failed} items failed")),
+            Phase::Waiting | Phase::Active => return,
+        };
+        self.record(kind, done, &message);
+    }
+
+    /// Whether the job ended in this transaction.
+    pub(crate) fn ended_now(&self) -> bool {
+        self.events.iter().any(|event| {
+            matches!(
+                event.kind,
+                EventKind::Completed | EventKind::Failed | EventKind::Cancelled
+            )
+        })
+    }
+}

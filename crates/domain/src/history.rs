@@ -1,0 +1,118 @@
+//! The history of a job's progress, for a chart over its life.
+
+use crate::{Micros, slice::JobSlice};
+
+/// The least time between two entries.
+const LEAST: Micros = 1_000_000;
+/// Entries are at least this part of the job's age apart.
+const PART: Micros = 100;
+
+/// How far a job was at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// When.
+    pub time: Micros,
+    /// Items that ended well.
+    pub done: u64,
+    /// Items that failed in the run.
+    pub failed: u64,
+    /// Items in pipes or at workers.
+    pub in_flight: u64,
+    /// Items found.
+    pub known: u64,
+    /// The run.
+    pub run: u32,
+}
+
+impl JobSlice {
+    /// Adds to the history when the rate was sampled and the last entry is old enough, and when a job ends that has a history. So a job that
+    /// ends within a second costs nothing, and one of `t` seconds has about `100 + 100 ln(t / 100)` entries: 1,120 after 30 days.
+    pub(crate) fn sample(&mut self, now: Micros) {
+        let age = now - self.job.meta.created;
+        let due = match self.job.sampled {
+            Some(last) => self.ended_now() || now - last >= LEAST.max(age / PART),
+            None => age >= LEAST && !self.ended_now(),
+        };
+        let measured = self.job.rate.sampled == now || self.ended_now();
+        if !due || !measured || self.job.sampled == Some(now) {
+            return;
+        }
+        self.job.sampled = Some(now);
+        let counts = &self.job.counts;
+        self.sample = Some(Sample {
+            time: now,
+            done: counts.done,
+            failed: counts.failed,
+            in_flight: counts.in_flight(),
+            known: counts.known,
+            run: self.job.run,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        JobUid, PipeName,
+        job::JobMeta,
+        slice::Moment,
+        spec::{JobSpec, TaskSpec, Work},
+    };
+
+    /// When a job that changes once a second has entries, over so many seconds.
+    fn entries(seconds: i64) -> Vec<Micros> {
+        let work = Work::Task(TaskSpec {
+            pipe: PipeName::new("p").unwrap(),
+            task_type: String::new(),
+            payload: Vec::new(),
+            content_type: String::new(),
+            headers: BTreeMap::new(),
+        });
+        let meta = JobMeta {
+            key: 1,
+            uid: JobUid(Uuid::from_u128(1)),
+            name: "partitions/p/jobs/j".parse().unwrap(),
+            shard: 0,
+            spec: JobSpec::new(work),
+            creator: String::new(),
+            created: 0,
+        };
+        let moment = |second: i64| Moment {
+            now: second * 1_000_000,
+            epoch: 1,
+            lease: 1,
+            splits: 1,
+        };
+        let mut slice = JobSlice::create(Arc::new(meta), 1, moment(0));
+        let mut times = Vec::new();
+        for second in 0..=seconds {
+            let mut next = JobSlice::new(slice.job.clone(), moment(second));
+            next.changed = true;
+            next.seal();
+            times.extend(next.sample.map(|sample| sample.time / 1_000_000));
+            slice = next;
+        }
+        times
+    }
+
+    #[test]
+    fn every_second_at_first_and_then_by_age() {
+        let times = entries(400);
+        assert_eq!(times[..90], (1..=90).collect::<Vec<_>>());
+        let last = times.windows(2).last().unwrap();
+        assert_eq!(last[1] - last[0], 4);
+        assert!(entries(0).is_empty());
+    }
+
+    #[test]
+    fn a_month_has_less_than_can_be_listed() {
+        // A change every second of a month would take too long here: 10 days already show the growth.
+        let days = entries(864_000).len();
+        assert!(days < 1_400, "{days}");
+    }
+}

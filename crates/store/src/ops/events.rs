@@ -1,0 +1,257 @@
+//! The audit log: reading it without a gap, and removing what is old.
+//!
+//! On PostgreSQL transactions commit in another order than they began in, so numbers that rise are not seen in order: a reader that
+//! goes on after the highest number it saw would skip what commits late. So events are ordered by their transaction's id,
+//! and read only below the oldest transaction that still runs: of those below, no more will come.
+
+use headway_domain::{JobId, JobName, JobUid, Micros, PartitionId, event::EventKind};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::{
+    Store,
+    db::{Db, Durability, LOCK},
+    error::StoreError,
+    rows::event::{EventRow, Position, RawEvent, kind_code},
+};
+
+/// Events that one transaction removes at most.
+const REMOVED: i64 = 5000;
+/// The setting that is added to transaction ids.
+const OFFSET: &str = "event_tx_offset";
+
+/// Which events to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Of this partition.
+    pub partition: PartitionId,
+    /// Of this job; `None` for all.
+    pub job: Option<(JobId, JobUid)>,
+    /// Of these kinds; empty for all.
+    pub kinds: Vec<EventKind>,
+}
+
+/// Some events and where the next ones begin.
+#[derive(Debug, Clone)]
+pub struct EventPage {
+    /// In the log's order.
+    pub events: Vec<EventRow>,
+    /// The place of the last one if there are more; else one up to which everything is known, so that the reader of a
+    /// quiet log does not fall behind what is kept.
+    pub next: Position,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Bounds {
+    floor_tx: i64,
+    floor_seq: i64,
+    horizon: i64,
+}
+
+impl Bounds {
+    fn floor(&self) -> Position {
+        Position {
+            tx: self.floor_tx,
+            seq: self.floor_seq,
+        }
+    }
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Removed {
+    tx: i64,
+    seq: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Uid {
+    uid: Vec<u8>,
+}
+
+impl Db {
+    /// What is known by now: on PostgreSQL everything below this transaction, on SQLite everything up to this number.
+    fn horizon(&self) -> String {
+        match self.is_sqlite() {
+            true => "(SELECT COALESCE(MAX(seq), 0) FROM event)".to_owned(),
+            false => format!(
+                "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + {})",
+                self.event_offset
+            ),
+        }
+    }
+
+    fn end(&self, bounds: &Bounds) -> Position {
+        let end = match self.is_sqlite() {
+            true => Position {
+                tx: 0,
+                seq: bounds.horizon,
+            },
+            false => Position {
+                tx: bounds.horizon - 1,
+                seq: i64::MAX,
+            },
+        };
+        end.max(bounds.floor())
+    }
+
+    /// Makes transaction ids rise above those of all stored events, also where those come from another cluster, whose ids were
+    /// higher. Processes that start together take turns.
+    pub(crate) async fn settle_event_offset(&mut self) -> Result<(), StoreError> {
+        if !self.is_sqlite() {
+            self.event_offset = self.raise_event_offset().await?;
+        }
+        Ok(())
+    }
+
+    async fn raise_event_offset(&self) -> Result<i64, StoreError> {
+        let tx = self.write(Durability::Full).await?;
+        self.run(&*tx, "SELECT pg_advisory_xact_lock($1)", [LOCK.into()])
+            .await?;
+        let sql =
+            "SELECT COALESCE((SELECT value FROM setting WHERE name = $1), '0')::bigint AS value";
+        let known = self.one_int(&*tx, sql, [OFFSET.into()]).await?.unwrap_or(0);
+        let sql = "SELECT GREATEST((SELECT COALESCE(MAX(tx), 0) FROM event), (SELECT tx FROM event_floor WHERE one = 1)) \
+                   - pg_current_xact_id()::text::bigint AS value";
+        let behind = self.one_int(&*tx, sql, []).await?.unwrap_or(0);
+        let offset = known.max(behind + 1);
+        if offset > known {
+            tracing::info!(offset, "transaction ids begin anew");
+            // A default takes no parameters; this is a number of ours.
+            let default = format!(
+                "ALTER TABLE event ALTER COLUMN tx SET DEFAULT pg_current_xact_id()::text::bigint + {offset}"
+            );
+            self.run(&*tx, default, []).await?;
+            let sql = "INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            self.run(&*tx, sql, [OFFSET.into(), offset.to_string().into()])
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(offset)
+    }
+}
+
+impl Store {
+    /// Reads events after a position; the default position is before the earliest that is kept.
+    ///
+    /// # Errors
+    /// [`StoreError::CursorExpired`] where events after the position were removed.
+    pub async fn events(
+        &self,
+        query: &EventQuery,
+        after: Position,
+        limit: u32,
+    ) -> Result<EventPage, StoreError> {
+        let db = &self.db;
+        let mut values: Vec<Value> = vec![
+            query.partition.as_str().into(),
+            after.tx.into(),
+            after.seq.into(),
+            (i64::from(limit) + 1).into(),
+        ];
+        let mut wanted = "partition_id = $1 AND (tx, seq) > ($2, $3)".to_owned();
+        if !db.is_sqlite() {
+            wanted.push_str(&format!(" AND tx < {}", db.horizon()));
+        }
+        if let Some((job, uid)) = &query.job {
+            values.push(job.as_str().into());
+            values.push(uid.0.as_bytes().to_vec().into());
+            let n = values.len();
+            wanted.push_str(&format!(" AND job_id = ${} AND uid = ${n}", n - 1));
+        }
+        if !query.kinds.is_empty() {
+            let codes = query.kinds.iter().map(|kind| kind_code(*kind).to_string());
+            let codes = codes.collect::<Vec<_>>().join(", ");
+            wanted.push_str(&format!(" AND kind IN ({codes})"));
+        }
+        // One statement: what is read, how far, and what was removed are of one moment.
+        let sql = format!(
+            "SELECT f.tx AS floor_tx, f.seq AS floor_seq, {} AS horizon, e.* FROM event_floor f \
+             LEFT JOIN (SELECT * FROM event WHERE {wanted} ORDER BY tx, seq LIMIT $4) e ON f.one = 1 \
+             WHERE f.one = 1 ORDER BY e.tx, e.seq",
+            db.horizon()
+        );
+        let statement = db.statement(sql, values);
+        let rows = sea_orm::ConnectionTrait::query_all_raw(db.reader(), statement).await?;
+        let first = rows
+            .first()
+            .ok_or_else(|| StoreError::Broken("event_floor is empty".to_owned()))?;
+        let bounds = Bounds::from_query_result(first, "")?;
+        if after != Position::default() && after < bounds.floor() {
+            return Err(StoreError::CursorExpired {
+                earliest: bounds.floor(),
+            });
+        }
+        let mut events = Vec::with_capacity(rows.len());
+        for row in &rows {
+            events.extend(RawEvent::from_query_result(row, "")?.read()?);
+        }
+        let more = events.len() > limit as usize;
+        events.truncate(limit as usize);
+        let next = match events.last().filter(|_| more) {
+            Some(last) => last.position,
+            None => db.end(&bounds).max(after),
+        };
+        Ok(EventPage { events, next, more })
+    }
+
+    /// The position after everything that can be read by now: who begins there sees what is committed from now on, and perhaps a
+    /// little of before.
+    pub async fn events_end(&self) -> Result<Position, StoreError> {
+        let db = &self.db;
+        let sql = format!(
+            "SELECT f.tx AS floor_tx, f.seq AS floor_seq, {} AS horizon FROM event_floor f WHERE f.one = 1",
+            db.horizon()
+        );
+        let bounds: Option<Bounds> = db.one(db.reader(), sql, []).await?;
+        let bounds = bounds.ok_or_else(|| StoreError::Broken("event_floor is empty".to_owned()))?;
+        Ok(db.end(&bounds))
+    }
+
+    /// The job that has this name, or had it last as far as events are kept.
+    pub async fn last_uid(&self, name: &JobName) -> Result<Option<JobUid>, StoreError> {
+        for sql in [
+            "SELECT uid FROM job WHERE partition_id = $1 AND job_id = $2",
+            "SELECT uid FROM event WHERE partition_id = $1 AND job_id = $2 ORDER BY tx DESC, seq DESC LIMIT 1",
+        ] {
+            let values = [name.partition.as_str().into(), name.job.as_str().into()];
+            let found: Option<Uid> = self.db.one(self.db.reader(), sql, values).await?;
+            if let Some(found) = found {
+                let uid = JobUid::from_slice(&found.uid);
+                let uid = uid.ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?;
+                return Ok(Some(uid));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes events that were recorded before this time, the oldest first and a bounded number at once; whether there may be more.
+    pub async fn expire_events(&self, before: Micros) -> Result<bool, StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        // Whoever else removes events waits here, so that the floor only rises.
+        let sql = format!(
+            "SELECT tx, seq FROM event_floor WHERE one = 1{}",
+            db.for_update()
+        );
+        let floor: Option<Removed> = db.one(&*tx, sql, []).await?;
+        let sql = "SELECT tx, seq FROM event WHERE seq IN (SELECT seq FROM event ORDER BY seq LIMIT $2) AND recorded < $1";
+        let old: Vec<Removed> = db.all(&*tx, sql, [before.into(), REMOVED.into()]).await?;
+        let (Some(last), Some(floor)) = (old.iter().map(|row| row.seq).max(), floor) else {
+            return Ok(false);
+        };
+        let sql = "DELETE FROM event WHERE seq <= $1 AND recorded < $2";
+        db.run(&*tx, sql, [last.into(), before.into()]).await?;
+        let position = |row: &Removed| Position {
+            tx: row.tx,
+            seq: row.seq,
+        };
+        let highest = old.iter().map(position).max().unwrap_or_default();
+        let highest = highest.max(position(&floor));
+        let sql = "UPDATE event_floor SET tx = $1, seq = $2 WHERE one = 1";
+        db.run(&*tx, sql, [highest.tx.into(), highest.seq.into()])
+            .await?;
+        tx.commit().await?;
+        Ok(old.len() as i64 == REMOVED)
+    }
+}

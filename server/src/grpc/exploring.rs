@@ -1,0 +1,210 @@
+//! Reading what is around jobs: counts per state, history, batches, failures, the audit log and pipes.
+
+use futures::{StreamExt, stream};
+use headway::v1;
+use headway_broker::{Broker, Depth, Queue};
+use headway_domain::{Error, JobId, JobUid, PartitionId};
+use headway_store::{EventQuery, JobFilter, Position};
+
+use super::{
+    convert_explore, convert_out,
+    cursor::cursor_text,
+    page_token::Query,
+    request,
+    request_explore::{self, EventParent},
+    service::{JobApi, fitting, now},
+    status::ApiError,
+    violations::Violations,
+};
+
+/// Pipes that the broker is asked about at once.
+const LOOKS: usize = 8;
+
+/// The query of a list of jobs, which page tokens are bound to.
+pub(super) fn jobs_query(partition: &PartitionId, filter: &JobFilter) -> Query {
+    let mut query = Query::new("jobs").with(partition.as_str());
+    let mut states: Vec<_> = filter.states.iter().map(ToString::to_string).collect();
+    states.sort_unstable();
+    query = query.with(&states.join(","));
+    for (key, value) in &filter.labels {
+        query = query.with(key).with(value);
+    }
+    query
+}
+
+impl JobApi {
+    /// ListFailures.
+    pub(super) async fn failures(
+        &self,
+        request: v1::ListFailuresRequest,
+    ) -> Result<v1::ListFailuresResponse, ApiError> {
+        let mut violations = Violations::default();
+        let name = violations.take(request::job_name("parent", &request.parent));
+        let size = violations.take(request::page_size(request.page_size));
+        violations.finish()?;
+        let (Some(name), Some(size)) = (name, size) else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        let query = Query::new("failures").with(&name.to_string());
+        let above = match query.keys(&request.page_token, now())? {
+            Some([run, seq]) => Some((u32::try_from(run).map_err(|_| Error::PageToken)?, seq)),
+            None => None,
+        };
+        let page = self.store().list_failures(&name, above, size).await?;
+        let failures: Vec<_> = page.failures.iter().map(convert_out::failure).collect();
+        let fit = fitting(&failures);
+        let next = match page.failures.get(fit.wrapping_sub(1)) {
+            Some(last) if fit < failures.len() => Some(last.seq),
+            Some(_) | None => page.next,
+        };
+        let failures = failures.into_iter().take(fit).collect();
+        let next_page_token = next.map(|seq| query.token([page.run.into(), seq], now()));
+        Ok(v1::ListFailuresResponse {
+            failures,
+            next_page_token: next_page_token.unwrap_or_default(),
+        })
+    }
+
+    /// CountJobs.
+    pub(super) async fn count(&self, parent: &str) -> Result<v1::CountJobsResponse, ApiError> {
+        let partition = request::partition(parent)?;
+        let counts = self.store().count_jobs(&partition).await?;
+        let counts = counts.into_iter().map(|(state, jobs)| v1::StateCount {
+            state: convert_out::state(state).into(),
+            jobs: convert_out::int(jobs),
+        });
+        Ok(v1::CountJobsResponse {
+            counts: counts.collect(),
+        })
+    }
+
+    /// GetJobHistory.
+    pub(super) async fn history(&self, name: &str) -> Result<v1::GetJobHistoryResponse, ApiError> {
+        let name = request::job_name("name", name)?;
+        let samples = self.store().job_history(&name).await?;
+        Ok(v1::GetJobHistoryResponse {
+            samples: samples.iter().map(convert_explore::sample).collect(),
+        })
+    }
+
+    /// ListBatches.
+    pub(super) async fn batches(
+        &self,
+        request: v1::ListBatchesRequest,
+    ) -> Result<v1::ListBatchesResponse, ApiError> {
+        let mut violations = Violations::default();
+        let parent = violations.take(request_explore::batch_parent(&request.parent));
+        let size = violations.take(request::page_size(request.page_size));
+        violations.finish()?;
+        let (Some((job, parent)), Some(size)) = (parent, size) else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        let query = Query::new("batches").with(&request.parent);
+        let above = match query.keys(&request.page_token, now())? {
+            Some([number, _]) => u32::try_from(number).map_err(|_| Error::PageToken)?,
+            None => 0,
+        };
+        let page = self.store().list_batches(&job, parent, above, size).await?;
+        let batches = page.batches.iter();
+        let next_page_token = page
+            .next
+            .map(|number| query.token([number.into(), 0], now()));
+        Ok(v1::ListBatchesResponse {
+            batches: batches
+                .map(|view| convert_explore::batch(&job, view))
+                .collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        })
+    }
+
+    /// ListEvents.
+    pub(super) async fn events(
+        &self,
+        request: v1::ListEventsRequest,
+    ) -> Result<v1::ListEventsResponse, ApiError> {
+        let mut violations = Violations::default();
+        let parent = violations.take(EventParent::read(&request.parent));
+        let uid = violations.take(request_explore::job_uid(&request.job_uid));
+        let kinds = request_explore::kinds(&request.kinds, &mut violations);
+        let after = violations.take(request_explore::after(&request.after));
+        let size = violations.take(request::page_size(request.page_size));
+        violations.finish()?;
+        let (Some(parent), Some(uid), Some(after), Some(size)) = (parent, uid, after, size) else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        let partition = parent.partition().clone();
+        let query = EventQuery {
+            job: self.job_of(parent, uid).await?,
+            partition,
+            kinds,
+        };
+        let after: Position = after.unwrap_or_default();
+        let page = self.store().events(&query, after, size).await?;
+        Ok(v1::ListEventsResponse {
+            events: page.events.iter().map(convert_explore::event).collect(),
+            next_cursor: cursor_text(page.next),
+            more: page.more,
+        })
+    }
+
+    /// The job whose events are asked for.
+    pub(super) async fn job_of(
+        &self,
+        parent: EventParent,
+        uid: Option<JobUid>,
+    ) -> Result<Option<(JobId, JobUid)>, ApiError> {
+        match (parent, uid) {
+            (EventParent::Partition(_), None) => Ok(None),
+            (EventParent::Partition(_), Some(_)) => {
+                Err(Error::field("job_uid", "needs the job's name as parent").into())
+            }
+            (EventParent::Job(name), Some(uid)) => Ok(Some((name.job, uid))),
+            (EventParent::Job(name), None) => match self.store().last_uid(&name).await? {
+                Some(uid) => Ok(Some((name.job, uid))),
+                None => Err(Error::JobNotFound(name).into()),
+            },
+        }
+    }
+
+    /// ListPipes.
+    pub(super) async fn pipes(
+        &self,
+        request: v1::ListPipesRequest,
+    ) -> Result<v1::ListPipesResponse, ApiError> {
+        let mut violations = Violations::default();
+        let partition = violations.take(request::partition(&request.parent));
+        let size = violations.take(request_explore::pipes_page_size(request.page_size));
+        violations.finish()?;
+        let (Some(partition), Some(size)) = (partition, size) else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        let query = Query::new("pipes").with(partition.as_str());
+        let above = query.text(&request.page_token, now())?;
+        let above = above.unwrap_or_default();
+        let page = self.store().list_pipes(&partition, &above, size).await?;
+        let broker = self.broker();
+        let names: Vec<_> = page.pipes.iter().map(|view| view.pipe.clone()).collect();
+        let depths: Vec<_> = stream::iter(names)
+            .map(|pipe| depth(broker, pipe))
+            .buffered(LOOKS)
+            .collect()
+            .await;
+        let pipes = page.pipes.iter().zip(depths);
+        let pipes = pipes
+            .map(|(view, depth)| convert_explore::pipe(&partition, view, depth))
+            .collect();
+        let next_page_token = page.next.map(|name| query.text_token(&name, now()));
+        Ok(v1::ListPipesResponse {
+            pipes,
+            next_page_token: next_page_token.unwrap_or_default(),
+        })
+    }
+}
+
+/// How full a pipe is, if the broker answers.
+async fn depth(broker: &dyn Broker, pipe: String) -> Option<Depth> {
+    let depth = broker.depth(&Queue::Pipe(pipe.clone())).await;
+    depth
+        .inspect_err(|error| tracing::debug!(%error, pipe, "a pipe's depth is not known"))
+        .ok()
+}

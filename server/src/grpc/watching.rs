@@ -1,0 +1,234 @@
+//! WatchJobs and WatchEvents: streams of a partition.
+
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use headway::v1;
+use headway_domain::Error;
+use headway_store::{EventQuery, JobFilter};
+use tonic::Status;
+
+use super::{
+    convert_explore, convert_out,
+    cursor::cursor_text,
+    exploring::jobs_query,
+    jobs_token::Shows,
+    request,
+    request_explore::{self, EventParent},
+    service::{JobApi, fitting, now},
+    status::ApiError,
+    violations::Violations,
+};
+use crate::watch::{EventsUpdate, JobsPace, JobsUpdate, follow_events, follow_jobs};
+
+/// A stream of answers.
+pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
+
+impl JobApi {
+    /// WatchJobs.
+    pub(super) async fn follow_partition(
+        &self,
+        request: v1::WatchJobsRequest,
+    ) -> Result<Answers<v1::WatchJobsResponse>, ApiError> {
+        let mut violations = Violations::default();
+        let partition = violations.take(request::partition(&request.parent));
+        let filter = request::filter(&request.states, request.labels, &mut violations);
+        let listed = violations.take(request_explore::max_listed(request.max_listed));
+        let interval = violations.take(request::watch_interval(request.min_interval));
+        let bookmark = violations.take(request::bookmark_interval(request.bookmark_interval));
+        let shows = shows(partition.as_ref().map_or("", |id| id.as_str()), &filter);
+        let resume = violations.take(shows.read(&request.resume_token));
+        violations.finish()?;
+        let (Some(partition), Some(listed), Some(interval), Some(bookmark), Some(resume)) =
+            (partition, listed, interval, bookmark, resume)
+        else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        if self.stopping.is_cancelled() {
+            return Err(ApiError::Stopping);
+        }
+        let watched = self.partitions.watch(&partition)?;
+        let query = jobs_query(&partition, &filter);
+        let pace = JobsPace {
+            filter,
+            listed,
+            interval,
+            bookmark,
+            resume,
+        };
+        let updates = follow_jobs(watched, pace, self.store().clone(), self.stopping.clone());
+        let answers = updates.map_ok(move |update| {
+            let next = update.below.map(|key| query.token([key, 0], now()));
+            let messages = messages(update, next.unwrap_or_default(), &shows);
+            stream::iter(messages.into_iter().map(Ok))
+        });
+        Ok(Box::pin(answers.map_err(Status::from).try_flatten()))
+    }
+
+    /// WatchEvents.
+    pub(super) async fn follow_log(
+        &self,
+        request: v1::WatchEventsRequest,
+    ) -> Result<Answers<v1::WatchEventsResponse>, ApiError> {
+        let mut violations = Violations::default();
+        let parent = violations.take(EventParent::read(&request.parent));
+        let uid = violations.take(request_explore::job_uid(&request.job_uid));
+        let kinds = request_explore::kinds(&request.kinds, &mut violations);
+        let after = violations.take(request_explore::after(&request.after));
+        let bookmark = violations.take(request::bookmark_interval(request.bookmark_interval));
+        violations.finish()?;
+        let (Some(parent), Some(uid), Some(after), Some(bookmark)) = (parent, uid, after, bookmark)
+        else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        if self.stopping.is_cancelled() {
+            return Err(ApiError::Stopping);
+        }
+        let partition = parent.partition().clone();
+        let query = EventQuery {
+            job: self.job_of(parent, uid).await?,
+            partition,
+            kinds,
+        };
+        let watched = self.partitions.watch(&query.partition)?;
+        let store = self.store().clone();
+        let after = match after {
+            Some(after) => {
+                // A cursor that is too old is refused now and not in the stream.
+                store.events(&query, after, 1).await?;
+                after
+            }
+            None => store.events_end().await?,
+        };
+        let updates = follow_events(
+            watched,
+            query,
+            after,
+            bookmark,
+            store,
+            self.stopping.clone(),
+        );
+        Ok(Box::pin(updates.map(|update| {
+            let EventsUpdate { events, position } = update?;
+            Ok(v1::WatchEventsResponse {
+                events: events
+                    .iter()
+                    .map(|row| convert_explore::event(row))
+                    .collect(),
+                cursor: cursor_text(position),
+            })
+        })))
+    }
+}
+
+/// What a watch of jobs shows, for its tokens.
+fn shows(partition: &str, filter: &JobFilter) -> Shows {
+    let mut states: Vec<_> = filter.states.iter().map(ToString::to_string).collect();
+    states.sort_unstable();
+    let labels = filter.labels.iter();
+    let labels = labels.flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+    Shows::new(
+        partition,
+        states.iter().map(String::as_str).chain(["/"]).chain(labels),
+    )
+}
+
+/// An update as messages that clients can read: usually one.
+fn messages(
+    update: JobsUpdate,
+    next_page_token: String,
+    shows: &Shows,
+) -> Vec<v1::WatchJobsResponse> {
+    let mut left: Vec<_> = update.jobs.iter().map(convert_out::listed).collect();
+    let removed = update.gone.into_iter().map(|gone| v1::RemovedJob {
+        name: gone.name.to_string(),
+        uid: gone.uid.to_string(),
+        deleted: gone.deleted,
+    });
+    let mut messages = vec![v1::WatchJobsResponse {
+        removed: removed.collect(),
+        reset: update.reset,
+        ..v1::WatchJobsResponse::default()
+    }];
+    while !left.is_empty() {
+        let rest = left.split_off(fitting(&left));
+        if let Some(message) = messages
+            .last_mut()
+            .filter(|message| message.jobs.is_empty())
+        {
+            message.jobs = left;
+        } else {
+            messages.push(v1::WatchJobsResponse {
+                jobs: left,
+                ..v1::WatchJobsResponse::default()
+            });
+        }
+        left = rest;
+    }
+    if let Some(last) = messages.last_mut() {
+        last.listed = update.listed;
+        last.next_page_token = next_page_token;
+        last.resume_token = update
+            .since
+            .map(|since| shows.token(since))
+            .unwrap_or_default();
+    }
+    messages
+}
+
+#[cfg(test)]
+mod tests {
+    use headway_domain::job::Phase;
+
+    use super::*;
+    use crate::watch::{Since, test_view};
+
+    #[test]
+    fn large_updates_become_several_messages() {
+        let shows = shows("p", &JobFilter::default());
+        let since = Since {
+            time: 5,
+            position: headway_store::Position { tx: 1, seq: 2 },
+        };
+        let large = |number| {
+            let mut view = (*test_view(number, 1, Phase::Active)).clone();
+            let meta = std::sync::Arc::make_mut(&mut view.job.meta);
+            meta.spec.description = "x".repeat(2 * 1024 * 1024);
+            view
+        };
+        let update = JobsUpdate {
+            jobs: vec![large(1), large(2), large(3)],
+            reset: true,
+            listed: true,
+            since: Some(since),
+            ..JobsUpdate::default()
+        };
+        let all = messages(update, "next".to_owned(), &shows);
+        let counts: Vec<_> = all.iter().map(|message| message.jobs.len()).collect();
+        assert_eq!(counts, [1, 1, 1]);
+        let flags: Vec<_> = all.iter().map(|m| (m.reset, m.listed)).collect();
+        assert_eq!(flags, [(true, false), (false, false), (false, true)]);
+        assert_eq!(all[0].resume_token, "");
+        assert_eq!(shows.read(&all[2].resume_token), Ok(Some(since)));
+        assert_eq!(all[2].next_page_token, "next");
+
+        let bookmark = messages(JobsUpdate::default(), String::new(), &shows);
+        assert_eq!(bookmark, [v1::WatchJobsResponse::default()]);
+    }
+
+    #[test]
+    fn tokens_do_not_depend_on_the_order_of_states() {
+        use headway_domain::JobState::{Active, Failed};
+        let of = |states: Vec<_>| JobFilter {
+            states,
+            ..JobFilter::default()
+        };
+        let since = Since {
+            time: 5,
+            position: headway_store::Position { tx: 1, seq: 2 },
+        };
+        let token = shows("p", &of(vec![Active, Failed])).token(since);
+        assert!(shows("p", &of(vec![Failed, Active])).read(&token).is_ok());
+        assert!(shows("p", &of(vec![Failed])).read(&token).is_err());
+    }
+}

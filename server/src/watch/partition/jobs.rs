@@ -1,0 +1,426 @@
+//! One watcher's stream of a partition's jobs: a listing, or what was missed since its resume token; then the newest state of each
+//! job that changed, at most once per interval, and bookmarks while nothing does.
+//!
+//! Nothing queues up: the watcher has a place in the partition's log, which holds each job once. A watcher whose place was
+//! forgotten reads from the database what changed since its last mark, as one that resumes does.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::Stream;
+use headway_domain::{JobName, JobUid, Micros, event::EventKind};
+use headway_store::{EventQuery, JobFilter, JobView, Position, Store, StoreError};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    log::{Entry, Gone},
+    shown::{Said, Shown},
+    table::{Mark, Taken, WatchedPartition},
+    task::COMMIT_LAG,
+};
+use crate::grpc::status::ApiError;
+
+/// Jobs read and shown at once.
+const CHUNK: usize = 200;
+/// Events read at once by a watcher that goes on.
+const EVENTS: u32 = 500;
+/// Changed jobs that are looked at by a watcher that goes on; if there may be more it begins anew.
+const CHANGED: u32 = 10_000;
+/// Without a mark for so much longer than a bookmark's interval nobody knows whether anything changed.
+const STALE: Duration = Duration::from_secs(5);
+
+/// What a watcher wants to see, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct JobsPace {
+    /// Which jobs.
+    pub(crate) filter: JobFilter,
+    /// How many the listing has at most.
+    pub(crate) listed: u64,
+    /// The shortest time between two messages about changes.
+    pub(crate) interval: Duration,
+    /// After so long without a message a bookmark is sent.
+    pub(crate) bookmark: Duration,
+    /// What an earlier stream had shown.
+    pub(crate) resume: Option<Since>,
+}
+
+/// A moment up to which a watcher was shown everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Since {
+    /// By the database's clock.
+    pub(crate) time: Micros,
+    /// In the audit log.
+    pub(crate) position: Position,
+}
+
+impl From<Mark> for Since {
+    fn from(mark: Mark) -> Self {
+        Self {
+            time: mark.time,
+            position: mark.position,
+        }
+    }
+}
+
+/// One message.
+#[derive(Debug, Default)]
+pub(crate) struct JobsUpdate {
+    /// Jobs that match, in their newest states.
+    pub(crate) jobs: Vec<JobView>,
+    /// Jobs that are gone or do not match.
+    pub(crate) gone: Vec<Gone>,
+    /// A listing begins.
+    pub(crate) reset: bool,
+    /// The listing, or what was missed, is complete.
+    pub(crate) listed: bool,
+    /// Where another stream may go on.
+    pub(crate) since: Option<Since>,
+    /// Where the listing was cut.
+    pub(crate) below: Option<i64>,
+}
+
+/// The jobs of a watched partition. Ends with an error when the server stops or the database does not answer.
+pub(crate) fn follow_jobs(
+    watched: WatchedPartition,
+    pace: JobsPace,
+    store: Store,
+    stopping: CancellationToken,
+) -> impl Stream<Item = Result<JobsUpdate, ApiError>> + Send + 'static {
+    let now = Instant::now();
+    let follower = Follower {
+        stage: Stage::Begin(pace.resume),
+        watched,
+        pace,
+        store,
+        stopping,
+        shown: Shown::default(),
+        place: 0,
+        since: None,
+        said: now,
+        next_change: now,
+        ended: false,
+    };
+    futures::stream::unfold(follower, |mut follower| async move {
+        if follower.ended {
+            return None;
+        }
+        let next = follower.next().await;
+        follower.ended = next.is_err();
+        follower.said = Instant::now();
+        Some((next, follower))
+    })
+}
+
+struct Follower {
+    watched: WatchedPartition,
+    pace: JobsPace,
+    store: Store,
+    stopping: CancellationToken,
+    stage: Stage,
+    shown: Shown,
+    /// The next entry of the log to look at.
+    place: u64,
+    /// Up to when everything was shown.
+    since: Option<Since>,
+    /// When something was said last.
+    said: Instant,
+    /// Before this no change is told.
+    next_change: Instant,
+    ended: bool,
+}
+
+enum Stage {
+    /// Nothing was said yet; goes on from there, or lists.
+    Begin(Option<Since>),
+    /// Lists what is below this key.
+    Listing {
+        below: Option<i64>,
+        left: u64,
+        since: Since,
+        first: bool,
+    },
+    /// Tells what changed meanwhile.
+    Missed(Missed),
+    Live,
+}
+
+/// What a watcher missed and has not yet been told.
+struct Missed {
+    /// How far the audit log was looked at; `None` when it was to its end.
+    events: Option<Position>,
+    /// From when on jobs at work are compared; `None` when they were.
+    changed: Option<Micros>,
+    deleted: Vec<Gone>,
+    jobs: BTreeSet<JobUid>,
+    /// The mark that was the newest at the beginning.
+    since: Since,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Result<JobsUpdate, ApiError> {
+        let stopping = self.stopping.clone();
+        let next = async {
+            loop {
+                if let Some(update) = self.step().await? {
+                    return Ok(update);
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => Err(ApiError::Stopping),
+            next = next => next,
+        }
+    }
+
+    /// One step; `None` where it has nothing to say.
+    async fn step(&mut self) -> Result<Option<JobsUpdate>, ApiError> {
+        match std::mem::replace(&mut self.stage, Stage::Live) {
+            Stage::Begin(resume) => {
+                self.begin(resume).await?;
+                Ok(None)
+            }
+            Stage::Listing {
+                below,
+                left,
+                since,
+                first,
+            } => self.list(below, left, since, first).await.map(Some),
+            Stage::Missed(missed) => self.catch_up(missed).await,
+            Stage::Live => self.live().await,
+        }
+    }
+
+    /// Takes a place in the log first, so that what changes while the database is read is told after it.
+    async fn begin(&mut self, resume: Option<Since>) -> Result<(), ApiError> {
+        let (mark, place) = loop {
+            self.watched.news.borrow_and_update();
+            if let Some(present) = self.watched.feed.present() {
+                break present;
+            }
+            self.changed().await?;
+        };
+        self.place = place;
+        let present = Since::from(mark);
+        // A token of the future is one of a database that was restored since.
+        match resume.filter(|since| since.position <= present.position) {
+            Some(since) => self.miss(since, present),
+            None => self.relist(present),
+        }
+        Ok(())
+    }
+
+    fn miss(&mut self, from: Since, present: Since) {
+        self.stage = Stage::Missed(Missed {
+            events: Some(from.position),
+            changed: Some(from.time.saturating_sub(COMMIT_LAG)),
+            deleted: Vec::new(),
+            jobs: BTreeSet::new(),
+            since: present,
+        });
+    }
+
+    fn relist(&mut self, since: Since) {
+        self.shown.clear();
+        self.stage = Stage::Listing {
+            below: None,
+            left: self.pace.listed,
+            since,
+            first: true,
+        };
+    }
+
+    async fn list(
+        &mut self,
+        below: Option<i64>,
+        left: u64,
+        since: Since,
+        first: bool,
+    ) -> Result<JobsUpdate, ApiError> {
+        let size = u32::try_from(left.min(CHUNK as u64)).unwrap_or(u32::MAX);
+        let partition = &self.watched.feed.partition;
+        let filter = &self.pace.filter;
+        let page = self.store.list_jobs(partition, filter, below, size).await?;
+        let left = left.saturating_sub(page.jobs.len() as u64);
+        for view in &page.jobs {
+            // The others do not change without an event, and a listing may be long.
+            if view.job.settled.is_none() || view.job.updated >= since.time - COMMIT_LAG {
+                self.note(view);
+            }
+        }
+        let last = page.next.is_none() || left == 0;
+        if last {
+            self.since = Some(since);
+        } else {
+            self.stage = Stage::Listing {
+                below: page.next,
+                left,
+                since,
+                first: false,
+            };
+        }
+        Ok(JobsUpdate {
+            jobs: page.jobs,
+            reset: first,
+            listed: last,
+            since: self.since.filter(|_| last),
+            below: page.next.filter(|_| last),
+            ..JobsUpdate::default()
+        })
+    }
+
+    /// One step of telling what was missed: events, then jobs at work, then the states of all of them.
+    async fn catch_up(&mut self, mut missed: Missed) -> Result<Option<JobsUpdate>, ApiError> {
+        let partition = self.watched.feed.partition.clone();
+        if let Some(after) = missed.events {
+            let query = EventQuery {
+                partition,
+                job: None,
+                kinds: Vec::new(),
+            };
+            let page = match self.store.events(&query, after, EVENTS).await {
+                Ok(page) => page,
+                Err(StoreError::CursorExpired { .. }) => {
+                    self.relist(missed.since);
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            };
+            missed.events = Some(page.next).filter(|_| page.more);
+            for row in page.events {
+                if row.kind == EventKind::Deleted {
+                    missed.jobs.remove(&row.uid);
+                    missed.deleted.push(gone(row.uid, row.name, true));
+                } else {
+                    missed.jobs.insert(row.uid);
+                }
+            }
+        } else if let Some(since) = missed.changed.take() {
+            let changed = self.store.changed_jobs(&partition, since, CHANGED).await?;
+            if changed.len() >= CHANGED as usize {
+                self.relist(missed.since);
+                return Ok(None);
+            }
+            missed.jobs.extend(changed.into_iter().map(|(uid, _)| uid));
+        }
+        let reading = missed.events.is_some() || missed.changed.is_some();
+        if reading && missed.jobs.len() < CHUNK && missed.deleted.len() < CHUNK {
+            self.stage = Stage::Missed(missed);
+            return Ok(None);
+        }
+        let most = missed.deleted.len().min(CHUNK);
+        let mut update = JobsUpdate {
+            gone: missed.deleted.drain(..most).collect(),
+            ..JobsUpdate::default()
+        };
+        let uids = std::iter::from_fn(|| missed.jobs.pop_first());
+        let uids: Vec<_> = uids.take(CHUNK).collect();
+        for (_, view) in self.store.job_states(&uids).await? {
+            self.say(view, &mut update);
+        }
+        if !reading && missed.jobs.is_empty() && missed.deleted.is_empty() {
+            self.since = Some(missed.since);
+            update.listed = true;
+            update.since = self.since;
+            return Ok(Some(update));
+        }
+        self.stage = Stage::Missed(missed);
+        Ok(Some(update).filter(|update| !update.jobs.is_empty() || !update.gone.is_empty()))
+    }
+
+    async fn live(&mut self) -> Result<Option<JobsUpdate>, ApiError> {
+        self.watched.news.borrow_and_update();
+        let Some(taken) = self.watched.feed.take(self.place, CHUNK) else {
+            let (Some(since), Some((mark, place))) = (self.since, self.watched.feed.present())
+            else {
+                self.stage = Stage::Begin(self.since);
+                return Ok(None);
+            };
+            self.place = place;
+            self.miss(since, mark.into());
+            return Ok(None);
+        };
+        let now = Instant::now();
+        if !taken.entries.is_empty() && now < self.next_change {
+            tokio::time::sleep_until(self.next_change).await;
+            return Ok(None);
+        }
+        let (update, fresh) = self.tell(taken);
+        if !update.jobs.is_empty() || !update.gone.is_empty() {
+            // An interval beyond all time is refused beforehand.
+            self.next_change = now + self.pace.interval;
+            return Ok(Some(update));
+        }
+        let bookmark = self.said + self.pace.bookmark;
+        if bookmark <= now && fresh {
+            return Ok(Some(update));
+        }
+        tokio::select! {
+            changed = self.changed() => changed?,
+            () = tokio::time::sleep_until(bookmark), if bookmark > now => {}
+        }
+        Ok(None)
+    }
+
+    /// What these entries mean for this watcher, and whether it is known that there is no more.
+    fn tell(&mut self, taken: Taken) -> (JobsUpdate, bool) {
+        let mut update = JobsUpdate::default();
+        for (after, entry) in taken.entries {
+            self.place = after;
+            match entry {
+                Entry::State(view) => self.say((*view).clone(), &mut update),
+                Entry::Deleted(gone) => {
+                    self.shown.note(gone.uid, Said::Hidden(i64::MAX));
+                    update.gone.push(gone);
+                }
+            }
+        }
+        let reached = |mark: &Mark| taken.all || mark.place <= self.place;
+        let mark = taken.mark.filter(reached);
+        self.since = mark.map(Since::from).or(self.since);
+        update.since = self.since;
+        let fresh = mark.is_some_and(|mark| mark.made.elapsed() < self.pace.bookmark + STALE);
+        (update, fresh)
+    }
+
+    /// Adds a state to a message, unless it was shown, or that it does not match, unless that was said.
+    fn say(&mut self, view: JobView, update: &mut JobsUpdate) {
+        let (uid, revision) = (view.job.meta.uid, view.job.revision);
+        let said = self.shown.get(uid);
+        if said.is_some_and(|said| said.revision() >= revision) {
+            return;
+        }
+        let labels = &view.job.meta.spec.labels;
+        let mut wanted = self.pace.filter.labels.iter();
+        // Labels never change: such a job was never shown.
+        if !wanted.all(|(key, value)| labels.get(key) == Some(value)) {
+            return;
+        }
+        let states = &self.pace.filter.states;
+        if states.is_empty() || states.contains(&view.job.state()) {
+            self.note(&view);
+            update.jobs.push(view);
+        } else {
+            self.shown.note(uid, Said::Hidden(revision));
+            if !matches!(said, Some(Said::Hidden(_))) {
+                let name = view.job.meta.name.clone();
+                update.gone.push(gone(uid, name, false));
+            }
+        }
+    }
+
+    fn note(&mut self, view: &JobView) {
+        let said = Said::Shown(view.job.revision);
+        self.shown.note(view.job.meta.uid, said);
+    }
+
+    /// Waits for news. The partition's feed lives as long as this watcher has its place.
+    async fn changed(&mut self) -> Result<(), ApiError> {
+        let changed = self.watched.news.changed().await;
+        changed.map_err(|_| ApiError::Stopping)
+    }
+}
+
+fn gone(uid: JobUid, name: JobName, deleted: bool) -> Gone {
+    Gone { uid, name, deleted }
+}

@@ -1,0 +1,421 @@
+//! WatchJobs from a client's side.
+
+use std::collections::BTreeMap;
+
+use headway::v1::{self, JobState};
+use headway_domain::event::Caller;
+use headway_server::{Limits, ServerParts};
+use tokio::time::{Duration, Instant, timeout};
+use tonic::{Code, Streaming};
+
+use crate::harness::{Harness, PARENT, PATIENCE, batch, fields, name, refused, request, task};
+
+/// What a client knows after the messages it read.
+struct Watch {
+    stream: Streaming<v1::WatchJobsResponse>,
+    jobs: BTreeMap<String, v1::Job>,
+    token: String,
+    next_page_token: String,
+    /// Messages that were no bookmarks.
+    told: usize,
+    bookmarks: usize,
+}
+
+fn all() -> v1::WatchJobsRequest {
+    v1::WatchJobsRequest {
+        parent: PARENT.to_owned(),
+        min_interval: Some(prost_types::Duration::default()),
+        ..v1::WatchJobsRequest::default()
+    }
+}
+
+fn only(states: &[JobState]) -> v1::WatchJobsRequest {
+    v1::WatchJobsRequest {
+        states: states.iter().map(|state| (*state).into()).collect(),
+        ..all()
+    }
+}
+
+impl Watch {
+    async fn open(harness: &Harness, request: v1::WatchJobsRequest) -> Self {
+        let stream = harness.client.clone().watch_jobs(request).await;
+        Self {
+            stream: stream.unwrap().into_inner(),
+            jobs: BTreeMap::new(),
+            token: String::new(),
+            next_page_token: String::new(),
+            told: 0,
+            bookmarks: 0,
+        }
+    }
+
+    /// A new stream that is complete.
+    async fn listed(harness: &Harness, request: v1::WatchJobsRequest) -> Self {
+        let mut watch = Self::open(harness, request).await;
+        watch.complete().await;
+        watch
+    }
+
+    /// Reads on to the end of the listing, or of what was missed.
+    async fn complete(&mut self) {
+        while !self.read().await.listed {}
+    }
+
+    async fn read(&mut self) -> v1::WatchJobsResponse {
+        let message = timeout(PATIENCE, self.stream.message()).await.unwrap();
+        let message = message.unwrap().expect("such a stream has no end");
+        if message.reset {
+            self.jobs.clear();
+        }
+        for job in &message.jobs {
+            let before = self.jobs.insert(job.name.clone(), job.clone());
+            let before = before.filter(|before| before.uid == job.uid);
+            if let Some(before) = before {
+                assert!(before.revision < job.revision, "revisions strictly rise");
+            }
+        }
+        for gone in &message.removed {
+            self.jobs.remove(&gone.name);
+        }
+        let quiet = message.jobs.is_empty() && message.removed.is_empty();
+        match quiet && !message.reset && !message.listed {
+            true => self.bookmarks += 1,
+            false => self.told += 1,
+        }
+        if !message.resume_token.is_empty() {
+            self.token.clone_from(&message.resume_token);
+        }
+        if message.listed {
+            self.next_page_token.clone_from(&message.next_page_token);
+        }
+        message
+    }
+
+    /// Reads until what is known is so.
+    async fn until(&mut self, known: impl Fn(&BTreeMap<String, v1::Job>) -> bool) {
+        while !known(&self.jobs) {
+            self.read().await;
+        }
+    }
+
+    async fn until_state(&mut self, id: &str, state: JobState) {
+        let name = name(id);
+        self.until(|jobs| jobs.get(&name).is_some_and(|job| job.state() == state))
+            .await;
+    }
+
+    fn ids(&self) -> Vec<&str> {
+        let names = self.jobs.keys();
+        names.filter_map(|name| name.rsplit('/').next()).collect()
+    }
+}
+
+fn never_repair(mut parts: ServerParts) -> ServerParts {
+    parts.limits.repair_interval = Duration::from_secs(3600);
+    parts
+}
+
+async fn control(harness: &Harness, id: &str) {
+    let request = v1::PauseJobRequest { name: name(id) };
+    harness.client.clone().pause_job(request).await.unwrap();
+}
+
+async fn delete(harness: &Harness, id: &str) {
+    let request = v1::DeleteJobRequest { name: name(id) };
+    harness.client.clone().delete_job(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_listing_then_what_changes_then_what_is_gone() {
+    let harness = Harness::start_with(never_repair).await;
+    let first = harness.create("a").await;
+    harness.create("b").await;
+    let mut other = request("elsewhere", task());
+    other.parent = "partitions/other".to_owned();
+    harness.client.clone().create_job(other).await.unwrap();
+
+    let mut watch = Watch::open(&harness, all()).await;
+    let begin = watch.read().await;
+    assert!(begin.reset && begin.listed, "one message has it all");
+    assert_eq!(watch.ids(), ["a", "b"]);
+    let Some(v1::job_spec::Work::Task(work)) = watch.jobs[&name("a")].spec.clone().unwrap().work
+    else {
+        panic!("not a task")
+    };
+    assert!(work.payload.is_empty(), "watches leave the payload out");
+
+    harness.create("c").await;
+    watch.until(|jobs| jobs.contains_key(&name("c"))).await;
+    harness.finish(&first).await;
+    watch.until_state("a", JobState::Completed).await;
+    delete(&harness, "b").await;
+    watch.until(|jobs| !jobs.contains_key(&name("b"))).await;
+    assert_eq!(watch.ids(), ["a", "c"]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn jobs_that_do_not_match_any_more_are_removed() {
+    let harness = Harness::start_with(never_repair).await;
+    let job = harness.create("a").await;
+    let mut labelled = task();
+    labelled.labels.insert("team".into(), "x".into());
+    harness.create_spec("b", labelled).await;
+    let mut active = Watch::listed(&harness, only(&[JobState::Active])).await;
+    let mut completed = Watch::listed(&harness, only(&[JobState::Completed])).await;
+    let mut team = all();
+    team.labels.insert("team".into(), "x".into());
+    let mut team = Watch::listed(&harness, team).await;
+    assert_eq!(active.ids(), ["a", "b"]);
+    assert_eq!(completed.ids(), [""; 0]);
+    assert_eq!(team.ids(), ["b"]);
+
+    harness.finish(&job).await;
+    completed.until_state("a", JobState::Completed).await;
+    active.until(|jobs| jobs.len() == 1).await;
+    control(&harness, "b").await;
+    team.until_state("b", JobState::Paused).await;
+    assert_eq!(team.told, 2, "of jobs with other labels nothing is told");
+    active.until(BTreeMap::is_empty).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_stream_goes_on_with_what_it_missed() {
+    let harness = Harness::start().await;
+    let jobs = [
+        harness.create("changed").await,
+        harness.create("same").await,
+        harness.create("deleted").await,
+    ];
+    let watch = Watch::listed(&harness, only(&[JobState::Active, JobState::Completed])).await;
+    let (token, known) = (watch.token.clone(), watch.jobs.clone());
+    assert!(!token.is_empty());
+    drop(watch);
+    harness.finish(&jobs[0]).await;
+    delete(&harness, "deleted").await;
+    harness.create("new").await;
+    harness.create("held").await;
+    control(&harness, "held").await;
+
+    // On a client that has what it had, and one that begins anew: both end up with the same.
+    let request = v1::WatchJobsRequest {
+        resume_token: token,
+        ..only(&[JobState::Active, JobState::Completed])
+    };
+    let mut again = Watch::open(&harness, request).await;
+    loop {
+        let message = again.read().await;
+        assert!(!message.reset, "it goes on and does not list");
+        if message.listed {
+            break;
+        }
+    }
+    let mut merged = known;
+    merged.remove(&name("deleted"));
+    merged.extend(again.jobs.clone());
+    let fresh = Watch::listed(&harness, only(&[JobState::Active, JobState::Completed])).await;
+    let revisions = |jobs: &BTreeMap<String, v1::Job>| -> Vec<(String, i64)> {
+        let jobs = jobs.iter();
+        jobs.map(|(name, job)| (name.clone(), job.revision))
+            .collect()
+    };
+    assert_eq!(revisions(&merged), revisions(&fresh.jobs));
+    assert_eq!(fresh.ids(), ["changed", "new", "same"]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn lost_events_are_repaired_within_two_seconds() {
+    let harness = Harness::start().await;
+    let job = harness.create_spec("many", batch()).await;
+    harness.split(&job, 5).await;
+    let mut watch = Watch::listed(&harness, all()).await;
+    for index in 0..4 {
+        // Nobody is told.
+        drop(harness.report(&job, vec![index], &[]).await);
+        let since = Instant::now();
+        let done = i64::from(index) + 1;
+        watch
+            .until(|jobs| {
+                let progress = jobs[&name("many")].progress;
+                progress.is_some_and(|progress| progress.items_done == done)
+            })
+            .await;
+        assert!(
+            since.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            since.elapsed()
+        );
+    }
+    let since = Instant::now();
+    let many = name("many").parse().unwrap();
+    let deleted = harness.store().delete_job(&many, &Caller::default()).await;
+    drop(deleted.unwrap());
+    watch.until(BTreeMap::is_empty).await;
+    assert!(
+        since.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        since.elapsed()
+    );
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn bookmarks_keep_a_quiet_stream_alive_and_move_its_token() {
+    let harness = Harness::start().await;
+    harness.create("a").await;
+    let request = v1::WatchJobsRequest {
+        bookmark_interval: Some(prost_types::Duration {
+            seconds: 1,
+            nanos: 0,
+        }),
+        ..all()
+    };
+    let mut watch = Watch::listed(&harness, request).await;
+    let told = watch.told;
+    let first = watch.token.clone();
+    let since = Instant::now();
+    watch.read().await;
+    watch.read().await;
+    assert!(since.elapsed() >= Duration::from_millis(1500));
+    assert_eq!((watch.bookmarks, watch.told), (2, told));
+    assert_ne!(watch.token, first);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_bounded_listing_says_where_the_rest_is() {
+    let harness = Harness::start_with(never_repair).await;
+    for number in 0..5 {
+        harness.create(&format!("j{number}")).await;
+    }
+    let request = v1::WatchJobsRequest {
+        max_listed: 2,
+        ..all()
+    };
+    let mut watch = Watch::listed(&harness, request).await;
+    assert_eq!(watch.ids(), ["j3", "j4"]);
+    let request = v1::ListJobsRequest {
+        parent: PARENT.to_owned(),
+        page_token: watch.next_page_token.clone(),
+        ..v1::ListJobsRequest::default()
+    };
+    let rest = harness.client.clone().list_jobs(request).await;
+    let rest = rest.unwrap().into_inner().jobs;
+    let rest: Vec<_> = rest.iter().map(|job| job.name.clone()).collect();
+    assert_eq!(rest, [name("j2"), name("j1"), name("j0")]);
+    // What was not listed is told once it changes.
+    control(&harness, "j0").await;
+    watch.until_state("j0", JobState::Paused).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn changes_within_an_interval_are_one_message() {
+    let harness = Harness::start_with(never_repair).await;
+    let request = v1::WatchJobsRequest {
+        min_interval: Some(prost_types::Duration {
+            seconds: 1,
+            nanos: 0,
+        }),
+        ..all()
+    };
+    let mut watch = Watch::listed(&harness, request).await;
+    harness.create("first").await;
+    watch.until(|jobs| jobs.len() == 1).await;
+    let told = watch.told;
+    for number in 0..20 {
+        harness.create(&format!("j{number}")).await;
+    }
+    watch.until(|jobs| jobs.len() == 21).await;
+    assert!(watch.told - told <= 2, "{} messages", watch.told - told);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn the_server_ends_streams_when_it_stops_and_bounds_their_number() {
+    let harness = Harness::start_with(|mut parts| {
+        parts.limits = Limits {
+            partition_watches: 1,
+            ..Limits::default()
+        };
+        parts
+    })
+    .await;
+    let mut watch = Watch::listed(&harness, all()).await;
+    let second = harness.client.clone().watch_jobs(all()).await;
+    refused(
+        second.map(|_| ()),
+        Code::ResourceExhausted,
+        "TOO_MANY_WATCHES",
+    );
+    harness.shutdown.cancel();
+    let end = loop {
+        match timeout(PATIENCE, watch.stream.message()).await.unwrap() {
+            Ok(message) => assert!(message.is_some(), "it ends with an error"),
+            Err(status) => break status,
+        }
+    };
+    let (_, details) = refused::<()>(Err(end), Code::Unavailable, "SERVER_STOPPING");
+    assert!(details.retry_info().is_some());
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_dropped_gives_its_place_back() {
+    let harness = Harness::start_with(|mut parts| {
+        parts.limits.partition_watches = 1;
+        parts
+    })
+    .await;
+    drop(Watch::listed(&harness, all()).await);
+    // The server learns of it a moment later.
+    let since = Instant::now();
+    while harness.client.clone().watch_jobs(all()).await.is_err() {
+        assert!(since.elapsed() < PATIENCE);
+        tokio::task::yield_now().await;
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn bad_requests_name_every_field() {
+    let harness = Harness::start().await;
+    let token = Watch::listed(&harness, all()).await.token;
+    let duration = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let bad = v1::WatchJobsRequest {
+        parent: "p".to_owned(),
+        states: vec![0, 99],
+        labels: [("ü".to_owned(), String::new())].into(),
+        max_listed: -1,
+        min_interval: duration(61),
+        bookmark_interval: duration(0),
+        resume_token: "x".to_owned(),
+    };
+    let answer = harness.client.clone().watch_jobs(bad).await.map(|_| ());
+    let (_, details) = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
+    // The last ones of many are left out.
+    let expected = [
+        "parent",
+        "states",
+        "states",
+        "labels",
+        "max_listed",
+        "min_interval",
+    ];
+    assert_eq!(fields(&details), expected);
+    let of_another = v1::WatchJobsRequest {
+        resume_token: token,
+        ..only(&[JobState::Failed])
+    };
+    let answer = harness
+        .client
+        .clone()
+        .watch_jobs(of_another)
+        .await
+        .map(|_| ());
+    let (_, details) = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
+    assert_eq!(fields(&details), ["resume_token"]);
+    harness.stop().await;
+}
