@@ -1,6 +1,6 @@
 // The parts of a job's items, as bars and legends show them.
 import { JobState, type Job } from "../gen/headway/v1/job_pb";
-import { compact, count, counted, percentage } from "./format";
+import { count, counted, percentage } from "./format";
 
 export type PartName = "done" | "failed" | "discarded" | "in-flight" | "parked" | "delayed" | "queued";
 
@@ -34,10 +34,10 @@ export function partsOf(job: Job): readonly Part[] {
 }
 
 /** How many items there are in all, as far as it is known: `1,200`, or `1,200+` while more may be found. */
-export function total(job: Job, short = false): string {
+export function total(job: Job): string {
   const progress = job.progress;
   const items = progress ? (progress.itemsExpected > progress.itemsKnown ? progress.itemsExpected : progress.itemsKnown) : 0n;
-  return `${short ? compact(items) : count(items)}${progress?.totalFinal ? "" : "+"}`;
+  return `${count(items)}${progress?.totalFinal ? "" : "+"}`;
 }
 
 /** The progress of a job in a sentence. */

@@ -18,6 +18,8 @@ export class Followed {
   constructor(
     start: (phase: (phase: Phase) => void) => Followed["stream"],
     private readonly forget: (followed: Followed) => void,
+    /** Whether the page is live without it: a refusal is shown in its place only. */
+    readonly minor: boolean,
   ) {
     this.stream = start((phase) => {
       // Silence begins where the last message was, and not where it was noticed.
@@ -49,7 +51,7 @@ class Connection {
 
   /** The state of the worst stream. */
   readonly health: Health = $derived.by(() => {
-    const kinds = this.open.map(({ phase }) => phase.kind);
+    const kinds = this.open.filter(({ phase, minor }) => !(minor && phase.kind === "refused")).map(({ phase }) => phase.kind);
     if (kinds.includes("waiting")) return this.network ? "reconnecting" : "offline";
     if (kinds.includes("refused")) return "refused";
     if (kinds.includes("behind")) return "behind";
@@ -66,7 +68,9 @@ class Connection {
 
   /** What the server or the browser said, if something is wrong. */
   readonly trouble: string = $derived.by(() => {
-    for (const { phase } of this.open) if (phase.kind === "waiting" || phase.kind === "refused") return phase.problem.message;
+    for (const { phase, minor } of this.open) {
+      if (phase.kind === "waiting" || (phase.kind === "refused" && !minor)) return phase.problem.message;
+    }
     return "";
   });
 
@@ -74,10 +78,11 @@ class Connection {
   readonly asOf: number = $derived(Math.min(...this.open.filter(({ stale }) => stale).map(({ asOf }) => asOf)));
 
   /** Follows a source until it is stopped. */
-  follow<Message>(source: Omit<Source<Message>, "phase">): Followed {
+  follow<Message>(source: Omit<Source<Message>, "phase">, minor = false): Followed {
     const followed = new Followed(
       (phase) => new Stream<Message>({ ...source, phase }, realClock),
       (gone) => (this.open = this.open.filter((other) => other !== gone)),
+      minor,
     );
     this.open = [...this.open, followed];
     return followed;
