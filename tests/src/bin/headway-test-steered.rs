@@ -103,7 +103,7 @@ async fn wait(item: &Item, token: &CancellationToken) {
     let Some(gate) = &item.gate else {
         return;
     };
-    while !token.is_cancelled() && !opened(gate).is_some_and(|opened| item.number < opened) {
+    while !token.is_cancelled() && opened(gate).is_none_or(|opened| item.number >= opened) {
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -2,8 +2,8 @@
 // bundled and put into pages as `gateway`.
 
 import { type DescMessage, type DescMethod, fromBinary, fromJson, type JsonValue, type Message, toBinary, toJson } from '@bufbuild/protobuf';
-import { anyUnpack } from '@bufbuild/protobuf/wkt';
-import { base64Decode } from '@bufbuild/protobuf/wire';
+import { type Any, AnySchema, anyUnpack } from '@bufbuild/protobuf/wkt';
+import { base64Decode, BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import { createGrpcWebTransport } from '@connectrpc/connect-web';
 import { GrpcWebClientBase, MethodDescriptor, type RpcError } from 'grpc-web';
@@ -15,7 +15,6 @@ import {
   PreconditionFailureSchema,
   ResourceInfoSchema,
   RetryInfoSchema,
-  StatusSchema,
 } from '../lib/api.ts';
 
 /** The library, and how it writes messages. */
@@ -145,7 +144,7 @@ function failure(error: unknown): Failure {
   const found: Record<string, JsonValue> = {};
   const packed = metadata?.['grpc-status-details-bin'];
   if (packed !== undefined) {
-    for (const any of fromBinary(StatusSchema, base64Decode(packed)).details) {
+    for (const any of packedDetails(base64Decode(packed))) {
       for (const schema of details) {
         const detail = anyUnpack(any, schema);
         if (detail !== undefined) {
@@ -155,4 +154,19 @@ function failure(error: unknown): Failure {
     }
   }
   return { code: Code[code] ?? String(code), message, details: found };
+}
+
+/** The field `details` of a `google.rpc.Status`, which the official library leaves to its callers. */
+function packedDetails(status: Uint8Array): Any[] {
+  const reader = new BinaryReader(status);
+  const found: Any[] = [];
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === 3 && wireType === WireType.LengthDelimited) {
+      found.push(fromBinary(AnySchema, reader.bytes()));
+    } else {
+      reader.skip(wireType);
+    }
+  }
+  return found;
 }

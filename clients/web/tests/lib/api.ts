@@ -3,18 +3,17 @@
 import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcWebTransport } from '@connectrpc/connect-web';
 
-import { JobService } from '../gen/headway/v1/job_service_pb.ts';
+import { JobService } from '../../src/gen/headway/v1/job_service_pb.ts';
 
 export { JobService };
-export * from '../gen/headway/v1/job_pb.ts';
+export * from '../../src/gen/headway/v1/job_pb.ts';
 export {
   BadRequestSchema,
   ErrorInfoSchema,
   PreconditionFailureSchema,
   ResourceInfoSchema,
   RetryInfoSchema,
-} from '../gen/google/rpc/error_details_pb.ts';
-export { StatusSchema } from '../gen/google/rpc/status_pb.ts';
+} from '../../src/gen/google/rpc/error_details_pb.ts';
 
 export type Api = Client<typeof JobService>;
 

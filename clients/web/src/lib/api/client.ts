@@ -1,0 +1,53 @@
+// The one client of the API: grpc-web to the origin that served this page.
+import { createClient, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { JobService } from "../../gen/headway/v1/job_service_pb";
+
+export type Api = Client<typeof JobService>;
+
+/** Unary calls are given up after so long, in ms. */
+const UNARY_TIMEOUT = 30_000;
+
+/** Who acts, as the server records it (`x-headway-user`); empty says nothing. */
+let actor = "";
+
+/** Sets who acts; what cannot travel in a header is left out. */
+export function setActor(name: string): void {
+  actor = name.replace(/[^\x20-\x7e]/g, "").trim().slice(0, 128);
+}
+
+const saysWhoAsks: Interceptor = (next) => (request) => {
+  if (actor) request.header.set("x-headway-user", actor);
+  return next(request);
+};
+
+export function makeApi(transport: Transport): Api {
+  return createClient(JobService, transport);
+}
+
+/** The client of this page. Streams have no timeout: they are watched over in `stream.ts`. */
+export const api: Api = makeApi(
+  createGrpcWebTransport({
+    baseUrl: globalThis.location?.origin ?? "http://localhost",
+    interceptors: [saysWhoAsks],
+  }),
+);
+
+/** Options of a unary call: a bound on its time, and the identifier by which the audit log finds it again. */
+export function unary(signal?: AbortSignal, correlation?: string) {
+  return {
+    timeoutMs: UNARY_TIMEOUT,
+    ...(signal ? { signal } : {}),
+    ...(correlation ? { headers: { "x-correlation-id": correlation } } : {}),
+  };
+}
+
+/** A random identifier. `randomUUID` exists only where the page came by https or from this machine. */
+export function randomId(): string {
+  if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}

@@ -1,0 +1,11 @@
+// Where the dashboard begins.
+import { mount } from "svelte";
+import App from "./App.svelte";
+import "./app.css";
+import { connection } from "./lib/state/connection.svelte";
+import { router } from "./lib/state/router.svelte";
+
+connection.attend();
+router.attend();
+const target = document.getElementById("app");
+if (target) mount(App, { target });

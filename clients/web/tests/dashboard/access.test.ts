@@ -1,0 +1,106 @@
+// Every page, light and dark, wide and narrow, by the rules that axe-core knows; and nothing is wider than the window.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+
+import type { Page } from 'playwright-core';
+
+import { create, createMany, numbers, PARENT, waiting } from '../lib/jobs.ts';
+import { checkAccess, DESKTOP, NARROW, Site } from '../lib/site.ts';
+import { until } from '../lib/until.ts';
+
+let site: Site;
+
+before(async () => {
+  site = await Site.start();
+  const { api, server } = site;
+  const gate = server.gate('gate');
+  const broken = server.gate('broken');
+  broken.open(1);
+  gate.open(6);
+  await createMany(api, 12, () => waiting(), 'many');
+  await create(api, 'paused', waiting({ displayName: 'A job that is paused', labels: { team: 'web', stage: 'two' } }));
+  await api.pauseJob({ name: `${PARENT}/jobs/paused` });
+  await create(api, 'cancelled', waiting());
+  await api.cancelJob({ name: `${PARENT}/jobs/cancelled` });
+  await create(api, 'done', numbers({ count: 5 }));
+  await create(api, 'failed', numbers({ count: 6, broken, each: 3 }, { displayName: 'A job that failed' }));
+  await create(api, 'active', numbers({ count: 12, gate }, { displayName: 'A job under way', description: 'What it is about.' }));
+  const states = async () => (await api.listJobs({ parent: PARENT, pageSize: 100 })).jobs.map(({ progress }) => progress!);
+  await until('nothing moves any more', async () => {
+    const moving = (await states()).filter(({ itemsDone, itemsFailed }) => itemsDone + itemsFailed === 5n || itemsDone + itemsFailed === 6n);
+    return moving.length === 3;
+  });
+});
+after(async () => {
+  await site?.[Symbol.asyncDispose]();
+});
+afterEach(async () => {
+  await site.closePages();
+});
+
+/** A view: where it is, and what is there once it is complete. */
+interface View {
+  what: string;
+  path: string;
+  ready: (page: Page) => Promise<void>;
+}
+
+const VIEWS: View[] = [
+  {
+    what: 'jobs',
+    path: 'jobs',
+    ready: (page) => page.getByText('17 jobs, all of them').waitFor(),
+  },
+  {
+    what: 'selected jobs',
+    path: 'jobs',
+    ready: async (page) => {
+      await page.getByRole('checkbox', { name: /Select all/ }).check();
+      await page.getByText('17 selected').waitFor();
+    },
+  },
+  {
+    what: 'a question about jobs',
+    path: 'jobs',
+    ready: async (page) => {
+      await page.getByRole('checkbox', { name: /Select all/ }).check();
+      await page.getByRole('toolbar').getByRole('button', { name: 'Retry' }).click();
+      await page.getByRole('dialog').waitFor();
+    },
+  },
+  {
+    what: 'no matching jobs',
+    path: 'jobs?label=no%3Dsuch',
+    ready: (page) => page.getByRole('heading', { name: 'No job matches' }).waitFor(),
+  },
+  {
+    what: 'help',
+    path: 'jobs',
+    ready: async (page) => {
+      await page.getByRole('button', { name: 'Help and settings' }).click();
+      await page.getByRole('dialog', { name: 'Help and settings' }).waitFor();
+    },
+  },
+  {
+    what: 'no such page',
+    path: 'nothing',
+    ready: (page) => page.getByRole('heading', { name: 'There is no such page' }).waitFor(),
+  },
+];
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  for (const [width, viewport] of [['wide', DESKTOP], ['narrow', NARROW]] as const) {
+    describe(`${colorScheme}, ${width}`, () => {
+      for (const { what, path, ready } of VIEWS) {
+        test(what, async () => {
+          const page = await site.open(path, { colorScheme, viewport });
+          await ready(page);
+          await checkAccess(page, what);
+          const beyond = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          assert.ok(beyond <= 0, `it is ${beyond} pixels wider than the window`);
+        });
+      }
+    });
+  }
+}

@@ -1,0 +1,107 @@
+// The page of jobs where there are many of them: what it costs the browser does not grow with their number.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+
+import { createMany, numbers, PARENT, waiting } from '../lib/jobs.ts';
+import { Site } from '../lib/site.ts';
+import { until } from '../lib/until.ts';
+
+const CROWD = 10_000;
+const MOVING = 1_000;
+/** Rows in the document at most, the head included: those in sight and a few beyond. */
+const MOST_ROWS = 60;
+/** The longest that a page may not answer while rows change, in milliseconds: as with 100 ms nobody notices, for a busy machine twice that. */
+const LONGEST_TASK = 200;
+/** The largest part of the time that may go into tasks longer than 50 ms. */
+const BUSY = 0.2;
+
+let site: Site;
+
+before(async () => {
+  site = await Site.start();
+});
+after(async () => {
+  await site?.[Symbol.asyncDispose]();
+});
+afterEach(async () => {
+  await site.closePages();
+});
+
+test('ten thousand jobs are listed to the end with a handful of rows', async (t) => {
+  await createMany(site.api, CROWD, (number) => waiting({ displayName: `Crowd ${number}` }), 'crowd');
+  const begun = performance.now();
+  const page = await site.open('jobs');
+  await page.getByRole('row').nth(10).waitFor();
+  t.diagnostic(`the first rows came after ${Math.round(performance.now() - begun)} ms`);
+
+  let most = 0;
+  await until('the end of the list', async () => {
+    await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight));
+    most = Math.max(most, await page.getByRole('row').count());
+    return (await page.getByText('10,000 jobs, all of them').count()) > 0;
+  });
+  await until('the oldest job in sight', async () => {
+    await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight));
+    return (await page.getByRole('row').filter({ hasText: /\bcrowd-0000\d\b/ }).count()) > 0;
+  });
+  most = Math.max(most, await page.getByRole('row').count());
+  assert.ok(most <= MOST_ROWS, `${most} rows in the document`);
+  t.diagnostic(`${most} rows in the document at most`);
+});
+
+test('a thousand rows change without holding up the page', async (t) => {
+  const open = site.server.gate('moving');
+  await createMany(
+    site.api,
+    MOVING,
+    () => numbers({ count: 1000, takes: 20, gate: open }, { displayName: 'Moving', maxInFlight: 8, labels: { crowd: 'moving' } }),
+    'moving',
+  );
+  const page = await site.open('jobs?label=crowd%3Dmoving');
+  await page.getByText('1,000 jobs, all of them').waitFor();
+
+  await page.evaluate(() => {
+    const seen = { longest: 0, busy: 0, changes: 0 };
+    Object.assign(globalThis, { seen });
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) {
+        seen.longest = Math.max(seen.longest, duration);
+        seen.busy += duration;
+      }
+    }).observe({ entryTypes: ['longtask'] });
+    const rows = document.querySelector('[role=table]')!;
+    new MutationObserver((records) => {
+      seen.changes += records.length;
+    }).observe(rows, { subtree: true, childList: true, characterData: true, attributes: true });
+  });
+  const seen = () => {
+    return page.evaluate(() => (globalThis as unknown as { seen: { longest: number; busy: number; changes: number } }).seen);
+  };
+  const done = async () => {
+    const jobs = (await site.api.listJobs({ parent: PARENT, labels: { crowd: 'moving' }, pageSize: 1000 })).jobs;
+    return jobs.filter(({ progress }) => (progress?.itemsDone ?? 0n) > 0n).length;
+  };
+  // The instrument shows what it is for.
+  await page.evaluate(() => {
+    setTimeout(() => {
+      const end = performance.now() + 120;
+      while (performance.now() < end);
+    });
+  });
+  await until('a long task is seen', async () => (await seen()).longest >= 110);
+  await page.evaluate(() => {
+    const { seen } = globalThis as unknown as { seen: { longest: number; busy: number } };
+    seen.longest = seen.busy = 0;
+  });
+
+  open.open(1000);
+  const begun = performance.now();
+  await until('every job has moved', async () => (await done()) === MOVING, 60_000);
+  await until('rows in sight have changed', async () => (await seen()).changes > 1000, 60_000);
+  const took = performance.now() - begun;
+  const { longest, busy, changes } = await seen();
+  t.diagnostic(`${changes} changes in ${Math.round(took)} ms, longest task ${Math.round(longest)} ms, long tasks ${Math.round(busy)} ms`);
+  assert.ok(longest <= LONGEST_TASK, `a task held up the page for ${longest} ms`);
+  assert.ok(busy <= took * BUSY, `long tasks took ${busy} of ${took} ms`);
+});

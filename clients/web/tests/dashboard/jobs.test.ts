@@ -1,0 +1,134 @@
+// The page of jobs: live rows, filters, and actions on many jobs at once.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+
+import type { Locator, Page } from 'playwright-core';
+
+import { JobState } from '../lib/api.ts';
+import { create, createMany, numbers, PARENT, waiting } from '../lib/jobs.ts';
+import { Site } from '../lib/site.ts';
+import { until } from '../lib/until.ts';
+
+let site: Site;
+
+before(async () => {
+  site = await Site.start();
+});
+after(async () => {
+  await site?.[Symbol.asyncDispose]();
+});
+afterEach(async () => {
+  await site.closePages();
+});
+
+/** The row of a job, by the name that it shows. */
+function row(page: Page, name: string): Locator {
+  return page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) });
+}
+
+const percentage = async (row: Locator) => Number(await row.getByRole('progressbar').getAttribute('aria-valuenow'));
+
+test('a job appears, and its progress reaches 100 without a reload', async () => {
+  const page = await site.open('jobs');
+  await page.getByRole('heading', { name: /No jobs yet/ }).waitFor();
+  await page.evaluate(() => Object.assign(globalThis, { here: true }));
+
+  const gate = site.server.gate('live');
+  await create(site.api, 'live', numbers({ count: 4, gate }, { displayName: 'Live job', labels: { team: 'web' } }));
+  const live = row(page, 'Live job');
+  await live.waitFor();
+  await live.getByText('Active').waitFor();
+  for (const items of [1, 2, 3]) {
+    gate.open(items);
+    await until(`${items} of 4 items`, async () => (await percentage(live)) === items * 25);
+  }
+  gate.open(4);
+  await live.getByText('Completed').waitFor();
+  assert.equal(await percentage(live), 100);
+  await page.getByRole('button', { name: 'Completed 1' }).waitFor();
+  assert.equal(await page.evaluate(() => (globalThis as { here?: boolean }).here), true, 'it was reloaded');
+});
+
+test('states, labels and words filter, and the address keeps them', async () => {
+  await create(site.api, 'held', waiting({ displayName: 'Held job', labels: { team: 'api' } }));
+  await site.api.pauseJob({ name: `${PARENT}/jobs/held` });
+  const page = await site.open('jobs');
+  await row(page, 'Live job').waitFor();
+  await row(page, 'Held job').waitFor();
+
+  await page.getByRole('button', { name: 'Paused 1' }).click();
+  await row(page, 'Live job').waitFor({ state: 'detached' });
+  assert.equal(await row(page, 'Held job').count(), 1);
+  await page.reload();
+  await row(page, 'Held job').waitFor();
+  assert.equal(await row(page, 'Live job').count(), 0);
+
+  // A job that does not match any more leaves the list.
+  await site.api.resumeJob({ name: `${PARENT}/jobs/held` });
+  await page.getByRole('heading', { name: 'No job matches' }).waitFor();
+  await page.getByRole('button', { name: 'Show all jobs' }).click();
+  await row(page, 'Live job').waitFor();
+
+  await page.getByRole('button', { name: /team/ }).filter({ hasText: 'api' }).click();
+  await row(page, 'Live job').waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Remove the filter team=api' }).click();
+  await row(page, 'Live job').waitFor();
+
+  await page.getByRole('searchbox').fill('live');
+  await row(page, 'Held job').waitFor({ state: 'detached' });
+  assert.equal(await row(page, 'Live job').count(), 1);
+});
+
+test('many jobs are cancelled at once, after a question that says what will happen', async () => {
+  await createMany(site.api, 30, () => waiting({ labels: { crowd: 'bulk' } }), 'bulk');
+  await site.api.cancelJob({ name: `${PARENT}/jobs/bulk-00003` });
+  const page = await site.open('jobs?label=crowd%3Dbulk');
+  await page.getByText('30 jobs, all of them').waitFor();
+
+  await page.getByRole('checkbox', { name: /Select all/ }).check();
+  const toolbar = page.getByRole('toolbar', { name: 'Actions on the selected jobs' });
+  await toolbar.getByText('30 selected').waitFor();
+  await toolbar.getByRole('button', { name: 'Cancel' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Cancel 29 jobs?' });
+  await dialog.getByText('1 of the 30 selected is left alone.').waitFor();
+
+  await dialog.getByRole('button', { name: 'Leave as it is' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  const { counts } = await site.api.countJobs({ parent: PARENT });
+  assert.equal(counts.find(({ state }) => state === JobState.CANCELLED)?.jobs, 1n, 'nothing happened');
+
+  await toolbar.getByRole('button', { name: 'Cancel' }).click();
+  await dialog.getByRole('button', { name: 'Cancel 29 jobs' }).click();
+  await page.getByRole('status', { name: 'Results' }).getByText('Cancelled 29 jobs.').waitFor();
+  await page.getByRole('button', { name: 'Cancelled 30' }).waitFor();
+  const after = await site.api.countJobs({ parent: PARENT });
+  assert.equal(after.counts.find(({ state }) => state === JobState.CANCELLED)?.jobs, 30n);
+});
+
+test('the keyboard alone finds, selects and pauses a job', async () => {
+  await create(site.api, 'by-key', waiting({ displayName: 'By key' }));
+  const page = await site.open('jobs');
+  await row(page, 'By key').waitFor();
+  await page.keyboard.press('/');
+  await page.keyboard.type('by-key');
+  await row(page, 'Live job').waitFor({ state: 'detached' });
+  await page.keyboard.press('ArrowDown');
+  await until('the row has the focus', () => row(page, 'By key').evaluate((row) => row.contains(document.activeElement)));
+  await page.keyboard.press('x');
+  await page.getByText('1 selected').waitFor();
+  await page.keyboard.press('p');
+  const dialog = page.getByRole('dialog', { name: 'Pause this job?' });
+  await dialog.waitFor();
+  const confirm = dialog.getByRole('button', { name: 'Pause 1 job' });
+  for (let steps = 0; !(await confirm.evaluate((button) => button === document.activeElement)); steps++) {
+    assert.ok(steps < 10, 'the Tab key does not reach the button');
+    await page.keyboard.press('Tab');
+  }
+  await page.keyboard.press('Enter');
+  await row(page, 'By key').getByText('Paused').waitFor();
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal((await site.api.getJob({ name: `${PARENT}/jobs/by-key` })).state, JobState.PAUSED);
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**/jobs/by-key');
+});
