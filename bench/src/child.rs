@@ -8,10 +8,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use clap::ValueEnum;
 use headway_broker::AmqpUrl;
 use headway_runtime::{
-    config::{Config, Role},
+    config::{self, Config},
     layers::Layers,
     shutdown, telemetry,
 };
@@ -20,8 +19,8 @@ use headway_worker::{Outcome, Task, TaskError, Worker};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use tokio_util::sync::CancellationToken;
 
-/// What a child runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// A part of a deployment that runs as a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The API.
     Server,
@@ -45,21 +44,36 @@ impl Kind {
     }
 
     /// The role of the control plane that it is.
-    pub fn role(self) -> Option<Role> {
+    pub fn role(self) -> Option<config::Role> {
         match self {
-            Self::Server => Some(Role::Server),
-            Self::Tracking => Some(Role::Tracking),
-            Self::Batch => Some(Role::Batch),
+            Self::Server => Some(config::Role::Server),
+            Self::Tracking => Some(config::Role::Tracking),
+            Self::Batch => Some(config::Role::Batch),
             Self::Worker => None,
         }
     }
 }
 
-/// The arguments of a child; settings come from `HEADWAY_*` variables.
+/// What a child does; settings come from `HEADWAY_*` variables.
+#[derive(Debug, clap::Subcommand)]
+pub enum Role {
+    /// The API.
+    Server,
+    /// The tracking worker.
+    Tracking,
+    /// The batch worker.
+    Batch,
+    /// A worker whose handler does nothing.
+    Worker(WorkerArgs),
+    /// Changes jobs at a steady pace.
+    Driver(crate::driver::Args),
+    /// A bare server of streams.
+    FanOut(crate::fan_out::Args),
+}
+
+/// The arguments of a worker.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// What to run.
-    kind: Kind,
+pub struct WorkerArgs {
     /// The pipe that a worker consumes.
     #[arg(long, default_value = "")]
     pipe: String,
@@ -69,22 +83,27 @@ pub struct Args {
 }
 
 /// Runs a child to its end.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(role: Role) -> anyhow::Result<()> {
     let config = Config::load(&Layers::from_process(None))?.settings;
     telemetry::init(&config.log, config.log_format)?;
     let shutdown = shutdown::on_signals()?;
     tokio::spawn(end_with_input(shutdown.clone()));
-    if args.kind == Kind::Worker {
-        return work(args, &config, shutdown).await;
+    match role {
+        Role::Worker(args) => work(args, &config, shutdown).await,
+        Role::Driver(args) => crate::driver::run(args, config, shutdown).await,
+        Role::FanOut(args) => crate::fan_out::run(args, shutdown).await,
+        Role::Server => {
+            let app = App::build(config, shutdown).await?;
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            println!("ready {}", listener.local_addr()?);
+            app.run(Some(listener)).await
+        }
+        Role::Tracking | Role::Batch => {
+            let app = App::build(config, shutdown).await?;
+            println!("ready");
+            app.run(None).await
+        }
     }
-    let app = App::build(config, shutdown).await?;
-    if args.kind == Kind::Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        println!("ready {}", listener.local_addr()?);
-        return app.run(Some(listener)).await;
-    }
-    println!("ready");
-    app.run(None).await
 }
 
 async fn end_with_input(shutdown: CancellationToken) {
@@ -95,7 +114,11 @@ async fn end_with_input(shutdown: CancellationToken) {
     shutdown.cancel();
 }
 
-async fn work(args: Args, config: &Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn work(
+    args: WorkerArgs,
+    config: &Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let Some(url) = &config.broker_url else {
         anyhow::bail!("a worker needs the broker's address");
     };

@@ -104,6 +104,35 @@ impl Cluster {
         Ok(Client::connect(ClientConfig::new(format!("http://{}", self.address))).await?)
     }
 
+    /// Where the API is.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The process of a role.
+    pub fn pid(&self, kind: Kind) -> Option<u32> {
+        self.processes
+            .iter()
+            .find(|process| process.kind == kind)?
+            .child
+            .id()
+    }
+
+    /// The settings of a process of this deployment.
+    pub fn settings(&self, kind: Option<Kind>) -> Vec<(&'static str, String)> {
+        settings(&self.services, &self.scope, kind)
+    }
+
+    /// What to tell CPU time apart by, with these processes too.
+    pub fn watched_with(&self, more: &[(&str, u32)]) -> Watched {
+        let mut watched = self.watched();
+        let more = more
+            .iter()
+            .map(|(name, pid)| ((*name).to_owned(), (*pid, false)));
+        watched.extend(more);
+        watched
+    }
+
     /// What to tell CPU time apart by.
     pub fn watched(&self) -> Watched {
         let mut watched: Watched = self
@@ -167,18 +196,10 @@ fn spawn(services: &Services, scope: &Scope, kind: Kind) -> anyhow::Result<Proce
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
-        // Addresses hold passwords, which a command line would show to everybody.
-        .env("HEADWAY_DATABASE_URL", &services.database_url)
-        .env("HEADWAY_BROKER_URL", &services.amqp_url)
-        .env("HEADWAY_DATABASE_SCHEMA", &scope.schema)
-        .env("HEADWAY_PREFIX", &scope.prefix);
-    if std::env::var_os("HEADWAY_LOG").is_none() {
-        command.env("HEADWAY_LOG", "warn");
+        .envs(settings(services, scope, Some(kind)));
+    if kind == Kind::Worker {
+        command.args(["--pipe", PIPE, "--concurrency", &CONCURRENCY.to_string()]);
     }
-    match kind.role() {
-        Some(role) => command.env("HEADWAY_ROLES", role.name()),
-        None => command.args(["--pipe", PIPE, "--concurrency", &CONCURRENCY.to_string()]),
-    };
     let mut child = command
         .spawn()
         .with_context(|| format!("cannot start the {} process", kind.name()))?;
@@ -188,6 +209,23 @@ fn spawn(services: &Services, scope: &Scope, kind: Kind) -> anyhow::Result<Proce
         child,
         lines: BufReader::new(output).lines(),
     })
+}
+
+/// Settings go by the environment: addresses hold passwords, which a command line would show to everybody.
+fn settings(services: &Services, scope: &Scope, kind: Option<Kind>) -> Vec<(&'static str, String)> {
+    let mut settings = vec![
+        ("HEADWAY_DATABASE_URL", services.database_url.clone()),
+        ("HEADWAY_BROKER_URL", services.amqp_url.clone()),
+        ("HEADWAY_DATABASE_SCHEMA", scope.schema.clone()),
+        ("HEADWAY_PREFIX", scope.prefix.clone()),
+    ];
+    if std::env::var_os("HEADWAY_LOG").is_none() {
+        settings.push(("HEADWAY_LOG", "warn".to_owned()));
+    }
+    if let Some(role) = kind.and_then(Kind::role) {
+        settings.push(("HEADWAY_ROLES", role.name().to_owned()));
+    }
+    settings
 }
 
 /// The process that all of the database's processes come from, if it runs on this machine.

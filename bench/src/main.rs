@@ -4,7 +4,10 @@
 
 mod child;
 mod cluster;
+mod driver;
 mod embedded;
+mod fan_out;
+mod helper;
 mod jobs;
 mod report;
 mod sections;
@@ -34,6 +37,9 @@ struct Args {
     /// Only these sections, as in `a,c`.
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Section>,
+    /// Section w also watches for so many seconds whether the server's memory grows.
+    #[arg(long, value_name = "SECONDS")]
+    soak: Option<u64>,
     /// Items of a job in sections c and d.
     #[arg(long)]
     items: Option<u64>,
@@ -46,7 +52,8 @@ struct Args {
 enum Command {
     /// Runs one role until standard input ends; the bench starts these itself.
     #[command(hide = true)]
-    Role(child::Args),
+    #[command(subcommand)]
+    Role(child::Role),
 }
 
 #[tokio::main]
@@ -75,6 +82,7 @@ async fn measure(args: Args) -> anyhow::Result<()> {
     };
     sizes.items = args.items.unwrap_or(sizes.items);
     sizes.window = args.window;
+    sizes.fan_out.soak = args.soak.map(std::time::Duration::from_secs);
     let wanted = if args.only.is_empty() {
         Section::ALL.to_vec()
     } else {

@@ -26,6 +26,11 @@ impl Row {
         }
     }
 
+    /// The figure, if the row has this key.
+    pub fn value_of(&self, key: &str) -> Option<f64> {
+        (self.key == key).then_some(self.value)
+    }
+
     /// At least `factor` times the raw limit, if that was measured.
     pub fn at_least_of(mut self, factor: f64, limit: Option<f64>) -> Self {
         self.limit = limit;

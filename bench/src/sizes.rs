@@ -13,6 +13,23 @@ pub const CONCURRENCY: usize = 256;
 const QUICK_AND_SLOW: [Duration; 2] = [Duration::ZERO, Duration::from_millis(2)];
 const SLOW: [Duration; 1] = [Duration::from_millis(2)];
 
+/// How many watch what, and for how long each load is measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FanOut {
+    /// Jobs that change ten times a second.
+    pub jobs: usize,
+    /// gRPC streams.
+    pub watchers: usize,
+    /// gRPC streams that nobody reads.
+    pub stuck: usize,
+    /// grpc-web streams.
+    pub web: usize,
+    /// How long each load is measured.
+    pub time: Duration,
+    /// How long it is watched whether memory grows.
+    pub soak: Option<Duration>,
+}
+
 /// The sizes of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sizes {
@@ -44,6 +61,8 @@ pub struct Sizes {
     pub probe_every: Duration,
     /// i: how long the handlers take that the large job is run with, one after the other.
     pub handler_times: &'static [Duration],
+    /// w: watchers of one server.
+    pub fan_out: FanOut,
     /// The longest that a section may take.
     pub deadline: Duration,
 }
@@ -66,6 +85,14 @@ impl Sizes {
             probes: 15,
             probe_every: Duration::from_millis(500),
             handler_times: &QUICK_AND_SLOW,
+            fan_out: FanOut {
+                jobs: 100,
+                watchers: 10_000,
+                stuck: 500,
+                web: 1000,
+                time: Duration::from_secs(10),
+                soak: None,
+            },
             deadline: Duration::from_secs(15 * 60),
         }
     }
@@ -86,6 +113,14 @@ impl Sizes {
             probes: 3,
             probe_every: Duration::from_millis(100),
             handler_times: &SLOW,
+            fan_out: FanOut {
+                jobs: 4,
+                watchers: 100,
+                stuck: 5,
+                web: 10,
+                time: Duration::from_millis(500),
+                soak: None,
+            },
             deadline: Duration::from_secs(60),
             ..Self::full()
         }

@@ -62,12 +62,20 @@ pub fn peak_mb(pid: u32) -> Option<f64> {
     peak_of(&status)
 }
 
+/// The memory that a process has now, in kB of 1000 bytes.
+pub fn resident_kb(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some(bytes_of(&status, "VmRSS:")? / 1e3)
+}
+
 fn peak_of(status: &str) -> Option<f64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(bytes_of(status, "VmHWM:")? / 1e6)
+}
+
+fn bytes_of(status: &str, field: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kibibytes: f64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kibibytes * 1024.0 / 1e6)
+    Some(kibibytes * 1024.0)
 }
 
 /// The Erlang machine of private services in this folder.

@@ -4,6 +4,7 @@ mod behind;
 mod broker;
 mod create;
 mod database;
+mod fanout;
 mod large;
 mod throughput;
 mod watch;
@@ -39,11 +40,13 @@ pub enum Section {
     H,
     /// A small job behind a large one.
     I,
+    /// Many watchers of one server.
+    W,
 }
 
 impl Section {
     /// All of them, in their order: limits come before what is compared with them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::A,
         Self::B,
         Self::C,
@@ -53,6 +56,7 @@ impl Section {
         Self::G,
         Self::H,
         Self::I,
+        Self::W,
     ];
 
     fn title(self) -> &'static str {
@@ -66,6 +70,7 @@ impl Section {
             Self::G => "g: a large job",
             Self::H => "h: cost against size",
             Self::I => "i: a small job behind a large one of another partition",
+            Self::W => "w: many watchers of one server",
         }
     }
 }
@@ -159,5 +164,6 @@ async fn one(bench: &mut Bench, section: Section) -> anyhow::Result<()> {
         Section::G => large::measure(bench).await,
         Section::H => throughput::scale(bench).await,
         Section::I => behind::measure(bench).await,
+        Section::W => fanout::measure(bench).await,
     }
 }
