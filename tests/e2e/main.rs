@@ -34,6 +34,7 @@ mod crashes;
 mod doubled;
 mod failures;
 mod fencing;
+mod guide;
 mod handlers;
 mod long_items;
 mod reflection;
