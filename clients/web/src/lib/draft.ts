@@ -7,11 +7,11 @@ export type Splitter = (typeof SPLITTERS)[number];
 
 /** An example of each splitter's definition, and what an item of it is. */
 export const EXAMPLES: Readonly<Record<Splitter, { readonly definition: JsonValue; readonly item: string }>> = {
-  files: { definition: { root: "/srv/manuals", glob: "**/*.pdf", group: 20 }, item: "Up to group files of one folder, at a path that the batch workers see." },
-  lines: { definition: { path: "/srv/people.csv", format: "csv", header: true, group: 100 }, item: "A line, a row of CSV or a value of NDJSON, or up to group of them." },
-  json: { definition: ["a", { id: 7 }, ["b", ["c"]]], item: "Each element that is not an array; an inner array is a sub-batch." },
-  range: { definition: { from: 0, to: 1_000_000, step: 1 }, item: "An integer: from, from + step, and so on below to." },
-  list: { definition: { items: ["a", "b", "c"] }, item: "One string." },
+  files: { definition: { root: "/srv/manuals", glob: "**/*.pdf", group: 20 }, item: "up to group files of one folder, at a path that the batch workers see." },
+  lines: { definition: { path: "/srv/people.csv", format: "csv", header: true, group: 100 }, item: "lines, rows of CSV or values of NDJSON, up to group at once." },
+  json: { definition: ["a", { id: 7 }, ["b", ["c"]]], item: "each element that is not an array; an inner array is a sub-batch." },
+  range: { definition: { from: 0, to: 1_000_000, step: 1 }, item: "the integers from, from + step, and so on below to." },
+  list: { definition: { items: ["a", "b", "c"] }, item: "the strings." },
 };
 
 export function isSplitter(name: string): name is Splitter {
