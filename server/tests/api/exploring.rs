@@ -303,6 +303,25 @@ async fn batches_sum_up_what_is_below_them() {
 }
 
 #[tokio::test]
+async fn a_task_without_a_payload_has_a_batch_without_a_title() {
+    let harness = Harness::start().await;
+    let mut spec = task();
+    if let Some(v1::job_spec::Work::Task(task)) = &mut spec.work {
+        task.payload.clear();
+    }
+    harness.create_spec("empty", spec).await;
+    let request = v1::ListBatchesRequest {
+        parent: name("empty"),
+        ..v1::ListBatchesRequest::default()
+    };
+    let answer = harness.client.clone().list_batches(request).await;
+    let batches = answer.unwrap().into_inner().batches;
+    assert_eq!(batches.len(), 1);
+    assert_eq!((batches[0].title.as_str(), batches[0].items_known), ("", 1));
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn pipes_are_those_of_the_partition() {
     let harness = Harness::start().await;
     for pipe in ["b", "a", "c"] {

@@ -44,3 +44,27 @@ test('the list of jobs goes on after the server was killed', async () => {
   await page.getByText(/as of/).waitFor({ state: 'detached' });
   assert.equal(await page.evaluate(() => (globalThis as { here?: boolean }).here), true, 'it was reloaded');
 });
+
+test('the page of a job goes on after the server was killed', async () => {
+  const gate = site.server.gate('one');
+  await create(site.api, 'one', numbers({ count: 4, gate }));
+  gate.open(2);
+  const page = await site.open('jobs/one');
+  const connection = page.getByRole('status', { name: 'Connection' });
+  const bar = page.getByRole('progressbar', { name: 'Progress' });
+  const shows = (value: number) => until(`${value} %`, async () => Number(await bar.getAttribute('aria-valuenow')) === value);
+  await shows(50);
+  await connection.getByText('Live').waitFor();
+
+  site.expectUnreachable();
+  await site.server.kill();
+  await connection.getByText('Reconnecting').waitFor();
+  // What cannot be done is said, and nothing is lost by trying.
+  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+  await page.getByRole('status', { name: 'Results' }).getByText('Pause did not work.').waitFor();
+  await site.server.restart();
+  await connection.getByText('Live').waitFor();
+  gate.open(4);
+  await shows(100);
+  await page.getByRole('status', { name: 'State' }).getByText('Completed').waitFor();
+});

@@ -17,9 +17,13 @@ export const IDLE = 'nobody';
 /** Calls at once, where many are made. */
 const AT_ONCE = 64;
 
+/** Numbers, and lists of them, which become sub-batches. */
+export type Tree = (number | Tree)[];
+
 /** What the items of a job do; see tests/src/bin/headway-test-steered.rs. */
 export interface Items {
-  count: number;
+  /** Numbers up to this one, or these. */
+  count: number | Tree;
   gate?: Gate;
   broken?: Gate;
   /** Items fail whose number is a multiple of it. */
@@ -37,7 +41,8 @@ export function numbers({ count, gate, broken, each, takes, pipe = WORK }: Items
   if (each !== undefined) payload.each = each;
   if (takes !== undefined) payload.takes = takes;
   const item = { pipe, type: 'number', payload };
-  return fromJson(JobSpecSchema, { ...more, batch: { splitter: 'range', json: { from: 0, to: count }, item } });
+  const what = typeof count === 'number' ? { splitter: 'range', json: { from: 0, to: count } } : { splitter: 'json', json: count };
+  return fromJson(JobSpecSchema, { ...more, batch: { ...what, item } });
 }
 
 /** A job of one task that waits for ever. */

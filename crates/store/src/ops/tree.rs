@@ -63,7 +63,8 @@ struct Row {
     parent: i64,
     depth: i64,
     finished: i64,
-    definition: Vec<u8>,
+    /// SQLite has no part of an empty value.
+    definition: Option<Vec<u8>>,
     ended: i64,
     batches: i64,
     folded: i64,
@@ -172,7 +173,7 @@ impl Row {
             parent: optional(self.parent).map(unsigned).transpose()?,
             depth: unsigned(self.depth)?,
             finished,
-            definition: self.definition,
+            definition: self.definition.unwrap_or_default(),
             known: unsigned(known)?,
             done: unsigned(self.folded + self.done)?,
             failed: unsigned(self.failed)?,

@@ -6,6 +6,16 @@ const HIDDEN_FOR = 5 * 60_000;
 /** By HTTP/1.1 a browser has six connections to a server, and each stream of each tab holds one. */
 const HIDDEN_FOR_WITH_FEW_CONNECTIONS = 15_000;
 
+/** What is told to stop, to wait, or to go on. */
+export interface Listening {
+  /** When something was last heard, in ms since 1970. */
+  readonly heard: number;
+  stop(): void;
+  now(): void;
+  pause(): void;
+  resume(): void;
+}
+
 /** A stream and what it is doing, for as long as a page has it open. */
 export class Followed {
   phase = $state.raw<Phase>({ kind: "connecting" });
@@ -13,10 +23,10 @@ export class Followed {
   asOf = $state.raw(0);
   /** Whether what is shown may be out of date. */
   readonly stale = $derived(this.asOf > 0 && this.phase.kind !== "live" && this.phase.kind !== "ended");
-  private readonly stream: { stop(): void; now(): void; pause(): void; resume(): void; readonly heard: number };
+  private readonly stream: Listening;
 
   constructor(
-    start: (phase: (phase: Phase) => void) => Followed["stream"],
+    start: (phase: (phase: Phase) => void) => Listening,
     private readonly forget: (followed: Followed) => void,
     /** Whether the page is live without it: a refusal is shown in its place only. */
     readonly minor: boolean,
@@ -84,6 +94,13 @@ class Connection {
       (gone) => (this.open = this.open.filter((other) => other !== gone)),
       minor,
     );
+    this.open = [...this.open, followed];
+    return followed;
+  }
+
+  /** The same for what is asked for again and again. */
+  poll(start: (phase: (phase: Phase) => void) => Listening): Followed {
+    const followed = new Followed(start, (gone) => (this.open = this.open.filter((other) => other !== gone)), false);
     this.open = [...this.open, followed];
     return followed;
   }

@@ -13,7 +13,7 @@ export interface Sample {
 
 /** Samples kept at most; more are thinned out. */
 const MOST = 2_000;
-/** Samples are at least so far apart, in ms. */
+/** Samples but the last are about so far apart, in ms. */
 const APART = 1_000;
 /** Lengths of a bucket, in seconds. */
 const LENGTHS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400, 604_800] as const;

@@ -1,6 +1,6 @@
 // What this browser remembers: theme, partitions, who acts, keys.
 import { setActor } from "../api/client";
-import { DEFAULT_PARTITION } from "./router.svelte";
+import { DEFAULT_PARTITION } from "../routes";
 
 export type Theme = "system" | "light" | "dark";
 const RECENT = 8;

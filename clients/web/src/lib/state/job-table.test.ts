@@ -1,0 +1,93 @@
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { JobSchema, type Job } from "../../gen/headway/v1/job_pb";
+import { WatchJobsResponseSchema } from "../../gen/headway/v1/job_watch_pb";
+import { JobTable } from "./job-table";
+
+/** The job that was created at a second, in a revision. */
+function job(second: number, revision = 1, displayName = ""): Job {
+  return create(JobSchema, {
+    name: `partitions/p/jobs/j${second}`,
+    uid: `u${second}`,
+    revision: BigInt(revision),
+    createTime: { seconds: BigInt(second), nanos: 0 },
+    spec: { displayName },
+  });
+}
+
+function message(fields: { jobs?: Job[]; removed?: string[]; reset?: boolean; listed?: boolean }) {
+  const removed = (fields.removed ?? []).map((uid) => ({ uid }));
+  return create(WatchJobsResponseSchema, { jobs: fields.jobs ?? [], removed, reset: fields.reset ?? false, listed: fields.listed ?? false });
+}
+
+function seconds(table: JobTable, query = ""): number[] {
+  return table.matching(query).map(({ uid }) => Number(uid.slice(1)));
+}
+
+describe("the table of jobs", () => {
+  it("is newest first, however the jobs come", () => {
+    const table = new JobTable();
+    table.put([job(5), job(3)]);
+    table.put([job(9)]);
+    table.put([job(4)]);
+    table.put([job(1)]);
+    expect(seconds(table)).toEqual([9, 5, 4, 3, 1]);
+    // Many at once take another way.
+    table.put(Array.from({ length: 20 }, (_, index) => job(2 * index)));
+    table.put(Array.from({ length: 60 }, (_, index) => job(index)));
+    const all = seconds(table);
+    expect(all).toEqual(all.toSorted((a, b) => b - a));
+    expect(new Set(all).size).toBe(all.length);
+    expect(all).toHaveLength(60);
+  });
+
+  it("shows the newest state, and never an older one", () => {
+    const table = new JobTable();
+    table.put([job(1, 5)]);
+    table.put([job(1, 4)]);
+    expect(table.get("u1")?.revision).toBe(5n);
+    table.put([job(1, 6)]);
+    expect(table.get("u1")?.revision).toBe(6n);
+    expect(table.size).toBe(1);
+  });
+
+  it("keeps what was shown until a new listing is complete, and then only what is in it", () => {
+    const table = new JobTable();
+    table.apply(message({ reset: true, jobs: [job(3, 7), job(2), job(1)] }));
+    table.apply(message({ listed: true }));
+    table.apply(message({ reset: true, jobs: [job(4)] }));
+    expect(seconds(table)).toEqual([4, 3, 2, 1]);
+    // A listing may be of a database that was restored: its word counts.
+    table.apply(message({ jobs: [job(3, 2)], listed: true }));
+    expect(seconds(table)).toEqual([4, 3]);
+    expect(table.get("u3")?.revision).toBe(2n);
+  });
+
+  it("removes, also what a page that was asked for before would bring back", () => {
+    const table = new JobTable();
+    table.put([job(3), job(2)]);
+    table.beginPage();
+    table.apply(message({ removed: ["u2", "u1", "u77"] }));
+    table.endPage([job(1), job(0)]);
+    expect(seconds(table)).toEqual([3, 0]);
+    // Later it may come again.
+    table.put([job(1, 9)]);
+    expect(seconds(table)).toEqual([3, 1, 0]);
+  });
+
+  it("finds by id and by name, and finds what comes later", () => {
+    const table = new JobTable();
+    table.put([job(12, 1, "Manuals"), job(2, 1, "Scans")]);
+    expect(seconds(table, " MANU ")).toEqual([12]);
+    expect(seconds(table, "j2")).toEqual([2]);
+    table.put([job(22, 1, "More manuals")]);
+    expect(seconds(table, "manu")).toEqual([22, 12]);
+    table.remove("u12");
+    expect(seconds(table, "manu")).toEqual([22]);
+    // A state that changes nothing about who is found leaves the rows as they are.
+    const before = table.matching("manu");
+    table.put([job(22, 2, "More manuals")]);
+    expect(table.matching("manu")).toBe(before);
+    expect(before[0]?.job.revision).toBe(2n);
+  });
+});

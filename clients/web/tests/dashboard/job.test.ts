@@ -1,0 +1,157 @@
+// The page of one job: live progress, what can be done to it, its failures, its batches and its events.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+
+import type { Page } from 'playwright-core';
+
+import { JobState } from '../lib/api.ts';
+import { create, numbers, PARENT, waiting } from '../lib/jobs.ts';
+import { Site } from '../lib/site.ts';
+import { until } from '../lib/until.ts';
+
+let site: Site;
+
+before(async () => {
+  site = await Site.start();
+});
+after(async () => {
+  await site?.[Symbol.asyncDispose]();
+});
+afterEach(async () => {
+  await site.closePages();
+});
+
+const get = (id: string) => site.api.getJob({ name: `${PARENT}/jobs/${id}` });
+const state = (page: Page, word: string) => page.getByRole('status', { name: 'State' }).getByText(word, { exact: true }).waitFor();
+const button = (page: Page, name: string) => page.getByRole('group', { name: 'Actions' }).getByRole('button', { name, exact: true });
+
+async function shows(page: Page, percentage: number): Promise<void> {
+  const bar = page.getByRole('progressbar', { name: 'Progress' });
+  await until(`${percentage} %`, async () => Number(await bar.getAttribute('aria-valuenow')) === percentage);
+}
+
+test('progress reaches 100 without a reload', async () => {
+  const gate = site.server.gate('live');
+  await create(site.api, 'live', numbers({ count: 4, gate }, { displayName: 'Live job' }));
+  const page = await site.open('jobs/live');
+  await page.evaluate(() => Object.assign(globalThis, { here: true }));
+  await page.getByRole('heading', { name: 'Live job' }).waitFor();
+  for (const items of [1, 2, 3]) {
+    gate.open(items);
+    await shows(page, items * 25);
+  }
+  gate.open(4);
+  await shows(page, 100);
+  await state(page, 'Completed');
+  const events = page.getByRole('region', { name: 'Events' });
+  await events.getByText('Completed').waitFor();
+  assert.deepEqual(await events.getByRole('listitem').locator('strong').allTextContents(), ['Completed', 'Batch split', 'Started', 'Created']);
+  assert.equal(await page.evaluate(() => (globalThis as { here?: boolean }).here), true, 'it was reloaded');
+});
+
+test('a job is paused, resumed, cancelled and retried by clicking', async () => {
+  const gate = site.server.gate('steered');
+  // One item is out at a time, so that a pause holds the others.
+  await create(site.api, 'steered', numbers({ count: 6, gate }, { maxInFlight: 1 }));
+  const page = await site.open('jobs/steered');
+  await state(page, 'Active');
+  assert.equal(await button(page, 'Resume').getAttribute('aria-disabled'), 'true');
+
+  await button(page, 'Pause').click();
+  await state(page, 'Paused');
+  assert.equal((await get('steered')).state, JobState.PAUSED);
+  await button(page, 'Resume').click();
+  await state(page, 'Active');
+  gate.open(3);
+  await shows(page, 50);
+
+  await button(page, 'Cancel').click();
+  const dialog = page.getByRole('dialog', { name: 'Cancel this job?' });
+  await dialog.getByRole('button', { name: 'Leave as it is' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal((await get('steered')).state, JobState.ACTIVE);
+  await button(page, 'Cancel').click();
+  await dialog.getByRole('button', { name: 'Cancel 1 job' }).click();
+  await state(page, 'Cancelled');
+
+  // Only what nothing runs of any more can be retried.
+  await until('it is settled', async () => (await button(page, 'Retry').getAttribute('aria-disabled')) === null);
+  gate.open(6);
+  await button(page, 'Retry').click();
+  await state(page, 'Completed');
+  await shows(page, 100);
+  await page.getByText('1 (retried once)').waitFor();
+  const { progress } = await get('steered');
+  assert.equal(progress?.itemsDone, 6n);
+});
+
+test('failures are shown, and run again when they are retried', async () => {
+  const broken = site.server.gate('broken');
+  broken.open(1);
+  await create(site.api, 'failing', numbers({ count: 9, broken, each: 3 }));
+  const page = await site.open('jobs/failing');
+  await state(page, 'Failed');
+  const failures = page.getByRole('region', { name: /^Failures/ });
+  await failures.getByText('3 failures of 3 loaded').waitFor();
+  const entry = failures.getByText('document 6 is broken').first();
+  await entry.click();
+  await failures.getByText('BROKEN_DOCUMENT').first().waitFor();
+  await failures.getByText(/^\d+-6$/).waitFor();
+
+  broken.remove();
+  await failures.getByRole('button', { name: 'Retry all failures' }).click();
+  await state(page, 'Completed');
+  await shows(page, 100);
+  await failures.getByText('None in this run.').waitFor();
+});
+
+test('the tree of batches can be entered and left, by mouse and by keyboard', async () => {
+  const gate = site.server.gate('tree');
+  gate.open(0);
+  const quarter = (from: number) => [[from, from + 1, from + 2], [from + 3, from + 4, from + 5]];
+  await create(site.api, 'tree', numbers({ count: [quarter(0), quarter(6), quarter(12)], gate }));
+  const page = await site.open('jobs/tree');
+  const tree = page.getByRole('tree');
+  const blocks = tree.getByRole('treeitem');
+  // The root, three batches, and two in each of them.
+  await until('all batches', async () => (await blocks.count()) === 10);
+  const path = page.getByRole('navigation', { name: 'Batches around this one' });
+  const depth = () => path.locator('button, [aria-current]').count();
+  assert.equal(await depth(), 1);
+
+  await blocks.nth(1).click();
+  await until('one level in', async () => (await depth()) === 2);
+  await until('two batches within', async () => (await blocks.count()) === 3);
+  await path.getByRole('button').first().click();
+  await until('out again', async () => (await depth()) === 1);
+
+  await until('all batches again', async () => (await blocks.count()) === 10);
+  await blocks.first().focus();
+  await page.keyboard.press('ArrowDown');
+  await until('the focus is one level down', async () => {
+    return (await page.evaluate(() => document.activeElement?.getAttribute('aria-level'))) === '2';
+  });
+  await page.keyboard.press('Enter');
+  await until('one level in, by keyboard', async () => (await depth()) === 2);
+  await page.keyboard.press('Backspace');
+  await until('out again, by keyboard', async () => (await depth()) === 1);
+
+  const section = page.getByRole('region', { name: 'Batches' });
+  await section.getByRole('button', { name: 'Show as a table' }).click();
+  const rows = section.getByRole('row');
+  await until('the batches as a table', async () => (await rows.count()) === 4);
+  gate.open(18);
+  await state(page, 'Completed');
+});
+
+test('a job that is deleted elsewhere is said to be gone', async () => {
+  await create(site.api, 'gone', waiting({ displayName: 'Soon gone' }));
+  const page = await site.open('jobs/gone');
+  await page.getByRole('heading', { name: 'Soon gone' }).waitFor();
+  await site.api.deleteJob({ name: `${PARENT}/jobs/gone` });
+  await page.getByText('This job was deleted.').first().waitFor();
+  assert.equal(await button(page, 'Pause').getAttribute('aria-disabled'), 'true');
+  await page.reload();
+  await page.getByRole('heading', { name: /There is no job/ }).waitFor();
+});
