@@ -32,7 +32,7 @@ pub async fn export(export: &Export) -> anyhow::Result<()> {
     let address = deployment.address();
     deployment.wait_until_served().await?;
     let outcome = tokio::select! {
-        outcome = job::run(&address, &folders, export.group) => outcome,
+        outcome = job::run(&address, Some("export-documents"), &folders, export.group) => outcome,
         name = first_to_end(&mut processes) => Err(anyhow::anyhow!("{name} ended before the job did")),
     };
     for (name, process) in processes {

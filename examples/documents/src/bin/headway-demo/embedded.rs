@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Export,
     job::{self, Folders},
+    served,
 };
 
 /// How long workers may take to end.
@@ -29,7 +30,7 @@ pub async fn export(export: &Export) -> anyhow::Result<()> {
         ..Config::default()
     };
     let server = tokio::spawn(run(config, listener, shutdown.clone()));
-    let outcome = job::run(&address, &folders, export.group).await;
+    let outcome = job::run(&address, Some("export-documents"), &folders, export.group).await;
     shutdown.cancel();
     let ended = server.await.context("the server panicked")?;
     outcome.and(ended)
@@ -50,7 +51,8 @@ pub async fn serve(
         data_dir.display()
     );
     println!("dashboard: http://{address}/");
-    println!("try: headway --server http://{address} ls");
+    println!("try: headway --server http://{address} ls, or `make demo` in another terminal");
+    let _told = served::tell(&data_dir, address)?;
     let config = Config {
         data_dir,
         ..Config::default()

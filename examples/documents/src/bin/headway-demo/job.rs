@@ -54,11 +54,16 @@ impl Folders {
     }
 }
 
-/// Submits the job, watches it, and proves the archives.
+/// Submits the job under this id, or one that the server chooses, watches it, and proves the archives.
 ///
 /// # Errors
 /// When the job did not complete, or an archive is not what it should be.
-pub async fn run(address: &str, folders: &Folders, group: u32) -> anyhow::Result<()> {
+pub async fn run(
+    address: &str,
+    id: Option<&str>,
+    folders: &Folders,
+    group: u32,
+) -> anyhow::Result<()> {
     let started = Instant::now();
     println!(
         "exporting {} through the API at {address}\n",
@@ -66,26 +71,28 @@ pub async fn run(address: &str, folders: &Folders, group: u32) -> anyhow::Result
     );
     let definition = json!({ "root": folders.source, "group": group });
     let payload = json!({ "source": "{{item}}", "out": folders.out });
-    let arguments = [
+    let (definition, payload) = (definition.to_string(), payload.to_string());
+    let mut arguments = vec![
         "headway",
         "--server",
         address,
         "run",
-        "--id",
-        "export-documents",
         "--display-name",
         "Export documents",
         "--splitter",
         "files",
         "--definition",
-        &definition.to_string(),
+        &definition,
         "--pipe",
         EXPORT_PIPE,
         "--type",
         EXPORT_TYPE,
         "--item-payload",
-        &payload.to_string(),
+        &payload,
     ];
+    if let Some(id) = id {
+        arguments.extend(["--id", id]);
+    }
     let status = main_with(arguments, &mut Console::system()).await;
     ensure!(u8::from(status) == 0, "the job did not complete");
     let took = started.elapsed();

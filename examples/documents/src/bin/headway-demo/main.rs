@@ -1,11 +1,12 @@
 //! `headway-demo`: exports every file below a folder as one job, shows it live, and proves the archives.
 //!
-//! `embedded` runs everything in this process; `cluster` runs several processes of each role on PostgreSQL and RabbitMQ;
+//! `embedded` runs everything in this process, or uses the server that `serve` runs; `cluster` runs several processes of each role on PostgreSQL and RabbitMQ;
 //! `serve` runs an embedded server with the document workers until it is told to stop.
 
 mod cluster;
 mod embedded;
 mod job;
+mod served;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -25,7 +26,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Everything in this process: SQLite, and pipes in memory.
+    /// By the server that `serve` runs, if there is one; else everything in this process: SQLite, and pipes in memory.
     Embedded(Export),
     /// A server, two tracking, two batch and three document processes, on PostgreSQL and RabbitMQ.
     Cluster(Export),
@@ -62,7 +63,10 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let outcome = match arguments.command {
-        Command::Embedded(export) => embedded::export(&export).await,
+        Command::Embedded(export) => match served::find(&export.run_dir).await {
+            Some(address) => served::export(&address, &export).await,
+            None => embedded::export(&export).await,
+        },
         Command::Cluster(export) => cluster::export(&export).await,
         Command::Serve { listen, data_dir } => match shutdown::on_signals() {
             Ok(token) => embedded::serve(listen, data_dir, token).await,
