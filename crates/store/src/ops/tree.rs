@@ -1,6 +1,8 @@
 //! The tree of batches, summed up when it is looked at: what changes a job need not keep sums for every level.
 
-use headway_domain::{Error, JobName};
+use std::sync::Arc;
+
+use headway_domain::{Error, JobName, job::JobMeta};
 use sea_orm::FromQueryResult;
 
 use crate::{
@@ -10,8 +12,8 @@ use crate::{
     rows::{optional, unsigned},
 };
 
-/// Bytes of a definition that are read.
-const DEFINITION: i64 = 4096;
+/// Bytes of a definition that are read, and kept of a batch that is done.
+pub(super) const DEFINITION: i64 = 4096;
 
 /// A batch and what is below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,12 @@ pub struct BatchPage {
 }
 
 #[derive(Debug, FromQueryResult)]
+struct About {
+    definition: Vec<u8>,
+    batches: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
 struct Row {
     number: i64,
     parent: i64,
@@ -91,21 +99,28 @@ impl Store {
         size: u32,
     ) -> Result<BatchPage, StoreError> {
         let meta = self.named(name).await?;
+        let Some(number) = parent else {
+            let root = match above {
+                0 => vec![self.root(&meta).await?],
+                _ => Vec::new(),
+            };
+            return Ok(BatchPage {
+                batches: root,
+                next: None,
+            });
+        };
         let db = &self.db;
         let key = meta.key;
-        if let Some(number) = parent {
-            let sql = "SELECT number AS value FROM batch WHERE job_key = $1 AND number = $2";
-            let values = [key.into(), i64::from(number).into()];
-            if db.one_int(db.reader(), sql, values).await?.is_none() {
-                let job = name.clone();
-                return Err(Error::BatchNotFound { job, number }.into());
-            }
+        let sql = "SELECT number AS value FROM batch WHERE job_key = $1 AND number = $2";
+        let values = [key.into(), i64::from(number).into()];
+        if db.one_int(db.reader(), sql, values).await?.is_none() {
+            let job = name.clone();
+            return Err(Error::BatchNotFound { job, number }.into());
         }
-        // The root has no parent, which its row says by 0.
         let sql = "SELECT number AS value FROM batch WHERE job_key = $1 AND parent = $2 AND number > $3 ORDER BY number LIMIT $4";
         let values = [
             key.into(),
-            i64::from(parent.unwrap_or(0)).into(),
+            i64::from(number).into(),
             i64::from(above).into(),
             (i64::from(size) + 1).into(),
         ];
@@ -118,12 +133,55 @@ impl Store {
         let more = numbers.len() > size as usize;
         numbers.truncate(size as usize);
         let next = numbers.last().filter(|_| more).copied();
-        let values = [key.into(), keys::ints(numbers), DEFINITION.into()];
-        let rows: Vec<Row> = db.all(db.reader(), self.sums(), values).await?;
         Ok(BatchPage {
-            batches: rows.into_iter().map(Row::view).collect::<Result<_, _>>()?,
+            batches: self.batch_sums(key, numbers).await?,
             next: next.map(unsigned).transpose()?,
         })
+    }
+
+    /// The root's sums are the job's counters: looking at it costs the same however large the tree is.
+    async fn root(&self, meta: &Arc<JobMeta>) -> Result<BatchView, StoreError> {
+        let gone = || Error::JobNotFound(meta.name.clone());
+        let job = self.read_job(meta).await?.ok_or_else(gone)?;
+        let db = &self.db;
+        let sql = "SELECT COALESCE(substr(j.body, 1, CAST($2 AS INTEGER)), j.body) AS definition, \
+                   (SELECT COUNT(*) FROM batch b WHERE b.job_key = $1 AND b.parent = 1) AS batches FROM job j WHERE j.job_key = $1";
+        let about: Option<About> = db
+            .one(db.reader(), sql, [meta.key.into(), DEFINITION.into()])
+            .await?;
+        let about = about.ok_or_else(gone)?;
+        let counts = &job.counts;
+        let unsplit = counts.unsplit + counts.splitting;
+        Ok(BatchView {
+            number: 1,
+            parent: None,
+            depth: 0,
+            finished: false,
+            definition: about.definition,
+            known: counts.known,
+            done: counts.done,
+            failed: counts.failed,
+            discarded: counts.discarded,
+            batches: unsigned(about.batches)?,
+            // Of pages to be opened again some could not be split before.
+            total_final: unsplit == 0 && (counts.reopen == 0 || counts.undeclared_unsplit == 0),
+            split_failures: counts.split_failed,
+            waiting: counts.known == 0 && job.next_page == 2 && unsplit > 0,
+            open: counts.open_items() + unsplit + counts.reopen,
+            ended: job.ended.is_some(),
+        })
+    }
+
+    /// Batches with sums over all that is below each.
+    pub async fn batch_sums(
+        &self,
+        job_key: i64,
+        numbers: Vec<i64>,
+    ) -> Result<Vec<BatchView>, StoreError> {
+        let db = &self.db;
+        let values = [job_key.into(), keys::ints(numbers), DEFINITION.into()];
+        let rows: Vec<Row> = db.all(db.reader(), self.sums(), values).await?;
+        rows.into_iter().map(Row::view).collect()
     }
 
     /// The batches whose numbers are bound as `$2`, each with sums over the unfinished batches below it and their pages. Of a batch that is done
@@ -181,7 +239,11 @@ impl Row {
             batches: unsigned(self.batches)?,
             total_final: self.unsplit == 0,
             split_failures: unsigned(self.split_failures)?,
-            waiting: !finished && self.split == 0 && self.folded == 0 && self.batches == 0,
+            waiting: !finished
+                && self.unsplit > 0
+                && self.split == 0
+                && self.folded == 0
+                && self.batches == 0,
             open: unsigned(known - ended + self.unsplit)?,
             ended: self.ended != 0,
         })

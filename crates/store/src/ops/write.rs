@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::history::{SAMPLE, sample_cells};
 use super::outbox::{OUTBOX, Owed, OwedKind, outbox_cells};
+use super::tree::DEFINITION;
 use crate::{
     Change, Committed, Control,
     db::{
@@ -102,6 +103,7 @@ struct Rows {
     progress: Vec<Vec<Cell>>,
     batches: Vec<Vec<Cell>>,
     gone_batches: Vec<(i64, i64)>,
+    finished_batches: Vec<(i64, i64)>,
     pages: Vec<Vec<Cell>>,
     pages_with_content: Vec<Vec<Cell>>,
     gone_pages: Vec<(i64, i64)>,
@@ -143,7 +145,13 @@ impl Rows {
         for Tracked { row, fate } in slice.batches.values() {
             match fate {
                 Fate::Kept => {}
-                Fate::Changed | Fate::New => self.batches.push(batch_cells(key, row)),
+                Fate::Changed | Fate::New => {
+                    self.batches.push(batch_cells(key, row));
+                    // Once: nothing changes a batch that is done.
+                    if row.finished {
+                        self.finished_batches.push((key, row.number.into()));
+                    }
+                }
                 Fate::Deleted => self.gone_batches.push((key, row.number.into())),
             }
         }
@@ -194,6 +202,7 @@ impl Rows {
             .write(db, tx, self.pages_with_content, Conflict::Update)
             .await?;
         ITEM.write(db, tx, self.items, Conflict::Update).await?;
+        cut_definitions(db, tx, self.finished_batches).await?;
         delete_pairs(db, tx, "batch", "number", self.gone_batches).await?;
         delete_pairs(db, tx, "page", "number", self.gone_pages).await?;
         delete_items(db, tx, self.gone_items).await?;
@@ -205,6 +214,24 @@ impl Rows {
         OUTBOX.write(db, tx, self.outbox, Conflict::Fail).await?;
         Ok(())
     }
+}
+
+/// Nobody splits again what is done: the beginning of its definition is enough to show what it was.
+async fn cut_definitions(
+    db: &Db,
+    tx: &Tx<'_>,
+    finished: Vec<(i64, i64)>,
+) -> Result<(), StoreError> {
+    if finished.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE batch SET definition = substr(definition, 1, {DEFINITION}) WHERE length(definition) > {DEFINITION} \
+         AND (job_key, number) IN (SELECT k.a, k.b FROM {})",
+        db.pairs("k", 1)
+    );
+    db.run(&**tx, sql, [keys::pairs(finished)]).await?;
+    Ok(())
 }
 
 async fn delete_pairs(

@@ -115,7 +115,22 @@ async fn explore(fixture: &Fixture, job: &Job) {
         assert_eq!(page.next, None);
         page.batches
     };
-    let root = list(None).await;
+    // The root's own numbers are the job's counters; those of all others are sums, which hold for the root as well.
+    let shown = list(None).await;
+    let root = fixture
+        .store
+        .batch_sums(job.meta.key, vec![1])
+        .await
+        .unwrap();
+    assert_eq!(
+        (shown[0].known, shown[0].done, shown[0].batches),
+        (root[0].known, root[0].done, root[0].batches)
+    );
+    assert_eq!(
+        (&shown[0].definition, shown[0].waiting),
+        (&root[0].definition, root[0].waiting)
+    );
+    assert_eq!(shown[0].open == 0, root[0].open == 0);
     let [root] = root.as_slice() else {
         panic!("{root:?}")
     };
