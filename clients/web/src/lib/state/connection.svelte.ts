@@ -4,7 +4,7 @@ import { Stream, realClock, type Phase, type Source } from "../api/stream";
 /** Streams of a page nobody sees are let go after so long, in ms. */
 const HIDDEN_FOR = 5 * 60_000;
 /** By HTTP/1.1 a browser has six connections to a server, and each stream of each tab holds one. */
-const HIDDEN_FOR_WITH_FEW_CONNECTIONS = 15_000;
+const HIDDEN_FOR_WITH_FEW_CONNECTIONS = 5_000;
 
 /** What is told to stop, to wait, or to go on. */
 export interface Listening {
