@@ -32,7 +32,7 @@ export interface Plan {
   readonly jobs: readonly Job[];
   /** `Cancel 12 jobs: 10 active, 2 waiting.` */
   readonly does: string;
-  /** `3 of the 15 selected are left alone: 3 completed.` and why, if that is one reason; empty if none is. */
+  /** `3 of the 15 selected are left alone.` and why; empty if none is. */
   readonly leaves: string;
 }
 
@@ -48,12 +48,12 @@ export function plan(action: Action, selected: readonly Job[]): Plan {
       reasons.add(why);
     }
   }
-  const why = reasons.size === 1 ? ` ${[...reasons].join("")}` : "";
+  const why = reasons.size === 1 ? [...reasons].join("") : `${byState(left)}.`;
   return {
     action,
     jobs: able,
     does: `${ACTION_WORDS[action].label} ${counted(able.length, "job")}${able.length ? `: ${byState(able)}` : ""}.`,
-    leaves: left.length ? `${left.length} of the ${selected.length} selected ${left.length === 1 ? "is" : "are"} left alone: ${byState(left)}.${why}` : "",
+    leaves: left.length ? `${left.length} of the ${selected.length} selected ${left.length === 1 ? "is" : "are"} left alone. ${why}` : "",
   };
 }
 

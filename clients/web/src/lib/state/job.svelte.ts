@@ -48,6 +48,7 @@ export class JobView {
     if (!job) {
       this.gone = true;
       this.followed.stop();
+      clearInterval(this.asking);
       return;
     }
     const before = this.job;
@@ -77,11 +78,14 @@ export class JobView {
       message: ({ job }) => {
         if (job) this.take(job);
       },
+      refused: ({ code }) => {
+        if (code === Code.NotFound) this.answered(undefined);
+      },
     });
   }
 
   private take(job: Job): void {
-    if (this.job && (job.revision < this.job.revision && job.uid === this.job.uid)) return;
+    if (this.job?.uid === job.uid && job.revision < this.job.revision) return;
     this.job = job;
     if (job.state !== JobState.WAITING) this.samples = extended(this.samples, job);
     const unsettled = hasEnded(job.state) && !job.settledTime;
