@@ -1,15 +1,17 @@
 // Makes the pictures of docs/img: the dashboard's pages, light and dark, over a real server with real jobs.
 
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import type { Page } from 'playwright-core';
 
-import { create, IDLE, numbers, PARENT, type Tree, waiting } from './lib/jobs.ts';
+import { create, numbers, PARENT } from './lib/jobs.ts';
 import { DESKTOP, Site } from './lib/site.ts';
 import { until } from './lib/until.ts';
 
 const folder = resolve(import.meta.dirname, '../../../docs/img');
+/** The folder of a job: its path is in the pictures, so it is the same on every machine. */
+const ARCHIVE = '/tmp/contracts';
 /** The largest picture, in bytes. */
 const LARGEST = 200_000;
 
@@ -19,19 +21,58 @@ interface Picture {
   ready: (page: Page) => Promise<void>;
 }
 
+/** The pipes, once there are rates to draw. */
+const PIPES: Picture = {
+  name: 'pipes',
+  path: 'pipes',
+  ready: async (page) => {
+    const line = page.getByRole('row').filter({ has: page.getByText('work', { exact: true }) }).locator('polyline');
+    await until('the rate as a line', async () => ((await line.getAttribute('points')) ?? '').split(' ').length > 4);
+  },
+};
+
 const PICTURES: Picture[] = [
   {
     name: 'jobs',
     path: 'jobs',
     ready: (page) => page.getByText(/\d+ jobs, all of them/).waitFor(),
   },
+  {
+    name: 'job',
+    path: 'jobs/contracts',
+    ready: async (page) => {
+      await until('the tree of batches', async () => (await page.getByRole('treeitem').count()) > 6);
+      await page.getByRole('region', { name: 'Events' }).getByText('Created').waitFor();
+    },
+  },
+  PIPES,
+  {
+    name: 'new',
+    path: 'new',
+    ready: async (page) => {
+      await page.getByLabel('Job id', { exact: true }).fill('photos-july');
+      await page.getByLabel('Name for people', { exact: true }).fill('Tag the photos of July');
+      await page.getByLabel('Labels', { exact: true }).fill('team=media');
+      await page.getByLabel('Pipe of the items', { exact: true }).fill('photos.tag');
+      await page.getByRole('button', { name: 'Check' }).click();
+      await page.getByText('Nothing is wrong with it.').waitFor();
+    },
+  },
 ];
 
-/** Years of months, each with so many items. */
-function archive(years: number, months: number, items: number): Tree {
-  let number = 0;
-  const month = (): Tree => Array.from({ length: items + (number % 7) * 4 }, () => number++);
-  return Array.from({ length: years }, () => Array.from({ length: months }, month));
+/** A folder of years with folders of months, each with some files. */
+function archive(): string {
+  for (let year = 2021; year <= 2025; year++) {
+    for (let month = 1; month <= 12; month++) {
+      const place = join(ARCHIVE, String(year), String(month).padStart(2, '0'));
+      mkdirSync(place, { recursive: true });
+      const files = 24 + ((year * 7 + month * 5) % 9) * 5;
+      for (let file = 1; file <= files; file++) {
+        writeFileSync(join(place, `contract-${file}.pdf`), 'text');
+      }
+    }
+  }
+  return ARCHIVE;
 }
 
 async function prepare({ api, server }: Site): Promise<void> {
@@ -42,43 +83,54 @@ async function prepare({ api, server }: Site): Promise<void> {
   const slow = { maxInFlight: 8 };
   await create(api, 'invoices-2025', numbers({ count: 480 }, about('Render invoices of 2025', 'billing')));
   await create(api, 'thumbnails', numbers({ count: 900, broken, each: 97 }, about('Make thumbnails', 'media')));
-  await create(api, 'newsletter-march', numbers({ count: 200, pipe: IDLE }, about('Send the newsletter of March', 'marketing')));
+  await create(api, 'newsletter-march', numbers({ count: 200, pipe: 'mail.send' }, about('Send the newsletter of March', 'marketing')));
   await api.cancelJob({ name: `${PARENT}/jobs/newsletter-march` });
   await create(api, 'search-index', numbers({ count: 1200, takes: 400 }, { ...about('Rebuild the search index', 'search'), ...slow }));
-  await create(api, 'contracts', numbers({ count: archive(5, 12, 30), takes: 80, broken, each: 181 }, {
+  await create(api, 'contracts', numbers({ count: { folder: archive() }, takes: 80, broken, each: 181 }, {
     ...about('Read scanned contracts', 'legal'),
     ...slow,
     description: 'Every page of the archive of contracts, year by year.',
   }));
-  await create(api, 'usage-backfill', numbers({ count: 300, pipe: IDLE }, about('Backfill usage records', 'billing', 'staging')));
+  await create(api, 'usage-backfill', numbers({ count: 300, pipe: 'usage.import' }, about('Backfill usage records', 'billing', 'staging')));
   await api.pauseJob({ name: `${PARENT}/jobs/usage-backfill` });
   await create(api, 'export-documents', numbers({ count: 2000, takes: 150 }, { ...about('Export documents', 'platform'), ...slow }));
-  await create(api, 'photo-42', waiting(about('Tag a photo', 'media', 'staging')));
+  await create(api, 'photos-june', numbers({ count: 40, pipe: 'photos.tag' }, about('Tag the photos of June', 'media', 'staging')));
   const get = (id: string) => api.getJob({ name: `${PARENT}/jobs/${id}` });
   await until('the jobs are where they are to be shown', async () => {
     const [invoices, thumbnails, contracts] = await Promise.all(['invoices-2025', 'thumbnails', 'contracts'].map(get));
-    return invoices!.endTime && thumbnails!.endTime && contracts!.progress!.itemsDone > 900n;
+    return invoices!.endTime && thumbnails!.endTime && contracts!.progress!.itemsDone > 600n;
   }, 60_000);
 }
 
+mkdirSync(folder, { recursive: true });
+mkdirSync(ARCHIVE); // Not there before, or not ours.
 const site = await Site.start();
 try {
+  const schemes = ['light', 'dark'] as const;
+  const open = async (colorScheme: (typeof schemes)[number], { path }: Picture) => {
+    return await site.open(path, { colorScheme, viewport: DESKTOP });
+  };
+  // What is drawn over time is opened first.
+  const early = new Map<string, Page>();
+  for (const scheme of schemes) {
+    early.set(scheme, await open(scheme, PIPES));
+  }
   await prepare(site);
-  mkdirSync(folder, { recursive: true });
-  for (const colorScheme of ['light', 'dark'] as const) {
-    for (const { name, path, ready } of PICTURES) {
-      const page = await site.open(path, { colorScheme, viewport: DESKTOP });
-      await ready(page);
-      const file = join(folder, `${name}-${colorScheme}.png`);
+  for (const scheme of schemes) {
+    for (const picture of PICTURES) {
+      const page = picture === PIPES ? early.get(scheme)! : await open(scheme, picture);
+      await picture.ready(page);
+      const file = join(folder, `${picture.name}-${scheme}.png`);
       await page.screenshot({ path: file });
       const { size } = statSync(file);
       if (size > LARGEST) {
         throw new Error(`${file} has ${size} bytes, of at most ${LARGEST}`);
       }
       console.log(`${file}: ${Math.round(size / 1000)} kB`);
-      await site.closePages();
     }
   }
+  await site.closePages();
 } finally {
   await site[Symbol.asyncDispose]();
+  rmSync(ARCHIVE, { recursive: true, force: true });
 }

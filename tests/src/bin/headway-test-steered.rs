@@ -5,6 +5,7 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -23,11 +24,15 @@ const CONCURRENCY: usize = 64;
 /// How long items may go on at the end; those at a gate would do so for ever.
 const DRAIN: Duration = Duration::from_millis(100);
 
+/// Items without a number up to now.
+static COUNTED: AtomicU32 = AtomicU32::new(0);
+
 /// The payload of an item: what it waits for and how it ends.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Item {
-    number: u32,
+    /// Which item it is; without it the items of this process are counted.
+    number: Option<u32>,
     /// How long it takes, in milliseconds.
     #[serde(default)]
     takes: u64,
@@ -85,25 +90,29 @@ async fn run() -> anyhow::Result<()> {
 
 async fn handle(task: Task) -> Result<Outcome, TaskError> {
     let item: Item = task.payload()?;
+    let number = match item.number {
+        Some(number) => number,
+        None => COUNTED.fetch_add(1, Ordering::Relaxed),
+    };
     let token = task.cancellation();
     tokio::select! {
         () = token.cancelled() => return Err(TaskError::retryable("STOPPED", "the item was stopped")),
-        () = wait(&item, &token) => {}
+        () = wait(&item, number, &token) => {}
     }
     let broken = item.broken.as_deref().is_some_and(Path::exists);
-    if broken && item.number.is_multiple_of(item.each.max(1)) {
-        let message = format!("document {} is broken", item.number);
+    if broken && number.is_multiple_of(item.each.max(1)) {
+        let message = format!("document {number} is broken");
         return Err(TaskError::fatal("BROKEN_DOCUMENT", message));
     }
     Ok(Outcome::done())
 }
 
-async fn wait(item: &Item, token: &CancellationToken) {
+async fn wait(item: &Item, number: u32, token: &CancellationToken) {
     tokio::time::sleep(Duration::from_millis(item.takes)).await;
     let Some(gate) = &item.gate else {
         return;
     };
-    while !token.is_cancelled() && opened(gate).is_none_or(|opened| item.number >= opened) {
+    while !token.is_cancelled() && opened(gate).is_none_or(|opened| number >= opened) {
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -16,14 +16,16 @@ export interface Part {
 export function partsOf(job: Job): readonly Part[] {
   const progress = job.progress;
   if (!progress) return [];
-  const known = Number(progress.itemsKnown);
-  const whole = Math.max(known, Number(progress.itemsExpected), 1);
+  const done = Number(progress.itemsDone);
+  // While more may be found, the bar says what the percentage says: what is known is not all.
+  const estimated = !progress.totalFinal && progress.percentage > 0 ? (done * 100) / progress.percentage : 0;
+  const whole = Math.max(Number(progress.itemsKnown), Number(progress.itemsExpected), estimated, 1);
   const inFlight = Number(progress.itemsInFlight);
   const parked = Number(progress.itemsParked);
   const delayed = Number(progress.itemsDelayed);
   const part = (name: PartName, word: string, items: number): Part => ({ name, word, items, share: items / whole });
   return [
-    part("done", "Done", Number(progress.itemsDone)),
+    part("done", "Done", done),
     part("failed", "Failed", Number(progress.itemsFailed)),
     part("discarded", "Discarded", Number(progress.itemsDiscarded)),
     part("in-flight", "In flight", inFlight),

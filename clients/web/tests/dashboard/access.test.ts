@@ -83,11 +83,55 @@ const VIEWS: View[] = [
     },
   },
   {
+    what: 'a job under way',
+    path: 'jobs/active',
+    ready: async (page) => {
+      await page.getByRole('heading', { name: 'A job under way' }).waitFor();
+      await page.getByRole('region', { name: 'Events' }).getByText('Created').waitFor();
+      await page.getByRole('treeitem').first().waitFor();
+    },
+  },
+  {
+    what: 'a job that failed, its batches as a table',
+    path: 'jobs/failed',
+    ready: async (page) => {
+      await page.getByText('2 failures of 2 loaded').waitFor();
+      await page.getByText('document 3 is broken').first().click();
+      await page.getByRole('region', { name: 'Batches' }).getByRole('button', { name: 'Show as a table' }).click();
+    },
+  },
+  {
+    what: 'pipes',
+    path: 'pipes',
+    ready: (page) => page.getByText('No worker is attached').first().waitFor(),
+  },
+  {
+    what: 'a new job',
+    path: 'new',
+    ready: (page) => page.getByRole('heading', { name: 'New job in default' }).waitFor(),
+  },
+  {
+    what: 'a new job that was refused',
+    path: 'new',
+    ready: async (page) => {
+      await page.getByLabel('Pipe of the items', { exact: true }).fill('no such/pipe');
+      await page.getByRole('button', { name: 'Submit' }).click();
+      await page.getByRole('alert').waitFor();
+    },
+  },
+  {
     what: 'no such page',
     path: 'nothing',
     ready: (page) => page.getByRole('heading', { name: 'There is no such page' }).waitFor(),
   },
 ];
+
+test('the rules find what is wrong', async () => {
+  const page = await site.open('jobs');
+  await page.getByText('17 jobs, all of them').waitFor();
+  await page.evaluate(() => document.querySelector('main')!.append(document.createElement('button')));
+  await assert.rejects(checkAccess(page, 'a button without a name'), /button-name/);
+});
 
 for (const colorScheme of ['light', 'dark'] as const) {
   for (const [width, viewport] of [['wide', DESKTOP], ['narrow', NARROW]] as const) {

@@ -22,8 +22,8 @@ export type Tree = (number | Tree)[];
 
 /** What the items of a job do; see tests/src/bin/headway-test-steered.rs. */
 export interface Items {
-  /** Numbers up to this one, or these. */
-  count: number | Tree;
+  /** Numbers up to this one, or these, or the files of a folder. */
+  count: number | Tree | { folder: string };
   gate?: Gate;
   broken?: Gate;
   /** Items fail whose number is a multiple of it. */
@@ -35,13 +35,18 @@ export interface Items {
 
 /** A job of numbers; `more` is any other part of its spec, as JSON. */
 export function numbers({ count, gate, broken, each, takes, pipe = WORK }: Items, more: JsonObject = {}): JobSpec {
-  const payload: JsonObject = { number: '{{item}}' };
+  const isFolder = typeof count === 'object' && 'folder' in count;
+  const payload: JsonObject = isFolder ? {} : { number: '{{item}}' };
   if (gate !== undefined) payload.gate = gate.path;
   if (broken !== undefined) payload.broken = broken.path;
   if (each !== undefined) payload.each = each;
   if (takes !== undefined) payload.takes = takes;
   const item = { pipe, type: 'number', payload };
-  const what = typeof count === 'number' ? { splitter: 'range', json: { from: 0, to: count } } : { splitter: 'json', json: count };
+  const what: JsonObject = isFolder
+    ? { splitter: 'files', json: { root: count.folder } }
+    : typeof count === 'number'
+      ? { splitter: 'range', json: { from: 0, to: count } }
+      : { splitter: 'json', json: count };
   return fromJson(JobSpecSchema, { ...more, batch: { ...what, item } });
 }
 

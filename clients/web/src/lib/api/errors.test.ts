@@ -25,6 +25,11 @@ describe("an error in words", () => {
     expect(inWords(problemOf(error("it cannot be paused: the job has ended")))).toBe("It cannot be paused: the job has ended.");
   });
 
+  it("leaves the path of a field as it is", () => {
+    expect(problemOf(new ConnectError("spec.task.pipe must be set", Code.InvalidArgument)).message).toBe("spec.task.pipe must be set.");
+    expect(problemOf(new ConnectError("max_in_flight must be more", Code.InvalidArgument)).message).toBe("max_in_flight must be more.");
+  });
+
   it("takes a broken connection for a server that cannot be reached", () => {
     for (const thrown of [new TypeError("Failed to fetch"), new TypeError("NetworkError when attempting to fetch resource."), new ConnectError("network error")]) {
       expect(problemOf(thrown)).toMatchObject({ code: Code.Unavailable, message: "The server cannot be reached." });

@@ -86,6 +86,7 @@ function isUnreachable(thrown: unknown): boolean {
 }
 
 function sentence(text: string): string {
-  const upper = text.charAt(0).toUpperCase() + text.slice(1);
+  // A sentence that begins with the path of a field is left as it is.
+  const upper = /^[a-z]+\b(?![._])/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.!?:]$/.test(upper) ? upper : `${upper}.`;
 }

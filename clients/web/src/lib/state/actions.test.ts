@@ -23,6 +23,8 @@ describe("a plan", () => {
     expect(planned.does).toBe("Cancel 12 jobs: 10 active, 2 waiting.");
     expect(planned.leaves).toBe("3 of the 15 selected are left alone. A completed job has ended and cannot be cancelled.");
     expect(planned.jobs).toHaveLength(12);
+    const mixed = [job("a", JobState.PAUSED), job("b", JobState.FAILED), job("c", JobState.FAILED)];
+    expect(plan("pause", mixed).leaves).toBe("3 of the 3 selected are left alone. 2 failed, 1 paused.");
     expect(plan("pause", [job("x", JobState.ACTIVE)]).leaves).toBe("");
     expect(plan("retry", [job("x", JobState.COMPLETED)]).does).toBe("Retry 0 jobs.");
   });

@@ -32,32 +32,42 @@ export interface Plan {
   readonly jobs: readonly Job[];
   /** `Cancel 12 jobs: 10 active, 2 waiting.` */
   readonly does: string;
-  /** `3 of the 15 selected are left alone: ...`; empty if none is. */
+  /** `3 of the 15 selected are left alone.` and why; empty if none is. */
   readonly leaves: string;
 }
 
 export function plan(action: Action, selected: readonly Job[]): Plan {
   const able: Job[] = [];
-  const reasons = new Map<string, number>();
+  const left: Job[] = [];
+  const reasons = new Set<string>();
   for (const job of selected) {
     const why = obstacle(action, job);
     if (why === undefined) able.push(job);
-    else reasons.set(why, (reasons.get(why) ?? 0) + 1);
+    else {
+      left.push(job);
+      reasons.add(why);
+    }
   }
-  const states = new Map<string, number>();
-  for (const { state } of able) {
-    const word = lookOf(state).word.toLowerCase();
-    states.set(word, (states.get(word) ?? 0) + 1);
-  }
-  const by = [...states].sort((a, b) => b[1] - a[1]).map(([word, number]) => `${number} ${word}`);
-  const left = selected.length - able.length;
-  const why = [...reasons].map(([reason, number]) => (reasons.size > 1 ? `${number}: ${reason}` : reason)).join(" ");
+  const why = reasons.size === 1 ? [...reasons].join("") : `${byState(left)}.`;
   return {
     action,
     jobs: able,
-    does: `${ACTION_WORDS[action].label} ${counted(able.length, "job")}${by.length ? `: ${by.join(", ")}` : ""}.`,
-    leaves: left ? `${left} of the ${selected.length} selected ${left === 1 ? "is" : "are"} left alone. ${why}` : "",
+    does: `${ACTION_WORDS[action].label} ${counted(able.length, "job")}${able.length ? `: ${byState(able)}` : ""}.`,
+    leaves: left.length ? `${left.length} of the ${selected.length} selected ${left.length === 1 ? "is" : "are"} left alone. ${why}` : "",
   };
+}
+
+/** `10 active, 2 waiting`. */
+function byState(jobs: readonly Job[]): string {
+  const states = new Map<string, number>();
+  for (const { state } of jobs) {
+    const word = lookOf(state).word.toLowerCase();
+    states.set(word, (states.get(word) ?? 0) + 1);
+  }
+  return [...states]
+    .sort((a, b) => b[1] - a[1])
+    .map(([word, number]) => `${number} ${word}`)
+    .join(", ");
 }
 
 /** A job for which it did not work, and why. */

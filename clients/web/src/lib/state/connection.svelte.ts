@@ -1,10 +1,11 @@
 // How well this page hears from the server, over all of its streams, in words.
+import type { Problem } from "../api/errors";
 import { Stream, realClock, type Phase, type Source } from "../api/stream";
 
 /** Streams of a page nobody sees are let go after so long, in ms. */
 const HIDDEN_FOR = 5 * 60_000;
 /** By HTTP/1.1 a browser has six connections to a server, and each stream of each tab holds one. */
-const HIDDEN_FOR_WITH_FEW_CONNECTIONS = 15_000;
+const HIDDEN_FOR_WITH_FEW_CONNECTIONS = 5_000;
 
 /** What is told to stop, to wait, or to go on. */
 export interface Listening {
@@ -88,9 +89,15 @@ class Connection {
   readonly asOf: number = $derived(Math.min(...this.open.filter(({ stale }) => stale).map(({ asOf }) => asOf)));
 
   /** Follows a source until it is stopped. */
-  follow<Message>(source: Omit<Source<Message>, "phase">, minor = false): Followed {
+  follow<Message>(source: Omit<Source<Message>, "phase"> & { refused?(problem: Problem): void }, minor = false): Followed {
     const followed = new Followed(
-      (phase) => new Stream<Message>({ ...source, phase }, realClock),
+      (phase) => {
+        const told = (now: Phase): void => {
+          phase(now);
+          if (now.kind === "refused") source.refused?.(now.problem);
+        };
+        return new Stream<Message>({ ...source, phase: told }, realClock);
+      },
       (gone) => (this.open = this.open.filter((other) => other !== gone)),
       minor,
     );

@@ -2,7 +2,7 @@
 import { Code } from "@connectrpc/connect";
 import { JobState, type Job, type JobSpec } from "../../gen/headway/v1/job_pb";
 import { unary, type Api } from "../api/client";
-import { inWords, problemOf } from "../api/errors";
+import { inWords, isPassing, problemOf } from "../api/errors";
 import { BOOKMARK } from "../api/stream";
 import { duration } from "../api/time";
 import { hasEnded } from "../states";
@@ -26,6 +26,8 @@ export class JobView {
     return phase.kind === "refused" && phase.problem.code !== Code.NotFound ? inWords(phase.problem) : "";
   });
   private readonly over = new AbortController();
+  private reading = false;
+  private historyRead = false;
   private asking: ReturnType<typeof setInterval> | undefined;
 
   constructor(
@@ -33,8 +35,7 @@ export class JobView {
     readonly name: string,
   ) {
     this.watch();
-    void this.read();
-    void this.readHistory();
+    void this.readRest();
   }
 
   stop(): void {
@@ -48,6 +49,7 @@ export class JobView {
     if (!job) {
       this.gone = true;
       this.followed.stop();
+      clearInterval(this.asking);
       return;
     }
     const before = this.job;
@@ -75,13 +77,18 @@ export class JobView {
         ),
       token: ({ resumeToken }) => resumeToken,
       message: ({ job }) => {
-        if (job) this.take(job);
+        if (!job) return;
+        this.take(job);
+        void this.readRest();
+      },
+      refused: ({ code }) => {
+        if (code === Code.NotFound) this.answered(undefined);
       },
     });
   }
 
   private take(job: Job): void {
-    if (this.job && (job.revision < this.job.revision && job.uid === this.job.uid)) return;
+    if (this.job?.uid === job.uid && job.revision < this.job.revision) return;
     this.job = job;
     if (job.state !== JobState.WAITING) this.samples = extended(this.samples, job);
     const unsettled = hasEnded(job.state) && !job.settledTime;
@@ -104,6 +111,15 @@ export class JobView {
     }
   }
 
+  /** Reads what the stream does not say, until it was read once. */
+  private async readRest(): Promise<void> {
+    if (this.reading) return;
+    this.reading = true;
+    if (!this.spec) await this.read();
+    if (!this.historyRead) await this.readHistory();
+    this.reading = false;
+  }
+
   private async read(): Promise<void> {
     try {
       const job = await this.api.getJob({ name: this.name }, unary(this.over.signal));
@@ -120,8 +136,10 @@ export class JobView {
       const past = samples.map(sampleOf);
       const last = past.at(-1)?.time ?? 0;
       this.samples = [...past, ...this.samples.filter(({ time }) => time > last)];
-    } catch {
-      // The chart begins with what is seen from now on.
+      this.historyRead = true;
+    } catch (thrown) {
+      // Until it can be read the chart begins with what is seen.
+      this.historyRead = !isPassing(problemOf(thrown));
     }
   }
 }

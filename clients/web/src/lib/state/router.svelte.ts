@@ -23,8 +23,12 @@ class Router {
   /** Sets the query without a new entry of the history. */
   setQuery(query: URLSearchParams): void {
     const text = query.toString();
-    history.replaceState(history.state, "", location.pathname + (text ? `?${text}` : ""));
-    this.search = location.search;
+    this.search = text ? `?${text}` : "";
+    try {
+      history.replaceState(history.state, "", location.pathname + this.search);
+    } catch {
+      // A browser may refuse many changes in a short time: the page goes by what it was told.
+    }
   }
 
   private read(): void {
