@@ -14,7 +14,8 @@ pub enum StoreError {
     /// The database refuses the data; trying again does not help.
     #[error("the database refuses the data: {0}")]
     Refused(String),
-    /// Events after this place in the audit log are not kept any more. Trying again does not help.
+    /// Events after this place in the audit log are not kept any more, or it is one of a database that was restored since. Trying again
+    /// does not help.
     #[error("the events after this cursor are not kept any more")]
     CursorExpired {
         /// The place from which on events are kept.

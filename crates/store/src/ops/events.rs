@@ -19,6 +19,11 @@ const REMOVED: i64 = 5000;
 /// The setting that is added to transaction ids.
 const OFFSET: &str = "event_tx_offset";
 
+/// How far transaction ids leap when they begin anew: cursors of quiet readers are ahead of the last event by less.
+const LEAP: i64 = 1 << 40;
+/// Events that are looked at in one call at most, where only some kinds are asked for.
+const LOOKED_AT: i64 = 10_000;
+
 /// Which events to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventQuery {
@@ -59,9 +64,23 @@ impl Bounds {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Removed {
+struct Place {
     tx: i64,
     seq: i64,
+}
+
+impl Place {
+    fn position(self) -> Position {
+        Position {
+            tx: self.tx,
+            seq: self.seq,
+        }
+    }
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Oldest {
+    recorded: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -111,10 +130,14 @@ impl Db {
         let sql =
             "SELECT COALESCE((SELECT value FROM setting WHERE name = $1), '0')::bigint AS value";
         let known = self.one_int(&*tx, sql, [OFFSET.into()]).await?.unwrap_or(0);
-        let sql = "SELECT GREATEST((SELECT COALESCE(MAX(tx), 0) FROM event), (SELECT tx FROM event_floor WHERE one = 1)) \
-                   - pg_current_xact_id()::text::bigint AS value";
+        // The newest by number are the newest by transaction, but for those that ran at the same time.
+        let sql = "SELECT GREATEST((SELECT COALESCE(MAX(tx), 0) FROM (SELECT tx FROM event ORDER BY seq DESC LIMIT 1000) e), \
+                   (SELECT tx FROM event_floor WHERE one = 1)) - pg_current_xact_id()::text::bigint AS value";
         let behind = self.one_int(&*tx, sql, []).await?.unwrap_or(0);
-        let offset = known.max(behind + 1);
+        let offset = match behind >= known {
+            true => behind + LEAP,
+            false => known,
+        };
         if offset > known {
             tracing::info!(offset, "transaction ids begin anew");
             // A default takes no parameters; this is a number of ours.
@@ -159,25 +182,33 @@ impl Store {
             let n = values.len();
             wanted.push_str(&format!(" AND job_id = ${} AND uid = ${n}", n - 1));
         }
-        if !query.kinds.is_empty() {
-            let codes = query.kinds.iter().map(|kind| kind_code(*kind).to_string());
-            let codes = codes.collect::<Vec<_>>().join(", ");
-            wanted.push_str(&format!(" AND kind IN ({codes})"));
-        }
+        let found = match query.kinds.as_slice() {
+            [] => format!("SELECT * FROM event WHERE {wanted} ORDER BY tx, seq LIMIT $4"),
+            kinds => {
+                let codes = kinds.iter().map(|kind| kind_code(*kind).to_string());
+                let codes = codes.collect::<Vec<_>>().join(", ");
+                format!(
+                    "SELECT * FROM (SELECT * FROM event WHERE {wanted} ORDER BY tx, seq LIMIT {LOOKED_AT}) l \
+                     WHERE kind IN ({codes}) ORDER BY tx, seq LIMIT $4"
+                )
+            }
+        };
         // One statement: what is read, how far, and what was removed are of one moment.
         let sql = format!(
             "SELECT f.tx AS floor_tx, f.seq AS floor_seq, {} AS horizon, e.* FROM event_floor f \
-             LEFT JOIN (SELECT * FROM event WHERE {wanted} ORDER BY tx, seq LIMIT $4) e ON f.one = 1 \
-             WHERE f.one = 1 ORDER BY e.tx, e.seq",
+             LEFT JOIN ({found}) e ON f.one = 1 WHERE f.one = 1 ORDER BY e.tx, e.seq",
             db.horizon()
         );
+        let (bound, of_all) = (wanted, values.clone());
         let statement = db.statement(sql, values);
         let rows = sea_orm::ConnectionTrait::query_all_raw(db.reader(), statement).await?;
         let first = rows
             .first()
             .ok_or_else(|| StoreError::Broken("event_floor is empty".to_owned()))?;
         let bounds = Bounds::from_query_result(first, "")?;
-        if after != Position::default() && after < bounds.floor() {
+        let end = db.end(&bounds);
+        // One beyond the end is of a database that was restored to an older state since.
+        if after != Position::default() && (after < bounds.floor() || after > end) {
             return Err(StoreError::CursorExpired {
                 earliest: bounds.floor(),
             });
@@ -188,11 +219,35 @@ impl Store {
         }
         let more = events.len() > limit as usize;
         events.truncate(limit as usize);
-        let next = match events.last().filter(|_| more) {
-            Some(last) => last.position,
-            None => db.end(&bounds).max(after),
+        if let Some(last) = events.last().filter(|_| more) {
+            let next = last.position;
+            return Ok(EventPage { events, next, more });
+        }
+        let rest = match query.kinds.is_empty() {
+            true => None,
+            false => self.last_looked_at(&bound, of_all).await?,
         };
-        Ok(EventPage { events, next, more })
+        Ok(EventPage {
+            events,
+            next: rest.unwrap_or(end),
+            more: rest.is_some(),
+        })
+    }
+
+    /// Where a look at a bounded number of events ended, if there are more.
+    async fn last_looked_at(
+        &self,
+        bound: &str,
+        mut values: Vec<Value>,
+    ) -> Result<Option<Position>, StoreError> {
+        let db = &self.db;
+        if let Some(offset) = values.get_mut(3) {
+            *offset = (LOOKED_AT - 1).into();
+        }
+        let sql =
+            format!("SELECT tx, seq FROM event WHERE {bound} ORDER BY tx, seq LIMIT 1 OFFSET $4");
+        let last: Option<Place> = db.one(db.reader(), sql, values).await?;
+        Ok(last.map(Place::position))
     }
 
     /// The position after everything that can be read by now: who begins there sees what is committed from now on, and perhaps a
@@ -228,30 +283,32 @@ impl Store {
     /// Removes events that were recorded before this time, the oldest first and a bounded number at once; whether there may be more.
     pub async fn expire_events(&self, before: Micros) -> Result<bool, StoreError> {
         let db = &self.db;
+        // Looked at first: mostly there is nothing to do, which should not take the one writer of SQLite.
+        let sql = "SELECT recorded FROM event ORDER BY seq LIMIT 1";
+        let oldest: Option<Oldest> = db.one(db.reader(), sql, []).await?;
+        if oldest.is_none_or(|oldest| oldest.recorded >= before) {
+            return Ok(false);
+        }
         let tx = db.write(Durability::Process).await?;
-        // Whoever else removes events waits here, so that the floor only rises.
+        // One at a time, so that the floor only rises; who comes second has nothing to do.
         let sql = format!(
             "SELECT tx, seq FROM event_floor WHERE one = 1{}",
-            db.for_update()
+            db.skip_locked()
         );
-        let floor: Option<Removed> = db.one(&*tx, sql, []).await?;
-        let sql = "SELECT tx, seq FROM event WHERE seq IN (SELECT seq FROM event ORDER BY seq LIMIT $2) AND recorded < $1";
-        let old: Vec<Removed> = db.all(&*tx, sql, [before.into(), REMOVED.into()]).await?;
-        let (Some(last), Some(floor)) = (old.iter().map(|row| row.seq).max(), floor) else {
+        let floor: Option<Place> = db.one(&*tx, sql, []).await?;
+        let Some(floor) = floor.map(Place::position) else {
             return Ok(false);
         };
-        let sql = "DELETE FROM event WHERE seq <= $1 AND recorded < $2";
-        db.run(&*tx, sql, [last.into(), before.into()]).await?;
-        let position = |row: &Removed| Position {
-            tx: row.tx,
-            seq: row.seq,
-        };
-        let highest = old.iter().map(position).max().unwrap_or_default();
-        let highest = highest.max(position(&floor));
+        let sql = "DELETE FROM event WHERE seq IN (SELECT seq FROM event ORDER BY seq LIMIT $2) AND recorded < $1 \
+                   RETURNING tx, seq";
+        let removed: Vec<Place> = db.all(&*tx, sql, [before.into(), REMOVED.into()]).await?;
+        let more = removed.len() as i64 == REMOVED;
+        let highest = removed.into_iter().map(Place::position).max();
+        let highest = highest.unwrap_or_default().max(floor);
         let sql = "UPDATE event_floor SET tx = $1, seq = $2 WHERE one = 1";
         db.run(&*tx, sql, [highest.tx.into(), highest.seq.into()])
             .await?;
         tx.commit().await?;
-        Ok(old.len() as i64 == REMOVED)
+        Ok(more)
     }
 }

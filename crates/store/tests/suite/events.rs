@@ -162,6 +162,14 @@ pub async fn pages_and_queries(f: Fixture) {
     };
     let of_one = read(&f.store, &of_one, Position::default(), 1).await;
     assert!(of_one.len() == 2 && of_one.iter().all(|event| event.uid == one.uid));
+    // A cursor beyond the end is of another past.
+    let end = f.store.events_end().await.unwrap();
+    let beyond = Position {
+        tx: end.tx + 1_000_000,
+        ..end
+    };
+    let refused = f.store.events(&all(), beyond, 10).await;
+    assert!(matches!(refused, Err(StoreError::CursorExpired { .. })));
     // From the end on there is only what comes.
     let end = f.store.events_end().await.unwrap();
     assert!(end >= whole[19].position);
@@ -236,4 +244,33 @@ pub async fn failures_are_told_of_less_and_less(f: Fixture) {
     let items: Vec<_> = told.iter().map(|event| event.items).collect();
     assert!(items.len() >= 2 && items.len() <= 5, "{items:?}");
     assert_eq!(driver.job(&job).await.counts.failures, 1300);
+}
+
+pub async fn rare_kinds_are_found_in_bounded_steps(f: Fixture) {
+    let job = accept(&f.store, "j", task("x")).await;
+    f.sql(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) \
+         INSERT INTO event (uid, partition_id, job_id, kind, state, revision, run, actor, correlation, message, batch, items, recorded) \
+         SELECT uid, partition_id, job_id, 3, state, revision, run, actor, correlation, message, batch, items, recorded \
+         FROM event CROSS JOIN n WHERE kind = 1",
+    )
+    .await;
+    let name = &job.view.job.meta.name;
+    f.store.delete_job(name, &Caller::default()).await.unwrap();
+    visible(&f).await;
+    let rare = EventQuery {
+        kinds: vec![EventKind::Deleted],
+        ..all()
+    };
+    let first = f
+        .store
+        .events(&rare, Position::default(), 10)
+        .await
+        .unwrap();
+    assert!(
+        first.events.is_empty() && first.more,
+        "it is beyond what one call looks at"
+    );
+    let found = read(&f.store, &rare, Position::default(), 10).await;
+    assert_eq!(kinds(&found), [EventKind::Deleted]);
 }

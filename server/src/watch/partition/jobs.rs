@@ -202,8 +202,7 @@ impl Follower {
         };
         self.place = place;
         let present = Since::from(mark);
-        // A token of the future is one of a database that was restored since.
-        match resume.filter(|since| since.position <= present.position) {
+        match resume {
             Some(since) => self.miss(since, present),
             None => self.relist(present),
         }
