@@ -23,7 +23,7 @@ use crate::{
     MAX_REQUEST_BYTES, ServerParts, dashboard,
     edge::EdgeLayer,
     gateway,
-    grpc::JobApi,
+    grpc::{JobApi, WatchedJobs},
     watch::{Hub, HubTask, Partitions},
 };
 
@@ -78,12 +78,12 @@ pub async fn serve(
         .with_nodelay(Some(true))
         .with_keepalive(Some(KEEPALIVE.0));
     let web = GrpcWebLayer::new();
-    let jobs = JobServiceServer::new(api)
+    let jobs = JobServiceServer::new(api.clone())
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
     let health = HealthServer::new(HealthService::from_health_reporter(reporter));
-    let mut routes = Routes::new(web.named_layer(jobs))
+    let mut routes = Routes::new(web.named_layer(WatchedJobs::new(api, jobs)))
         .add_service(web.named_layer(health))
         .add_service(descriptors().build_v1()?)
         .add_service(descriptors().build_v1alpha()?);

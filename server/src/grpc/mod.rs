@@ -14,6 +14,8 @@ mod resume_token;
 mod service;
 pub(crate) mod status;
 mod violations;
+mod watched_jobs;
 mod watching;
 
 pub(crate) use service::JobApi;
+pub(crate) use watched_jobs::WatchedJobs;

@@ -22,14 +22,13 @@ use super::{
     convert_out,
     exploring::jobs_query,
     request,
-    resume_token::Shown,
     status::ApiError,
     violations::Violations,
     watching::Answers,
 };
 use crate::{
     ServerParts,
-    watch::{Hub, Pace, Partitions, Update, follow},
+    watch::{Hub, Partitions},
 };
 
 /// A page of an answer ends early at this size, so that clients which take 4 MiB can read it.
@@ -39,7 +38,7 @@ const PAGE_BYTES: usize = 3 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct JobApi {
     relay: Relay,
-    hub: Hub,
+    pub(super) hub: Hub,
     pub(super) partitions: Partitions,
     splitters: Arc<Splitters>,
     publishing: Arc<Semaphore>,
@@ -188,48 +187,6 @@ impl JobApi {
         })
     }
 
-    async fn watch(
-        &self,
-        request: v1::WatchJobRequest,
-    ) -> Result<<Self as JobService>::WatchJobStream, ApiError> {
-        let mut violations = Violations::default();
-        let name = violations.take(request::job_name("name", &request.name));
-        let interval = violations.take(request::watch_interval(request.min_interval));
-        let bookmark = violations.take(request::bookmark_interval(request.bookmark_interval));
-        let shown = violations.take(Shown::read(&request.resume_token));
-        violations.finish()?;
-        let (Some(name), Some(interval), Some(bookmark), Some(shown)) =
-            (name, interval, bookmark, shown)
-        else {
-            return Err(Error::Invalid(Vec::new()).into());
-        };
-        if self.stopping.is_cancelled() {
-            return Err(ApiError::Stopping);
-        }
-        let mut view = self.store().job(&name).await?;
-        // Watchers are not shown the body, so it need not stay in memory.
-        view.body = None;
-        let (uid, present) = (view.job.meta.uid, view.job.revision);
-        let shown = shown.filter(|shown| shown.uid == uid && shown.revision <= present);
-        let pace = Pace {
-            interval,
-            bookmark,
-            resume: shown.map(|shown| shown.revision),
-        };
-        let watched = self.hub.watch(Arc::new(view))?;
-        let updates = follow(watched, pace, self.stopping.clone());
-        Ok(Box::pin(updates.map(move |update| {
-            let (revision, job) = match update? {
-                Update::State(view) => (view.job.revision, Some(convert_out::brief(&view))),
-                Update::Bookmark(revision) => (revision, None),
-            };
-            Ok(v1::WatchJobResponse {
-                job,
-                resume_token: Shown { uid, revision }.token(),
-            })
-        })))
-    }
-
     async fn control(
         &self,
         name: &str,
@@ -295,7 +252,12 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::WatchJobRequest>,
     ) -> Result<Response<Self::WatchJobStream>, Status> {
-        Ok(Response::new(self.watch(request.into_inner()).await?))
+        // Unless it is called past the router, which sends it to `WatchedJobs`.
+        let messages = self.follow_job(request.into_inner()).await?;
+        Ok(Response::new(Box::pin(messages.map(|message| {
+            let message = v1::WatchJobResponse::decode(message?);
+            message.map_err(|error| Status::internal(error.to_string()))
+        }))))
     }
 
     async fn pause_job(

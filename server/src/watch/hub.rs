@@ -22,8 +22,10 @@ use super::{
     table::Hub,
 };
 
-/// Jobs that are read at once.
-const READS: usize = 16;
+/// Statements that read jobs at once: while they run, those that change meanwhile gather for the next one.
+const READS: usize = 2;
+/// Jobs that one of them reads.
+const READ: usize = 256;
 /// Jobs that are compared in one statement.
 const CHUNK: usize = 500;
 
@@ -55,7 +57,7 @@ pub(crate) struct HubTask {
 
 /// What a task of the hub brings back.
 enum Work {
-    Read(JobUid, Result<Option<Arc<JobView>>, StoreError>),
+    Read(Vec<JobUid>, Result<HashMap<JobUid, JobView>, StoreError>),
     Compared {
         asked: Vec<JobUid>,
         all: bool,
@@ -175,18 +177,23 @@ impl HubTask {
             }
         }
         while self.reading < READS {
-            let Some(uid) = self.queue.pop_front() else {
+            let mut uids = Vec::new();
+            while uids.len() < READ
+                && let Some(uid) = self.queue.pop_front()
+            {
+                self.queued.remove(&uid);
+                if self.hub.begin(uid) {
+                    uids.push(uid);
+                }
+            }
+            if uids.is_empty() {
                 return;
-            };
-            self.queued.remove(&uid);
-            if !self.hub.begin(uid) {
-                continue;
             }
             self.reading += 1;
             let store = self.store.clone();
             self.work.spawn(async move {
-                let view = store.job_state(uid).await;
-                Work::Read(uid, view.map(|view| view.map(Arc::new)))
+                let views = store.job_states(&uids).await;
+                Work::Read(uids, views)
             });
         }
     }
@@ -201,18 +208,23 @@ impl HubTask {
 
     fn done(&mut self, work: Work) {
         match work {
-            Work::Read(uid, result) => {
+            Work::Read(uids, result) => {
                 self.reading -= 1;
                 match result {
-                    Ok(view) => {
+                    Ok(mut views) => {
                         self.answered();
-                        if self.hub.read(uid, view) {
-                            self.enqueue(uid);
+                        for uid in uids {
+                            let view = views.remove(&uid);
+                            if self.hub.read(uid, view.map(|view| Arc::new(view.into()))) {
+                                self.enqueue(uid);
+                            }
                         }
                     }
                     Err(error) => {
-                        self.hub.not_read(uid);
-                        self.failed.push(uid);
+                        for uid in uids {
+                            self.hub.not_read(uid);
+                            self.failed.push(uid);
+                        }
                         self.unanswered(&error);
                     }
                 }

@@ -3,6 +3,7 @@
 mod feed;
 mod hub;
 mod partition;
+mod shown;
 mod table;
 mod watcher;
 

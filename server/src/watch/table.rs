@@ -6,18 +6,18 @@ use std::{
 };
 
 use headway_domain::JobUid;
-use headway_store::JobView;
 use tokio::sync::{Notify, watch};
 
+use super::shown::ShownState;
 use crate::grpc::status::ApiError;
 
 /// What a watcher sees of its job.
 #[derive(Debug, Clone)]
 pub(crate) enum Seen {
     /// The newest state.
-    State(Arc<JobView>),
+    State(Arc<ShownState>),
     /// The job was deleted.
-    Gone(Arc<JobView>),
+    Gone(Arc<ShownState>),
 }
 
 impl Seen {
@@ -77,7 +77,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`ApiError::TooManyWatches`].
-    pub(crate) fn watch(&self, view: Arc<JobView>) -> Result<Watched, ApiError> {
+    pub(crate) fn watch(&self, view: Arc<ShownState>) -> Result<Watched, ApiError> {
         let uid = view.job.meta.uid;
         let mut table = self.lock();
         if table.watchers >= self.shared.most {
@@ -146,7 +146,7 @@ impl Hub {
     }
 
     /// Shows what was read, `None` when the job is gone; whether it is to be read again.
-    pub(super) fn read(&self, uid: JobUid, view: Option<Arc<JobView>>) -> bool {
+    pub(super) fn read(&self, uid: JobUid, view: Option<Arc<ShownState>>) -> bool {
         let mut table = self.lock();
         let Some(entry) = table.jobs.get_mut(&uid) else {
             return false;
@@ -204,7 +204,7 @@ impl Entry {
     }
 
     /// Shows a state unless a newer one is shown or the job is gone.
-    fn show(&self, view: Arc<JobView>) {
+    fn show(&self, view: Arc<ShownState>) {
         self.state.send_if_modified(|seen| match seen {
             Seen::State(old) if old.job.revision < view.job.revision => {
                 *seen = Seen::State(view);
@@ -253,6 +253,7 @@ pub(super) mod tests {
         job::{JobMeta, Phase},
         spec::{JobSpec, TaskSpec, Work},
     };
+    use headway_store::JobView;
     use uuid::Uuid;
 
     use super::*;
@@ -285,8 +286,14 @@ pub(super) mod tests {
         })
     }
 
-    fn active(revision: i64) -> Arc<JobView> {
-        view(1, revision, Phase::Active)
+    /// The same as watchers are shown it.
+    pub(crate) fn state(number: u128, revision: i64, phase: Phase) -> Arc<ShownState> {
+        let view = Arc::unwrap_or_clone(view(number, revision, phase));
+        Arc::new(view.into())
+    }
+
+    fn active(revision: i64) -> Arc<ShownState> {
+        state(1, revision, Phase::Active)
     }
 
     fn shown(watched: &Watched) -> i64 {
@@ -305,7 +312,7 @@ pub(super) mod tests {
             Err(ApiError::TooManyWatches(2))
         ));
         drop(first);
-        let _third = hub.watch(view(2, 1, Phase::Active)).unwrap();
+        let _third = hub.watch(state(2, 1, Phase::Active)).unwrap();
         assert_eq!(hub.watched().len(), 2);
         drop((_second, _third));
         assert!(hub.watched().is_empty());

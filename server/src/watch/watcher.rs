@@ -4,15 +4,17 @@
 //! Nothing queues up: between two messages only the newest state is kept, so a slow client sees fewer states,
 //! never old ones.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::Stream;
 use headway_domain::Error;
-use headway_store::JobView;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::table::{Seen, Watched};
+use super::{
+    shown::ShownState,
+    table::{Seen, Watched},
+};
 use crate::grpc::status::ApiError;
 
 /// How a watcher wants to be told.
@@ -30,7 +32,7 @@ pub(crate) struct Pace {
 #[derive(Debug, Clone)]
 pub(crate) enum Update {
     /// A newer state.
-    State(Arc<JobView>),
+    State(Arc<ShownState>),
     /// Nothing changed since this revision.
     Bookmark(i64),
 }
@@ -46,7 +48,9 @@ pub(crate) fn follow(
     let follower = Follower {
         watched,
         pace,
+        stop: Box::pin(stopping.clone().cancelled_owned()),
         stopping,
+        alarm: Box::pin(tokio::time::sleep(pace.bookmark)),
         shown: pace.resume,
         said: now,
         next_state: now,
@@ -62,6 +66,9 @@ struct Follower {
     watched: Watched,
     pace: Pace,
     stopping: CancellationToken,
+    /// Both stay registered from message to message: to do it anew for each would cost more than the message.
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    alarm: Pin<Box<Sleep>>,
     /// The revision that was shown last.
     shown: Option<i64>,
     /// When something was said last.
@@ -110,21 +117,23 @@ impl Follower {
                 Step::End => return Ok(None),
                 Step::Wait(until) => until,
             };
-            let wait = async {
-                match until {
-                    Some(until) => tokio::time::sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
+            if let Some(until) = until
+                && (self.alarm.is_elapsed() || self.alarm.deadline() > until)
+            {
+                self.alarm.as_mut().reset(until);
+            }
+            let alarm = until.is_some();
             tokio::select! {
-                () = self.stopping.cancelled() => return Err(ApiError::Stopping),
+                biased;
+                () = &mut self.stop => return Err(ApiError::Stopping),
                 // The hub keeps the sender as long as this watcher has its place.
                 changed = self.watched.receiver.changed() => {
                     if changed.is_err() {
                         return Err(ApiError::Stopping);
                     }
                 }
-                () = wait => {}
+                // It may go off early, having been set for something that has passed: the next step says until when.
+                () = &mut self.alarm, if alarm => {}
             }
         }
     }
@@ -163,7 +172,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::{
-        super::table::{Hub, tests::view},
+        super::table::{Hub, tests::state},
         *,
     };
 
@@ -198,7 +207,7 @@ mod tests {
         }
 
         fn resume(&self, interval: Duration, resume: Option<i64>) -> Updates {
-            let watched = self.hub.watch(view(1, 1, Phase::Active)).unwrap();
+            let watched = self.hub.watch(state(1, 1, Phase::Active)).unwrap();
             let pace = Pace {
                 interval,
                 bookmark: BOOKMARK,
@@ -208,7 +217,7 @@ mod tests {
         }
 
         fn show(&self, revision: i64, phase: Phase) {
-            let view = view(1, revision, phase);
+            let view = state(1, revision, phase);
             let uid = view.job.meta.uid;
             self.hub.read(uid, Some(view));
         }
@@ -264,7 +273,9 @@ mod tests {
         let setup = Setup::new();
         let mut states = setup.follow(Duration::ZERO);
         states.next().await.unwrap().unwrap();
-        setup.hub.read(view(1, 1, Phase::Active).job.meta.uid, None);
+        setup
+            .hub
+            .read(state(1, 1, Phase::Active).job.meta.uid, None);
         let error = states.next().await.unwrap().unwrap_err();
         assert!(matches!(error, ApiError::Domain(Error::JobNotFound(_))));
         assert!(states.next().await.is_none());
