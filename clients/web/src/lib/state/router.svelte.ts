@@ -9,15 +9,34 @@ class Router {
   /** Rises with each change of the page, so that focus can follow. */
   visits = $state(0);
 
+  /** How far down the page was when it was left, in pixels, for a page that is come back to. */
+  private left = 0;
+
   attend(): void {
-    window.addEventListener("popstate", () => this.read());
+    history.scrollRestoration = "manual";
+    window.addEventListener("popstate", (event) => {
+      const state: unknown = event.state;
+      const known = typeof state === "object" && state !== null && "scroll" in state ? state.scroll : 0;
+      this.left = typeof known === "number" ? known : 0;
+      this.read();
+    });
     document.addEventListener("click", (event) => this.take(event));
   }
 
   go(to: string): void {
-    if (to !== location.pathname + location.search) history.pushState(null, "", to);
+    if (to !== location.pathname + location.search) {
+      history.replaceState({ scroll: window.scrollY }, "");
+      history.pushState(null, "", to);
+    }
+    this.left = 0;
     this.read();
     window.scrollTo(0, 0);
+  }
+
+  /** The page is as long as it was: shows again what was seen when it was left, once. */
+  settle(): void {
+    if (this.left) window.scrollTo(0, this.left);
+    this.left = 0;
   }
 
   /** Sets the query without a new entry of the history. */
