@@ -4,6 +4,7 @@
 //! What does not live here: timers, sweepers and the splitting and tracking of jobs, which are roles of their own.
 
 mod app;
+mod connection;
 mod dashboard;
 mod edge;
 mod gateway;

@@ -16,7 +16,7 @@ use prost::Message;
 use tonic::{
     Request, Response, Status,
     body::Body,
-    codec::{Codec, CompressionEncoding, EncodeBuf, Encoder},
+    codec::{BufferSettings, Codec, CompressionEncoding, EncodeBuf, Encoder},
     codegen::{BoxFuture, Service, http},
     server::{Grpc, NamedService, ServerStreamingService},
 };
@@ -124,8 +124,8 @@ where
         Box::pin(async move {
             let mut grpc = Grpc::new(Encoded)
                 .max_decoding_message_size(MAX_REQUEST_BYTES)
-                .accept_compressed(CompressionEncoding::Gzip)
-                .send_compressed(CompressionEncoding::Gzip);
+                // Not sent compressed: it would be done for each watcher anew.
+                .accept_compressed(CompressionEncoding::Gzip);
             Ok(grpc.server_streaming(method, request).await)
         })
     }
@@ -164,6 +164,11 @@ impl Codec for Encoded {
 
 struct AsItIs;
 
+/// Bytes of a stream's buffer at first: a message has some hundred.
+const BUFFER: usize = 1024;
+/// Bytes at which it is sent without looking for more.
+const YIELD: usize = 8 * 1024;
+
 impl Encoder for AsItIs {
     type Item = Bytes;
     type Error = Status;
@@ -171,5 +176,9 @@ impl Encoder for AsItIs {
     fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         buffer.put(message);
         Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER, YIELD)
     }
 }

@@ -210,6 +210,11 @@ impl Entry {
                 *seen = Seen::State(view);
                 true
             }
+            // Nothing new to those who saw it, but to who comes now.
+            Seen::State(old) if old.job.revision == view.job.revision && !old.is_fresh() => {
+                *seen = Seen::State(view);
+                false
+            }
             Seen::State(_) | Seen::Gone(_) => false,
         });
     }
