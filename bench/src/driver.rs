@@ -1,23 +1,21 @@
-//! Changes jobs at a steady pace, as tracking does: a transaction a change, then its event. What changes is a job's allowance, which
-//! means nothing to a job whose only item is out.
+//! Changes jobs at a steady pace, as tracking does with what workers report: many jobs in a transaction, then an event for each. What is
+//! reported is how far the only item of a job is.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::time::Duration;
+
+use headway_domain::{
+    JobUid, PartitionId,
+    report::{ItemEvent, ItemReport, PageReport},
 };
-
-use headway_domain::PartitionId;
-use headway_relay::{Links, Relay};
+use headway_relay::Links;
 use headway_runtime::{config::Config, tasks::Supervisor};
 use headway_store::JobFilter;
-use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-/// Tasks that change jobs.
-const TASKS: usize = 8;
+/// Transactions in a second, about as many as a busy tracking worker makes.
+const TRANSACTIONS: f64 = 40.0;
 
 /// How to drive.
 #[derive(Debug, clap::Args)]
@@ -40,49 +38,46 @@ pub async fn run(args: Args, config: Config, shutdown: CancellationToken) -> any
         .relay
         .store()
         .list_jobs(&partition, &filter, None, 1000);
-    let keys: Vec<i64> = page
-        .await?
-        .jobs
-        .iter()
-        .map(|view| view.job.meta.key)
-        .collect();
+    let jobs = page.await?.jobs;
+    let uids: Vec<JobUid> = jobs.iter().map(|view| view.job.meta.uid).collect();
+    anyhow::ensure!(!uids.is_empty(), "there are no jobs to change");
     println!("ready");
-    let changes = Arc::new(AtomicU64::new(0));
-    let mut tasks = JoinSet::new();
-    for task in 0..TASKS {
-        let keys: Vec<i64> = keys.iter().skip(task).step_by(TASKS).copied().collect();
-        if keys.is_empty() {
-            continue;
-        }
-        let pace = Duration::from_secs_f64(1.0 / (args.rate * keys.len() as f64));
-        let drive = drive(links.relay.clone(), keys, pace, Arc::clone(&changes));
-        tasks.spawn(shutdown.clone().run_until_cancelled_owned(drive));
+    let each = (args.rate * uids.len() as f64 / TRANSACTIONS).ceil();
+    let mut ticks = tokio::time::interval(Duration::from_secs_f64(
+        each / (args.rate * uids.len() as f64),
+    ));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut turns = uids.iter().copied().cycle();
+    let (mut changed, mut millionths) = (0, 0);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        // Fractions rise; each job gets a larger one each time.
+        millionths += 1;
+        let some = turns.by_ref().take(each as usize);
+        let reports: Vec<_> = some.map(|uid| report(uid, millionths)).collect();
+        let tracked = links.relay.store().apply_reports(&reports).await?;
+        changed += tracked.committed.changes.len();
+        links.relay.publish(tracked.committed).await;
     }
-    while let Some(ended) = tasks.join_next().await {
-        if let Some(failed) = ended? {
-            failed?;
-        }
-    }
-    println!("changed {}", changes.load(Ordering::Relaxed));
+    println!("changed {changed}");
     supervisor.join(Duration::from_secs(10)).await?;
     links.close().await;
     Ok(())
 }
 
-async fn drive(
-    relay: Relay,
-    keys: Vec<i64>,
-    pace: Duration,
-    changes: Arc<AtomicU64>,
-) -> anyhow::Result<()> {
-    let mut ticks = tokio::time::interval(pace);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    for (turn, key) in keys.iter().cycle().enumerate() {
-        ticks.tick().await;
-        let allowance = u32::try_from(128 + turn % 100)?;
-        let committed = relay.store().set_allowance(*key, allowance).await?;
-        relay.publish(committed).await;
-        changes.fetch_add(1, Ordering::Relaxed);
+/// A worker's word that the only item of a job is so far.
+fn report(job: JobUid, millionths: u32) -> PageReport {
+    PageReport {
+        job,
+        page: 1,
+        run: 0,
+        done: Vec::new(),
+        items: vec![ItemReport {
+            index: 0,
+            attempt: 0,
+            stage: 0,
+            event: ItemEvent::Fraction(millionths),
+        }],
+        session: Uuid::nil(),
+        worker: "driver".to_owned(),
     }
-    Ok(())
 }
