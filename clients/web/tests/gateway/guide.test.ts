@@ -44,7 +44,7 @@ async function bundle(): Promise<string> {
         name: 'snippets',
         setup({ onResolve, onLoad }) {
           onResolve({ filter: /^snippet-/ }, ({ path }) => ({ path, namespace: 'snippet' }));
-          onResolve({ filter: /^\.\/gen\// }, ({ path }) => ({
+          onResolve({ filter: /^\.\/gen\//, namespace: 'snippet' }, ({ path }) => ({
             path: join(GENERATED, path.slice('./gen/'.length)).replace(/\.js$/, '.ts'),
           }));
           onLoad({ filter: /.*/, namespace: 'snippet' }, ({ path }) => ({
@@ -125,8 +125,9 @@ test('the jobs of a partition are followed until the page leaves', async () => {
   const first = await create('first', 'partition');
   await page.evaluate((url) => {
     Object.assign(globalThis, { names: { now: [], ended: false, leave: new AbortController() } });
-    const show = (now: string[]) => Object.assign(names, { now });
-    void guide.ids(url, 'default', names.leave.signal, show).catch(() => Object.assign(names, { ended: true }));
+    void guide
+      .ids(url, 'default', names.leave.signal, (now) => Object.assign(names, { now }))
+      .catch(() => Object.assign(names, { ended: true }));
   }, server.url);
   const known = (what: string, is: (now: string[]) => boolean) =>
     until(what, async () => is(await page.evaluate(() => names.now)));
