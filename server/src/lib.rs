@@ -71,6 +71,8 @@ impl ServerParts {
 pub struct Limits {
     /// How long connections and unfinished publications may take at shutdown.
     pub drain: Duration,
+    /// Connections of clients. More wait until one is closed.
+    pub connections: usize,
     /// Calls under way at once, open watches not counted. More are told to come back.
     pub calls: usize,
     /// How long a call may take until its answer begins.
@@ -89,6 +91,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             drain: Duration::from_secs(10),
+            connections: 10_000,
             calls: 1024,
             call_timeout: Duration::from_secs(60),
             watches: 20_000,

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use futures::TryStreamExt;
 use headway::v1::job_service_server::{JobServiceServer, SERVICE_NAME};
 use headway_runtime::Readiness;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
@@ -21,9 +20,7 @@ use tonic_health::{
 use tonic_web::GrpcWebLayer;
 
 use crate::{
-    MAX_REQUEST_BYTES, ServerParts,
-    connection::Connection,
-    dashboard,
+    MAX_REQUEST_BYTES, ServerParts, connection, dashboard,
     edge::EdgeLayer,
     gateway,
     grpc::{JobApi, WatchedJobs},
@@ -79,8 +76,8 @@ pub async fn serve(
         .context("the listener has no address")?;
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
-        .with_keepalive(Some(KEEPALIVE.0))
-        .map_ok(Connection);
+        .with_keepalive(Some(KEEPALIVE.0));
+    let incoming = connection::bounded(incoming, parts.limits.connections);
     let web = GrpcWebLayer::new();
     let jobs = JobServiceServer::new(api.clone())
         .max_decoding_message_size(MAX_REQUEST_BYTES)

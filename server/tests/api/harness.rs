@@ -80,6 +80,29 @@ impl Harness {
         }
     }
 
+    /// A client over a connection of its own.
+    pub async fn connect(&self) -> JobServiceClient<Channel> {
+        let channel = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        JobServiceClient::new(channel.connect().await.unwrap())
+    }
+
+    /// The same, which connects with its first call.
+    pub fn connect_lazily(&self) -> JobServiceClient<Channel> {
+        let channel = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        JobServiceClient::new(channel.connect_lazy())
+    }
+
+    /// A client of another server on the same database and broker, which stops with this one.
+    pub async fn another_server(&self) -> JobServiceClient<Channel> {
+        let readiness = Readiness::new(Duration::ZERO);
+        let parts = ServerParts::new(self.relay.clone(), readiness);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, parts, self.shutdown.clone()));
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+        JobServiceClient::new(channel.connect().await.unwrap())
+    }
+
     pub fn store(&self) -> &Store {
         self.relay.store()
     }

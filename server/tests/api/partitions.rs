@@ -226,6 +226,30 @@ async fn a_lost_stream_goes_on_with_what_it_missed() {
 }
 
 #[tokio::test]
+async fn a_stream_goes_on_at_another_server() {
+    let one = Harness::start().await;
+    let job = one.create("a").await;
+    one.create("same").await;
+    let mut watch = Watch::listed(&one, all()).await;
+    let two = one.another_server().await;
+    one.finish(&job).await;
+    watch.until_state("a", JobState::Completed).await;
+    // Of what the first server showed lately the second may show again what is no older.
+    let request = v1::WatchJobsRequest {
+        resume_token: watch.token.clone(),
+        ..all()
+    };
+    watch.stream = two.clone().watch_jobs(request).await.unwrap().into_inner();
+    watch.jobs.clear();
+    let first = watch.read().await;
+    assert!(!first.reset && first.listed);
+    // What is done through one is seen through the other.
+    control(&one, "same").await;
+    watch.until_state("same", JobState::Paused).await;
+    one.stop().await;
+}
+
+#[tokio::test]
 async fn lost_events_are_repaired_within_two_seconds() {
     let harness = Harness::start().await;
     let job = harness.create_spec("many", batch()).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headway::v1;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tonic::Code;
@@ -9,7 +10,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::harness::{Harness, PATIENCE};
+use crate::harness::{Harness, PARENT, PATIENCE};
 
 const SERVICE: &str = "headway.v1.JobService";
 
@@ -137,5 +138,28 @@ async fn reflection_answers_in_both_versions() {
         answer.message_response,
         Some(AlphaAnswer::FileDescriptorResponse(_))
     ));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_too_many_waits_for_a_place() {
+    let harness = Harness::start_with(|mut parts| {
+        parts.limits.connections = 2;
+        parts
+    })
+    .await;
+    // The harness has one of them.
+    let second = harness.connect().await;
+    let request = || v1::CountJobsRequest {
+        parent: PARENT.to_owned(),
+    };
+    second.clone().count_jobs(request()).await.unwrap();
+    let third = harness.connect_lazily();
+    let waiting = tokio::spawn(async move { third.clone().count_jobs(request()).await });
+    // Those that have a place are served meanwhile.
+    second.clone().count_jobs(request()).await.unwrap();
+    assert!(!waiting.is_finished());
+    drop(second);
+    timeout(PATIENCE, waiting).await.unwrap().unwrap().unwrap();
     harness.stop().await;
 }

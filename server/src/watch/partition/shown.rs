@@ -1,10 +1,10 @@
-//! What a watcher showed lately, so that no revision is shown twice.
+//! Which revisions of jobs were shown or read lately, so that none is twice.
 
 use std::collections::HashMap;
 
 use headway_domain::JobUid;
 
-/// Jobs in one generation; two are kept, of about 48 bytes a job.
+/// Jobs in one generation of a watcher's memory; two are kept, of about 48 bytes a job.
 const GENERATION: usize = 2048;
 
 /// What was last said of a job.
@@ -25,14 +25,30 @@ impl Said {
     }
 }
 
-/// The memory: of the last 2,048 jobs at least, of 4,096 at most.
-#[derive(Debug, Default)]
+/// The memory: of the jobs of one generation at least, of two at most.
+#[derive(Debug)]
 pub(super) struct Shown {
+    generation: usize,
     fresh: HashMap<JobUid, Said>,
     old: HashMap<JobUid, Said>,
 }
 
+impl Default for Shown {
+    fn default() -> Self {
+        Self::of(GENERATION)
+    }
+}
+
 impl Shown {
+    /// A memory of so many jobs at least.
+    pub(super) fn of(generation: usize) -> Self {
+        Self {
+            generation,
+            fresh: HashMap::new(),
+            old: HashMap::new(),
+        }
+    }
+
     /// What was last said of a job, if it is remembered.
     pub(super) fn get(&self, uid: JobUid) -> Option<Said> {
         self.fresh.get(&uid).or_else(|| self.old.get(&uid)).copied()
@@ -40,7 +56,7 @@ impl Shown {
 
     /// Remembers what is said of a job.
     pub(super) fn note(&mut self, uid: JobUid, said: Said) {
-        if self.fresh.len() >= GENERATION && !self.fresh.contains_key(&uid) {
+        if self.fresh.len() >= self.generation && !self.fresh.contains_key(&uid) {
             self.old = std::mem::take(&mut self.fresh);
         }
         self.fresh.insert(uid, said);
@@ -48,7 +64,7 @@ impl Shown {
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::of(self.generation);
     }
 }
 

@@ -20,6 +20,9 @@ use super::{
 const CHUNK: usize = 256;
 /// Events read in one call.
 const EVENTS: u32 = 500;
+/// Jobs whose revisions are remembered at least, so that they are not read for nothing: more than change between two comparisons, less
+/// about ten seconds. At most twice as many, of about 48 bytes each.
+const KNOWN: usize = 32_768;
 /// Changed jobs compared in one round at most.
 const COMPARED: u32 = 10_000;
 /// How long a commit may take after the time that it stamps: so much earlier begins what is compared.
@@ -60,7 +63,7 @@ impl PartitionTask {
             store,
             repair_interval,
             position: None,
-            known: Shown::default(),
+            known: Shown::of(KNOWN),
             compared: 0,
             away: false,
         }
