@@ -17,6 +17,9 @@ use uuid::Uuid;
 /// Transactions in a second, about as many as a busy tracking worker makes.
 const TRANSACTIONS: f64 = 40.0;
 
+/// Attempts of an item that are reported about.
+const ATTEMPTS: u32 = 4;
+
 /// How to drive.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -66,17 +69,19 @@ pub async fn run(args: Args, config: Config, shutdown: CancellationToken) -> any
 
 /// A worker's word that the only item of a job is so far.
 fn report(job: JobUid, millionths: u32) -> PageReport {
+    // What stands in a pipe may be sent again under another attempt before the load begins; only one of these fits.
+    let attempts = (0..ATTEMPTS).map(|attempt| ItemReport {
+        index: 0,
+        attempt,
+        stage: 0,
+        event: ItemEvent::Fraction(millionths),
+    });
     PageReport {
         job,
         page: 1,
         run: 0,
         done: Vec::new(),
-        items: vec![ItemReport {
-            index: 0,
-            attempt: 0,
-            stage: 0,
-            event: ItemEvent::Fraction(millionths),
-        }],
+        items: attempts.collect(),
         session: Uuid::nil(),
         worker: "driver".to_owned(),
     }
