@@ -32,6 +32,7 @@ mod batches;
 mod control;
 mod crashes;
 mod doubled;
+mod epochs;
 mod failures;
 mod fencing;
 mod guide;

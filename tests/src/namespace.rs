@@ -49,7 +49,7 @@ impl Namespace {
     }
 
     /// The store, for looking at rows. The first call makes the tables.
-    pub(crate) async fn store(&self) -> anyhow::Result<Store> {
+    pub async fn store(&self) -> anyhow::Result<Store> {
         let config = StoreConfig {
             schema: self.schema.clone(),
             connections: 4,
@@ -60,7 +60,7 @@ impl Namespace {
     }
 
     /// A broker, for workers inside the test and for looking at queues.
-    pub(crate) async fn broker(&self) -> anyhow::Result<RabbitBroker> {
+    pub async fn broker(&self) -> anyhow::Result<RabbitBroker> {
         let config = RabbitConfig::new(self.amqp_url.as_str(), self.prefix.as_str());
         Ok(RabbitBroker::connect(config).await?)
     }
@@ -76,7 +76,7 @@ impl Namespace {
     }
 
     /// Removes the schema and every queue.
-    pub(crate) async fn remove(&self) -> anyhow::Result<()> {
+    pub async fn remove(&self) -> anyhow::Result<()> {
         self.remove_queues().await.context("queues are left")?;
         let database = self.database().await?;
         let sql = format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", self.schema);

@@ -132,6 +132,9 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// Whether the mark is still there. A broker that lost its data answers `false`.
     async fn has_epoch(&self, epoch: uuid::Uuid) -> Result<bool, BrokerError>;
 
+    /// Takes a mark away again; one that is not there is no error.
+    async fn remove_epoch(&self, epoch: uuid::Uuid) -> Result<(), BrokerError>;
+
     /// Ends every connection and consumer; unacknowledged deliveries go back to their queues. Takes at most 5 s.
     async fn close(&self);
 }

@@ -3,6 +3,7 @@
 
 use headway_broker::BrokerError;
 use headway_store::StoreError;
+use uuid::Uuid;
 
 use crate::Relay;
 
@@ -51,8 +52,15 @@ impl Relay {
         {
             return Ok(false);
         }
-        let mark = self.store().begin_epoch(seen).await?;
-        self.broker().plant_epoch(mark).await?;
+        // Planted before anybody can read of it, or whoever looks meanwhile would find it missing and begin another.
+        let planted = Uuid::new_v4();
+        self.broker().plant_epoch(planted).await?;
+        let mark = self.store().begin_epoch(seen, planted).await?;
+        if mark != planted {
+            // Another process was faster; its mark counts.
+            self.broker().remove_epoch(planted).await?;
+            return Ok(true);
+        }
         if seen.is_some() {
             tracing::warn!("the message broker lost its data; releasing again what was in it");
         }

@@ -1,5 +1,5 @@
 //! Items that are suspected of killing their workers: each is announced by a confirmed `started` and runs
-//! while nothing else does, so that its death takes no neighbour along.
+//! while nothing else does and every outcome before it is on record, so that its death takes no neighbour along.
 
 use std::collections::VecDeque;
 
@@ -32,6 +32,11 @@ enum Now {
 }
 
 impl Alone {
+    /// Whether an item waits to run alone.
+    pub fn is_wanted(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// An item ended, or went on under a lease, which shuts the gate no longer.
     pub fn ended(&mut self, key: Key, position: usize) {
         if self.now == (Now::Running { key, position }) {
@@ -57,19 +62,20 @@ impl Alone {
 }
 
 impl Engine {
-    /// Shuts the gate while an item waits to run alone, and starts the next one once nothing else runs. Items
+    /// Shuts the gate while an item waits to run alone, and starts the next one once nothing else runs and what
+    /// ran is on record: an outcome that died with the process would make a suspect of an item that is done. Items
     /// under a lease do not count: they may run for hours.
     pub(super) fn advance_alone(&mut self) {
         if self.alone.now != Now::Nothing {
             return;
         }
         loop {
-            if self.alone.waiting.is_empty() {
+            if !self.alone.is_wanted() {
                 self.queue.shut(false);
                 return;
             }
             self.queue.shut(true);
-            if self.running() > self.ledger.leased_running() {
+            if self.running() > self.ledger.leased_running() || !self.all_on_record() {
                 return;
             }
             let Some(work) = self.alone.waiting.pop_front() else {

@@ -249,6 +249,13 @@ impl Engine {
         self.publishing.len() < PUBLISHES
     }
 
+    /// Whether everything that ended is confirmed.
+    fn all_on_record(&self) -> bool {
+        self.gatherer.is_empty()
+            && self.results.is_empty()
+            && self.publishing.len() <= self.heartbeats
+    }
+
     /// Items in the hands of executors.
     fn running(&self) -> usize {
         self.dispatched.saturating_sub(self.queue.len())
@@ -260,7 +267,8 @@ impl Engine {
         let now = Instant::now();
         while self.can_publish() && !self.gatherer.is_empty() {
             let due = self.gatherer.due().is_some_and(|due| due <= now);
-            if !(self.gatherer.is_full() || due || self.dispatched == 0) {
+            let waited_for = self.dispatched == 0 || self.alone.is_wanted();
+            if !(self.gatherer.is_full() || due || waited_for) {
                 return;
             }
             let Some(batch) = self.gatherer.take(&self.settings.reporter) else {

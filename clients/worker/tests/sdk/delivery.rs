@@ -148,7 +148,29 @@ async fn a_redelivered_item_is_not_run_but_suspected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_suspect_runs_alone_after_a_confirmed_start() {
+async fn a_suspect_runs_once_its_start_is_confirmed() {
+    let broker = TestBroker::new();
+    let mut tracking = Tracking::new(&broker).await;
+    let (mut puppet, builder) = Puppet::new(4);
+    let worker = Running::start(&broker, builder).await;
+    broker.confirm(false);
+    let suspect = TaskMessage {
+        alone: true,
+        ..single(0)
+    };
+    broker.send(suspect).await;
+    assert_eq!(tracking.one().await, Event::Started(Started {}));
+    assert!(tracking.within(10).await.is_empty());
+    assert!(puppet.started.try_recv().is_err());
+    broker.confirm(true);
+    let (_, end) = puppet.next().await;
+    end.send(Ok(Outcome::done())).expect("waits");
+    broker.until_acked(1).await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspect_runs_alone_with_all_before_it_on_record() {
     let broker = TestBroker::new();
     let mut tracking = Tracking::new(&broker).await;
     let (mut puppet, builder) = Puppet::new(4);
@@ -169,34 +191,31 @@ async fn a_suspect_runs_alone_after_a_confirmed_start() {
     );
     broker.confirm(false);
     end_innocent.send(Ok(Outcome::done())).expect("waits");
-    let before = tracking.next(2).await;
-    assert_eq!(before[0].event, Event::Done(Done {}));
-    assert_eq!(
-        (before[1].page, before[1].index, &before[1].event),
-        (1, 0, &Event::Started(Started {}))
-    );
-    assert!(tracking.within(10).await.is_empty());
+    assert_eq!(tracking.one().await, Event::Done(Done {}));
     assert!(
-        puppet.started.try_recv().is_err(),
-        "it does not run before its start is confirmed"
+        tracking.within(10).await.is_empty(),
+        "it is not announced before the outcome of the other is confirmed"
     );
     broker.confirm(true);
     let (first, end_first) = puppet.next().await;
     assert_eq!(first.item(), "1-0");
+    assert_eq!(tracking.one().await, Event::Started(Started {}));
     assert!(tracking.within(10).await.is_empty());
     assert!(
         puppet.started.try_recv().is_err(),
         "neither its sibling nor another item runs beside it"
     );
+    broker.confirm(false);
     end_first.send(Ok(Outcome::done())).expect("waits");
+    assert_eq!(tracking.one().await, Event::Done(Done {}));
+    assert!(
+        tracking.within(10).await.is_empty(),
+        "its sibling waits until its outcome is confirmed"
+    );
+    broker.confirm(true);
     let (second, end_second) = puppet.next().await;
     assert_eq!(second.item(), "1-1");
-    let between = tracking.next(2).await;
-    assert_eq!(between[0].event, Event::Done(Done {}));
-    assert_eq!(
-        (between[1].index, &between[1].event),
-        (1, &Event::Started(Started {}))
-    );
+    assert_eq!(tracking.one().await, Event::Started(Started {}));
     end_second.send(Ok(Outcome::done())).expect("waits");
     let (last, end_last) = puppet.next().await;
     assert_eq!(last.item(), "0-5");

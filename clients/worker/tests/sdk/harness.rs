@@ -171,6 +171,10 @@ impl Broker for TestBroker {
         self.inner.has_epoch(epoch).await
     }
 
+    async fn remove_epoch(&self, epoch: Uuid) -> Result<(), BrokerError> {
+        self.inner.remove_epoch(epoch).await
+    }
+
     async fn close(&self) {
         self.inner.close().await;
     }

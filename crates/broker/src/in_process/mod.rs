@@ -197,6 +197,11 @@ impl Broker for InProcessBroker {
         Ok(lock(&self.core.epochs).contains(&epoch))
     }
 
+    async fn remove_epoch(&self, epoch: Uuid) -> Result<(), BrokerError> {
+        lock(&self.core.epochs).remove(&epoch);
+        Ok(())
+    }
+
     async fn close(&self) {
         self.core.closed.cancel();
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::failure::{bounded, is_declared_otherwise, is_not_found, unavailable};
@@ -96,6 +96,20 @@ async fn look_on(live: &Live, name: ShortString) -> Result<Option<Depth>, Broker
         Err(error) if is_not_found(&error) => Ok(None),
         Err(error) => Err(unavailable(&error)),
     }
+}
+
+/// Deletes a queue with its messages; one that is not there is no error.
+pub(super) async fn delete(live: &Live, name: ShortString) -> Result<(), BrokerError> {
+    let lease = live.plain.lease(live.connection()).await?;
+    let deleting = lease
+        .channel()
+        .queue_delete(name, QueueDeleteOptions::default());
+    match bounded(deleting).await? {
+        Ok(_) => lease.keep(),
+        Err(error) if is_not_found(&error) => {}
+        Err(error) => return Err(unavailable(&error)),
+    }
+    Ok(())
 }
 
 /// The arguments of a quorum queue.

@@ -64,3 +64,10 @@ pub(super) async fn has(inner: &Inner, epoch: Uuid) -> Result<bool, BrokerError>
     }
     Ok(false)
 }
+
+/// Takes the mark away.
+pub(super) async fn remove(inner: &Inner, epoch: Uuid) -> Result<(), BrokerError> {
+    let live = inner.administration().await?;
+    let name = short(names::epoch_name(&inner.config.prefix, epoch))?;
+    declare::delete(&live, name).await
+}

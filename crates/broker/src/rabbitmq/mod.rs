@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lapin::options::{QueueDeleteOptions, QueuePurgeOptions};
+use lapin::options::QueuePurgeOptions;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -213,21 +213,9 @@ impl Broker for RabbitBroker {
     async fn delete(&self, queue: &Queue) -> Result<(), BrokerError> {
         let name = short(names::queue_name(&self.inner.config.prefix, queue))?;
         let live = self.inner.administration().await?;
-        let lease = live.plain.lease(live.connection()).await?;
         // Still remembered as declared, so the next publish finds it missing and pauses before it declares
         // it: see `declare::PAUSE_BEFORE_REBIRTH`.
-        match bounded(
-            lease
-                .channel()
-                .queue_delete(name, QueueDeleteOptions::default()),
-        )
-        .await?
-        {
-            Ok(_) => lease.keep(),
-            Err(error) if is_not_found(&error) => {}
-            Err(error) => return Err(unavailable(&error)),
-        }
-        Ok(())
+        declare::delete(&live, name).await
     }
 
     async fn broadcast(&self, topic: Topic, key: u8, body: Bytes) {
@@ -249,6 +237,10 @@ impl Broker for RabbitBroker {
 
     async fn has_epoch(&self, epoch: Uuid) -> Result<bool, BrokerError> {
         epoch::has(&self.inner, epoch).await
+    }
+
+    async fn remove_epoch(&self, epoch: Uuid) -> Result<(), BrokerError> {
+        epoch::remove(&self.inner, epoch).await
     }
 
     async fn close(&self) {

@@ -345,6 +345,9 @@ pub async fn the_epoch_is_remembered(fixture: Fixture) {
     assert_eq!(within(fixture.other.has_epoch(EPOCH)).await, Ok(true));
     let another = uuid::Uuid::from_u128(1);
     assert_eq!(within(fixture.broker.has_epoch(another)).await, Ok(false));
+    within(fixture.broker.remove_epoch(another)).await.unwrap();
+    within(fixture.broker.remove_epoch(EPOCH)).await.unwrap();
+    assert_eq!(within(fixture.other.has_epoch(EPOCH)).await, Ok(false));
 }
 
 pub async fn a_closed_broker_says_so(fixture: Fixture) {

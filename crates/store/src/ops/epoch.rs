@@ -74,9 +74,9 @@ impl Store {
         Ok(Some(epoch.mark))
     }
 
-    /// Begins a new epoch, unless somebody else did since `seen` was read. The mark to plant in the broker, which
-    /// must be done before anything is published.
-    pub async fn begin_epoch(&self, seen: Option<Uuid>) -> Result<Uuid, StoreError> {
+    /// Begins a new epoch under a mark that the broker holds already, unless somebody else did since `seen` was
+    /// read. The mark of the epoch that holds now.
+    pub async fn begin_epoch(&self, seen: Option<Uuid>, planted: Uuid) -> Result<Uuid, StoreError> {
         let db = &self.db;
         let first = Epoch {
             number: 0,
@@ -97,7 +97,7 @@ impl Store {
         }
         let next = Epoch {
             number: present.number + 1,
-            mark: Uuid::new_v4(),
+            mark: planted,
         };
         let value = format!("{}:{}", next.number, next.mark);
         db.run(

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use headway_domain::{JobState, effect::Failed, error::Action, report::ItemEvent};
 use headway_store::OwedKind;
+use uuid::Uuid;
 
 use super::{
     Fixture, PIPE,
@@ -35,7 +36,7 @@ pub async fn one_epoch_of_a_race(f: Fixture) {
         let mut beginning = tokio::task::JoinSet::new();
         for _ in 0..6 {
             let store = f.another().await;
-            beginning.spawn(async move { store.begin_epoch(seen).await.unwrap() });
+            beginning.spawn(async move { store.begin_epoch(seen, Uuid::new_v4()).await.unwrap() });
         }
         let mut marks = BTreeSet::new();
         while let Some(mark) = beginning.join_next().await {
@@ -138,7 +139,7 @@ pub async fn what_rests_on_time_stays(f: Fixture) {
 }
 
 pub async fn an_older_epoch(f: Fixture) {
-    f.store.begin_epoch(None).await.unwrap();
+    f.store.begin_epoch(None, Uuid::new_v4()).await.unwrap();
     let mut driver = Driver::new(&f.store);
     let sub = Node::Batch(flat(3));
     let tree = Tree::new([vec![sub.clone(), sub], flat(3)].concat());
@@ -159,7 +160,7 @@ pub async fn an_older_epoch(f: Fixture) {
     assert!(f.store.jobs_of_older_epochs().await.unwrap().is_empty());
 
     let mark = f.store.epoch_mark().await.unwrap();
-    f.store.begin_epoch(mark).await.unwrap();
+    f.store.begin_epoch(mark, Uuid::new_v4()).await.unwrap();
     let mut older = f.store.jobs_of_older_epochs().await.unwrap();
     older.sort_unstable();
     let mut expected = [working.key, splitting.key];
@@ -181,7 +182,7 @@ pub async fn an_older_epoch(f: Fixture) {
 
 /// The sweep ends although a held job has pages of an older run that it cannot open yet.
 pub async fn paused_jobs_of_an_older_epoch(f: Fixture) {
-    f.store.begin_epoch(None).await.unwrap();
+    f.store.begin_epoch(None, Uuid::new_v4()).await.unwrap();
     let mut driver = Driver::new(&f.store);
     let job = driver
         .begin(batch(), Tree::new(flat(300)).in_pages_of(1))
@@ -195,7 +196,7 @@ pub async fn paused_jobs_of_an_older_epoch(f: Fixture) {
     assert!(driver.job(&job).await.counts.reopen > 0);
     driver.owed.clear();
     let mark = f.store.epoch_mark().await.unwrap();
-    f.store.begin_epoch(mark).await.unwrap();
+    f.store.begin_epoch(mark, Uuid::new_v4()).await.unwrap();
     let mut rounds = 0;
     while let [key] = f.store.jobs_of_older_epochs().await.unwrap()[..] {
         assert_eq!(key, job.key);
