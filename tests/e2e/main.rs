@@ -41,4 +41,5 @@ mod long_items;
 mod reflection;
 mod refusals;
 mod splitting;
+mod waiting;
 mod watches;

@@ -49,6 +49,8 @@ impl Tracker {
         if owed > 0 {
             tracing::info!(owed, "published messages that were owed too long");
         }
+        // What a crash between a commit and its consequences left.
+        self.relay.look_at_dependents();
         let committed = self.relay.store().fire_pages().await?;
         self.relay.publish(committed).await;
         for _ in 0..GARBAGE_ROUNDS {
@@ -65,6 +67,11 @@ impl Tracker {
         let before = store.now().saturating_sub(kept);
         for _ in 0..EVENT_ROUNDS {
             if !store.expire_events(before).await? {
+                break;
+            }
+        }
+        for _ in 0..EVENT_ROUNDS {
+            if !store.expire_tombstones(before).await? {
                 break;
             }
         }

@@ -5,6 +5,7 @@
 //! shard: overdue outbox rows, idle jobs, deleted jobs, old events. `repair.rs` watches the broker for lost messages.
 
 mod apply;
+mod clock;
 mod credit;
 mod dead;
 mod janitor;

@@ -28,7 +28,7 @@ pub struct TrackerConfig {
     pub silence: Duration,
     /// How often the broker's epoch is checked.
     pub epoch_interval: Duration,
-    /// How long events of the audit log are kept.
+    /// How long events of the audit log are kept, and how deleted jobs ended, for jobs that need them.
     pub event_retention: Duration,
     /// How long a claim on a shard lasts without renewal.
     pub claim: Duration,
@@ -87,6 +87,10 @@ impl Tracker {
         let tracker = self.clone();
         supervisor.spawn(TaskKind::Service, "tracking-janitor", async move {
             tracker.janitor().await
+        });
+        let tracker = self.clone();
+        supervisor.spawn(TaskKind::Service, "tracking-clock", async move {
+            tracker.clock().await
         });
         let tracker = self.clone();
         supervisor.spawn(TaskKind::Service, "tracking-credit", async move {

@@ -4,8 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use headway::v1::{JobState, failure_policy};
+use headway::v1::{JobState, PrerequisitePolicy, failure_policy};
 use jiff::SignedDuration;
+use prost_types::Timestamp;
 
 /// Submit, watch and control jobs of a Headway server.
 ///
@@ -100,7 +101,13 @@ pub enum Command {
     /// End jobs now
     Cancel(JobsArgs),
     /// Run again what failed or was discarded in jobs that have ended
-    Retry(JobsArgs),
+    Retry {
+        #[command(flatten)]
+        jobs: JobsArgs,
+        /// Also the jobs that failed because these had: they wait for them again
+        #[arg(long)]
+        dependents: bool,
+    },
     /// List the failures of a job, oldest first
     Failures {
         /// The job: its id, or partitions/PARTITION/jobs/JOB
@@ -244,6 +251,48 @@ pub struct SubmitArgs {
     /// The pipe that receives the result of each done item
     #[arg(long, value_name = "PIPE", help_heading = "How it runs")]
     pub result_pipe: Option<String>,
+
+    /// A job that must be complete first, by its id; it need not exist yet; may be repeated
+    #[arg(long, value_name = "JOB", help_heading = "When it runs")]
+    pub after: Vec<String>,
+    /// As --after, for a job that counts as complete if it does not exist
+    #[arg(long, value_name = "JOB", help_heading = "When it runs")]
+    pub after_if_exists: Vec<String>,
+    /// What becomes of the job when one of them is not completed
+    #[arg(long, value_enum, value_name = "POLICY", help_heading = "When it runs")]
+    pub on_prerequisite_failure: Option<PrerequisitePolicyArg>,
+    /// How long to wait before it starts, such as 90s or 2h, once those are complete
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "not_before", help_heading = "When it runs")]
+    pub delay: Option<Duration>,
+    /// Before when it does not start, such as 2030-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "When it runs")]
+    pub not_before: Option<Timestamp>,
+    /// How long the job may take from its start, such as 90s or 2h
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "deadline", help_heading = "When it runs")]
+    pub max_duration: Option<Duration>,
+    /// By when the job must have ended, such as 2030-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "When it runs")]
+    pub deadline: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrerequisitePolicyArg {
+    /// The job fails too
+    Fail,
+    /// It counts as complete
+    RunAnyway,
+    /// The job waits until it is complete after all
+    Wait,
+}
+
+impl From<PrerequisitePolicyArg> for PrerequisitePolicy {
+    fn from(policy: PrerequisitePolicyArg) -> Self {
+        match policy {
+            PrerequisitePolicyArg::Fail => Self::Fail,
+            PrerequisitePolicyArg::RunAnyway => Self::RunAnyway,
+            PrerequisitePolicyArg::Wait => Self::Wait,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -305,6 +354,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a point in time, such as `2030-01-31T08:00:00Z`.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| "not a time such as 2030-01-31T08:00:00Z".to_owned())?;
+    Ok(Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,6 +382,18 @@ mod tests {
         assert_eq!(duration("1m 5s"), Ok(Duration::from_secs(65)));
         for bad in ["", "5", "0s", "-5s", "soon"] {
             assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_read() {
+        let day = Timestamp {
+            seconds: 86_400,
+            nanos: 0,
+        };
+        assert_eq!(moment("1970-01-02T01:00:00+01:00"), Ok(day));
+        for bad in ["", "tomorrow", "2030-01-31", "2030-01-31T08:00:00"] {
+            assert!(moment(bad).is_err(), "{bad:?}");
         }
     }
 

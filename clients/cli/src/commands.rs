@@ -102,13 +102,18 @@ pub async fn run(
             )
             .await
         }
-        Command::Retry(args) => {
+        Command::Retry { jobs, dependents } => {
             each(
-                &args,
+                &jobs,
                 settings,
                 console,
                 "retried",
-                |client, name| async move { client.retry_job(&name).await },
+                |client, name| async move {
+                    match dependents {
+                        true => client.retry_job_with_dependents(&name).await,
+                        false => client.retry_job(&name).await,
+                    }
+                },
             )
             .await
         }

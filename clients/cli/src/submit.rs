@@ -4,11 +4,14 @@ use std::{
     fs,
     io::{self, Read},
     path::Path,
+    time::Duration,
 };
 
 use headway::v1::{
-    Batch, CreateJobRequest, ItemTemplate, JobSpec, Task, batch::Definition,
-    failure_policy::Tolerance, job_spec::Work,
+    Batch, CreateJobRequest, ItemTemplate, JobSpec, Prerequisite, Task,
+    batch::Definition,
+    failure_policy::Tolerance,
+    job_spec::{Deadline, Start, Work},
 };
 use headway_client::{json_to_struct, json_to_value, partition_name};
 use serde_json::Value as Json;
@@ -60,13 +63,44 @@ fn apply_options(args: &SubmitArgs, spec: &mut JobSpec) {
         spec.retry_policy.get_or_insert_default().max_attempts = attempts;
     }
     if let Some(limit) = args.item_timeout {
-        // What the wire cannot say is beyond the limit that the server tells.
-        let limit = prost_types::Duration::try_from(limit).unwrap_or(prost_types::Duration {
-            seconds: i64::MAX,
-            nanos: 0,
-        });
-        spec.item_timeout = Some(limit);
+        spec.item_timeout = Some(wire(limit));
     }
+    apply_times(args, spec);
+}
+
+fn apply_times(args: &SubmitArgs, spec: &mut JobSpec) {
+    let needed = args.after.iter().map(|job| (job, false));
+    let optional = args.after_if_exists.iter().map(|job| (job, true));
+    for (job, optional) in needed.chain(optional) {
+        spec.prerequisites.push(Prerequisite {
+            job: job.clone(),
+            optional,
+            ..Prerequisite::default()
+        });
+    }
+    if let Some(policy) = args.on_prerequisite_failure {
+        spec.set_on_prerequisite_failure(policy.into());
+    }
+    if let Some(delay) = args.delay {
+        spec.start = Some(Start::StartDelay(wire(delay)));
+    }
+    if let Some(time) = args.not_before {
+        spec.start = Some(Start::NotBefore(time));
+    }
+    if let Some(limit) = args.max_duration {
+        spec.deadline = Some(Deadline::MaxDuration(wire(limit)));
+    }
+    if let Some(time) = args.deadline {
+        spec.deadline = Some(Deadline::DeadlineTime(time));
+    }
+}
+
+/// What the wire cannot say is beyond the limit that the server tells.
+fn wire(time: Duration) -> prost_types::Duration {
+    prost_types::Duration::try_from(time).unwrap_or(prost_types::Duration {
+        seconds: i64::MAX,
+        nanos: 0,
+    })
 }
 
 fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {

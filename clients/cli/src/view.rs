@@ -1,6 +1,9 @@
 //! Jobs and failures for people.
 
-use headway::v1::{Batch, Failure, Job, JobProgress, JobState, Task, job_spec::Work};
+use headway::v1::{
+    Batch, Failure, Job, JobProgress, JobState, Prerequisite, PrerequisiteState, Task,
+    job_spec::Work,
+};
 use headway_client::JobName;
 use jiff::tz::TimeZone;
 
@@ -12,6 +15,9 @@ use crate::{
 
 /// How many failures a summary shows.
 const SUMMARY_FAILURES: usize = 3;
+
+/// How many prerequisites the details name.
+const SHOWN_PREREQUISITES: usize = 20;
 
 /// A state's name as people write it.
 pub fn state_name(state: JobState) -> &'static str {
@@ -52,6 +58,9 @@ pub fn progress(job: &Job) -> String {
             many => format!("{} batches not split", count(many)),
         });
     }
+    if job.state() == JobState::Waiting {
+        parts.extend(waiting(job));
+    }
     if job.state() == JobState::Active {
         parts.extend(rate(progress.items_per_second));
         if let Some(left) = &progress.estimated_time_left {
@@ -59,6 +68,15 @@ pub fn progress(job: &Job) -> String {
         }
     }
     parts.join(", ")
+}
+
+/// What a job that has not started waits for.
+fn waiting(job: &Job) -> Option<String> {
+    match (job.open_prerequisites, &job.start_due_time) {
+        (0, None) => None,
+        (0, Some(_)) => Some("waits for its time to start".to_owned()),
+        (jobs, _) => Some(format!("waits for {}", counted(i64::from(jobs), "job"))),
+    }
 }
 
 /// One line about a job: `j ACTIVE 42.0% 420/1,000 items, 3 failed`.
@@ -76,6 +94,16 @@ pub fn line(job: &Job, partition: &str) -> String {
     )
 }
 
+/// A prerequisite and where it stands: `scan (open)`.
+fn prerequisite(prerequisite: &Prerequisite) -> String {
+    let state = match prerequisite.state() {
+        PrerequisiteState::Unspecified | PrerequisiteState::Open => "open",
+        PrerequisiteState::Met => "met",
+        PrerequisiteState::Broken => "broken",
+    };
+    format!("{} ({state})", clean(&prerequisite.job))
+}
+
 /// What became of a job that has ended, with its newest failures.
 pub fn summary(job: &Job, partition: &str) -> String {
     let name = label(&job.name, partition);
@@ -88,11 +116,7 @@ pub fn summary(job: &Job, partition: &str) -> String {
         took.unwrap_or_default(),
     );
     for failure in job.failure_sample.iter().take(SUMMARY_FAILURES) {
-        text.push_str(&format!(
-            "  item {}: {}\n",
-            clean(&failure.item),
-            reason(failure)
-        ));
+        text.push_str(&failure_line(failure));
     }
     if job.failure_count > 0 {
         let all = counted(job.failure_count, "failure");
@@ -101,6 +125,15 @@ pub fn summary(job: &Job, partition: &str) -> String {
         ));
     }
     text
+}
+
+/// A failure below its job.
+fn failure_line(failure: &Failure) -> String {
+    let subject = match failure.item.as_str() {
+        "" => "the job".to_owned(),
+        item => format!("item {}", clean(item)),
+    };
+    format!("  {subject}: {}\n", reason(failure))
 }
 
 /// A table of jobs.
@@ -183,6 +216,13 @@ pub fn details(job: &Job, zone: &TimeZone) -> String {
         .collect();
     labels.sort();
     rows.push(("Labels", labels.join(", ")));
+    let needed = spec.prerequisites.iter().take(SHOWN_PREREQUISITES);
+    let mut needed: Vec<String> = needed.map(prerequisite).collect();
+    if spec.prerequisites.len() > SHOWN_PREREQUISITES {
+        let all = i64::try_from(spec.prerequisites.len()).unwrap_or(i64::MAX);
+        needed.push(format!("... {} in all", count(all)));
+    }
+    rows.push(("After", needed.join(", ")));
     match &spec.work {
         Some(Work::Task(task)) => rows.push(("Task", task_line(task))),
         Some(Work::Batch(batch)) => rows.push(("Batch", batch_line(batch))),
@@ -193,6 +233,8 @@ pub fn details(job: &Job, zone: &TimeZone) -> String {
     }
     for (title, moment) in [
         ("Created", &job.create_time),
+        ("Starts at", &job.start_due_time),
+        ("Ends by", &job.deadline_due_time),
         ("Started", &job.start_time),
         ("Updated", &job.update_time),
         ("Ended", &job.end_time),
@@ -211,11 +253,7 @@ pub fn details(job: &Job, zone: &TimeZone) -> String {
         .map(|(title, value)| format!("{title:<12} {value}\n"))
         .collect();
     for failure in &job.failure_sample {
-        text.push_str(&format!(
-            "  item {}: {}\n",
-            clean(&failure.item),
-            reason(failure)
-        ));
+        text.push_str(&failure_line(failure));
     }
     text
 }

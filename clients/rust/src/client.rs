@@ -188,8 +188,23 @@ impl Client {
     /// # Errors
     /// `NOT_FOUND`, `FAILED_PRECONDITION` with precondition violations, `UNAVAILABLE`.
     pub async fn retry_job(&self, name: &JobName) -> Result<Job, Error> {
-        let name = name.to_string();
-        let request = RetryJobRequest { name };
+        self.retry(name, false).await
+    }
+
+    /// As [`Client::retry_job`], and lets the jobs that failed because this one had wait for it again, and those that failed
+    /// because of them.
+    ///
+    /// # Errors
+    /// As [`Client::retry_job`].
+    pub async fn retry_job_with_dependents(&self, name: &JobName) -> Result<Job, Error> {
+        self.retry(name, true).await
+    }
+
+    async fn retry(&self, name: &JobName, retry_dependents: bool) -> Result<Job, Error> {
+        let request = RetryJobRequest {
+            name: name.to_string(),
+            retry_dependents,
+        };
         self.call(Repeat::Harmful, request, |mut stub, request| async move {
             stub.retry_job(request).await
         })

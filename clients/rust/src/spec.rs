@@ -1,12 +1,13 @@
 //! Builders for what a job is to do. The server checks the result.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use headway::v1::{
-    Batch, FailurePolicy, ItemTemplate, JobSpec, RetryPolicy, Task,
+    Batch, FailurePolicy, ItemTemplate, JobSpec, Prerequisite, PrerequisitePolicy, RetryPolicy,
+    Task,
     batch::Definition,
     failure_policy::{OnExceeded, Tolerance},
-    job_spec::Work,
+    job_spec::{Deadline, Start, Work},
 };
 use serde_json::Value as Json;
 
@@ -215,9 +216,7 @@ impl JobBuilder {
     /// How long one try of an item may run, at most 7 days; a longer one is refused by the server.
     #[must_use]
     pub fn item_timeout(mut self, limit: Duration) -> Self {
-        let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
-        let nanos = i32::try_from(limit.subsec_nanos()).unwrap_or_default();
-        self.0.item_timeout = Some(prost_types::Duration { seconds, nanos });
+        self.0.item_timeout = Some(wire(limit));
         self
     }
 
@@ -228,6 +227,62 @@ impl JobBuilder {
         self
     }
 
+    /// A job of the same partition, by its id, that must be complete before this one starts. It need not exist yet.
+    #[must_use]
+    pub fn after(self, job: impl Into<String>) -> Self {
+        self.prerequisite(job, false)
+    }
+
+    /// As [`JobBuilder::after`], for a job that counts as complete if it does not exist.
+    #[must_use]
+    pub fn after_if_exists(self, job: impl Into<String>) -> Self {
+        self.prerequisite(job, true)
+    }
+
+    fn prerequisite(mut self, job: impl Into<String>, optional: bool) -> Self {
+        self.0.prerequisites.push(Prerequisite {
+            job: job.into(),
+            optional,
+            ..Prerequisite::default()
+        });
+        self
+    }
+
+    /// What becomes of the job when a prerequisite is not completed.
+    #[must_use]
+    pub fn on_prerequisite_failure(mut self, policy: PrerequisitePolicy) -> Self {
+        self.0.set_on_prerequisite_failure(policy);
+        self
+    }
+
+    /// How long to wait before it starts, once its prerequisites are complete.
+    #[must_use]
+    pub fn start_delay(mut self, delay: Duration) -> Self {
+        self.0.start = Some(Start::StartDelay(wire(delay)));
+        self
+    }
+
+    /// Before when it does not start.
+    #[must_use]
+    pub fn not_before(mut self, time: SystemTime) -> Self {
+        self.0.start = Some(Start::NotBefore(time.into()));
+        self
+    }
+
+    /// How long the job may take, from its start; then it fails.
+    #[must_use]
+    pub fn max_duration(mut self, limit: Duration) -> Self {
+        self.0.deadline = Some(Deadline::MaxDuration(wire(limit)));
+        self
+    }
+
+    /// By when the job must have ended; else it fails.
+    #[must_use]
+    pub fn deadline_time(mut self, time: SystemTime) -> Self {
+        self.0.deadline = Some(Deadline::DeadlineTime(time.into()));
+        self
+    }
+
     /// The spec.
     pub fn build(self) -> JobSpec {
         self.0
@@ -235,6 +290,13 @@ impl JobBuilder {
 
     fn failure_policy(&mut self) -> &mut FailurePolicy {
         self.0.failure_policy.get_or_insert_default()
+    }
+}
+
+fn wire(time: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(time.subsec_nanos()).unwrap_or_default(),
     }
 }
 

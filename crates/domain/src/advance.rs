@@ -221,7 +221,7 @@ impl JobSlice {
         let known_total =
             total_final || matches!(policy.tolerance, crate::spec::Tolerance::Items(_));
         if known_total && policy.exceeded(counts.failed, total) {
-            self.end(Phase::Failed, true);
+            self.stop();
             self.control(Disposition::Discard);
         }
     }
@@ -391,6 +391,8 @@ impl JobSlice {
     fn start(&mut self) {
         if self.job.phase == Phase::Waiting {
             self.job.phase = Phase::Active;
+            let now = self.moment.now;
+            self.job.set_deadline(now);
         }
         if self.job.started.is_none() {
             self.job.started = Some(self.moment.now);
@@ -400,7 +402,7 @@ impl JobSlice {
 
     fn finish_job(&mut self) {
         let counts = &self.job.counts;
-        if self.job.phase.is_final() || self.job.paused || counts.live_pages() > 0 {
+        if !self.job.is_running() || counts.live_pages() > 0 {
             return;
         }
         let policy = self.job.meta.spec.failure_policy;
@@ -409,7 +411,7 @@ impl JobSlice {
             true => Phase::Failed,
             false => Phase::Completed,
         };
-        self.end(phase, false);
+        self.end(phase);
     }
 
     fn settle(&mut self) {

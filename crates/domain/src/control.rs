@@ -42,7 +42,7 @@ impl JobSlice {
             Phase::Cancelled => Ok(()),
             Phase::Completed | Phase::Failed => Err(self.refuse(Action::Cancel)),
             Phase::Waiting | Phase::Active => {
-                self.end(Phase::Cancelled, false);
+                self.end(Phase::Cancelled);
                 self.control(Disposition::Discard);
                 Ok(())
             }
@@ -56,9 +56,11 @@ impl JobSlice {
         if !settled || !matches!(self.job.phase, Phase::Failed | Phase::Cancelled) {
             return Err(self.refuse(Action::Retry));
         }
+        let now = self.moment.now;
         let job = &mut self.job;
         job.run += 1;
         job.phase = Phase::Active;
+        job.set_deadline(now);
         job.ended = None;
         job.settled = None;
         let counts = &mut job.counts;
@@ -85,14 +87,36 @@ impl JobSlice {
         self.job.allowance = allowance.max(1);
     }
 
-    /// Moves the job to a final phase; `stopped` where its failure policy does.
-    pub(crate) fn end(&mut self, phase: Phase, stopped: bool) {
+    /// Moves the job to a final phase.
+    pub(crate) fn end(&mut self, phase: Phase) {
+        self.leave_for(phase);
+        self.record_end(None);
+    }
+
+    /// Ends the job as failed because more failed than is tolerated.
+    pub(crate) fn stop(&mut self) {
+        self.leave_for(Phase::Failed);
+        let failed = self.job.counts.failed;
+        let why = format!("stopped: {failed} failed, which is more than is tolerated");
+        self.record_end(Some(&why));
+    }
+
+    /// Moves the job to a final phase for a reason that the counts do not tell.
+    pub(crate) fn end_because(&mut self, phase: Phase, why: &str) {
+        self.leave_for(phase);
+        self.record_end(Some(why));
+    }
+
+    fn leave_for(&mut self, phase: Phase) {
         self.record_failures();
         self.changed = true;
-        self.job.phase = phase;
-        self.job.paused = false;
-        self.job.ended = Some(self.moment.now);
-        self.record_end(stopped);
+        let job = &mut self.job;
+        job.phase = phase;
+        job.paused = false;
+        job.waits = 0;
+        job.start_due = None;
+        job.deadline = None;
+        job.ended = Some(self.moment.now);
     }
 
     /// Raises the control counter and tells every worker.

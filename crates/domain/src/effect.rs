@@ -37,13 +37,22 @@ pub enum Disposition {
     Discard,
 }
 
+/// What a failure is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The job as a whole.
+    Job,
+    /// A page that could not be split.
+    Page(u32),
+    /// An item, by page and index.
+    Item(u32, u32),
+}
+
 /// A failure to record: one row each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFailure {
-    /// The page.
-    pub page: u32,
-    /// The item, or `None` when the page could not be split.
-    pub index: Option<u32>,
+    /// What failed.
+    pub subject: Subject,
     /// Why.
     pub failure: Failed,
     /// The attempt that failed, from 1.
@@ -112,6 +121,10 @@ pub mod code {
     pub const DEAD_LETTERED: &str = "DEAD_LETTERED";
     /// The batch could not be split.
     pub const SPLIT_FAILED: &str = "SPLIT_FAILED";
+    /// A prerequisite of the job was not completed.
+    pub const PREREQUISITE_FAILED: &str = "PREREQUISITE_FAILED";
+    /// The job had not ended by its deadline.
+    pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
     /// The splitter answered differently the second time.
     pub const NOT_REPRODUCIBLE: &str = "NOT_REPRODUCIBLE";
 }

@@ -23,6 +23,8 @@ pub enum Action {
     Cancel,
     /// RetryJob
     Retry,
+    /// RetryJob, with the jobs that failed because this one had
+    RetryWithDependents,
 }
 
 impl Action {
@@ -32,7 +34,7 @@ impl Action {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Cancel => "cancel",
-            Self::Retry => "retry",
+            Self::Retry | Self::RetryWithDependents => "retry",
         }
     }
 }
@@ -73,6 +75,14 @@ pub enum Error {
         state: JobState,
         /// Whether the job is settled.
         settled: bool,
+    },
+    /// The job would wait for itself.
+    #[error("job {job} cannot wait for its prerequisites, which wait for it: {}; leave one of them out", .cycle.join(" needs "))]
+    Cycle {
+        /// The job that is refused.
+        job: JobName,
+        /// Ids of jobs, each of which needs the next; the first is the last. Long cycles are cut in the middle.
+        cycle: Vec<String>,
     },
     /// A page token is malformed, belongs to another query or is too old.
     #[error(
@@ -134,11 +144,17 @@ fn violations_sentence(list: &[FieldViolation]) -> String {
 
 fn hint(action: &Action, state: &JobState, settled: &bool) -> &'static str {
     match (action, state) {
-        (Action::Retry, JobState::Cancelled | JobState::Failed) if !settled => {
+        (Action::Retry | Action::RetryWithDependents, JobState::Cancelled | JobState::Failed)
+            if !settled =>
+        {
             ", and some of its items are still at workers; try again once settled_time is set"
         }
-        (Action::Retry, JobState::Completed) => " and has nothing to run again",
-        (Action::Retry, _) => ", and only a job that failed or was cancelled can be retried",
+        (Action::Retry | Action::RetryWithDependents, JobState::Completed) => {
+            " and has nothing to run again"
+        }
+        (Action::Retry | Action::RetryWithDependents, _) => {
+            ", and only a job that failed or was cancelled can be retried"
+        }
         (Action::Resume, _) => ", and only a paused job can be resumed; retry it to run it again",
         (Action::Pause | Action::Cancel, _) => ", which is final",
     }

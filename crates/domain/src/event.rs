@@ -152,15 +152,14 @@ impl JobSlice {
     }
 
     /// Records how the job ended.
-    pub(crate) fn record_end(&mut self, stopped: bool) {
+    pub(crate) fn record_end(&mut self, why: Option<&str>) {
         let counts = &self.job.counts;
         let (done, failed, unsplit) = (counts.done, counts.failed, counts.split_failed);
         let (kind, message) = match self.job.phase {
             Phase::Cancelled => (EventKind::Cancelled, String::new()),
             Phase::Completed => (EventKind::Completed, String::new()),
-            Phase::Failed if stopped => {
-                let text = format!("stopped: {failed} failed, which is more than is tolerated");
-                (EventKind::Failed, text)
+            Phase::Failed if why.is_some() => {
+                (EventKind::Failed, why.unwrap_or_default().to_owned())
             }
             Phase::Failed if unsplit > 0 => {
                 let text = format!(
@@ -176,7 +175,7 @@ impl JobSlice {
     }
 
     /// Whether the job ended in this transaction.
-    pub(crate) fn ended_now(&self) -> bool {
+    pub fn ended_now(&self) -> bool {
         self.events.iter().any(|event| {
             matches!(
                 event.kind,

@@ -176,6 +176,12 @@ pub struct Job {
     pub rate: Rate,
     /// When the history of its progress was last added to.
     pub sampled: Option<Micros>,
+    /// Prerequisites that are not complete.
+    pub waits: u32,
+    /// Before when it does not start. Set only once nothing else is waited for.
+    pub start_due: Option<Micros>,
+    /// By when it must have ended. Never set in a final phase.
+    pub deadline: Option<Micros>,
     /// The next page number to give out.
     pub next_page: u32,
     /// The next batch number to give out.
@@ -206,6 +212,9 @@ impl Job {
             percent_mark: 0,
             rate: Rate::default(),
             sampled: None,
+            waits: 0,
+            start_due: None,
+            deadline: None,
             next_page: 1,
             next_batch: 1,
             started: None,
@@ -229,7 +238,7 @@ impl Job {
 
     /// Whether work may be released and run.
     pub fn is_running(&self) -> bool {
-        !self.paused && !self.phase.is_final()
+        !self.paused && !self.phase.is_final() && !self.is_held()
     }
 
     /// How many items may be out now: the window, or the smaller share of the pipe.

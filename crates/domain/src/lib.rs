@@ -21,6 +21,7 @@ pub mod report;
 pub mod slice;
 pub mod spec;
 pub mod split;
+pub mod start;
 pub mod timers;
 
 pub use error::{Error, FieldViolation};

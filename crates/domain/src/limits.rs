@@ -30,6 +30,10 @@ pub const ITEMS_PER_MESSAGE: u32 = 1000;
 pub const ATTEMPTS: u32 = 100;
 /// The longest duration a client may name, in milliseconds: 7 days.
 pub const DURATION_MS: u64 = 7 * 24 * 3600 * 1000;
+/// Prerequisites of a job.
+pub const PREREQUISITES: usize = 10_000;
+/// The longest time to wait or run that a job may name, in milliseconds: 366 days.
+pub const SPAN_MS: u64 = 366 * 24 * 3600 * 1000;
 /// Starts of a suspected item, each alone, before it is given up as POISON.
 pub const ALONE_STARTS: u32 = 2;
 /// Depth of sub-batches below the root.

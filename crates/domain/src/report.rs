@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::{
-    effect::{Failed, code},
+    effect::{Failed, Subject, code},
     ids::JobUid,
     job::Phase,
     limits,
@@ -187,7 +187,7 @@ impl JobSlice {
         if flipped {
             self.job.counts.failed += 1;
             self.drop_item(page, index);
-            self.record_failure(page, Some(index), failure, failures, worker);
+            self.record_failure(Subject::Item(page, index), failure, failures, worker);
         }
         flipped
     }

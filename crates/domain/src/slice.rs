@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Micros,
-    effect::{Effect, Failed, NewFailure},
+    effect::{Effect, Failed, NewFailure, Subject},
     event::{Caller, NewEvent},
     history::Sample,
     job::Job,
@@ -310,8 +310,7 @@ impl JobSlice {
 
     pub(crate) fn record_failure(
         &mut self,
-        page: u32,
-        index: Option<u32>,
+        subject: Subject,
         failure: Failed,
         attempt: u32,
         worker: &str,
@@ -319,12 +318,16 @@ impl JobSlice {
         self.changed = true;
         self.job.counts.failures += 1;
         self.failures.push(NewFailure {
-            page,
-            index,
+            subject,
             failure,
             attempt,
             run: self.job.run,
             worker: worker.to_owned(),
         });
+    }
+
+    /// Records why the job as a whole fails.
+    pub(crate) fn record_job_failure(&mut self, failure: Failed) {
+        self.record_failure(Subject::Job, failure, 1, "");
     }
 }

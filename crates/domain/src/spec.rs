@@ -9,6 +9,7 @@ use crate::{
     error::{Error, FieldViolation},
     ids::PipeName,
     limits,
+    start::{Deadline, OnPrerequisiteFailure, Prerequisite, Start},
 };
 
 /// What to do. Never changes after creation.
@@ -34,6 +35,23 @@ pub struct JobSpec {
     pub items_per_message: u32,
     /// Where result messages of done items go.
     pub result_pipe: Option<PipeName>,
+    /// What must be complete before the job starts, by id; kept apart from the rest of the spec when stored.
+    #[serde(skip)]
+    pub prerequisites: Vec<Prerequisite>,
+    /// What becomes of the job when one of them is not completed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_prerequisite_failure: OnPrerequisiteFailure,
+    /// When the job starts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub start: Start,
+    /// By when it must have ended.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub deadline: Deadline,
+}
+
+/// Specs that say nothing of a field are stored, and hashed, as they were before there was the field.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One task or a batch.
@@ -172,6 +190,10 @@ impl JobSpec {
             max_in_flight: limits::DEFAULT_WINDOW,
             items_per_message: 1,
             result_pipe: None,
+            prerequisites: Vec::new(),
+            on_prerequisite_failure: OnPrerequisiteFailure::default(),
+            start: Start::default(),
+            deadline: Deadline::default(),
         }
     }
 
@@ -199,6 +221,14 @@ impl JobSpec {
         }
     }
 
+    /// The spec without what is stored apart.
+    pub fn without_body(&self) -> Self {
+        let mut spec = self.clone();
+        spec.set_body(Vec::new());
+        spec.prerequisites = Vec::new();
+        spec
+    }
+
     /// SHA-256 over a canonical form: equal for equal specs, whatever the order of maps.
     pub fn hash(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
@@ -206,6 +236,10 @@ impl JobSpec {
         hasher.update(serde_json::to_vec(self).unwrap_or_default());
         hasher.update([0]);
         hasher.update(self.body());
+        if !self.prerequisites.is_empty() {
+            hasher.update([0]);
+            hasher.update(serde_json::to_vec(&self.prerequisites).unwrap_or_default());
+        }
         hasher.finalize().into()
     }
 
@@ -232,6 +266,17 @@ impl JobSpec {
             limits::ITEMS_PER_MESSAGE,
         );
         check.duration("spec.item_timeout", self.item_timeout_ms, 0);
+        check.that(
+            "spec.prerequisites",
+            self.prerequisites.len() <= limits::PREREQUISITES,
+            || format!("must be at most {}", limits::PREREQUISITES),
+        );
+        if let Start::After(ms) = self.start {
+            check.span("spec.start_delay", ms);
+        }
+        if let Deadline::Within(ms) = self.deadline {
+            check.span("spec.max_duration", ms);
+        }
         check.retry(&self.retry_policy);
         if let Tolerance::Percentage(percent) = self.failure_policy.tolerance {
             check.that(
@@ -302,6 +347,12 @@ impl Check {
     fn duration(&mut self, field: &str, ms: u64, least: u64) {
         self.that(field, ms >= least && ms <= limits::DURATION_MS, || {
             "must be 1 ms to 7 days".into()
+        });
+    }
+
+    fn span(&mut self, field: &str, ms: u64) {
+        self.that(field, (1..=limits::SPAN_MS).contains(&ms), || {
+            "must be 1 ms to 366 days".into()
         });
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    effect::{Failed, code},
+    effect::{Failed, Subject, code},
     event::EventKind,
     job::{Job, JobMeta},
     limits,
@@ -89,6 +89,7 @@ impl JobSlice {
         slice.job.next_page = 2;
         slice.insert_batch(root);
         slice.insert_page(page);
+        slice.set_times();
         slice.record(EventKind::Created, 0, "");
         slice
     }
@@ -269,7 +270,7 @@ impl JobSlice {
         let (batch, declared) = (page.batch, page.declared);
         self.job.counts.splitting -= 1;
         self.keep_page(batch, declared);
-        self.record_failure(number, None, failure.cleaned(), tries, "");
+        self.record_failure(Subject::Page(number), failure.cleaned(), tries, "");
         SplitOutcome::Recorded
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use headway_broker::{Broker, BrokerError, Outgoing, Queue, Topic};
 use headway_domain::spec::Work;
 use headway_store::{Change, Committed, Created, Owed, OwedKind, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,27 +29,31 @@ pub struct Relay {
     broker: Arc<dyn Broker>,
     windows: Arc<Windows>,
     confirmed: mpsc::Sender<Vec<i64>>,
+    releases: Arc<Notify>,
 }
 
 impl Relay {
-    /// A relay and the task that deletes confirmed messages from the outbox. The task ends after `shutdown`, when it
-    /// has deleted what was confirmed before.
+    /// A relay and its task, which deletes confirmed messages from the outbox and lets jobs go on whose prerequisites ended. It
+    /// ends after `shutdown`, when it has deleted what was confirmed before.
     pub fn new(
         store: Store,
         broker: Arc<dyn Broker>,
         shutdown: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
         let (confirmed, rows) = mpsc::channel(CONFIRMED);
-        let deleter = delete_confirmed(store.clone(), rows, shutdown);
-        (
-            Self {
-                store,
-                broker,
-                windows: Arc::default(),
-                confirmed,
-            },
-            deleter,
-        )
+        let relay = Self {
+            store,
+            broker,
+            windows: Arc::default(),
+            confirmed,
+            releases: Arc::default(),
+        };
+        let deleter = delete_confirmed(relay.store.clone(), rows, shutdown.clone());
+        let releaser = relay.clone().release_dependents(shutdown);
+        let both = async move {
+            tokio::join!(deleter, releaser);
+        };
+        (relay, both)
     }
 
     /// The store.
@@ -69,9 +73,42 @@ impl Relay {
                 .broadcast(Topic::Control, 0, encode_control(control))
                 .await;
         }
+        if committed.releases {
+            self.look_at_dependents();
+        }
         let messages = committed.owed.iter().map(batch_message).collect();
         self.send(&committed.owed, messages).await;
         self.tell(&committed.changes).await;
+    }
+
+    /// Has the relay's task look at jobs that wait for others; one of them may go on.
+    pub fn look_at_dependents(&self) {
+        self.releases.notify_one();
+    }
+
+    /// Lets jobs go on whose prerequisites ended, whenever one did.
+    async fn release_dependents(self, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.releases.notified() => {}
+            }
+            while !shutdown.is_cancelled() {
+                match self.store.release_dependents().await {
+                    Ok((committed, more)) => {
+                        self.publish(committed).await;
+                        if !more {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        // A sweep comes back to it.
+                        tracing::warn!(%error, "jobs wait a little longer for others that ended");
+                        break;
+                    }
+                }
+            }
+        }
     }
 
     /// Tells whoever watches; nobody waits for it, and what is lost is found by comparing.
@@ -85,6 +122,9 @@ impl Relay {
 
     /// Publishes what the creation of a job caused. A single task goes to its pipe at once, without the detour over a batch worker.
     pub async fn publish_created(&self, created: &Created, body: Bytes) {
+        if created.committed.releases {
+            self.look_at_dependents();
+        }
         let meta = &created.view.job.meta;
         let owed = &created.committed.owed;
         let messages = match (&meta.spec.work, owed.as_slice()) {

@@ -20,6 +20,7 @@ pub use ops::{
     list::{JobFilter, JobPage},
     outbox::{Owed, OwedKind},
     pipes::{PipePage, PipeView},
+    prerequisites::{PrerequisiteState, PrerequisiteView},
     read::{FailurePage, FailureRow, JobView},
     report::Tracked,
     shards::Claims,
@@ -101,6 +102,8 @@ pub struct Committed {
     pub controls: Vec<Control>,
     /// Jobs that changed, for watchers.
     pub changes: Vec<Change>,
+    /// Whether jobs are owed a look at their prerequisites: see [`Store::release_dependents`].
+    pub releases: bool,
 }
 
 /// A control broadcast to workers.
@@ -135,5 +138,6 @@ impl Committed {
         self.owed.append(&mut other.owed);
         self.controls.append(&mut other.controls);
         self.changes.append(&mut other.changes);
+        self.releases |= other.releases;
     }
 }

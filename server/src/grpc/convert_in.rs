@@ -14,7 +14,7 @@ use headway_worker_batch::{
 use prost::Message;
 use serde_json::Value as Json;
 
-use super::{json, request::duration, violations::Violations};
+use super::{json, request::duration, violations::Violations, waiting};
 
 /// Bytes of an encoded spec: what is accepted can be read again by a client that takes 4 MiB at most.
 pub(super) const SPEC_BYTES: usize = 3 * 1024 * 1024;
@@ -72,6 +72,10 @@ fn convert(
     };
     let failure_policy = failure_policy(spec.failure_policy.unwrap_or_default(), violations);
     let retry_policy = retry_policy(spec.retry_policy.unwrap_or_default(), violations);
+    let prerequisites = waiting::prerequisites(spec.prerequisites, violations);
+    let on_prerequisite_failure = waiting::policy(spec.on_prerequisite_failure, violations);
+    let start = waiting::start(spec.start, violations);
+    let deadline = waiting::deadline(spec.deadline, violations);
     let item_timeout = millis("spec.item_timeout", spec.item_timeout, violations);
     let max_in_flight = count(
         "spec.max_in_flight",
@@ -98,6 +102,10 @@ fn convert(
         max_in_flight,
         items_per_message,
         result_pipe,
+        prerequisites,
+        on_prerequisite_failure,
+        start,
+        deadline,
     })
 }
 

@@ -13,7 +13,7 @@ use headway_worker_batch::splitter::Definition;
 use prost_types::{Duration as WireDuration, Timestamp};
 use serde_json::Value as Json;
 
-use super::json;
+use super::{json, waiting};
 
 /// A job without its task's payload or batch's definition, as lists and watches show it.
 pub(super) fn brief(view: &JobView) -> v1::Job {
@@ -35,6 +35,11 @@ pub(super) fn listed(view: &JobView) -> v1::Job {
 pub(super) fn full(view: &JobView, body: &[u8]) -> Result<v1::Job, StoreError> {
     let mut wire = spec(&view.job.meta.spec);
     add_body(&mut wire, body)?;
+    wire.prerequisites = view
+        .prerequisites
+        .iter()
+        .map(waiting::wire_prerequisite)
+        .collect();
     Ok(job(view, wire))
 }
 
@@ -49,6 +54,7 @@ pub(super) fn rehearsed(
 ) -> Result<v1::Job, StoreError> {
     let mut wire = spec(checked);
     add_body(&mut wire, checked.body())?;
+    wire.prerequisites = waiting::wire_requested(&checked.prerequisites);
     Ok(v1::Job {
         name: name.to_string(),
         spec: Some(wire),
@@ -77,6 +83,9 @@ fn job(view: &JobView, spec: v1::JobSpec) -> v1::Job {
         failure_sample: view.failures.iter().map(failure).collect(),
         failure_count: int(job.counts.failures),
         creator: job.meta.creator.clone(),
+        open_prerequisites: narrow(job.waits),
+        start_due_time: job.start_due.map(timestamp),
+        deadline_due_time: job.deadline.map(timestamp),
     }
 }
 
@@ -117,10 +126,10 @@ fn progress(job: &Job, now: Micros) -> v1::JobProgress {
 
 /// A recorded failure.
 pub(super) fn failure(row: &FailureRow) -> v1::Failure {
-    let item = if row.idx < 0 {
-        row.page.to_string()
-    } else {
-        format!("{}-{}", row.page, row.idx)
+    let item = match row.idx {
+        -2 => String::new(),
+        -1 => row.page.to_string(),
+        index => format!("{}-{index}", row.page),
     };
     v1::Failure {
         item,
@@ -155,6 +164,10 @@ fn spec(spec: &JobSpec) -> v1::JobSpec {
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
+        prerequisites: Vec::new(),
+        on_prerequisite_failure: waiting::wire_policy(spec.on_prerequisite_failure).into(),
+        start: waiting::wire_start(spec.start),
+        deadline: waiting::wire_deadline(spec.deadline),
     }
 }
 
@@ -254,7 +267,7 @@ fn nanos(time: Micros) -> i32 {
     narrow(time.rem_euclid(1_000_000) * 1000)
 }
 
-fn millis(time: u64) -> WireDuration {
+pub(super) fn millis(time: u64) -> WireDuration {
     WireDuration {
         seconds: int(time / 1000),
         nanos: narrow(time % 1000 * 1_000_000),
@@ -335,6 +348,7 @@ mod tests {
         JobView {
             job: Job::new(Arc::new(meta), 100),
             body: None,
+            prerequisites: Vec::new(),
             failures: Vec::new(),
         }
     }

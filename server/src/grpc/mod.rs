@@ -14,6 +14,7 @@ mod resume_token;
 mod service;
 pub(crate) mod status;
 mod violations;
+mod waiting;
 mod watched_jobs;
 mod watching;
 

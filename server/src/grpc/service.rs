@@ -295,8 +295,12 @@ impl JobService for JobApi {
         request: Request<v1::RetryJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
         let caller = request::caller(request.metadata());
-        let name = &request.get_ref().name;
-        let job = self.control(name, Action::Retry, caller).await?;
+        let request = request.into_inner();
+        let action = match request.retry_dependents {
+            true => Action::RetryWithDependents,
+            false => Action::Retry,
+        };
+        let job = self.control(&request.name, action, caller).await?;
         Ok(Response::new(job))
     }
 

@@ -159,6 +159,12 @@ fn from_domain(error: Error) -> Status {
             state,
             settled,
         } => illegal_transition(sentence, &job, action, state, settled),
+        Error::Cycle { job, cycle } => {
+            Answer::new(Code::FailedPrecondition, "PREREQUISITE_CYCLE", sentence)
+                .info("job", job.to_string())
+                .precondition(&job, "PREREQUISITE_CYCLE", &cycle.join(" -> "))
+                .status()
+        }
         Error::PageToken => Answer::new(Code::InvalidArgument, "PAGE_TOKEN_INVALID", sentence)
             .field(
                 "page_token",
@@ -197,14 +203,11 @@ fn illegal_transition(
     )
     .info("job", job.to_string())
     .info("action", action.verb())
-    .info("state", state.to_string());
-    answer.details.add_precondition_failure_violation(
-        state.to_string(),
-        job.to_string(),
-        clean(&sentence, DETAIL_BYTES),
-    );
+    .info("state", state.to_string())
+    .precondition(job, &state.to_string(), &sentence);
     let ended_unsettled = !settled && matches!(state, JobState::Failed | JobState::Cancelled);
-    if action == Action::Retry && ended_unsettled {
+    let retry = matches!(action, Action::Retry | Action::RetryWithDependents);
+    if retry && ended_unsettled {
         // What is still at workers comes back soon; then the same call works.
         answer = answer.retry(SOON);
     }
@@ -347,6 +350,16 @@ impl Answer {
 
     fn resource(mut self, kind: &str, name: String, description: &str) -> Self {
         self.details.set_resource_info(kind, name, "", description);
+        self
+    }
+
+    /// What of a job stands against the call.
+    fn precondition(mut self, job: &JobName, kind: &str, description: &str) -> Self {
+        self.details.add_precondition_failure_violation(
+            kind,
+            job.to_string(),
+            clean(description, DETAIL_BYTES),
+        );
         self
     }
 

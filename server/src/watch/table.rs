@@ -288,6 +288,7 @@ pub(super) mod tests {
             job,
             body: None,
             failures: Vec::new(),
+            prerequisites: Vec::new(),
         })
     }
 

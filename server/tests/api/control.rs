@@ -43,7 +43,12 @@ async fn a_job_is_paused_resumed_cancelled_and_retried() {
     assert_eq!(cancelled.get_ref().state(), JobState::Cancelled);
 
     // Its item is at a worker: trying again a little later helps.
-    let early = client.retry_job(v1::RetryJobRequest { name: name() }).await;
+    let early = client
+        .retry_job(v1::RetryJobRequest {
+            name: name(),
+            ..v1::RetryJobRequest::default()
+        })
+        .await;
     let (_, details) = refused(early, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
     assert!(details.retry_info().is_some());
     harness.finish(&job).await;
@@ -79,7 +84,12 @@ async fn illegal_transitions_say_why() {
         ),
         (
             "retry",
-            client.retry_job(v1::RetryJobRequest { name: name() }).await,
+            client
+                .retry_job(v1::RetryJobRequest {
+                    name: name(),
+                    ..v1::RetryJobRequest::default()
+                })
+                .await,
         ),
     ];
     for (action, answer) in answers {
@@ -119,7 +129,10 @@ async fn jobs_of_other_partitions_are_not_there() {
             .await
             .map(drop),
         client
-            .retry_job(v1::RetryJobRequest { name: name() })
+            .retry_job(v1::RetryJobRequest {
+                name: name(),
+                ..v1::RetryJobRequest::default()
+            })
             .await
             .map(drop),
         client

@@ -72,7 +72,10 @@ async fn the_log_tells_a_jobs_life_and_outlives_it() {
     drop(harness.report(&job, vec![0, 1, 2], &[3]).await);
     drop(harness.report(&job, vec![4], &[]).await);
     client
-        .retry_job(v1::RetryJobRequest { name: named() })
+        .retry_job(v1::RetryJobRequest {
+            name: named(),
+            ..v1::RetryJobRequest::default()
+        })
         .await
         .unwrap();
     client

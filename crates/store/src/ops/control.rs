@@ -61,13 +61,21 @@ impl Store {
             Action::Pause => slice.pause(),
             Action::Resume => slice.resume(),
             Action::Cancel => slice.cancel(),
-            Action::Retry => slice.retry(),
+            Action::Retry | Action::RetryWithDependents => slice.retry(),
         }?;
+        let waits = match action {
+            Action::Retry | Action::RetryWithDependents => db.wait_again(&tx, &mut slice).await?,
+            Action::Pause | Action::Resume | Action::Cancel => false,
+        };
+        if action == Action::RetryWithDependents {
+            self.owe_retries(&tx, &meta).await?;
+        }
         if slice.changed {
             db.advance(&tx, &mut slice).await?;
         }
-        let committed = db.write_slices(&tx, vec![slice]).await?;
+        let mut committed = db.write_slices(&tx, vec![slice]).await?;
         tx.commit().await?;
+        committed.releases |= waits || action == Action::RetryWithDependents;
         let view = self.job(name).await?;
         Ok(Controlled { view, committed })
     }
@@ -116,6 +124,7 @@ impl Store {
         ] {
             db.run(&*tx, sql, [key.clone()]).await?;
         }
+        let releases = db.bury(&tx, &slice).await?;
         for table in ["label", "job_progress", "job"] {
             db.run(
                 &*tx,
@@ -139,7 +148,10 @@ impl Store {
         let event = event_cells(&job, &event, caller);
         EVENT.write(db, &tx, vec![event], Conflict::Fail).await?;
         tx.commit().await?;
-        let mut committed = Committed::default();
+        let mut committed = Committed {
+            releases,
+            ..Committed::default()
+        };
         committed.changes.push(Change {
             uid: meta.uid,
             partition: meta.name.partition.clone(),
@@ -174,6 +186,7 @@ impl Store {
             ("batch", "job_key, number"),
             ("failure", "job_key, run, seq"),
             ("sample", "job_key, at"),
+            ("prerequisite", "job_key, number"),
         ] {
             let sql = format!(
                 "DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM {table} WHERE job_key = $1 LIMIT $2)"

@@ -11,12 +11,18 @@ use headway_domain::{
     event::Caller,
     job::JobMeta,
     spec::{JobSpec, Work},
+    start::Prerequisite,
 };
 use sea_orm::FromQueryResult;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use uuid::Uuid;
 
-use super::{credit::FIRST_ALLOWANCE, read::JobView, write::new_rows};
+use super::{
+    credit::FIRST_ALLOWANCE,
+    prerequisites::{PrerequisiteState, PrerequisiteView},
+    read::JobView,
+    write::new_rows,
+};
 use crate::{
     Committed, Store,
     db::bulk::{Cell, Kind, Table, insert_all},
@@ -190,7 +196,7 @@ impl Store {
                 }
             }
             // Some of them exist, or are in the group twice, or one is refused: each by itself.
-            Err(StoreError::Refused(_) | StoreError::Broken(_)) => {
+            Err(StoreError::Domain(_) | StoreError::Refused(_) | StoreError::Broken(_)) => {
                 for (reply, job) in replies.into_iter().zip(jobs) {
                     let _ = reply.send(self.create_alone(job).await);
                 }
@@ -253,13 +259,24 @@ impl Store {
         let (tables, mut all) = new_rows(slices, db.now());
         let mut parts = vec![(&JOB, rows), (&LABEL, labels)];
         parts.extend(tables);
-        insert_all(db, parts).await?;
+        let keys = views.iter().map(|view| view.job.meta.key);
+        let waiting: Vec<_> = jobs
+            .iter()
+            .zip(keys)
+            .filter(|(job, _)| !job.spec.prerequisites.is_empty())
+            .collect();
+        if waiting.is_empty() {
+            insert_all(db, parts).await?;
+        } else {
+            self.insert_waiting(parts, &waiting).await?;
+        }
         let created = views.into_iter().zip(jobs).map(|(view, job)| {
             self.meta.insert(view.job.meta.clone());
             let uid = view.job.meta.uid;
             // Each caller publishes what is owed for its own job.
             let committed = Committed {
                 owed: all.owed.extract_if(.., |owed| owed.uid == uid).collect(),
+                releases: !job.spec.prerequisites.is_empty(),
                 controls: Vec::new(),
                 changes: all
                     .changes
@@ -269,6 +286,7 @@ impl Store {
             Created {
                 view: JobView {
                     body: Some(job.spec.body().to_vec()),
+                    prerequisites: requested(job),
                     ..view
                 },
                 existed: false,
@@ -285,8 +303,7 @@ impl Store {
         };
         let now = self.db.now();
         let uid = JobUid(Uuid::new_v4());
-        let mut spec = job.spec.clone();
-        spec.set_body(Vec::new());
+        let spec = job.spec.without_body();
         let meta = JobMeta {
             key: new_key(now),
             uid,
@@ -297,6 +314,7 @@ impl Store {
             created: now,
         };
         let mut slice = JobSlice::create(Arc::new(meta), allowance, self.db.moment());
+        slice.wait_for(u32::try_from(job.spec.prerequisites.len()).unwrap_or(u32::MAX));
         slice.caller = Caller {
             user: job.creator.clone(),
             correlation: job.correlation.clone(),
@@ -359,6 +377,15 @@ impl Store {
             Err(error) => Err(error),
         }
     }
+}
+
+fn requested(job: &NewJob) -> Vec<PrerequisiteView> {
+    let view = |needed: &Prerequisite| PrerequisiteView {
+        job: needed.job.clone(),
+        optional: needed.optional,
+        state: PrerequisiteState::Open,
+    };
+    job.spec.prerequisites.iter().map(view).collect()
 }
 
 fn given_up() -> StoreError {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use headway_domain::{Error, Job, JobName, JobUid, job::JobMeta};
 use sea_orm::FromQueryResult;
 
+use super::prerequisites::PrerequisiteView;
 use crate::{
     Store,
     db::keys,
@@ -28,6 +29,8 @@ pub struct JobView {
     pub body: Option<Vec<u8>>,
     /// Its newest failures, where they were asked for.
     pub failures: Vec<FailureRow>,
+    /// What it waits or waited for, by id, where that was asked for.
+    pub prerequisites: Vec<PrerequisiteView>,
 }
 
 impl JobView {
@@ -36,6 +39,7 @@ impl JobView {
             job,
             body: None,
             failures: Vec::new(),
+            prerequisites: Vec::new(),
         }
     }
 }
@@ -49,7 +53,7 @@ pub struct FailureRow {
     pub run: i64,
     /// The page.
     pub page: i64,
-    /// The item's index, or -1 when the page could not be split.
+    /// The item's index, -1 when the page could not be split, -2 when the job as a whole failed.
     pub idx: i64,
     /// A word for programs.
     pub code: String,
@@ -79,6 +83,7 @@ pub struct FailurePage {
 #[derive(Debug, FromQueryResult)]
 struct BodyRow {
     body: Vec<u8>,
+    prerequisites: i64,
 }
 
 impl Store {
@@ -91,15 +96,22 @@ impl Store {
             .db
             .one(
                 self.db.reader(),
-                "SELECT body FROM job WHERE job_key = $1",
+                "SELECT body, (SELECT count(*) FROM prerequisite p WHERE p.job_key = $1) AS prerequisites \
+                 FROM job WHERE job_key = $1",
                 [meta.key.into()],
             )
             .await?;
+        let body = body.ok_or_else(gone)?;
         let failures = self.failure_sample(&job).await?;
+        let prerequisites = match body.prerequisites {
+            0 => Vec::new(),
+            _ => self.prerequisites(meta.key).await?,
+        };
         Ok(JobView {
             job,
-            body: Some(body.ok_or_else(gone)?.body),
+            body: Some(body.body),
             failures,
+            prerequisites,
         })
     }
 
@@ -113,9 +125,8 @@ impl Store {
         };
         let failures = self.failure_sample(&job).await?;
         Ok(Some(JobView {
-            job,
-            body: None,
             failures,
+            ..JobView::new(job)
         }))
     }
 
@@ -227,6 +238,7 @@ impl Store {
             "item",
             "failure",
             "sample",
+            "prerequisite",
         ] {
             let sql = format!("SELECT count(*) AS value FROM {table} WHERE job_key = $1");
             let count = self

@@ -10,6 +10,8 @@ use crate::{Committed, Store, db::Durability, error::StoreError};
 
 /// Items or pages handled by one transaction.
 const BATCH: i64 = 1000;
+/// Jobs started, or ended, by one transaction.
+const JOBS: i64 = 200;
 /// Timers of jobs that another transaction holds are left for the next round; those that are this late wait for their turn.
 const LATE_US: Micros = 250_000;
 
@@ -106,6 +108,51 @@ impl Store {
         let committed = db.write_slices(&tx, slices).await?;
         tx.commit().await?;
         Ok((committed, more))
+    }
+
+    /// When the next job starts, or must have ended; it may be in the past.
+    pub async fn next_job_due(&self) -> Result<Option<Micros>, StoreError> {
+        let sql = "SELECT min(value) AS value FROM ( \
+                     SELECT min(start_due) AS value FROM job_progress WHERE start_due > 0 \
+                     UNION ALL SELECT min(deadline) FROM job_progress WHERE deadline > 0 \
+                   ) AS next";
+        let statement = self.db.statement(sql, []);
+        let row = sea_orm::ConnectionTrait::query_one_raw(self.db.reader(), statement).await?;
+        Ok(row
+            .map(|row| row.try_get::<Option<i64>>("", "value"))
+            .transpose()?
+            .flatten())
+    }
+
+    /// Starts jobs whose time has come, and ends those whose deadline has passed; whether there may be more.
+    pub async fn fire_jobs(&self) -> Result<(Committed, bool), StoreError> {
+        let db = &self.db;
+        let sql = "SELECT value FROM (SELECT job_key AS value FROM job_progress WHERE start_due > 0 AND start_due <= $1 \
+                     ORDER BY start_due LIMIT $2) AS starting \
+                   UNION SELECT value FROM (SELECT job_key AS value FROM job_progress WHERE deadline > 0 AND deadline <= $1 \
+                     ORDER BY deadline LIMIT $2) AS late";
+        let keys = self.keys(sql, [db.now().into(), JOBS.into()]).await?;
+        let mut metas = Vec::with_capacity(keys.len());
+        for key in &keys {
+            metas.extend(self.meta_by_key(*key).await?);
+        }
+        if metas.is_empty() {
+            return Ok((Committed::default(), false));
+        }
+        let tx = db.write(Durability::Process).await?;
+        // Those that another transaction holds have their turn in the next round.
+        let mut slices = db.lock_jobs(&tx, &metas, Locking::Skip).await?;
+        let fired = slices.len();
+        for slice in &mut slices {
+            slice.fire_start();
+            slice.fire_deadline();
+            if slice.changed {
+                db.advance(&tx, slice).await?;
+            }
+        }
+        let committed = db.write_slices(&tx, slices).await?;
+        tx.commit().await?;
+        Ok((committed, fired as i64 >= JOBS))
     }
 
     /// Lets pages be split again whose delay is over.

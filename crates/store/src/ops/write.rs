@@ -34,8 +34,8 @@ impl Db {
         tx: &Tx<'_>,
         slices: Vec<JobSlice>,
     ) -> Result<Committed, StoreError> {
-        let (rows, committed) = Rows::of(slices, self.now());
-        rows.write(self, tx).await?;
+        let (rows, mut committed) = Rows::of(slices, self.now());
+        committed.releases = rows.write(self, tx).await?;
         Ok(committed)
     }
 }
@@ -113,6 +113,8 @@ struct Rows {
     events: Vec<Vec<Cell>>,
     samples: Vec<Vec<Cell>>,
     outbox: Vec<Vec<Cell>>,
+    /// Jobs that ended.
+    ended: Vec<i64>,
 }
 
 impl Rows {
@@ -186,13 +188,16 @@ impl Rows {
                 .as_ref()
                 .map(|sample| sample_cells(key, sample)),
         );
+        if slice.ended_now() {
+            self.ended.push(key);
+        }
         for event in &slice.events {
             self.events.push(event_cells(job, event, &slice.caller));
         }
     }
 
-    /// In the order that locks are taken in: jobs, batches, pages, items.
-    async fn write(self, db: &Db, tx: &Tx<'_>) -> Result<(), StoreError> {
+    /// In the order that locks are taken in: jobs, batches, pages, items. Whether other jobs wait for one that ended.
+    async fn write(self, db: &Db, tx: &Tx<'_>) -> Result<bool, StoreError> {
         PROGRESS
             .write(db, tx, self.progress, Conflict::Update)
             .await?;
@@ -212,7 +217,7 @@ impl Rows {
         SAMPLE.write(db, tx, self.samples, Conflict::Update).await?;
         EVENT.write(db, tx, self.events, Conflict::Fail).await?;
         OUTBOX.write(db, tx, self.outbox, Conflict::Fail).await?;
-        Ok(())
+        db.owe_dependents(tx, &self.ended).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rows of items in an exceptional state, and of failures.
 
 use headway_domain::{
-    effect::{NewFailure, clean},
+    effect::{NewFailure, Subject, clean},
     limits,
     page::{Forward, Item, Lease},
 };
@@ -153,6 +153,11 @@ pub(crate) const FAILURE: Table = Table {
     ],
 };
 
+/// In place of an item's index: the page could not be split.
+const WHOLE_PAGE: i64 = -1;
+/// In place of an item's index: the job as a whole failed.
+pub(crate) const WHOLE_JOB: i64 = -2;
+
 /// The cells of [`FAILURE`]; beyond a job's cap the texts are left out.
 pub(crate) fn failure_cells(job_key: i64, seq: i64, now: i64, failure: &NewFailure) -> Vec<Cell> {
     let keep = seq <= limits::FAILURE_TEXTS;
@@ -163,12 +168,17 @@ pub(crate) fn failure_cells(job_key: i64, seq: i64, now: i64, failure: &NewFailu
             Cell::from("")
         }
     };
+    let (page, index) = match failure.subject {
+        Subject::Job => (0, WHOLE_JOB),
+        Subject::Page(page) => (page, WHOLE_PAGE),
+        Subject::Item(page, index) => (page, i64::from(index)),
+    };
     vec![
         job_key.into(),
         failure.run.into(),
         seq.into(),
-        failure.page.into(),
-        failure.index.map_or(-1, i64::from).into(),
+        page.into(),
+        index.into(),
         failure.failure.code.as_str().into(),
         text(&failure.failure.message),
         text(&failure.failure.details),

@@ -50,6 +50,9 @@ pub(crate) struct ProgressRow {
     pub rate_ended: i64,
     pub rate: f64,
     pub sampled: i64,
+    pub waits: i64,
+    pub start_due: i64,
+    pub deadline: i64,
     pub next_page: i64,
     pub next_batch: i64,
     pub started: i64,
@@ -95,6 +98,9 @@ pub(crate) const PROGRESS: Table = Table {
         ("rate_ended", Kind::Int),
         ("rate", Kind::Real),
         ("sampled", Kind::Int),
+        ("waits", Kind::Int),
+        ("start_due", Kind::Int),
+        ("deadline", Kind::Int),
         ("next_page", Kind::Int),
         ("next_batch", Kind::Int),
         ("started", Kind::Int),
@@ -120,7 +126,7 @@ pub(crate) fn phase_code(phase: Phase) -> i64 {
     }
 }
 
-fn phase(code: i64) -> Result<Phase, StoreError> {
+pub(crate) fn phase(code: i64) -> Result<Phase, StoreError> {
     Ok(match code {
         1 => Phase::Waiting,
         2 => Phase::Active,
@@ -202,6 +208,9 @@ impl ProgressRow {
                 per_second: self.rate,
             },
             sampled: optional(self.sampled),
+            waits: unsigned(self.waits)?,
+            start_due: optional(self.start_due),
+            deadline: optional(self.deadline),
             next_page: unsigned(self.next_page)?,
             next_batch: unsigned(self.next_batch)?,
             started: optional(self.started),
@@ -209,6 +218,15 @@ impl ProgressRow {
             ended: optional(self.ended),
             settled: optional(self.settled),
         })
+    }
+}
+
+/// 1 for jobs that something is to be done about, 2 for those that only wait to start, 0 for those that are over.
+fn liveness(job: &Job) -> i64 {
+    match (job.settled, job.is_held()) {
+        (Some(_), _) => 0,
+        (None, true) => 2,
+        (None, false) => 1,
     }
 }
 
@@ -248,6 +266,9 @@ pub(crate) fn cells(job: &Job) -> Vec<Cell> {
         job.rate.ended.into(),
         job.rate.per_second.into(),
         job.sampled.into(),
+        job.waits.into(),
+        job.start_due.into(),
+        job.deadline.into(),
         job.next_page.into(),
         job.next_batch.into(),
         job.started.into(),
@@ -255,7 +276,7 @@ pub(crate) fn cells(job: &Job) -> Vec<Cell> {
         job.ended.into(),
         job.settled.into(),
         job.is_hungry().into(),
-        job.settled.is_none().into(),
+        liveness(job).into(),
         state_code(job.state()).into(),
         job.meta.shard.into(),
         job.meta.spec.pipe().as_str().into(),

@@ -6,6 +6,7 @@
 mod events;
 mod kernel;
 mod tree;
+mod waiting;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, SqliteTransactionMode, TransactionOptions,
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(kernel::Kernel),
             Box::new(events::Events),
             Box::new(tree::Tree),
+            Box::new(waiting::Waiting),
         ]
     }
 }

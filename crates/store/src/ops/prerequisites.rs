@@ -1,0 +1,396 @@
+//! Which jobs wait for which: written with the job that waits, refused where the wait would never end, and
+//! remembered of jobs that are gone.
+
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+
+use headway_domain::{
+    Error, JobId, JobSlice,
+    effect::code,
+    job::Phase,
+    start::{Broken, OnPrerequisiteFailure},
+};
+use sea_orm::{FromQueryResult, Value};
+
+use super::{
+    create::NewJob,
+    releases::{RELEASE, TaskKind, task_cells},
+};
+use crate::{
+    Store,
+    db::{
+        Db, Durability, Tx,
+        bulk::{Cell, Conflict, Kind, Part, Table},
+        keys,
+    },
+    error::StoreError,
+    rows::job::phase_code,
+};
+
+/// Jobs looked at in search of a cycle at most: beyond that a chain counts as one that ends.
+const SEARCHED: usize = 100_000;
+/// Jobs of a cycle that are named at most.
+const NAMED: usize = 20;
+/// Tombstones removed in one round.
+const EXPIRED: i64 = 1000;
+
+/// Where a prerequisite stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrerequisiteState {
+    /// It is waited for.
+    Open,
+    /// It is complete, or counts as complete.
+    Met,
+    /// It will not be complete, and the job failed because of it.
+    Broken,
+}
+
+impl PrerequisiteState {
+    pub(crate) fn code(self) -> i64 {
+        match self {
+            Self::Open => 0,
+            Self::Met => 1,
+            Self::Broken => 2,
+        }
+    }
+
+    fn of(code: i64) -> Self {
+        match code {
+            0 => Self::Open,
+            1 => Self::Met,
+            _ => Self::Broken,
+        }
+    }
+}
+
+/// A prerequisite of a job, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrerequisiteView {
+    /// The id of the job that is needed.
+    pub job: JobId,
+    /// See [`headway_domain::start::Prerequisite::optional`].
+    pub optional: bool,
+    /// Where it stands.
+    pub state: PrerequisiteState,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct PrerequisiteRow {
+    needed: String,
+    optional: i64,
+    state: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Edge {
+    job_id: String,
+    needed: String,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Cause {
+    code: String,
+    message: String,
+    details: String,
+}
+
+const PREREQUISITE: Table = Table {
+    name: "prerequisite",
+    keys: 2,
+    insert_only: 0,
+    columns: &[
+        ("job_key", Kind::Int),
+        ("number", Kind::Int),
+        ("partition_id", Kind::Text),
+        ("needed", Kind::Text),
+        ("optional", Kind::Int),
+        ("policy", Kind::Int),
+        ("state", Kind::Int),
+    ],
+};
+
+pub(crate) fn policy_code(policy: OnPrerequisiteFailure) -> i64 {
+    match policy {
+        OnPrerequisiteFailure::Fail => 0,
+        OnPrerequisiteFailure::RunAnyway => 1,
+        OnPrerequisiteFailure::Wait => 2,
+    }
+}
+
+fn prerequisite_cells(job: &NewJob, key: i64) -> Vec<Vec<Cell>> {
+    let policy = policy_code(job.spec.on_prerequisite_failure);
+    let numbered = (0i64..).zip(&job.spec.prerequisites);
+    numbered
+        .map(|(number, prerequisite)| {
+            vec![
+                key.into(),
+                number.into(),
+                job.name.partition.as_str().into(),
+                prerequisite.job.as_str().into(),
+                prerequisite.optional.into(),
+                policy.into(),
+                PrerequisiteState::Open.code().into(),
+            ]
+        })
+        .collect()
+}
+
+impl Store {
+    /// Inserts jobs of which some wait for others. Those that wait owe a look at what they wait for, which finds what ended
+    /// before it could know of them. Creations that may close a cycle take turns.
+    pub(crate) async fn insert_waiting(
+        &self,
+        parts: Vec<Part>,
+        waiting: &[(&NewJob, i64)],
+    ) -> Result<(), StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Full).await?;
+        let partitions: BTreeSet<&str> = waiting
+            .iter()
+            .map(|(job, _)| job.name.partition.as_str())
+            .collect();
+        for partition in partitions {
+            db.take_turns(&tx, partition).await?;
+        }
+        for (table, rows) in parts {
+            table.write(db, &tx, rows, Conflict::Fail).await?;
+        }
+        for (job, key) in waiting {
+            if let Some(cycle) = db.cycle(&tx, job).await? {
+                let job = job.name.clone();
+                return Err(Error::Cycle { job, cycle }.into());
+            }
+            let rows = prerequisite_cells(job, *key);
+            PREREQUISITE.write(db, &tx, rows, Conflict::Fail).await?;
+            let task = task_cells(TaskKind::Check, *key, &job.name, db.now());
+            RELEASE.write(db, &tx, vec![task], Conflict::Fail).await?;
+        }
+        tx.commit().await
+    }
+
+    /// What a job waits or waited for, by id.
+    pub(crate) async fn prerequisites(
+        &self,
+        key: i64,
+    ) -> Result<Vec<PrerequisiteView>, StoreError> {
+        let sql =
+            "SELECT needed, optional, state FROM prerequisite WHERE job_key = $1 ORDER BY number";
+        let rows: Vec<PrerequisiteRow> = self.db.all(self.db.reader(), sql, [key.into()]).await?;
+        let view = |row: PrerequisiteRow| {
+            Ok(PrerequisiteView {
+                job: JobId::new(row.needed)?,
+                optional: row.optional != 0,
+                state: PrerequisiteState::of(row.state),
+            })
+        };
+        rows.into_iter().map(view).collect()
+    }
+
+    /// Forgets how jobs ended that were deleted before a time; whether there may be more. What is created later and needs
+    /// one of them waits for a new job of that name.
+    pub async fn expire_tombstones(&self, before: i64) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM tombstone WHERE (partition_id, job_id) IN ( \
+                     SELECT partition_id, job_id FROM tombstone WHERE deleted < $1 ORDER BY deleted LIMIT $2)";
+        let gone = self
+            .db
+            .run_alone(sql, [before.into(), EXPIRED.into()])
+            .await?;
+        Ok(gone == EXPIRED as u64)
+    }
+}
+
+impl Db {
+    /// Waits until nobody else creates jobs that wait in this partition. SQLite has one writer.
+    async fn take_turns(&self, tx: &Tx<'_>, partition: &str) -> Result<(), StoreError> {
+        if !self.is_sqlite() {
+            let sql =
+                "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 0))";
+            let statement = self.statement(sql, [partition.into()]);
+            sea_orm::ConnectionTrait::query_one_raw(&**tx, statement).await?;
+        }
+        Ok(())
+    }
+
+    /// The cycle that a job's prerequisites would close. Only a job that somebody waits for already can close one.
+    async fn cycle(&self, tx: &Tx<'_>, job: &NewJob) -> Result<Option<Vec<String>>, StoreError> {
+        let partition = job.name.partition.as_str();
+        let own = job.name.job.as_str();
+        let sql = "SELECT count(*) AS value FROM ( \
+                     SELECT 1 AS one FROM prerequisite WHERE partition_id = $1 AND needed = $2 AND state = 0 LIMIT 1) AS waiting";
+        let waited_for = self
+            .one_int(&**tx, sql, [partition.into(), own.into()])
+            .await?;
+        let direct = job.spec.prerequisites.iter();
+        let mut frontier: Vec<String> = direct.map(|needed| needed.job.to_string()).collect();
+        // Who needs it, by what is needed.
+        let mut needs: BTreeMap<String, String> = BTreeMap::new();
+        for needed in &frontier {
+            needs.insert(needed.clone(), own.to_owned());
+        }
+        if waited_for.unwrap_or(0) == 0 && !needs.contains_key(own) {
+            return Ok(None);
+        }
+        while !frontier.is_empty() && needs.len() < SEARCHED && !needs.contains_key(own) {
+            let edges = self.edges(tx, partition, &frontier).await?;
+            frontier.clear();
+            for edge in edges {
+                if let Entry::Vacant(unseen) = needs.entry(edge.needed) {
+                    frontier.push(unseen.key().clone());
+                    unseen.insert(edge.job_id);
+                }
+            }
+        }
+        Ok(needs.contains_key(own).then(|| path(&needs, own)))
+    }
+
+    /// What jobs that have not ended still wait for.
+    async fn edges(
+        &self,
+        tx: &Tx<'_>,
+        partition: &str,
+        jobs: &[String],
+    ) -> Result<Vec<Edge>, StoreError> {
+        let list = serde_json::to_string(jobs).unwrap_or_default();
+        let among = match self.is_sqlite() {
+            true => "SELECT value FROM json_each($2)",
+            false => "SELECT json_array_elements_text($2::json)",
+        };
+        let sql = format!(
+            "SELECT j.job_id, p.needed FROM job j JOIN job_progress s ON s.job_key = j.job_key \
+             JOIN prerequisite p ON p.job_key = j.job_key AND p.state = 0 \
+             WHERE j.partition_id = $1 AND j.job_id IN ({among}) AND s.phase = {}",
+            phase_code(Phase::Waiting)
+        );
+        self.all(&**tx, sql, [partition.into(), list.into()]).await
+    }
+
+    /// Lets a job that is retried wait again for what was not complete; whether it does.
+    pub(crate) async fn wait_again(
+        &self,
+        tx: &Tx<'_>,
+        slice: &mut JobSlice,
+    ) -> Result<bool, StoreError> {
+        let meta = slice.job.meta.clone();
+        let sql = "UPDATE prerequisite SET state = 0 WHERE job_key = $1 AND state <> 1";
+        let waits = self.run(&**tx, sql, [meta.key.into()]).await?;
+        if waits == 0 {
+            return Ok(false);
+        }
+        slice.wait_for(u32::try_from(waits).unwrap_or(u32::MAX));
+        let task = task_cells(TaskKind::Check, meta.key, &meta.name, self.now());
+        RELEASE.write(self, tx, vec![task], Conflict::Fail).await?;
+        Ok(true)
+    }
+
+    /// Remembers how a job stood when it was deleted; whether others wait for it.
+    pub(crate) async fn bury(&self, tx: &Tx<'_>, slice: &JobSlice) -> Result<bool, StoreError> {
+        let job = &slice.job;
+        let name = &job.meta.name;
+        let mut broken = self
+            .broken(tx, job.meta.key, &name.job, job.phase, job.run)
+            .await?;
+        if !job.phase.is_final() {
+            "was deleted before it was complete".clone_into(&mut broken.how);
+        }
+        let phase = match job.phase {
+            Phase::Completed => Phase::Completed,
+            Phase::Failed => Phase::Failed,
+            Phase::Waiting | Phase::Active | Phase::Cancelled => Phase::Cancelled,
+        };
+        let sql = "INSERT INTO tombstone (partition_id, job_id, state, root, cause, deleted) VALUES ($1, $2, $3, $4, $5, $6) \
+                   ON CONFLICT (partition_id, job_id) DO UPDATE SET state = excluded.state, root = excluded.root, \
+                   cause = excluded.cause, deleted = excluded.deleted";
+        let values: [Value; 6] = [
+            name.partition.as_str().into(),
+            name.job.as_str().into(),
+            phase_code(phase).into(),
+            broken.root.into(),
+            broken.cause.into(),
+            self.now().into(),
+        ];
+        self.run(&**tx, sql, values).await?;
+        self.owe_dependents_of_deleted(tx, job.meta.key).await
+    }
+
+    /// What to tell those that wait for a job that did not complete: how it ended, and where the trouble began.
+    pub(crate) async fn broken(
+        &self,
+        tx: &Tx<'_>,
+        key: i64,
+        job: &JobId,
+        phase: Phase,
+        run: u32,
+    ) -> Result<Broken, StoreError> {
+        let how = match phase {
+            Phase::Failed => "failed",
+            Phase::Waiting | Phase::Active | Phase::Completed | Phase::Cancelled => "was cancelled",
+        };
+        let mut broken = Broken {
+            job: job.clone(),
+            how: how.to_owned(),
+            root: job.to_string(),
+            cause: String::new(),
+        };
+        if phase != Phase::Failed {
+            return Ok(broken);
+        }
+        let sql = "SELECT code, message, details FROM failure WHERE job_key = $1 AND run = $2 ORDER BY seq LIMIT 1";
+        let cause: Option<Cause> = self
+            .one(&**tx, sql, [key.into(), i64::from(run).into()])
+            .await?;
+        let Some(cause) = cause else {
+            return Ok(broken);
+        };
+        broken.cause = format!("{}: {}", cause.code, cause.message);
+        if cause.code == code::PREREQUISITE_FAILED
+            && let Ok(details) = serde_json::from_str::<serde_json::Value>(&cause.details)
+        {
+            let text = |field: &str| details[field].as_str().map(ToOwned::to_owned);
+            broken.root = text("root").unwrap_or(broken.root);
+            broken.cause = text("root_cause").unwrap_or_default();
+        }
+        Ok(broken)
+    }
+
+    /// Locks jobs in the order of their keys and reads how far they are; those that are gone are left out.
+    pub(crate) async fn lock_phases(
+        &self,
+        tx: &Tx<'_>,
+        list: impl IntoIterator<Item = i64>,
+    ) -> Result<Vec<PhaseRow>, StoreError> {
+        let sql = format!(
+            "SELECT job_key, phase, run FROM job_progress WHERE {} ORDER BY job_key{}",
+            self.is_in("job_key", 1),
+            self.for_update()
+        );
+        self.all(&**tx, sql, [keys::ints(list)]).await
+    }
+}
+
+/// How far a job is, as far as those that wait for it care.
+#[derive(Debug, Clone, Copy, FromQueryResult)]
+pub(crate) struct PhaseRow {
+    pub job_key: i64,
+    pub phase: i64,
+    pub run: i64,
+}
+
+/// The ids on the way from a job back to itself.
+fn path(needs: &BTreeMap<String, String>, own: &str) -> Vec<String> {
+    let mut path = vec![own.to_owned()];
+    let mut at = own;
+    while let Some(before) = needs.get(at) {
+        path.push(before.clone());
+        at = before;
+        if at == own {
+            break;
+        }
+    }
+    path.reverse();
+    if path.len() > NAMED {
+        let rest = path.split_off(path.len() - NAMED / 2);
+        path.truncate(NAMED / 2);
+        path.push("...".to_owned());
+        path.extend(rest);
+    }
+    path
+}

@@ -1,0 +1,545 @@
+//! What is owed to jobs that wait: each end of a job that others need writes a task in its own transaction, and so does each
+//! job that begins to wait. Whoever commits works the tasks off; a sweep finds those that a crash left.
+//!
+//! Nothing is released early or lost: a job that begins to wait looks at what it needs in a transaction after its own, with those
+//! jobs locked. One that ends before that look is seen to have ended; one that ends after it sees who waits.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use headway_domain::{
+    JobId, JobName, JobSlice,
+    job::{JobMeta, Phase},
+    start::{Broken, OnPrerequisiteFailure},
+};
+use sea_orm::FromQueryResult;
+
+use super::{
+    prerequisites::{PhaseRow, PrerequisiteState, policy_code},
+    work::Locking,
+    write::random_id,
+};
+use crate::{
+    Committed, Store,
+    db::{
+        Db, Durability, Tx,
+        bulk::{Cell, Conflict, Kind, Table},
+        keys,
+    },
+    error::StoreError,
+    rows::job::{phase, phase_code},
+};
+
+/// Tasks in one transaction at most.
+const TASKS: i64 = 100;
+/// Prerequisites settled by one transaction, about.
+const ROUND: usize = 500;
+
+/// What a task is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TaskKind {
+    /// A job that began to wait: what it needs may have ended before.
+    Check,
+    /// A job that others need ended.
+    Ended,
+    /// A job that others need was deleted; its tombstone says how it stood.
+    Deleted,
+    /// A job was retried, and those that failed because of it are to wait for it again.
+    Retried,
+}
+
+impl TaskKind {
+    fn code(self) -> i64 {
+        match self {
+            Self::Check => 1,
+            Self::Ended => 2,
+            Self::Deleted => 3,
+            Self::Retried => 4,
+        }
+    }
+}
+
+pub(crate) const RELEASE: Table = Table {
+    name: "release_task",
+    keys: 1,
+    insert_only: 0,
+    columns: &[
+        ("task_id", Kind::Int),
+        ("kind", Kind::Int),
+        ("job_key", Kind::Int),
+        ("partition_id", Kind::Text),
+        ("job_id", Kind::Text),
+        ("after_key", Kind::Int),
+        ("created", Kind::Int),
+    ],
+};
+
+pub(crate) fn task_cells(kind: TaskKind, key: i64, name: &JobName, now: i64) -> Vec<Cell> {
+    vec![
+        random_id().into(),
+        kind.code().into(),
+        key.into(),
+        name.partition.as_str().into(),
+        name.job.as_str().into(),
+        i64::from(-1i8).into(),
+        now.into(),
+    ]
+}
+
+#[derive(Debug, FromQueryResult)]
+struct TaskRow {
+    task_id: i64,
+    kind: i64,
+    job_key: i64,
+    partition_id: String,
+    job_id: String,
+    after_key: i64,
+}
+
+/// A prerequisite of a job that waits.
+#[derive(Debug, Clone, FromQueryResult)]
+struct Waiting {
+    job_key: i64,
+    number: i64,
+    policy: i64,
+}
+
+/// A prerequisite of the job that a task checks, and the job it names, if that exists.
+#[derive(Debug, FromQueryResult)]
+struct Checked {
+    number: i64,
+    needed: String,
+    optional: i64,
+    policy: i64,
+    needed_key: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Tombstone {
+    job_id: String,
+    state: i64,
+    root: String,
+    cause: String,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Settled {
+    job_key: i64,
+}
+
+/// What one transaction does.
+#[derive(Default)]
+struct Round {
+    met: Vec<(i64, i64)>,
+    broken: Vec<(i64, i64, Arc<Broken>)>,
+    /// Jobs that failed and wait again.
+    again: Vec<i64>,
+    finished: Vec<i64>,
+    /// Tasks that go on above a key.
+    resumed: Vec<(i64, i64)>,
+}
+
+impl Round {
+    fn len(&self) -> usize {
+        self.met.len() + self.broken.len() + self.again.len()
+    }
+
+    fn settle(&mut self, waiting: &Waiting, broken: Option<&Arc<Broken>>) {
+        let at = (waiting.job_key, waiting.number);
+        match broken {
+            Some(broken) if waiting.policy == policy_code(OnPrerequisiteFailure::Fail) => {
+                self.broken.push((at.0, at.1, broken.clone()));
+            }
+            Some(_) if waiting.policy == policy_code(OnPrerequisiteFailure::Wait) => {}
+            Some(_) | None => self.met.push(at),
+        }
+    }
+
+    /// Marks a task as done, or where it goes on.
+    fn note(&mut self, task: i64, next: Option<i64>) {
+        match next {
+            None => self.finished.push(task),
+            Some(after) => self.resumed.push((task, after)),
+        }
+    }
+}
+
+impl Store {
+    /// Works off some of what is owed to jobs that wait; whether there may be more.
+    pub async fn release_dependents(&self) -> Result<(Committed, bool), StoreError> {
+        let db = &self.db;
+        let any =
+            "SELECT count(*) AS value FROM (SELECT 1 AS one FROM release_task LIMIT 1) AS owed";
+        if db.one_int(db.reader(), any, []).await?.unwrap_or(0) == 0 {
+            return Ok((Committed::default(), false));
+        }
+        let tx = db.write(Durability::Process).await?;
+        let sql = format!(
+            "SELECT task_id, kind, job_key, partition_id, job_id, after_key FROM release_task \
+             ORDER BY created, task_id LIMIT $1{}",
+            db.skip_locked()
+        );
+        let tasks: Vec<TaskRow> = db.all(&*tx, sql, [TASKS.into()]).await?;
+        if tasks.is_empty() {
+            return Ok((Committed::default(), false));
+        }
+        let mut round = Round::default();
+        for task in &tasks {
+            if round.len() >= ROUND {
+                break;
+            }
+            // A check locks the jobs that it looks at, all in one order, and so stands alone in its transaction.
+            if task.kind == TaskKind::Check.code() {
+                if round.len() > 0 || !round.finished.is_empty() {
+                    break;
+                }
+                db.check(&tx, task, &mut round).await?;
+                break;
+            }
+            let next = match task.kind {
+                kind if kind == TaskKind::Retried.code() => {
+                    db.wake_failed(&tx, task, &mut round).await?
+                }
+                _ => db.settle_ended(&tx, task, &mut round).await?,
+            };
+            round.note(task.task_id, next);
+        }
+        let committed = self.finish_round(&tx, round).await?;
+        tx.commit().await?;
+        Ok((committed, true))
+    }
+
+    /// How many looks are owed to jobs that wait.
+    pub async fn release_tasks(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) AS value FROM release_task";
+        let owed = self.db.one_int(self.db.reader(), sql, []).await?;
+        crate::rows::unsigned(owed.unwrap_or(0))
+    }
+
+    async fn finish_round(&self, tx: &Tx<'_>, round: Round) -> Result<Committed, StoreError> {
+        let db = &self.db;
+        let mut slices = self.lock_waiting(tx, &round).await?;
+        let met = db.mark(tx, &round.met, PrerequisiteState::Met).await?;
+        let broken = round.broken.iter().map(|(key, number, _)| (*key, *number));
+        let broken: Vec<_> = broken.collect();
+        let failing = db.mark(tx, &broken, PrerequisiteState::Broken).await?;
+        let why: BTreeMap<i64, &Arc<Broken>> = round
+            .broken
+            .iter()
+            .rev()
+            .map(|(key, _, broken)| (*key, broken))
+            .collect();
+        let mut again = Vec::new();
+        for slice in &mut slices {
+            let key = slice.job.meta.key;
+            if let Some(count) = met.get(&key) {
+                slice.prerequisites_met(*count);
+            }
+            if let Some(broken) = why.get(&key).filter(|_| failing.contains_key(&key)) {
+                slice.prerequisite_broken(broken);
+            }
+            if round.again.contains(&key) && slice.retry().is_ok() {
+                db.wait_again(tx, slice).await?;
+                again.push(slice.job.meta.clone());
+            }
+            if slice.changed {
+                db.advance(tx, slice).await?;
+            }
+        }
+        let committed = db.write_slices(tx, slices).await?;
+        let now = db.now();
+        let tasks = again.iter().map(|meta| {
+            // Those that failed because this one had failed follow.
+            task_cells(TaskKind::Retried, meta.key, &meta.name, now)
+        });
+        RELEASE
+            .write(db, tx, tasks.collect(), Conflict::Fail)
+            .await?;
+        for (task, after) in &round.resumed {
+            let sql = "UPDATE release_task SET after_key = $2 WHERE task_id = $1";
+            db.run(&**tx, sql, [(*task).into(), (*after).into()])
+                .await?;
+        }
+        let sql = format!("DELETE FROM release_task WHERE {}", db.is_in("task_id", 1));
+        db.run(&**tx, sql, [keys::ints(round.finished)]).await?;
+        Ok(committed)
+    }
+
+    async fn lock_waiting(&self, tx: &Tx<'_>, round: &Round) -> Result<Vec<JobSlice>, StoreError> {
+        let met = round.met.iter().map(|(key, _)| *key);
+        let broken = round.broken.iter().map(|(key, _, _)| *key);
+        let mut concerned: Vec<i64> = met.chain(broken).chain(round.again.clone()).collect();
+        concerned.sort_unstable();
+        concerned.dedup();
+        let metas = self.metas_by_key(&concerned).await?;
+        self.db.lock_jobs(tx, &metas, Locking::Wait).await
+    }
+
+    async fn metas_by_key(&self, keys: &[i64]) -> Result<Vec<Arc<JobMeta>>, StoreError> {
+        let mut metas = Vec::with_capacity(keys.len());
+        for key in keys {
+            // Gone since: its rows are garbage.
+            metas.extend(self.meta_by_key(*key).await?);
+        }
+        Ok(metas)
+    }
+
+    /// Lets the jobs that failed because of this one wait for it again, and those that failed because of them.
+    pub(crate) async fn owe_retries(&self, tx: &Tx<'_>, meta: &JobMeta) -> Result<(), StoreError> {
+        let db = &self.db;
+        let task = task_cells(TaskKind::Retried, meta.key, &meta.name, db.now());
+        RELEASE.write(db, tx, vec![task], Conflict::Fail).await?;
+        Ok(())
+    }
+}
+
+impl Db {
+    /// Owes a look at those that wait for jobs that ended; whether there are any.
+    pub(crate) async fn owe_dependents(
+        &self,
+        tx: &Tx<'_>,
+        ended: &[i64],
+    ) -> Result<bool, StoreError> {
+        self.owe(tx, ended, TaskKind::Ended).await
+    }
+
+    /// Owes a look at those that wait for a job that is about to be deleted; whether there are any.
+    pub(crate) async fn owe_dependents_of_deleted(
+        &self,
+        tx: &Tx<'_>,
+        key: i64,
+    ) -> Result<bool, StoreError> {
+        self.owe(tx, &[key], TaskKind::Deleted).await
+    }
+
+    async fn owe(&self, tx: &Tx<'_>, jobs: &[i64], kind: TaskKind) -> Result<bool, StoreError> {
+        if jobs.is_empty() {
+            return Ok(false);
+        }
+        let sql = format!(
+            "INSERT INTO release_task (task_id, kind, job_key, partition_id, job_id, after_key, created) \
+             SELECT k.b, $2, j.job_key, j.partition_id, j.job_id, -1, $3 FROM {} JOIN job j ON j.job_key = k.a \
+             WHERE EXISTS (SELECT 1 FROM prerequisite p WHERE p.partition_id = j.partition_id AND p.needed = j.job_id AND p.state = 0)",
+            self.pairs("k", 1)
+        );
+        let list = keys::pairs(jobs.iter().map(|key| (*key, random_id())));
+        let owed = self
+            .run(&**tx, sql, [list, kind.code().into(), self.now().into()])
+            .await?;
+        Ok(owed > 0)
+    }
+
+    /// Looks at what a job needs, with it and those jobs locked in one order.
+    async fn check(
+        &self,
+        tx: &Tx<'_>,
+        task: &TaskRow,
+        round: &mut Round,
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT p.number, p.needed, p.optional, p.policy, COALESCE(j.job_key, 0) AS needed_key FROM prerequisite p \
+                   LEFT JOIN job j ON j.partition_id = p.partition_id AND j.job_id = p.needed \
+                   WHERE p.job_key = $1 AND p.state = 0 AND p.number > $2 ORDER BY p.number LIMIT $3";
+        let values = [
+            task.job_key.into(),
+            task.after_key.into(),
+            (ROUND as i64).into(),
+        ];
+        let open: Vec<Checked> = self.all(&**tx, sql, values).await?;
+        let next = open
+            .last()
+            .filter(|_| open.len() == ROUND)
+            .map(|last| last.number);
+        let existing = open.iter().map(|checked| checked.needed_key);
+        let list = existing.filter(|key| *key != 0).chain([task.job_key]);
+        let rows = self.lock_phases(tx, list).await?;
+        let phases: BTreeMap<i64, PhaseRow> =
+            rows.into_iter().map(|row| (row.job_key, row)).collect();
+        let gone = open
+            .iter()
+            .filter(|checked| !phases.contains_key(&checked.needed_key));
+        let gone: Vec<&str> = gone.map(|checked| checked.needed.as_str()).collect();
+        let tombstones = self.tombstones(tx, &task.partition_id, &gone).await?;
+        for checked in &open {
+            let waiting = Waiting {
+                job_key: task.job_key,
+                number: checked.number,
+                policy: checked.policy,
+            };
+            match (
+                phases.get(&checked.needed_key),
+                tombstones.get(&checked.needed),
+            ) {
+                (Some(row), _) => {
+                    let job = JobId::new(checked.needed.as_str())?;
+                    if let Some(broken) = self.end_of(tx, row, &job).await? {
+                        round.settle(&waiting, broken.as_ref());
+                    }
+                }
+                (None, Some(tombstone)) => {
+                    round.settle(&waiting, tombstone.broken()?.as_ref());
+                }
+                (None, None) if checked.optional != 0 => round.settle(&waiting, None),
+                (None, None) => {}
+            }
+        }
+        round.note(task.task_id, next);
+        Ok(())
+    }
+
+    /// How a job ended: not at all, complete, or broken.
+    async fn end_of(
+        &self,
+        tx: &Tx<'_>,
+        row: &PhaseRow,
+        job: &JobId,
+    ) -> Result<Option<Option<Arc<Broken>>>, StoreError> {
+        let ended = phase(row.phase)?;
+        Ok(match ended {
+            Phase::Waiting | Phase::Active => None,
+            Phase::Completed => Some(None),
+            Phase::Failed | Phase::Cancelled => {
+                let run = u32::try_from(row.run).unwrap_or(0);
+                let broken = self.broken(tx, row.job_key, job, ended, run).await?;
+                Some(Some(Arc::new(broken)))
+            }
+        })
+    }
+
+    /// Settles some of those that wait for a job that ended or was deleted; where to go on, unless that was all.
+    async fn settle_ended(
+        &self,
+        tx: &Tx<'_>,
+        task: &TaskRow,
+        round: &mut Round,
+    ) -> Result<Option<i64>, StoreError> {
+        let job = JobId::new(task.job_id.as_str())?;
+        let broken = if task.kind == TaskKind::Deleted.code() {
+            let tombstones = self
+                .tombstones(tx, &task.partition_id, &[task.job_id.as_str()])
+                .await?;
+            match tombstones.get(&task.job_id) {
+                Some(tombstone) => tombstone.broken()?,
+                None => return Ok(None),
+            }
+        } else {
+            let sql = "SELECT job_key, phase, run FROM job_progress WHERE job_key = $1";
+            let row: Option<PhaseRow> = self.one(&**tx, sql, [task.job_key.into()]).await?;
+            // Deleted, or retried since: its next end counts.
+            let Some(row) = row else { return Ok(None) };
+            match self.end_of(tx, &row, &job).await? {
+                Some(broken) => broken,
+                None => return Ok(None),
+            }
+        };
+        let sql = format!(
+            "SELECT job_key, number, policy FROM prerequisite WHERE partition_id = $1 AND needed = $2 AND state = {} \
+             AND job_key > $3 ORDER BY job_key LIMIT $4",
+            PrerequisiteState::Open.code()
+        );
+        let waiting: Vec<Waiting> = self.all(&**tx, sql, of_task(task)).await?;
+        for one in &waiting {
+            round.settle(one, broken.as_ref());
+        }
+        Ok(next_of(&waiting))
+    }
+
+    /// Wakes some of the jobs that failed because of this one; where to go on, unless that was all.
+    async fn wake_failed(
+        &self,
+        tx: &Tx<'_>,
+        task: &TaskRow,
+        round: &mut Round,
+    ) -> Result<Option<i64>, StoreError> {
+        let sql = format!(
+            "SELECT job_key, number, policy FROM prerequisite WHERE partition_id = $1 AND needed = $2 AND state = {} \
+             AND job_key > $3 ORDER BY job_key LIMIT $4",
+            PrerequisiteState::Broken.code()
+        );
+        let failed: Vec<Waiting> = self.all(&**tx, sql, of_task(task)).await?;
+        round.again.extend(failed.iter().map(|one| one.job_key));
+        Ok(next_of(&failed))
+    }
+
+    /// Marks prerequisites that are still open; how many of each job.
+    async fn mark(
+        &self,
+        tx: &Tx<'_>,
+        rows: &[(i64, i64)],
+        state: PrerequisiteState,
+    ) -> Result<BTreeMap<i64, u32>, StoreError> {
+        let mut marked = BTreeMap::new();
+        if rows.is_empty() {
+            return Ok(marked);
+        }
+        let sql = format!(
+            "UPDATE prerequisite SET state = {} WHERE state = 0 \
+             AND (job_key, number) IN (SELECT k.a, k.b FROM {}) RETURNING job_key",
+            state.code(),
+            self.pairs("k", 1)
+        );
+        let list = keys::pairs(rows.iter().copied());
+        let settled: Vec<Settled> = self.all(&**tx, sql, [list]).await?;
+        for one in settled {
+            *marked.entry(one.job_key).or_default() += 1;
+        }
+        Ok(marked)
+    }
+
+    async fn tombstones(
+        &self,
+        tx: &Tx<'_>,
+        partition: &str,
+        jobs: &[&str],
+    ) -> Result<BTreeMap<String, Tombstone>, StoreError> {
+        if jobs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let list = serde_json::to_string(jobs).unwrap_or_default();
+        let among = match self.is_sqlite() {
+            true => "SELECT value FROM json_each($2)",
+            false => "SELECT json_array_elements_text($2::json)",
+        };
+        let sql = format!(
+            "SELECT job_id, state, root, cause FROM tombstone WHERE partition_id = $1 AND job_id IN ({among})"
+        );
+        let rows: Vec<Tombstone> = self
+            .all(&**tx, sql, [partition.into(), list.into()])
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.job_id.clone(), row))
+            .collect())
+    }
+}
+
+fn of_task(task: &TaskRow) -> [sea_orm::Value; 4] {
+    [
+        task.partition_id.as_str().into(),
+        task.job_id.as_str().into(),
+        task.after_key.into(),
+        (ROUND as i64).into(),
+    ]
+}
+
+fn next_of(found: &[Waiting]) -> Option<i64> {
+    let last = found.last().filter(|_| found.len() == ROUND);
+    last.map(|last| last.job_key)
+}
+
+impl Tombstone {
+    /// What those that wait are told; `None` when the job was complete.
+    fn broken(&self) -> Result<Option<Arc<Broken>>, StoreError> {
+        if self.state == phase_code(Phase::Completed) {
+            return Ok(None);
+        }
+        let how = match self.state == phase_code(Phase::Failed) {
+            true => "failed and was deleted",
+            false => "was deleted before it was complete",
+        };
+        Ok(Some(Arc::new(Broken {
+            job: JobId::new(self.job_id.as_str())?,
+            how: how.to_owned(),
+            root: self.root.clone(),
+            cause: self.cause.clone(),
+        })))
+    }
+}

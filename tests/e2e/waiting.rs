@@ -1,0 +1,520 @@
+//! Jobs that wait: for others, for their time, and for those that come late or are gone; and deadlines.
+
+use std::time::{Duration, SystemTime};
+
+use headway::v1::{Job, JobState, PrerequisitePolicy, PrerequisiteState};
+use headway_client::{Code, JobBuilder};
+use headway_tests::{Deployment, PATIENCE, Record, outcome_counts, range, request, until};
+
+use crate::handlers::{quick, slow};
+
+on_both!(
+    a_chain_runs_in_order,
+    a_chain_that_is_created_backwards,
+    what_ended_before_counts,
+    optional_ones_need_not_exist,
+    many_wait_for_one,
+    one_waits_for_many,
+    the_root_cause_is_told,
+    cancelled_and_deleted_ones_fail_what_waits,
+    a_job_that_runs_anyway,
+    a_job_that_waits_for_a_retry,
+    a_retry_takes_its_dependents_along,
+    a_retried_dependent_waits_again,
+    cycles_are_named,
+    created_while_the_other_ends,
+    a_paused_job_does_not_start,
+    delays_begin_when_nothing_else_is_waited_for,
+    a_time_to_start,
+    a_deadline_ends_what_runs,
+    a_deadline_ends_what_waits,
+    bad_times_and_prerequisites,
+);
+
+/// A job of a few items.
+fn small() -> JobBuilder {
+    range(5, 5)
+}
+
+/// What does not start while the test runs.
+fn stuck() -> JobBuilder {
+    small().not_before(SystemTime::now() + Duration::from_secs(3600))
+}
+
+fn waits(job: &Job) -> (JobState, i32) {
+    (job.state(), job.open_prerequisites)
+}
+
+fn seconds_between(
+    from: &Option<prost_types::Timestamp>,
+    to: &Option<prost_types::Timestamp>,
+) -> f64 {
+    let seconds = |time: &Option<prost_types::Timestamp>| {
+        let time = time.expect("is set");
+        time.seconds as f64 + f64::from(time.nanos) / 1e9
+    };
+    seconds(to) - seconds(from)
+}
+
+async fn a_chain_runs_in_order(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(slow(&record, Duration::from_millis(5))));
+    d.create("a", small().build()).await;
+    d.create("b", small().after("a").build()).await;
+    let last = d.create("c", small().after("b").after("a").build()).await;
+    let last = d.finish(&last, JobState::Completed).await;
+    let needed: Vec<_> = last.spec.expect("a spec").prerequisites;
+    let needed: Vec<_> = needed
+        .iter()
+        .map(|one| (one.job.as_str(), one.state()))
+        .collect();
+    assert_eq!(
+        needed,
+        [("a", PrerequisiteState::Met), ("b", PrerequisiteState::Met)]
+    );
+    let mut ends = Vec::new();
+    for id in ["a", "b", "c"] {
+        let job = d.job(&headway_tests::name(id)).await;
+        assert!(
+            ends.last()
+                .is_none_or(|end| seconds_between(end, &job.start_time) >= 0.0)
+        );
+        ends.push(job.end_time);
+    }
+}
+
+async fn a_chain_that_is_created_backwards(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let last = d.create("j30", small().after("j29").build()).await;
+    for n in (1..30).rev() {
+        let id = format!("j{n}");
+        d.create(&id, small().after(format!("j{}", n - 1)).build())
+            .await;
+    }
+    assert_eq!(waits(&d.job(&last).await), (JobState::Waiting, 1));
+    assert_eq!(record.total(), 0, "nothing started early");
+    d.create("j0", small().build()).await;
+    d.finish(&last, JobState::Completed).await;
+    assert_eq!(record.total(), 31 * 5);
+}
+
+async fn what_ended_before_counts(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let first = d.create("first", small().build()).await;
+    d.finish(&first, JobState::Completed).await;
+    let second = d.create("second", small().after("first").build()).await;
+    d.finish(&second, JobState::Completed).await;
+    // Deleted, it is still known to have been complete.
+    d.client().delete_job(&first).await.unwrap();
+    let third = d.create("third", small().after("first").build()).await;
+    d.finish(&third, JobState::Completed).await;
+}
+
+async fn optional_ones_need_not_exist(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let free = d
+        .create("free", small().after_if_exists("nothing").build())
+        .await;
+    d.finish(&free, JobState::Completed).await;
+    let gate = d.create("gate", stuck().build()).await;
+    let held = d
+        .create("held", small().after_if_exists("gate").build())
+        .await;
+    until("the look at what it waits for", PATIENCE, || async {
+        (d.store().release_tasks().await.expect("answers") == 0).then_some(())
+    })
+    .await;
+    assert_eq!(waits(&d.job(&held).await), (JobState::Waiting, 1));
+    d.client().cancel_job(&gate).await.unwrap();
+    d.finish(&held, JobState::Failed).await;
+    d.client().delete_job(&gate).await.unwrap();
+    let after = d
+        .create("after", small().after_if_exists("gate").build())
+        .await;
+    // It is known to have been, and not to have been complete.
+    d.finish(&after, JobState::Failed).await;
+}
+
+async fn many_wait_for_one(d: Deployment) {
+    let record = Record::default();
+    let gate = d.create("gate", small().build()).await;
+    let creating = (0..1200).map(|n| {
+        let d = &d;
+        async move {
+            d.create(&format!("w{n}"), small().after("gate").build())
+                .await
+        }
+    });
+    let waiting: Vec<_> = futures::StreamExt::collect(futures::StreamExt::buffer_unordered(
+        futures::stream::iter(creating),
+        32,
+    ))
+    .await;
+    d.worker(|worker| worker.handler(quick(&record)));
+    d.finish(&gate, JobState::Completed).await;
+    for name in &waiting {
+        d.finish(name, JobState::Completed).await;
+    }
+    assert_eq!(record.total(), 1201 * 5);
+}
+
+async fn one_waits_for_many(d: Deployment) {
+    let record = Record::default();
+    let mut all = small();
+    for n in 0..1100 {
+        // Half of them exist already.
+        if n % 2 == 0 {
+            d.create(&format!("p{n}"), small().build()).await;
+        }
+        all = all.after(format!("p{n}"));
+    }
+    let last = d.create("last", all.build()).await;
+    d.worker(|worker| worker.handler(quick(&record)));
+    for n in (1..1100).step_by(2) {
+        d.create(&format!("p{n}"), small().build()).await;
+    }
+    d.finish(&last, JobState::Completed).await;
+    assert_eq!(record.total(), 1101 * 5);
+}
+
+async fn the_root_cause_is_told(d: Deployment) {
+    let root = d
+        .create("root", stuck().deadline_time(SystemTime::now()).build())
+        .await;
+    d.create("middle", small().after("root").build()).await;
+    let leaf = d.create("leaf", small().after("middle").build()).await;
+    d.finish(&root, JobState::Failed).await;
+    let leaf_job = d.finish(&leaf, JobState::Failed).await;
+    assert_eq!(outcome_counts(&leaf_job)[1], 0);
+    let failures = d.failures(&leaf).await;
+    assert_eq!(failures.len(), 1);
+    let failure = &failures[0];
+    assert_eq!(
+        (failure.code.as_str(), failure.item.as_str()),
+        ("PREREQUISITE_FAILED", "")
+    );
+    assert!(
+        failure
+            .message
+            .starts_with("prerequisite middle failed because of job root (DEADLINE_EXCEEDED: "),
+        "{}",
+        failure.message
+    );
+    let details: serde_json::Value = serde_json::from_str(&failure.details).expect("JSON");
+    assert_eq!(
+        (&details["prerequisite"], &details["root"]),
+        (&"middle".into(), &"root".into())
+    );
+    let needed = d.job(&leaf).await.spec.expect("a spec").prerequisites;
+    assert_eq!(needed[0].state(), PrerequisiteState::Broken);
+}
+
+async fn cancelled_and_deleted_ones_fail_what_waits(d: Deployment) {
+    let one = d.create("one", stuck().build()).await;
+    let two = d.create("two", stuck().build()).await;
+    let after_one = d.create("after-one", small().after("one").build()).await;
+    let after_two = d.create("after-two", small().after("two").build()).await;
+    d.client().cancel_job(&one).await.unwrap();
+    d.client().delete_job(&two).await.unwrap();
+    d.finish(&after_one, JobState::Failed).await;
+    d.finish(&after_two, JobState::Failed).await;
+    let sentence = |failures: Vec<headway::v1::Failure>| failures[0].message.clone();
+    assert_eq!(
+        sentence(d.failures(&after_one).await),
+        "prerequisite one was cancelled"
+    );
+    assert_eq!(
+        sentence(d.failures(&after_two).await),
+        "prerequisite two was deleted before it was complete"
+    );
+    // Also where it was so before the other was created.
+    let late = d.create("late", small().after("two").build()).await;
+    d.finish(&late, JobState::Failed).await;
+}
+
+async fn a_job_that_runs_anyway(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let gate = d.create("gate", stuck().build()).await;
+    let spec = small()
+        .after("gate")
+        .on_prerequisite_failure(PrerequisitePolicy::RunAnyway);
+    let anyway = d.create("anyway", spec.build()).await;
+    d.client().cancel_job(&gate).await.unwrap();
+    d.finish(&anyway, JobState::Completed).await;
+}
+
+async fn a_job_that_waits_for_a_retry(d: Deployment) {
+    let record = Record::default();
+    let gate = d.create("gate", small().build()).await;
+    let patient = |needed: &str| {
+        small()
+            .after(needed)
+            .on_prerequisite_failure(PrerequisitePolicy::Wait)
+    };
+    let retried = d.create("retried", patient("gate").build()).await;
+    d.client().cancel_job(&gate).await.unwrap();
+    let remade = d.create("remade", patient("gone").build()).await;
+    let gone = d.create("gone", stuck().build()).await;
+    d.client().delete_job(&gone).await.unwrap();
+    until("nothing more to be owed", PATIENCE, || async {
+        (d.store().release_tasks().await.expect("answers") == 0).then_some(())
+    })
+    .await;
+    for name in [&retried, &remade] {
+        assert_eq!(waits(&d.job(name).await), (JobState::Waiting, 1));
+    }
+    d.worker(|worker| worker.handler(quick(&record)));
+    d.finish(&gate, JobState::Cancelled).await;
+    d.client().retry_job(&gate).await.unwrap();
+    d.create("gone", small().build()).await;
+    d.finish(&retried, JobState::Completed).await;
+    d.finish(&remade, JobState::Completed).await;
+}
+
+async fn a_retry_takes_its_dependents_along(d: Deployment) {
+    let record = Record::default();
+    let root = d.create("root", small().build()).await;
+    let middle = d.create("middle", small().after("root").build()).await;
+    let leaf = d.create("leaf", small().after("middle").build()).await;
+    d.client().cancel_job(&root).await.unwrap();
+    d.finish(&leaf, JobState::Failed).await;
+    d.finish(&middle, JobState::Failed).await;
+    d.worker(|worker| worker.handler(quick(&record)));
+    d.finish(&root, JobState::Cancelled).await;
+    d.client().retry_job_with_dependents(&root).await.unwrap();
+    d.finish(&root, JobState::Completed).await;
+    for name in [&middle, &leaf] {
+        until("the dependents to be complete", PATIENCE, || async {
+            let job = d.job(name).await;
+            (job.state() == JobState::Completed).then_some(job.run)
+        })
+        .await;
+        assert_eq!(d.job(name).await.run, 1);
+        assert!(d.failures(name).await.is_empty());
+    }
+}
+
+async fn a_retried_dependent_waits_again(d: Deployment) {
+    let record = Record::default();
+    let root = d.create("root", small().build()).await;
+    let leaf = d.create("leaf", small().after("root").build()).await;
+    d.client().cancel_job(&root).await.unwrap();
+    d.finish(&leaf, JobState::Failed).await;
+    // What it needs is as it was.
+    let again = d.client().retry_job(&leaf).await.unwrap();
+    assert_eq!(waits(&again), (JobState::Waiting, 1));
+    let again = d.finish(&leaf, JobState::Failed).await;
+    assert_eq!(again.run, 1);
+    d.worker(|worker| worker.handler(quick(&record)));
+    d.finish(&root, JobState::Cancelled).await;
+    d.client().retry_job(&root).await.unwrap();
+    d.finish(&root, JobState::Completed).await;
+    d.client().retry_job(&leaf).await.unwrap();
+    d.finish(&leaf, JobState::Completed).await;
+}
+
+async fn cycles_are_named(d: Deployment) {
+    d.create("a", stuck().after("b").build()).await;
+    d.create("b", stuck().after("c").build()).await;
+    let closing = d
+        .client()
+        .create_job(request("c", stuck().after("a").build()))
+        .await;
+    let error = closing.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
+    assert_eq!(error.reason(), Some("PREREQUISITE_CYCLE"));
+    assert!(
+        error.to_string().contains("c needs a needs b needs c"),
+        "{error}"
+    );
+    let own = d
+        .client()
+        .create_job(request("x", stuck().after("x").build()))
+        .await;
+    let error = own.unwrap_err();
+    assert!(error.to_string().contains("x needs x"), "{error}");
+    // Two that would close a cycle together: one of them is refused.
+    for round in 0..20 {
+        let (p, q) = (format!("p{round}"), format!("q{round}"));
+        let (one, two) = tokio::join!(
+            d.client()
+                .create_job(request(&p, stuck().after(q.as_str()).build())),
+            d.client()
+                .create_job(request(&q, stuck().after(p.as_str()).build())),
+        );
+        assert_eq!(
+            u8::from(one.is_ok()) + u8::from(two.is_ok()),
+            1,
+            "round {round}"
+        );
+    }
+    // A job that is over waits for nothing.
+    d.client()
+        .cancel_job(&headway_tests::name("b"))
+        .await
+        .unwrap();
+    d.create("c", stuck().after("b").build()).await;
+}
+
+async fn created_while_the_other_ends(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let mut all = Vec::new();
+    for round in 0..60 {
+        let gate = format!("gate{round}");
+        let (waiting, _) = tokio::join!(
+            async {
+                let mut waiting = Vec::new();
+                for n in 0..4 {
+                    let id = format!("w{round}-{n}");
+                    waiting.push(
+                        d.create(&id, range(1, 1).after(gate.as_str()).build())
+                            .await,
+                    );
+                }
+                waiting
+            },
+            d.create(&gate, range(1, 1).build()),
+        );
+        all.extend(waiting);
+    }
+    for name in all {
+        d.finish(&name, JobState::Completed).await;
+    }
+}
+
+async fn a_paused_job_does_not_start(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let gate = d.create("gate", stuck().build()).await;
+    let spec = small()
+        .after("gate")
+        .on_prerequisite_failure(PrerequisitePolicy::RunAnyway);
+    let held = d.create("held", spec.build()).await;
+    let paused = d.client().pause_job(&held).await.unwrap();
+    assert_eq!(waits(&paused), (JobState::Paused, 1));
+    let resumed = d.client().resume_job(&held).await.unwrap();
+    assert_eq!(resumed.state(), JobState::Waiting);
+    d.client().pause_job(&held).await.unwrap();
+    d.client().cancel_job(&gate).await.unwrap();
+    let free = d
+        .watch_until(&held, "it waits for nothing", |job| {
+            job.open_prerequisites == 0
+        })
+        .await;
+    assert_eq!((free.state(), record.total()), (JobState::Paused, 0));
+    d.client().resume_job(&held).await.unwrap();
+    d.finish(&held, JobState::Completed).await;
+}
+
+async fn delays_begin_when_nothing_else_is_waited_for(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let delay = Duration::from_millis(700);
+    let alone = d.create("alone", small().start_delay(delay).build()).await;
+    let gate = d.create("gate", small().start_delay(delay).build()).await;
+    let spec = small().after("gate").start_delay(delay);
+    let after = d.create("after", spec.build()).await;
+    let alone = d.finish(&alone, JobState::Completed).await;
+    let late = seconds_between(&alone.create_time, &alone.start_time) - 0.7;
+    assert!((0.0..1.0).contains(&late), "it started {late} s late");
+    let gate = d.finish(&gate, JobState::Completed).await;
+    let after = d.finish(&after, JobState::Completed).await;
+    let late = seconds_between(&gate.end_time, &after.start_time) - 0.7;
+    assert!((0.0..1.0).contains(&late), "it started {late} s late");
+}
+
+async fn a_time_to_start(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let time = SystemTime::now() + Duration::from_millis(600);
+    let timed = d.create("timed", small().not_before(time).build()).await;
+    let waiting = d.job(&timed).await;
+    assert_eq!(waiting.state(), JobState::Waiting);
+    let due = waiting.start_due_time;
+    let timed = d.finish(&timed, JobState::Completed).await;
+    let late = seconds_between(&due, &timed.start_time);
+    assert!((0.0..1.0).contains(&late), "it started {late} s late");
+    let past = d
+        .create("past", small().not_before(SystemTime::UNIX_EPOCH).build())
+        .await;
+    d.finish(&past, JobState::Completed).await;
+}
+
+async fn a_deadline_ends_what_runs(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(slow(&record, Duration::from_secs(600))));
+    let spec = range(40, 40).max_duration(Duration::from_millis(500));
+    let late = d.create("late", spec.build()).await;
+    let job = d.finish(&late, JobState::Failed).await;
+    let over = seconds_between(&job.start_time, &job.end_time) - 0.5;
+    assert!(
+        (0.0..1.0).contains(&over),
+        "it ended {over} s after its deadline"
+    );
+    // Handlers that run are told; all that was out has come back.
+    assert_eq!(record.running(), 0);
+    let failures = d.failures(&late).await;
+    assert_eq!(failures[0].code, "DEADLINE_EXCEEDED");
+    assert!(
+        failures[0].message.ends_with("40 items were open"),
+        "{}",
+        failures[0].message
+    );
+    // A run has the same time anew.
+    d.client().retry_job(&late).await.unwrap();
+    let job = d.finish(&late, JobState::Failed).await;
+    assert_eq!(job.run, 1);
+}
+
+async fn a_deadline_ends_what_waits(d: Deployment) {
+    let soon = SystemTime::now() + Duration::from_millis(300);
+    let spec = small().after("never").deadline_time(soon);
+    let waiting = d.create("waiting", spec.build()).await;
+    d.finish(&waiting, JobState::Failed).await;
+    assert_eq!(d.failures(&waiting).await[0].code, "DEADLINE_EXCEEDED");
+}
+
+async fn bad_times_and_prerequisites(d: Deployment) {
+    let day = Duration::from_secs(24 * 3600);
+    let refused = [
+        (small().after("no/id"), "spec.prerequisites[0].job"),
+        (small().after("ok").after(""), "spec.prerequisites[1].job"),
+        (small().start_delay(367 * day), "spec.start_delay"),
+        (small().max_duration(Duration::ZERO), "spec.max_duration"),
+        (
+            small().deadline_time(SystemTime::UNIX_EPOCH - day),
+            "spec.deadline_time",
+        ),
+        (
+            (0..10_001).fold(small(), |job, n| job.after(n.to_string())),
+            "spec.prerequisites",
+        ),
+    ];
+    for (spec, field) in refused {
+        let error = d
+            .client()
+            .create_job(request("bad", spec.build()))
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+        let fields: Vec<_> = error
+            .field_violations()
+            .iter()
+            .map(|one| one.field.clone())
+            .collect();
+        assert_eq!(fields, [field], "{error}");
+    }
+    let mut spec = small().build();
+    spec.on_prerequisite_failure = 9;
+    let error = d
+        .client()
+        .create_job(request("bad", spec))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("RUN_ANYWAY"), "{error}");
+}

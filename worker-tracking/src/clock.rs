@@ -1,0 +1,51 @@
+//! Jobs whose time has come: those that start later, and those that must have ended.
+
+use std::time::Duration;
+
+use headway_domain::Micros;
+use headway_store::StoreError;
+
+use crate::tracker::Tracker;
+
+/// The longest time between two looks: another process may have set an earlier time.
+const LOOK: Duration = Duration::from_millis(500);
+/// The shortest time between two looks: what is overdue may be held by another transaction.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Tracker {
+    /// Fires the timers of jobs until shutdown. Every process does; they share the work by skipping what another has locked.
+    pub(crate) async fn clock(self) -> anyhow::Result<()> {
+        let mut wait = PAUSE;
+        while self.pause(wait).await {
+            wait = match self.fire_jobs().await {
+                Ok(next) => self.until_due(next),
+                Err(error) => {
+                    tracing::warn!(%error, "the timers of jobs wait for the database");
+                    LOOK
+                }
+            };
+        }
+        Ok(())
+    }
+
+    async fn fire_jobs(&self) -> Result<Option<Micros>, StoreError> {
+        let store = self.relay.store();
+        loop {
+            let next = store.next_job_due().await?;
+            if next.is_none_or(|due| due > store.now()) {
+                return Ok(next);
+            }
+            let (committed, more) = store.fire_jobs().await?;
+            self.relay.publish(committed).await;
+            if !more {
+                return store.next_job_due().await;
+            }
+        }
+    }
+
+    fn until_due(&self, next: Option<Micros>) -> Duration {
+        let Some(next) = next else { return LOOK };
+        let left = u64::try_from(next - self.relay.store().now()).unwrap_or(0);
+        Duration::from_micros(left).clamp(PAUSE, LOOK)
+    }
+}
