@@ -19,10 +19,16 @@ async fn an_item_that_kills_its_workers() {
         assert_eq!((failures.len(), failures[0].code.as_str()), (1, "POISON"));
         cluster.items().assert_at_least_once(400);
         let runs = cluster.items().runs();
-        // Once among others, then alone: the third start would be one too many.
-        assert_eq!(runs["77"], 3, "starts of the poison");
-        let again = runs.values().filter(|runs| **runs > 1).count();
-        assert!(again <= 1 + 16 * 2, "{again} items ran again");
+        // Once among others, unless it was delivered before, then twice alone: the third start would be one too many.
+        assert!(
+            (2..=3).contains(&runs["77"]),
+            "{} starts of the poison",
+            runs["77"]
+        );
+        // Once beside it, when their outcomes died with the process, and once alone.
+        let others = runs.iter().filter(|(item, _)| *item != "77");
+        let most = others.map(|(_, runs)| *runs).max();
+        assert!(most <= Some(2), "{runs:?}");
     })
     .await;
 }

@@ -26,6 +26,7 @@ impl Engine {
         let now = Instant::now();
         let mut ready = Vec::with_capacity(deliveries.len());
         let mut broken = Vec::new();
+        let mut suspects = 0;
         for delivery in deliveries {
             let message = TaskMessage::decode(delivery.body).ok();
             let envelope =
@@ -51,12 +52,19 @@ impl Engine {
                 works.for_each(|work| self.set_aside(&work, withheld(withhold)));
             } else if delivery.redelivered {
                 // Whoever had it before may have died of it. Tracking decides what becomes of it.
+                suspects += message.items.len();
                 works.for_each(|work| self.set_aside(&work, Event::Suspect(Suspect {})));
             } else if message.alone {
                 self.alone.waiting.extend(works);
             } else {
                 ready.extend(works);
             }
+        }
+        if suspects > 0 {
+            tracing::info!(
+                items = suspects,
+                "items that were delivered before are not run; tracking decides what becomes of them"
+            );
         }
         if !ready.is_empty() {
             self.dispatched += ready.len();

@@ -128,6 +128,7 @@ impl Engine {
     pub(super) fn on_started(&mut self, confirmed: Confirmed<Work>) {
         let work = confirmed.into_inner();
         self.alone.now = Now::Nothing;
+        tracing::debug!(uid = ?work.envelope.uid, page = work.envelope.message.page, position = work.position, "an item runs alone");
         if let Some(withhold) = self
             .statuses
             .withhold(&work.envelope.uid, work.envelope.message.control)

@@ -22,6 +22,12 @@ use super::link::{Live, short};
 use super::{Inner, RabbitConfig, declare};
 use crate::{Acker, BrokerError, Consumer, Delivery, DeliveryTag, Queue, names};
 
+/// How long at most to receive what is on its way before a subscription is replaced.
+const FILL: Duration = Duration::from_millis(100);
+
+/// Nothing is on its way if nothing came for so long.
+const QUIET: Duration = Duration::from_millis(20);
+
 /// A consumer on RabbitMQ.
 pub(super) struct RabbitConsumer {
     inner: Arc<Inner>,
@@ -136,6 +142,21 @@ impl RabbitConsumer {
             .hand_out(received.iter().map(|delivery| delivery.number));
         let named = received.into_iter().zip(tags);
         named.map(|(delivery, tag)| delivery.named(tag)).collect()
+    }
+
+    /// Receives until nothing comes any more: the broker has no more to send, or may not before something is acknowledged. A
+    /// quorum queue takes back what is on its way to a
+    /// subscription that ends, and delivers it again as redelivered, as if somebody had died of it.
+    async fn fill(&mut self) {
+        let until = Instant::now() + FILL;
+        while let Stage::Attached(attached) = &mut self.stage {
+            let quiet = until.min(Instant::now() + QUIET);
+            match tokio::time::timeout_at(quiet, attached.stream.next()).await {
+                Ok(Some(Ok(delivery))) => self.buffer.push_back(delivery.into()),
+                // A loss shows when the subscription is replaced.
+                Ok(Some(Err(_)) | None) | Err(_) => return,
+            }
+        }
     }
 
     /// Ends the subscription but not the channel; what arrived until then is in the buffer.
@@ -266,6 +287,7 @@ impl Consumer for RabbitConsumer {
         if self.prefetch == prefetch {
             return Ok(());
         }
+        self.fill().await;
         self.prefetch = prefetch;
         if self.stopped || self.inner.closed.is_cancelled() {
             return Err(BrokerError::Closed);

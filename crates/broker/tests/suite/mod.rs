@@ -121,6 +121,7 @@ macro_rules! broker_suite {
             a_message_outlives_its_queue_being_deleted_under_the_publisher,
             prefetch_bounds_what_is_out,
             prefetch_can_be_changed_while_deliveries_are_out,
+            a_new_prefetch_returns_nothing,
             acknowledged_messages_do_not_come_again,
             acknowledgements_behind_a_gap_take_effect,
             foreign_and_repeated_tags_are_ignored,

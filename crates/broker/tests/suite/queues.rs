@@ -99,6 +99,29 @@ pub async fn prefetch_can_be_changed_while_deliveries_are_out(fixture: Fixture) 
     wait_for_depth(&*fixture.broker, &pipe(), 0, 0).await;
 }
 
+pub async fn a_new_prefetch_returns_nothing(fixture: Fixture) {
+    publish(&*fixture.broker, numbered(&pipe(), 0..4000)).await;
+    let mut consumer = fixture.broker.consume(&pipe(), 4).await.unwrap();
+    let mut taken = 0;
+    for round in 0..8 {
+        // In the middle of a busy flow, upwards and downwards.
+        let until = (round + 1) * 450;
+        while taken < until {
+            let some = within(consumer.next(50)).await.unwrap();
+            let again = some.iter().filter(|delivery| delivery.redelivered);
+            assert_eq!(again.count(), 0, "in round {round}");
+            taken += some.len();
+            consumer.acker().ack(&tags(&some)).await;
+        }
+        let prefetch = if round < 4 { 8 << round } else { 256 >> round };
+        within(consumer.set_prefetch(prefetch)).await.unwrap();
+    }
+    let rest = receive_and_ack(&mut *consumer, 4000 - taken).await;
+    assert!(rest.iter().all(|delivery| !delivery.redelivered));
+    drop(consumer);
+    wait_for_depth(&*fixture.broker, &pipe(), 0, 0).await;
+}
+
 pub async fn acknowledged_messages_do_not_come_again(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..300)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 300).await.unwrap();
