@@ -4,12 +4,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     "headway/v1/batch.proto",
     "headway/v1/event.proto",
+    "headway/v1/explain.proto",
     "headway/v1/job.proto",
     "headway/v1/job_service.proto",
     "headway/v1/job_watch.proto",
+    "headway/v1/partition.proto",
     "headway/v1/pipe.proto",
     "headway/pipe/v1/pipe.proto",
 ];

@@ -33,6 +33,7 @@ mod control;
 mod crashes;
 mod doubled;
 mod epochs;
+mod explain;
 mod failures;
 mod fencing;
 mod guide;

@@ -53,12 +53,30 @@ impl Tracker {
         self.relay.look_at_dependents();
         let committed = self.relay.store().fire_pages().await?;
         self.relay.publish(committed).await;
+        self.walk_partitions().await?;
         for _ in 0..GARBAGE_ROUNDS {
             if !self.relay.store().collect_garbage().await? {
                 break;
             }
         }
         self.expire_events().await
+    }
+
+    /// Lets jobs follow the suspension of their partition where a walk did not end, or did not see them.
+    async fn walk_partitions(&self) -> Result<(), StoreError> {
+        let store = self.relay.store();
+        for partition in store.partitions_to_walk().await? {
+            let mut after = 0;
+            loop {
+                let (committed, next) = store.walk_partition(&partition, after).await?;
+                self.relay.publish(committed).await;
+                match next {
+                    Some(next) => after = next,
+                    None => break,
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn expire_events(&self) -> Result<(), StoreError> {

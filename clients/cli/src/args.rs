@@ -10,7 +10,7 @@ use prost_types::Timestamp;
 
 /// Submit, watch and control jobs of a Headway server.
 ///
-/// Settings come from flags, then the environment (HEADWAY_SERVER, HEADWAY_PARTITION,
+/// Settings come from flags, then the environment (HEADWAY_SERVER, HEADWAY_PARTITION, HEADWAY_USER,
 /// HEADWAY_OUTPUT, HEADWAY_TIMEOUT, HEADWAY_CA_FILE), then the configuration file.
 ///
 /// Exit status: 0 completed, 1 failed or cancelled, 2 usage, 3 server unreachable.
@@ -31,6 +31,9 @@ pub struct GlobalArgs {
     /// The partition of jobs that are named by their id alone [default: default]
     #[arg(short, long, global = true)]
     pub partition: Option<String>,
+    /// Who the audit log says did it [default: HEADWAY_USER, else USER]
+    #[arg(long, global = true)]
+    pub user: Option<String>,
     /// How results are printed [default: table]
     #[arg(short, long, global = true, value_enum)]
     pub output: Option<Format>,
@@ -118,6 +121,14 @@ pub enum Command {
     },
     /// Show the audit log of the partition, or of a job, oldest first
     Events(EventsArgs),
+    /// Say why jobs do not run, or do not end
+    Explain(JobsArgs),
+    /// Show, suspend or resume the partition: while it is suspended, nothing of its jobs runs
+    Partition {
+        /// What to do [default: show it]
+        #[arg(value_enum)]
+        action: Option<PartitionAction>,
+    },
     /// Show the batches of a job with their counts, also while it runs
     Batches(BatchesArgs),
     /// Show the pipes that the partition's jobs have used
@@ -130,6 +141,14 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PartitionAction {
+    /// Hold every job of the partition
+    Suspend,
+    /// Let its jobs go on
+    Resume,
 }
 
 #[derive(Debug, Args)]

@@ -31,7 +31,9 @@ documents!(
     Event,
     ListEventsResponse,
     ListBatchesResponse,
-    ListPipesResponse
+    ListPipesResponse,
+    ExplainJobResponse,
+    Partition
 );
 
 // The descriptors are part of the program: a test holds that they decode and name the messages.

@@ -9,7 +9,7 @@ use headway_client::{JobName, partition_name};
 
 use crate::{
     Console,
-    args::{BatchesArgs, EventsArgs, Format},
+    args::{BatchesArgs, EventsArgs, Format, JobsArgs, PartitionAction},
     document::{Layout, print, render},
     failure::{ExitStatus, Failure},
     remote::Remote,
@@ -177,6 +177,51 @@ pub async fn pipes(settings: Settings, console: &mut Console) -> Result<ExitStat
     let partition = &remote.settings.partition;
     print(console, remote.settings.format, &response, |console| {
         view_explore::pipes(&response.pipes, partition, console)
+    })?;
+    Ok(ExitStatus::Completed)
+}
+
+/// Says of each job what it waits for.
+pub async fn explain(
+    args: &JobsArgs,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    let names: Vec<JobName> = args
+        .jobs
+        .iter()
+        .map(|job| Remote::name(job, &settings))
+        .collect::<Result<_, _>>()?;
+    let remote = Remote::connect(settings).await?;
+    for name in names {
+        let explained = remote.client.explain_job(&name).await;
+        let what = format!("job {name} cannot be explained");
+        let explained = explained.map_err(|error| remote.failure(&what, error))?;
+        let partition = &remote.settings.partition;
+        print(console, remote.settings.format, &explained, |console| {
+            view_explore::explanation(&explained, partition, console)
+        })?;
+    }
+    Ok(ExitStatus::Completed)
+}
+
+/// Shows the partition, after it was suspended or resumed if that is asked for.
+pub async fn partition(
+    action: Option<PartitionAction>,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    let remote = Remote::connect(settings).await?;
+    let (client, partition) = (&remote.client, remote.settings.partition.as_str());
+    let (answer, done) = match action {
+        None => (client.get_partition(partition).await, "read"),
+        Some(PartitionAction::Suspend) => (client.suspend_partition(partition).await, "suspended"),
+        Some(PartitionAction::Resume) => (client.resume_partition(partition).await, "resumed"),
+    };
+    let what = format!("partition {partition} cannot be {done}");
+    let answer = answer.map_err(|error| remote.failure(&what, error))?;
+    print(console, remote.settings.format, &answer, |console| {
+        view_explore::partition(&answer, console)
     })?;
     Ok(ExitStatus::Completed)
 }

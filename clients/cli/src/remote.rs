@@ -18,6 +18,7 @@ impl Remote {
     pub async fn connect(settings: Settings) -> Result<Self, Failure> {
         let mut config = ClientConfig::new(settings.server.clone());
         config.request_timeout = settings.timeout;
+        config.user.clone_from(&settings.user);
         config.connect_timeout = config.connect_timeout.min(settings.timeout);
         config.user_agent = concat!("headway-cli/", env!("CARGO_PKG_VERSION")).to_owned();
         if let Some(path) = &settings.ca_file {

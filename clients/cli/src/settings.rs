@@ -23,6 +23,8 @@ pub struct Settings {
     pub partition: String,
     /// Whether a flag chose the partition, which outranks also a job file.
     pub partition_by_flag: bool,
+    /// Who the audit log says did it; may be empty.
+    pub user: String,
     pub format: Format,
     /// How long one call may take.
     pub timeout: Duration,
@@ -35,6 +37,7 @@ pub struct Settings {
 struct FileSettings {
     server: Option<String>,
     partition: Option<String>,
+    user: Option<String>,
     output: Option<String>,
     timeout: Option<String>,
     ca_file: Option<PathBuf>,
@@ -83,6 +86,9 @@ impl Settings {
             partition: text(&flags.partition, "HEADWAY_PARTITION", file.partition)
                 .unwrap_or_else(|| "default".to_owned()),
             partition_by_flag: flags.partition.is_some(),
+            user: text(&flags.user, "HEADWAY_USER", file.user)
+                .or_else(|| console.variable("USER").map(str::to_owned))
+                .unwrap_or_default(),
             format,
             timeout,
             ca_file: flags.ca_file.clone().or_else(ca_variable).or(file.ca_file),
@@ -129,6 +135,7 @@ mod tests {
         FileSettings {
             server: Some("http://file".to_owned()),
             partition: Some("of-file".to_owned()),
+            user: Some("file-user".to_owned()),
             output: Some("yaml".to_owned()),
             timeout: Some("7s".to_owned()),
             ca_file: None,

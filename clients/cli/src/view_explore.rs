@@ -1,13 +1,13 @@
 //! Events, batches and pipes for people.
 
-use headway::v1::{BatchState, BatchStatus, Event, EventKind, Pipe};
+use headway::v1::{BatchState, BatchStatus, Event, EventKind, ExplainJobResponse, Partition, Pipe};
 use jiff::tz::TimeZone;
 
 use crate::{
     Console,
     human::{clean, count, percentage, rate, time},
     table::{Column, render},
-    view::label,
+    view::{label, state_name},
 };
 
 /// What happened, in small letters.
@@ -170,5 +170,32 @@ pub fn pipes(pipes: &[Pipe], partition: &str, console: &Console) -> String {
     match pipes {
         [] => format!("no job of partition {partition} has used a pipe\n"),
         _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
+}
+
+/// What a job waits for, a line each.
+pub fn explanation(explained: &ExplainJobResponse, partition: &str, console: &Console) -> String {
+    let name = label(&explained.name, partition);
+    let mut text = format!("{name} {}\n", state_name(explained.state()));
+    for reason in &explained.reasons {
+        let when = match &reason.time {
+            Some(_) => format!(" ({})", time(reason.time.as_ref(), console.time_zone())),
+            None => String::new(),
+        };
+        text.push_str(&format!("  {}{when}\n", clean(&reason.message)));
+    }
+    text
+}
+
+/// One line about a partition.
+pub fn partition(partition: &Partition, console: &Console) -> String {
+    let name = clean(&partition.name);
+    if !partition.suspended {
+        return format!("{name} is not suspended\n");
+    }
+    let since = time(partition.suspend_time.as_ref(), console.time_zone());
+    match partition.suspended_by.as_str() {
+        "" => format!("{name} is suspended since {since}\n"),
+        user => format!("{name} is suspended since {since}, by {}\n", clean(user)),
     }
 }

@@ -162,3 +162,26 @@ async fn batches_and_pipes_are_tables() {
     );
     assert!(lines[2].contains('?'), "{stdout}");
 }
+
+#[tokio::test]
+async fn reasons_are_told() {
+    let fake = Fake::default();
+    let (status, stdout, _) = run(&fake, &["explain", "nightly"]).await;
+    assert_eq!(status, ExitStatus::Completed);
+    assert_eq!(stdout, "nightly UNKNOWN\n  it starts at its time\n");
+}
+
+#[tokio::test]
+async fn a_partition_is_suspended_and_resumed() {
+    let fake = Fake::default();
+    let (_, stdout, _) = run(&fake, &["partition"]).await;
+    assert_eq!(stdout, "partitions/default is not suspended\n");
+    let (_, stdout, _) = run(&fake, &["-p", "acme", "partition", "suspend"]).await;
+    assert!(
+        stdout.starts_with("partitions/acme is suspended since"),
+        "{stdout}"
+    );
+    assert!(stdout.ends_with(", by ada\n"), "{stdout}");
+    let (_, stdout, _) = run(&fake, &["-p", "acme", "partition", "resume"]).await;
+    assert_eq!(stdout, "partitions/acme is not suspended\n");
+}

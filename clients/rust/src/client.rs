@@ -319,6 +319,12 @@ impl Client {
         let mut backoff = Backoff::new(&self.config.retry);
         loop {
             let mut request = tonic::Request::new(message.clone());
+            // One that cannot be a header is left out, as if nothing was said.
+            if let Ok(user) = self.config.user.parse()
+                && !self.config.user.is_empty()
+            {
+                request.metadata_mut().insert("x-headway-user", user);
+            }
             // The server is told the deadline, so that it does not work for nobody.
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             let error = match timeout_at(deadline, send(self.stub.clone(), request)).await {

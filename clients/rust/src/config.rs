@@ -29,6 +29,8 @@ pub struct ClientConfig {
     pub max_response_bytes: usize,
     /// What the client calls itself. Default `headway-client/VERSION`.
     pub user_agent: String,
+    /// Who the audit log says did what this client asks for; at most 128 bytes of ASCII count. Default: nobody.
+    pub user: String,
 }
 
 /// How a call is tried again: attempt n waits about `initial_backoff * 2^(n-1)`, at most
@@ -64,6 +66,7 @@ impl Default for ClientConfig {
             watch_patience: Duration::from_secs(300),
             ca_certificate: None,
             max_response_bytes: 64 * 1024 * 1024,
+            user: String::new(),
             user_agent: concat!("headway-client/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -75,6 +78,15 @@ impl ClientConfig {
         Self {
             endpoint: endpoint.into(),
             ..Self::default()
+        }
+    }
+
+    /// The same, with what the audit log says of who asks.
+    #[must_use]
+    pub fn user(self, user: impl Into<String>) -> Self {
+        Self {
+            user: user.into(),
+            ..self
         }
     }
 

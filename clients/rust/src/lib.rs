@@ -30,6 +30,7 @@ mod error;
 mod explore;
 mod json;
 mod name;
+mod partitions;
 mod retry;
 mod spec;
 mod watch;

@@ -5,7 +5,8 @@
 use crate::{
     effect::{Disposition, Effect},
     event::EventKind,
-    job::Phase,
+    job::{JobState, Phase},
+    lifecycle::Cause,
     page::{Batch, PageState, Todo},
     progress::expected,
     slice::{Fate, JobSlice, Needs},
@@ -391,6 +392,7 @@ impl JobSlice {
     fn start(&mut self) {
         if self.job.phase == Phase::Waiting {
             self.job.phase = Phase::Active;
+            self.moved(JobState::Waiting, Cause::Start);
             let now = self.moment.now;
             self.job.set_deadline(now);
         }
@@ -411,7 +413,7 @@ impl JobSlice {
             true => Phase::Failed,
             false => Phase::Completed,
         };
-        self.end(phase);
+        self.end(phase, Cause::Finish);
     }
 
     fn settle(&mut self) {

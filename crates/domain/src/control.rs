@@ -5,7 +5,8 @@ use crate::{
     effect::{Disposition, Effect},
     error::{Action, Error},
     event::EventKind,
-    job::Phase,
+    job::{JobState, Phase},
+    lifecycle::Cause,
     slice::JobSlice,
 };
 
@@ -16,7 +17,9 @@ impl JobSlice {
             return Err(self.refuse(Action::Pause));
         }
         if !self.job.paused {
+            let from = self.job.state();
             self.job.paused = true;
+            self.moved(from, Cause::Pause);
             self.control(Disposition::Park);
             self.record(EventKind::Paused, 0, "");
         }
@@ -30,10 +33,35 @@ impl JobSlice {
         }
         if self.job.paused {
             self.job.paused = false;
-            self.control(Disposition::Run);
+            self.moved(JobState::Paused, Cause::Resume);
+            self.control(self.disposition());
             self.record(EventKind::Resumed, 0, "");
         }
         Ok(())
+    }
+
+    /// Holds the job for as long as its partition is suspended, whatever else is done to it.
+    pub fn suspend(&mut self) {
+        if !self.job.suspended && !self.job.phase.is_final() {
+            self.job.suspended = true;
+            self.control(Disposition::Park);
+        }
+    }
+
+    /// Lets the job go on when its partition does.
+    pub fn unsuspend(&mut self) {
+        if self.job.suspended {
+            self.job.suspended = false;
+            self.control(self.disposition());
+        }
+    }
+
+    /// What workers do with items of a job that has not ended.
+    fn disposition(&self) -> Disposition {
+        match self.job.sets_aside() {
+            true => Disposition::Park,
+            false => Disposition::Run,
+        }
     }
 
     /// Ends the job. Cancelling a cancelled job changes nothing.
@@ -42,7 +70,7 @@ impl JobSlice {
             Phase::Cancelled => Ok(()),
             Phase::Completed | Phase::Failed => Err(self.refuse(Action::Cancel)),
             Phase::Waiting | Phase::Active => {
-                self.end(Phase::Cancelled);
+                self.end(Phase::Cancelled, Cause::Cancel);
                 self.control(Disposition::Discard);
                 Ok(())
             }
@@ -57,6 +85,7 @@ impl JobSlice {
             return Err(self.refuse(Action::Retry));
         }
         let now = self.moment.now;
+        let from = self.job.state();
         let job = &mut self.job;
         job.run += 1;
         job.phase = Phase::Active;
@@ -76,6 +105,7 @@ impl JobSlice {
         counts.open = 0;
         counts.retained = 0;
         counts.split_failed = 0;
+        self.moved(from, Cause::Retry);
         self.control(Disposition::Run);
         self.record(EventKind::Retried, 0, "");
         Ok(())
@@ -88,35 +118,38 @@ impl JobSlice {
     }
 
     /// Moves the job to a final phase.
-    pub(crate) fn end(&mut self, phase: Phase) {
-        self.leave_for(phase);
+    pub(crate) fn end(&mut self, phase: Phase, cause: Cause) {
+        self.leave_for(phase, cause);
         self.record_end(None);
     }
 
     /// Ends the job as failed because more failed than is tolerated.
     pub(crate) fn stop(&mut self) {
-        self.leave_for(Phase::Failed);
+        self.leave_for(Phase::Failed, Cause::Stop);
         let failed = self.job.counts.failed;
         let why = format!("stopped: {failed} failed, which is more than is tolerated");
         self.record_end(Some(&why));
     }
 
-    /// Moves the job to a final phase for a reason that the counts do not tell.
-    pub(crate) fn end_because(&mut self, phase: Phase, why: &str) {
-        self.leave_for(phase);
+    /// Ends the job as failed for a reason that the counts do not tell.
+    pub(crate) fn fail(&mut self, cause: Cause, why: &str) {
+        self.leave_for(Phase::Failed, cause);
         self.record_end(Some(why));
     }
 
-    fn leave_for(&mut self, phase: Phase) {
+    fn leave_for(&mut self, phase: Phase, cause: Cause) {
         self.record_failures();
         self.changed = true;
+        let from = self.job.state();
         let job = &mut self.job;
         job.phase = phase;
         job.paused = false;
+        job.suspended = false;
         job.waits = 0;
         job.start_due = None;
         job.deadline = None;
         job.ended = Some(self.moment.now);
+        self.moved(from, cause);
     }
 
     /// Raises the control counter and tells every worker.

@@ -160,6 +160,8 @@ pub struct Job {
     pub phase: Phase,
     /// Whether a client holds it. Never set in a final phase.
     pub paused: bool,
+    /// Whether its partition is suspended. Never set in a final phase.
+    pub suspended: bool,
     /// How often it was retried.
     pub run: u32,
     /// Rises with every control action.
@@ -204,6 +206,7 @@ impl Job {
             meta,
             phase: Phase::Waiting,
             paused: false,
+            suspended: false,
             run: 0,
             control: 0,
             revision: 0,
@@ -238,7 +241,12 @@ impl Job {
 
     /// Whether work may be released and run.
     pub fn is_running(&self) -> bool {
-        !self.paused && !self.phase.is_final() && !self.is_held()
+        !self.sets_aside() && !self.phase.is_final() && !self.is_held()
+    }
+
+    /// Whether items that come back are set aside.
+    pub fn sets_aside(&self) -> bool {
+        self.paused || self.suspended
     }
 
     /// How many items may be out now: the window, or the smaller share of the pipe.

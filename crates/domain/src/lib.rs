@@ -14,6 +14,7 @@ pub mod event;
 pub mod history;
 pub mod ids;
 pub mod job;
+pub mod lifecycle;
 pub mod limits;
 pub mod page;
 pub mod progress;

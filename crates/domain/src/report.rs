@@ -234,7 +234,7 @@ impl JobSlice {
         if self.drops_items() {
             return self.discard(page, index);
         }
-        if !self.job.paused {
+        if !self.job.sets_aside() {
             self.dispatch(page, vec![index]);
             return true;
         }
@@ -306,7 +306,7 @@ impl JobSlice {
     pub(crate) fn resend(&mut self, page: u32, index: u32) {
         if self.drops_items() {
             self.discard(page, index);
-        } else if self.job.paused {
+        } else if self.job.sets_aside() {
             self.park(page, index);
         } else {
             self.dispatch(page, vec![index]);

@@ -7,6 +7,7 @@ use crate::{
     effect::{Failed, clean, code},
     ids::JobId,
     job::{Job, Phase},
+    lifecycle::Cause,
     limits,
     slice::JobSlice,
 };
@@ -171,7 +172,7 @@ impl JobSlice {
         let failure = broken.failure();
         let message = failure.message.clone();
         self.record_job_failure(failure);
-        self.end_because(Phase::Failed, &message);
+        self.fail(Cause::PrerequisiteFailed, &message);
     }
 
     /// Starts the job if its time has come.
@@ -194,7 +195,151 @@ impl JobSlice {
         let open = self.job.counts.open_items();
         let message = format!("the job had not ended by its deadline; {open} items were open");
         self.record_job_failure(Failed::lasting(code::DEADLINE_EXCEEDED, &message));
-        self.end_because(Phase::Failed, &message);
+        self.fail(Cause::DeadlineExceeded, &message);
         self.control(crate::effect::Disposition::Discard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        JobState,
+        ids::{JobUid, PipeName},
+        job::JobMeta,
+        slice::Moment,
+        spec::{JobSpec, TaskSpec, Work},
+    };
+
+    const SECOND: Micros = 1_000_000;
+
+    fn job(change: impl FnOnce(&mut JobSpec)) -> JobSlice {
+        let mut spec = JobSpec::new(Work::Task(TaskSpec {
+            pipe: PipeName::new("p").unwrap(),
+            task_type: "t".into(),
+            payload: Vec::new(),
+            content_type: String::new(),
+            headers: std::collections::BTreeMap::new(),
+        }));
+        change(&mut spec);
+        let meta = JobMeta {
+            key: 1,
+            uid: JobUid(uuid::Uuid::nil()),
+            name: "partitions/p/jobs/j".parse().unwrap(),
+            shard: 0,
+            spec,
+            creator: String::new(),
+            created: 0,
+        };
+        let moment = Moment {
+            now: 10 * SECOND,
+            epoch: 1,
+            lease: SECOND,
+            splits: 16,
+        };
+        JobSlice::create(Arc::new(meta), 100, moment)
+    }
+
+    fn broken() -> Broken {
+        Broken {
+            job: JobId::new("b").unwrap(),
+            how: "failed".into(),
+            root: "a".into(),
+            cause: "POISON: x".into(),
+        }
+    }
+
+    #[test]
+    fn it_starts_when_the_last_prerequisite_is_complete() {
+        let mut slice = job(|_| {});
+        slice.wait_for(3);
+        slice.prerequisites_met(2);
+        slice.advance();
+        assert_eq!((slice.job.state(), slice.job.waits), (JobState::Waiting, 1));
+        slice.prerequisites_met(1);
+        slice.advance();
+        assert_eq!(slice.job.state(), JobState::Active);
+        assert_eq!(slice.job.counts.in_flight(), 1);
+    }
+
+    #[test]
+    fn a_delay_counts_from_when_nothing_else_is_waited_for() {
+        let mut slice = job(|spec| spec.start = Start::After(5000));
+        assert_eq!(slice.job.start_due, Some(15 * SECOND));
+        slice.wait_for(1);
+        assert_eq!(slice.job.start_due, None);
+        slice.moment.now = 100 * SECOND;
+        slice.prerequisites_met(1);
+        assert_eq!(slice.job.start_due, Some(105 * SECOND));
+        slice.fire_start();
+        assert!(slice.job.is_held(), "not before its time");
+        slice.moment.now = 105 * SECOND;
+        slice.fire_start();
+        slice.advance();
+        assert_eq!(slice.job.state(), JobState::Active);
+    }
+
+    #[test]
+    fn a_time_that_has_passed_is_at_once() {
+        let mut slice = job(|spec| spec.start = Start::At(SECOND));
+        slice.advance();
+        assert_eq!(slice.job.state(), JobState::Active);
+    }
+
+    #[test]
+    fn a_broken_prerequisite_fails_the_job_once() {
+        let mut slice = job(|_| {});
+        slice.wait_for(2);
+        slice.prerequisite_broken(&broken());
+        slice.prerequisite_broken(&broken());
+        slice.prerequisites_met(1);
+        slice.advance();
+        assert_eq!(slice.job.state(), JobState::Failed);
+        assert!(slice.job.settled.is_some() && slice.job.waits == 0);
+        assert_eq!(slice.failures.len(), 1);
+        let failure = &slice.failures[0].failure;
+        assert_eq!(failure.code, code::PREREQUISITE_FAILED);
+        assert_eq!(
+            failure.message,
+            "prerequisite b failed because of job a (POISON: x)"
+        );
+        slice.retry().unwrap();
+        slice.wait_for(1);
+        slice.advance();
+        assert_eq!((slice.job.state(), slice.job.run), (JobState::Waiting, 1));
+        slice.prerequisites_met(1);
+        slice.advance();
+        assert_eq!(slice.job.state(), JobState::Active);
+    }
+
+    #[test]
+    fn a_deadline_of_a_run_begins_with_it() {
+        let mut slice = job(|spec| spec.deadline = Deadline::Within(2000));
+        slice.wait_for(1);
+        slice.moment.now = 50 * SECOND;
+        slice.fire_deadline();
+        assert_eq!(slice.job.state(), JobState::Waiting);
+        slice.prerequisites_met(1);
+        slice.advance();
+        assert_eq!(slice.job.deadline, Some(52 * SECOND));
+        slice.moment.now = 52 * SECOND;
+        slice.fire_deadline();
+        slice.advance();
+        assert_eq!(slice.job.state(), JobState::Failed);
+        assert_eq!(slice.job.deadline, None);
+        assert_eq!(slice.failures[0].failure.code, code::DEADLINE_EXCEEDED);
+        assert!(slice.job.settled.is_none(), "its item is still out");
+    }
+
+    #[test]
+    fn a_deadline_at_a_time_does_not_wait_for_the_start() {
+        let mut slice = job(|spec| spec.deadline = Deadline::At(12 * SECOND));
+        slice.wait_for(1);
+        slice.pause().unwrap();
+        slice.moment.now = 12 * SECOND;
+        slice.fire_deadline();
+        assert_eq!(slice.job.state(), JobState::Failed);
     }
 }

@@ -86,6 +86,7 @@ fn job(view: &JobView, spec: v1::JobSpec) -> v1::Job {
         open_prerequisites: narrow(job.waits),
         start_due_time: job.start_due.map(timestamp),
         deadline_due_time: job.deadline.map(timestamp),
+        suspended: job.suspended,
     }
 }
 

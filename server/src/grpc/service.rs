@@ -79,7 +79,7 @@ impl JobApi {
 
     /// Runs a change to its end, publishing included, also when the caller goes away; answers as soon as it is
     /// committed. `change` sends its answer between the two.
-    async fn change<T, Fut>(
+    pub(super) async fn change<T, Fut>(
         &self,
         change: impl FnOnce(Relay, oneshot::Sender<Result<T, StoreError>>) -> Fut,
     ) -> Result<T, ApiError>
@@ -365,6 +365,46 @@ impl JobService for JobApi {
         request: Request<v1::ListBatchesRequest>,
     ) -> Result<Response<v1::ListBatchesResponse>, Status> {
         Ok(Response::new(self.batches(request.into_inner()).await?))
+    }
+
+    async fn explain_job(
+        &self,
+        request: Request<v1::ExplainJobRequest>,
+    ) -> Result<Response<v1::ExplainJobResponse>, Status> {
+        Ok(Response::new(self.explain(&request.get_ref().name).await?))
+    }
+
+    async fn get_partition(
+        &self,
+        request: Request<v1::GetPartitionRequest>,
+    ) -> Result<Response<v1::Partition>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.partition(name).await?))
+    }
+
+    async fn suspend_partition(
+        &self,
+        request: Request<v1::SuspendPartitionRequest>,
+    ) -> Result<Response<v1::Partition>, Status> {
+        let caller = request::caller(request.metadata());
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.suspend(name, true, caller).await?))
+    }
+
+    async fn resume_partition(
+        &self,
+        request: Request<v1::ResumePartitionRequest>,
+    ) -> Result<Response<v1::Partition>, Status> {
+        let caller = request::caller(request.metadata());
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.suspend(name, false, caller).await?))
+    }
+
+    async fn list_suspended_partitions(
+        &self,
+        _request: Request<v1::ListSuspendedPartitionsRequest>,
+    ) -> Result<Response<v1::ListSuspendedPartitionsResponse>, Status> {
+        Ok(Response::new(self.suspended().await?))
     }
 
     async fn list_pipes(

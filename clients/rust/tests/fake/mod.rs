@@ -11,11 +11,14 @@ use std::{
 use futures::{Stream, StreamExt, stream};
 use headway::v1::{
     CancelJobRequest, CountJobsRequest, CountJobsResponse, CreateJobRequest, DeleteJobRequest,
-    GetJobHistoryRequest, GetJobHistoryResponse, GetJobRequest, Job, JobState, ListBatchesRequest,
-    ListBatchesResponse, ListEventsRequest, ListEventsResponse, ListFailuresRequest,
-    ListFailuresResponse, ListJobsRequest, ListJobsResponse, ListPipesRequest, ListPipesResponse,
-    PauseJobRequest, ResumeJobRequest, RetryJobRequest, WatchEventsRequest, WatchEventsResponse,
-    WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
+    ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobHistoryResponse,
+    GetJobRequest, GetPartitionRequest, Job, JobState, ListBatchesRequest, ListBatchesResponse,
+    ListEventsRequest, ListEventsResponse, ListFailuresRequest, ListFailuresResponse,
+    ListJobsRequest, ListJobsResponse, ListPipesRequest, ListPipesResponse,
+    ListSuspendedPartitionsRequest, ListSuspendedPartitionsResponse, Partition, PauseJobRequest,
+    Reason, ResumeJobRequest, ResumePartitionRequest, RetryJobRequest, SuspendPartitionRequest,
+    WatchEventsRequest, WatchEventsResponse, WatchJobRequest, WatchJobResponse, WatchJobsRequest,
+    WatchJobsResponse,
     job_service_server::{JobService, JobServiceServer},
 };
 use headway_client::{Client, ClientConfig, Error};
@@ -111,6 +114,26 @@ impl Fake {
         let next = script.jobs.pop_front();
         next.unwrap_or_else(|| Err(Status::data_loss("the script is over")))
             .map(Response::new)
+    }
+
+    fn partition(
+        &self,
+        method: &'static str,
+        name: String,
+        suspended: bool,
+    ) -> Result<Response<Partition>, Status> {
+        let called = (method, name.clone(), Instant::now());
+        self.script().calls.push(called);
+        Ok(Response::new(Partition {
+            name,
+            suspended,
+            suspended_by: if suspended {
+                "ada".to_owned()
+            } else {
+                String::new()
+            },
+            ..Partition::default()
+        }))
     }
 }
 
@@ -260,6 +283,50 @@ impl JobService for Fake {
         script.calls.push(("batches", parent, Instant::now()));
         let page = script.batch_pages.pop_front();
         Ok(Response::new(page.unwrap_or_default()))
+    }
+
+    async fn explain_job(
+        &self,
+        request: Request<ExplainJobRequest>,
+    ) -> Result<Response<ExplainJobResponse>, Status> {
+        let name = request.into_inner().name;
+        let reason = Reason {
+            message: "it starts at its time".to_owned(),
+            ..Reason::default()
+        };
+        Ok(Response::new(ExplainJobResponse {
+            name,
+            reasons: vec![reason],
+            ..ExplainJobResponse::default()
+        }))
+    }
+
+    async fn get_partition(
+        &self,
+        request: Request<GetPartitionRequest>,
+    ) -> Result<Response<Partition>, Status> {
+        self.partition("partition", request.into_inner().name, false)
+    }
+
+    async fn suspend_partition(
+        &self,
+        request: Request<SuspendPartitionRequest>,
+    ) -> Result<Response<Partition>, Status> {
+        self.partition("suspend", request.into_inner().name, true)
+    }
+
+    async fn resume_partition(
+        &self,
+        request: Request<ResumePartitionRequest>,
+    ) -> Result<Response<Partition>, Status> {
+        self.partition("resume", request.into_inner().name, false)
+    }
+
+    async fn list_suspended_partitions(
+        &self,
+        _request: Request<ListSuspendedPartitionsRequest>,
+    ) -> Result<Response<ListSuspendedPartitionsResponse>, Status> {
+        Ok(Response::new(ListSuspendedPartitionsResponse::default()))
     }
 
     async fn list_pipes(

@@ -155,3 +155,35 @@ test('a job that is deleted elsewhere is said to be gone', async () => {
   await page.reload();
   await page.getByRole('heading', { name: /There is no job/ }).waitFor();
 });
+
+test('what a job waits for is told, with links to the jobs', async () => {
+  const gate = site.server.gate('first');
+  await create(site.api, 'first', numbers({ count: 1, gate }));
+  await create(site.api, 'second', numbers({ count: 1, gate }, { prerequisites: [{ job: 'first' }], startDelay: '1s' }));
+  const page = await site.open('jobs/second');
+  await state(page, 'Waiting');
+  const reasons = page.getByRole('region', { name: 'What it waits for' });
+  await reasons.getByText('It waits for first to be complete.').waitFor();
+  await reasons.getByRole('link', { name: 'first' }).click();
+  await state(page, 'Active');
+  gate.open(2);
+  await state(page, 'Completed');
+  await page.goBack();
+  await state(page, 'Completed');
+  await reasons.waitFor({ state: 'detached' });
+  await page.getByText('Starts', { exact: true }).waitFor({ state: 'detached' });
+});
+
+test('a suspended partition is told', async () => {
+  const gate = site.server.gate('suspended');
+  await create(site.api, 'suspended', numbers({ count: 1, gate }));
+  const page = await site.open('jobs/suspended');
+  await state(page, 'Active');
+  await site.api.suspendPartition({ name: PARENT });
+  await page.getByText('suspended: nothing of the job runs').waitFor();
+  const reasons = page.getByRole('region', { name: 'What it waits for' });
+  await reasons.getByText('was suspended').waitFor();
+  await site.api.resumePartition({ name: PARENT });
+  gate.open(1);
+  await state(page, 'Completed');
+});

@@ -63,6 +63,9 @@ impl Store {
             Action::Cancel => slice.cancel(),
             Action::Retry | Action::RetryWithDependents => slice.retry(),
         }?;
+        if slice.changed && self.is_suspended(&name.partition).await? {
+            slice.suspend();
+        }
         let waits = match action {
             Action::Retry | Action::RetryWithDependents => db.wait_again(&tx, &mut slice).await?,
             Action::Pause | Action::Resume | Action::Cancel => false,
@@ -83,8 +86,8 @@ impl Store {
     /// The states of the jobs that are paused, or ended, while items of theirs are out: for workers that may not know.
     pub async fn held_jobs(&self) -> Result<Vec<Control>, StoreError> {
         let db = &self.db;
-        let sql = "SELECT j.uid, p.control, p.paused FROM job_progress p JOIN job j ON j.job_key = p.job_key \
-                   WHERE p.live = 1 AND (p.paused = 1 OR p.ended > 0) \
+        let sql = "SELECT j.uid, p.control, p.paused + p.suspended AS paused FROM job_progress p JOIN job j ON j.job_key = p.job_key \
+                   WHERE p.live = 1 AND (p.paused = 1 OR p.suspended = 1 OR p.ended > 0) \
                    AND p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed > 0 \
                    ORDER BY p.job_key DESC LIMIT $1";
         let held: Vec<Held> = db.all(db.reader(), sql, [HELD.into()]).await?;

@@ -241,11 +241,15 @@ impl Store {
         let uses = jobs.iter();
         self.note_pipes(uses.map(|job| (&job.name.partition, job.spec.pipe().as_str())))
             .await?;
+        let suspended = self.suspended_ids().await?;
         let mut rows = Vec::with_capacity(jobs.len());
         let mut labels = Vec::new();
         let mut slices = Vec::with_capacity(jobs.len());
         for job in jobs {
             let mut slice = self.slice_of(job).await;
+            if suspended.contains(job.name.partition.as_str()) {
+                slice.suspend();
+            }
             slice.advance();
             slice.seal();
             rows.push(job_cells(job, &slice.job.meta)?);

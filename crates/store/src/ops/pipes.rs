@@ -183,10 +183,10 @@ impl Store {
             }
         }
         // A job counts its items at its own pipe; those that were forwarded are at another.
-        let sql = "SELECT i.pipe AS at, p.pipe AS home, p.paused, COUNT(*) AS items, \
+        let sql = "SELECT i.pipe AS at, p.pipe AS home, p.paused + p.suspended AS paused, COUNT(*) AS items, \
                    CAST(SUM(CASE WHEN i.due > 0 THEN 1 ELSE 0 END) AS BIGINT) AS delayed \
                    FROM job_progress p JOIN item i ON i.job_key = p.job_key AND i.forwarded = 1 \
-                   WHERE p.partition_id = $1 AND p.live = 1 GROUP BY i.pipe, p.pipe, p.paused";
+                   WHERE p.partition_id = $1 AND p.live = 1 GROUP BY i.pipe, p.pipe, p.paused + p.suspended";
         let forwarded: Vec<Forwarded> = db.all(db.reader(), sql, of_partition()).await?;
         for row in forwarded {
             for (pipe, sign) in [(&row.home, -1), (&row.at, 1)] {

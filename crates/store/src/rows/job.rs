@@ -21,6 +21,7 @@ pub(crate) struct ProgressRow {
     pub job_key: i64,
     pub phase: i64,
     pub paused: i64,
+    pub suspended: i64,
     pub run: i64,
     pub control: i64,
     pub revision: i64,
@@ -69,6 +70,7 @@ pub(crate) const PROGRESS: Table = Table {
         ("job_key", Kind::Int),
         ("phase", Kind::Int),
         ("paused", Kind::Int),
+        ("suspended", Kind::Int),
         ("run", Kind::Int),
         ("control", Kind::Int),
         ("revision", Kind::Int),
@@ -175,6 +177,7 @@ impl ProgressRow {
             meta,
             phase: phase(self.phase)?,
             paused: self.paused != 0,
+            suspended: self.suspended != 0,
             run: unsigned(self.run)?,
             control: unsigned(self.control)?,
             revision: self.revision,
@@ -221,9 +224,11 @@ impl ProgressRow {
     }
 }
 
-/// 1 for jobs that something is to be done about, 2 for those that only wait to start, 0 for those that are over.
+/// 1 for jobs that something is to be done about, 2 for those that only wait to start, or for their partition, 0 for those
+/// that are over.
 fn liveness(job: &Job) -> i64 {
-    match (job.settled, job.is_held()) {
+    let still = job.counts.in_flight() == 0 && job.counts.splitting == 0;
+    match (job.settled, job.is_held() || (job.suspended && still)) {
         (Some(_), _) => 0,
         (None, true) => 2,
         (None, false) => 1,
@@ -237,6 +242,7 @@ pub(crate) fn cells(job: &Job) -> Vec<Cell> {
         job.meta.key.into(),
         phase_code(job.phase).into(),
         job.paused.into(),
+        job.suspended.into(),
         job.run.into(),
         job.control.into(),
         job.revision.into(),

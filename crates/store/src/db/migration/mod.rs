@@ -5,6 +5,7 @@
 
 mod events;
 mod kernel;
+mod partitions;
 mod tree;
 mod waiting;
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(events::Events),
             Box::new(tree::Tree),
             Box::new(waiting::Waiting),
+            Box::new(partitions::Partitions),
         ]
     }
 }

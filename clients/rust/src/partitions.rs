@@ -1,0 +1,76 @@
+//! The calls about a partition as a whole, and what a job waits for.
+
+use headway::v1::{
+    ExplainJobRequest, ExplainJobResponse, GetPartitionRequest, ListSuspendedPartitionsRequest,
+    Partition, ResumePartitionRequest, SuspendPartitionRequest,
+};
+
+use crate::{Client, Error, JobName, retry::Repeat};
+
+impl Client {
+    /// Says why a job does not run, or does not end.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub async fn explain_job(&self, name: &JobName) -> Result<ExplainJobResponse, Error> {
+        let name = name.to_string();
+        let request = ExplainJobRequest { name };
+        self.call(Repeat::Harmless, request, |mut stub, request| async move {
+            stub.explain_job(request).await
+        })
+        .await
+    }
+
+    /// Reads a partition as a whole.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a bad partition.
+    pub async fn get_partition(&self, partition: &str) -> Result<Partition, Error> {
+        let name = format!("partitions/{partition}");
+        let request = GetPartitionRequest { name };
+        self.call(Repeat::Harmless, request, |mut stub, request| async move {
+            stub.get_partition(request).await
+        })
+        .await
+    }
+
+    /// Holds every job of a partition, whatever else is done to it.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a bad partition.
+    pub async fn suspend_partition(&self, partition: &str) -> Result<Partition, Error> {
+        let name = format!("partitions/{partition}");
+        let request = SuspendPartitionRequest { name };
+        self.call(Repeat::Harmless, request, |mut stub, request| async move {
+            stub.suspend_partition(request).await
+        })
+        .await
+    }
+
+    /// Lets the jobs of a partition go on.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a bad partition.
+    pub async fn resume_partition(&self, partition: &str) -> Result<Partition, Error> {
+        let name = format!("partitions/{partition}");
+        let request = ResumePartitionRequest { name };
+        self.call(Repeat::Harmless, request, |mut stub, request| async move {
+            stub.resume_partition(request).await
+        })
+        .await
+    }
+
+    /// Lists the partitions that are suspended, by name.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE`.
+    pub async fn suspended_partitions(&self) -> Result<Vec<Partition>, Error> {
+        let request = ListSuspendedPartitionsRequest {};
+        let response = self
+            .call(Repeat::Harmless, request, |mut stub, request| async move {
+                stub.list_suspended_partitions(request).await
+            })
+            .await?;
+        Ok(response.partitions)
+    }
+}

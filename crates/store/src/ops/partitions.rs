@@ -1,0 +1,186 @@
+//! Suspending partitions: a setting of the partition, and a flag in each of its jobs that has not ended, which a walk sets and
+//! takes away. Jobs that are created meanwhile are caught by the next walk.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use headway_domain::{Micros, PartitionId, event::Caller, job::JobMeta};
+use sea_orm::FromQueryResult;
+
+use super::work::Locking;
+use crate::{Committed, Store, db::Durability, error::StoreError};
+
+/// Jobs changed by one transaction.
+const WALK: i64 = 200;
+
+/// A partition as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionView {
+    /// Its id.
+    pub partition: PartitionId,
+    /// Set if it is suspended.
+    pub suspension: Option<Suspension>,
+}
+
+/// Since when a partition is suspended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    /// Who said so; may be empty.
+    pub by: String,
+    /// When.
+    pub since: Micros,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct SettingRow {
+    partition_id: String,
+    suspended: i64,
+    changed_by: String,
+    changed: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct NameRow {
+    partition_id: String,
+}
+
+impl Store {
+    /// Reads a partition. Every partition exists.
+    pub async fn partition(&self, partition: &PartitionId) -> Result<PartitionView, StoreError> {
+        let sql = "SELECT partition_id, suspended, changed_by, changed FROM partition_setting WHERE partition_id = $1";
+        let row: Option<SettingRow> = self
+            .db
+            .one(self.db.reader(), sql, [partition.as_str().into()])
+            .await?;
+        Ok(PartitionView {
+            partition: partition.clone(),
+            suspension: row.and_then(SettingRow::suspension),
+        })
+    }
+
+    /// The partitions that are suspended, by id.
+    pub async fn suspended_partitions(&self) -> Result<Vec<PartitionView>, StoreError> {
+        let sql = "SELECT partition_id, suspended, changed_by, changed FROM partition_setting WHERE suspended = 1 ORDER BY partition_id";
+        let rows: Vec<SettingRow> = self.db.all(self.db.reader(), sql, []).await?;
+        let view = |row: SettingRow| {
+            Ok(PartitionView {
+                partition: PartitionId::new(row.partition_id.as_str())?,
+                suspension: row.suspension(),
+            })
+        };
+        rows.into_iter().map(view).collect()
+    }
+
+    /// The ids of suspended partitions, for jobs that are about to be created.
+    pub(crate) async fn suspended_ids(&self) -> Result<BTreeSet<String>, StoreError> {
+        let sql = "SELECT partition_id FROM partition_setting WHERE suspended = 1";
+        let rows: Vec<NameRow> = self.db.all(self.db.reader(), sql, []).await?;
+        Ok(rows.into_iter().map(|row| row.partition_id).collect())
+    }
+
+    pub(crate) async fn is_suspended(&self, partition: &PartitionId) -> Result<bool, StoreError> {
+        Ok(self.partition(partition).await?.suspension.is_some())
+    }
+
+    /// Suspends a partition or lets it go on, durably. What that means for its jobs is for [`Store::walk_partition`].
+    pub async fn set_suspended(
+        &self,
+        partition: &PartitionId,
+        suspended: bool,
+        caller: &Caller,
+    ) -> Result<(), StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Full).await?;
+        let sql = "INSERT INTO partition_setting (partition_id, suspended, changed_by, changed, pending) VALUES ($1, $2, $3, $4, 1) \
+                   ON CONFLICT (partition_id) DO UPDATE SET suspended = excluded.suspended, changed_by = excluded.changed_by, \
+                   changed = excluded.changed, pending = 1 WHERE partition_setting.suspended <> excluded.suspended";
+        let values = [
+            partition.as_str().into(),
+            i64::from(suspended).into(),
+            caller.user.as_str().into(),
+            db.now().into(),
+        ];
+        db.run(&*tx, sql, values).await?;
+        tx.commit().await
+    }
+
+    /// Lets some jobs of a partition follow its setting, above a key; the key to go on above, unless that was all.
+    pub async fn walk_partition(
+        &self,
+        partition: &PartitionId,
+        after: i64,
+    ) -> Result<(Committed, Option<i64>), StoreError> {
+        let db = &self.db;
+        let suspended = self.is_suspended(partition).await?;
+        let sql = match suspended {
+            true => {
+                "SELECT value FROM ( \
+                   SELECT job_key AS value FROM job_progress WHERE partition_id = $1 AND state = 1 AND suspended = 0 AND job_key > $2 \
+                   UNION ALL SELECT job_key FROM job_progress WHERE partition_id = $1 AND state = 2 AND suspended = 0 AND job_key > $2 \
+                   UNION ALL SELECT job_key FROM job_progress WHERE partition_id = $1 AND state = 3 AND suspended = 0 AND job_key > $2 \
+                 ) AS open ORDER BY value LIMIT $3"
+            }
+            false => {
+                "SELECT job_key AS value FROM job_progress WHERE partition_id = $1 AND suspended = 1 AND job_key > $2 \
+                 ORDER BY job_key LIMIT $3"
+            }
+        };
+        let values = [partition.as_str().into(), after.into(), WALK.into()];
+        let keys = self.keys(sql, values).await?;
+        let next = keys.last().copied().filter(|_| keys.len() as i64 == WALK);
+        let committed = self.suspend_jobs(&keys, suspended).await?;
+        if next.is_none() {
+            let sql = "UPDATE partition_setting SET pending = 0 WHERE partition_id = $1 AND suspended = $2";
+            let values = [partition.as_str().into(), i64::from(suspended).into()];
+            db.run_alone(sql, values).await?;
+        }
+        Ok((committed, next))
+    }
+
+    async fn suspend_jobs(&self, keys: &[i64], suspended: bool) -> Result<Committed, StoreError> {
+        let db = &self.db;
+        let mut metas: Vec<Arc<JobMeta>> = Vec::with_capacity(keys.len());
+        for key in keys {
+            metas.extend(self.meta_by_key(*key).await?);
+        }
+        if metas.is_empty() {
+            return Ok(Committed::default());
+        }
+        let tx = db.write(Durability::Full).await?;
+        let mut slices = db.lock_jobs(&tx, &metas, Locking::Wait).await?;
+        for slice in &mut slices {
+            match suspended {
+                true => slice.suspend(),
+                false => slice.unsuspend(),
+            }
+            if slice.changed {
+                db.advance(&tx, slice).await?;
+            }
+        }
+        let committed = db.write_slices(&tx, slices).await?;
+        tx.commit().await?;
+        Ok(committed)
+    }
+
+    /// Partitions whose jobs do not all follow their setting: a walk did not end, or jobs were created or retried while the
+    /// setting changed.
+    pub async fn partitions_to_walk(&self) -> Result<Vec<PartitionId>, StoreError> {
+        let sql = "SELECT partition_id FROM partition_setting WHERE pending = 1 \
+                   UNION SELECT s.partition_id FROM partition_setting s WHERE s.suspended = 1 AND EXISTS ( \
+                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1 AND p.suspended = 0) \
+                   UNION SELECT s.partition_id FROM partition_setting s WHERE s.suspended = 0 AND EXISTS ( \
+                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.suspended = 1)";
+        let rows: Vec<NameRow> = self.db.all(self.db.reader(), sql, []).await?;
+        rows.into_iter()
+            .map(|row| Ok(PartitionId::new(row.partition_id)?))
+            .collect()
+    }
+}
+
+impl SettingRow {
+    fn suspension(self) -> Option<Suspension> {
+        (self.suspended != 0).then_some(Suspension {
+            by: self.changed_by,
+            since: self.changed,
+        })
+    }
+}

@@ -1,0 +1,270 @@
+//! ExplainJob: what the database and the broker know of a job that does not run or end, as reasons.
+
+use headway::v1::{self, Reason, reason::Kind};
+use headway_broker::{BrokerError, Depth, Queue};
+use headway_domain::Job;
+use headway_store::Explanation;
+
+use super::{
+    convert_out::{int, state, timestamp},
+    request,
+    service::JobApi,
+    status::ApiError,
+};
+
+/// What a pipe is like now.
+type Pipe = Result<Depth, BrokerError>;
+
+impl JobApi {
+    /// ExplainJob.
+    pub(super) async fn explain(&self, name: &str) -> Result<v1::ExplainJobResponse, ApiError> {
+        let name = request::job_name("name", name)?;
+        let known = self.store().explain(&name).await?;
+        let job = &known.view.job;
+        let queue = Queue::Pipe(job.meta.spec.pipe().to_string());
+        let pipe = match job.counts.in_flight() {
+            0 => None,
+            _ => Some(self.broker().depth(&queue).await),
+        };
+        Ok(v1::ExplainJobResponse {
+            name: name.to_string(),
+            state: state(job.state()).into(),
+            reasons: reasons(&known, pipe),
+        })
+    }
+}
+
+fn reason(kind: Kind, message: String) -> Reason {
+    Reason {
+        kind: kind.into(),
+        message,
+        ..Reason::default()
+    }
+}
+
+fn by(user: &str) -> String {
+    match user {
+        "" => String::new(),
+        user => format!(" by {user}"),
+    }
+}
+
+fn reasons(known: &Explanation, pipe: Option<Pipe>) -> Vec<Reason> {
+    let job = &known.view.job;
+    if job.phase.is_final() {
+        return ended(known);
+    }
+    let mut reasons = held(known);
+    if job.counts.in_flight() > 0 {
+        reasons.extend(out(known, pipe));
+    }
+    if job.counts.delayed > 0 {
+        reasons.push(delayed(known));
+    }
+    if job.is_running() {
+        reasons.extend(limits(job));
+    }
+    if known.dead_letters > 0 {
+        reasons.push(dead_letters(known.dead_letters));
+    }
+    if reasons.is_empty() {
+        let message = "nothing is known to stand in its way; look again in a moment";
+        reasons.push(reason(Kind::Moving, message.to_owned()));
+    }
+    reasons
+}
+
+fn ended(known: &Explanation) -> Vec<Reason> {
+    let job = &known.view.job;
+    let state = job.state().to_string().to_lowercase();
+    let mut reasons = vec![Reason {
+        time: job.ended.map(timestamp),
+        ..reason(Kind::Ended, format!("the job has ended: it is {state}"))
+    }];
+    if job.settled.is_none() {
+        let running = job.counts.in_flight() + job.counts.splitting;
+        let message =
+            format!("{running} of its items and splits are still to come back from workers");
+        reasons.push(Reason {
+            count: int(running),
+            ..reason(Kind::Settling, message)
+        });
+    }
+    if known.dead_letters > 0 {
+        reasons.push(dead_letters(known.dead_letters));
+    }
+    reasons
+}
+
+/// What keeps the job as a whole.
+fn held(known: &Explanation) -> Vec<Reason> {
+    let job = &known.view.job;
+    let mut reasons = Vec::new();
+    if job.suspended {
+        let (user, since) = match &known.suspended {
+            Some(suspension) => (suspension.by.clone(), Some(suspension.since)),
+            None => (String::new(), None),
+        };
+        let partition = &job.meta.name.partition;
+        let message = format!(
+            "partition {partition} was suspended{}; resume it to let the job go on",
+            by(&user)
+        );
+        reasons.push(Reason {
+            time: since.map(timestamp),
+            user,
+            ..reason(Kind::PartitionSuspended, message)
+        });
+    }
+    if job.paused {
+        let (user, since) = match &known.paused {
+            Some(paused) => (paused.by.clone(), Some(paused.time)),
+            None => (String::new(), None),
+        };
+        let message = format!("the job was paused{}; resume it to let it go on", by(&user));
+        reasons.push(Reason {
+            time: since.map(timestamp),
+            user,
+            ..reason(Kind::Paused, message)
+        });
+    }
+    if job.waits > 0 {
+        let partition = &job.meta.name.partition;
+        let jobs = known.waits_for.iter();
+        let jobs: Vec<_> = jobs
+            .map(|id| format!("partitions/{partition}/jobs/{id}"))
+            .collect();
+        let named: Vec<_> = known
+            .waits_for
+            .iter()
+            .take(3)
+            .map(ToString::to_string)
+            .collect();
+        let more = match usize::try_from(job.waits)
+            .unwrap_or(0)
+            .saturating_sub(named.len())
+        {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let message = format!("it waits for {} to be complete{more}", named.join(", "));
+        reasons.push(Reason {
+            count: job.waits.into(),
+            jobs,
+            ..reason(Kind::Prerequisites, message)
+        });
+    }
+    if let Some(due) = job.start_due {
+        let message = "it starts at its time".to_owned();
+        reasons.push(Reason {
+            time: Some(timestamp(due)),
+            ..reason(Kind::StartTime, message)
+        });
+    }
+    reasons
+}
+
+/// What is out.
+fn out(known: &Explanation, pipe: Option<Pipe>) -> Vec<Reason> {
+    let job = &known.view.job;
+    let name = job.meta.spec.pipe().to_string();
+    let mut reasons = Vec::new();
+    match pipe {
+        Some(Ok(depth)) if depth.consumers == 0 => {
+            let message = format!(
+                "no worker consumes pipe {name}, in which {} messages are; start one",
+                depth.ready
+            );
+            reasons.push(Reason {
+                count: int(depth.ready),
+                pipe: name.clone(),
+                ..reason(Kind::NoConsumer, message)
+            });
+        }
+        Some(Err(_)) => {
+            let message = format!(
+                "the message broker does not answer, so what is in pipe {name} is not known"
+            );
+            reasons.push(Reason {
+                pipe: name.clone(),
+                ..reason(Kind::BrokerUnavailable, message)
+            });
+        }
+        Some(Ok(_)) | None => {}
+    }
+    if known.leases.silent > 0 {
+        let message = format!(
+            "{} items have run for long at workers that were not heard of lately; they are sent again when their leases end",
+            known.leases.silent
+        );
+        reasons.push(Reason {
+            count: int(known.leases.silent),
+            ..reason(Kind::SilentWorkers, message)
+        });
+    }
+    let flying = job.counts.in_flight();
+    reasons.push(Reason {
+        count: int(flying),
+        pipe: name.clone(),
+        ..reason(
+            Kind::InFlight,
+            format!("{flying} items are in pipe {name} or at its workers"),
+        )
+    });
+    reasons
+}
+
+fn delayed(known: &Explanation) -> Reason {
+    let delayed = known.view.job.counts.delayed;
+    Reason {
+        count: int(delayed),
+        time: known.next_try.map(timestamp),
+        ..reason(
+            Kind::RetryDelay,
+            format!("{delayed} items wait for their next attempt"),
+        )
+    }
+}
+
+/// What keeps more of the job from being released.
+fn limits(job: &Job) -> Vec<Reason> {
+    let counts = &job.counts;
+    let mut reasons = Vec::new();
+    let more = counts.unreleased + counts.unsplit + counts.reopen > 0;
+    let window = u64::from(job.meta.spec.max_in_flight);
+    if more && counts.out() >= window {
+        let message = format!("its window is full: {window} items may be out at once");
+        reasons.push(Reason {
+            count: int(window),
+            ..reason(Kind::WindowFull, message)
+        });
+    } else if more && counts.out() >= job.limit() {
+        let pipe = job.meta.spec.pipe().to_string();
+        let share = job.limit();
+        let message = format!("its share of what pipe {pipe} can take is used up: {share} items");
+        reasons.push(Reason {
+            count: int(share),
+            pipe,
+            ..reason(Kind::PipeLimit, message)
+        });
+    }
+    if counts.splitting + counts.unsplit > 0 {
+        let batches = counts.splitting + counts.unsplit;
+        let message = format!("{batches} pages of its batches are still to be split");
+        reasons.push(Reason {
+            count: int(batches),
+            ..reason(Kind::Splitting, message)
+        });
+    }
+    reasons
+}
+
+fn dead_letters(count: u64) -> Reason {
+    let message = format!(
+        "{count} items failed because the broker gave their messages up; retry the job to send them again"
+    );
+    Reason {
+        count: int(count),
+        ..reason(Kind::DeadLetters, message)
+    }
+}
