@@ -36,6 +36,7 @@ mod epochs;
 mod explain;
 mod failures;
 mod fencing;
+mod finding;
 mod guide;
 mod handlers;
 mod long_items;

@@ -88,6 +88,12 @@ pub enum Command {
         /// Only jobs with this label; may be repeated
         #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
         label: Vec<(String, String)>,
+        /// Only jobs that this is true of, such as 'state = FAILED AND labels.team = blue'
+        #[arg(long, conflicts_with = "follow")]
+        filter: Option<String>,
+        /// create_time, id or display_name, with ' desc' for the largest first [default: create_time desc]
+        #[arg(long, value_name = "FIELD", conflicts_with = "follow")]
+        order_by: Option<String>,
         /// At most so many jobs [default: all]
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         limit: Option<u32>,

@@ -121,6 +121,8 @@ pub async fn run(
         Command::Ls {
             state,
             label,
+            filter,
+            order_by,
             limit,
             follow,
         } => {
@@ -143,6 +145,8 @@ pub async fn run(
                 page_size: page_size(limit, JOBS_PER_PAGE),
                 states,
                 labels: label.into_iter().collect(),
+                filter: filter.unwrap_or_default(),
+                order_by: order_by.unwrap_or_default(),
                 ..ListJobsRequest::default()
             };
             list(request, limit, settings, console).await

@@ -15,8 +15,22 @@ impl Client {
     /// # Errors
     /// `INVALID_ARGUMENT` for a bad partition.
     pub async fn count_jobs(&self, partition: &str) -> Result<Vec<StateCount>, Error> {
-        let parent = format!("partitions/{partition}");
-        let request = CountJobsRequest { parent };
+        self.count_jobs_like(partition, "").await
+    }
+
+    /// As [`Client::count_jobs`], of jobs that a filter is true of: see `ListJobsRequest.filter`.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a bad partition or filter.
+    pub async fn count_jobs_like(
+        &self,
+        partition: &str,
+        filter: &str,
+    ) -> Result<Vec<StateCount>, Error> {
+        let request = CountJobsRequest {
+            parent: format!("partitions/{partition}"),
+            filter: filter.to_owned(),
+        };
         let response = self
             .call(Repeat::Harmless, request, |mut stub, request| async move {
                 stub.count_jobs(request).await

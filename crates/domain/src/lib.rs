@@ -11,6 +11,7 @@ pub mod control;
 pub mod effect;
 pub mod error;
 pub mod event;
+pub mod filter;
 pub mod history;
 pub mod ids;
 pub mod job;

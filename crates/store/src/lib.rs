@@ -18,7 +18,7 @@ pub use ops::{
     credit::{HungryJob, PipeShare},
     events::{EventPage, EventQuery},
     explain::{Explanation, LeaseCount, Since},
-    list::{JobFilter, JobPage},
+    list::{FoundJobs, JobFilter, JobPage, JobPlace},
     outbox::{Owed, OwedKind},
     partitions::{PartitionView, Suspension},
     pipes::{PipePage, PipeView},

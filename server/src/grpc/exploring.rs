@@ -3,7 +3,7 @@
 use futures::{StreamExt, stream};
 use headway::v1;
 use headway_broker::{Broker, Depth, Queue};
-use headway_domain::{Error, JobId, JobUid, PartitionId};
+use headway_domain::{Error, JobId, JobUid, PartitionId, filter::Filter};
 use headway_store::{EventQuery, JobFilter, Position};
 
 use super::{
@@ -66,9 +66,22 @@ impl JobApi {
     }
 
     /// CountJobs.
-    pub(super) async fn count(&self, parent: &str) -> Result<v1::CountJobsResponse, ApiError> {
-        let partition = request::partition(parent)?;
-        let counts = self.store().count_jobs(&partition).await?;
+    pub(super) async fn count(
+        &self,
+        request: v1::CountJobsRequest,
+    ) -> Result<v1::CountJobsResponse, ApiError> {
+        let mut violations = Violations::default();
+        let partition = violations.take(request::partition(&request.parent));
+        let more = violations.take(Filter::parse(&request.filter));
+        violations.finish()?;
+        let Some(partition) = partition else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        let filter = JobFilter {
+            more,
+            ..JobFilter::default()
+        };
+        let counts = self.store().count_jobs(&partition, &filter).await?;
         let counts = counts.into_iter().map(|(state, jobs)| v1::StateCount {
             state: convert_out::state(state).into(),
             jobs: convert_out::int(jobs),

@@ -17,8 +17,8 @@ const CLOCK_SKEW: u64 = 300;
 const CHECK: usize = 16;
 /// Bytes before what it says: version, time.
 const HEAD: usize = 1 + 8;
-/// Bytes of what it says at most; a pipe's name has 128.
-const SAID: usize = 128;
+/// Bytes of what it says at most: a key and a display name.
+const SAID: usize = 8 + 256;
 
 /// The query that a token belongs to: everything about a request but the token and the page's size.
 #[derive(Debug, Clone)]
@@ -45,6 +45,31 @@ impl Query {
     /// The token for the page that follows this text, of at most 128 bytes.
     pub(super) fn text_token(&self, text: &str, now: u64) -> String {
         self.write(text.as_bytes(), now)
+    }
+
+    /// The token for the page that follows this place in an order: a key, and a text of at most 256 bytes.
+    pub(super) fn place_token(&self, key: i64, text: &str, now: u64) -> String {
+        let mut said = key.to_be_bytes().to_vec();
+        said.extend_from_slice(text.as_bytes());
+        self.write(&said, now)
+    }
+
+    /// The place in a token of this query; `None` for the empty token, which asks for the first page.
+    ///
+    /// # Errors
+    /// As [`Self::keys`].
+    pub(super) fn place(&self, token: &str, now: u64) -> Result<Option<(i64, String)>, Error> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let said = self.read(token, now).ok_or(Error::PageToken)?;
+        let (key, text) = said.split_at_checked(8).ok_or(Error::PageToken)?;
+        let key = key.try_into().map(i64::from_be_bytes);
+        let text = String::from_utf8(text.to_vec());
+        match (key, text) {
+            (Ok(key), Ok(text)) => Ok(Some((key, text))),
+            _ => Err(Error::PageToken),
+        }
     }
 
     fn write(&self, said: &[u8], now: u64) -> String {

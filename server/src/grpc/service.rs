@@ -9,9 +9,14 @@ use bytes::Bytes;
 use futures::StreamExt;
 use headway::v1::{self, job_service_server::JobService};
 use headway_broker::Broker;
-use headway_domain::{Error, JobName, error::Action, event::Caller};
+use headway_domain::{
+    Error, JobName,
+    error::Action,
+    event::Caller,
+    filter::{Filter, JobOrder},
+};
 use headway_relay::Relay;
-use headway_store::{JobView, NewJob, Store, StoreError};
+use headway_store::{JobPlace, JobView, NewJob, Store, StoreError};
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -161,26 +166,32 @@ impl JobApi {
         let mut violations = Violations::default();
         let partition = violations.take(request::partition(&request.parent));
         let size = violations.take(request::page_size(request.page_size));
-        let filter = request::filter(&request.states, request.labels, &mut violations);
+        let mut filter = request::filter(&request.states, request.labels, &mut violations);
+        filter.more = violations.take(Filter::parse(&request.filter));
+        let order = violations.take(JobOrder::parse(&request.order_by));
         violations.finish()?;
-        let (Some(partition), Some(size)) = (partition, size) else {
+        let (Some(partition), Some(size), Some(order)) = (partition, size, order) else {
             return Err(Error::Invalid(Vec::new()).into());
         };
-        let query = jobs_query(&partition, &filter);
-        let below = query.keys(&request.page_token, now())?.map(|[key, _]| key);
+        let mut query = jobs_query(&partition, &filter);
+        if !request.filter.is_empty() || order != JobOrder::default() {
+            query = query.with(&request.filter).with(&format!("{order:?}"));
+        }
+        let after = query.place(&request.page_token, now())?;
+        let after = after.map(|(key, text)| JobPlace { key, text });
         let page = self
             .store()
-            .list_jobs(&partition, &filter, below, size)
+            .find_jobs(&partition, &filter, order, after.as_ref(), size)
             .await?;
         let jobs: Vec<_> = page.jobs.iter().map(convert_out::brief).collect();
         let fit = fitting(&jobs);
         // A page that was cut goes on below its last job.
         let next = match page.jobs.get(fit.wrapping_sub(1)) {
-            Some(last) if fit < jobs.len() => Some(last.job.meta.key),
+            Some(last) if fit < jobs.len() => Some(JobPlace::of(last, order)),
             Some(_) | None => page.next,
         };
         let jobs = jobs.into_iter().take(fit).collect();
-        let next_page_token = next.map(|key| query.token([key, 0], now()));
+        let next_page_token = next.map(|place| query.place_token(place.key, &place.text, now()));
         Ok(v1::ListJobsResponse {
             jobs,
             next_page_token: next_page_token.unwrap_or_default(),
@@ -350,7 +361,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::CountJobsRequest>,
     ) -> Result<Response<v1::CountJobsResponse>, Status> {
-        Ok(Response::new(self.count(&request.get_ref().parent).await?))
+        Ok(Response::new(self.count(request.into_inner()).await?))
     }
 
     async fn get_job_history(

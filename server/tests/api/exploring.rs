@@ -249,6 +249,7 @@ async fn counts_are_of_one_partition() {
     let counts = |parent: &str| {
         let request = v1::CountJobsRequest {
             parent: parent.to_owned(),
+            ..v1::CountJobsRequest::default()
         };
         let mut client = harness.client.clone();
         async move {

@@ -152,6 +152,7 @@ async fn a_connection_too_many_waits_for_a_place() {
     let second = harness.connect().await;
     let request = || v1::CountJobsRequest {
         parent: PARENT.to_owned(),
+        ..v1::CountJobsRequest::default()
     };
     second.clone().count_jobs(request()).await.unwrap();
     let third = harness.connect_lazily();

@@ -130,6 +130,7 @@ const JOB: Table = Table {
         ("creator", Kind::Text),
         ("created", Kind::Int),
         ("items_per_message", Kind::Int),
+        ("display_name", Kind::Text),
     ],
 };
 
@@ -418,6 +419,7 @@ fn job_cells(job: &NewJob, meta: &JobMeta) -> Result<Vec<Cell>, StoreError> {
         job.creator.as_str().into(),
         meta.created.into(),
         job.spec.items_per_message.into(),
+        job.spec.display_name.as_str().into(),
     ])
 }
 

@@ -5,10 +5,17 @@ use std::{
     sync::Arc,
 };
 
-use headway_domain::{JobState, JobUid, Micros, PartitionId, job::JobMeta};
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use headway_domain::{
+    JobState, JobUid, Micros, PartitionId,
+    filter::{Filter, JobOrder, OrderField, TextTest},
+    job::JobMeta,
+};
+use sea_orm::{ConnectionTrait, FromQueryResult};
 
-use super::read::{FailureRow, JobView, SAMPLE};
+use super::{
+    filter::Conditions,
+    read::{FailureRow, JobView, SAMPLE},
+};
 use crate::{
     Store,
     db::keys,
@@ -21,12 +28,23 @@ use crate::{
 };
 
 /// Which jobs to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct JobFilter {
     /// In one of these states; empty for any.
     pub states: Vec<JobState>,
     /// With all of these labels.
     pub labels: BTreeMap<String, String>,
+    /// And like this, where more is asked for.
+    pub more: Option<Filter>,
+}
+
+/// The last job of a page, as far as its order looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobPlace {
+    /// The key of its rows.
+    pub key: i64,
+    /// The text that the order is by; empty where it is by time.
+    pub text: String,
 }
 
 /// Some jobs and where the next ones begin.
@@ -36,6 +54,101 @@ pub struct JobPage {
     pub jobs: Vec<JobView>,
     /// The key to continue below, if there may be more.
     pub next: Option<i64>,
+}
+
+/// Some jobs in an order, and where the next ones begin.
+#[derive(Debug, Clone)]
+pub struct FoundJobs {
+    /// In the order that was asked for.
+    pub jobs: Vec<JobView>,
+    /// Where to continue, if there may be more.
+    pub next: Option<JobPlace>,
+}
+
+/// A filter as a statement looks at it.
+struct SortedOut<'a> {
+    /// A label that jobs must have.
+    label: Option<(&'a str, &'a str)>,
+    /// States that jobs must be in; empty for any.
+    states: Vec<JobState>,
+    /// All of it, the label and the states included.
+    rest: Filter,
+}
+
+impl JobFilter {
+    fn sorted_out(&self) -> SortedOut<'_> {
+        let label = self.labels.iter().next();
+        let label = label.map(|(name, value)| (name.as_str(), value.as_str()));
+        let more = self.more.as_ref();
+        let states = match self.states.is_empty() {
+            true => more.and_then(Filter::states).unwrap_or_default(),
+            false => self.states.clone(),
+        };
+        let labels = self.labels.iter().map(|(name, value)| {
+            Filter::Label(name.clone(), Some(TextTest::Equals(value.clone())))
+        });
+        let mut parts: Vec<Filter> = labels.collect();
+        if !self.states.is_empty() {
+            parts.push(Filter::Any(
+                self.states.iter().copied().map(Filter::State).collect(),
+            ));
+        }
+        parts.extend(more.filter(|more| !more.is_everything()).cloned());
+        SortedOut {
+            label: label.or_else(|| more.and_then(Filter::label)),
+            states,
+            rest: Filter::All(parts),
+        }
+    }
+}
+
+impl JobPlace {
+    /// The place of a job in an order.
+    pub fn of(view: &JobView, order: JobOrder) -> Self {
+        let meta = &view.job.meta;
+        let text = match order.by {
+            OrderField::CreateTime => "",
+            OrderField::Id => meta.name.job.as_str(),
+            OrderField::DisplayName => &meta.spec.display_name,
+        };
+        Self {
+            key: meta.key,
+            text: text.to_owned(),
+        }
+    }
+}
+
+/// The column of `job` that an order is by; none where the key is enough.
+fn order_column(order: JobOrder) -> Option<&'static str> {
+    match order.by {
+        OrderField::CreateTime => None,
+        OrderField::Id => Some("job_id"),
+        OrderField::DisplayName => Some("display_name"),
+    }
+}
+
+/// What stands behind ORDER BY, with `job` under an alias.
+fn order_by(order: JobOrder, alias: &str) -> String {
+    let direction = if order.descending { "DESC" } else { "ASC" };
+    match order_column(order) {
+        None => format!("{alias}.job_key {direction}"),
+        Some(column) => format!("{alias}.{column} {direction}, {alias}.job_key {direction}"),
+    }
+}
+
+impl Conditions<'_> {
+    /// The condition that a job of `k` comes after a place.
+    fn after(&mut self, order: JobOrder, after: &JobPlace) -> String {
+        let than = if order.descending { "<" } else { ">" };
+        let key = self.bind(after.key);
+        match order_column(order) {
+            None => format!(" AND k.job_key {than} {key}"),
+            Some(column) => {
+                let text = self.bind(after.text.as_str());
+                format!(" AND (k.{column}, k.job_key) {than} ({text}, {key})")
+            }
+        }
+    }
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -65,47 +178,74 @@ impl Store {
         below: Option<i64>,
         size: u32,
     ) -> Result<JobPage, StoreError> {
-        let mut values: Vec<Value> = vec![
-            partition.as_str().into(),
-            below.unwrap_or(i64::MAX).into(),
-            (i64::from(size) + 1).into(),
-        ];
-        let mut labels = String::new();
-        for (name, value) in &filter.labels {
-            values.push(name.as_str().into());
-            values.push(value.as_str().into());
-            let n = values.len();
-            labels.push_str(&format!(
-                " AND EXISTS (SELECT 1 FROM label l WHERE l.job_key = k.job_key AND l.name = ${} AND l.value = ${n})",
-                n - 1
-            ));
-        }
-        // A range of an index for each state: those of the others are not looked at.
-        let some = |table: &str, state: &str| {
-            format!(
-                "SELECT job_key FROM (SELECT k.job_key FROM {table} k WHERE k.partition_id = $1{state} AND k.job_key < $2{labels} \
-                 ORDER BY k.job_key DESC LIMIT $3) s"
-            )
+        let after = below.map(|key| JobPlace {
+            key,
+            text: String::new(),
+        });
+        let order = JobOrder::default();
+        let found = self.find_jobs(partition, filter, order, after.as_ref(), size);
+        let FoundJobs { jobs, next } = found.await?;
+        Ok(JobPage {
+            jobs,
+            next: next.map(|place| place.key),
+        })
+    }
+
+    /// Lists jobs of a partition in an order, after the last one seen.
+    pub async fn find_jobs(
+        &self,
+        partition: &PartitionId,
+        filter: &JobFilter,
+        order: JobOrder,
+        after: Option<&JobPlace>,
+        size: u32,
+    ) -> Result<FoundJobs, StoreError> {
+        let db = &self.db;
+        let mut conditions = Conditions::new(db, vec![partition.as_str().into()]);
+        let most = conditions.bind(i64::from(size) + 1);
+        let filter = filter.sorted_out();
+        let place = match after {
+            Some(after) => conditions.after(order, after),
+            None => String::new(),
         };
-        let keys: Vec<_> = match filter.states.as_slice() {
-            [] => vec![some("job", "")],
-            states => states
+        let rest = conditions.of(&filter.rest);
+        // Each source is read from an index in the order that is asked for, and no further than the page.
+        let sources = match (order.by, filter.label, filter.states.as_slice()) {
+            (OrderField::CreateTime, Some((name, value)), _) => {
+                let (name, value) = (conditions.bind(name), conditions.bind(value));
+                vec![(
+                    "label",
+                    format!(" AND k.name = {name} AND k.value = {value}"),
+                )]
+            }
+            (OrderField::CreateTime, None, [_, ..]) => filter
+                .states
                 .iter()
                 .map(|state| {
-                    some(
+                    (
                         "job_progress",
-                        &format!(" AND k.state = {}", state_code(*state)),
+                        format!(" AND k.state = {}", state_code(*state)),
                     )
                 })
                 .collect(),
+            _ => vec![("job", String::new())],
         };
+        let keys = sources.iter().map(|(table, of)| {
+            format!(
+                "SELECT job_key FROM (SELECT k.job_key FROM {table} k JOIN job j ON j.job_key = k.job_key \
+                 JOIN job_progress p ON p.job_key = k.job_key WHERE k.partition_id = $1{of}{place} AND {rest} \
+                 ORDER BY {} LIMIT {most}) s",
+                order_by(order, "k")
+            )
+        });
         let sql = format!(
             "SELECT {META_COLUMNS}, p.* FROM ({}) k JOIN job j ON j.job_key = k.job_key \
-             JOIN job_progress p ON p.job_key = k.job_key ORDER BY k.job_key DESC LIMIT $3",
-            keys.join(" UNION ALL ")
+             JOIN job_progress p ON p.job_key = k.job_key ORDER BY {} LIMIT {most}",
+            keys.collect::<Vec<_>>().join(" UNION ALL "),
+            order_by(order, "j")
         );
-        let statement = self.db.statement(sql, values);
-        let rows = self.db.reader().query_all_raw(statement).await?;
+        let statement = db.statement(sql, conditions.values);
+        let rows = db.reader().query_all_raw(statement).await?;
         let mut jobs = Vec::with_capacity(rows.len());
         for row in &rows {
             let meta = JobMeta::try_from(MetaRow::from_query_result(row, "")?)?;
@@ -114,20 +254,42 @@ impl Store {
         }
         let more = jobs.len() > size as usize;
         jobs.truncate(size as usize);
-        let next = jobs.last().filter(|_| more).map(|view| view.job.meta.key);
-        Ok(JobPage { jobs, next })
+        let next = jobs.last().filter(|_| more);
+        let next = next.map(|view| JobPlace::of(view, order));
+        Ok(FoundJobs { jobs, next })
     }
 
     /// How many jobs of a partition are in each state that any is in.
     pub async fn count_jobs(
         &self,
         partition: &PartitionId,
+        filter: &JobFilter,
     ) -> Result<Vec<(JobState, u64)>, StoreError> {
-        let sql = "SELECT state, count(*) AS jobs FROM job_progress WHERE partition_id = $1 GROUP BY state ORDER BY state";
-        let counts: Vec<Count> = self
-            .db
-            .all(self.db.reader(), sql, [partition.as_str().into()])
-            .await?;
+        let db = &self.db;
+        let mut conditions = Conditions::new(db, vec![partition.as_str().into()]);
+        let filter = filter.sorted_out();
+        let sql = if filter.label.is_none() && filter.rest.is_everything() {
+            "SELECT state, count(*) AS jobs FROM job_progress WHERE partition_id = $1 GROUP BY state ORDER BY state".to_owned()
+        } else {
+            let rest = conditions.of(&filter.rest);
+            let source = match filter.label {
+                Some((name, value)) => {
+                    let (name, value) = (conditions.bind(name), conditions.bind(value));
+                    format!(
+                        "label k JOIN job_progress p ON p.job_key = k.job_key JOIN job j ON j.job_key = k.job_key \
+                             WHERE k.partition_id = $1 AND k.name = {name} AND k.value = {value}"
+                    )
+                }
+                None => {
+                    "job_progress p JOIN job j ON j.job_key = p.job_key WHERE p.partition_id = $1"
+                        .to_owned()
+                }
+            };
+            format!(
+                "SELECT p.state, count(*) AS jobs FROM {source} AND {rest} GROUP BY p.state ORDER BY p.state"
+            )
+        };
+        let counts: Vec<Count> = db.all(db.reader(), sql, conditions.values).await?;
         counts
             .into_iter()
             .map(|count| Ok((state_of(count.state)?, unsigned(count.jobs)?)))

@@ -6,6 +6,7 @@ pub(crate) mod credit;
 pub(crate) mod epoch;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod filter;
 pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod outbox;

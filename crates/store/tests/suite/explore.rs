@@ -6,7 +6,7 @@ use headway_domain::{
     Error, JobState, JobUid, PartitionId, effect::Failed, error::Action, event::Caller,
     page::Forward, report::ItemEvent,
 };
-use headway_store::{BatchView, PipeView, StoreError};
+use headway_store::{BatchView, JobFilter, PipeView, StoreError};
 use uuid::Uuid;
 
 use super::{
@@ -41,7 +41,11 @@ pub async fn counts_by_state(f: Fixture) {
     driver.finish_well(&done).await;
     let other = new_job(name_in("other", "x"), task("x"));
     f.store.create_job(other).await.unwrap();
-    let counts = f.store.count_jobs(&acme()).await.unwrap();
+    let counts = f
+        .store
+        .count_jobs(&acme(), &JobFilter::default())
+        .await
+        .unwrap();
     let expected = [
         (JobState::Active, 3),
         (JobState::Paused, 1),
@@ -52,9 +56,21 @@ pub async fn counts_by_state(f: Fixture) {
         .delete_job(&done.name, &Caller::default())
         .await
         .unwrap();
-    assert_eq!(f.store.count_jobs(&acme()).await.unwrap(), expected[..2]);
+    assert_eq!(
+        f.store
+            .count_jobs(&acme(), &JobFilter::default())
+            .await
+            .unwrap(),
+        expected[..2]
+    );
     let nobody = PartitionId::new("nobody").unwrap();
-    assert_eq!(f.store.count_jobs(&nobody).await.unwrap(), []);
+    assert_eq!(
+        f.store
+            .count_jobs(&nobody, &JobFilter::default())
+            .await
+            .unwrap(),
+        []
+    );
 }
 
 pub async fn states_of_many_jobs(f: Fixture) {

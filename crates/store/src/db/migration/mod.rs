@@ -4,6 +4,7 @@
 //! Times are microseconds since 1970 by the database's clock.
 
 mod events;
+mod finding;
 mod kernel;
 mod partitions;
 mod tree;
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(tree::Tree),
             Box::new(waiting::Waiting),
             Box::new(partitions::Partitions),
+            Box::new(finding::Finding),
         ]
     }
 }

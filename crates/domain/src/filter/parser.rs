@@ -1,0 +1,453 @@
+//! From tokens to a filter.
+
+use super::{
+    Comparison, DEPTH, FILTER_BYTES, Filter, RESTRICTIONS, TextField, TextTest, TimeField,
+    lexer::{Fault, Placed, Token, tokens},
+};
+use crate::{job::JobState, spec::label_key};
+
+const FIELDS: &str = "state, id, display_name, creator, pipe, labels.KEY, percentage, create_time, start_time, update_time, end_time";
+
+pub(super) fn parse(text: &str) -> Result<Filter, Fault> {
+    if text.len() > FILTER_BYTES {
+        return Err(fault(1, format!("it must be at most {FILTER_BYTES} bytes")));
+    }
+    if let Some(at) = text.chars().position(|char| char == '\0') {
+        return Err(fault(at + 1, "U+0000 is not allowed"));
+    }
+    let mut parser = Parser {
+        tokens: tokens(text)?,
+        at: 0,
+        end: text.chars().count() + 1,
+        restrictions: 0,
+    };
+    let filter = parser.expression(0)?;
+    match parser.peek() {
+        None => Ok(filter),
+        Some(_) => Err(parser.unexpected("a restriction")),
+    }
+}
+
+fn fault(at: usize, what: impl Into<String>) -> Fault {
+    Fault {
+        at,
+        what: what.into(),
+    }
+}
+
+struct Parser {
+    tokens: Vec<Placed>,
+    at: usize,
+    end: usize,
+    restrictions: usize,
+}
+
+/// What a field can be compared with.
+enum Field {
+    State,
+    Text(TextField),
+    Label(String),
+    Labels,
+    Percentage,
+    Time(TimeField),
+}
+
+impl Parser {
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.at).map(|(_, token)| token)
+    }
+
+    fn place(&self) -> usize {
+        self.tokens
+            .get(self.at)
+            .map_or(self.end, |(place, _)| *place)
+    }
+
+    fn next(&mut self) -> Option<Placed> {
+        let next = self.tokens.get(self.at).cloned();
+        self.at += 1;
+        next
+    }
+
+    fn is_word(&self, word: &str) -> bool {
+        matches!(self.peek(), Some(Token::Word(text)) if text == word)
+    }
+
+    fn take_word(&mut self, word: &str) -> bool {
+        let is = self.is_word(word);
+        self.at += usize::from(is);
+        is
+    }
+
+    fn unexpected(&self, wanted: &str) -> Fault {
+        match self.peek() {
+            None => fault(self.place(), format!("it ends where {wanted} is expected")),
+            Some(_) => fault(self.place(), format!("{wanted} is expected here")),
+        }
+    }
+
+    /// Factors, joined by AND or side by side.
+    fn expression(&mut self, depth: usize) -> Result<Filter, Fault> {
+        if depth > DEPTH {
+            return Err(fault(
+                self.place(),
+                format!("it is nested more than {DEPTH} deep"),
+            ));
+        }
+        let mut parts = Vec::new();
+        if depth == 0 && self.peek().is_none() {
+            return Ok(Filter::All(parts));
+        }
+        loop {
+            parts.push(self.factor(depth)?);
+            let joined = self.take_word("AND");
+            let over = matches!(self.peek(), None | Some(Token::Close));
+            if over && joined {
+                return Err(self.unexpected("a restriction"));
+            }
+            if over {
+                return Ok(one_or(parts, Filter::All));
+            }
+        }
+    }
+
+    /// Terms, joined by OR.
+    fn factor(&mut self, depth: usize) -> Result<Filter, Fault> {
+        let mut parts = vec![self.term(depth)?];
+        while self.take_word("OR") {
+            parts.push(self.term(depth)?);
+        }
+        Ok(one_or(parts, Filter::Any))
+    }
+
+    fn term(&mut self, depth: usize) -> Result<Filter, Fault> {
+        if depth > DEPTH {
+            return Err(fault(
+                self.place(),
+                format!("it is nested more than {DEPTH} deep"),
+            ));
+        }
+        if self.is_word("NOT") || self.peek() == Some(&Token::Minus) {
+            self.at += 1;
+            return Ok(Filter::Not(Box::new(self.term(depth + 1)?)));
+        }
+        if self.peek() == Some(&Token::Open) {
+            self.at += 1;
+            let inner = self.expression(depth + 1)?;
+            return match self.next() {
+                Some((_, Token::Close)) => Ok(inner),
+                _ => {
+                    self.at -= 1;
+                    Err(self.unexpected("a closing parenthesis"))
+                }
+            };
+        }
+        self.restriction()
+    }
+
+    fn restriction(&mut self) -> Result<Filter, Fault> {
+        let place = self.place();
+        self.restrictions += 1;
+        if self.restrictions > RESTRICTIONS {
+            return Err(fault(
+                place,
+                format!("it has more than {RESTRICTIONS} restrictions"),
+            ));
+        }
+        let field = self.field()?;
+        let Some(Token::Comparator(comparator)) = self.peek().cloned() else {
+            return Err(self.unexpected("one of = != < <= > >= :"));
+        };
+        self.at += 1;
+        let mut parts = Vec::new();
+        for (place, argument) in self.arguments()? {
+            parts.push(restrict(&field, comparator, &argument).map_err(|what| fault(place, what))?);
+        }
+        Ok(match comparator {
+            "!=" => Filter::Not(Box::new(one_or(parts, Filter::Any))),
+            _ => one_or(parts, Filter::Any),
+        })
+    }
+
+    fn field(&mut self) -> Result<Field, Fault> {
+        let place = self.place();
+        let Some(Token::Word(word)) = self.peek().cloned() else {
+            return Err(self.unexpected("a field"));
+        };
+        if matches!(word.as_str(), "AND" | "OR" | "NOT") {
+            return Err(self.unexpected("a restriction"));
+        }
+        self.at += 1;
+        if word == "labels" && self.peek() == Some(&Token::Dot) {
+            self.at += 1;
+            let Some((place, Token::Quoted(key))) = self.next() else {
+                return Err(fault(place, "a label's name is expected"));
+            };
+            return label(key, place);
+        }
+        if let Some(key) = word.strip_prefix("labels.") {
+            return label(key.to_owned(), place);
+        }
+        Ok(match word.as_str() {
+            "state" => Field::State,
+            "id" => Field::Text(TextField::Id),
+            "display_name" | "name" => Field::Text(TextField::DisplayName),
+            "creator" => Field::Text(TextField::Creator),
+            "pipe" => Field::Text(TextField::Pipe),
+            "labels" => Field::Labels,
+            "percentage" => Field::Percentage,
+            "create_time" => Field::Time(TimeField::Create),
+            "start_time" => Field::Time(TimeField::Start),
+            "update_time" => Field::Time(TimeField::Update),
+            "end_time" => Field::Time(TimeField::End),
+            _ => {
+                return Err(fault(
+                    place,
+                    format!("{word:?} is none of the fields {FIELDS}"),
+                ));
+            }
+        })
+    }
+
+    /// One argument, or several in parentheses, joined by OR.
+    fn arguments(&mut self) -> Result<Vec<(usize, String)>, Fault> {
+        if self.peek() != Some(&Token::Open) {
+            return Ok(vec![self.argument()?]);
+        }
+        self.at += 1;
+        let mut arguments = vec![self.argument()?];
+        while self.take_word("OR") {
+            arguments.push(self.argument()?);
+        }
+        match self.next() {
+            Some((_, Token::Close)) if arguments.len() <= RESTRICTIONS => Ok(arguments),
+            Some((place, Token::Close)) => Err(fault(
+                place,
+                format!("a list has at most {RESTRICTIONS} entries"),
+            )),
+            _ => {
+                self.at -= 1;
+                Err(self.unexpected("OR or a closing parenthesis"))
+            }
+        }
+    }
+
+    fn argument(&mut self) -> Result<(usize, String), Fault> {
+        match self.peek().cloned() {
+            Some(Token::Word(text) | Token::Quoted(text)) => {
+                let place = self.place();
+                self.at += 1;
+                Ok((place, text))
+            }
+            _ => Err(self.unexpected("a value")),
+        }
+    }
+}
+
+fn one_or(mut parts: Vec<Filter>, many: impl FnOnce(Vec<Filter>) -> Filter) -> Filter {
+    match (parts.len(), parts.pop()) {
+        (1, Some(only)) => only,
+        (_, last) => {
+            parts.extend(last);
+            many(parts)
+        }
+    }
+}
+
+fn label(key: String, place: usize) -> Result<Field, Fault> {
+    match label_key(&key) {
+        true => Ok(Field::Label(key)),
+        false => Err(fault(place, format!("{key:?} cannot be a label's name"))),
+    }
+}
+
+/// One restriction; `!=` is made of `=` by the caller.
+fn restrict(field: &Field, comparator: &'static str, argument: &str) -> Result<Filter, String> {
+    let equality = matches!(comparator, "=" | "!=");
+    match field {
+        Field::State if equality || comparator == ":" => state(argument).map(Filter::State),
+        Field::Text(field) if equality => Ok(Filter::Text(*field, TextTest::new(argument))),
+        Field::Text(field) if comparator == ":" => {
+            Ok(Filter::Text(*field, TextTest::new(&format!("*{argument}*"))))
+        }
+        Field::Label(key) if equality => {
+            Ok(Filter::Label(key.clone(), Some(TextTest::new(argument))))
+        }
+        Field::Label(key) if comparator == ":" => Ok(Filter::Label(
+            key.clone(),
+            (argument != "*").then(|| TextTest::new(argument)),
+        )),
+        Field::Labels if comparator == ":" && label_key(argument) => {
+            Ok(Filter::Label(argument.to_owned(), None))
+        }
+        Field::Labels => Err("labels are compared by name, as in labels.team = blue, or looked for, as in labels:team".to_owned()),
+        Field::Percentage => {
+            let number: f64 = argument.parse().map_err(|_| format!("{argument:?} is no number"))?;
+            let fits = (0.0..=100.0).contains(&number);
+            let comparison = comparison(comparator)?;
+            fits.then_some(Filter::Percentage(comparison, number))
+                .ok_or_else(|| "a percentage is 0 to 100".to_owned())
+        }
+        Field::Time(field) => {
+            let time: jiff::Timestamp = argument
+                .parse()
+                .map_err(|_| format!("{argument:?} is no time such as 2030-01-31T08:00:00Z"))?;
+            Ok(Filter::Time(*field, comparison(comparator)?, time.as_microsecond()))
+        }
+        Field::State | Field::Text(_) | Field::Label(_) => {
+            Err(format!("{comparator} does not fit this field; it can be compared with = != :"))
+        }
+    }
+}
+
+fn comparison(comparator: &'static str) -> Result<Comparison, String> {
+    Ok(match comparator {
+        "=" | "!=" => Comparison::Equal,
+        "<" => Comparison::Less,
+        "<=" => Comparison::LessOrEqual,
+        ">" => Comparison::Greater,
+        ">=" => Comparison::GreaterOrEqual,
+        _ => {
+            return Err(format!(
+                "{comparator} does not fit this field; it can be compared with = != < <= > >="
+            ));
+        }
+    })
+}
+
+fn state(name: &str) -> Result<JobState, String> {
+    Ok(match name {
+        "WAITING" => JobState::Waiting,
+        "ACTIVE" => JobState::Active,
+        "PAUSED" => JobState::Paused,
+        "COMPLETED" => JobState::Completed,
+        "FAILED" => JobState::Failed,
+        "CANCELLED" => JobState::Cancelled,
+        _ => {
+            return Err(format!(
+                "{name:?} is none of the states WAITING, ACTIVE, PAUSED, COMPLETED, FAILED, CANCELLED"
+            ));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Error;
+
+    fn text(field: TextField, text: &str) -> Filter {
+        Filter::Text(field, TextTest::new(text))
+    }
+
+    fn not(filter: Filter) -> Filter {
+        Filter::Not(Box::new(filter))
+    }
+
+    #[test]
+    fn restrictions_are_read() {
+        let of_label =
+            |key: &str, test: Option<&str>| Filter::Label(key.to_owned(), test.map(TextTest::new));
+        let cases = [
+            ("", Filter::All(Vec::new())),
+            ("state = ACTIVE", Filter::State(JobState::Active)),
+            ("state!=ACTIVE", not(Filter::State(JobState::Active))),
+            ("id=a", text(TextField::Id, "a")),
+            ("id = \"a \\\"b\\\"\"", text(TextField::Id, "a \"b\"")),
+            ("name = 'x*'", text(TextField::DisplayName, "x*")),
+            (
+                "display_name : night",
+                text(TextField::DisplayName, "*night*"),
+            ),
+            ("labels.team = blue", of_label("team", Some("blue"))),
+            ("labels.a.b/c = x:y", of_label("a.b/c", Some("x:y"))),
+            ("labels.\"a:b\" = x", of_label("a:b", Some("x"))),
+            ("labels:team", of_label("team", None)),
+            ("labels.team:*", of_label("team", None)),
+            (
+                "percentage >= 50.5",
+                Filter::Percentage(Comparison::GreaterOrEqual, 50.5),
+            ),
+            (
+                "create_time < 1970-01-01T00:00:01Z",
+                Filter::Time(TimeField::Create, Comparison::Less, 1_000_000),
+            ),
+            (
+                "end_time > \"1970-01-01T01:00:00.5+01:00\"",
+                Filter::Time(TimeField::End, Comparison::Greater, 500_000),
+            ),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(parse(source), Ok(expected), "{source}");
+        }
+    }
+
+    #[test]
+    fn or_binds_more_tightly_than_and() {
+        let id = |id: &str| text(TextField::Id, id);
+        let either = Filter::Any(vec![id("b"), id("c")]);
+        let expected = Filter::All(vec![id("a"), either.clone()]);
+        for source in [
+            "id = a AND id = b OR id = c",
+            "id = a id = b OR id = c",
+            "id=a (id=b OR id=c)",
+            "id = a AND id = (b OR c)",
+        ] {
+            assert_eq!(parse(source), Ok(expected.clone()), "{source}");
+        }
+        assert_eq!(parse("NOT id = (b OR c)"), Ok(not(either.clone())));
+        assert_eq!(parse("id != (b OR c)"), Ok(not(either.clone())));
+        assert_eq!(parse("-id = (b OR c)"), Ok(not(either)));
+        assert_eq!(
+            parse("id = a -id = b"),
+            Ok(Filter::All(vec![id("a"), not(id("b"))]))
+        );
+    }
+
+    #[test]
+    fn faults_name_their_place() {
+        let deep = "(".repeat(40);
+        let many = "id = a ".repeat(101);
+        let cases = [
+            ("stat = ACTIVE", 1, "none of the fields"),
+            ("state = BUSY", 9, "none of the states"),
+            ("state < ACTIVE", 9, "does not fit"),
+            ("state =", 8, "a value is expected"),
+            ("state", 6, "one of ="),
+            ("id = a AND", 11, "a restriction"),
+            ("id = a OR OR id = b", 11, "a restriction"),
+            ("(id = a", 8, "closing parenthesis"),
+            ("id = a)", 7, "a restriction"),
+            ("id = \"a", 6, "closing quote"),
+            ("percentage = 101", 14, "0 to 100"),
+            ("percentage : 5", 14, "does not fit"),
+            ("percentage = x", 14, "no number"),
+            ("create_time = today", 15, "no time"),
+            ("labels = x", 10, "by name"),
+            ("labels.\"\" = x", 8, "label's name"),
+            (deep.as_str(), 18, "nested"),
+            (many.as_str(), 701, "more than 100"),
+            ("id = a\0", 7, "U+0000"),
+        ];
+        for (source, at, what) in cases {
+            let fault = parse(source).expect_err(source);
+            assert_eq!(fault.at, at, "{source}: {fault}");
+            assert!(fault.what.contains(what), "{source}: {fault}");
+        }
+        let Err(Error::Invalid(list)) = Filter::parse("x") else {
+            panic!("accepted")
+        };
+        assert_eq!(list[0].field, "filter");
+    }
+
+    proptest! {
+        #[test]
+        fn anything_is_read_or_refused(source in "[ -~\"'()a-zA-Z=<>!:.é-]{0,80}") {
+            if let Err(fault) = parse(&source) {
+                prop_assert!(fault.at >= 1 && fault.at <= source.chars().count() + 1);
+            }
+        }
+    }
+}

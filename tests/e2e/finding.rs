@@ -1,0 +1,187 @@
+//! Finding jobs: filters, orders, pages and counts.
+
+use futures::TryStreamExt;
+use headway::v1::{JobState, ListJobsRequest};
+use headway_client::{Code, Error};
+use headway_tests::{Deployment, Record, range};
+
+use crate::handlers::quick;
+
+on_both!(
+    jobs_are_found_by_filters,
+    pages_follow_an_order,
+    tokens_belong_to_their_query,
+    bad_filters_and_orders,
+);
+
+fn query(filter: &str, order_by: &str) -> ListJobsRequest {
+    ListJobsRequest {
+        parent: "partitions/default".to_owned(),
+        filter: filter.to_owned(),
+        order_by: order_by.to_owned(),
+        ..ListJobsRequest::default()
+    }
+}
+
+async fn found(d: &Deployment, request: ListJobsRequest) -> Vec<String> {
+    let jobs: Result<Vec<_>, Error> = d.client().jobs(request).try_collect().await;
+    let jobs = jobs.unwrap().into_iter();
+    jobs.map(|job| job.name.rsplit('/').next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+async fn jobs_are_found_by_filters(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    for (id, team) in [("a", "blue"), ("b", "red"), ("c", "blue")] {
+        let spec = range(3, 3)
+            .label("team", team)
+            .display_name(format!("Job {id}"));
+        let name = d.create(id, spec.build()).await;
+        d.finish(&name, JobState::Completed).await;
+    }
+    let held = d.create("held", range(3, 3).after("nothing").build()).await;
+    d.client().pause_job(&held).await.unwrap();
+    let cases = [
+        ("labels.team = blue", "c a"),
+        ("state = COMPLETED AND labels.team != blue", "b"),
+        ("state = (PAUSED OR WAITING)", "held"),
+        ("percentage = 100 display_name = \"Job *\"", "c b a"),
+        ("end_time > 2020-01-01T00:00:00Z AND NOT id = b", "c a"),
+        ("pipe = work", "held c b a"),
+    ];
+    for (filter, expected) in cases {
+        let ids = found(&d, query(filter, "")).await;
+        assert_eq!(ids.join(" "), expected, "{filter}");
+        let counts = d.client().count_jobs_like("default", filter).await.unwrap();
+        let count: i64 = counts.iter().map(|count| count.jobs).sum();
+        assert_eq!(count, ids.len() as i64, "{filter}");
+    }
+}
+
+async fn pages_follow_an_order(d: Deployment) {
+    for n in 0..23 {
+        let spec = range(1, 1)
+            .after("nothing")
+            .display_name(format!("{}", n % 5));
+        d.create(&format!("j{n:02}"), spec.build()).await;
+    }
+    for (order, first, last) in [
+        ("id", "j00", "j22"),
+        ("id desc", "j22", "j00"),
+        ("display_name", "j00", "j19"),
+        ("display_name desc", "j19", "j00"),
+        ("create_time", "j00", "j22"),
+        ("", "j22", "j00"),
+    ] {
+        let whole = found(&d, query("", order)).await;
+        assert_eq!(
+            (whole[0].as_str(), whole[22].as_str()),
+            (first, last),
+            "{order}"
+        );
+        let small = ListJobsRequest {
+            page_size: 4,
+            ..query("", order)
+        };
+        assert_eq!(found(&d, small).await, whole, "{order}");
+    }
+}
+
+async fn tokens_belong_to_their_query(d: Deployment) {
+    for n in 0..4 {
+        d.create(&format!("j{n}"), range(1, 1).after("nothing").build())
+            .await;
+    }
+    let page = |filter: &str, order: &str, token: &str| ListJobsRequest {
+        page_size: 2,
+        page_token: token.to_owned(),
+        ..query(filter, order)
+    };
+    let first = d
+        .client()
+        .list_jobs(page("id = j*", "id", ""))
+        .await
+        .unwrap();
+    let token = first.next_page_token;
+    let second = d
+        .client()
+        .list_jobs(page("id = j*", "id", &token))
+        .await
+        .unwrap();
+    assert_eq!(
+        (second.jobs.len(), second.next_page_token.as_str()),
+        (2, "")
+    );
+    for (filter, order) in [
+        ("id = j*", "id desc"),
+        ("id = *", "id"),
+        ("", "id"),
+        ("id = j*", ""),
+    ] {
+        let refused = d
+            .client()
+            .list_jobs(page(filter, order, &token))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert_eq!(
+            refused.reason(),
+            Some("PAGE_TOKEN_INVALID"),
+            "{filter} by {order}"
+        );
+    }
+}
+
+async fn bad_filters_and_orders(d: Deployment) {
+    let long = format!("id = {}", "x".repeat(4096));
+    let cases = [
+        (
+            "colour = blue",
+            "",
+            "filter",
+            "character 1: \"colour\" is none of the fields",
+        ),
+        (
+            "state = BUSY",
+            "",
+            "filter",
+            "character 9: \"BUSY\" is none of the states",
+        ),
+        (
+            "state = ACTIVE AND",
+            "",
+            "filter",
+            "it ends where a restriction is expected",
+        ),
+        (long.as_str(), "", "filter", "at most 4096 bytes"),
+        (
+            "",
+            "colour",
+            "order_by",
+            "must be create_time, id or display_name",
+        ),
+        ("", "id up", "order_by", "asc or desc"),
+    ];
+    for (filter, order, field, what) in cases {
+        let error = d
+            .client()
+            .list_jobs(query(filter, order))
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+        let violations = error.field_violations();
+        assert_eq!(
+            (violations.len(), violations[0].field.as_str()),
+            (1, field),
+            "{error}"
+        );
+        assert!(violations[0].description.contains(what), "{error}");
+    }
+    let error = d
+        .client()
+        .count_jobs_like("default", "(")
+        .await
+        .unwrap_err();
+    assert_eq!(error.field_violations()[0].field, "filter");
+}
