@@ -4,8 +4,9 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "headway/v1/batch.proto",
+    "headway/v1/bulk.proto",
     "headway/v1/event.proto",
     "headway/v1/explain.proto",
     "headway/v1/job.proto",

@@ -29,6 +29,7 @@ macro_rules! on_both {
 
 mod bad_inputs;
 mod batches;
+mod bulk;
 mod control;
 mod crashes;
 mod doubled;

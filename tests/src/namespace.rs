@@ -120,10 +120,12 @@ impl Default for Namespace {
 
 /// Every queue that a test's deployment may have.
 pub(crate) fn queues() -> Vec<Queue> {
-    let pipes = PIPES.map(|pipe| Queue::Pipe(pipe.to_owned()));
+    let own = std::iter::once(headway_domain::bulk::JOBS);
+    let pipes = PIPES.into_iter().chain(own);
+    let pipes = pipes.map(|pipe| Queue::Pipe(pipe.to_owned()));
     let reports = (0..SHARDS).map(Queue::Reports);
     let system = [Queue::Batch, Queue::DeadTasks, Queue::DeadSystem];
-    pipes.into_iter().chain(reports).chain(system).collect()
+    pipes.chain(reports).chain(system).collect()
 }
 
 /// Queues with ready messages, and how many.

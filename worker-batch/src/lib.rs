@@ -2,8 +2,9 @@
 //! the items to their pipe.
 //!
 //! [`BatchWorker`] consumes the queue of batch messages. `split.rs` answers "split this page", `dispatch.rs` "send
-//! these items of this page". Splitters are plug-ins: see [`splitter`].
+//! these items of this page". Splitters are plug-ins: see [`splitter`]. `bulk` is what pauses, cancels or deletes many jobs as a job.
 
+mod bulk;
 mod children;
 mod dispatch;
 mod split;
@@ -30,6 +31,12 @@ pub fn start(
         ..BatchConfig::default()
     };
     let shutdown = supervisor.shutdown().clone();
+    let store = links.relay.store().clone();
+    let registry = registry.add(std::sync::Arc::new(bulk::MatchingJobs::new(store)));
+    let (relay, token) = (links.relay.clone(), shutdown.clone());
+    supervisor.spawn(TaskKind::Service, "batch-jobs", async move {
+        bulk::worker(relay, token).await
+    });
     let worker = BatchWorker::new(links.relay.clone(), registry, batch, shutdown);
     supervisor.spawn(
         TaskKind::Service,

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use headway::v1::{JobState, PrerequisitePolicy, failure_policy};
+use headway_client::BulkAction;
 use jiff::SignedDuration;
 use prost_types::Timestamp;
 
@@ -117,6 +118,8 @@ pub enum Command {
         #[arg(long)]
         dependents: bool,
     },
+    /// Pause, resume, cancel, retry or delete all jobs that match, as a job of its own
+    Bulk(BulkArgs),
     /// List the failures of a job, oldest first
     Failures {
         /// The job: its id, or partitions/PARTITION/jobs/JOB
@@ -155,6 +158,52 @@ pub enum PartitionAction {
     Suspend,
     /// Let its jobs go on
     Resume,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["filter", "all"]))]
+pub struct BulkArgs {
+    /// What to do to them
+    #[arg(value_enum)]
+    pub action: BulkActionArg,
+    /// The jobs that this is true of, such as 'state = FAILED AND labels.team = blue'
+    #[arg(long)]
+    pub filter: Option<String>,
+    /// All jobs of the partition
+    #[arg(long)]
+    pub all: bool,
+    /// Only say how many there are; nothing is changed
+    #[arg(long)]
+    pub validate_only: bool,
+    /// Wait until it is done
+    #[arg(long, conflicts_with = "validate_only")]
+    pub wait: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BulkActionArg {
+    /// Those that have not ended
+    Pause,
+    /// Those that are paused
+    Resume,
+    /// Those that have not ended
+    Cancel,
+    /// Those that failed or were cancelled
+    Retry,
+    /// Whatever their state
+    Delete,
+}
+
+impl From<BulkActionArg> for BulkAction {
+    fn from(action: BulkActionArg) -> Self {
+        match action {
+            BulkActionArg::Pause => Self::Pause,
+            BulkActionArg::Resume => Self::Resume,
+            BulkActionArg::Cancel => Self::Cancel,
+            BulkActionArg::Retry => Self::Retry,
+            BulkActionArg::Delete => Self::Delete,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

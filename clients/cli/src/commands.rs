@@ -2,14 +2,14 @@
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use headway::v1::{
-    CreateJobRequest, Job, JobState, ListFailuresResponse, ListJobsRequest, ListJobsResponse,
-    WatchJobsRequest,
+    BatchChangeJobsRequest, CreateJobRequest, Job, JobState, ListFailuresResponse, ListJobsRequest,
+    ListJobsResponse, WatchJobsRequest,
 };
 use headway_client::{Client, Error, JobName, partition_name};
 
 use crate::{
     Console,
-    args::{Command, Format, JobsArgs, SubmitArgs},
+    args::{BulkArgs, Command, Format, JobsArgs, SubmitArgs},
     document::print,
     explore,
     failure::{ExitStatus, Failure},
@@ -117,6 +117,7 @@ pub async fn run(
             )
             .await
         }
+        Command::Bulk(args) => bulk(&args, settings, console).await,
         Command::Rm(args) => remove(&args, settings, console).await,
         Command::Ls {
             state,
@@ -261,6 +262,33 @@ async fn remove(
         }
     }
     Ok(worst)
+}
+
+/// Changes all jobs that match, or says how many there are.
+async fn bulk(
+    args: &BulkArgs,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    let request = BatchChangeJobsRequest {
+        parent: partition_name(&settings.partition)?,
+        filter: args.filter.clone().unwrap_or_default(),
+        all: args.all,
+        validate_only: args.validate_only,
+        ..BatchChangeJobsRequest::default()
+    };
+    let remote = Remote::connect(settings).await?;
+    let answer = remote.client.change_jobs(args.action.into(), request).await;
+    let answer = answer.map_err(|error| remote.failure("the jobs are not changed", error))?;
+    match answer.job.as_ref().filter(|_| args.wait) {
+        Some(job) => finish(&remote, console, job, watch::Display::Silent).await,
+        None => {
+            print(console, remote.settings.format, &answer, |_| {
+                view::changed(&answer, &remote.settings.partition)
+            })?;
+            Ok(ExitStatus::Completed)
+        }
+    }
 }
 
 async fn list(

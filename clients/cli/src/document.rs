@@ -33,6 +33,7 @@ documents!(
     ListBatchesResponse,
     ListPipesResponse,
     ExplainJobResponse,
+    BatchChangeJobsResponse,
     Partition
 );
 

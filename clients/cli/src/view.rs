@@ -1,8 +1,8 @@
 //! Jobs and failures for people.
 
 use headway::v1::{
-    Batch, Failure, Job, JobProgress, JobState, Prerequisite, PrerequisiteState, Task,
-    job_spec::Work,
+    Batch, BatchChangeJobsResponse, Failure, Job, JobProgress, JobState, Prerequisite,
+    PrerequisiteState, Task, job_spec::Work,
 };
 use headway_client::JobName;
 use jiff::tz::TimeZone;
@@ -169,6 +169,18 @@ pub fn jobs(jobs: &[Job], partition: &str, console: &Console) -> String {
     match jobs {
         [] => format!("no jobs in partition {partition} match\n"),
         _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
+}
+
+/// How many jobs are changed, and by which job.
+pub fn changed(answer: &BatchChangeJobsResponse, partition: &str) -> String {
+    let jobs = counted(answer.matching_jobs, "job");
+    match &answer.job {
+        None => format!("{jobs} would be touched\n"),
+        Some(job) => {
+            let name = label(&job.name, partition);
+            format!("{name} touches {jobs}; `headway watch {name}` shows how far it is\n")
+        }
     }
 }
 

@@ -185,3 +185,22 @@ async fn a_partition_is_suspended_and_resumed() {
     let (_, stdout, _) = run(&fake, &["-p", "acme", "partition", "resume"]).await;
     assert_eq!(stdout, "partitions/acme is not suspended\n");
 }
+
+#[tokio::test]
+async fn many_jobs_are_changed_by_one() {
+    let fake = Fake::default();
+    let (status, stdout, _) = run(
+        &fake,
+        &["bulk", "cancel", "--filter", "id = a", "--validate-only"],
+    )
+    .await;
+    assert_eq!(status, ExitStatus::Completed);
+    assert_eq!(stdout, "1,234 jobs would be touched\n");
+    let (_, stdout, _) = run(&fake, &["bulk", "delete", "--all"]).await;
+    assert!(stdout.starts_with("sweep touches 1,234 jobs;"), "{stdout}");
+    assert_eq!(fake.requests("cancel many"), ["id = a"]);
+    assert_eq!(fake.requests("delete many"), [""]);
+    // Which jobs must be said.
+    let (status, _, _) = run(&fake, &["bulk", "delete"]).await;
+    assert_eq!(status, ExitStatus::Usage);
+}

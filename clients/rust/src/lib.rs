@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod bulk;
 mod client;
 mod config;
 mod error;
@@ -35,6 +36,7 @@ mod retry;
 mod spec;
 mod watch;
 
+pub use bulk::BulkAction;
 pub use client::{Client, create_request};
 pub use config::{ClientConfig, RetryConfig};
 pub use error::{Error, FieldViolation, PreconditionViolation, ResourceInfo};

@@ -7,6 +7,7 @@
 
 pub mod advance;
 pub mod bitmap;
+pub mod bulk;
 pub mod control;
 pub mod effect;
 pub mod error;

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use headway::v1::{self, failure_policy::OnExceeded, failure_policy::Tolerance as WireTolerance};
 use headway_domain::{
-    Error, PipeName, limits,
+    Error, PipeName,
+    bulk::RESERVED,
+    limits,
     spec::{BatchSpec, FailurePolicy, JobSpec, RetryPolicy, TaskSpec, Tolerance, Work},
 };
 use headway_worker_batch::{
@@ -201,6 +203,11 @@ fn check_splitter(
     splitters: &Splitters,
     violations: &mut Violations,
 ) {
+    if name.starts_with(RESERVED) {
+        let why = format!("must not begin with {RESERVED:?}: those are Headway's own");
+        violations.push("spec.batch.splitter", why);
+        return;
+    }
     if let Some(names) = &splitters.names
         && !names.contains(name)
     {
@@ -331,6 +338,9 @@ fn retry_policy(policy: v1::RetryPolicy, violations: &mut Violations) -> RetryPo
 }
 
 fn pipe(field: &str, name: String, violations: &mut Violations) -> Option<PipeName> {
+    violations.check(!name.starts_with(RESERVED), field, || {
+        format!("must not begin with {RESERVED:?}: those are Headway's own")
+    });
     violations.take(PipeName::new(name).map_err(|error| error.renamed(field)))
 }
 

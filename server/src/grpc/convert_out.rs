@@ -28,6 +28,14 @@ pub(super) fn listed(view: &JobView) -> v1::Job {
     }
 }
 
+/// Which job it is and how it is, without what it is to do.
+pub(super) fn named(view: &JobView) -> v1::Job {
+    v1::Job {
+        spec: None,
+        ..job(view, v1::JobSpec::default())
+    }
+}
+
 /// A job with everything that its client sent.
 ///
 /// # Errors

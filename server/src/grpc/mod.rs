@@ -1,5 +1,6 @@
 //! JobService: the only place in the server where wire types meet domain types.
 
+mod bulk;
 mod convert_explore;
 mod convert_in;
 mod convert_out;

@@ -11,6 +11,7 @@ use headway::v1::{self, job_service_server::JobService};
 use headway_broker::Broker;
 use headway_domain::{
     Error, JobName,
+    bulk::BulkAction,
     error::Action,
     event::Caller,
     filter::{Filter, JobOrder},
@@ -45,7 +46,7 @@ pub(crate) struct JobApi {
     relay: Relay,
     pub(super) hub: Hub,
     pub(super) partitions: Partitions,
-    splitters: Arc<Splitters>,
+    pub(super) splitters: Arc<Splitters>,
     publishing: Arc<Semaphore>,
     tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
@@ -133,20 +134,24 @@ impl JobApi {
         if request.validate_only {
             return self.rehearse(new).await;
         }
-        let (view, body) = self
-            .change(|relay, reply| async move {
-                let mut created = match relay.store().create_job(new).await {
-                    Ok(created) => created,
-                    Err(error) => return drop(reply.send(Err(error))),
-                };
-                let body = Bytes::from(created.view.body.take().unwrap_or_default());
-                let answer = (created.view.clone(), body.clone());
-                // A caller that went away finds the job by its id.
-                drop(reply.send(Ok(answer)));
-                relay.publish_created(&created, body).await;
-            })
-            .await?;
+        let (view, body) = self.accept(new).await?;
         Ok(convert_out::full(&view, &body)?)
+    }
+
+    /// Accepts a job and publishes what that caused.
+    pub(super) async fn accept(&self, new: NewJob) -> Result<(JobView, Bytes), ApiError> {
+        self.change(|relay, reply| async move {
+            let mut created = match relay.store().create_job(new).await {
+                Ok(created) => created,
+                Err(error) => return drop(reply.send(Err(error))),
+            };
+            let body = Bytes::from(created.view.body.take().unwrap_or_default());
+            let answer = (created.view.clone(), body.clone());
+            // A caller that went away finds the job by its id.
+            drop(reply.send(Ok(answer)));
+            relay.publish_created(&created, body).await;
+        })
+        .await
     }
 
     /// What CreateJob would answer.
@@ -219,6 +224,17 @@ impl JobApi {
         whole(view)
     }
 
+    async fn answer_change(
+        &self,
+        action: BulkAction,
+        request: Request<v1::BatchChangeJobsRequest>,
+    ) -> Result<Response<v1::BatchChangeJobsResponse>, Status> {
+        let caller = request::caller(request.metadata());
+        let request = request.into_inner();
+        let answer = self.change_many(action, request, caller).await?;
+        Ok(Response::new(answer))
+    }
+
     async fn delete(&self, name: &str, caller: Caller) -> Result<(), ApiError> {
         let name = request::job_name("name", name)?;
         self.change(|relay, reply| async move {
@@ -243,6 +259,50 @@ impl JobService for JobApi {
         request: Request<v1::CreateJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
         Ok(Response::new(self.create(request).await?))
+    }
+
+    async fn batch_create_jobs(
+        &self,
+        request: Request<v1::BatchCreateJobsRequest>,
+    ) -> Result<Response<v1::BatchCreateJobsResponse>, Status> {
+        let caller = request::caller(request.metadata());
+        let request = request.into_inner();
+        Ok(Response::new(self.create_many(request, caller).await?))
+    }
+
+    async fn batch_pause_jobs(
+        &self,
+        request: Request<v1::BatchChangeJobsRequest>,
+    ) -> Result<Response<v1::BatchChangeJobsResponse>, Status> {
+        self.answer_change(BulkAction::Pause, request).await
+    }
+
+    async fn batch_resume_jobs(
+        &self,
+        request: Request<v1::BatchChangeJobsRequest>,
+    ) -> Result<Response<v1::BatchChangeJobsResponse>, Status> {
+        self.answer_change(BulkAction::Resume, request).await
+    }
+
+    async fn batch_cancel_jobs(
+        &self,
+        request: Request<v1::BatchChangeJobsRequest>,
+    ) -> Result<Response<v1::BatchChangeJobsResponse>, Status> {
+        self.answer_change(BulkAction::Cancel, request).await
+    }
+
+    async fn batch_retry_jobs(
+        &self,
+        request: Request<v1::BatchChangeJobsRequest>,
+    ) -> Result<Response<v1::BatchChangeJobsResponse>, Status> {
+        self.answer_change(BulkAction::Retry, request).await
+    }
+
+    async fn batch_delete_jobs(
+        &self,
+        request: Request<v1::BatchChangeJobsRequest>,
+    ) -> Result<Response<v1::BatchChangeJobsResponse>, Status> {
+        self.answer_change(BulkAction::Delete, request).await
     }
 
     async fn get_job(

@@ -10,15 +10,16 @@ use std::{
 
 use futures::{Stream, StreamExt, stream};
 use headway::v1::{
-    CancelJobRequest, CountJobsRequest, CountJobsResponse, CreateJobRequest, DeleteJobRequest,
-    ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobHistoryResponse,
-    GetJobRequest, GetPartitionRequest, Job, JobState, ListBatchesRequest, ListBatchesResponse,
-    ListEventsRequest, ListEventsResponse, ListFailuresRequest, ListFailuresResponse,
-    ListJobsRequest, ListJobsResponse, ListPipesRequest, ListPipesResponse,
-    ListSuspendedPartitionsRequest, ListSuspendedPartitionsResponse, Partition, PauseJobRequest,
-    Reason, ResumeJobRequest, ResumePartitionRequest, RetryJobRequest, SuspendPartitionRequest,
-    WatchEventsRequest, WatchEventsResponse, WatchJobRequest, WatchJobResponse, WatchJobsRequest,
-    WatchJobsResponse,
+    BatchChangeJobsRequest, BatchChangeJobsResponse, BatchCreateJobsRequest,
+    BatchCreateJobsResponse, CancelJobRequest, CountJobsRequest, CountJobsResponse,
+    CreateJobRequest, DeleteJobRequest, ExplainJobRequest, ExplainJobResponse,
+    GetJobHistoryRequest, GetJobHistoryResponse, GetJobRequest, GetPartitionRequest, Job, JobState,
+    ListBatchesRequest, ListBatchesResponse, ListEventsRequest, ListEventsResponse,
+    ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse, ListPipesRequest,
+    ListPipesResponse, ListSuspendedPartitionsRequest, ListSuspendedPartitionsResponse, Partition,
+    PauseJobRequest, Reason, ResumeJobRequest, ResumePartitionRequest, RetryJobRequest,
+    SuspendPartitionRequest, WatchEventsRequest, WatchEventsResponse, WatchJobRequest,
+    WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
     job_service_server::{JobService, JobServiceServer},
 };
 use headway_client::{Client, ClientConfig, Error};
@@ -114,6 +115,23 @@ impl Fake {
         let next = script.jobs.pop_front();
         next.unwrap_or_else(|| Err(Status::data_loss("the script is over")))
             .map(Response::new)
+    }
+
+    fn bulk(
+        &self,
+        method: &'static str,
+        request: BatchChangeJobsRequest,
+    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        let called = (method, request.filter, Instant::now());
+        self.script().calls.push(called);
+        let job = Job {
+            name: "partitions/default/jobs/sweep".to_owned(),
+            ..Job::default()
+        };
+        Ok(Response::new(BatchChangeJobsResponse {
+            job: (!request.validate_only).then_some(job),
+            matching_jobs: 1234,
+        }))
     }
 
     fn partition(
@@ -283,6 +301,48 @@ impl JobService for Fake {
         script.calls.push(("batches", parent, Instant::now()));
         let page = script.batch_pages.pop_front();
         Ok(Response::new(page.unwrap_or_default()))
+    }
+
+    async fn batch_create_jobs(
+        &self,
+        _request: Request<BatchCreateJobsRequest>,
+    ) -> Result<Response<BatchCreateJobsResponse>, Status> {
+        Ok(Response::new(BatchCreateJobsResponse::default()))
+    }
+
+    async fn batch_pause_jobs(
+        &self,
+        request: Request<BatchChangeJobsRequest>,
+    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        self.bulk("pause many", request.into_inner())
+    }
+
+    async fn batch_resume_jobs(
+        &self,
+        request: Request<BatchChangeJobsRequest>,
+    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        self.bulk("resume many", request.into_inner())
+    }
+
+    async fn batch_cancel_jobs(
+        &self,
+        request: Request<BatchChangeJobsRequest>,
+    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        self.bulk("cancel many", request.into_inner())
+    }
+
+    async fn batch_retry_jobs(
+        &self,
+        request: Request<BatchChangeJobsRequest>,
+    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        self.bulk("retry many", request.into_inner())
+    }
+
+    async fn batch_delete_jobs(
+        &self,
+        request: Request<BatchChangeJobsRequest>,
+    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        self.bulk("delete many", request.into_inner())
     }
 
     async fn explain_job(

@@ -63,7 +63,7 @@ impl Store {
             Action::Cancel => slice.cancel(),
             Action::Retry | Action::RetryWithDependents => slice.retry(),
         }?;
-        if slice.changed && self.is_suspended(&name.partition).await? {
+        if slice.changed && db.is_suspended(&tx, &name.partition).await? {
             slice.suspend();
         }
         let waits = match action {

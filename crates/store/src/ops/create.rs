@@ -301,6 +301,11 @@ impl Store {
         Ok(created.collect())
     }
 
+    /// A key above those of all jobs that were created before this millisecond, and below those that come after it.
+    pub fn key_now(&self) -> i64 {
+        (self.db.now() / 1000) << KEY_RANDOM
+    }
+
     async fn slice_of(&self, job: &NewJob) -> JobSlice {
         let allowance = match job.spec.work {
             Work::Task(_) => FIRST_ALLOWANCE,
@@ -397,10 +402,13 @@ fn given_up() -> StoreError {
     StoreError::Unavailable("the commit was given up".to_owned())
 }
 
+/// Bits of a key that are random.
+const KEY_RANDOM: u32 = 22;
+
 /// Keys rise with time, to the millisecond, so that the newest jobs stand together; the rest is random.
 fn new_key(now: i64) -> i64 {
-    let random = super::write::random_id() & 0x3f_ffff;
-    ((now / 1000) << 22) | random
+    let random = super::write::random_id() & ((1 << KEY_RANDOM) - 1);
+    ((now / 1000) << KEY_RANDOM) | random
 }
 
 fn job_cells(job: &NewJob, meta: &JobMeta) -> Result<Vec<Cell>, StoreError> {

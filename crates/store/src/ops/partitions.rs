@@ -7,7 +7,11 @@ use headway_domain::{Micros, PartitionId, event::Caller, job::JobMeta};
 use sea_orm::FromQueryResult;
 
 use super::work::Locking;
-use crate::{Committed, Store, db::Durability, error::StoreError};
+use crate::{
+    Committed, Store,
+    db::{Db, Durability, Tx},
+    error::StoreError,
+};
 
 /// Jobs changed by one transaction.
 const WALK: i64 = 200;
@@ -77,10 +81,6 @@ impl Store {
         Ok(rows.into_iter().map(|row| row.partition_id).collect())
     }
 
-    pub(crate) async fn is_suspended(&self, partition: &PartitionId) -> Result<bool, StoreError> {
-        Ok(self.partition(partition).await?.suspension.is_some())
-    }
-
     /// Suspends a partition or lets it go on, durably. What that means for its jobs is for [`Store::walk_partition`].
     pub async fn set_suspended(
         &self,
@@ -110,7 +110,7 @@ impl Store {
         after: i64,
     ) -> Result<(Committed, Option<i64>), StoreError> {
         let db = &self.db;
-        let suspended = self.is_suspended(partition).await?;
+        let suspended = self.partition(partition).await?.suspension.is_some();
         let sql = match suspended {
             true => {
                 "SELECT value FROM ( \
@@ -173,6 +173,21 @@ impl Store {
         rows.into_iter()
             .map(|row| Ok(PartitionId::new(row.partition_id)?))
             .collect()
+    }
+}
+
+impl Db {
+    /// Whether a partition is suspended, asked on the connection of a transaction: a second one may not be free.
+    pub(crate) async fn is_suspended(
+        &self,
+        tx: &Tx<'_>,
+        partition: &PartitionId,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) AS value FROM partition_setting WHERE partition_id = $1 AND suspended = 1";
+        let count = self
+            .one_int(&**tx, sql, [partition.as_str().into()])
+            .await?;
+        Ok(count.unwrap_or(0) > 0)
     }
 }
 

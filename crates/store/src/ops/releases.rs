@@ -270,17 +270,8 @@ impl Store {
         let mut concerned: Vec<i64> = met.chain(broken).chain(round.again.clone()).collect();
         concerned.sort_unstable();
         concerned.dedup();
-        let metas = self.metas_by_key(&concerned).await?;
+        let metas = self.metas_in(tx, &concerned).await?;
         self.db.lock_jobs(tx, &metas, Locking::Wait).await
-    }
-
-    async fn metas_by_key(&self, keys: &[i64]) -> Result<Vec<Arc<JobMeta>>, StoreError> {
-        let mut metas = Vec::with_capacity(keys.len());
-        for key in keys {
-            // Gone since: its rows are garbage.
-            metas.extend(self.meta_by_key(*key).await?);
-        }
-        Ok(metas)
     }
 
     /// Lets the jobs that failed because of this one wait for it again, and those that failed because of them.

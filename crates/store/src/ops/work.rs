@@ -351,6 +351,35 @@ impl Store {
         self.remember(row)
     }
 
+    /// What never changes about jobs, read on the connection of a transaction: a second one may not be free. Jobs that are gone are
+    /// left out.
+    pub(crate) async fn metas_in(
+        &self,
+        tx: &Tx<'_>,
+        keys: &[i64],
+    ) -> Result<Vec<Arc<JobMeta>>, StoreError> {
+        let mut metas = Vec::with_capacity(keys.len());
+        let mut unknown = Vec::new();
+        for key in keys.iter().copied() {
+            match self.meta.by_key(key) {
+                Some(meta) => metas.push(meta),
+                None => unknown.push(key),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(metas);
+        }
+        let sql = format!(
+            "SELECT {META_COLUMNS} FROM job j WHERE {}",
+            self.db.is_in("j.job_key", 1)
+        );
+        let rows: Vec<MetaRow> = self.db.all(&**tx, sql, [keys::ints(unknown)]).await?;
+        for row in rows {
+            metas.extend(self.remember(Some(row))?);
+        }
+        Ok(metas)
+    }
+
     fn remember(&self, row: Option<MetaRow>) -> Result<Option<Arc<JobMeta>>, StoreError> {
         let Some(row) = row else { return Ok(None) };
         let meta = Arc::new(JobMeta::try_from(row)?);

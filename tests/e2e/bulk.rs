@@ -1,0 +1,273 @@
+//! Many jobs at once: created with a result each, and changed by jobs of their own.
+
+use headway::v1::{BatchChangeJobsRequest, BatchCreateJobsEntry, Job, JobState};
+use headway_client::{BulkAction, Code, JobName};
+use headway_tests::{Deployment, Record, outcome_counts, range, request};
+
+use crate::handlers::quick;
+
+on_both!(
+    each_of_many_has_its_result,
+    many_are_cancelled_by_a_filter,
+    many_are_paused_and_resumed,
+    many_are_retried_and_deleted,
+    a_request_that_comes_twice,
+    bad_changes,
+);
+
+fn entry(id: &str, spec: headway::v1::JobSpec) -> BatchCreateJobsEntry {
+    BatchCreateJobsEntry {
+        job_id: id.to_owned(),
+        spec: Some(spec),
+        ..BatchCreateJobsEntry::default()
+    }
+}
+
+fn of(filter: &str) -> BatchChangeJobsRequest {
+    BatchChangeJobsRequest {
+        parent: "partitions/default".to_owned(),
+        filter: filter.to_owned(),
+        all: filter.is_empty(),
+        ..BatchChangeJobsRequest::default()
+    }
+}
+
+/// Jobs that do not start, some of them labelled.
+async fn waiting(d: &Deployment, count: usize) -> Vec<JobName> {
+    let entries = (0..count).map(|n| {
+        let team = if n % 3 == 0 { "blue" } else { "red" };
+        let spec = range(2, 2).after("never").label("team", team);
+        entry(&format!("j{n}"), spec.build())
+    });
+    let results = d.client().create_jobs("default", entries.collect()).await;
+    let results = results.unwrap();
+    assert_eq!(results.len(), count);
+    let named = results
+        .into_iter()
+        .map(|result| result.job.expect("accepted").name);
+    named.map(|name| name.parse().expect("a name")).collect()
+}
+
+/// The job that does it, once it is done.
+async fn done(d: &Deployment, action: BulkAction, filter: &str) -> (Job, i64) {
+    let answer = d.client().change_jobs(action, of(filter)).await.unwrap();
+    let job = answer.job.expect("it began");
+    let name: JobName = job.name.parse().expect("a name");
+    let ended = d.finish(&name, JobState::Completed).await;
+    (ended, answer.matching_jobs)
+}
+
+async fn states(d: &Deployment, filter: &str) -> Vec<(JobState, i64)> {
+    let counts = d.client().count_jobs_like("default", filter).await.unwrap();
+    let counts = counts.into_iter();
+    counts.map(|count| (count.state(), count.jobs)).collect()
+}
+
+async fn each_of_many_has_its_result(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    d.create("taken", range(3, 3).build()).await;
+    let mut jobs = vec![
+        entry("last", range(2, 2).after("first").after("second").build()),
+        entry("first", range(2, 2).build()),
+        entry("second", range(2, 2).build()),
+        entry("taken", range(4, 4).build()),
+        entry("bad id!", range(2, 2).build()),
+        entry("self", range(2, 2).after("self").build()),
+        entry("empty", headway::v1::JobSpec::default()),
+        entry("first", range(2, 2).build()),
+    ];
+    jobs.extend((0..200).map(|_| entry("", range(1, 1).build())));
+    let results = d.client().create_jobs("default", jobs).await.unwrap();
+    assert_eq!(results.len(), 208);
+    let reasons: Vec<_> = results[..8]
+        .iter()
+        .map(|result| result.reason.as_str())
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "",
+            "",
+            "",
+            "JOB_EXISTS",
+            "INVALID_FIELDS",
+            "PREREQUISITE_CYCLE",
+            "INVALID_FIELDS",
+            ""
+        ]
+    );
+    assert_eq!(results[3].code, i32::from(Code::AlreadyExists));
+    assert!(
+        results[4].message.contains("job_id must not contain"),
+        "{:?}",
+        results[4]
+    );
+    assert!(results[3].job.is_none());
+    for result in &results[8..] {
+        let name: JobName = result
+            .job
+            .as_ref()
+            .expect("accepted")
+            .name
+            .parse()
+            .expect("a name");
+        d.finish(&name, JobState::Completed).await;
+    }
+    d.finish(&headway_tests::name("last"), JobState::Completed)
+        .await;
+    let error = d
+        .client()
+        .create_jobs("default", Vec::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.field_violations()[0].field, "jobs");
+}
+
+async fn many_are_cancelled_by_a_filter(d: Deployment) {
+    waiting(&d, 240).await;
+    let asked = BatchChangeJobsRequest {
+        validate_only: true,
+        ..of("labels.team = blue")
+    };
+    let asked = d
+        .client()
+        .change_jobs(BulkAction::Cancel, asked)
+        .await
+        .unwrap();
+    assert!(asked.job.is_none());
+    assert_eq!(asked.matching_jobs, 80);
+    assert_eq!(states(&d, "").await, [(JobState::Waiting, 240)]);
+    let (job, matching) = done(&d, BulkAction::Cancel, "labels.team = blue").await;
+    assert_eq!((matching, outcome_counts(&job)), (80, [80, 80, 0, 0]));
+    assert_eq!(
+        states(&d, "labels.team = blue").await,
+        [(JobState::Cancelled, 80)]
+    );
+    assert_eq!(
+        states(&d, "labels.team = red").await,
+        [(JobState::Waiting, 160)]
+    );
+    // Those that are over are not counted again.
+    let (job, matching) = done(&d, BulkAction::Cancel, "labels:team").await;
+    assert_eq!((matching, outcome_counts(&job)[0]), (160, 160));
+    let labels = job.spec.expect("a spec").labels;
+    assert_eq!(labels["headway.bulk"], "cancel");
+}
+
+async fn many_are_paused_and_resumed(d: Deployment) {
+    waiting(&d, 30).await;
+    done(&d, BulkAction::Pause, "id = j*").await;
+    assert_eq!(states(&d, "id = j*").await, [(JobState::Paused, 30)]);
+    done(&d, BulkAction::Resume, "labels.team = red").await;
+    assert_eq!(
+        states(&d, "id = j*").await,
+        [(JobState::Waiting, 20), (JobState::Paused, 10)]
+    );
+}
+
+async fn many_are_retried_and_deleted(d: Deployment) {
+    let names = waiting(&d, 40).await;
+    done(&d, BulkAction::Cancel, "id = j*").await;
+    done(&d, BulkAction::Retry, "id = (j1 OR j2)").await;
+    assert_eq!(
+        states(&d, "id = j*").await,
+        [(JobState::Waiting, 2), (JobState::Cancelled, 38)]
+    );
+    // All of the partition, but for the job that does it.
+    let (job, matching) = done(&d, BulkAction::Delete, "").await;
+    assert_eq!((matching, outcome_counts(&job)[1]), (42, 42));
+    assert_eq!(states(&d, "").await, [(JobState::Completed, 1)]);
+    let gone = d.client().get_job(&names[0]).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+}
+
+async fn a_request_that_comes_twice(d: Deployment) {
+    waiting(&d, 5).await;
+    let asked = |filter: &str| BatchChangeJobsRequest {
+        job_id: "sweep".to_owned(),
+        ..of(filter)
+    };
+    let client = d.client();
+    let first = client
+        .change_jobs(BulkAction::Pause, asked("id = j*"))
+        .await
+        .unwrap();
+    let second = client
+        .change_jobs(BulkAction::Pause, asked("id = j*"))
+        .await
+        .unwrap();
+    let uid = |answer: headway::v1::BatchChangeJobsResponse| answer.job.expect("a job").uid;
+    assert_eq!(uid(first), uid(second));
+    for (action, filter) in [
+        (BulkAction::Cancel, "id = j*"),
+        (BulkAction::Pause, "id = j1"),
+    ] {
+        let error = client.change_jobs(action, asked(filter)).await.unwrap_err();
+        assert_eq!(error.code(), Code::AlreadyExists, "{error}");
+    }
+    d.finish(&headway_tests::name("sweep"), JobState::Completed)
+        .await;
+}
+
+async fn bad_changes(d: Deployment) {
+    let cases = [
+        (of("state = BUSY"), "filter"),
+        (
+            BatchChangeJobsRequest {
+                all: false,
+                ..of("")
+            },
+            "filter",
+        ),
+        (
+            BatchChangeJobsRequest {
+                all: true,
+                ..of("id = a")
+            },
+            "filter",
+        ),
+        (
+            BatchChangeJobsRequest {
+                parent: "x".to_owned(),
+                ..of("id = a")
+            },
+            "parent",
+        ),
+        (
+            BatchChangeJobsRequest {
+                job_id: "a/b".to_owned(),
+                ..of("id = a")
+            },
+            "job_id",
+        ),
+    ];
+    for (request, field) in cases {
+        let error = d
+            .client()
+            .change_jobs(BulkAction::Delete, request)
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+        assert_eq!(error.field_violations()[0].field, field, "{error}");
+    }
+    // What Headway has for itself is not for clients.
+    let own = headway_client::BatchBuilder::new("headway.jobs").item("headway.jobs", "cancel");
+    let own = own.json(&serde_json::json!({})).unwrap();
+    let spec = headway_client::JobBuilder::new(own).build();
+    let error = d
+        .client()
+        .create_job(request("own", spec))
+        .await
+        .unwrap_err();
+    let fields: Vec<_> = error
+        .field_violations()
+        .iter()
+        .map(|one| one.field.as_str())
+        .collect();
+    assert_eq!(
+        fields,
+        ["spec.batch.splitter", "spec.batch.item.pipe"],
+        "{error}"
+    );
+}
