@@ -124,7 +124,9 @@ fn queues(prefix: &str, pipes: &[&str], epoch: Option<&str>) -> Vec<String> {
         Queue,
         names::{epoch_name, queue_name},
     };
-    let pipes = pipes.iter().map(|pipe| Queue::Pipe((*pipe).to_owned()));
+    let own = headway_domain::bulk::JOBS;
+    let pipes = pipes.iter().copied().chain([own]);
+    let pipes = pipes.map(|pipe| Queue::Pipe(pipe.to_owned()));
     let shards = (0..16).map(Queue::Reports);
     let rest = [Queue::Batch, Queue::DeadTasks, Queue::DeadSystem];
     let mut names: Vec<String> = pipes
@@ -175,7 +177,7 @@ mod tests {
     fn every_queue_of_a_deployment_is_named() {
         let mark = uuid::Uuid::nil();
         let names = queues("b", &["work"], Some(&format!("1:{mark}")));
-        assert_eq!(names.len(), 1 + 16 + 3 + 1);
+        assert_eq!(names.len(), 2 + 16 + 3 + 1);
         for name in [
             "b.p.work",
             "b.s.reports.15",
@@ -184,7 +186,7 @@ mod tests {
         ] {
             assert!(names.iter().any(|named| named == name), "{name}");
         }
-        assert_eq!(queues("b", &[], Some("no mark")).len(), 19);
+        assert_eq!(queues("b", &[], Some("no mark")).len(), 20);
     }
 
     #[test]

@@ -61,6 +61,18 @@ pub struct Sizes {
     pub probe_every: Duration,
     /// i: how long the handlers take that the large job is run with, one after the other.
     pub handler_times: &'static [Duration],
+    /// m: partitions, and the jobs of each.
+    pub many: (usize, usize),
+    /// m: how often each list is asked for.
+    pub finds: usize,
+    /// m: jobs that are deleted while a batch runs.
+    pub deleted: usize,
+    /// p: links of a chain of jobs.
+    pub chain: usize,
+    /// p: prerequisites of one job.
+    pub fan_in: usize,
+    /// p: jobs that wait while others are created.
+    pub waiting: usize,
     /// w: watchers of one server.
     pub fan_out: FanOut,
     /// The longest that a section may take.
@@ -85,6 +97,12 @@ impl Sizes {
             probes: 15,
             probe_every: Duration::from_millis(500),
             handler_times: &QUICK_AND_SLOW,
+            many: (50, 20_000),
+            finds: 500,
+            deleted: 100_000,
+            chain: 1000,
+            fan_in: 10_000,
+            waiting: 100_000,
             fan_out: FanOut {
                 jobs: 100,
                 watchers: 10_000,
@@ -113,6 +131,12 @@ impl Sizes {
             probes: 3,
             probe_every: Duration::from_millis(100),
             handler_times: &SLOW,
+            many: (2, 400),
+            finds: 20,
+            deleted: 400,
+            chain: 20,
+            fan_in: 200,
+            waiting: 1000,
             fan_out: FanOut {
                 jobs: 4,
                 watchers: 100,

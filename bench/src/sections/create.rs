@@ -89,7 +89,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// Creates single tasks as fast as 64 callers can, for a while; how many a second.
-async fn flood<F>(time: Duration, connect: impl Fn() -> F) -> anyhow::Result<f64>
+pub(super) async fn flood<F>(time: Duration, connect: impl Fn() -> F) -> anyhow::Result<f64>
 where
     F: Future<Output = anyhow::Result<Client>>,
 {

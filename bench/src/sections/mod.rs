@@ -6,7 +6,9 @@ mod create;
 mod database;
 mod fanout;
 mod large;
+mod many;
 mod throughput;
+mod waiting;
 mod watch;
 
 use std::{path::Path, time::Duration};
@@ -40,13 +42,17 @@ pub enum Section {
     H,
     /// A small job behind a large one.
     I,
+    /// Finding jobs among a million.
+    M,
+    /// Jobs that wait for others.
+    P,
     /// Many watchers of one server.
     W,
 }
 
 impl Section {
     /// All of them, in their order: limits come before what is compared with them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::A,
         Self::B,
         Self::C,
@@ -56,6 +62,8 @@ impl Section {
         Self::G,
         Self::H,
         Self::I,
+        Self::M,
+        Self::P,
         Self::W,
     ];
 
@@ -70,6 +78,8 @@ impl Section {
             Self::G => "g: a large job",
             Self::H => "h: cost against size",
             Self::I => "i: a small job behind a large one of another partition",
+            Self::M => "m: finding jobs among many",
+            Self::P => "p: jobs that wait for others",
             Self::W => "w: many watchers of one server",
         }
     }
@@ -164,6 +174,8 @@ async fn one(bench: &mut Bench, section: Section) -> anyhow::Result<()> {
         Section::G => large::measure(bench).await,
         Section::H => throughput::scale(bench).await,
         Section::I => behind::measure(bench).await,
+        Section::M => many::measure(bench).await,
+        Section::P => waiting::measure(bench).await,
         Section::W => fanout::measure(bench).await,
     }
 }

@@ -1,0 +1,271 @@
+//! m: finding jobs among many: reads and lists on PostgreSQL, beside the raw look-up of the same rows, and deleting many while a
+//! batch runs.
+
+use std::time::Instant;
+
+use headway_client::{
+    BulkAction, Client, JobBuilder, JobName, TaskBuilder, is_final,
+    v1::{BatchChangeJobsRequest, ListJobsRequest},
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row as _};
+
+use super::Bench;
+use crate::{
+    cluster::{Cluster, PIPE},
+    jobs::{self, Shape},
+    report::Row,
+    sizes::Sizes,
+    stats::Times,
+};
+
+/// Jobs a page; so page 1,000 of a partition of 20,000 is the last.
+const PAGE: i32 = 20;
+/// The longest that a list or count may take, in milliseconds.
+const TARGET_MS: f64 = 50.0;
+
+/// Measures on a cluster whose tables are filled by copying a row.
+pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+    let sizes = bench.sizes;
+    let services = bench.services()?;
+    let rows = Cluster::with(&services, "m", true, async |cluster: &mut Cluster| {
+        let mut database = cluster.services.database().await?;
+        let schema = cluster.scope.schema.clone();
+        let path = format!("SET search_path TO {schema}; SET enable_seqscan TO off");
+        sqlx::raw_sql(AssertSqlSafe(path))
+            .execute(&mut database)
+            .await?;
+        fill(&cluster.client, &mut database, sizes).await?;
+        let mut rows = raw(&mut database, sizes).await?;
+        rows.extend(find(&cluster.client, sizes).await?);
+        rows.extend(delete(&cluster.client, sizes).await?);
+        database.close().await?;
+        Ok(rows)
+    })
+    .await?;
+    for row in rows {
+        bench.add(row);
+    }
+    Ok(())
+}
+
+/// Copies a job that has ended to every partition, each time with another key, id, label and state.
+async fn fill(client: &Client, database: &mut PgConnection, sizes: Sizes) -> anyhow::Result<()> {
+    let spec = JobBuilder::new(TaskBuilder::new(PIPE, "noop").json(&serde_json::json!({"n": 1})));
+    let spec = spec.label("team", "blue").build();
+    let mut request = jobs::task("seed", "seed", PIPE, "noop");
+    request.spec = Some(spec);
+    client.create_job(request).await?;
+    jobs::ended(client, &JobName::new("seed", "seed")?).await?;
+    let (partitions, each) = sizes.many;
+    let begin = Instant::now();
+    for partition in 0..partitions {
+        for (table, changes) in [
+            (
+                "job",
+                "'job_key', one.job_key + n, 'uid', '\\x' || md5(KEY::text), 'partition_id', 'p' || P, 'job_id', 'j' || n, 'request_id', ''",
+            ),
+            (
+                "job_progress",
+                "'job_key', one.job_key + n, 'partition_id', 'p' || P, 'state', 4 + n % 3, 'phase', 3 + n % 3",
+            ),
+            (
+                "label",
+                "'job_key', one.job_key + n, 'partition_id', 'p' || P, 'value', 't' || n % 100",
+            ),
+        ] {
+            let key = format!("({partition}::bigint * {each} + n)");
+            let changes = changes
+                .replace("KEY", &key)
+                .replace('P', &partition.to_string());
+            let changes = changes.replace("one.job_key + n", &format!("one.job_key + {key}"));
+            let sql = format!(
+                "INSERT INTO {table} SELECT copy.* FROM (SELECT t AS row, t.job_key FROM {table} t JOIN job j USING (job_key) \
+                 WHERE j.partition_id = 'seed' LIMIT 1) AS one, generate_series(1, {each}) AS n, \
+                 jsonb_populate_record(one.row, jsonb_build_object({changes})) AS copy"
+            );
+            sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(&mut *database)
+                .await?;
+        }
+    }
+    sqlx::raw_sql("ANALYZE job; ANALYZE job_progress; ANALYZE label")
+        .execute(&mut *database)
+        .await?;
+    eprintln!(
+        "  {} jobs in {} partitions, made in {:.0} s",
+        partitions * each,
+        partitions,
+        begin.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// The raw look-up: a page of rows by the index, without anything above the database.
+async fn raw(database: &mut PgConnection, sizes: Sizes) -> anyhow::Result<Vec<Row>> {
+    let sql = "SELECT j.*, p.* FROM job j JOIN job_progress p ON p.job_key = j.job_key \
+               WHERE j.partition_id = $1 ORDER BY j.job_key DESC LIMIT $2";
+    let mut times = Times::default();
+    for turn in 0..sizes.finds {
+        let partition = format!("p{}", turn % sizes.many.0);
+        let begin = Instant::now();
+        let rows = sqlx::query(sql)
+            .bind(partition)
+            .bind(i64::from(PAGE))
+            .fetch_all(&mut *database)
+            .await?;
+        times.add(begin.elapsed());
+        anyhow::ensure!(
+            rows.len() == PAGE as usize && rows[0].len() > 1,
+            "the tables are not filled"
+        );
+    }
+    Ok(vec![
+        Row::new("m.raw_page_p50_ms", times.percentile_ms(50)),
+        Row::new("m.raw_page_p99_ms", times.percentile_ms(99)),
+    ])
+}
+
+/// What is looked for, and the key of its figures.
+async fn find(client: &Client, sizes: Sizes) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let list = |partition: usize, filter: &str, token: &str| ListJobsRequest {
+        parent: format!("partitions/p{partition}"),
+        page_size: PAGE,
+        filter: filter.to_owned(),
+        page_token: token.to_owned(),
+        ..ListJobsRequest::default()
+    };
+    let last_page = sizes.many.1 / PAGE as usize;
+    let mut tokens = Vec::new();
+    for partition in 0..sizes.many.0.min(8) {
+        let mut token = String::new();
+        for _ in 1..last_page {
+            token = client
+                .list_jobs(list(partition, "", &token))
+                .await?
+                .next_page_token;
+        }
+        tokens.push(token);
+    }
+    for what in [
+        "get",
+        "page_1",
+        "page_1000",
+        "state",
+        "label",
+        "state_and_label",
+        "id",
+        "counts",
+        "counts_of_label",
+    ] {
+        let mut times = Times::default();
+        for turn in 0..sizes.finds {
+            let partition = turn % sizes.many.0;
+            let number = (turn * 7919) % sizes.many.1 + 1;
+            let begin = Instant::now();
+            let found = match what {
+                "get" => {
+                    let name = JobName::new(format!("p{partition}"), format!("j{number}"))?;
+                    client.get_job(&name).await?;
+                    1
+                }
+                "counts" => client.count_jobs(&format!("p{partition}")).await?.len(),
+                "counts_of_label" => {
+                    let filter = format!("labels.team = t{}", turn % 100);
+                    client
+                        .count_jobs_like(&format!("p{partition}"), &filter)
+                        .await?
+                        .len()
+                }
+                _ => {
+                    let token = match what {
+                        "page_1000" => tokens[turn % tokens.len()].as_str(),
+                        _ => "",
+                    };
+                    let filter = match what {
+                        "state" => "state = FAILED".to_owned(),
+                        "label" => format!("labels.team = t{}", turn % 100),
+                        "state_and_label" => {
+                            format!("state = COMPLETED labels.team = t{}", turn % 100)
+                        }
+                        "id" => format!("id = j{number}"),
+                        _ => String::new(),
+                    };
+                    let partition = if token.is_empty() {
+                        partition
+                    } else {
+                        turn % tokens.len()
+                    };
+                    client
+                        .list_jobs(list(partition, &filter, token))
+                        .await?
+                        .jobs
+                        .len()
+                }
+            };
+            times.add(begin.elapsed());
+            anyhow::ensure!(found > 0, "{what} finds nothing");
+        }
+        rows.push(Row::new(
+            format!("m.{what}_p50_ms"),
+            times.percentile_ms(50),
+        ));
+        rows.push(Row::new(format!("m.{what}_p99_ms"), times.percentile_ms(99)).at_most(TARGET_MS));
+    }
+    Ok(rows)
+}
+
+/// The rate of a batch alone, and beside the deletion of many jobs.
+async fn delete(client: &Client, sizes: Sizes) -> anyhow::Result<Vec<Row>> {
+    let shape = Shape {
+        items: sizes.items,
+        per_message: 1,
+        window: sizes.window,
+    };
+    let rate = |seconds: f64| sizes.items as f64 / seconds;
+    jobs::run(client, "bench", "warm-up", PIPE, shape).await?;
+    let alone = rate(jobs::run(client, "bench", "alone", PIPE, shape).await?);
+    let mut sweeps = Vec::new();
+    let partitions = sizes.deleted.div_ceil(sizes.many.1);
+    let begin = Instant::now();
+    for partition in 0..partitions {
+        let request = BatchChangeJobsRequest {
+            parent: format!("partitions/p{partition}"),
+            filter: "id = j*".to_owned(),
+            ..BatchChangeJobsRequest::default()
+        };
+        let answer = client.change_jobs(BulkAction::Delete, request).await?;
+        sweeps.extend(
+            answer
+                .job
+                .map(|job| job.name.parse::<JobName>())
+                .transpose()?,
+        );
+    }
+    let mut beside = Vec::new();
+    let mut turn = 0;
+    while !all_ended(client, &sweeps).await? {
+        let id = format!("beside-{turn}");
+        beside.push(rate(jobs::run(client, "bench", &id, PIPE, shape).await?));
+        turn += 1;
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let mean = beside.iter().sum::<f64>() / beside.len().max(1) as f64;
+    Ok(vec![
+        Row::new("m.batch_items_per_s_alone", alone),
+        Row::new("m.batch_items_per_s_while_deleting", mean).at_least_of(0.8, Some(alone)),
+        Row::new(
+            "m.deletes_per_s",
+            (partitions * sizes.many.1) as f64 / seconds,
+        ),
+    ])
+}
+
+async fn all_ended(client: &Client, jobs: &[JobName]) -> anyhow::Result<bool> {
+    for job in jobs {
+        if !is_final(client.get_job(job).await?.state()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
