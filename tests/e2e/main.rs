@@ -34,6 +34,7 @@ mod control;
 mod crashes;
 mod doubled;
 mod epochs;
+mod expiry;
 mod explain;
 mod failures;
 mod fencing;

@@ -16,6 +16,8 @@ const IDLE_EVERY: Duration = Duration::from_secs(10);
 const CLOCK_EVERY: Duration = Duration::from_secs(60);
 /// Rounds of removing deleted jobs' rows in one turn.
 const GARBAGE_ROUNDS: usize = 20;
+/// Rounds of deleting jobs whose time is over in one turn.
+const EXPIRY_ROUNDS: usize = 10;
 /// Rounds of removing old events in one turn.
 const EVENT_ROUNDS: usize = 5;
 
@@ -54,12 +56,25 @@ impl Tracker {
         let committed = self.relay.store().fire_pages().await?;
         self.relay.publish(committed).await;
         self.walk_partitions().await?;
+        self.expire_jobs().await?;
         for _ in 0..GARBAGE_ROUNDS {
             if !self.relay.store().collect_garbage().await? {
                 break;
             }
         }
         self.expire_events().await
+    }
+
+    /// Deletes jobs whose time is over, some a turn, so that running ones keep the database.
+    async fn expire_jobs(&self) -> Result<(), StoreError> {
+        for _ in 0..EXPIRY_ROUNDS {
+            let (committed, more) = self.relay.store().expire_jobs().await?;
+            self.relay.publish(committed).await;
+            if !more {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Lets jobs follow the suspension of their partition where a walk did not end, or did not see them.

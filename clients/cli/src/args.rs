@@ -137,6 +137,9 @@ pub enum Command {
         /// What to do [default: show it]
         #[arg(value_enum)]
         action: Option<PartitionAction>,
+        /// How long its jobs are kept where they do not say it, such as end+P7D, for one state or for all; may be repeated
+        #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry, conflicts_with = "action")]
+        retention: Vec<(Option<RetentionState>, String)>,
     },
     /// Show the batches of a job with their counts, also while it runs
     Batches(BatchesArgs),
@@ -344,9 +347,20 @@ pub struct SubmitArgs {
     /// How long the job may take from its start, such as 90s or 2h
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "deadline", help_heading = "When it runs")]
     pub max_duration: Option<Duration>,
+    /// When the job is deleted once it is over, such as end+P7D, for one state or for all; may be repeated
+    #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry, help_heading = "When it runs")]
+    pub retention: Vec<(Option<RetentionState>, String)>,
     /// By when the job must have ended, such as 2030-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "When it runs")]
     pub deadline: Option<Timestamp>,
+}
+
+/// A state in which a job is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetentionState {
+    Completed,
+    Failed,
+    Cancelled,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -426,6 +440,20 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("must be above zero".to_owned()),
     }
+}
+
+/// Reads an expiry, for one state or for all: `failed=end+P30D`, `none`. The server reads the expiry itself.
+pub fn expiry(text: &str) -> Result<(Option<RetentionState>, String), String> {
+    let Some((state, expiry)) = text.split_once('=') else {
+        return Ok((None, text.to_owned()));
+    };
+    let state = match state {
+        "completed" => RetentionState::Completed,
+        "failed" => RetentionState::Failed,
+        "cancelled" => RetentionState::Cancelled,
+        _ => return Err("the state is none of completed, failed and cancelled".to_owned()),
+    };
+    Ok((Some(state), expiry.to_owned()))
 }
 
 /// Reads a point in time, such as `2030-01-31T08:00:00Z`.

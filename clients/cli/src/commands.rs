@@ -157,7 +157,9 @@ pub async fn run(
         Command::Batches(args) => explore::batches(&args, settings, console).await,
         Command::Pipes => explore::pipes(settings, console).await,
         Command::Explain(args) => explore::explain(&args, settings, console).await,
-        Command::Partition { action } => explore::partition(action, settings, console).await,
+        Command::Partition { action, retention } => {
+            explore::partition(action, &retention, settings, console).await
+        }
         // Answered before there were settings.
         Command::Completions { .. } => Ok(ExitStatus::Completed),
     }

@@ -9,11 +9,12 @@ use headway_client::{JobName, partition_name};
 
 use crate::{
     Console,
-    args::{BatchesArgs, EventsArgs, Format, JobsArgs, PartitionAction},
+    args::{BatchesArgs, EventsArgs, Format, JobsArgs, PartitionAction, RetentionState},
     document::{Layout, print, render},
     failure::{ExitStatus, Failure},
     remote::Remote,
     settings::Settings,
+    submit::apply_retention,
     view, view_explore,
 };
 
@@ -208,12 +209,21 @@ pub async fn explain(
 /// Shows the partition, after it was suspended or resumed if that is asked for.
 pub async fn partition(
     action: Option<PartitionAction>,
+    retention: &[(Option<RetentionState>, String)],
     settings: Settings,
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
     let remote = Remote::connect(settings).await?;
     let (client, partition) = (&remote.client, remote.settings.partition.as_str());
     let (answer, done) = match action {
+        None if !retention.is_empty() => {
+            let mut new = match client.get_partition(partition).await {
+                Ok(partition) => partition.retention.unwrap_or_default(),
+                Err(error) => return Err(remote.failure("the partition cannot be read", error)),
+            };
+            apply_retention(retention, &mut new);
+            (client.set_retention(partition, new).await, "changed")
+        }
         None => (client.get_partition(partition).await, "read"),
         Some(PartitionAction::Suspend) => (client.suspend_partition(partition).await, "suspended"),
         Some(PartitionAction::Resume) => (client.resume_partition(partition).await, "resumed"),

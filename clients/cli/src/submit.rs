@@ -8,7 +8,7 @@ use std::{
 };
 
 use headway::v1::{
-    Batch, CreateJobRequest, ItemTemplate, JobSpec, Prerequisite, Task,
+    Batch, CreateJobRequest, ItemTemplate, JobSpec, Prerequisite, Retention, Task,
     batch::Definition,
     failure_policy::Tolerance,
     job_spec::{Deadline, Start, Work},
@@ -16,7 +16,12 @@ use headway::v1::{
 use headway_client::{json_to_struct, json_to_value, partition_name};
 use serde_json::Value as Json;
 
-use crate::{args::SubmitArgs, failure::Failure, job_file, settings::Settings};
+use crate::{
+    args::{RetentionState, SubmitArgs},
+    failure::Failure,
+    job_file,
+    settings::Settings,
+};
 
 /// The request that the arguments ask for: the job file's, overridden by flags.
 pub fn request(args: &SubmitArgs, settings: &Settings) -> Result<CreateJobRequest, Failure> {
@@ -87,11 +92,30 @@ fn apply_times(args: &SubmitArgs, spec: &mut JobSpec) {
     if let Some(time) = args.not_before {
         spec.start = Some(Start::NotBefore(time));
     }
+    if !args.retention.is_empty() {
+        apply_retention(&args.retention, spec.retention.get_or_insert_default());
+    }
     if let Some(limit) = args.max_duration {
         spec.deadline = Some(Deadline::MaxDuration(wire(limit)));
     }
     if let Some(time) = args.deadline {
         spec.deadline = Some(Deadline::DeadlineTime(time));
+    }
+}
+
+/// Sets what is said of a state, or of all.
+pub fn apply_retention(said: &[(Option<RetentionState>, String)], retention: &mut Retention) {
+    for (state, expiry) in said {
+        let is = |wanted| state.is_none_or(|state| state == wanted);
+        if is(RetentionState::Completed) {
+            retention.completed.clone_from(expiry);
+        }
+        if is(RetentionState::Failed) {
+            retention.failed.clone_from(expiry);
+        }
+        if is(RetentionState::Cancelled) {
+            retention.cancelled.clone_from(expiry);
+        }
     }
 }
 

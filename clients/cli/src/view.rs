@@ -251,6 +251,7 @@ pub fn details(job: &Job, zone: &TimeZone) -> String {
         ("Updated", &job.update_time),
         ("Ended", &job.end_time),
         ("Settled", &job.settled_time),
+        ("Deleted at", &job.expire_time),
     ] {
         if moment.is_some() {
             rows.push((title, time(moment.as_ref(), zone)));

@@ -190,12 +190,27 @@ pub fn explanation(explained: &ExplainJobResponse, partition: &str, console: &Co
 /// One line about a partition.
 pub fn partition(partition: &Partition, console: &Console) -> String {
     let name = clean(&partition.name);
-    if !partition.suspended {
-        return format!("{name} is not suspended\n");
+    let mut text = match (partition.suspended, partition.suspended_by.as_str()) {
+        (false, _) => format!("{name} is not suspended\n"),
+        (true, user) => {
+            let since = time(partition.suspend_time.as_ref(), console.time_zone());
+            let by = match user {
+                "" => String::new(),
+                user => format!(", by {}", clean(user)),
+            };
+            format!("{name} is suspended since {since}{by}\n")
+        }
+    };
+    if let Some(kept) = &partition.retention {
+        for (state, expiry) in [
+            ("completed", &kept.completed),
+            ("failed", &kept.failed),
+            ("cancelled", &kept.cancelled),
+        ] {
+            if !expiry.is_empty() {
+                text.push_str(&format!("{state} jobs are deleted: {}\n", clean(expiry)));
+            }
+        }
     }
-    let since = time(partition.suspend_time.as_ref(), console.time_zone());
-    match partition.suspended_by.as_str() {
-        "" => format!("{name} is suspended since {since}\n"),
-        user => format!("{name} is suspended since {since}, by {}\n", clean(user)),
-    }
+    text
 }

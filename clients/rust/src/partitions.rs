@@ -2,7 +2,7 @@
 
 use headway::v1::{
     ExplainJobRequest, ExplainJobResponse, GetPartitionRequest, ListSuspendedPartitionsRequest,
-    Partition, ResumePartitionRequest, SuspendPartitionRequest,
+    Partition, ResumePartitionRequest, Retention, SuspendPartitionRequest, UpdatePartitionRequest,
 };
 
 use crate::{Client, Error, JobName, retry::Repeat};
@@ -43,6 +43,30 @@ impl Client {
         let request = SuspendPartitionRequest { name };
         self.call(Repeat::Harmless, request, |mut stub, request| async move {
             stub.suspend_partition(request).await
+        })
+        .await
+    }
+
+    /// Says how long the jobs of a partition are kept where they do not say it; holds for jobs that are created later.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a bad partition or retention.
+    pub async fn set_retention(
+        &self,
+        partition: &str,
+        retention: Retention,
+    ) -> Result<Partition, Error> {
+        let partition = Partition {
+            name: format!("partitions/{partition}"),
+            retention: Some(retention),
+            ..Partition::default()
+        };
+        let request = UpdatePartitionRequest {
+            partition: Some(partition),
+            update_mask: None,
+        };
+        self.call(Repeat::Harmless, request, |mut stub, request| async move {
+            stub.update_partition(request).await
         })
         .await
     }

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use headway::v1::{
-    Batch, FailurePolicy, ItemTemplate, JobSpec, Prerequisite, PrerequisitePolicy, RetryPolicy,
-    Task,
+    Batch, FailurePolicy, ItemTemplate, JobSpec, Prerequisite, PrerequisitePolicy, Retention,
+    RetryPolicy, Task,
     batch::Definition,
     failure_policy::{OnExceeded, Tolerance},
     job_spec::{Deadline, Start, Work},
@@ -280,6 +280,18 @@ impl JobBuilder {
     #[must_use]
     pub fn deadline_time(mut self, time: SystemTime) -> Self {
         self.0.deadline = Some(Deadline::DeadlineTime(time.into()));
+        self
+    }
+
+    /// When the job is deleted once it is over in any way, such as `end+P7D`; see [`headway::v1::Retention`].
+    #[must_use]
+    pub fn retention(mut self, expiry: impl Into<String>) -> Self {
+        let expiry = expiry.into();
+        self.0.retention = Some(Retention {
+            completed: expiry.clone(),
+            failed: expiry.clone(),
+            cancelled: expiry,
+        });
         self
     }
 

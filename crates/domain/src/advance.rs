@@ -422,6 +422,7 @@ impl JobSlice {
         if self.job.phase.is_final() && self.job.settled.is_none() && still {
             self.changed = true;
             self.job.settled = Some(self.moment.now);
+            self.set_expiry();
             if !self.ended_now() {
                 self.record(EventKind::Settled, self.job.counts.done, "");
             }

@@ -92,6 +92,7 @@ impl JobSlice {
         job.set_deadline(now);
         job.ended = None;
         job.settled = None;
+        job.expires = None;
         let counts = &mut job.counts;
         counts.failed = 0;
         counts.discarded = 0;

@@ -196,6 +196,8 @@ pub struct Job {
     pub ended: Option<Micros>,
     /// When nothing of it ran any more after the end.
     pub settled: Option<Micros>,
+    /// When it is deleted. Never set before it is settled.
+    pub expires: Option<Micros>,
 }
 
 impl Job {
@@ -224,6 +226,7 @@ impl Job {
             updated: created,
             ended: None,
             settled: None,
+            expires: None,
         }
     }
 

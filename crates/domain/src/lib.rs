@@ -21,6 +21,7 @@ pub mod limits;
 pub mod page;
 pub mod progress;
 pub mod report;
+pub mod retention;
 pub mod slice;
 pub mod spec;
 pub mod split;

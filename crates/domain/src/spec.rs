@@ -9,6 +9,7 @@ use crate::{
     error::{Error, FieldViolation},
     ids::PipeName,
     limits,
+    retention::Retention,
     start::{Deadline, OnPrerequisiteFailure, Prerequisite, Start},
 };
 
@@ -47,6 +48,9 @@ pub struct JobSpec {
     /// By when it must have ended.
     #[serde(default, skip_serializing_if = "is_default")]
     pub deadline: Deadline,
+    /// How long the job is kept once it is over.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retention: Retention,
 }
 
 /// Specs that say nothing of a field are stored, and hashed, as they were before there was the field.
@@ -194,6 +198,7 @@ impl JobSpec {
             on_prerequisite_failure: OnPrerequisiteFailure::default(),
             start: Start::default(),
             deadline: Deadline::default(),
+            retention: Retention::default(),
         }
     }
 

@@ -136,7 +136,8 @@ impl JobSlice {
         let now = self.moment.now;
         self.job.schedule(now);
         if let Deadline::At(time) = self.job.meta.spec.deadline {
-            self.job.deadline = Some(time);
+            // Stores keep 0 for none.
+            self.job.deadline = Some(time.max(1));
         }
     }
 

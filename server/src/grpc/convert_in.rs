@@ -16,7 +16,7 @@ use headway_worker_batch::{
 use prost::Message;
 use serde_json::Value as Json;
 
-use super::{json, request::duration, violations::Violations, waiting};
+use super::{json, request::duration, retention, violations::Violations, waiting};
 
 /// Bytes of an encoded spec: what is accepted can be read again by a client that takes 4 MiB at most.
 pub(super) const SPEC_BYTES: usize = 3 * 1024 * 1024;
@@ -78,6 +78,7 @@ fn convert(
     let on_prerequisite_failure = waiting::policy(spec.on_prerequisite_failure, violations);
     let start = waiting::start(spec.start, violations);
     let deadline = waiting::deadline(spec.deadline, violations);
+    let retention = retention::read("spec.retention", spec.retention, violations);
     let item_timeout = millis("spec.item_timeout", spec.item_timeout, violations);
     let max_in_flight = count(
         "spec.max_in_flight",
@@ -108,6 +109,7 @@ fn convert(
         on_prerequisite_failure,
         start,
         deadline,
+        retention,
     })
 }
 

@@ -13,7 +13,7 @@ use headway_worker_batch::splitter::Definition;
 use prost_types::{Duration as WireDuration, Timestamp};
 use serde_json::Value as Json;
 
-use super::{json, waiting};
+use super::{json, retention, waiting};
 
 /// A job without its task's payload or batch's definition, as lists and watches show it.
 pub(super) fn brief(view: &JobView) -> v1::Job {
@@ -95,6 +95,7 @@ fn job(view: &JobView, spec: v1::JobSpec) -> v1::Job {
         start_due_time: job.start_due.map(timestamp),
         deadline_due_time: job.deadline.map(timestamp),
         suspended: job.suspended,
+        expire_time: job.expires.map(timestamp),
     }
 }
 
@@ -177,6 +178,7 @@ fn spec(spec: &JobSpec) -> v1::JobSpec {
         on_prerequisite_failure: waiting::wire_policy(spec.on_prerequisite_failure).into(),
         start: waiting::wire_start(spec.start),
         deadline: waiting::wire_deadline(spec.deadline),
+        retention: retention::wire(&spec.retention),
     }
 }
 

@@ -14,6 +14,7 @@ mod partitions;
 mod request;
 mod request_explore;
 mod resume_token;
+mod retention;
 mod service;
 pub(crate) mod status;
 mod violations;

@@ -1,10 +1,21 @@
 //! Partitions as a whole.
 
 use headway::v1;
-use headway_domain::{PartitionId, event::Caller};
+use headway_domain::{Error, PartitionId, event::Caller, retention::Retention};
 use headway_store::{PartitionView, StoreError};
 
-use super::{convert_out::timestamp, request, service::JobApi, status::ApiError};
+use super::{
+    convert_out::timestamp, request, retention, service::JobApi, status::ApiError,
+    violations::Violations,
+};
+
+/// What of a partition can be changed.
+const PATHS: [&str; 4] = [
+    "retention",
+    "retention.completed",
+    "retention.failed",
+    "retention.cancelled",
+];
 
 impl JobApi {
     /// GetPartition.
@@ -44,6 +55,41 @@ impl JobApi {
         Ok(wire(self.store().partition(&partition).await?))
     }
 
+    /// UpdatePartition.
+    pub(super) async fn change_partition(
+        &self,
+        request: v1::UpdatePartitionRequest,
+    ) -> Result<v1::Partition, ApiError> {
+        let wanted = request.partition.unwrap_or_default();
+        let mut violations = Violations::default();
+        let partition = named(&wanted.name).map_err(|error| error.renamed("partition.name"));
+        let partition = violations.take(partition);
+        let new = retention::read("partition.retention", wanted.retention, &mut violations);
+        let mask = request.update_mask.unwrap_or_default().paths;
+        for path in &mask {
+            violations.check(PATHS.contains(&path.as_str()), "update_mask", || {
+                format!("must name some of {}, not {path:?}", PATHS.join(", "))
+            });
+        }
+        violations.finish()?;
+        let Some(partition) = partition else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        let named = |path: &str| {
+            let all = mask.is_empty() || mask.iter().any(|named| named == "retention");
+            all || mask.iter().any(|named| named == path)
+        };
+        let before = self.store().partition(&partition).await?.retention;
+        let pick = |path, new, before| if named(path) { new } else { before };
+        let retention = Retention {
+            completed: pick("retention.completed", new.completed, before.completed),
+            failed: pick("retention.failed", new.failed, before.failed),
+            cancelled: pick("retention.cancelled", new.cancelled, before.cancelled),
+        };
+        self.store().set_retention(&partition, &retention).await?;
+        Ok(wire(self.store().partition(&partition).await?))
+    }
+
     /// ListSuspendedPartitions.
     pub(super) async fn suspended(&self) -> Result<v1::ListSuspendedPartitionsResponse, ApiError> {
         let partitions = self.store().suspended_partitions().await?;
@@ -53,8 +99,8 @@ impl JobApi {
     }
 }
 
-fn named(name: &str) -> Result<PartitionId, ApiError> {
-    Ok(request::partition(name).map_err(|error| error.renamed("name"))?)
+fn named(name: &str) -> Result<PartitionId, Error> {
+    request::partition(name).map_err(|error| error.renamed("name"))
 }
 
 fn wire(view: PartitionView) -> v1::Partition {
@@ -67,5 +113,6 @@ fn wire(view: PartitionView) -> v1::Partition {
         suspended: since.is_some(),
         suspended_by,
         suspend_time: since.map(timestamp),
+        retention: retention::wire(&view.retention),
     }
 }

@@ -453,6 +453,14 @@ impl JobService for JobApi {
         Ok(Response::new(self.partition(name).await?))
     }
 
+    async fn update_partition(
+        &self,
+        request: Request<v1::UpdatePartitionRequest>,
+    ) -> Result<Response<v1::Partition>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(self.change_partition(request).await?))
+    }
+
     async fn suspend_partition(
         &self,
         request: Request<v1::SuspendPartitionRequest>,

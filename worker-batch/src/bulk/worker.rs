@@ -12,8 +12,8 @@ use headway_store::{Committed, StoreError};
 use headway_worker::{Outcome, Task, TaskError, Worker};
 use tokio_util::sync::CancellationToken;
 
-/// Jobs that one process changes at once.
-const CONCURRENCY: usize = 8;
+/// Jobs that one process changes at once: few, so that the work of others keeps most of the database.
+const CONCURRENCY: usize = 2;
 
 /// Works until `shutdown`.
 pub(crate) async fn worker(relay: Relay, shutdown: CancellationToken) -> anyhow::Result<()> {

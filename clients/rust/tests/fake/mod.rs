@@ -18,8 +18,8 @@ use headway::v1::{
     ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse, ListPipesRequest,
     ListPipesResponse, ListSuspendedPartitionsRequest, ListSuspendedPartitionsResponse, Partition,
     PauseJobRequest, Reason, ResumeJobRequest, ResumePartitionRequest, RetryJobRequest,
-    SuspendPartitionRequest, WatchEventsRequest, WatchEventsResponse, WatchJobRequest,
-    WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
+    SuspendPartitionRequest, UpdatePartitionRequest, WatchEventsRequest, WatchEventsResponse,
+    WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
     job_service_server::{JobService, JobServiceServer},
 };
 use headway_client::{Client, ClientConfig, Error};
@@ -366,6 +366,14 @@ impl JobService for Fake {
         request: Request<GetPartitionRequest>,
     ) -> Result<Response<Partition>, Status> {
         self.partition("partition", request.into_inner().name, false)
+    }
+
+    async fn update_partition(
+        &self,
+        request: Request<UpdatePartitionRequest>,
+    ) -> Result<Response<Partition>, Status> {
+        let partition = request.into_inner().partition.unwrap_or_default();
+        Ok(Response::new(partition))
     }
 
     async fn suspend_partition(

@@ -126,6 +126,15 @@ impl Filter {
         }
     }
 
+    /// The id that jobs must have, where the filter as a whole says so.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Text(TextField::Id, TextTest::Equals(id)) => Some(id),
+            Self::All(parts) => parts.iter().find_map(Self::id),
+            _ => None,
+        }
+    }
+
     /// A label with one value that jobs must have, where the filter as a whole says so.
     pub fn label(&self) -> Option<(&str, &str)> {
         match self {

@@ -16,6 +16,14 @@ impl Db {
         }
     }
 
+    /// The texts of the JSON list bound as $n, for `IN`.
+    pub(crate) fn texts(&self, n: usize) -> String {
+        match self.is_sqlite() {
+            true => format!("SELECT value FROM json_each(${n})"),
+            false => format!("SELECT json_array_elements_text(${n}::json)"),
+        }
+    }
+
     /// A relation `alias(a, b)` of the pairs bound as $n; bind [`pairs`].
     pub(crate) fn pairs(&self, alias: &str, n: usize) -> String {
         if self.is_sqlite() {

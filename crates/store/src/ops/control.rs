@@ -1,17 +1,20 @@
 //! Pause, resume, cancel, retry and delete.
 
+use std::sync::Arc;
+
 use headway_domain::{
-    Error, JobName, JobUid,
+    Error, JobName, JobSlice, JobUid,
     effect::Disposition,
     error::Action,
     event::{Caller, EventKind, NewEvent},
+    job::JobMeta,
 };
 use sea_orm::{FromQueryResult, Value};
 
 use super::read::JobView;
 use crate::{
     Change, Committed, Control, Store,
-    db::{Durability, bulk::Conflict},
+    db::{Durability, bulk::Conflict, keys},
     error::StoreError,
     rows::{
         event::{EVENT, event_cells},
@@ -19,11 +22,21 @@ use crate::{
     },
 };
 
-/// Rows of a deleted job that one transaction removes at most.
+/// Rows of deleted jobs that one transaction removes from a table at most.
 const GARBAGE: i64 = 5000;
+/// Deleted jobs whose rows one transaction removes at most.
+const COLLECTED: i64 = 200;
+
+/// Jobs that one call deletes because their time is over.
+const EXPIRED: i64 = 50;
 
 /// Held jobs that are told of at once at most, the newest; a job that a worker does not hear of is as its messages say.
 const HELD: i64 = 10_000;
+
+#[derive(Debug, FromQueryResult)]
+struct Garbage {
+    job_key: i64,
+}
 
 #[derive(Debug, FromQueryResult)]
 struct Held {
@@ -113,19 +126,62 @@ impl Store {
         caller: &Caller,
     ) -> Result<Committed, StoreError> {
         let meta = self.named(name).await?;
+        match self.remove(&meta, caller, |_| true).await? {
+            Some(committed) => Ok(committed),
+            None => Err(Error::JobNotFound(name.clone()).into()),
+        }
+    }
+
+    /// Deletes some jobs whose time is over; whether there may be more.
+    pub async fn expire_jobs(&self) -> Result<(Committed, bool), StoreError> {
+        let sql = "SELECT job_key AS value FROM job_progress WHERE expires > 0 AND expires <= $1 ORDER BY expires LIMIT $2";
+        let now = self.db.now();
+        let keys = self.keys(sql, [now.into(), EXPIRED.into()]).await?;
+        let more = keys.len() as i64 == EXPIRED;
+        let caller = Caller {
+            user: "headway".to_owned(),
+            correlation: String::new(),
+        };
+        let mut committed = Committed::default();
+        for key in keys {
+            let Some(meta) = self.meta_by_key(key).await? else {
+                continue;
+            };
+            // It may have been retried meanwhile.
+            let over = |slice: &JobSlice| slice.job.expires.is_some_and(|expires| expires <= now);
+            committed.merge(self.remove(&meta, &caller, over).await?.unwrap_or_default());
+        }
+        Ok((committed, more))
+    }
+
+    async fn remove(
+        &self,
+        meta: &Arc<JobMeta>,
+        caller: &Caller,
+        wanted: impl FnOnce(&JobSlice) -> bool,
+    ) -> Result<Option<Committed>, StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
-        let mut slice = db
-            .lock_job(&tx, &meta)
-            .await?
-            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        let slice = db.lock_job(&tx, meta).await?;
+        let Some(mut slice) = slice.filter(wanted) else {
+            return Ok(None);
+        };
         let key: Value = meta.key.into();
         // What is due of a job that is gone must not stand before what is due of others until it is collected.
-        for sql in [
-            "UPDATE item SET due = 0, lease_until = 0 WHERE job_key = $1 AND (due > 0 OR lease_until > 0)",
-            "UPDATE page SET due = 0 WHERE job_key = $1 AND due > 0",
+        let counts = &slice.job.counts;
+        for (any, sql) in [
+            (
+                counts.item_rows,
+                "UPDATE item SET due = 0, lease_until = 0 WHERE job_key = $1 AND (due > 0 OR lease_until > 0)",
+            ),
+            (
+                counts.unsplit,
+                "UPDATE page SET due = 0 WHERE job_key = $1 AND due > 0",
+            ),
         ] {
-            db.run(&*tx, sql, [key.clone()]).await?;
+            if any > 0 {
+                db.run(&*tx, sql, [key.clone()]).await?;
+            }
         }
         let releases = db.bury(&tx, &slice).await?;
         for table in ["label", "job_progress", "job"] {
@@ -169,7 +225,7 @@ impl Store {
                 disposition: Disposition::Discard,
             });
         }
-        Ok(committed)
+        Ok(Some(committed))
     }
 
     /// Removes some rows of deleted jobs; whether there may be more.
@@ -177,12 +233,14 @@ impl Store {
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
         let sql = format!(
-            "SELECT job_key AS value FROM garbage ORDER BY job_key LIMIT 1{}",
+            "SELECT job_key FROM garbage ORDER BY job_key LIMIT $1{}",
             db.skip_locked()
         );
-        let Some(key) = db.one_int(&*tx, sql, []).await? else {
+        let keys: Vec<Garbage> = db.all(&*tx, sql, [COLLECTED.into()]).await?;
+        if keys.is_empty() {
             return Ok(false);
-        };
+        }
+        let list = keys::ints(keys.iter().map(|garbage| garbage.job_key));
         for (table, columns) in [
             ("item", "job_key, page, idx"),
             ("page", "job_key, number"),
@@ -192,17 +250,18 @@ impl Store {
             ("prerequisite", "job_key, number"),
         ] {
             let sql = format!(
-                "DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM {table} WHERE job_key = $1 LIMIT $2)"
+                "DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM {table} WHERE {} LIMIT $2)",
+                db.is_in("job_key", 1)
             );
-            let gone = db.run(&*tx, sql, [key.into(), GARBAGE.into()]).await?;
-            if gone > 0 {
+            let gone = db.run(&*tx, sql, [list.clone(), GARBAGE.into()]).await?;
+            if gone >= GARBAGE as u64 {
                 tx.commit().await?;
                 return Ok(true);
             }
         }
-        db.run(&*tx, "DELETE FROM garbage WHERE job_key = $1", [key.into()])
-            .await?;
+        let sql = format!("DELETE FROM garbage WHERE {}", db.is_in("job_key", 1));
+        db.run(&*tx, sql, [list]).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(keys.len() as i64 == COLLECTED)
     }
 }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{
     credit::FIRST_ALLOWANCE,
+    partitions::PartitionDefaults,
     prerequisites::{PrerequisiteState, PrerequisiteView},
     read::JobView,
     write::new_rows,
@@ -242,13 +243,16 @@ impl Store {
         let uses = jobs.iter();
         self.note_pipes(uses.map(|job| (&job.name.partition, job.spec.pipe().as_str())))
             .await?;
-        let suspended = self.suspended_ids().await?;
+        let partitions = jobs.iter().map(|job| job.name.partition.as_str());
+        let defaults = self.partition_defaults(partitions.collect()).await?;
         let mut rows = Vec::with_capacity(jobs.len());
         let mut labels = Vec::new();
         let mut slices = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let mut slice = self.slice_of(job).await;
-            if suspended.contains(job.name.partition.as_str()) {
+            let defaults = defaults.get(job.name.partition.as_str());
+            let defaults = defaults.cloned().unwrap_or_default();
+            let mut slice = self.slice_of(job, &defaults).await;
+            if defaults.suspended {
                 slice.suspend();
             }
             slice.advance();
@@ -306,14 +310,15 @@ impl Store {
         (self.db.now() / 1000) << KEY_RANDOM
     }
 
-    async fn slice_of(&self, job: &NewJob) -> JobSlice {
+    async fn slice_of(&self, job: &NewJob, defaults: &PartitionDefaults) -> JobSlice {
         let allowance = match job.spec.work {
             Work::Task(_) => FIRST_ALLOWANCE,
             Work::Batch(_) => self.first_allowance(job.spec.pipe().as_str()).await,
         };
         let now = self.db.now();
         let uid = JobUid(Uuid::new_v4());
-        let spec = job.spec.without_body();
+        let mut spec = job.spec.without_body();
+        spec.retention = spec.retention.or(&defaults.retention);
         let meta = JobMeta {
             key: new_key(now),
             uid,
@@ -412,8 +417,8 @@ fn new_key(now: i64) -> i64 {
 }
 
 fn job_cells(job: &NewJob, meta: &JobMeta) -> Result<Vec<Cell>, StoreError> {
-    let spec =
-        serde_json::to_string(&job.spec).map_err(|error| StoreError::Refused(error.to_string()))?;
+    let spec = serde_json::to_string(&meta.spec)
+        .map_err(|error| StoreError::Refused(error.to_string()))?;
     Ok(vec![
         meta.key.into(),
         meta.uid.0.as_bytes().to_vec().into(),

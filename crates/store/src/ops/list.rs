@@ -67,6 +67,8 @@ pub struct FoundJobs {
 
 /// A filter as a statement looks at it.
 struct SortedOut<'a> {
+    /// The id that jobs must have.
+    id: Option<&'a str>,
     /// A label that jobs must have.
     label: Option<(&'a str, &'a str)>,
     /// States that jobs must be in; empty for any.
@@ -95,6 +97,7 @@ impl JobFilter {
         }
         parts.extend(more.filter(|more| !more.is_everything()).cloned());
         SortedOut {
+            id: more.and_then(Filter::id),
             label: label.or_else(|| more.and_then(Filter::label)),
             states,
             rest: Filter::All(parts),
@@ -211,6 +214,10 @@ impl Store {
         let rest = conditions.of(&filter.rest);
         // Each source is read from an index in the order that is asked for, and no further than the page.
         let sources = match (order.by, filter.label, filter.states.as_slice()) {
+            _ if filter.id.is_some() => {
+                let id = conditions.bind(filter.id.unwrap_or_default());
+                vec![("job", format!(" AND k.job_id = {id}"))]
+            }
             (OrderField::CreateTime, Some((name, value)), _) => {
                 let (name, value) = (conditions.bind(name), conditions.bind(value));
                 vec![(

@@ -1,9 +1,12 @@
 //! Suspending partitions: a setting of the partition, and a flag in each of its jobs that has not ended, which a walk sets and
 //! takes away. Jobs that are created meanwhile are caught by the next walk.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use headway_domain::{Micros, PartitionId, event::Caller, job::JobMeta};
+use headway_domain::{Micros, PartitionId, event::Caller, job::JobMeta, retention::Retention};
 use sea_orm::FromQueryResult;
 
 use super::work::Locking;
@@ -23,6 +26,8 @@ pub struct PartitionView {
     pub partition: PartitionId,
     /// Set if it is suspended.
     pub suspension: Option<Suspension>,
+    /// How long its jobs are kept where they do not say it.
+    pub retention: Retention,
 }
 
 /// Since when a partition is suspended.
@@ -40,6 +45,23 @@ struct SettingRow {
     suspended: i64,
     changed_by: String,
     changed: i64,
+    retention: String,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct DefaultRow {
+    partition_id: String,
+    suspended: i64,
+    retention: String,
+}
+
+/// What new jobs of a partition take over.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PartitionDefaults {
+    /// Whether it is suspended.
+    pub suspended: bool,
+    /// How long its jobs are kept where they do not say it.
+    pub retention: Retention,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -50,35 +72,66 @@ struct NameRow {
 impl Store {
     /// Reads a partition. Every partition exists.
     pub async fn partition(&self, partition: &PartitionId) -> Result<PartitionView, StoreError> {
-        let sql = "SELECT partition_id, suspended, changed_by, changed FROM partition_setting WHERE partition_id = $1";
+        let sql = "SELECT partition_id, suspended, changed_by, changed, retention FROM partition_setting WHERE partition_id = $1";
         let row: Option<SettingRow> = self
             .db
             .one(self.db.reader(), sql, [partition.as_str().into()])
             .await?;
-        Ok(PartitionView {
-            partition: partition.clone(),
-            suspension: row.and_then(SettingRow::suspension),
-        })
+        match row {
+            Some(row) => row.view(),
+            None => Ok(PartitionView {
+                partition: partition.clone(),
+                suspension: None,
+                retention: Retention::default(),
+            }),
+        }
     }
 
     /// The partitions that are suspended, by id.
     pub async fn suspended_partitions(&self) -> Result<Vec<PartitionView>, StoreError> {
-        let sql = "SELECT partition_id, suspended, changed_by, changed FROM partition_setting WHERE suspended = 1 ORDER BY partition_id";
+        let sql = "SELECT partition_id, suspended, changed_by, changed, retention FROM partition_setting WHERE suspended = 1 \
+                   ORDER BY partition_id";
         let rows: Vec<SettingRow> = self.db.all(self.db.reader(), sql, []).await?;
-        let view = |row: SettingRow| {
-            Ok(PartitionView {
-                partition: PartitionId::new(row.partition_id.as_str())?,
-                suspension: row.suspension(),
-            })
-        };
-        rows.into_iter().map(view).collect()
+        rows.into_iter().map(SettingRow::view).collect()
     }
 
-    /// The ids of suspended partitions, for jobs that are about to be created.
-    pub(crate) async fn suspended_ids(&self) -> Result<BTreeSet<String>, StoreError> {
-        let sql = "SELECT partition_id FROM partition_setting WHERE suspended = 1";
-        let rows: Vec<NameRow> = self.db.all(self.db.reader(), sql, []).await?;
-        Ok(rows.into_iter().map(|row| row.partition_id).collect())
+    /// What jobs that are about to be created take over from their partitions, by id; those that have no settings are left out.
+    pub(crate) async fn partition_defaults(
+        &self,
+        partitions: BTreeSet<&str>,
+    ) -> Result<BTreeMap<String, PartitionDefaults>, StoreError> {
+        let db = &self.db;
+        let list = serde_json::to_string(&partitions).unwrap_or_default();
+        let sql = format!(
+            "SELECT partition_id, suspended, retention FROM partition_setting WHERE partition_id IN ({})",
+            db.texts(1)
+        );
+        let rows: Vec<DefaultRow> = db.all(db.reader(), sql, [list.into()]).await?;
+        let read = |row: DefaultRow| {
+            let defaults = PartitionDefaults {
+                suspended: row.suspended != 0,
+                retention: read_retention(&row.retention)?,
+            };
+            Ok((row.partition_id, defaults))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Says how long a partition's jobs are kept where they do not say it, durably; it holds for jobs that are created later.
+    pub async fn set_retention(
+        &self,
+        partition: &PartitionId,
+        retention: &Retention,
+    ) -> Result<(), StoreError> {
+        let db = &self.db;
+        let text = serde_json::to_string(retention)
+            .map_err(|error| StoreError::Broken(error.to_string()))?;
+        let tx = db.write(Durability::Full).await?;
+        let sql = "INSERT INTO partition_setting (partition_id, suspended, changed_by, changed, pending, retention) \
+                   VALUES ($1, 0, '', 0, 0, $2) ON CONFLICT (partition_id) DO UPDATE SET retention = excluded.retention";
+        db.run(&*tx, sql, [partition.as_str().into(), text.into()])
+            .await?;
+        tx.commit().await
     }
 
     /// Suspends a partition or lets it go on, durably. What that means for its jobs is for [`Store::walk_partition`].
@@ -191,7 +244,20 @@ impl Db {
     }
 }
 
+fn read_retention(text: &str) -> Result<Retention, StoreError> {
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Broken(format!("retention of a partition: {error}")))
+}
+
 impl SettingRow {
+    fn view(self) -> Result<PartitionView, StoreError> {
+        Ok(PartitionView {
+            partition: PartitionId::new(self.partition_id.as_str())?,
+            retention: read_retention(&self.retention)?,
+            suspension: self.suspension(),
+        })
+    }
+
     fn suspension(self) -> Option<Suspension> {
         (self.suspended != 0).then_some(Suspension {
             by: self.changed_by,

@@ -250,10 +250,7 @@ impl Db {
         jobs: &[String],
     ) -> Result<Vec<Edge>, StoreError> {
         let list = serde_json::to_string(jobs).unwrap_or_default();
-        let among = match self.is_sqlite() {
-            true => "SELECT value FROM json_each($2)",
-            false => "SELECT json_array_elements_text($2::json)",
-        };
+        let among = self.texts(2);
         let sql = format!(
             "SELECT j.job_id, p.needed FROM job j JOIN job_progress s ON s.job_key = j.job_key \
              JOIN prerequisite p ON p.job_key = j.job_key AND p.state = 0 \

@@ -485,10 +485,7 @@ impl Db {
             return Ok(BTreeMap::new());
         }
         let list = serde_json::to_string(jobs).unwrap_or_default();
-        let among = match self.is_sqlite() {
-            true => "SELECT value FROM json_each($2)",
-            false => "SELECT json_array_elements_text($2::json)",
-        };
+        let among = self.texts(2);
         let sql = format!(
             "SELECT job_id, state, root, cause FROM tombstone WHERE partition_id = $1 AND job_id IN ({among})"
         );

@@ -60,6 +60,7 @@ pub(crate) struct ProgressRow {
     pub updated: i64,
     pub ended: i64,
     pub settled: i64,
+    pub expires: i64,
 }
 
 pub(crate) const PROGRESS: Table = Table {
@@ -109,6 +110,7 @@ pub(crate) const PROGRESS: Table = Table {
         ("updated", Kind::Int),
         ("ended", Kind::Int),
         ("settled", Kind::Int),
+        ("expires", Kind::Int),
         ("hungry", Kind::Int),
         ("live", Kind::Int),
         ("state", Kind::Int),
@@ -220,6 +222,7 @@ impl ProgressRow {
             updated: self.updated,
             ended: optional(self.ended),
             settled: optional(self.settled),
+            expires: optional(self.expires),
         })
     }
 }
@@ -281,6 +284,7 @@ pub(crate) fn cells(job: &Job) -> Vec<Cell> {
         job.updated.into(),
         job.ended.into(),
         job.settled.into(),
+        job.expires.into(),
         job.is_hungry().into(),
         liveness(job).into(),
         state_code(job.state()).into(),

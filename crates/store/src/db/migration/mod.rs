@@ -7,6 +7,7 @@ mod events;
 mod finding;
 mod kernel;
 mod partitions;
+mod retention;
 mod tree;
 mod waiting;
 
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(waiting::Waiting),
             Box::new(partitions::Partitions),
             Box::new(finding::Finding),
+            Box::new(retention::Retention),
         ]
     }
 }

@@ -1,0 +1,172 @@
+//! Jobs that are deleted some time after they are over.
+
+use headway::v1::{JobState, Retention};
+use headway_client::{Code, JobName};
+use headway_tests::{Deployment, PATIENCE, Record, range, request, until};
+
+use crate::handlers::quick;
+
+on_both!(
+    jobs_go_when_their_time_is_over,
+    a_partition_says_it_for_its_jobs,
+    a_retry_keeps_a_job,
+    what_waits_for_a_job_that_is_gone,
+    bad_retentions,
+);
+
+async fn gone(d: &Deployment, name: &JobName) {
+    until("the job to be deleted", PATIENCE, || async {
+        match d.client().get_job(name).await {
+            Err(error) if error.code() == Code::NotFound => Some(()),
+            _ => None,
+        }
+    })
+    .await;
+}
+
+fn seconds(time: Option<prost_types::Timestamp>) -> i64 {
+    time.expect("is set").seconds
+}
+
+async fn jobs_go_when_their_time_is_over(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let soon = d
+        .create("soon", range(3, 3).retention("end+PT1S").build())
+        .await;
+    let week = d
+        .create("week", range(3, 3).retention("create+P7D").build())
+        .await;
+    let past = range(3, 3).retention("1970-01-01T00:00:00Z");
+    let never = d
+        .create("never", range(3, 3).retention("none").build())
+        .await;
+    let kept = d.create("kept", range(3, 3).build()).await;
+    d.create("past", past.build()).await;
+    gone(&d, &soon).await;
+    gone(&d, &headway_tests::name("past")).await;
+    let week = d.finish(&week, JobState::Completed).await;
+    let days = (seconds(week.expire_time) - seconds(week.create_time)) / (24 * 3600);
+    assert_eq!(days, 7);
+    for name in [&never, &kept] {
+        let job = d.finish(name, JobState::Completed).await;
+        assert_eq!(job.expire_time, None);
+    }
+    let deleted = headway::v1::ListEventsRequest {
+        parent: "partitions/default/jobs/soon".to_owned(),
+        kinds: vec![headway::v1::EventKind::Deleted.into()],
+        ..headway::v1::ListEventsRequest::default()
+    };
+    let event = until("the log to tell of it", PATIENCE, || async {
+        let log = d.client().list_events(deleted.clone()).await.unwrap();
+        log.events.into_iter().next()
+    })
+    .await;
+    assert_eq!(event.actor, "headway");
+}
+
+async fn a_partition_says_it_for_its_jobs(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let before = d.create("before", range(1, 1).build()).await;
+    let retention = Retention {
+        completed: "end+PT1S".to_owned(),
+        cancelled: "end+P1D".to_owned(),
+        ..Retention::default()
+    };
+    let partition = d
+        .client()
+        .set_retention("default", retention.clone())
+        .await
+        .unwrap();
+    assert_eq!(partition.retention, Some(retention));
+    let goes = d.create("goes", range(1, 1).build()).await;
+    let own = d.create("own", range(1, 1).retention("none").build()).await;
+    // Its default is no part of what a client asked for.
+    d.create("goes-not", range(1, 1).after("never").build())
+        .await;
+    d.create("goes-not", range(1, 1).after("never").build())
+        .await;
+    gone(&d, &goes).await;
+    for name in [&before, &own] {
+        assert_eq!(d.finish(name, JobState::Completed).await.expire_time, None);
+    }
+    let waiting = headway_tests::name("goes-not");
+    d.client().cancel_job(&waiting).await.unwrap();
+    let job = d.finish(&waiting, JobState::Cancelled).await;
+    assert_eq!(seconds(job.expire_time) - seconds(job.end_time), 24 * 3600);
+}
+
+async fn a_retry_keeps_a_job(d: Deployment) {
+    let record = Record::default();
+    let spec = range(3, 3).after("never").retention("end+PT1H");
+    let name = d.create("kept", spec.build()).await;
+    d.client().cancel_job(&name).await.unwrap();
+    let cancelled = d.finish(&name, JobState::Cancelled).await;
+    assert!(cancelled.expire_time.is_some());
+    let retried = d.client().retry_job(&name).await.unwrap();
+    assert_eq!(retried.expire_time, None);
+    d.worker(|worker| worker.handler(quick(&record)));
+    d.create("never", range(1, 1).build()).await;
+    let job = d.finish(&name, JobState::Completed).await;
+    assert_eq!(seconds(job.expire_time) - seconds(job.end_time), 3600);
+}
+
+async fn what_waits_for_a_job_that_is_gone(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let first = d
+        .create("first", range(1, 1).retention("end+PT0S").build())
+        .await;
+    gone(&d, &first).await;
+    let second = d.create("second", range(1, 1).after("first").build()).await;
+    d.finish(&second, JobState::Completed).await;
+}
+
+async fn bad_retentions(d: Deployment) {
+    let bad = d
+        .client()
+        .create_job(request("bad", range(1, 1).retention("soon").build()))
+        .await;
+    let error = bad.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    let fields: Vec<_> = error
+        .field_violations()
+        .iter()
+        .map(|one| one.field.as_str())
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            "spec.retention.completed",
+            "spec.retention.failed",
+            "spec.retention.cancelled"
+        ]
+    );
+    assert!(
+        error.field_violations()[0].description.contains("end+P7D"),
+        "{error}"
+    );
+    let retention = Retention {
+        failed: "P7D".to_owned(),
+        ..Retention::default()
+    };
+    let error = d
+        .client()
+        .set_retention("default", retention)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.field_violations()[0].field,
+        "partition.retention.failed"
+    );
+    let far = d
+        .create(
+            "far",
+            range(1, 1).after("never").retention("end+P9000Y").build(),
+        )
+        .await;
+    d.client().cancel_job(&far).await.unwrap();
+    let job = d.finish(&far, JobState::Cancelled).await;
+    assert_eq!(job.expire_time, None, "beyond the calendar is never");
+}
