@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "headway/v1/batch.proto",
     "headway/v1/bulk.proto",
     "headway/v1/event.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 10] = [
     "headway/v1/job_watch.proto",
     "headway/v1/partition.proto",
     "headway/v1/pipe.proto",
+    "headway/v1/schedule.proto",
     "headway/pipe/v1/pipe.proto",
 ];
 

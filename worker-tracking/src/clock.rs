@@ -1,4 +1,4 @@
-//! Jobs whose time has come: those that start later, and those that must have ended.
+//! Jobs whose time has come: those that start later, those that must have ended, and those of schedules.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Tracker {
     pub(crate) async fn clock(self) -> anyhow::Result<()> {
         let mut wait = PAUSE;
         while self.pause(wait).await {
-            wait = match self.fire_jobs().await {
+            wait = match self.fire_all().await {
                 Ok(next) => self.until_due(next),
                 Err(error) => {
                     tracing::warn!(%error, "the timers of jobs wait for the database");
@@ -26,6 +26,31 @@ impl Tracker {
             };
         }
         Ok(())
+    }
+
+    async fn fire_all(&self) -> Result<Option<Micros>, StoreError> {
+        let jobs = self.fire_jobs().await?;
+        let schedules = self.fire_schedules().await?;
+        Ok([jobs, schedules].into_iter().flatten().min())
+    }
+
+    async fn fire_schedules(&self) -> Result<Option<Micros>, StoreError> {
+        let store = self.relay.store();
+        loop {
+            let next = store.next_schedule_due().await?;
+            if next.is_none_or(|due| due > store.now()) {
+                return Ok(next);
+            }
+            let fired = store.fire_schedules().await?;
+            self.relay.publish(fired.committed).await;
+            for mut created in fired.created {
+                let body = created.view.body.take().unwrap_or_default().into();
+                self.relay.publish_created(&created, body).await;
+            }
+            if !fired.more {
+                return store.next_schedule_due().await;
+            }
+        }
     }
 
     async fn fire_jobs(&self) -> Result<Option<Micros>, StoreError> {

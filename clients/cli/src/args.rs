@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use headway::v1::{JobState, PrerequisitePolicy, failure_policy};
+use headway::v1::{JobState, PrerequisitePolicy, failure_policy, schedule::OverlapPolicy};
 use headway_client::BulkAction;
 use jiff::SignedDuration;
 use prost_types::Timestamp;
@@ -141,6 +141,9 @@ pub enum Command {
         #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry, conflicts_with = "action")]
         retention: Vec<(Option<RetentionState>, String)>,
     },
+    /// Make jobs again and again, at times of a cron pattern
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Show the batches of a job with their counts, also while it runs
     Batches(BatchesArgs),
     /// Show the pipes that the partition's jobs have used
@@ -161,6 +164,85 @@ pub enum PartitionAction {
     Suspend,
     /// Let its jobs go on
     Resume,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ScheduleCommand {
+    /// Make jobs at times of a cron pattern from now on
+    Create {
+        /// The schedule's id
+        #[arg(value_name = "ID")]
+        schedule_id: String,
+        #[command(flatten)]
+        schedule: Box<ScheduleArgs>,
+    },
+    /// List the schedules of the partition
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Show a schedule
+    Get {
+        /// The schedule's id
+        id: String,
+    },
+    /// Make no jobs until the schedule is resumed
+    Pause {
+        /// The schedule's id
+        id: String,
+    },
+    /// Make jobs again, from now on
+    Resume {
+        /// The schedule's id
+        id: String,
+    },
+    /// Make a job now
+    Run {
+        /// The schedule's id
+        id: String,
+    },
+    /// Delete a schedule; its jobs stay
+    #[command(visible_alias = "delete")]
+    Rm {
+        /// The schedule's id
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ScheduleArgs {
+    /// When: minute, hour, day, month and weekday, such as '0 3 * * MON-FRI', or a nickname such as @daily
+    #[arg(long)]
+    pub cron: String,
+    /// The time zone of the pattern, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    pub time_zone: Option<String>,
+    /// What happens when a time comes while the job of an earlier one has not ended [default: skip]
+    #[arg(long, value_enum)]
+    pub overlap: Option<OverlapArg>,
+    /// How late a time is still dealt with that was missed, such as 10m or 2h [default: 1m]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub catch_up: Option<Duration>,
+    #[command(flatten)]
+    pub job: SubmitArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OverlapArg {
+    /// The time is passed over
+    Skip,
+    /// The new job waits; at most one does
+    Queue,
+    /// The job before is cancelled
+    CancelPrevious,
+}
+
+impl From<OverlapArg> for OverlapPolicy {
+    fn from(overlap: OverlapArg) -> Self {
+        match overlap {
+            OverlapArg::Skip => Self::Skip,
+            OverlapArg::Queue => Self::Queue,
+            OverlapArg::CancelPrevious => Self::CancelPrevious,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ use crate::{
     explore,
     failure::{ExitStatus, Failure},
     remote::Remote,
+    schedule,
     settings::Settings,
     submit, view, watch,
 };
@@ -156,6 +157,7 @@ pub async fn run(
         Command::Events(args) => explore::events(&args, settings, console).await,
         Command::Batches(args) => explore::batches(&args, settings, console).await,
         Command::Pipes => explore::pipes(settings, console).await,
+        Command::Schedule(command) => schedule::run(command, settings, console).await,
         Command::Explain(args) => explore::explain(&args, settings, console).await,
         Command::Partition { action, retention } => {
             explore::partition(action, &retention, settings, console).await

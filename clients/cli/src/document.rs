@@ -34,6 +34,8 @@ documents!(
     ListPipesResponse,
     ExplainJobResponse,
     BatchChangeJobsResponse,
+    Schedule,
+    ListSchedulesResponse,
     Partition
 );
 

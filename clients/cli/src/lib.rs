@@ -11,6 +11,7 @@ mod human;
 mod job_file;
 mod lines;
 mod remote;
+mod schedule;
 mod settings;
 mod submit;
 mod table;

@@ -120,7 +120,7 @@ pub fn apply_retention(said: &[(Option<RetentionState>, String)], retention: &mu
 }
 
 /// What the wire cannot say is beyond the limit that the server tells.
-fn wire(time: Duration) -> prost_types::Duration {
+pub fn wire(time: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(time).unwrap_or(prost_types::Duration {
         seconds: i64::MAX,
         nanos: 0,

@@ -204,3 +204,31 @@ async fn many_jobs_are_changed_by_one() {
     let (status, _, _) = run(&fake, &["bulk", "delete"]).await;
     assert_eq!(status, ExitStatus::Usage);
 }
+
+#[tokio::test]
+async fn schedules_are_made_and_shown() {
+    let fake = Fake::default();
+    let create = [
+        "schedule",
+        "create",
+        "nightly",
+        "--cron",
+        "0 3 * * *",
+        "--time-zone",
+        "Europe/Berlin",
+        "--pipe",
+        "p",
+    ];
+    let (status, stdout, _) = run(&fake, &create).await;
+    assert_eq!(status, ExitStatus::Completed);
+    assert!(
+        stdout.contains("nightly") && stdout.contains("0 3 * * *"),
+        "{stdout}"
+    );
+    let (_, stdout, _) = run(&fake, &["schedule", "pause", "nightly"]).await;
+    assert!(stdout.contains("paused"), "{stdout}");
+    let (_, stdout, _) = run(&fake, &["schedule", "ls"]).await;
+    assert_eq!(stdout, "no schedules\n");
+    let (_, stdout, _) = run(&fake, &["schedule", "rm", "nightly"]).await;
+    assert_eq!(stdout, "deleted partitions/default/schedules/nightly\n");
+}

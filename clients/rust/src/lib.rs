@@ -33,6 +33,7 @@ mod json;
 mod name;
 mod partitions;
 mod retry;
+mod schedules;
 mod spec;
 mod watch;
 
@@ -43,6 +44,7 @@ pub use error::{Error, FieldViolation, PreconditionViolation, ResourceInfo};
 pub use headway::v1;
 pub use json::{JsonError, json_to_struct, json_to_value, value_to_json};
 pub use name::{JobName, NameError, partition_name};
+pub use schedules::schedule_name;
 pub use spec::{BatchBuilder, JobBuilder, TaskBuilder};
 pub use tonic::Code;
 pub use watch::{EventsWatch, JobsUpdate, JobsWatch, Watch, is_final};

@@ -76,6 +76,12 @@ pub enum Error {
         /// Whether the job is settled.
         settled: bool,
     },
+    /// There is no such schedule.
+    #[error("there is no schedule {0}; list the partition's schedules to see what exists")]
+    ScheduleNotFound(String),
+    /// The id is taken by another schedule.
+    #[error("schedule {0} exists; choose another id, or update it")]
+    ScheduleExists(String),
     /// The job would wait for itself.
     #[error("job {job} cannot wait for its prerequisites, which wait for it: {}; leave one of them out", .cycle.join(" needs "))]
     Cycle {

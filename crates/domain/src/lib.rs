@@ -22,6 +22,7 @@ pub mod page;
 pub mod progress;
 pub mod report;
 pub mod retention;
+pub mod schedule;
 pub mod slice;
 pub mod spec;
 pub mod split;

@@ -25,6 +25,7 @@ pub use ops::{
     prerequisites::{PrerequisiteState, PrerequisiteView},
     read::{FailurePage, FailureRow, JobView},
     report::Tracked,
+    schedules::{Fired, SchedulePage, ScheduleView},
     shards::Claims,
     split::{DispatchPlan, PageSource, PlannedItem, ReleasePlan, SplitPlan, SplitResult},
     tree::{BatchPage, BatchView},

@@ -60,12 +60,9 @@ pub(super) fn rehearsed(
     checked: &JobSpec,
     creator: String,
 ) -> Result<v1::Job, StoreError> {
-    let mut wire = spec(checked);
-    add_body(&mut wire, checked.body())?;
-    wire.prerequisites = waiting::wire_requested(&checked.prerequisites);
     Ok(v1::Job {
         name: name.to_string(),
-        spec: Some(wire),
+        spec: Some(whole_spec(checked)?),
         state: state(JobState::Waiting).into(),
         progress: Some(v1::JobProgress::default()),
         creator,
@@ -180,6 +177,17 @@ fn spec(spec: &JobSpec) -> v1::JobSpec {
         deadline: waiting::wire_deadline(spec.deadline),
         retention: retention::wire(&spec.retention),
     }
+}
+
+/// A spec with everything that its client sent.
+///
+/// # Errors
+/// As [`full`].
+pub(super) fn whole_spec(checked: &JobSpec) -> Result<v1::JobSpec, StoreError> {
+    let mut wire = spec(checked);
+    add_body(&mut wire, checked.body())?;
+    wire.prerequisites = waiting::wire_requested(&checked.prerequisites);
+    Ok(wire)
 }
 
 fn add_body(spec: &mut v1::JobSpec, body: &[u8]) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@ mod request;
 mod request_explore;
 mod resume_token;
 mod retention;
+mod schedules;
 mod service;
 pub(crate) mod status;
 mod violations;

@@ -445,6 +445,71 @@ impl JobService for JobApi {
         Ok(Response::new(self.explain(&request.get_ref().name).await?))
     }
 
+    async fn create_schedule(
+        &self,
+        request: Request<v1::CreateScheduleRequest>,
+    ) -> Result<Response<v1::Schedule>, Status> {
+        let caller = request::caller(request.metadata());
+        let request = request.into_inner();
+        Ok(Response::new(self.make_schedule(request, caller).await?))
+    }
+
+    async fn update_schedule(
+        &self,
+        request: Request<v1::UpdateScheduleRequest>,
+    ) -> Result<Response<v1::Schedule>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(self.change_schedule(request).await?))
+    }
+
+    async fn get_schedule(
+        &self,
+        request: Request<v1::GetScheduleRequest>,
+    ) -> Result<Response<v1::Schedule>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.read_one_schedule(name).await?))
+    }
+
+    async fn list_schedules(
+        &self,
+        request: Request<v1::ListSchedulesRequest>,
+    ) -> Result<Response<v1::ListSchedulesResponse>, Status> {
+        Ok(Response::new(self.schedules(request.into_inner()).await?))
+    }
+
+    async fn pause_schedule(
+        &self,
+        request: Request<v1::PauseScheduleRequest>,
+    ) -> Result<Response<v1::Schedule>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.hold_schedule(name, true).await?))
+    }
+
+    async fn resume_schedule(
+        &self,
+        request: Request<v1::ResumeScheduleRequest>,
+    ) -> Result<Response<v1::Schedule>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.hold_schedule(name, false).await?))
+    }
+
+    async fn run_schedule(
+        &self,
+        request: Request<v1::RunScheduleRequest>,
+    ) -> Result<Response<v1::Job>, Status> {
+        let caller = request::caller(request.metadata());
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.run_now(name, caller).await?))
+    }
+
+    async fn delete_schedule(
+        &self,
+        request: Request<v1::DeleteScheduleRequest>,
+    ) -> Result<Response<()>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.remove_schedule(name).await?))
+    }
+
     async fn get_partition(
         &self,
         request: Request<v1::GetPartitionRequest>,

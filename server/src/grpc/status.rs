@@ -17,6 +17,8 @@ use super::cursor::cursor_text;
 const DOMAIN: &str = "headway.dev";
 /// The resource type of a job.
 const JOB: &str = "headway.dev/Job";
+/// The type of a schedule in ResourceInfo.
+const SCHEDULE: &str = "headway.dev/Schedule";
 /// The resource type of a batch.
 const BATCH: &str = "headway.dev/Batch";
 /// When to try again what only needs a moment.
@@ -159,6 +161,18 @@ fn from_domain(error: Error) -> Status {
             state,
             settled,
         } => illegal_transition(sentence, &job, action, state, settled),
+        Error::ScheduleNotFound(name) => {
+            Answer::new(Code::NotFound, "SCHEDULE_NOT_FOUND", sentence)
+                .info("schedule", &name)
+                .resource(SCHEDULE, name, "does not exist")
+                .status()
+        }
+        Error::ScheduleExists(name) => {
+            Answer::new(Code::AlreadyExists, "SCHEDULE_EXISTS", sentence)
+                .info("schedule", &name)
+                .resource(SCHEDULE, name, "exists")
+                .status()
+        }
         Error::Cycle { job, cycle } => {
             Answer::new(Code::FailedPrecondition, "PREREQUISITE_CYCLE", sentence)
                 .info("job", job.to_string())

@@ -12,14 +12,17 @@ use futures::{Stream, StreamExt, stream};
 use headway::v1::{
     BatchChangeJobsRequest, BatchChangeJobsResponse, BatchCreateJobsRequest,
     BatchCreateJobsResponse, CancelJobRequest, CountJobsRequest, CountJobsResponse,
-    CreateJobRequest, DeleteJobRequest, ExplainJobRequest, ExplainJobResponse,
-    GetJobHistoryRequest, GetJobHistoryResponse, GetJobRequest, GetPartitionRequest, Job, JobState,
-    ListBatchesRequest, ListBatchesResponse, ListEventsRequest, ListEventsResponse,
-    ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse, ListPipesRequest,
-    ListPipesResponse, ListSuspendedPartitionsRequest, ListSuspendedPartitionsResponse, Partition,
-    PauseJobRequest, Reason, ResumeJobRequest, ResumePartitionRequest, RetryJobRequest,
-    SuspendPartitionRequest, UpdatePartitionRequest, WatchEventsRequest, WatchEventsResponse,
-    WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
+    CreateJobRequest, CreateScheduleRequest, DeleteJobRequest, DeleteScheduleRequest,
+    ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobHistoryResponse,
+    GetJobRequest, GetPartitionRequest, GetScheduleRequest, Job, JobState, ListBatchesRequest,
+    ListBatchesResponse, ListEventsRequest, ListEventsResponse, ListFailuresRequest,
+    ListFailuresResponse, ListJobsRequest, ListJobsResponse, ListPipesRequest, ListPipesResponse,
+    ListSchedulesRequest, ListSchedulesResponse, ListSuspendedPartitionsRequest,
+    ListSuspendedPartitionsResponse, Partition, PauseJobRequest, PauseScheduleRequest, Reason,
+    ResumeJobRequest, ResumePartitionRequest, ResumeScheduleRequest, RetryJobRequest,
+    RunScheduleRequest, Schedule, SuspendPartitionRequest, UpdatePartitionRequest,
+    UpdateScheduleRequest, WatchEventsRequest, WatchEventsResponse, WatchJobRequest,
+    WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
     job_service_server::{JobService, JobServiceServer},
 };
 use headway_client::{Client, ClientConfig, Error};
@@ -359,6 +362,81 @@ impl JobService for Fake {
             reasons: vec![reason],
             ..ExplainJobResponse::default()
         }))
+    }
+
+    async fn create_schedule(
+        &self,
+        request: Request<CreateScheduleRequest>,
+    ) -> Result<Response<Schedule>, Status> {
+        let request = request.into_inner();
+        let name = format!("{}/schedules/{}", request.parent, request.schedule_id);
+        Ok(Response::new(Schedule {
+            name,
+            ..request.schedule.unwrap_or_default()
+        }))
+    }
+
+    async fn update_schedule(
+        &self,
+        request: Request<UpdateScheduleRequest>,
+    ) -> Result<Response<Schedule>, Status> {
+        let schedule = request.into_inner().schedule;
+        Ok(Response::new(schedule.unwrap_or_default()))
+    }
+
+    async fn get_schedule(
+        &self,
+        request: Request<GetScheduleRequest>,
+    ) -> Result<Response<Schedule>, Status> {
+        let name = request.into_inner().name;
+        Ok(Response::new(Schedule {
+            name,
+            ..Schedule::default()
+        }))
+    }
+
+    async fn list_schedules(
+        &self,
+        _request: Request<ListSchedulesRequest>,
+    ) -> Result<Response<ListSchedulesResponse>, Status> {
+        Ok(Response::new(ListSchedulesResponse::default()))
+    }
+
+    async fn pause_schedule(
+        &self,
+        request: Request<PauseScheduleRequest>,
+    ) -> Result<Response<Schedule>, Status> {
+        let name = request.into_inner().name;
+        Ok(Response::new(Schedule {
+            name,
+            paused: true,
+            ..Schedule::default()
+        }))
+    }
+
+    async fn resume_schedule(
+        &self,
+        request: Request<ResumeScheduleRequest>,
+    ) -> Result<Response<Schedule>, Status> {
+        let name = request.into_inner().name;
+        Ok(Response::new(Schedule {
+            name,
+            ..Schedule::default()
+        }))
+    }
+
+    async fn run_schedule(
+        &self,
+        request: Request<RunScheduleRequest>,
+    ) -> Result<Response<Job>, Status> {
+        self.job("run schedule", request.into_inner().name)
+    }
+
+    async fn delete_schedule(
+        &self,
+        _request: Request<DeleteScheduleRequest>,
+    ) -> Result<Response<()>, Status> {
+        Ok(Response::new(()))
     }
 
     async fn get_partition(

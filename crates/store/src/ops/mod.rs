@@ -16,6 +16,7 @@ pub(crate) mod prerequisites;
 pub(crate) mod read;
 pub(crate) mod releases;
 pub(crate) mod report;
+pub(crate) mod schedules;
 pub(crate) mod shards;
 pub(crate) mod split;
 pub(crate) mod timers;

@@ -8,6 +8,7 @@ mod finding;
 mod kernel;
 mod partitions;
 mod retention;
+mod schedules;
 mod tree;
 mod waiting;
 
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(partitions::Partitions),
             Box::new(finding::Finding),
             Box::new(retention::Retention),
+            Box::new(schedules::Schedules),
         ]
     }
 }

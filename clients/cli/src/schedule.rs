@@ -1,0 +1,155 @@
+//! The commands about schedules.
+
+use futures::TryStreamExt;
+use headway::v1::{
+    CreateScheduleRequest, ListSchedulesResponse, Schedule, schedule::OverlapPolicy,
+};
+use headway_client::schedule_name;
+
+use crate::{
+    Console,
+    args::{ScheduleArgs, ScheduleCommand},
+    document::print,
+    failure::{ExitStatus, Failure},
+    human::{clean, count, time},
+    remote::Remote,
+    settings::Settings,
+    submit,
+    table::{Column, render},
+    view,
+};
+
+/// Does what a command says.
+pub async fn run(
+    command: ScheduleCommand,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    let named = |id: &str| schedule_name(&settings.partition, id);
+    let (id, name) = match &command {
+        ScheduleCommand::Ls => return list(settings, console).await,
+        ScheduleCommand::Create {
+            schedule_id: id,
+            schedule,
+        } => {
+            return create(id, schedule, settings, console).await;
+        }
+        ScheduleCommand::Get { id }
+        | ScheduleCommand::Pause { id }
+        | ScheduleCommand::Resume { id }
+        | ScheduleCommand::Run { id }
+        | ScheduleCommand::Rm { id } => (id.clone(), named(id)),
+    };
+    let remote = Remote::connect(settings).await?;
+    let client = &remote.client;
+    let what = |done: &str| format!("schedule {id} is not {done}");
+    let schedule = match command {
+        ScheduleCommand::Pause { .. } => (client.pause_schedule(&name).await, "paused"),
+        ScheduleCommand::Resume { .. } => (client.resume_schedule(&name).await, "resumed"),
+        ScheduleCommand::Run { .. } => {
+            let job = client.run_schedule(&name).await;
+            let job = job.map_err(|error| remote.failure(what("run"), error))?;
+            print(console, remote.settings.format, &job, |_| {
+                view::line(&job, &remote.settings.partition) + "\n"
+            })?;
+            return Ok(ExitStatus::Completed);
+        }
+        ScheduleCommand::Rm { .. } => {
+            let gone = client.delete_schedule(&name).await;
+            gone.map_err(|error| remote.failure(what("deleted"), error))?;
+            console.line(&format!("deleted {name}"))?;
+            return Ok(ExitStatus::Completed);
+        }
+        ScheduleCommand::Ls | ScheduleCommand::Create { .. } | ScheduleCommand::Get { .. } => {
+            (client.get_schedule(&name).await, "read")
+        }
+    };
+    let (schedule, done) = schedule;
+    let schedule = schedule.map_err(|error| remote.failure(what(done), error))?;
+    show(&schedule, &remote, console)
+}
+
+fn show(
+    schedule: &Schedule,
+    remote: &Remote,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    print(console, remote.settings.format, schedule, |console| {
+        table(std::slice::from_ref(schedule), console)
+    })?;
+    Ok(ExitStatus::Completed)
+}
+
+async fn create(
+    id: &str,
+    args: &ScheduleArgs,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    let job = submit::request(&args.job, &settings)?;
+    let overlap = args.overlap.map_or(OverlapPolicy::Unspecified, Into::into);
+    let schedule = Schedule {
+        cron: args.cron.clone(),
+        time_zone: args.time_zone.clone().unwrap_or_default(),
+        overlap: overlap.into(),
+        catch_up_window: args.catch_up.map(submit::wire),
+        job: job.spec,
+        ..Schedule::default()
+    };
+    let request = CreateScheduleRequest {
+        parent: job.parent,
+        schedule_id: id.to_owned(),
+        schedule: Some(schedule),
+    };
+    let remote = Remote::connect(settings).await?;
+    let schedule = remote.client.create_schedule(request).await;
+    let schedule =
+        schedule.map_err(|error| remote.failure("the schedule was not accepted", error))?;
+    show(&schedule, &remote, console)
+}
+
+async fn list(settings: Settings, console: &mut Console) -> Result<ExitStatus, Failure> {
+    let remote = Remote::connect(settings).await?;
+    let schedules = remote.client.schedules(&remote.settings.partition);
+    let schedules: Result<Vec<_>, _> = schedules.try_collect().await;
+    let response = ListSchedulesResponse {
+        schedules: schedules
+            .map_err(|error| remote.failure("the schedules could not be listed", error))?,
+        next_page_token: String::new(),
+    };
+    print(console, remote.settings.format, &response, |console| {
+        table(&response.schedules, console)
+    })?;
+    Ok(ExitStatus::Completed)
+}
+
+fn table(schedules: &[Schedule], console: &Console) -> String {
+    const COLUMNS: [Column; 7] = [
+        Column::left("SCHEDULE", 9),
+        Column::text("CRON", 8),
+        Column::text("ZONE", 3),
+        Column::left("NEXT", 7),
+        Column::text("LAST JOB", 5),
+        Column::right("MADE", 4),
+        Column::right("SKIPPED", 2),
+    ];
+    let last = |name: &str| clean(name.rsplit('/').next().unwrap_or_default());
+    let rows = schedules.iter().map(|schedule| {
+        vec![
+            last(&schedule.name),
+            clean(&schedule.cron),
+            clean(&schedule.time_zone),
+            match schedule.paused {
+                true => "paused".to_owned(),
+                false => time(schedule.next_time.as_ref(), console.time_zone()),
+            },
+            last(&schedule.last_job),
+            count(schedule.jobs_made),
+            count(schedule.times_skipped),
+        ]
+    });
+    match schedules {
+        [] => "no schedules\n".to_owned(),
+        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
+}

@@ -1,0 +1,468 @@
+//! Schedules: kept, and looked at when their time comes. A look claims its schedule, makes jobs whose ids are made of their times,
+//! and moves the schedule on; one that dies in between is repeated, and finds the jobs that it made.
+
+use headway_domain::{
+    Error, JobId, JobName, JobState, Micros, PartitionId,
+    error::Action,
+    event::Caller,
+    schedule::{LABEL, Overlap, Schedule, ScheduleName, Timetable, is_open},
+    spec::JobSpec,
+    start::{OnPrerequisiteFailure, Prerequisite},
+};
+use sea_orm::{FromQueryResult, Value};
+
+use super::create::{Created, NewJob};
+use crate::{
+    Committed, Store,
+    db::Durability,
+    error::StoreError,
+    rows::{job::state_of, optional, unsigned},
+};
+
+/// Schedules looked at in one round.
+const LOOKS: i64 = 50;
+/// How long a look may take before another process repeats it, in microseconds.
+const CLAIM: Micros = 30_000_000;
+
+/// A schedule and where it stands.
+#[derive(Debug, Clone)]
+pub struct ScheduleView {
+    /// Its name.
+    pub name: ScheduleName,
+    /// What it is to do; the job's body included.
+    pub schedule: Schedule,
+    /// Who created it.
+    pub creator: String,
+    /// When.
+    pub created: Micros,
+    /// Whether no jobs are made until it is resumed.
+    pub paused: bool,
+    /// The next time; none if it is paused or names no more.
+    pub next: Option<Micros>,
+    /// The last time that a job was made for.
+    pub last: Option<Micros>,
+    /// The id of that job; empty for none.
+    pub last_job: String,
+    /// Jobs made.
+    pub made: u64,
+    /// Times passed over: because a job had not ended, or because they were missed.
+    pub skipped: u64,
+}
+
+/// Some schedules and where the next ones begin.
+#[derive(Debug, Clone)]
+pub struct SchedulePage {
+    /// By id.
+    pub schedules: Vec<ScheduleView>,
+    /// The id to continue above, if there may be more.
+    pub next: Option<String>,
+}
+
+/// What a round of looks did.
+#[derive(Debug, Default)]
+pub struct Fired {
+    /// Jobs that were made, each to be published.
+    pub created: Vec<Created>,
+    /// What cancelling earlier jobs caused.
+    pub committed: Committed,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct ScheduleRow {
+    partition_id: String,
+    schedule_id: String,
+    cron: String,
+    time_zone: String,
+    overlap: i64,
+    catch_up: i64,
+    spec: String,
+    body: Vec<u8>,
+    creator: String,
+    created: i64,
+    paused: i64,
+    next_due: i64,
+    last_due: i64,
+    last_job: String,
+    made: i64,
+    skipped: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct StateRow {
+    state: i64,
+}
+
+fn overlap_code(overlap: Overlap) -> i64 {
+    match overlap {
+        Overlap::Skip => 0,
+        Overlap::Queue => 1,
+        Overlap::CancelPrevious => 2,
+    }
+}
+
+impl TryFrom<ScheduleRow> for ScheduleView {
+    type Error = StoreError;
+
+    fn try_from(row: ScheduleRow) -> Result<Self, StoreError> {
+        let broken =
+            |what: &str| StoreError::Broken(format!("schedule {}: {what}", row.schedule_id));
+        let mut job: JobSpec =
+            serde_json::from_str(&row.spec).map_err(|error| broken(&error.to_string()))?;
+        job.set_body(row.body);
+        let timetable = Timetable::new(&row.cron, &row.time_zone)
+            .map_err(|error| broken(&error.to_string()))?;
+        Ok(Self {
+            schedule: Schedule {
+                timetable,
+                overlap: match row.overlap {
+                    1 => Overlap::Queue,
+                    2 => Overlap::CancelPrevious,
+                    _ => Overlap::Skip,
+                },
+                catch_up_ms: unsigned(row.catch_up)?,
+                job,
+            },
+            name: ScheduleName {
+                partition: PartitionId::new(row.partition_id)?,
+                schedule: JobId::new(row.schedule_id)?,
+            },
+            creator: row.creator,
+            created: row.created,
+            paused: row.paused != 0,
+            next: optional(row.next_due),
+            last: optional(row.last_due),
+            last_job: row.last_job,
+            made: unsigned(row.made)?,
+            skipped: unsigned(row.skipped)?,
+        })
+    }
+}
+
+impl Store {
+    /// Keeps a schedule, durably.
+    ///
+    /// # Errors
+    /// [`Error::ScheduleExists`] if the id is taken.
+    pub async fn create_schedule(
+        &self,
+        name: &ScheduleName,
+        schedule: &Schedule,
+        caller: &Caller,
+    ) -> Result<ScheduleView, StoreError> {
+        let db = &self.db;
+        let now = db.now();
+        let next = schedule.timetable.next_after(now);
+        let sql = "INSERT INTO schedule (partition_id, schedule_id, cron, time_zone, overlap, catch_up, spec, body, creator, created, \
+                   paused, next_due, claimed, last_due, last_job, made, skipped) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, 0, 0, '', 0, 0) ON CONFLICT DO NOTHING";
+        let mut values = written(name, schedule)?;
+        values.extend([
+            caller.user.as_str().into(),
+            now.into(),
+            next.unwrap_or(0).into(),
+        ]);
+        let tx = db.write(Durability::Full).await?;
+        let made = db.run(&*tx, sql, values).await?;
+        tx.commit().await?;
+        if made == 0 {
+            return Err(Error::ScheduleExists(name.to_string()).into());
+        }
+        self.schedule(name).await
+    }
+
+    /// Changes what a schedule is to do, durably; where it stands is kept.
+    pub async fn update_schedule(
+        &self,
+        name: &ScheduleName,
+        schedule: &Schedule,
+    ) -> Result<ScheduleView, StoreError> {
+        let next = schedule.timetable.next_after(self.db.now()).unwrap_or(0);
+        let sql = "UPDATE schedule SET cron = $3, time_zone = $4, overlap = $5, catch_up = $6, spec = $7, body = $8, \
+                   next_due = CASE WHEN paused = 1 THEN 0 ELSE $9 END, claimed = 0 WHERE partition_id = $1 AND schedule_id = $2";
+        let mut values = written(name, schedule)?;
+        values.push(next.into());
+        self.change(name, sql, values).await
+    }
+
+    /// Stops making jobs, or goes on with the next time from now, durably.
+    pub async fn pause_schedule(
+        &self,
+        name: &ScheduleName,
+        paused: bool,
+    ) -> Result<ScheduleView, StoreError> {
+        let view = self.schedule(name).await?;
+        if view.paused == paused {
+            return Ok(view);
+        }
+        let next = view.schedule.timetable.next_after(self.db.now());
+        let next = next.filter(|_| !paused).unwrap_or(0);
+        let sql = "UPDATE schedule SET paused = $3, next_due = $4, claimed = 0 WHERE partition_id = $1 AND schedule_id = $2";
+        let mut values = keyed(name);
+        values.extend([i64::from(paused).into(), next.into()]);
+        self.change(name, sql, values).await
+    }
+
+    /// Removes a schedule, durably; its jobs stay.
+    pub async fn delete_schedule(&self, name: &ScheduleName) -> Result<(), StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Full).await?;
+        let sql = "DELETE FROM schedule WHERE partition_id = $1 AND schedule_id = $2";
+        let gone = db.run(&*tx, sql, keyed(name)).await?;
+        tx.commit().await?;
+        match gone {
+            0 => Err(Error::ScheduleNotFound(name.to_string()).into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn change(
+        &self,
+        name: &ScheduleName,
+        sql: &str,
+        values: Vec<Value>,
+    ) -> Result<ScheduleView, StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Full).await?;
+        let changed = db.run(&*tx, sql, values).await?;
+        tx.commit().await?;
+        match changed {
+            0 => Err(Error::ScheduleNotFound(name.to_string()).into()),
+            _ => self.schedule(name).await,
+        }
+    }
+
+    /// Reads a schedule.
+    pub async fn schedule(&self, name: &ScheduleName) -> Result<ScheduleView, StoreError> {
+        let sql = "SELECT * FROM schedule WHERE partition_id = $1 AND schedule_id = $2";
+        let row: Option<ScheduleRow> = self.db.one(self.db.reader(), sql, keyed(name)).await?;
+        row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?
+            .try_into()
+    }
+
+    /// Lists the schedules of a partition by id, above the last one seen.
+    pub async fn list_schedules(
+        &self,
+        partition: &PartitionId,
+        above: &str,
+        size: u32,
+    ) -> Result<SchedulePage, StoreError> {
+        let sql = "SELECT * FROM schedule WHERE partition_id = $1 AND schedule_id > $2 ORDER BY schedule_id LIMIT $3";
+        let values = [
+            partition.as_str().into(),
+            above.into(),
+            (i64::from(size) + 1).into(),
+        ];
+        let mut rows: Vec<ScheduleRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let more = rows.len() > size as usize;
+        rows.truncate(size as usize);
+        let next = rows.last().filter(|_| more);
+        let next = next.map(|row| row.schedule_id.clone());
+        let schedules = rows.into_iter().map(ScheduleView::try_from);
+        Ok(SchedulePage {
+            schedules: schedules.collect::<Result<_, _>>()?,
+            next,
+        })
+    }
+
+    /// Makes a job of a schedule now, whatever its times and other jobs are.
+    pub async fn run_schedule(
+        &self,
+        name: &ScheduleName,
+        caller: &Caller,
+    ) -> Result<Created, StoreError> {
+        let view = self.schedule(name).await?;
+        let now = self.db.now();
+        let created = self.create_job(new_job(&view, now, caller, None)?).await?;
+        let sql = "UPDATE schedule SET last_due = $3, last_job = $4, made = made + 1 WHERE partition_id = $1 AND schedule_id = $2";
+        let mut values = keyed(name);
+        let job = created.view.job.meta.name.job.as_str();
+        values.extend([now.into(), job.into()]);
+        self.db.run_alone(sql, values).await?;
+        Ok(created)
+    }
+
+    /// When the next schedule is due; it may be in the past.
+    pub async fn next_schedule_due(&self) -> Result<Option<Micros>, StoreError> {
+        let sql = "SELECT COALESCE(min(next_due), 0) AS value FROM schedule WHERE next_due > 0";
+        let next = self.db.one_int(self.db.reader(), sql, []).await?;
+        Ok(optional(next.unwrap_or(0)))
+    }
+
+    /// Looks at schedules whose time has come.
+    pub async fn fire_schedules(&self) -> Result<Fired, StoreError> {
+        let db = &self.db;
+        let now = db.now();
+        let sql = "SELECT * FROM schedule WHERE next_due > 0 AND next_due <= $1 AND claimed <= $1 ORDER BY next_due LIMIT $2";
+        let due: Vec<ScheduleRow> = db.all(db.reader(), sql, [now.into(), LOOKS.into()]).await?;
+        let mut fired = Fired {
+            more: due.len() as i64 == LOOKS,
+            ..Fired::default()
+        };
+        for row in due {
+            let view = ScheduleView::try_from(row)?;
+            if self.claim(&view, now).await? {
+                self.look(&view, now, &mut fired).await?;
+            }
+        }
+        Ok(fired)
+    }
+
+    /// Whether this process has the look.
+    async fn claim(&self, view: &ScheduleView, now: Micros) -> Result<bool, StoreError> {
+        let sql = "UPDATE schedule SET claimed = $3 WHERE partition_id = $1 AND schedule_id = $2 AND next_due = $4 AND claimed <= $5";
+        let mut values = keyed(&view.name);
+        values.extend([
+            (now + CLAIM).into(),
+            view.next.unwrap_or(0).into(),
+            now.into(),
+        ]);
+        Ok(self.db.run_alone(sql, values).await? > 0)
+    }
+
+    async fn look(
+        &self,
+        view: &ScheduleView,
+        now: Micros,
+        fired: &mut Fired,
+    ) -> Result<(), StoreError> {
+        let due = view.schedule.due(view.next.unwrap_or(now), now);
+        let (mut last, mut last_job) = (view.last.unwrap_or(0), view.last_job.clone());
+        let (mut made, mut skipped) = (0, due.missed);
+        for time in due.times {
+            let before = self.open_job(view, &last_job).await?;
+            let after = match (before, view.schedule.overlap) {
+                (None, _) => None,
+                // One that waits is enough.
+                (Some(_), Overlap::Skip) | (Some((_, JobState::Waiting)), Overlap::Queue) => {
+                    skipped += 1;
+                    continue;
+                }
+                (Some((before, _)), Overlap::Queue) => Some(before.job),
+                (Some((before, _)), Overlap::CancelPrevious) => {
+                    fired.committed.merge(self.cancel_previous(&before).await?);
+                    None
+                }
+            };
+            let caller = Caller {
+                user: view.creator.clone(),
+                correlation: view.name.schedule.to_string(),
+            };
+            match self.create_job(new_job(view, time, &caller, after)?).await {
+                Ok(created) => {
+                    (last, last_job) = (time, created.view.job.meta.name.job.to_string());
+                    made += u64::from(!created.existed);
+                    fired.created.push(created);
+                }
+                // A client has a job of its own under this id.
+                Err(StoreError::Domain(error)) => {
+                    tracing::warn!(schedule = %view.name, %error, "a time of a schedule is passed over");
+                    skipped += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let sql = "UPDATE schedule SET next_due = $3, claimed = 0, last_due = $4, last_job = $5, made = made + $6, skipped = skipped + $7 \
+                   WHERE partition_id = $1 AND schedule_id = $2 AND next_due = $8";
+        let mut values = keyed(&view.name);
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        values.extend([
+            due.next.unwrap_or(0).into(),
+            last.into(),
+            last_job.into(),
+            count(made).into(),
+            count(skipped).into(),
+            view.next.unwrap_or(0).into(),
+        ]);
+        self.db.run_alone(sql, values).await?;
+        Ok(())
+    }
+
+    /// The last job, if it has not ended.
+    async fn open_job(
+        &self,
+        view: &ScheduleView,
+        id: &str,
+    ) -> Result<Option<(JobName, JobState)>, StoreError> {
+        if id.is_empty() {
+            return Ok(None);
+        }
+        let name = JobName {
+            partition: view.name.partition.clone(),
+            job: JobId::new(id)?,
+        };
+        let sql = "SELECT p.state FROM job j JOIN job_progress p ON p.job_key = j.job_key WHERE j.partition_id = $1 AND j.job_id = $2";
+        let values = [name.partition.as_str().into(), id.into()];
+        let row: Option<StateRow> = self.db.one(self.db.reader(), sql, values).await?;
+        let state: Option<JobState> = row.map(|row| state_of(row.state)).transpose()?;
+        Ok(state
+            .filter(|state| is_open(*state))
+            .map(|state| (name, state)))
+    }
+
+    async fn cancel_previous(&self, name: &JobName) -> Result<Committed, StoreError> {
+        let caller = Caller {
+            user: "headway".to_owned(),
+            correlation: String::new(),
+        };
+        match self.control_job(name, Action::Cancel, &caller).await {
+            Ok(controlled) => Ok(controlled.committed),
+            // It ended, or was deleted, at this moment.
+            Err(StoreError::Domain(_)) => Ok(Committed::default()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn keyed(name: &ScheduleName) -> Vec<Value> {
+    vec![
+        name.partition.as_str().into(),
+        name.schedule.as_str().into(),
+    ]
+}
+
+fn written(name: &ScheduleName, schedule: &Schedule) -> Result<Vec<Value>, StoreError> {
+    let spec = serde_json::to_string(&schedule.job)
+        .map_err(|error| StoreError::Refused(error.to_string()))?;
+    let mut values = keyed(name);
+    values.extend([
+        schedule.timetable.cron.as_str().into(),
+        schedule.timetable.time_zone.as_str().into(),
+        overlap_code(schedule.overlap).into(),
+        i64::try_from(schedule.catch_up_ms)
+            .unwrap_or(i64::MAX)
+            .into(),
+        spec.into(),
+        schedule.job.body().to_vec().into(),
+    ]);
+    Ok(values)
+}
+
+fn new_job(
+    view: &ScheduleView,
+    time: Micros,
+    caller: &Caller,
+    after: Option<JobId>,
+) -> Result<NewJob, StoreError> {
+    let mut spec = view.schedule.job.clone();
+    let id = view.name.schedule.to_string();
+    spec.labels.insert(LABEL.to_owned(), id);
+    if let Some(job) = after {
+        spec.prerequisites = vec![Prerequisite {
+            job,
+            optional: true,
+        }];
+        spec.on_prerequisite_failure = OnPrerequisiteFailure::RunAnyway;
+    }
+    Ok(NewJob {
+        name: JobName {
+            partition: view.name.partition.clone(),
+            job: view.name.job(time)?,
+        },
+        spec,
+        request_id: String::new(),
+        creator: caller.user.clone(),
+        correlation: caller.correlation.clone(),
+    })
+}
