@@ -1,6 +1,7 @@
 //! Jobs over jobs: their splitter finds the jobs that match a filter, and their worker pauses, resumes, cancels, retries or
 //! deletes each of them. Both run within the batch role.
 
+mod deletions;
 mod splitter;
 mod worker;
 

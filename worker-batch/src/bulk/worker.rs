@@ -1,6 +1,8 @@
 //! The worker of jobs over jobs: does to each what was asked for. A job that is gone, or whose state does not allow it any more,
 //! needs nothing: it counts as done.
 
+use std::sync::Arc;
+
 use headway_domain::{
     Error, JobId, JobName,
     bulk::{ACTION_HEADER, BulkAction, CORRELATION_HEADER, JOBS, USER_HEADER},
@@ -8,85 +10,104 @@ use headway_domain::{
     event::Caller,
 };
 use headway_relay::Relay;
-use headway_store::{Committed, StoreError};
+use headway_store::StoreError;
 use headway_worker::{Outcome, Task, TaskError, Worker};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::deletions::Deletions;
+
+/// Items that one process has under way at once: enough for deletions to share transactions.
+const CONCURRENCY: usize = 100;
 /// Jobs that one process changes at once: few, so that the work of others keeps most of the database.
-const CONCURRENCY: usize = 2;
+const CHANGES: usize = 2;
 
 /// Works until `shutdown`.
 pub(crate) async fn worker(relay: Relay, shutdown: CancellationToken) -> anyhow::Result<()> {
     let broker = relay.broker().clone();
+    let tools = Tools {
+        deletions: Deletions::begin(relay.clone()),
+        changes: Arc::new(Semaphore::new(CHANGES)),
+        relay,
+    };
     let worker = Worker::builder()
         .broker(broker)
         .pipe(JOBS)
         .name("headway")
         .concurrency(CONCURRENCY)
         .handler(move |task: Task| {
-            let relay = relay.clone();
-            async move { handle(&relay, &task).await }
+            let tools = tools.clone();
+            async move { tools.handle(&task).await }
         })
         .build()?;
     Ok(worker.run(shutdown).await?)
 }
 
-async fn handle(relay: &Relay, task: &Task) -> Result<Outcome, TaskError> {
-    let header = |key: &str| task.headers().get(key).cloned().unwrap_or_default();
-    let fatal = |what: &str| TaskError::fatal("BAD_TASK", format!("the item has {what}"));
-    let action: BulkAction = header(ACTION_HEADER)
-        .parse()
-        .map_err(|()| fatal("no action"))?;
-    // The partition is that of the job that asks, whatever the payload says.
-    let asking: JobName = task.job().parse().map_err(|_| fatal("no job"))?;
-    let job: String = task.payload()?;
-    let name = JobName {
-        partition: asking.partition,
-        job: JobId::new(job).map_err(|_| fatal("no id of a job"))?,
-    };
-    let caller = Caller {
-        user: header(USER_HEADER),
-        correlation: header(CORRELATION_HEADER),
-    };
-    match act(relay, action, &name, &caller).await {
-        Ok(committed) => {
-            relay.publish(committed).await;
-            Ok(Outcome::done())
-        }
-        Err(StoreError::Domain(Error::JobNotFound(_) | Error::IllegalTransition { .. })) => {
-            Ok(Outcome::done())
-        }
-        Err(StoreError::Unavailable(why)) => {
-            tracing::warn!(job = %name, error = %why, "a job is changed later");
-            Err(TaskError::retryable(
-                "UNAVAILABLE",
-                "the database is not available at the moment",
-            ))
-        }
-        Err(error) => {
-            tracing::error!(job = %name, %error, "a job cannot be changed");
-            Err(TaskError::fatal(
-                "INTERNAL",
-                format!("{action} of job {name} failed; the server's log says why"),
-            ))
-        }
-    }
+/// What handlers share.
+#[derive(Debug, Clone)]
+struct Tools {
+    relay: Relay,
+    deletions: Deletions,
+    changes: Arc<Semaphore>,
 }
 
-async fn act(
-    relay: &Relay,
-    action: BulkAction,
-    name: &JobName,
-    caller: &Caller,
-) -> Result<Committed, StoreError> {
-    let store = relay.store();
-    let action = match action {
-        BulkAction::Delete => return store.delete_job(name, caller).await,
-        BulkAction::Pause => Action::Pause,
-        BulkAction::Resume => Action::Resume,
-        BulkAction::Cancel => Action::Cancel,
-        BulkAction::Retry => Action::Retry,
-    };
-    let controlled = store.control_job(name, action, caller).await?;
-    Ok(controlled.committed)
+impl Tools {
+    async fn handle(&self, task: &Task) -> Result<Outcome, TaskError> {
+        let header = |key: &str| task.headers().get(key).cloned().unwrap_or_default();
+        let fatal = |what: &str| TaskError::fatal("BAD_TASK", format!("the item has {what}"));
+        let action: BulkAction = header(ACTION_HEADER)
+            .parse()
+            .map_err(|()| fatal("no action"))?;
+        // The partition is that of the job that asks, whatever the payload says.
+        let asking: JobName = task.job().parse().map_err(|_| fatal("no job"))?;
+        let job: String = task.payload()?;
+        let name = JobName {
+            partition: asking.partition,
+            job: JobId::new(job).map_err(|_| fatal("no id of a job"))?,
+        };
+        let caller = Caller {
+            user: header(USER_HEADER),
+            correlation: header(CORRELATION_HEADER),
+        };
+        match self.act(action, &name, caller).await {
+            Ok(()) => Ok(Outcome::done()),
+            Err(StoreError::Domain(Error::JobNotFound(_) | Error::IllegalTransition { .. })) => {
+                Ok(Outcome::done())
+            }
+            Err(StoreError::Unavailable(why)) => {
+                tracing::warn!(job = %name, error = %why, "a job is changed later");
+                Err(TaskError::retryable(
+                    "UNAVAILABLE",
+                    "the database is not available at the moment",
+                ))
+            }
+            Err(error) => {
+                tracing::error!(job = %name, %error, "a job cannot be changed");
+                Err(TaskError::fatal(
+                    "INTERNAL",
+                    format!("{action} of job {name} failed; the server's log says why"),
+                ))
+            }
+        }
+    }
+
+    async fn act(
+        &self,
+        action: BulkAction,
+        name: &JobName,
+        caller: Caller,
+    ) -> Result<(), StoreError> {
+        let action = match action {
+            BulkAction::Delete => return self.deletions.delete(name.clone(), caller).await,
+            BulkAction::Pause => Action::Pause,
+            BulkAction::Resume => Action::Resume,
+            BulkAction::Cancel => Action::Cancel,
+            BulkAction::Retry => Action::Retry,
+        };
+        let _turn = self.changes.acquire().await;
+        let store = self.relay.store();
+        let controlled = store.control_job(name, action, &caller).await?;
+        self.relay.publish(controlled.committed).await;
+        Ok(())
+    }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod control;
 pub(crate) mod create;
 pub(crate) mod credit;
+pub(crate) mod delete;
 pub(crate) mod epoch;
 pub(crate) mod events;
 pub(crate) mod explain;

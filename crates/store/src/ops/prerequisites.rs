@@ -9,7 +9,7 @@ use headway_domain::{
     job::Phase,
     start::{Broken, OnPrerequisiteFailure},
 };
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::FromQueryResult;
 
 use super::{
     create::NewJob,
@@ -105,6 +105,20 @@ const PREREQUISITE: Table = Table {
         ("optional", Kind::Int),
         ("policy", Kind::Int),
         ("state", Kind::Int),
+    ],
+};
+
+const TOMBSTONE: Table = Table {
+    name: "tombstone",
+    keys: 2,
+    insert_only: 0,
+    columns: &[
+        ("partition_id", Kind::Text),
+        ("job_id", Kind::Text),
+        ("state", Kind::Int),
+        ("root", Kind::Text),
+        ("cause", Kind::Text),
+        ("deleted", Kind::Int),
     ],
 };
 
@@ -278,34 +292,32 @@ impl Db {
         Ok(true)
     }
 
-    /// Remembers how a job stood when it was deleted; whether others wait for it.
-    pub(crate) async fn bury(&self, tx: &Tx<'_>, slice: &JobSlice) -> Result<bool, StoreError> {
-        let job = &slice.job;
-        let name = &job.meta.name;
-        let mut broken = self
-            .broken(tx, job.meta.key, &name.job, job.phase, job.run)
-            .await?;
-        if !job.phase.is_final() {
-            "was deleted before it was complete".clone_into(&mut broken.how);
+    /// Remembers how jobs stood that are about to be deleted; whether others wait for one.
+    pub(crate) async fn bury(&self, tx: &Tx<'_>, slices: &[JobSlice]) -> Result<bool, StoreError> {
+        let mut rows = Vec::with_capacity(slices.len());
+        for slice in slices {
+            let job = &slice.job;
+            let name = &job.meta.name;
+            let broken = self
+                .broken(tx, job.meta.key, &name.job, job.phase, job.run)
+                .await?;
+            let phase = match job.phase {
+                Phase::Completed => Phase::Completed,
+                Phase::Failed => Phase::Failed,
+                Phase::Waiting | Phase::Active | Phase::Cancelled => Phase::Cancelled,
+            };
+            rows.push(vec![
+                name.partition.as_str().into(),
+                name.job.as_str().into(),
+                phase_code(phase).into(),
+                broken.root.into(),
+                broken.cause.into(),
+                self.now().into(),
+            ]);
         }
-        let phase = match job.phase {
-            Phase::Completed => Phase::Completed,
-            Phase::Failed => Phase::Failed,
-            Phase::Waiting | Phase::Active | Phase::Cancelled => Phase::Cancelled,
-        };
-        let sql = "INSERT INTO tombstone (partition_id, job_id, state, root, cause, deleted) VALUES ($1, $2, $3, $4, $5, $6) \
-                   ON CONFLICT (partition_id, job_id) DO UPDATE SET state = excluded.state, root = excluded.root, \
-                   cause = excluded.cause, deleted = excluded.deleted";
-        let values: [Value; 6] = [
-            name.partition.as_str().into(),
-            name.job.as_str().into(),
-            phase_code(phase).into(),
-            broken.root.into(),
-            broken.cause.into(),
-            self.now().into(),
-        ];
-        self.run(&**tx, sql, values).await?;
-        self.owe_dependents_of_deleted(tx, job.meta.key).await
+        TOMBSTONE.write(self, tx, rows, Conflict::Update).await?;
+        let keys: Vec<i64> = slices.iter().map(|slice| slice.job.meta.key).collect();
+        self.owe_dependents_of_deleted(tx, &keys).await
     }
 
     /// What to tell those that wait for a job that did not complete: how it ended, and where the trouble began.

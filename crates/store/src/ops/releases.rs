@@ -293,13 +293,13 @@ impl Db {
         self.owe(tx, ended, TaskKind::Ended).await
     }
 
-    /// Owes a look at those that wait for a job that is about to be deleted; whether there are any.
+    /// Owes a look at those that wait for jobs that are about to be deleted; whether there are any.
     pub(crate) async fn owe_dependents_of_deleted(
         &self,
         tx: &Tx<'_>,
-        key: i64,
+        deleted: &[i64],
     ) -> Result<bool, StoreError> {
-        self.owe(tx, &[key], TaskKind::Deleted).await
+        self.owe(tx, deleted, TaskKind::Deleted).await
     }
 
     async fn owe(&self, tx: &Tx<'_>, jobs: &[i64], kind: TaskKind) -> Result<bool, StoreError> {

@@ -1,0 +1,78 @@
+//! Deleting jobs together: those that are asked for within a moment share a transaction, which costs little more than one.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use headway_domain::{JobName, PartitionId, event::Caller};
+use headway_relay::Relay;
+use headway_store::{Committed, StoreError};
+use tokio::sync::{mpsc, oneshot};
+
+/// Jobs of one transaction at most; those that wait for it are as many.
+const TOGETHER: usize = 100;
+/// How long others are waited for.
+const MOMENT: Duration = Duration::from_millis(5);
+
+type Reply = oneshot::Sender<Result<(), String>>;
+
+/// Asks for deletions; clones share transactions.
+#[derive(Debug, Clone)]
+pub(super) struct Deletions(mpsc::Sender<(JobName, Caller, Reply)>);
+
+impl Deletions {
+    /// Begins to delete. It ends when nobody can ask any more.
+    pub fn begin(relay: Relay) -> Self {
+        let (asked, asking) = mpsc::channel(TOGETHER);
+        tokio::spawn(delete(relay, asking));
+        Self(asked)
+    }
+
+    /// Deletes a job; one that does not exist is no error.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; trying again helps.
+    pub async fn delete(&self, name: JobName, caller: Caller) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let stopped = || StoreError::Unavailable("the process is stopping".to_owned());
+        let asked = self.0.send((name, caller, reply)).await;
+        asked.map_err(|_| stopped())?;
+        let answer = answer.await.map_err(|_| stopped())?;
+        answer.map_err(StoreError::Unavailable)
+    }
+}
+
+/// What is asked for of one partition.
+#[derive(Default)]
+struct Asked {
+    jobs: Vec<(String, Caller)>,
+    replies: Vec<Reply>,
+}
+
+async fn delete(relay: Relay, mut asking: mpsc::Receiver<(JobName, Caller, Reply)>) {
+    while let Some(first) = asking.recv().await {
+        let mut together = vec![first];
+        let until = tokio::time::Instant::now() + MOMENT;
+        while together.len() < TOGETHER {
+            match tokio::time::timeout_at(until, asking.recv()).await {
+                Ok(Some(another)) => together.push(another),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let mut partitions: BTreeMap<PartitionId, Asked> = BTreeMap::new();
+        for (name, caller, reply) in together {
+            let asked = partitions.entry(name.partition).or_default();
+            asked.jobs.push((name.job.to_string(), caller));
+            asked.replies.push(reply);
+        }
+        for (partition, Asked { jobs, replies }) in partitions {
+            let deleted = relay.store().delete_jobs(&partition, &jobs).await;
+            let answer = deleted.as_ref().map(|_| ()).map_err(ToString::to_string);
+            relay
+                .publish(deleted.unwrap_or_else(|_| Committed::default()))
+                .await;
+            for reply in replies {
+                // An item that was given up finds its job gone when it is tried again.
+                let _ = reply.send(answer.clone());
+            }
+        }
+    }
+}
