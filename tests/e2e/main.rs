@@ -45,6 +45,8 @@ mod long_items;
 mod reflection;
 mod refusals;
 mod schedules;
+mod sharing;
 mod splitting;
+mod updating;
 mod waiting;
 mod watches;

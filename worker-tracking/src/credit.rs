@@ -1,13 +1,16 @@
-//! The credit of a pipe: what its workers hold, and about half a second of what they drain beside that, shared over
-//! partitions, then jobs.
+//! The credit of a pipe: what its workers hold, and about half a second of what they drain beside that.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use headway_broker::{Depth, Queue};
-use headway_store::{HungryJob, PipeShare};
+use headway_domain::share::Bucket;
+use headway_store::PipeShare;
 use tokio::time::Instant;
 
-use crate::tracker::Tracker;
+use crate::{
+    share::{Books, Turn, shares},
+    tracker::Tracker,
+};
 
 /// How often rates are measured and credit is shared out.
 const ROUND: Duration = Duration::from_millis(250);
@@ -19,8 +22,12 @@ const PER_CONSUMER: f64 = 32.0;
 const UNKNOWN: f64 = 128.0;
 /// Messages that one consumer holds at most: the bound of the workers' prefetch.
 const HELD_PER_CONSUMER: f64 = 1024.0;
-/// Jobs whose allowance changes in one round at most.
-const CHANGES: usize = 200;
+/// Jobs of one pipe whose share changes in one round at most.
+const CHANGES: usize = 400;
+/// Jobs whose share changes in one transaction.
+const TOGETHER: usize = 50;
+/// As [`ROUND`], in microseconds.
+const ROUND_US: i64 = 250_000;
 /// How often rates are published that do not move, so that their process does not seem to be dead.
 const PUBLISH_EVERY: Duration = Duration::from_secs(2);
 /// Rates of processes that were silent for so long are forgotten.
@@ -31,6 +38,8 @@ impl Tracker {
     pub(crate) async fn credit(self) -> anyhow::Result<()> {
         let mut last = Instant::now();
         let mut published = (Instant::now(), BTreeMap::new());
+        let mut buckets = BTreeMap::new();
+        let mut turn = Turn::default();
         while self.pause(ROUND).await {
             let rates = self.rates.sample(last.elapsed().as_secs_f64());
             last = Instant::now();
@@ -44,17 +53,22 @@ impl Tracker {
                 published = (last, rates);
             }
             if self.leads.load(Ordering::Relaxed) {
-                self.share_out().await;
+                self.share_out(&mut buckets, turn).await;
+                turn = turn.next();
             }
         }
         Ok(())
     }
 
-    async fn share_out(&self) {
-        let pipes = match self.relay.store().hungry_pipes().await {
-            Ok(pipes) => pipes,
+    async fn share_out(&self, buckets: &mut BTreeMap<String, Bucket>, turn: Turn) {
+        let store = self.relay.store();
+        let (pipes, uses) = match tokio::try_join!(store.hungry_pipes(), store.partition_uses()) {
+            Ok(known) => known,
             Err(error) => return tracing::warn!(%error, "credit is not shared out"),
         };
+        // What a pipe that nobody waited for has saved up is forgotten.
+        buckets.retain(|name, _| pipes.iter().any(|pipe| pipe.pipe == *name));
+        let mut books = Books::open(&uses, &pipes);
         for pipe in pipes {
             let queue = Queue::Pipe(pipe.pipe.clone());
             let depth = match self.relay.broker().depth(&queue).await {
@@ -64,10 +78,18 @@ impl Tracker {
                     continue;
                 }
             };
-            for (key, allowance) in shares(&pipe, depth).into_iter().take(CHANGES) {
-                match self.relay.store().set_allowance(key, allowance).await {
+            let now = store.now();
+            let bucket = pipe.limits.per_second.map(|per_second| {
+                let bucket = buckets.entry(pipe.pipe.clone());
+                let bucket = bucket.or_insert_with(|| Bucket::new(now - ROUND_US));
+                let whole = bucket.fill(per_second, now);
+                (bucket, whole)
+            });
+            let shares = shares(&pipe, credit(&pipe, depth), &mut books, bucket, turn);
+            for some in shares.chunks(TOGETHER).take(CHANGES / TOGETHER) {
+                match store.set_shares(some).await {
                     Ok(committed) => self.relay.publish(committed).await,
-                    Err(error) => tracing::warn!(%error, "an allowance is not changed"),
+                    Err(error) => tracing::warn!(%error, "shares are not changed"),
                 }
             }
         }
@@ -108,38 +130,26 @@ fn credit(pipe: &PipeShare, depth: Depth) -> u64 {
     (waiting + held * items / messages) as u64
 }
 
-/// The allowances that are to change: jobs whose share is off by a quarter or more.
-fn shares(pipe: &PipeShare, depth: Depth) -> Vec<(i64, u32)> {
-    let credit = credit(pipe, depth);
-    let mut partitions: BTreeMap<&str, Vec<&HungryJob>> = BTreeMap::new();
-    for job in &pipe.jobs {
-        partitions.entry(&job.partition_id).or_default().push(job);
-    }
-    let each_partition = credit / partitions.len().max(1) as u64;
-    let mut changes = Vec::new();
-    for jobs in partitions.into_values() {
-        let each = (each_partition / jobs.len() as u64).max(1);
-        for job in jobs {
-            let before = u64::try_from(job.allowance).unwrap_or(1);
-            if before.abs_diff(each) * 4 >= before.max(1) {
-                changes.push((job.job_key, u32::try_from(each).unwrap_or(u32::MAX)));
-            }
-        }
-    }
-    changes
-}
-
 #[cfg(test)]
 mod tests {
+    use headway_domain::share::PipeLimits;
+    use headway_store::HungryJob;
+
     use super::*;
 
-    fn job(key: i64, partition: &str, allowance: i64) -> HungryJob {
+    fn job(in_flight: i64, items_per_message: i64) -> HungryJob {
         HungryJob {
-            job_key: key,
-            partition_id: partition.to_owned(),
-            allowance,
-            in_flight: 0,
-            items_per_message: 1,
+            job_key: 1,
+            partition_id: "a".to_owned(),
+            allowance: 1,
+            in_flight,
+            delayed: 0,
+            items_per_message,
+            priority: 4,
+            max_in_flight: 10_000,
+            ready: 10_000,
+            endless: true,
+            tokens: None,
         }
     }
 
@@ -147,6 +157,8 @@ mod tests {
         PipeShare {
             pipe: "p".into(),
             rate,
+            limits: PipeLimits::default(),
+            reserved: 0,
             jobs,
         }
     }
@@ -156,57 +168,35 @@ mod tests {
     }
 
     #[test]
-    fn credit_goes_by_partition_then_job() {
-        let pipe = pipe(8000.0, vec![job(1, "a", 1), job(2, "a", 1), job(3, "b", 1)]);
-        assert_eq!(
-            shares(&pipe, depth(0, 1)),
-            [(1, 1000), (2, 1000), (3, 2000)]
-        );
-    }
-
-    #[test]
-    fn small_differences_are_left_alone() {
-        let pipe = pipe(2000.0, vec![job(1, "a", 900)]);
-        assert!(shares(&pipe, depth(0, 1)).is_empty());
-    }
-
-    #[test]
     fn slow_pipes_keep_their_consumers_fed() {
-        let pipe = pipe(1.0, vec![job(1, "a", 1)]);
-        assert_eq!(shares(&pipe, depth(0, 3)), [(1, 96)]);
-        assert_eq!(shares(&pipe, depth(0, 0)), [(1, 32)]);
+        assert_eq!(credit(&pipe(1.0, vec![job(0, 1)]), depth(0, 3)), 96);
+        assert_eq!(credit(&pipe(1.0, vec![job(0, 1)]), depth(0, 0)), 32);
+        assert_eq!(credit(&pipe(8000.0, vec![job(0, 1)]), depth(0, 1)), 4000);
     }
 
     #[test]
     fn a_pipe_that_has_not_moved_yet_keeps_what_it_began_with() {
-        let pipe = pipe(0.0, vec![job(1, "a", 128)]);
-        assert!(shares(&pipe, depth(0, 1)).is_empty());
+        assert_eq!(credit(&pipe(0.0, vec![job(0, 1)]), depth(0, 1)), 128);
     }
 
     #[test]
     fn what_workers_hold_does_not_count_against_what_may_wait() {
         // 256 handlers of ten seconds each: 26 items a second, and all that was sent is in their hands.
-        let busy = |in_flight| HungryJob {
-            in_flight,
-            ..job(1, "a", in_flight)
-        };
+        let busy = |in_flight| job(in_flight, 1);
         assert_eq!(credit(&pipe(26.0, vec![busy(128)]), depth(0, 1)), 160);
         // Once the slots are full, the rest waits, and the credit rests.
         assert_eq!(credit(&pipe(26.0, vec![busy(288)]), depth(32, 1)), 288);
-        assert!(shares(&pipe(26.0, vec![busy(288)]), depth(32, 1)).is_empty());
         // What is not with the workers cannot be in their hands: reports wait to be read.
         assert_eq!(credit(&pipe(26.0, vec![busy(9000)]), depth(0, 1)), 1056);
     }
 
     #[test]
     fn messages_of_many_items_are_counted_as_such() {
-        let job = HungryJob {
-            in_flight: 2000,
-            items_per_message: 100,
-            ..job(1, "a", 2000)
-        };
         // Of 20 messages 15 wait.
-        assert_eq!(credit(&pipe(1000.0, vec![job]), depth(15, 1)), 1000);
+        assert_eq!(
+            credit(&pipe(1000.0, vec![job(2000, 100)]), depth(15, 1)),
+            1000
+        );
     }
 
     #[test]

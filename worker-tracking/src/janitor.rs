@@ -16,6 +16,10 @@ const IDLE_EVERY: Duration = Duration::from_secs(10);
 const CLOCK_EVERY: Duration = Duration::from_secs(60);
 /// Rounds of removing deleted jobs' rows in one turn.
 const GARBAGE_ROUNDS: usize = 20;
+/// After each of them it rests so many times as long as that took.
+const REST: u32 = 2;
+/// It does not rest for longer than [`REST`] times this.
+const LONGEST_REST: Duration = Duration::from_millis(250);
 /// Rounds of deleting jobs whose time is over in one turn.
 const EXPIRY_ROUNDS: usize = 10;
 /// Rounds of removing old events in one turn.
@@ -58,7 +62,12 @@ impl Tracker {
         self.walk_partitions().await?;
         self.expire_jobs().await?;
         for _ in 0..GARBAGE_ROUNDS {
+            let begun = Instant::now();
             if !self.relay.store().collect_garbage().await? {
+                break;
+            }
+            // What runs keeps most of the database.
+            if !self.pause(begun.elapsed().min(LONGEST_REST) * REST).await {
                 break;
             }
         }

@@ -12,6 +12,7 @@ mod janitor;
 mod rates;
 mod repair;
 mod shard;
+mod share;
 mod tracker;
 
 use headway_relay::Links;

@@ -140,6 +140,15 @@ pub enum Command {
         /// How long its jobs are kept where they do not say it, such as end+P7D, for one state or for all; may be repeated
         #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry, conflicts_with = "action")]
         retention: Vec<(Option<RetentionState>, String)>,
+        /// Its part of pipes against that of other partitions, 1 to 1000
+        #[arg(long, conflicts_with = "action")]
+        weight: Option<i32>,
+        /// How many of its jobs may not have ended; 0 for any number
+        #[arg(long, value_name = "JOBS", conflicts_with = "action")]
+        max_open_jobs: Option<i32>,
+        /// How many of its items may be in pipes and at workers; 0 for any number
+        #[arg(long, value_name = "ITEMS", conflicts_with = "action")]
+        max_items_in_flight: Option<i32>,
     },
     /// Make jobs again and again, at times of a cron pattern
     #[command(subcommand)]
@@ -148,6 +157,15 @@ pub enum Command {
     Batches(BatchesArgs),
     /// Show the pipes that the partition's jobs have used
     Pipes,
+    /// Show or set what pipes take of all partitions together
+    Limits(LimitsArgs),
+    /// Change some of what jobs are to do; the work stays as it is
+    Update {
+        #[command(flatten)]
+        jobs: JobsArgs,
+        #[command(flatten)]
+        changes: UpdateArgs,
+    },
     /// Delete jobs; those that have not ended are cancelled first
     #[command(visible_alias = "delete")]
     Rm(JobsArgs),
@@ -156,6 +174,56 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct LimitsArgs {
+    /// The pipe [default: all that have limits]
+    #[arg(required_if_eq("none", "true"))]
+    pub pipe: Option<String>,
+    /// Items in the pipe and at its workers at most; 0 for any number
+    #[arg(long, value_name = "ITEMS", requires = "pipe")]
+    pub max_in_flight: Option<i32>,
+    /// Items sent to it per second at most; 0 for any number
+    #[arg(long, value_name = "ITEMS", requires = "pipe")]
+    pub max_per_second: Option<f64>,
+    /// Take all limits away
+    #[arg(long, conflicts_with_all = ["max_in_flight", "max_per_second"])]
+    pub none: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(
+    ["label", "no_labels", "description", "priority", "max_in_flight", "max_failed", "max_failed_percent", "on_exceeded", "retention"],
+))]
+pub struct UpdateArgs {
+    /// A label, beside those that the job has; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub label: Vec<(String, String)>,
+    /// Take away the labels that it has
+    #[arg(long)]
+    pub no_labels: bool,
+    /// A text for people
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Its priority, 0 to 9, the highest first
+    #[arg(long)]
+    pub priority: Option<i32>,
+    /// How many items may be out at once
+    #[arg(long, value_name = "ITEMS")]
+    pub max_in_flight: Option<i32>,
+    /// So many items may fail before the job counts as failed
+    #[arg(long, value_name = "ITEMS", conflicts_with = "max_failed_percent")]
+    pub max_failed: Option<i64>,
+    /// So large a part of all items may fail, in percent
+    #[arg(long, value_name = "PERCENT")]
+    pub max_failed_percent: Option<f64>,
+    /// What happens once more has failed
+    #[arg(long, value_enum)]
+    pub on_exceeded: Option<OnExceededArg>,
+    /// When the job is deleted once it is over, such as end+P7D, for one state or for all; may be repeated
+    #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry)]
+    pub retention: Vec<(Option<RetentionState>, String)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -381,6 +449,9 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "About the job")]
     pub label: Vec<(String, String)>,
 
+    /// Its priority against other jobs of its pipe, 0 to 9, the highest first [default: 4]
+    #[arg(long, help_heading = "How it runs")]
+    pub priority: Option<i32>,
     /// How many items may be out at once
     #[arg(long, value_name = "ITEMS", help_heading = "How it runs")]
     pub max_in_flight: Option<i32>,

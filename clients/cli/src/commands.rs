@@ -9,10 +9,11 @@ use headway_client::{Client, Error, JobName, partition_name};
 
 use crate::{
     Console,
-    args::{BulkArgs, Command, Format, JobsArgs, SubmitArgs},
+    args::{BulkArgs, Command, Format, JobsArgs, SubmitArgs, UpdateArgs},
     document::print,
     explore,
     failure::{ExitStatus, Failure},
+    partition,
     remote::Remote,
     schedule,
     settings::Settings,
@@ -159,8 +160,22 @@ pub async fn run(
         Command::Pipes => explore::pipes(settings, console).await,
         Command::Schedule(command) => schedule::run(command, settings, console).await,
         Command::Explain(args) => explore::explain(&args, settings, console).await,
-        Command::Partition { action, retention } => {
-            explore::partition(action, &retention, settings, console).await
+        Command::Limits(args) => partition::limits(&args, settings, console).await,
+        Command::Update { jobs, changes } => update(&jobs, &changes, settings, console).await,
+        Command::Partition {
+            action,
+            retention,
+            weight,
+            max_open_jobs,
+            max_items_in_flight,
+        } => {
+            let changes = partition::PartitionChanges {
+                retention,
+                weight,
+                max_open_jobs,
+                max_items_in_flight,
+            };
+            partition::partition(action, changes, settings, console).await
         }
         // Answered before there were settings.
         Command::Completions { .. } => Ok(ExitStatus::Completed),
@@ -266,6 +281,28 @@ async fn remove(
         }
     }
     Ok(worst)
+}
+
+/// Changes some of what jobs are to do.
+async fn update(
+    jobs: &JobsArgs,
+    changes: &UpdateArgs,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    each(
+        jobs,
+        settings,
+        console,
+        "updated",
+        |client, name| async move {
+            // What is said is put upon what the job has.
+            let mut spec = client.get_job(&name).await?.spec.unwrap_or_default();
+            let paths = submit::apply_changes(changes, &mut spec);
+            client.update_job(&name, spec, &paths).await
+        },
+    )
+    .await
 }
 
 /// Changes all jobs that match, or says how many there are.

@@ -36,7 +36,9 @@ documents!(
     BatchChangeJobsResponse,
     Schedule,
     ListSchedulesResponse,
-    Partition
+    Partition,
+    PipeLimits,
+    ListPipeLimitsResponse
 );
 
 // The descriptors are part of the program: a test holds that they decode and name the messages.

@@ -9,12 +9,11 @@ use headway_client::{JobName, partition_name};
 
 use crate::{
     Console,
-    args::{BatchesArgs, EventsArgs, Format, JobsArgs, PartitionAction, RetentionState},
+    args::{BatchesArgs, EventsArgs, Format, JobsArgs},
     document::{Layout, print, render},
     failure::{ExitStatus, Failure},
     remote::Remote,
     settings::Settings,
-    submit::apply_retention,
     view, view_explore,
 };
 
@@ -203,35 +202,5 @@ pub async fn explain(
             view_explore::explanation(&explained, partition, console)
         })?;
     }
-    Ok(ExitStatus::Completed)
-}
-
-/// Shows the partition, after it was suspended or resumed if that is asked for.
-pub async fn partition(
-    action: Option<PartitionAction>,
-    retention: &[(Option<RetentionState>, String)],
-    settings: Settings,
-    console: &mut Console,
-) -> Result<ExitStatus, Failure> {
-    let remote = Remote::connect(settings).await?;
-    let (client, partition) = (&remote.client, remote.settings.partition.as_str());
-    let (answer, done) = match action {
-        None if !retention.is_empty() => {
-            let mut new = match client.get_partition(partition).await {
-                Ok(partition) => partition.retention.unwrap_or_default(),
-                Err(error) => return Err(remote.failure("the partition cannot be read", error)),
-            };
-            apply_retention(retention, &mut new);
-            (client.set_retention(partition, new).await, "changed")
-        }
-        None => (client.get_partition(partition).await, "read"),
-        Some(PartitionAction::Suspend) => (client.suspend_partition(partition).await, "suspended"),
-        Some(PartitionAction::Resume) => (client.resume_partition(partition).await, "resumed"),
-    };
-    let what = format!("partition {partition} cannot be {done}");
-    let answer = answer.map_err(|error| remote.failure(&what, error))?;
-    print(console, remote.settings.format, &answer, |console| {
-        view_explore::partition(&answer, console)
-    })?;
     Ok(ExitStatus::Completed)
 }

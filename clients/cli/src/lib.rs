@@ -10,6 +10,7 @@ mod failure;
 mod human;
 mod job_file;
 mod lines;
+mod partition;
 mod remote;
 mod schedule;
 mod settings;

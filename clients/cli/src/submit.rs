@@ -17,7 +17,7 @@ use headway_client::{json_to_struct, json_to_value, partition_name};
 use serde_json::Value as Json;
 
 use crate::{
-    args::{RetentionState, SubmitArgs},
+    args::{OnExceededArg, RetentionState, SubmitArgs, UpdateArgs},
     failure::Failure,
     job_file,
     settings::Settings,
@@ -51,19 +51,15 @@ fn apply_options(args: &SubmitArgs, spec: &mut JobSpec) {
     set(&mut spec.description, &args.description);
     set(&mut spec.result_pipe, &args.result_pipe);
     set(&mut spec.max_in_flight, &args.max_in_flight);
+    spec.priority = args.priority.or(spec.priority);
     set(&mut spec.items_per_message, &args.items_per_message);
     spec.labels.extend(args.label.iter().cloned());
-    let tolerance = args
-        .max_failed
-        .map(Tolerance::MaxFailedItems)
-        .or(args.max_failed_percent.map(Tolerance::MaxFailedPercentage));
-    if tolerance.is_some() {
-        spec.failure_policy.get_or_insert_default().tolerance = tolerance;
-    }
-    if let Some(action) = args.on_exceeded {
-        let policy = spec.failure_policy.get_or_insert_default();
-        policy.set_on_exceeded(action.into());
-    }
+    apply_policy(
+        args.max_failed,
+        args.max_failed_percent,
+        args.on_exceeded,
+        spec,
+    );
     if let Some(attempts) = args.max_attempts {
         spec.retry_policy.get_or_insert_default().max_attempts = attempts;
     }
@@ -71,6 +67,58 @@ fn apply_options(args: &SubmitArgs, spec: &mut JobSpec) {
         spec.item_timeout = Some(wire(limit));
     }
     apply_times(args, spec);
+}
+
+/// Sets what is to be changed of a job, and names the fields.
+pub fn apply_changes(args: &UpdateArgs, spec: &mut JobSpec) -> Vec<&'static str> {
+    let mut paths = Vec::new();
+    if args.no_labels {
+        spec.labels.clear();
+    }
+    if args.no_labels || !args.label.is_empty() {
+        spec.labels.extend(args.label.iter().cloned());
+        paths.push("spec.labels");
+    }
+    if args.description.is_some() {
+        set(&mut spec.description, &args.description);
+        paths.push("spec.description");
+    }
+    if args.priority.is_some() {
+        spec.priority = args.priority;
+        paths.push("spec.priority");
+    }
+    if args.max_in_flight.is_some() {
+        set(&mut spec.max_in_flight, &args.max_in_flight);
+        paths.push("spec.max_in_flight");
+    }
+    let policy = (args.max_failed, args.max_failed_percent, args.on_exceeded);
+    if policy != (None, None, None) {
+        apply_policy(policy.0, policy.1, policy.2, spec);
+        paths.push("spec.failure_policy");
+    }
+    if !args.retention.is_empty() {
+        apply_retention(&args.retention, spec.retention.get_or_insert_default());
+        paths.push("spec.retention");
+    }
+    paths
+}
+
+/// Sets what is said of the failure policy.
+pub fn apply_policy(
+    items: Option<i64>,
+    percent: Option<f64>,
+    on_exceeded: Option<OnExceededArg>,
+    spec: &mut JobSpec,
+) {
+    let tolerance = items.map(Tolerance::MaxFailedItems);
+    let tolerance = tolerance.or(percent.map(Tolerance::MaxFailedPercentage));
+    if tolerance.is_some() {
+        spec.failure_policy.get_or_insert_default().tolerance = tolerance;
+    }
+    if let Some(action) = on_exceeded {
+        let policy = spec.failure_policy.get_or_insert_default();
+        policy.set_on_exceeded(action.into());
+    }
 }
 
 fn apply_times(args: &SubmitArgs, spec: &mut JobSpec) {

@@ -1,6 +1,8 @@
 //! Events, batches and pipes for people.
 
-use headway::v1::{BatchState, BatchStatus, Event, EventKind, ExplainJobResponse, Partition, Pipe};
+use headway::v1::{
+    BatchState, BatchStatus, Event, EventKind, ExplainJobResponse, Partition, Pipe, PipeLimits,
+};
 use jiff::tz::TimeZone;
 
 use crate::{
@@ -26,6 +28,7 @@ fn what(event: &Event) -> &'static str {
         EventKind::Failed => "failed",
         EventKind::Settled => "settled",
         EventKind::Deleted => "deleted",
+        EventKind::Updated => "updated",
     }
 }
 
@@ -173,6 +176,32 @@ pub fn pipes(pipes: &[Pipe], partition: &str, console: &Console) -> String {
     }
 }
 
+/// The limits of pipes.
+pub fn limits(limits: &[PipeLimits], console: &Console) -> String {
+    const COLUMNS: [Column; 3] = [
+        Column::text("PIPE", 9),
+        Column::right("IN FLIGHT", 8),
+        Column::right("PER SECOND", 8),
+    ];
+    let rows = limits.iter().map(|limits| {
+        vec![
+            clean(limits.pipe.rsplit('/').next().unwrap_or_default()),
+            match limits.max_in_flight {
+                0 => "any".to_owned(),
+                most => count(most.into()),
+            },
+            match limits.max_per_second {
+                0.0 => "any".to_owned(),
+                most => most.to_string(),
+            },
+        ]
+    });
+    match limits {
+        [] => "no pipe has limits\n".to_owned(),
+        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
+}
+
 /// What a job waits for, a line each.
 pub fn explanation(explained: &ExplainJobResponse, partition: &str, console: &Console) -> String {
     let name = label(&explained.name, partition);
@@ -201,6 +230,17 @@ pub fn partition(partition: &Partition, console: &Console) -> String {
             format!("{name} is suspended since {since}{by}\n")
         }
     };
+    if partition.weight != 1 {
+        text.push_str(&format!("its weight is {}\n", partition.weight));
+    }
+    for (what, quota) in [
+        ("jobs that have not ended", partition.max_open_jobs),
+        ("items in flight", partition.max_items_in_flight),
+    ] {
+        if quota > 0 {
+            text.push_str(&format!("it may have {} {what}\n", count(quota.into())));
+        }
+    }
     if let Some(kept) = &partition.retention {
         for (state, expiry) in [
             ("completed", &kept.completed),

@@ -6,9 +6,11 @@ use futures::{Stream, stream};
 use headway::v1::{
     CancelJobRequest, CreateJobRequest, DeleteJobRequest, Failure, GetJobRequest, Job, JobSpec,
     ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse, PauseJobRequest,
-    ResumeJobRequest, RetryJobRequest, WatchEventsRequest, WatchEventsResponse, WatchJobRequest,
-    WatchJobResponse, WatchJobsRequest, WatchJobsResponse, job_service_client::JobServiceClient,
+    ResumeJobRequest, RetryJobRequest, UpdateJobRequest, WatchEventsRequest, WatchEventsResponse,
+    WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
+    job_service_client::JobServiceClient,
 };
+use prost_types::FieldMask;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::{Code, Response, Status, Streaming, transport::Channel};
 
@@ -207,6 +209,33 @@ impl Client {
         };
         self.call(Repeat::Harmful, request, |mut stub, request| async move {
             stub.retry_job(request).await
+        })
+        .await
+    }
+
+    /// Changes what is named of a job's spec: `spec.labels`, `spec.description`, `spec.priority`, `spec.max_in_flight`,
+    /// `spec.failure_policy`, `spec.retention`.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_ARGUMENT` with field violations.
+    pub async fn update_job(
+        &self,
+        name: &JobName,
+        spec: JobSpec,
+        paths: &[&str],
+    ) -> Result<Job, Error> {
+        let job = Job {
+            name: name.to_string(),
+            spec: Some(spec),
+            ..Job::default()
+        };
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        let request = UpdateJobRequest {
+            job: Some(job),
+            update_mask: Some(FieldMask { paths }),
+        };
+        self.call(Repeat::Harmless, request, |mut stub, request| async move {
+            stub.update_job(request).await
         })
         .await
     }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, error::Error as StdError, fmt, time::Duration};
 
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::{ErrorDetails, StatusExt};
-pub use tonic_types::{FieldViolation, PreconditionViolation, ResourceInfo};
+pub use tonic_types::{FieldViolation, PreconditionViolation, QuotaViolation, ResourceInfo};
 
 /// What went wrong with a call.
 pub struct Error(Box<Inner>);
@@ -67,6 +67,14 @@ impl Error {
     /// Which conditions of the call were not met.
     pub fn precondition_violations(&self) -> &[PreconditionViolation] {
         match self.0.details.precondition_failure() {
+            Some(details) => &details.violations,
+            None => &[],
+        }
+    }
+
+    /// Which quotas are used up: whose they are, and what they are about.
+    pub fn quota_violations(&self) -> &[QuotaViolation] {
+        match self.0.details.quota_failure() {
             Some(details) => &details.violations,
             None => &[],
         }

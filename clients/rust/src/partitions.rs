@@ -5,6 +5,8 @@ use headway::v1::{
     Partition, ResumePartitionRequest, Retention, SuspendPartitionRequest, UpdatePartitionRequest,
 };
 
+use prost_types::FieldMask;
+
 use crate::{Client, Error, JobName, retry::Repeat};
 
 impl Client {
@@ -61,9 +63,22 @@ impl Client {
             retention: Some(retention),
             ..Partition::default()
         };
+        self.update_partition(partition, &["retention"]).await
+    }
+
+    /// Changes what is named of a partition's settings: `weight`, `max_open_jobs`, `max_items_in_flight`, `retention` or one state of it.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a bad partition or value.
+    pub async fn update_partition(
+        &self,
+        partition: Partition,
+        paths: &[&str],
+    ) -> Result<Partition, Error> {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         let request = UpdatePartitionRequest {
             partition: Some(partition),
-            update_mask: None,
+            update_mask: Some(FieldMask { paths }),
         };
         self.call(Repeat::Harmless, request, |mut stub, request| async move {
             stub.update_partition(request).await

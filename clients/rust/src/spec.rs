@@ -164,6 +164,13 @@ impl JobBuilder {
         self
     }
 
+    /// Which jobs go first where several want the same pipe: 0 to 9, the highest first.
+    #[must_use]
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.0.priority = Some(priority);
+        self
+    }
+
     /// How many items may be out at once.
     #[must_use]
     pub fn max_in_flight(mut self, items: i32) -> Self {

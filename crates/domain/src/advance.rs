@@ -33,7 +33,7 @@ impl JobSlice {
         if counts.reopen > 0 && self.may_open_more() {
             needs.reopen = ROUND.min(counts.reopen as usize);
         }
-        if counts.parked > 0 {
+        if counts.parked > 0 && self.may_unpark() > 0 {
             needs.unpark = ROUND;
         }
         if counts.unreleased > 0 && self.may_release() {
@@ -68,14 +68,21 @@ impl JobSlice {
 
     /// How many items may be released now.
     fn free(&self) -> u64 {
-        self.job.limit().saturating_sub(self.job.counts.out())
+        self.sendable(self.job.counts.out())
     }
 
     /// Whether enough is free to be worth a dispatch: an eighth of the limit, or all that is left.
     fn may_release(&self) -> bool {
         let (free, counts) = (self.free(), &self.job.counts);
         let worth = (self.job.limit() / 8).max(1).min(counts.unreleased);
-        free > 0 && (free >= worth || counts.in_flight() == 0)
+        let metered = self.job.tokens.is_some();
+        free > 0 && (free >= worth || counts.in_flight() == 0 || metered)
+    }
+
+    /// How many of the items that were set aside may be sent now.
+    fn may_unpark(&self) -> u64 {
+        let counts = &self.job.counts;
+        self.sendable(counts.out() - counts.parked)
     }
 
     fn may_open_more(&self) -> bool {
@@ -102,7 +109,7 @@ impl JobSlice {
                 .div_ceil(pages)
                 .clamp(1, u64::from(self.job.page_limit())),
         };
-        let ahead = self.job.limit() + 2 * u64::from(self.job.page_limit());
+        let ahead = self.job.limit().max(1) + 2 * u64::from(self.job.page_limit());
         let coming = counts.out() + counts.unreleased + counts.splitting * page;
         if counts.splitting == 0 && counts.unreleased == 0 {
             return room.min(ahead.saturating_sub(coming).div_ceil(page).max(1)) as usize;
@@ -293,12 +300,20 @@ impl JobSlice {
             .map(|page| page.row.number)
             .collect();
         for number in parked {
+            let most = usize::try_from(self.may_unpark()).unwrap_or(usize::MAX);
+            if most == 0 {
+                return;
+            }
             let Some(page) = self.page_mut(number) else {
                 continue;
             };
-            let indexes: Vec<u32> = page.parked.iter().collect();
-            page.parked.clear();
-            self.job.counts.parked -= indexes.len() as u64;
+            let indexes: Vec<u32> = page.parked.iter().take(most).collect();
+            for index in &indexes {
+                page.parked.remove(*index);
+            }
+            let items = indexes.len() as u64;
+            self.job.counts.parked -= items;
+            self.spend(items);
             self.dispatch(number, indexes);
         }
     }
@@ -351,7 +366,9 @@ impl JobSlice {
         } else {
             indexes.last().map_or(page.count, |last| last + 1)
         };
-        self.job.counts.unreleased -= indexes.len() as u64;
+        let items = indexes.len() as u64;
+        self.job.counts.unreleased -= items;
+        self.spend(items);
         self.dispatch(number, indexes);
         self.start();
     }

@@ -33,6 +33,7 @@ impl JobSlice {
         }
         if self.job.paused {
             self.job.paused = false;
+            self.ration();
             self.moved(JobState::Paused, Cause::Resume);
             self.control(self.disposition());
             self.record(EventKind::Resumed, 0, "");
@@ -52,6 +53,7 @@ impl JobSlice {
     pub fn unsuspend(&mut self) {
         if self.job.suspended {
             self.job.suspended = false;
+            self.ration();
             self.control(self.disposition());
         }
     }
@@ -106,16 +108,11 @@ impl JobSlice {
         counts.open = 0;
         counts.retained = 0;
         counts.split_failed = 0;
+        self.ration();
         self.moved(from, Cause::Retry);
         self.control(Disposition::Run);
         self.record(EventKind::Retried, 0, "");
         Ok(())
-    }
-
-    /// Gives the job another share of its pipe's credit, in items; at least 1 counts.
-    pub fn set_allowance(&mut self, allowance: u32) {
-        self.changed = true;
-        self.job.allowance = allowance.max(1);
     }
 
     /// Moves the job to a final phase.

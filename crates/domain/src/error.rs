@@ -1,7 +1,12 @@
 //! Everything that can be wrong with what a client asks for. One enum; the server turns it
 //! into a status with details in one place.
 
-use crate::{ids::JobName, job::JobState};
+use std::fmt;
+
+use crate::{
+    ids::{JobName, PartitionId},
+    job::JobState,
+};
 
 /// A field of a request and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +41,34 @@ impl Action {
             Self::Cancel => "cancel",
             Self::Retry | Self::RetryWithDependents => "retry",
         }
+    }
+}
+
+/// What a partition may have only so many of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quota {
+    /// Jobs that have not ended.
+    OpenJobs,
+    /// Items in pipes and at workers.
+    InFlight,
+}
+
+impl Quota {
+    /// Its field in the partition.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::OpenJobs => "max_open_jobs",
+            Self::InFlight => "max_items_in_flight",
+        }
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenJobs => "jobs that have not ended",
+            Self::InFlight => "items in pipes and at workers",
+        })
     }
 }
 
@@ -89,6 +122,18 @@ pub enum Error {
         job: JobName,
         /// Ids of jobs, each of which needs the next; the first is the last. Long cycles are cut in the middle.
         cycle: Vec<String>,
+    },
+    /// The partition has all that it may have.
+    #[error(
+        "partition {partition} may have {limit} {quota} and has them; try again when some have ended, or have its quota raised"
+    )]
+    QuotaExceeded {
+        /// The partition.
+        partition: PartitionId,
+        /// Which quota.
+        quota: Quota,
+        /// How many it may have.
+        limit: u32,
     },
     /// A page token is malformed, belongs to another query or is too old.
     #[error(

@@ -31,6 +31,8 @@ pub enum EventKind {
     Retried,
     /// All children of a batch are known.
     BatchSplit,
+    /// A client changed some of its spec.
+    Updated,
     /// Items failed or batches could not be split.
     FailureRecorded,
     /// It ended within its failure policy.
@@ -45,7 +47,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Created,
         Self::Started,
         Self::Paused,
@@ -53,6 +55,7 @@ impl EventKind {
         Self::Cancelled,
         Self::Retried,
         Self::BatchSplit,
+        Self::Updated,
         Self::FailureRecorded,
         Self::Completed,
         Self::Failed,
@@ -71,6 +74,7 @@ impl fmt::Display for EventKind {
             Self::Cancelled => "CANCELLED",
             Self::Retried => "RETRIED",
             Self::BatchSplit => "BATCH_SPLIT",
+            Self::Updated => "UPDATED",
             Self::FailureRecorded => "FAILURE_RECORDED",
             Self::Completed => "COMPLETED",
             Self::Failed => "FAILED",

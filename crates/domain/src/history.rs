@@ -81,12 +81,14 @@ mod tests {
             spec: JobSpec::new(work),
             creator: String::new(),
             created: 0,
+            version: 0,
         };
         let moment = |second: i64| Moment {
             now: second * 1_000_000,
             epoch: 1,
             lease: 1,
             splits: 1,
+            rationed: false,
         };
         let mut slice = JobSlice::create(Arc::new(meta), 1, moment(0));
         let mut times = Vec::new();

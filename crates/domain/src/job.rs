@@ -62,7 +62,7 @@ impl Phase {
     }
 }
 
-/// What never changes about a job, shared by everything that works on it.
+/// What hardly ever changes about a job, shared by everything that works on it: only [`crate::update`] changes some of its spec.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobMeta {
     /// The key of its rows.
@@ -79,6 +79,8 @@ pub struct JobMeta {
     pub creator: String,
     /// When it was accepted.
     pub created: Micros,
+    /// How often its spec was changed.
+    pub version: u32,
 }
 
 /// Counters of a job. Items: `done + failed + discarded + open = known`, where the open ones are
@@ -168,8 +170,10 @@ pub struct Job {
     pub control: u32,
     /// Rises with every committed change.
     pub revision: i64,
-    /// The job's share of its pipe's credit, in items.
+    /// The job's share of its pipe's credit, in items; 0 until it has one of a pipe with limits.
     pub allowance: u32,
+    /// How many more items it may send to a pipe that takes only so many a second.
+    pub tokens: Option<u32>,
     /// Counters.
     pub counts: Counts,
     /// The highest percentage shown, in millionths of the whole.
@@ -213,6 +217,7 @@ impl Job {
             control: 0,
             revision: 0,
             allowance,
+            tokens: None,
             counts: Counts::default(),
             percent_mark: 0,
             rate: Rate::default(),
@@ -254,7 +259,7 @@ impl Job {
 
     /// How many items may be out now: the window, or the smaller share of the pipe.
     pub fn limit(&self) -> u64 {
-        u64::from(self.meta.spec.max_in_flight.min(self.allowance).max(1))
+        u64::from(self.meta.spec.max_in_flight.min(self.allowance))
     }
 
     /// How many children one page of this job may have: enough to fill the window, so that a
@@ -270,6 +275,7 @@ impl Job {
     pub fn is_hungry(&self) -> bool {
         self.is_running()
             && self.counts.unreleased
+                + self.counts.parked
                 + self.counts.unsplit
                 + self.counts.splitting
                 + self.counts.reopen

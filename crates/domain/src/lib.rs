@@ -23,11 +23,13 @@ pub mod progress;
 pub mod report;
 pub mod retention;
 pub mod schedule;
+pub mod share;
 pub mod slice;
 pub mod spec;
 pub mod split;
 pub mod start;
 pub mod timers;
+pub mod update;
 
 pub use error::{Error, FieldViolation};
 pub use ids::{JobId, JobName, JobUid, PartitionId, PipeName};

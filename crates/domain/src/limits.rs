@@ -24,6 +24,16 @@ pub const CURSOR_BYTES: usize = 4096;
 pub const WINDOW: u32 = 1_000_000;
 /// The default of [`WINDOW`].
 pub const DEFAULT_WINDOW: u32 = 10_000;
+/// The highest priority of a job.
+pub const PRIORITY: u32 = 9;
+/// The priority of a job that says none.
+pub const DEFAULT_PRIORITY: u32 = 4;
+/// The largest weight of a partition.
+pub const WEIGHT: u32 = 1000;
+/// The largest limit of a pipe, in items and in items per second.
+pub const PIPE_LIMIT: u32 = 10_000_000;
+/// The largest quota of a partition, in jobs and in items.
+pub const QUOTA: u32 = 1_000_000_000;
 /// Items in one message.
 pub const ITEMS_PER_MESSAGE: u32 = 1000;
 /// Tries of one item.

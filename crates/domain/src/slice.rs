@@ -53,6 +53,8 @@ pub struct Moment {
     pub lease: Micros,
     /// How many pages of one job may be with batch workers at once.
     pub splits: u64,
+    /// Whether the job's pipe has limits: then nothing is sent to it before it was shared out.
+    pub rationed: bool,
 }
 
 /// The rows of one job that a transaction holds.

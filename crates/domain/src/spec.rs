@@ -51,6 +51,20 @@ pub struct JobSpec {
     /// How long the job is kept once it is over.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retention: Retention,
+    /// Before which other jobs of its pipe it is worked on: 0 to [`limits::PRIORITY`], the highest first.
+    #[serde(
+        default = "default_priority",
+        skip_serializing_if = "is_default_priority"
+    )]
+    pub priority: u32,
+}
+
+fn default_priority() -> u32 {
+    limits::DEFAULT_PRIORITY
+}
+
+fn is_default_priority(priority: &u32) -> bool {
+    *priority == limits::DEFAULT_PRIORITY
 }
 
 /// Specs that say nothing of a field are stored, and hashed, as they were before there was the field.
@@ -199,6 +213,7 @@ impl JobSpec {
             start: Start::default(),
             deadline: Deadline::default(),
             retention: Retention::default(),
+            priority: limits::DEFAULT_PRIORITY,
         }
     }
 
@@ -270,6 +285,9 @@ impl JobSpec {
             self.items_per_message,
             limits::ITEMS_PER_MESSAGE,
         );
+        check.that("spec.priority", self.priority <= limits::PRIORITY, || {
+            format!("must be 0 to {}", limits::PRIORITY)
+        });
         check.duration("spec.item_timeout", self.item_timeout_ms, 0);
         check.that(
             "spec.prerequisites",

@@ -162,6 +162,7 @@ impl JobSlice {
         if self.job.waits == 0 {
             let now = self.moment.now;
             self.job.schedule(now);
+            self.ration();
         }
     }
 
@@ -181,6 +182,7 @@ impl JobSlice {
         if self.job.start_due.is_some_and(|due| due <= self.moment.now) {
             self.changed = true;
             self.job.start_due = None;
+            self.ration();
         }
     }
 
@@ -233,12 +235,14 @@ mod tests {
             spec,
             creator: String::new(),
             created: 0,
+            version: 0,
         };
         let moment = Moment {
             now: 10 * SECOND,
             epoch: 1,
             lease: SECOND,
             splits: 16,
+            rationed: false,
         };
         JobSlice::create(Arc::new(meta), 100, moment)
     }

@@ -47,6 +47,7 @@ impl JobSlice {
             // Nothing runs it any more; a retry of the job finds it parked.
             self.park(page, index);
         } else {
+            self.spend(1);
             self.resend(page, index);
         }
     }

@@ -15,9 +15,10 @@ pub use error::StoreError;
 pub use ops::{
     control::Controlled,
     create::{Created, NewJob},
-    credit::{HungryJob, PipeShare},
+    credit::{HungryJob, PartitionUse, PipeShare},
     events::{EventPage, EventQuery},
     explain::{Explanation, LeaseCount, Since},
+    limits::PipeLimitView,
     list::{FoundJobs, JobFilter, JobPage, JobPlace},
     outbox::{Owed, OwedKind},
     partitions::{PartitionView, Suspension},
@@ -40,7 +41,6 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Arc<db::Db>,
-    meta: Arc<rows::meta::MetaCache>,
     creates: Arc<ops::create::Lanes>,
     free_pipes: Arc<ops::credit::FreePipes>,
     noted_pipes: Arc<ops::pipes::NotedPipes>,
@@ -64,7 +64,6 @@ impl Store {
         let (first, more) = if db.is_sqlite() { (1, 0) } else { (2, 2) };
         let store = Self {
             db: Arc::new(db),
-            meta: Arc::default(),
             creates: Arc::new(ops::create::Lanes::new(first, more)),
             free_pipes: Arc::default(),
             noted_pipes: Arc::default(),

@@ -2,7 +2,7 @@
 
 use headway::v1;
 use headway_domain::{JobName, PartitionId, event::EventKind};
-use headway_store::{BatchView, EventRow, PipeView, Sample};
+use headway_store::{BatchView, EventRow, PipeLimitView, PipeView, Sample};
 use headway_worker_batch::splitter::title;
 
 use super::{
@@ -46,6 +46,7 @@ fn kind(kind: EventKind) -> v1::EventKind {
         EventKind::Failed => v1::EventKind::Failed,
         EventKind::Settled => v1::EventKind::Settled,
         EventKind::Deleted => v1::EventKind::Deleted,
+        EventKind::Updated => v1::EventKind::Updated,
     }
 }
 
@@ -105,11 +106,21 @@ pub(super) fn sample(sample: &Sample) -> v1::ProgressSample {
     }
 }
 
-/// A pipe, and how full it is if the broker answered.
+/// The limits of a pipe.
+pub(super) fn limits_out(view: &PipeLimitView) -> v1::PipeLimits {
+    v1::PipeLimits {
+        pipe: format!("pipes/{}", view.pipe),
+        max_in_flight: narrow(view.limits.in_flight.unwrap_or(0)),
+        max_per_second: view.limits.per_second.unwrap_or(0.0),
+    }
+}
+
+/// A pipe, how full it is if the broker answered, and its limits.
 pub(super) fn pipe(
     partition: &PartitionId,
     view: &PipeView,
     depth: Option<headway_broker::Depth>,
+    limits: Option<&PipeLimitView>,
 ) -> v1::Pipe {
     let known = depth.unwrap_or_default();
     v1::Pipe {
@@ -128,6 +139,7 @@ pub(super) fn pipe(
         jobs: int(view.jobs),
         dead_letters: int(view.dead_letters),
         reachable: depth.is_some(),
+        limits: limits.map(limits_out),
     }
 }
 

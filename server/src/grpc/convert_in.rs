@@ -79,6 +79,7 @@ fn convert(
     let start = waiting::start(spec.start, violations);
     let deadline = waiting::deadline(spec.deadline, violations);
     let retention = retention::read("spec.retention", spec.retention, violations);
+    let priority = priority(spec.priority, violations);
     let item_timeout = millis("spec.item_timeout", spec.item_timeout, violations);
     let max_in_flight = count(
         "spec.max_in_flight",
@@ -110,6 +111,7 @@ fn convert(
         start,
         deadline,
         retention,
+        priority,
     })
 }
 
@@ -258,7 +260,27 @@ fn template(payload: Option<prost_types::Value>, violations: &mut Violations) ->
     Some(payload)
 }
 
-fn failure_policy(policy: v1::FailurePolicy, violations: &mut Violations) -> FailurePolicy {
+/// A priority; none for the default.
+pub(super) fn priority(wire: Option<i32>, violations: &mut Violations) -> u32 {
+    let Some(wire) = wire else {
+        return limits::DEFAULT_PRIORITY;
+    };
+    let priority = u32::try_from(wire).ok();
+    priority
+        .filter(|priority| *priority <= limits::PRIORITY)
+        .unwrap_or_else(|| {
+            violations.push(
+                "spec.priority",
+                format!("must be 0 to {}, not {wire}", limits::PRIORITY),
+            );
+            limits::DEFAULT_PRIORITY
+        })
+}
+
+pub(super) fn failure_policy(
+    policy: v1::FailurePolicy,
+    violations: &mut Violations,
+) -> FailurePolicy {
     let tolerance = match policy.tolerance {
         None => Tolerance::Items(0),
         Some(WireTolerance::MaxFailedItems(items)) => {
@@ -347,7 +369,13 @@ fn pipe(field: &str, name: String, violations: &mut Violations) -> Option<PipeNa
 }
 
 /// A number from 1, where 0 stands for the default.
-fn count(field: &str, number: i32, usual: u32, most: u32, violations: &mut Violations) -> u32 {
+pub(super) fn count(
+    field: &str,
+    number: i32,
+    usual: u32,
+    most: u32,
+    violations: &mut Violations,
+) -> u32 {
     match u32::try_from(number) {
         Ok(0) => usual,
         Ok(number) if number <= most => number,

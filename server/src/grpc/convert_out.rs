@@ -176,6 +176,7 @@ fn spec(spec: &JobSpec) -> v1::JobSpec {
         start: waiting::wire_start(spec.start),
         deadline: waiting::wire_deadline(spec.deadline),
         retention: retention::wire(&spec.retention),
+        priority: Some(narrow(spec.priority)),
     }
 }
 
@@ -363,6 +364,7 @@ mod tests {
             spec: kept,
             creator: "ada".into(),
             created: 1_700_000_000_123_456,
+            version: 0,
         };
         JobView {
             job: Job::new(Arc::new(meta), 100),

@@ -202,9 +202,13 @@ impl JobApi {
             .buffered(LOOKS)
             .collect()
             .await;
+        let limits = self.store().limits_of_pipes().await?;
         let pipes = page.pipes.iter().zip(depths);
         let pipes = pipes
-            .map(|(view, depth)| convert_explore::pipe(&partition, view, depth))
+            .map(|(view, depth)| {
+                let limits = limits.iter().find(|of| of.pipe.as_str() == view.pipe);
+                convert_explore::pipe(&partition, view, depth, limits)
+            })
             .collect();
         let next_page_token = page.next.map(|name| query.text_token(&name, now()));
         Ok(v1::ListPipesResponse {

@@ -1,16 +1,24 @@
 //! Partitions as a whole.
 
 use headway::v1;
-use headway_domain::{Error, PartitionId, event::Caller, retention::Retention};
+use headway_domain::{
+    Error, PartitionId, event::Caller, limits, retention::Retention, share::PartitionShare,
+};
 use headway_store::{PartitionView, StoreError};
 
 use super::{
-    convert_out::timestamp, request, retention, service::JobApi, status::ApiError,
+    convert_out::{narrow, timestamp},
+    request, retention,
+    service::JobApi,
+    status::ApiError,
     violations::Violations,
 };
 
 /// What of a partition can be changed.
-const PATHS: [&str; 4] = [
+const PATHS: [&str; 7] = [
+    "weight",
+    "max_open_jobs",
+    "max_items_in_flight",
     "retention",
     "retention.completed",
     "retention.failed",
@@ -64,7 +72,12 @@ impl JobApi {
         let mut violations = Violations::default();
         let partition = named(&wanted.name).map_err(|error| error.renamed("partition.name"));
         let partition = violations.take(partition);
-        let new = retention::read("partition.retention", wanted.retention, &mut violations);
+        let new = retention::read(
+            "partition.retention",
+            wanted.retention.clone(),
+            &mut violations,
+        );
+        let share = read_share(&wanted, &mut violations);
         let mask = request.update_mask.unwrap_or_default().paths;
         for path in &mask {
             violations.check(PATHS.contains(&path.as_str()), "update_mask", || {
@@ -79,14 +92,33 @@ impl JobApi {
             let all = mask.is_empty() || mask.iter().any(|named| named == "retention");
             all || mask.iter().any(|named| named == path)
         };
-        let before = self.store().partition(&partition).await?.retention;
+        let known = self.store().partition(&partition).await?;
+        let (before, had) = (known.retention, known.share);
         let pick = |path, new, before| if named(path) { new } else { before };
         let retention = Retention {
             completed: pick("retention.completed", new.completed, before.completed),
             failed: pick("retention.failed", new.failed, before.failed),
             cancelled: pick("retention.cancelled", new.cancelled, before.cancelled),
         };
-        self.store().set_retention(&partition, &retention).await?;
+        let asked = |path: &str| mask.iter().any(|named| named == path);
+        let share = PartitionShare {
+            weight: if asked("weight") {
+                share.weight
+            } else {
+                had.weight
+            },
+            open_jobs: match asked("max_open_jobs") {
+                true => share.open_jobs,
+                false => had.open_jobs,
+            },
+            in_flight: match asked("max_items_in_flight") {
+                true => share.in_flight,
+                false => had.in_flight,
+            },
+        };
+        self.store()
+            .set_partition(&partition, &retention, &share)
+            .await?;
         Ok(wire(self.store().partition(&partition).await?))
     }
 
@@ -103,6 +135,31 @@ fn named(name: &str) -> Result<PartitionId, Error> {
     request::partition(name).map_err(|error| error.renamed("name"))
 }
 
+/// Weight and quotas, where 0 is the default.
+fn read_share(wanted: &v1::Partition, violations: &mut Violations) -> PartitionShare {
+    let mut number = |field: &str, number: i32, most: u32| {
+        let fits = u32::try_from(number).ok().filter(|number| *number <= most);
+        violations.check(fits.is_some(), field, || {
+            format!("must be 0 to {most}, not {number}")
+        });
+        fits.filter(|number| *number > 0)
+    };
+    let weight = number("partition.weight", wanted.weight, limits::WEIGHT);
+    PartitionShare {
+        weight: weight.unwrap_or(PartitionShare::default().weight),
+        open_jobs: number(
+            "partition.max_open_jobs",
+            wanted.max_open_jobs,
+            limits::QUOTA,
+        ),
+        in_flight: number(
+            "partition.max_items_in_flight",
+            wanted.max_items_in_flight,
+            limits::QUOTA,
+        ),
+    }
+}
+
 fn wire(view: PartitionView) -> v1::Partition {
     let (suspended_by, since) = match view.suspension {
         Some(suspension) => (suspension.by, Some(suspension.since)),
@@ -114,5 +171,8 @@ fn wire(view: PartitionView) -> v1::Partition {
         suspended_by,
         suspend_time: since.map(timestamp),
         retention: retention::wire(&view.retention),
+        weight: narrow(view.share.weight),
+        max_open_jobs: narrow(view.share.open_jobs.unwrap_or(0)),
+        max_items_in_flight: narrow(view.share.in_flight.unwrap_or(0)),
     }
 }

@@ -375,6 +375,38 @@ impl JobService for JobApi {
         Ok(Response::new(job))
     }
 
+    async fn update_job(
+        &self,
+        request: Request<v1::UpdateJobRequest>,
+    ) -> Result<Response<v1::Job>, Status> {
+        let caller = request::caller(request.metadata());
+        let request = request.into_inner();
+        Ok(Response::new(self.update(request, caller).await?))
+    }
+
+    async fn get_pipe_limits(
+        &self,
+        request: Request<v1::GetPipeLimitsRequest>,
+    ) -> Result<Response<v1::PipeLimits>, Status> {
+        let pipe = &request.get_ref().pipe;
+        Ok(Response::new(self.limits_of(pipe).await?))
+    }
+
+    async fn set_pipe_limits(
+        &self,
+        request: Request<v1::SetPipeLimitsRequest>,
+    ) -> Result<Response<v1::PipeLimits>, Status> {
+        let limits = request.into_inner().limits;
+        Ok(Response::new(self.limit(limits).await?))
+    }
+
+    async fn list_pipe_limits(
+        &self,
+        _request: Request<v1::ListPipeLimitsRequest>,
+    ) -> Result<Response<v1::ListPipeLimitsResponse>, Status> {
+        Ok(Response::new(self.all_limits().await?))
+    }
+
     async fn delete_job(
         &self,
         request: Request<v1::DeleteJobRequest>,
@@ -559,7 +591,7 @@ impl JobService for JobApi {
     }
 }
 
-fn whole(view: JobView) -> Result<v1::Job, ApiError> {
+pub(super) fn whole(view: JobView) -> Result<v1::Job, ApiError> {
     let body = view.body.as_deref().unwrap_or_default();
     Ok(convert_out::full(&view, body)?)
 }

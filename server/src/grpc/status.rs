@@ -179,6 +179,22 @@ fn from_domain(error: Error) -> Status {
                 .precondition(&job, "PREREQUISITE_CYCLE", &cycle.join(" -> "))
                 .status()
         }
+        Error::QuotaExceeded {
+            partition,
+            quota,
+            limit,
+        } => {
+            let subject = format!("partitions/{partition}");
+            // No RetryInfo: how long it takes is not known, and clients would wait by themselves.
+            let mut answer = Answer::new(Code::ResourceExhausted, "QUOTA_EXCEEDED", &*sentence)
+                .info("partition", &subject)
+                .info("quota", quota.field())
+                .info("limit", limit.to_string());
+            answer
+                .details
+                .add_quota_failure_violation(subject, clean(&sentence, DETAIL_BYTES));
+            answer.status()
+        }
         Error::PageToken => Answer::new(Code::InvalidArgument, "PAGE_TOKEN_INVALID", sentence)
             .field(
                 "page_token",

@@ -280,6 +280,7 @@ pub(super) mod tests {
             spec: JobSpec::new(work),
             creator: String::new(),
             created: 0,
+            version: 0,
         };
         let mut job = Job::new(Arc::new(meta), 1);
         job.revision = revision;

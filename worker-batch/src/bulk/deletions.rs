@@ -5,10 +5,18 @@ use std::{collections::BTreeMap, time::Duration};
 use headway_domain::{JobName, PartitionId, event::Caller};
 use headway_relay::Relay;
 use headway_store::{Committed, StoreError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 /// Jobs of one transaction at most; those that wait for it are as many.
 const TOGETHER: usize = 100;
+/// After a transaction it rests so many times as long as that took: what runs keeps most of the database, and where nothing runs a
+/// transaction is short.
+const REST: u32 = 2;
+/// It does not rest for longer.
+const LONGEST_REST: Duration = Duration::from_millis(500);
 /// How long others are waited for.
 const MOMENT: Duration = Duration::from_millis(5);
 
@@ -50,7 +58,7 @@ struct Asked {
 async fn delete(relay: Relay, mut asking: mpsc::Receiver<(JobName, Caller, Reply)>) {
     while let Some(first) = asking.recv().await {
         let mut together = vec![first];
-        let until = tokio::time::Instant::now() + MOMENT;
+        let until = Instant::now() + MOMENT;
         while together.len() < TOGETHER {
             match tokio::time::timeout_at(until, asking.recv()).await {
                 Ok(Some(another)) => together.push(another),
@@ -63,6 +71,7 @@ async fn delete(relay: Relay, mut asking: mpsc::Receiver<(JobName, Caller, Reply
             asked.jobs.push((name.job.to_string(), caller));
             asked.replies.push(reply);
         }
+        let begun = Instant::now();
         for (partition, Asked { jobs, replies }) in partitions {
             let deleted = relay.store().delete_jobs(&partition, &jobs).await;
             let answer = deleted.as_ref().map(|_| ()).map_err(ToString::to_string);
@@ -74,5 +83,6 @@ async fn delete(relay: Relay, mut asking: mpsc::Receiver<(JobName, Caller, Reply
                 let _ = reply.send(answer.clone());
             }
         }
+        tokio::time::sleep((begun.elapsed() * REST).min(LONGEST_REST)).await;
     }
 }

@@ -14,15 +14,16 @@ use headway::v1::{
     BatchCreateJobsResponse, CancelJobRequest, CountJobsRequest, CountJobsResponse,
     CreateJobRequest, CreateScheduleRequest, DeleteJobRequest, DeleteScheduleRequest,
     ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobHistoryResponse,
-    GetJobRequest, GetPartitionRequest, GetScheduleRequest, Job, JobState, ListBatchesRequest,
-    ListBatchesResponse, ListEventsRequest, ListEventsResponse, ListFailuresRequest,
-    ListFailuresResponse, ListJobsRequest, ListJobsResponse, ListPipesRequest, ListPipesResponse,
+    GetJobRequest, GetPartitionRequest, GetPipeLimitsRequest, GetScheduleRequest, Job, JobState,
+    ListBatchesRequest, ListBatchesResponse, ListEventsRequest, ListEventsResponse,
+    ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse,
+    ListPipeLimitsRequest, ListPipeLimitsResponse, ListPipesRequest, ListPipesResponse,
     ListSchedulesRequest, ListSchedulesResponse, ListSuspendedPartitionsRequest,
-    ListSuspendedPartitionsResponse, Partition, PauseJobRequest, PauseScheduleRequest, Reason,
-    ResumeJobRequest, ResumePartitionRequest, ResumeScheduleRequest, RetryJobRequest,
-    RunScheduleRequest, Schedule, SuspendPartitionRequest, UpdatePartitionRequest,
-    UpdateScheduleRequest, WatchEventsRequest, WatchEventsResponse, WatchJobRequest,
-    WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
+    ListSuspendedPartitionsResponse, Partition, PauseJobRequest, PauseScheduleRequest, PipeLimits,
+    Reason, ResumeJobRequest, ResumePartitionRequest, ResumeScheduleRequest, RetryJobRequest,
+    RunScheduleRequest, Schedule, SetPipeLimitsRequest, SuspendPartitionRequest, UpdateJobRequest,
+    UpdatePartitionRequest, UpdateScheduleRequest, WatchEventsRequest, WatchEventsResponse,
+    WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
     job_service_server::{JobService, JobServiceServer},
 };
 use headway_client::{Client, ClientConfig, Error};
@@ -466,6 +467,39 @@ impl JobService for Fake {
         request: Request<ResumePartitionRequest>,
     ) -> Result<Response<Partition>, Status> {
         self.partition("resume", request.into_inner().name, false)
+    }
+
+    async fn update_job(
+        &self,
+        request: Request<UpdateJobRequest>,
+    ) -> Result<Response<Job>, Status> {
+        let job = request.into_inner().job.unwrap_or_default();
+        self.job("update", job.name)
+    }
+
+    async fn get_pipe_limits(
+        &self,
+        request: Request<GetPipeLimitsRequest>,
+    ) -> Result<Response<PipeLimits>, Status> {
+        Ok(Response::new(PipeLimits {
+            pipe: request.into_inner().pipe,
+            ..PipeLimits::default()
+        }))
+    }
+
+    async fn set_pipe_limits(
+        &self,
+        request: Request<SetPipeLimitsRequest>,
+    ) -> Result<Response<PipeLimits>, Status> {
+        let limits = request.into_inner().limits.unwrap_or_default();
+        Ok(Response::new(limits))
+    }
+
+    async fn list_pipe_limits(
+        &self,
+        _request: Request<ListPipeLimitsRequest>,
+    ) -> Result<Response<ListPipeLimitsResponse>, Status> {
+        Ok(Response::new(ListPipeLimitsResponse::default()))
     }
 
     async fn list_suspended_partitions(

@@ -36,6 +36,8 @@ impl World {
                 return;
             } else if self.job().paused {
                 self.resume(End::Sent).unwrap();
+            } else if self.job().is_hungry() && self.is_starved() {
+                self.allow(self.job().meta.spec.max_in_flight, Some(2));
             } else if let Some(due) = self.next_timer() {
                 let wait = (due - self.now).max(0);
                 self.tick(wait, End::Sent);

@@ -51,7 +51,7 @@ pub enum Step {
     /// What was released before the broker was lost is released again.
     SweepEpochs(End),
     /// The job's share of its pipe changes.
-    Allow(u32),
+    Allow(u32, Option<u32>),
     /// A worker says of items that it set them aside, or dropped them, whatever the job's state.
     Lie(usize, ItemEvent),
     /// A splitter gives another answer about a page.
@@ -111,7 +111,7 @@ impl World {
             }
             Step::LoseBroker => self.lose_broker(),
             Step::SweepEpochs(end) => drop(self.sweep_epochs(end)),
-            Step::Allow(allowance) => self.allow(allowance),
+            Step::Allow(allowance, grant) => self.allow(allowance, grant),
             Step::Lie(at, event) => self.say_wrongly(at, &event),
             Step::Accuse(at) => self.accuse(at),
         }
@@ -196,7 +196,7 @@ fn weather() -> impl Strategy<Value = Step> {
         2 => (any::<bool>(), end()).prop_map(|(all, end)| Step::Repair(all, end)),
         1 => Just(Step::LoseBroker),
         2 => end().prop_map(Step::SweepEpochs),
-        2 => (0u32..8).prop_map(Step::Allow),
+        2 => (0u32..8, prop::option::weighted(0.3, 0u32..4)).prop_map(|(most, grant)| Step::Allow(most, grant)),
         1 => Just(Step::Advance),
     ]
 }
@@ -241,6 +241,8 @@ fn world(tree: &Tree, spec: JobSpec, loads: usize) -> World {
     let mut world = World::new(tree, spec);
     world.loads = loads;
     world.reopens = loads;
+    // Half of the pipes have limits.
+    world.rationed = loads.is_multiple_of(2);
     world
 }
 

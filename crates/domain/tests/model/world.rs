@@ -11,6 +11,7 @@ use headway_domain::{
     job::JobMeta,
     page::PageState,
     report::PageReport,
+    share::Share,
     slice::Moment,
     spec::{BatchSpec, JobSpec, Work},
     split::Split,
@@ -104,6 +105,8 @@ pub struct World {
     pub epoch: i64,
     /// Pages of a kind that one load gives at most.
     pub loads: usize,
+    /// Whether the pipe of the job has limits.
+    pub rationed: bool,
     /// Pages of an older run that one transaction opens again at most.
     pub reopens: usize,
     /// After how many other deliveries answers arrive again when all else is well; 0 for never.
@@ -155,6 +158,7 @@ impl World {
             spec,
             creator: String::new(),
             created: 1_000_000,
+            version: 0,
         });
         let mut world = Self {
             source: Source::new(tree),
@@ -166,6 +170,7 @@ impl World {
             now: 1_000_000,
             epoch: 1,
             loads: 64,
+            rationed: false,
             reopens: usize::MAX,
             echo: 0,
             lossy: false,
@@ -191,6 +196,7 @@ impl World {
             epoch: self.epoch,
             lease: LEASE,
             splits: 3,
+            rationed: self.rationed,
         }
     }
 
@@ -327,11 +333,15 @@ impl World {
     }
 
     /// Gives the job another share of its pipe.
-    pub fn allow(&mut self, allowance: u32) {
+    pub fn allow(&mut self, allowance: u32, grant: Option<u32>) {
         self.transact(&[], End::Sent, |slice| {
-            slice.job.allowance = allowance;
-            slice.changed = true;
+            slice.set_share(Share { allowance, grant });
         });
+    }
+
+    /// Whether the job may not send anything.
+    pub fn is_starved(&self) -> bool {
+        self.job().limit() == 0 || self.job().tokens == Some(0)
     }
 
     /// Lets time pass and fires what is due, a few rows in each transaction.

@@ -19,7 +19,7 @@ use sea_orm::{
 };
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::error::StoreError;
+use crate::{error::StoreError, ops::limits::KnownLimits, rows::meta::MetaCache};
 
 /// Where the database is. Never printed: it may hold a password.
 #[derive(Clone)]
@@ -90,6 +90,8 @@ pub(crate) struct Db {
     pub(crate) lease: Micros,
     pub(crate) splits: u64,
     pub(crate) epoch: AtomicI64,
+    pub(crate) meta: MetaCache,
+    pub(crate) known_limits: KnownLimits,
     /// What the audit log adds to transaction ids.
     pub(crate) event_offset: i64,
 }
@@ -149,6 +151,8 @@ impl Db {
             lease: i64::try_from(config.lease.as_micros()).unwrap_or(i64::MAX),
             splits: config.splits.max(1),
             epoch: AtomicI64::new(0),
+            meta: MetaCache::default(),
+            known_limits: KnownLimits::default(),
             event_offset: 0,
         }
     }

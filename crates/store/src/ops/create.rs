@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{
     credit::FIRST_ALLOWANCE,
+    limits::{Limited, Quotas},
     partitions::PartitionDefaults,
     prerequisites::{PrerequisiteState, PrerequisiteView},
     read::JobView,
@@ -132,10 +133,12 @@ const JOB: Table = Table {
         ("created", Kind::Int),
         ("items_per_message", Kind::Int),
         ("display_name", Kind::Text),
+        ("priority", Kind::Int),
+        ("max_in_flight", Kind::Int),
     ],
 };
 
-const LABEL: Table = Table {
+pub(super) const LABEL: Table = Table {
     name: "label",
     keys: 2,
     insert_only: 0,
@@ -245,20 +248,21 @@ impl Store {
             .await?;
         let partitions = jobs.iter().map(|job| job.name.partition.as_str());
         let defaults = self.partition_defaults(partitions.collect()).await?;
+        let limited = db.limited(db.reader()).await?;
         let mut rows = Vec::with_capacity(jobs.len());
         let mut labels = Vec::new();
         let mut slices = Vec::with_capacity(jobs.len());
         for job in jobs {
             let defaults = defaults.get(job.name.partition.as_str());
             let defaults = defaults.cloned().unwrap_or_default();
-            let mut slice = self.slice_of(job, &defaults).await;
+            let mut slice = self.slice_of(job, &defaults, &limited).await;
             if defaults.suspended {
                 slice.suspend();
             }
             slice.advance();
             slice.seal();
             rows.push(job_cells(job, &slice.job.meta)?);
-            labels.extend(label_cells(job, slice.job.meta.key));
+            labels.extend(label_cells(&slice.job.meta));
             slices.push(slice);
         }
         let views: Vec<_> = slices
@@ -274,13 +278,14 @@ impl Store {
             .zip(keys)
             .filter(|(job, _)| !job.spec.prerequisites.is_empty())
             .collect();
-        if waiting.is_empty() {
+        let quotas = Quotas::of(jobs, &defaults);
+        if waiting.is_empty() && quotas.is_empty() {
             insert_all(db, parts).await?;
         } else {
-            self.insert_waiting(parts, &waiting).await?;
+            self.insert_checked(parts, &waiting, &quotas).await?;
         }
         let created = views.into_iter().zip(jobs).map(|(view, job)| {
-            self.meta.insert(view.job.meta.clone());
+            self.db.meta.insert(view.job.meta.clone());
             let uid = view.job.meta.uid;
             // Each caller publishes what is owed for its own job.
             let committed = Committed {
@@ -310,8 +315,15 @@ impl Store {
         (self.db.now() / 1000) << KEY_RANDOM
     }
 
-    async fn slice_of(&self, job: &NewJob, defaults: &PartitionDefaults) -> JobSlice {
+    async fn slice_of(
+        &self,
+        job: &NewJob,
+        defaults: &PartitionDefaults,
+        limited: &Limited,
+    ) -> JobSlice {
+        let rationed = limited.rations(&job.name.partition, job.spec.pipe());
         let allowance = match job.spec.work {
+            _ if rationed => 0,
             Work::Task(_) => FIRST_ALLOWANCE,
             Work::Batch(_) => self.first_allowance(job.spec.pipe().as_str()).await,
         };
@@ -327,8 +339,9 @@ impl Store {
             spec,
             creator: job.creator.clone(),
             created: now,
+            version: 0,
         };
-        let mut slice = JobSlice::create(Arc::new(meta), allowance, self.db.moment());
+        let mut slice = JobSlice::create(Arc::new(meta), allowance, self.db.moment(rationed));
         slice.wait_for(u32::try_from(job.spec.prerequisites.len()).unwrap_or(u32::MAX));
         slice.caller = Caller {
             user: job.creator.clone(),
@@ -433,14 +446,16 @@ fn job_cells(job: &NewJob, meta: &JobMeta) -> Result<Vec<Cell>, StoreError> {
         meta.created.into(),
         job.spec.items_per_message.into(),
         job.spec.display_name.as_str().into(),
+        job.spec.priority.into(),
+        job.spec.max_in_flight.into(),
     ])
 }
 
-fn label_cells(job: &NewJob, key: i64) -> impl Iterator<Item = Vec<Cell>> {
-    let partition = job.name.partition.as_str();
-    job.spec.labels.iter().map(move |(name, value)| {
+pub(super) fn label_cells(meta: &JobMeta) -> impl Iterator<Item = Vec<Cell>> {
+    let partition = meta.name.partition.as_str();
+    meta.spec.labels.iter().map(move |(name, value)| {
         vec![
-            key.into(),
+            meta.key.into(),
             name.as_str().into(),
             value.as_str().into(),
             partition.into(),

@@ -5,13 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use headway_domain::Micros;
+use headway_domain::{
+    Micros,
+    share::{PartitionShare, PipeLimits, Share},
+};
 use sea_orm::FromQueryResult;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::work::Locking;
-use crate::{Committed, Store, db::Durability, error::StoreError};
+use crate::{Committed, Store, db::Durability, error::StoreError, rows::unsigned};
 
 /// Jobs that share a pipe's credit in one round at most; those with the lowest keys have been waiting longest.
 const SHARING: i64 = 4096;
@@ -37,12 +40,16 @@ pub struct PipeShare {
     pub pipe: String,
     /// Measured items per second, over all tracking processes.
     pub rate: f64,
+    /// What it takes at most.
+    pub limits: PipeLimits,
+    /// Items that other jobs have in it or will send to it again, where its items in flight are limited.
+    pub reserved: u64,
     /// The hungry jobs.
     pub jobs: Vec<HungryJob>,
 }
 
 /// A job with work that a larger share would release.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HungryJob {
     /// The key of its rows.
     pub job_key: i64,
@@ -52,8 +59,29 @@ pub struct HungryJob {
     pub allowance: i64,
     /// Its items that are in the pipe or at workers.
     pub in_flight: i64,
+    /// Its items that wait for their next attempt.
+    pub delayed: i64,
     /// How many of them go in one message at most.
     pub items_per_message: i64,
+    /// Its priority.
+    pub priority: i64,
+    /// How many of its items may be out at once.
+    pub max_in_flight: i64,
+    /// Its items that could be sent now.
+    pub ready: i64,
+    /// Whether more of its items are to be found.
+    pub endless: bool,
+    /// How many more it may send where the pipe takes only so many a second.
+    pub tokens: Option<u32>,
+}
+
+/// A partition that does not share pipes as most do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionUse {
+    /// Its weight and quotas.
+    pub share: PartitionShare,
+    /// Its items in pipes and at workers, where those are limited.
+    pub in_flight: u64,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -63,7 +91,21 @@ struct HungryRow {
     partition_id: String,
     allowance: i64,
     in_flight: i64,
+    delayed: i64,
     items_per_message: i64,
+    priority: i64,
+    max_in_flight: i64,
+    ready: i64,
+    unfound: i64,
+    tokens: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct UseRow {
+    partition_id: String,
+    weight: i64,
+    quota: i64,
+    in_flight: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -103,12 +145,15 @@ impl Store {
         tx.commit().await
     }
 
-    /// The pipes that jobs want more of, with their measured rates.
+    /// The pipes that jobs want more of, with their measured rates and limits.
     pub async fn hungry_pipes(&self) -> Result<Vec<PipeShare>, StoreError> {
         let db = &self.db;
-        let sql = "SELECT p.pipe, p.job_key, j.partition_id, p.allowance, j.items_per_message, \
-                   p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed AS in_flight \
-                   FROM job_progress p JOIN job j ON j.job_key = p.job_key WHERE p.hungry = 1 ORDER BY p.pipe, p.job_key LIMIT $1";
+        let sql = "SELECT p.pipe, p.job_key, j.partition_id, p.allowance, p.delayed, p.tokens, \
+                   j.items_per_message, j.priority, j.max_in_flight, \
+                   p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed AS in_flight, \
+                   p.unreleased + p.parked AS ready, p.unsplit + p.splitting AS unfound \
+                   FROM job_progress p JOIN job j ON j.job_key = p.job_key WHERE p.hungry = 1 \
+                   ORDER BY j.priority DESC, p.job_key LIMIT $1";
         let hungry: Vec<HungryRow> = db.all(db.reader(), sql, [SHARING.into()]).await?;
         if hungry.is_empty() {
             return Ok(Vec::new());
@@ -119,23 +164,58 @@ impl Store {
             .await?;
         let rates: BTreeMap<String, f64> =
             rates.into_iter().map(|row| (row.pipe, row.rate)).collect();
+        let limits = self.limits_of_pipes().await?;
+        let limits: BTreeMap<String, PipeLimits> = limits
+            .into_iter()
+            .map(|view| (view.pipe.to_string(), view.limits))
+            .collect();
         let mut pipes: BTreeMap<String, PipeShare> = BTreeMap::new();
         for row in hungry {
-            let rate = rates.get(&row.pipe).copied().unwrap_or(0.0);
             let share = pipes.entry(row.pipe.clone()).or_insert_with(|| PipeShare {
-                pipe: row.pipe,
-                rate,
+                rate: rates.get(&row.pipe).copied().unwrap_or(0.0),
+                limits: limits.get(&row.pipe).copied().unwrap_or_default(),
+                reserved: 0,
+                pipe: row.pipe.clone(),
                 jobs: Vec::new(),
             });
-            share.jobs.push(HungryJob {
-                job_key: row.job_key,
-                partition_id: row.partition_id,
-                allowance: row.allowance,
-                in_flight: row.in_flight,
-                items_per_message: row.items_per_message,
-            });
+            share.jobs.push(row.job());
+        }
+        for pipe in pipes.values_mut() {
+            if pipe.limits.in_flight.is_some() {
+                pipe.reserved = self.reserved(&pipe.pipe).await?;
+            }
         }
         Ok(pipes.into_values().collect())
+    }
+
+    /// What jobs that want no more have in a pipe, or will send there again.
+    async fn reserved(&self, pipe: &str) -> Result<u64, StoreError> {
+        let db = &self.db;
+        let sql = "SELECT CAST(COALESCE(SUM(known - done - failed - discarded - unreleased - parked), 0) AS BIGINT) AS value \
+                   FROM job_progress WHERE pipe = $1 AND live = 1 AND hungry = 0";
+        let items = db.one_int(db.reader(), sql, [pipe.into()]).await?;
+        unsigned(items.unwrap_or(0))
+    }
+
+    /// The partitions that have a weight or a quota of items in flight, by id.
+    pub async fn partition_uses(&self) -> Result<BTreeMap<String, PartitionUse>, StoreError> {
+        let db = &self.db;
+        let sql = "SELECT s.partition_id, s.weight, s.in_flight AS quota, CASE WHEN s.in_flight = 0 THEN 0 ELSE ( \
+                     SELECT CAST(COALESCE(SUM(p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed), 0) AS BIGINT) \
+                     FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1) END AS in_flight \
+                   FROM partition_setting s WHERE s.weight <> 1 OR s.in_flight > 0";
+        let rows: Vec<UseRow> = db.all(db.reader(), sql, []).await?;
+        let of = |row: UseRow| {
+            let quota: u32 = unsigned(row.quota)?;
+            let share = PartitionShare {
+                weight: unsigned(row.weight)?,
+                open_jobs: None,
+                in_flight: Some(quota).filter(|quota| *quota > 0),
+            };
+            let in_flight = unsigned(row.in_flight)?;
+            Ok((row.partition_id, PartitionUse { share, in_flight }))
+        };
+        rows.into_iter().map(of).collect()
     }
 
     /// What a new job of this pipe may have out from the start: as much as the pipe drains in half a second if nobody else
@@ -169,22 +249,47 @@ impl Store {
         Ok(rates.into_iter().map(|row| (row.pipe, row.rate)).collect())
     }
 
-    /// Sets what a job may have out, and releases what that allows.
-    pub async fn set_allowance(&self, key: i64, allowance: u32) -> Result<Committed, StoreError> {
-        let Some(meta) = self.meta_by_key(key).await? else {
-            return Ok(Committed::default());
-        };
+    /// Sets what jobs may send, in one transaction, and releases what that allows. Jobs that are gone are passed over.
+    pub async fn set_shares(&self, shares: &[(i64, Share)]) -> Result<Committed, StoreError> {
         let db = &self.db;
+        let by_key: BTreeMap<i64, Share> = shares.iter().copied().collect();
+        let mut metas = Vec::with_capacity(shares.len());
+        for key in by_key.keys() {
+            metas.extend(self.meta_by_key(*key).await?);
+        }
+        if metas.is_empty() {
+            return Ok(Committed::default());
+        }
         let tx = db.write(Durability::Process).await?;
-        let mut slices = db.lock_jobs(&tx, &[meta], Locking::Wait).await?;
+        let mut slices = db.lock_jobs(&tx, &metas, Locking::Wait).await?;
         for slice in &mut slices {
-            if slice.job.allowance != allowance.max(1) {
-                slice.set_allowance(allowance);
+            if let Some(share) = by_key.get(&slice.job.meta.key) {
+                slice.set_share(*share);
+            }
+            if slice.changed {
                 db.advance(&tx, slice).await?;
             }
         }
         let committed = db.write_slices(&tx, slices).await?;
         tx.commit().await?;
         Ok(committed)
+    }
+}
+
+impl HungryRow {
+    fn job(self) -> HungryJob {
+        HungryJob {
+            job_key: self.job_key,
+            partition_id: self.partition_id,
+            allowance: self.allowance,
+            in_flight: self.in_flight,
+            delayed: self.delayed,
+            items_per_message: self.items_per_message,
+            priority: self.priority,
+            max_in_flight: self.max_in_flight,
+            ready: self.ready,
+            endless: self.unfound > 0,
+            tokens: u32::try_from(self.tokens).ok(),
+        }
     }
 }

@@ -347,12 +347,8 @@ impl Store {
         let list = keys::ints(by_key.keys().copied());
         let rows: Vec<ProgressRow> = self.db.all(self.db.reader(), sql, [list]).await?;
         let mut views = HashMap::with_capacity(rows.len());
-        for row in rows {
-            let Some(meta) = by_key.get(&row.job_key) else {
-                continue;
-            };
-            let view = JobView::new(row.into_job(Arc::clone(meta))?);
-            views.insert(meta.key, view);
+        for job in self.db.jobs_of(rows, &by_key).await? {
+            views.insert(job.meta.key, JobView::new(job));
         }
         self.add_samples(&mut views).await?;
         Ok(views

@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use headway_domain::{Micros, PartitionId, event::Caller, job::JobMeta, retention::Retention};
+use headway_domain::{
+    Micros, PartitionId, event::Caller, job::JobMeta, retention::Retention, share::PartitionShare,
+};
 use sea_orm::FromQueryResult;
 
 use super::work::Locking;
@@ -14,10 +16,13 @@ use crate::{
     Committed, Store,
     db::{Db, Durability, Tx},
     error::StoreError,
+    rows::unsigned,
 };
 
 /// Jobs changed by one transaction.
 const WALK: i64 = 200;
+const SETTING_COLUMNS: &str =
+    "partition_id, suspended, changed_by, changed, retention, weight, open_jobs, in_flight";
 
 /// A partition as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub struct PartitionView {
     pub suspension: Option<Suspension>,
     /// How long its jobs are kept where they do not say it.
     pub retention: Retention,
+    /// Its weight and quotas.
+    pub share: PartitionShare,
 }
 
 /// Since when a partition is suspended.
@@ -46,6 +53,9 @@ struct SettingRow {
     changed_by: String,
     changed: i64,
     retention: String,
+    weight: i64,
+    open_jobs: i64,
+    in_flight: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -53,6 +63,9 @@ struct DefaultRow {
     partition_id: String,
     suspended: i64,
     retention: String,
+    weight: i64,
+    open_jobs: i64,
+    in_flight: i64,
 }
 
 /// What new jobs of a partition take over.
@@ -62,6 +75,8 @@ pub(crate) struct PartitionDefaults {
     pub suspended: bool,
     /// How long its jobs are kept where they do not say it.
     pub retention: Retention,
+    /// Its quotas.
+    pub share: PartitionShare,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -72,7 +87,8 @@ struct NameRow {
 impl Store {
     /// Reads a partition. Every partition exists.
     pub async fn partition(&self, partition: &PartitionId) -> Result<PartitionView, StoreError> {
-        let sql = "SELECT partition_id, suspended, changed_by, changed, retention FROM partition_setting WHERE partition_id = $1";
+        let sql =
+            format!("SELECT {SETTING_COLUMNS} FROM partition_setting WHERE partition_id = $1");
         let row: Option<SettingRow> = self
             .db
             .one(self.db.reader(), sql, [partition.as_str().into()])
@@ -83,14 +99,16 @@ impl Store {
                 partition: partition.clone(),
                 suspension: None,
                 retention: Retention::default(),
+                share: PartitionShare::default(),
             }),
         }
     }
 
     /// The partitions that are suspended, by id.
     pub async fn suspended_partitions(&self) -> Result<Vec<PartitionView>, StoreError> {
-        let sql = "SELECT partition_id, suspended, changed_by, changed, retention FROM partition_setting WHERE suspended = 1 \
-                   ORDER BY partition_id";
+        let sql = format!(
+            "SELECT {SETTING_COLUMNS} FROM partition_setting WHERE suspended = 1 ORDER BY partition_id"
+        );
         let rows: Vec<SettingRow> = self.db.all(self.db.reader(), sql, []).await?;
         rows.into_iter().map(SettingRow::view).collect()
     }
@@ -103,7 +121,7 @@ impl Store {
         let db = &self.db;
         let list = serde_json::to_string(&partitions).unwrap_or_default();
         let sql = format!(
-            "SELECT partition_id, suspended, retention FROM partition_setting WHERE partition_id IN ({})",
+            "SELECT partition_id, suspended, retention, weight, open_jobs, in_flight FROM partition_setting WHERE partition_id IN ({})",
             db.texts(1)
         );
         let rows: Vec<DefaultRow> = db.all(db.reader(), sql, [list.into()]).await?;
@@ -111,26 +129,37 @@ impl Store {
             let defaults = PartitionDefaults {
                 suspended: row.suspended != 0,
                 retention: read_retention(&row.retention)?,
+                share: share(row.weight, row.open_jobs, row.in_flight)?,
             };
             Ok((row.partition_id, defaults))
         };
         rows.into_iter().map(read).collect()
     }
 
-    /// Says how long a partition's jobs are kept where they do not say it, durably; it holds for jobs that are created later.
-    pub async fn set_retention(
+    /// Says, durably, how long a partition's jobs are kept where they do not say it, which holds for jobs that are created later, and
+    /// what the partition gets and may have.
+    pub async fn set_partition(
         &self,
         partition: &PartitionId,
         retention: &Retention,
+        share: &PartitionShare,
     ) -> Result<(), StoreError> {
         let db = &self.db;
         let text = serde_json::to_string(retention)
             .map_err(|error| StoreError::Broken(error.to_string()))?;
         let tx = db.write(Durability::Full).await?;
-        let sql = "INSERT INTO partition_setting (partition_id, suspended, changed_by, changed, pending, retention) \
-                   VALUES ($1, 0, '', 0, 0, $2) ON CONFLICT (partition_id) DO UPDATE SET retention = excluded.retention";
-        db.run(&*tx, sql, [partition.as_str().into(), text.into()])
-            .await?;
+        let sql = "INSERT INTO partition_setting \
+                   (partition_id, suspended, changed_by, changed, pending, retention, weight, open_jobs, in_flight) \
+                   VALUES ($1, 0, '', 0, 0, $2, $3, $4, $5) ON CONFLICT (partition_id) DO UPDATE SET retention = excluded.retention, \
+                   weight = excluded.weight, open_jobs = excluded.open_jobs, in_flight = excluded.in_flight";
+        let values = [
+            partition.as_str().into(),
+            text.into(),
+            i64::from(share.weight).into(),
+            i64::from(share.open_jobs.unwrap_or(0)).into(),
+            i64::from(share.in_flight.unwrap_or(0)).into(),
+        ];
+        db.run(&*tx, sql, values).await?;
         tx.commit().await
     }
 
@@ -244,6 +273,17 @@ impl Db {
     }
 }
 
+/// Weight and quotas as they are stored: 0 is no quota.
+fn share(weight: i64, open_jobs: i64, in_flight: i64) -> Result<PartitionShare, StoreError> {
+    let quota =
+        |stored: i64| unsigned(stored).map(|quota: u32| Some(quota).filter(|quota| *quota > 0));
+    Ok(PartitionShare {
+        weight: unsigned(weight)?,
+        open_jobs: quota(open_jobs)?,
+        in_flight: quota(in_flight)?,
+    })
+}
+
 fn read_retention(text: &str) -> Result<Retention, StoreError> {
     serde_json::from_str(text)
         .map_err(|error| StoreError::Broken(format!("retention of a partition: {error}")))
@@ -254,6 +294,7 @@ impl SettingRow {
         Ok(PartitionView {
             partition: PartitionId::new(self.partition_id.as_str())?,
             retention: read_retention(&self.retention)?,
+            share: share(self.weight, self.open_jobs, self.in_flight)?,
             suspension: self.suspension(),
         })
     }

@@ -13,6 +13,7 @@ use sea_orm::FromQueryResult;
 
 use super::{
     create::NewJob,
+    limits::Quotas,
     releases::{RELEASE, TaskKind, task_cells},
 };
 use crate::{
@@ -151,10 +152,11 @@ fn prerequisite_cells(job: &NewJob, key: i64) -> Vec<Vec<Cell>> {
 impl Store {
     /// Inserts jobs of which some wait for others. Those that wait owe a look at what they wait for, which finds what ended
     /// before it could know of them. Creations that may close a cycle take turns.
-    pub(crate) async fn insert_waiting(
+    pub(crate) async fn insert_checked(
         &self,
         parts: Vec<Part>,
         waiting: &[(&NewJob, i64)],
+        quotas: &Quotas,
     ) -> Result<(), StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
@@ -165,6 +167,7 @@ impl Store {
         for partition in partitions {
             db.take_turns(&tx, partition).await?;
         }
+        db.hold_to(&tx, quotas).await?;
         for (table, rows) in parts {
             table.write(db, &tx, rows, Conflict::Fail).await?;
         }

@@ -1,6 +1,9 @@
 //! Reading jobs and failures. Reads take no lock.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use headway_domain::{Error, Job, JobName, JobUid, job::JobMeta};
 use sea_orm::FromQueryResult;
@@ -162,7 +165,7 @@ impl Store {
         let row: Option<MetaRow> = self.db.one(self.db.reader(), sql, values).await?;
         let row = row.ok_or_else(|| Error::JobNotFound(name.clone()))?;
         let meta = Arc::new(JobMeta::try_from(row)?);
-        self.meta.insert(meta.clone());
+        self.db.meta.insert(meta.clone());
         Ok(meta)
     }
 
@@ -172,7 +175,9 @@ impl Store {
             .db
             .one(self.db.reader(), sql, [meta.key.into()])
             .await?;
-        row.map(|row| row.into_job(meta.clone())).transpose()
+        let known = HashMap::from([(meta.key, meta)]);
+        let jobs = self.db.jobs_of(Vec::from_iter(row), &known).await?;
+        Ok(jobs.into_iter().next())
     }
 
     async fn failure_sample(&self, job: &Job) -> Result<Vec<FailureRow>, StoreError> {

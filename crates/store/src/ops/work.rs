@@ -3,13 +3,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use headway_domain::{
-    JobSlice, JobUid, Micros,
+    Job, JobSlice, JobUid, Micros,
     job::JobMeta,
     page::{Batch, Item, Page},
     slice::{Fate, Moment},
 };
 
-use sea_orm::{Value, sea_query::ArrayType};
+use sea_orm::{ConnectionTrait, Value, sea_query::ArrayType};
 
 use crate::{
     Store,
@@ -34,8 +34,10 @@ pub(crate) enum Locking {
 }
 
 impl Db {
-    pub(crate) fn moment(&self) -> Moment {
+    /// What a transaction knows beside the rows; `rationed` for jobs whose pipes have limits.
+    pub(crate) fn moment(&self, rationed: bool) -> Moment {
         Moment {
+            rationed,
             now: self.now(),
             epoch: self.epoch.load(std::sync::atomic::Ordering::Relaxed),
             lease: self.lease,
@@ -64,11 +66,64 @@ impl Db {
         let mut sorted: Vec<i64> = by_key.keys().copied().collect();
         sorted.sort_unstable();
         let rows: Vec<ProgressRow> = self.all(&**tx, sql, [keys::ints(sorted)]).await?;
-        let moment = self.moment();
-        rows.into_iter()
-            .filter_map(|row| by_key.get(&row.job_key).map(|meta| (row, (*meta).clone())))
-            .map(|(row, meta)| Ok(JobSlice::new(row.into_job(meta)?, moment)))
-            .collect()
+        let fresh = self.fresh_metas(&**tx, &rows, &by_key).await?;
+        let limited = self.limited(&**tx).await?;
+        let mut slices = Vec::with_capacity(rows.len());
+        for row in rows {
+            let meta = fresh.get(&row.job_key);
+            let Some(meta) = meta.or_else(|| by_key.get(&row.job_key).copied()) else {
+                continue;
+            };
+            let moment = self.moment(limited.rations(&meta.name.partition, meta.spec.pipe()));
+            slices.push(JobSlice::new(row.into_job(meta.clone())?, moment));
+        }
+        Ok(slices)
+    }
+
+    /// What changed about jobs since it was remembered, read on the connection of a transaction: a second one may not be free.
+    async fn fresh_metas(
+        &self,
+        on: &impl ConnectionTrait,
+        rows: &[ProgressRow],
+        known: &HashMap<i64, &Arc<JobMeta>>,
+    ) -> Result<HashMap<i64, Arc<JobMeta>>, StoreError> {
+        let stale = rows.iter().filter(|row| {
+            let meta = known.get(&row.job_key);
+            meta.is_some_and(|meta| i64::from(meta.version) != row.spec_version)
+        });
+        let stale: Vec<i64> = stale.map(|row| row.job_key).collect();
+        let mut fresh = HashMap::with_capacity(stale.len());
+        if stale.is_empty() {
+            return Ok(fresh);
+        }
+        let sql = format!(
+            "SELECT {META_COLUMNS} FROM job j WHERE {}",
+            self.is_in("j.job_key", 1)
+        );
+        let rows: Vec<MetaRow> = self.all(on, sql, [keys::ints(stale)]).await?;
+        for row in rows {
+            let meta = Arc::new(JobMeta::try_from(row)?);
+            self.meta.insert(meta.clone());
+            fresh.insert(meta.key, meta);
+        }
+        Ok(fresh)
+    }
+
+    /// Jobs as they are, with what is known of each, or was changed since.
+    pub(crate) async fn jobs_of(
+        &self,
+        rows: Vec<ProgressRow>,
+        known: &HashMap<i64, &Arc<JobMeta>>,
+    ) -> Result<Vec<Job>, StoreError> {
+        let fresh = self.fresh_metas(self.reader(), &rows, known).await?;
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in rows {
+            let meta = fresh.get(&row.job_key);
+            if let Some(meta) = meta.or_else(|| known.get(&row.job_key).copied()) {
+                jobs.push(row.into_job(meta.clone())?);
+            }
+        }
+        Ok(jobs)
     }
 
     /// Locks one job, or tells that it is gone.
@@ -296,7 +351,7 @@ impl Store {
         let mut found = HashMap::new();
         let mut unknown = Vec::new();
         for uid in uids.iter().copied() {
-            match self.meta.get(uid) {
+            match self.db.meta.get(uid) {
                 Some(meta) => drop(found.insert(uid, meta)),
                 None => unknown.push(uid),
             }
@@ -310,7 +365,7 @@ impl Store {
     }
 
     pub(crate) async fn meta_of(&self, uid: JobUid) -> Result<Option<Arc<JobMeta>>, StoreError> {
-        match self.meta.get(uid) {
+        match self.db.meta.get(uid) {
             Some(meta) => Ok(Some(meta)),
             None => self.read_meta(uid).await,
         }
@@ -343,7 +398,7 @@ impl Store {
     }
 
     pub(crate) async fn meta_by_key(&self, key: i64) -> Result<Option<Arc<JobMeta>>, StoreError> {
-        if let Some(meta) = self.meta.by_key(key) {
+        if let Some(meta) = self.db.meta.by_key(key) {
             return Ok(Some(meta));
         }
         let sql = format!("SELECT {META_COLUMNS} FROM job j WHERE j.job_key = $1");
@@ -361,7 +416,7 @@ impl Store {
         let mut metas = Vec::with_capacity(keys.len());
         let mut unknown = Vec::new();
         for key in keys.iter().copied() {
-            match self.meta.by_key(key) {
+            match self.db.meta.by_key(key) {
                 Some(meta) => metas.push(meta),
                 None => unknown.push(key),
             }
@@ -383,7 +438,7 @@ impl Store {
     fn remember(&self, row: Option<MetaRow>) -> Result<Option<Arc<JobMeta>>, StoreError> {
         let Some(row) = row else { return Ok(None) };
         let meta = Arc::new(JobMeta::try_from(row)?);
-        self.meta.insert(meta.clone());
+        self.db.meta.insert(meta.clone());
         Ok(Some(meta))
     }
 

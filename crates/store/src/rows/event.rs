@@ -127,6 +127,7 @@ fn is_of_caller(kind: EventKind) -> bool {
         | EventKind::Resumed
         | EventKind::Cancelled
         | EventKind::Retried
+        | EventKind::Updated
         | EventKind::Deleted => true,
         EventKind::Started
         | EventKind::BatchSplit
@@ -152,6 +153,7 @@ pub(crate) fn kind_code(kind: EventKind) -> i64 {
         EventKind::Failed => 10,
         EventKind::Settled => 11,
         EventKind::Deleted => 12,
+        EventKind::Updated => 13,
     }
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct ProgressRow {
     pub ended: i64,
     pub settled: i64,
     pub expires: i64,
+    pub spec_version: i64,
+    pub tokens: i64,
 }
 
 pub(crate) const PROGRESS: Table = Table {
@@ -111,6 +113,8 @@ pub(crate) const PROGRESS: Table = Table {
         ("ended", Kind::Int),
         ("settled", Kind::Int),
         ("expires", Kind::Int),
+        ("spec_version", Kind::Int),
+        ("tokens", Kind::Int),
         ("hungry", Kind::Int),
         ("live", Kind::Int),
         ("state", Kind::Int),
@@ -184,6 +188,7 @@ impl ProgressRow {
             control: unsigned(self.control)?,
             revision: self.revision,
             allowance: unsigned(self.allowance)?,
+            tokens: u32::try_from(self.tokens).ok(),
             counts: Counts {
                 known: unsigned(self.known)?,
                 done: unsigned(self.done)?,
@@ -285,6 +290,8 @@ pub(crate) fn cells(job: &Job) -> Vec<Cell> {
         job.ended.into(),
         job.settled.into(),
         job.expires.into(),
+        job.meta.version.into(),
+        job.tokens.map_or(-1, i64::from).into(),
         job.is_hungry().into(),
         liveness(job).into(),
         state_code(job.state()).into(),

@@ -1,4 +1,4 @@
-//! What never changes about a job, kept in memory: reports name a job by its uid, and most are about a few jobs.
+//! What hardly ever changes about a job, kept in memory: reports name a job by its uid, and most are about a few jobs.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ const CACHED: usize = 4096;
 
 /// The columns of [`MetaRow`], with the table as `j`.
 pub(crate) const META_COLUMNS: &str =
-    "j.job_key, j.uid, j.partition_id, j.job_id, j.shard, j.spec, j.creator, j.created";
+    "j.job_key, j.uid, j.partition_id, j.job_id, j.shard, j.spec, j.creator, j.created, j.version";
 
 #[derive(Debug, FromQueryResult)]
 pub(crate) struct MetaRow {
@@ -28,6 +28,7 @@ pub(crate) struct MetaRow {
     pub spec: String,
     pub creator: String,
     pub created: i64,
+    pub version: i64,
 }
 
 impl TryFrom<MetaRow> for JobMeta {
@@ -48,6 +49,7 @@ impl TryFrom<MetaRow> for JobMeta {
             spec,
             creator: row.creator,
             created: row.created,
+            version: unsigned(row.version)?,
         })
     }
 }

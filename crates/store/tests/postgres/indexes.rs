@@ -3,7 +3,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use headway_domain::{error::Action, report::ItemEvent};
+use headway_domain::{
+    PipeName,
+    error::Action,
+    report::ItemEvent,
+    share::{PipeLimits, Share},
+};
 use sea_orm::{ConnectionTrait, Statement};
 
 use crate::suite::{
@@ -99,8 +104,18 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
     driver.pump().await;
     store.advance_idle(0, 0).await.unwrap();
     store.live_pipes().await.unwrap();
-    store.hungry_pipes().await.unwrap();
-    store.set_allowance(key, 2000).await.unwrap();
+    let limits = PipeLimits {
+        in_flight: Some(7),
+        per_second: None,
+    };
+    let pipe = PipeName::new(PIPE).unwrap();
+    store.set_pipe_limits(&pipe, &limits).await.unwrap();
+    let mut hungry = batch();
+    hungry.max_in_flight = 1;
+    driver.begin(hungry, Tree::new(flat(5))).await;
+    assert!(!store.hungry_pipes().await.unwrap().is_empty());
+    store.partition_uses().await.unwrap();
+    store.set_shares(&[(key, Share::of(2000))]).await.unwrap();
     store.repair_job(key, 0).await.unwrap();
     store.silent_jobs(PIPE, 1).await.unwrap();
     store.jobs_of_older_epochs().await.unwrap();
@@ -119,6 +134,7 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
         "item_lease",
         "item_session",
         "job_progress_open",
+        "job_progress_sated",
         "job_progress_pkey",
     ];
     let used = |after: &BTreeMap<String, i64>, name: &str| after[name] > before[name];

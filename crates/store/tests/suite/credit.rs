@@ -2,7 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use headway_domain::report::ItemEvent;
+use headway_domain::{
+    Error, PartitionId,
+    error::{Action, Quota},
+    report::ItemEvent,
+    retention::Retention,
+    share::{PartitionShare, PipeLimits, Share},
+};
+use headway_store::StoreError;
 use uuid::Uuid;
 
 use super::{
@@ -10,13 +17,17 @@ use super::{
     audit::audit,
     batch,
     driver::{Driver, Started, Tree, flat},
-    task,
+    name, new_job, task,
 };
 
 impl Driver {
     /// Gives a job all the credit there is.
     pub async fn take_credit(&mut self, job: &Started) {
-        let committed = self.store.set_allowance(job.key, u32::MAX).await.unwrap();
+        let committed = self
+            .store
+            .set_shares(&[(job.key, Share::of(u32::MAX))])
+            .await
+            .unwrap();
         self.take(committed);
     }
 }
@@ -26,7 +37,12 @@ pub async fn hungry_pipes_and_allowance(f: Fixture) {
     let big = driver.create(batch(), Tree::new(flat(200))).await;
     let small = driver.create(task("x"), Tree::new(Vec::new())).await;
     assert_eq!(driver.job(&small).await.counts.unreleased, 0);
-    driver.take(f.store.set_allowance(big.key, 5).await.unwrap());
+    driver.take(
+        f.store
+            .set_shares(&[(big.key, Share::of(5))])
+            .await
+            .unwrap(),
+    );
     driver.pump().await;
     assert_eq!(driver.tasks.len(), 6);
     let rates = BTreeMap::from([(PIPE.to_owned(), 12.5)]);
@@ -44,13 +60,27 @@ pub async fn hungry_pipes_and_allowance(f: Fixture) {
     assert_eq!(pipes[0].jobs[0].in_flight, 5);
     assert_eq!(pipes[0].jobs[0].items_per_message, 1);
 
-    let same = f.store.set_allowance(big.key, 5).await.unwrap();
+    let same = f
+        .store
+        .set_shares(&[(big.key, Share::of(5))])
+        .await
+        .unwrap();
     assert!(same.changes.is_empty());
-    driver.take(f.store.set_allowance(big.key, 50).await.unwrap());
+    driver.take(
+        f.store
+            .set_shares(&[(big.key, Share::of(50))])
+            .await
+            .unwrap(),
+    );
     driver.pump().await;
     assert_eq!(driver.tasks.len(), 51);
     // Less than what is out takes nothing back, and releases nothing.
-    driver.take(f.store.set_allowance(big.key, 0).await.unwrap());
+    driver.take(
+        f.store
+            .set_shares(&[(big.key, Share::of(0))])
+            .await
+            .unwrap(),
+    );
     let tasks = driver.take_tasks();
     driver.answer(&tasks[..40], |_| ItemEvent::Done).await;
     driver.pump().await;
@@ -65,7 +95,7 @@ pub async fn hungry_pipes_and_allowance(f: Fixture) {
     assert_eq!(ended.counts.done, 200);
     assert!(
         f.store
-            .set_allowance(1, 7)
+            .set_shares(&[(1, Share::of(7))])
             .await
             .unwrap()
             .changes
@@ -129,4 +159,143 @@ pub async fn first_allowances(f: Fixture) {
     driver.finish_well(&first).await;
     driver.finish_well(&second).await;
     other.finish_well(&third).await;
+}
+
+/// New jobs of a pipe with limits, and jobs that begin to send again, wait for their share.
+pub async fn pipes_with_limits(f: Fixture) {
+    let pipe = headway_domain::PipeName::new(PIPE).unwrap();
+    let limits = PipeLimits {
+        in_flight: Some(7),
+        per_second: None,
+    };
+    f.store.set_pipe_limits(&pipe, &limits).await.unwrap();
+    assert_eq!(f.store.pipe_limits(&pipe).await.unwrap(), limits);
+    let store = f.another().await;
+    let mut driver = Driver::new(&store);
+    let job = driver.create(batch(), Tree::new(flat(20))).await;
+    driver.pump().await;
+    assert!(driver.tasks.is_empty());
+    assert_eq!(driver.job(&job).await.counts.unreleased, 20);
+    let pipes = store.hungry_pipes().await.unwrap();
+    assert_eq!((pipes[0].limits, pipes[0].reserved), (limits, 0));
+    assert_eq!(
+        (pipes[0].jobs[0].allowance, pipes[0].jobs[0].ready),
+        (0, 20)
+    );
+    driver.take(store.set_shares(&[(job.key, Share::of(5))]).await.unwrap());
+    driver.pump().await;
+    assert_eq!(driver.tasks.len(), 5);
+    let caller = headway_domain::event::Caller::default();
+    for action in [Action::Pause, Action::Resume] {
+        let controlled = store.control_job(&job.name, action, &caller).await;
+        driver.take(controlled.unwrap().committed);
+    }
+    assert_eq!(driver.job(&job).await.allowance, 0);
+    // What another has out that wants no more is told of.
+    let small = driver.create(task("x"), Tree::new(Vec::new())).await;
+    driver.take(
+        store
+            .set_shares(&[(small.key, Share::of(1))])
+            .await
+            .unwrap(),
+    );
+    driver.pump().await;
+    let pipes = store.hungry_pipes().await.unwrap();
+    assert_eq!((pipes[0].jobs.len(), pipes[0].reserved), (1, 1));
+    let none = PipeLimits::default();
+    store.set_pipe_limits(&pipe, &none).await.unwrap();
+    assert!(store.limits_of_pipes().await.unwrap().is_empty());
+    driver.take_credit(&job).await;
+    driver.finish_well(&small).await;
+    driver.finish_well(&job).await;
+}
+
+pub async fn partitions_with_quotas(f: Fixture) {
+    let partition = PartitionId::new("acme").unwrap();
+    let share = PartitionShare {
+        weight: 7,
+        open_jobs: Some(2),
+        in_flight: Some(30),
+    };
+    let kept = Retention::default();
+    f.store
+        .set_partition(&partition, &kept, &share)
+        .await
+        .unwrap();
+    assert_eq!(f.store.partition(&partition).await.unwrap().share, share);
+    let store = f.another().await;
+    let mut driver = Driver::new(&store);
+    let first = driver.create(batch(), Tree::new(flat(40))).await;
+    let second = driver.create(batch(), Tree::new(flat(5))).await;
+    let refused = store
+        .create_job(new_job(name("third"), batch()))
+        .await
+        .unwrap_err();
+    let StoreError::Domain(Error::QuotaExceeded { quota, limit, .. }) = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!((quota, limit), (Quota::OpenJobs, 2));
+    driver.take_credit(&second).await;
+    driver.finish_well(&second).await;
+    driver.take(
+        store
+            .set_shares(&[(first.key, Share::of(30))])
+            .await
+            .unwrap(),
+    );
+    driver.pump().await;
+    let uses = store.partition_uses().await.unwrap();
+    assert_eq!((uses["acme"].share.weight, uses["acme"].in_flight), (7, 30));
+    let refused = store
+        .create_job(new_job(name("third"), batch()))
+        .await
+        .unwrap_err();
+    let StoreError::Domain(Error::QuotaExceeded { quota, limit, .. }) = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!((quota, limit), (Quota::InFlight, 30));
+    driver.finish_well(&first).await;
+    store
+        .create_job(new_job(name("third"), batch()))
+        .await
+        .unwrap();
+}
+
+pub async fn tokens_are_spent(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let mut spec = batch();
+    spec.max_in_flight = 1;
+    let job = driver.begin(spec, Tree::new(flat(20))).await;
+    let update = headway_domain::update::JobUpdate {
+        max_in_flight: Some(100),
+        ..Default::default()
+    };
+    let grant = |grant| {
+        let allowance = 1;
+        [(job.key, Share { allowance, grant })]
+    };
+    driver.take(f.store.set_shares(&grant(Some(3))).await.unwrap());
+    let caller = headway_domain::event::Caller::default();
+    let wider = f.store.update_job(&job.name, update, &caller).await;
+    driver.take(wider.unwrap().committed);
+    let share = Share {
+        allowance: 100,
+        grant: Some(1),
+    };
+    driver.take(f.store.set_shares(&[(job.key, share)]).await.unwrap());
+    driver.pump().await;
+    assert_eq!(
+        driver.tasks.len(),
+        5,
+        "one before, and four that were granted"
+    );
+    assert_eq!(driver.job(&job).await.tokens, Some(0));
+    assert_eq!(
+        f.store.hungry_pipes().await.unwrap()[0].jobs[0].tokens,
+        Some(0)
+    );
+    // Without a limit nothing is counted.
+    driver.take_credit(&job).await;
+    assert_eq!(driver.job(&job).await.tokens, None);
+    driver.finish_well(&job).await;
 }

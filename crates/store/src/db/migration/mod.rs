@@ -9,6 +9,7 @@ mod kernel;
 mod partitions;
 mod retention;
 mod schedules;
+mod sharing;
 mod tree;
 mod waiting;
 
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(finding::Finding),
             Box::new(retention::Retention),
             Box::new(schedules::Schedules),
+            Box::new(sharing::Sharing),
         ]
     }
 }

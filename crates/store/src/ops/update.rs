@@ -1,0 +1,62 @@
+//! Changing what a job is to do.
+
+use headway_domain::{Error, JobName, event::Caller, retention::Retention, update::JobUpdate};
+
+use super::{control::Controlled, create::LABEL};
+use crate::{
+    Store,
+    db::{Durability, bulk::Conflict},
+    error::StoreError,
+};
+
+impl Store {
+    /// Changes some of a job's spec, durably. The new values must be valid; what the retention does not say is as the partition says
+    /// now.
+    pub async fn update_job(
+        &self,
+        name: &JobName,
+        mut update: JobUpdate,
+        caller: &Caller,
+    ) -> Result<Controlled, StoreError> {
+        let meta = self.named(name).await?;
+        if let Some(retention) = update.retention.take() {
+            let default: Retention = self.partition(&name.partition).await?.retention;
+            update.retention = Some(retention.or(&default));
+        }
+        let db = &self.db;
+        let tx = db.write(Durability::Full).await?;
+        let mut slice = db
+            .lock_job(&tx, &meta)
+            .await?
+            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        slice.caller = caller.clone();
+        let before = slice.job.meta.clone();
+        if slice.update(&update) {
+            db.advance(&tx, &mut slice).await?;
+        }
+        let changed = slice.job.meta.clone();
+        let committed = db.write_slices(&tx, vec![slice]).await?;
+        if changed.version != before.version {
+            let spec = serde_json::to_string(&changed.spec)
+                .map_err(|error| StoreError::Refused(error.to_string()))?;
+            let sql = "UPDATE job SET spec = $2, version = $3, priority = $4, max_in_flight = $5 WHERE job_key = $1";
+            let values = [
+                changed.key.into(),
+                spec.into(),
+                i64::from(changed.version).into(),
+                i64::from(changed.spec.priority).into(),
+                i64::from(changed.spec.max_in_flight).into(),
+            ];
+            db.run(&*tx, sql, values).await?;
+        }
+        if changed.spec.labels != before.spec.labels {
+            let sql = "DELETE FROM label WHERE job_key = $1";
+            db.run(&*tx, sql, [changed.key.into()]).await?;
+            let labels = super::create::label_cells(&changed).collect();
+            LABEL.write(db, &tx, labels, Conflict::Fail).await?;
+        }
+        tx.commit().await?;
+        let view = self.job(name).await?;
+        Ok(Controlled { view, committed })
+    }
+}
