@@ -44,6 +44,7 @@ mod handlers;
 mod long_items;
 mod reflection;
 mod refusals;
+mod retries;
 mod schedules;
 mod sharing;
 mod splitting;

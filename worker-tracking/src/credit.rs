@@ -149,6 +149,7 @@ mod tests {
             max_in_flight: 10_000,
             ready: 10_000,
             endless: true,
+            reopening: false,
             tokens: None,
         }
     }

@@ -140,7 +140,8 @@ pub(crate) fn shares(
             true => count(job.allowance) != *allowance,
             false => off(job, *allowance, part),
         };
-        if meter || other || grant.is_some_and(|grant| grant > 0) {
+        let nudge = job.reopening && job.in_flight == 0;
+        if meter || other || nudge || grant.is_some_and(|grant| grant > 0) {
             let allowance = narrow(*allowance);
             changes.push((job.job_key, Share { allowance, grant }));
         }

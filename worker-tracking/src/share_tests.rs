@@ -14,6 +14,7 @@ fn job(key: i64, partition: &str) -> HungryJob {
         max_in_flight: 10_000,
         ready: 10_000,
         endless: true,
+        reopening: false,
         tokens: None,
     }
 }

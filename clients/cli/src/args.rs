@@ -117,6 +117,11 @@ pub enum Command {
         /// Also the jobs that failed because these had: they wait for them again
         #[arg(long)]
         dependents: bool,
+        #[command(flatten)]
+        failures: FailureArgs,
+        /// Only say what the jobs would be like; nothing is changed
+        #[arg(long)]
+        validate_only: bool,
     },
     /// Pause, resume, cancel, retry or delete all jobs that match, as a job of its own
     Bulk(BulkArgs),
@@ -124,9 +129,22 @@ pub enum Command {
     Failures {
         /// The job: its id, or partitions/PARTITION/jobs/JOB
         job: String,
+        #[command(flatten)]
+        failures: FailureArgs,
         /// At most so many failures [default: all]
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
+        /// Print each failure as a line of JSON, as they come: for any number of them
+        #[arg(long)]
+        ndjson: bool,
+    },
+    /// Show, send again or drop items whose messages the broker gave up
+    Dead {
+        /// What to do [default: list them]
+        #[arg(value_enum)]
+        action: Option<DeadAction>,
+        #[command(flatten)]
+        which: DeadArgs,
     },
     /// Show the audit log of the partition, or of a job, oldest first
     Events(EventsArgs),
@@ -174,6 +192,41 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// Which failures are meant.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FailureArgs {
+    /// Only failures with this code; may be repeated
+    #[arg(long)]
+    pub code: Vec<String>,
+    /// Only failures in this batch, or below; may be repeated
+    #[arg(long, value_name = "NUMBER")]
+    pub batch: Vec<u32>,
+    /// Only the failure of this item, such as 3-17; may be repeated
+    #[arg(long)]
+    pub item: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeadAction {
+    /// Retry the jobs that have ended, with these items alone
+    Redrive,
+    /// Forget what is known of them but that their items failed
+    Drop,
+}
+
+#[derive(Debug, Args)]
+pub struct DeadArgs {
+    /// Only those of jobs of this pipe
+    #[arg(long)]
+    pub pipe: Option<String>,
+    /// Only those of this job, by its id
+    #[arg(long)]
+    pub job: Option<String>,
+    /// At most so many when they are listed [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
 }
 
 #[derive(Debug, Args)]

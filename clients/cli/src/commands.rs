@@ -2,14 +2,15 @@
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use headway::v1::{
-    BatchChangeJobsRequest, CreateJobRequest, Job, JobState, ListFailuresResponse, ListJobsRequest,
-    ListJobsResponse, WatchJobsRequest,
+    BatchChangeJobsRequest, CreateJobRequest, Job, JobState, ListJobsRequest, ListJobsResponse,
+    RetryJobRequest, WatchJobsRequest,
 };
 use headway_client::{Client, Error, JobName, partition_name};
 
 use crate::{
     Console,
     args::{BulkArgs, Command, Format, JobsArgs, SubmitArgs, UpdateArgs},
+    dead,
     document::print,
     explore,
     failure::{ExitStatus, Failure},
@@ -22,8 +23,6 @@ use crate::{
 
 /// Jobs per page: each carries its payload, so that pages of the largest size would be huge.
 const JOBS_PER_PAGE: u32 = 100;
-/// Failures per page.
-const FAILURES_PER_PAGE: u32 = 500;
 
 /// Runs a command that needs the server.
 pub async fn run(
@@ -104,19 +103,21 @@ pub async fn run(
             )
             .await
         }
-        Command::Retry { jobs, dependents } => {
-            each(
-                &jobs,
-                settings,
-                console,
-                "retried",
-                |client, name| async move {
-                    match dependents {
-                        true => client.retry_job_with_dependents(&name).await,
-                        false => client.retry_job(&name).await,
-                    }
-                },
-            )
+        Command::Retry {
+            jobs,
+            dependents,
+            failures,
+            validate_only,
+        } => {
+            each(&jobs, settings, console, "retried", |client, name| {
+                let request = RetryJobRequest {
+                    name: name.to_string(),
+                    retry_dependents: dependents,
+                    filter: dead::filter(&failures, &name),
+                    validate_only,
+                };
+                async move { client.retry_failures(request).await }
+            })
             .await
         }
         Command::Bulk(args) => bulk(&args, settings, console).await,
@@ -154,7 +155,20 @@ pub async fn run(
             };
             list(request, limit, settings, console).await
         }
-        Command::Failures { job, limit } => failures(&job, limit, settings, console).await,
+        Command::Failures {
+            job,
+            failures: filter,
+            limit,
+            ndjson,
+        } => {
+            let wanted = dead::Wanted {
+                filter,
+                limit,
+                ndjson,
+            };
+            dead::failures(&job, &wanted, settings, console).await
+        }
+        Command::Dead { action, which } => dead::run(action, &which, settings, console).await,
         Command::Events(args) => explore::events(&args, settings, console).await,
         Command::Batches(args) => explore::batches(&args, settings, console).await,
         Command::Pipes => explore::pipes(settings, console).await,
@@ -354,30 +368,6 @@ async fn list(
     Ok(ExitStatus::Completed)
 }
 
-async fn failures(
-    job: &str,
-    limit: Option<u32>,
-    settings: Settings,
-    console: &mut Console,
-) -> Result<ExitStatus, Failure> {
-    let name = Remote::name(job, &settings)?;
-    let remote = Remote::connect(settings).await?;
-    let pages = remote
-        .client
-        .failures(&name, page_size(limit, FAILURES_PER_PAGE));
-    let failures = gather(pages, limit).await;
-    let failures =
-        failures.map_err(|error| remote.job_failure(&name, "asked for its failures", error))?;
-    let response = ListFailuresResponse {
-        failures,
-        next_page_token: String::new(),
-    };
-    print(console, remote.settings.format, &response, |console| {
-        view::failures(&response.failures, console)
-    })?;
-    Ok(ExitStatus::Completed)
-}
-
 /// Prints a failure among several jobs, and says which status is the worst so far.
 fn tell(
     console: &mut Console,
@@ -391,7 +381,7 @@ fn tell(
     }))
 }
 
-async fn gather<T>(
+pub async fn gather<T>(
     items: impl Stream<Item = Result<T, Error>>,
     limit: Option<u32>,
 ) -> Result<Vec<T>, Error> {
@@ -399,7 +389,7 @@ async fn gather<T>(
     items.take(most.unwrap_or(usize::MAX)).try_collect().await
 }
 
-fn page_size(limit: Option<u32>, usual: u32) -> i32 {
+pub fn page_size(limit: Option<u32>, usual: u32) -> i32 {
     let size = limit.map_or(usual, |limit| limit.min(usual));
     i32::try_from(size).unwrap_or(i32::MAX)
 }

@@ -38,7 +38,9 @@ documents!(
     ListSchedulesResponse,
     Partition,
     PipeLimits,
-    ListPipeLimitsResponse
+    ListPipeLimitsResponse,
+    Failure,
+    ListDeadLettersResponse
 );
 
 // The descriptors are part of the program: a test holds that they decode and name the messages.

@@ -4,6 +4,7 @@ mod args;
 mod bars;
 mod commands;
 mod console;
+mod dead;
 mod document;
 mod explore;
 mod failure;

@@ -1,7 +1,7 @@
 //! Jobs and failures for people.
 
 use headway::v1::{
-    Batch, BatchChangeJobsResponse, Failure, Job, JobProgress, JobState, Prerequisite,
+    Batch, BatchChangeJobsResponse, DeadLetter, Failure, Job, JobProgress, JobState, Prerequisite,
     PrerequisiteState, Task, job_spec::Work,
 };
 use headway_client::JobName;
@@ -206,6 +206,31 @@ pub fn failures(failures: &[Failure], console: &Console) -> String {
     });
     match failures {
         [] => "no failures\n".to_owned(),
+        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
+}
+
+/// Dead letters.
+pub fn dead_letters(letters: &[DeadLetter], partition: &str, console: &Console) -> String {
+    const COLUMNS: [Column; 5] = [
+        Column::text("JOB", 9),
+        Column::text("PIPE", 6),
+        Column::left("ITEM", 8),
+        Column::left("TIME", 3),
+        Column::text("MESSAGE", 7),
+    ];
+    let rows = letters.iter().map(|letter| {
+        let failure = letter.failure.clone().unwrap_or_default();
+        vec![
+            label(&letter.job, partition),
+            clean(&letter.pipe),
+            clean(&failure.item),
+            time(failure.time.as_ref(), console.time_zone()),
+            clean(&failure.details),
+        ]
+    });
+    match letters {
+        [] => "no dead letters\n".to_owned(),
         _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
     }
 }

@@ -230,7 +230,7 @@ pub fn partition(partition: &Partition, console: &Console) -> String {
             format!("{name} is suspended since {since}{by}\n")
         }
     };
-    if partition.weight != 1 {
+    if partition.weight > 1 {
         text.push_str(&format!("its weight is {}\n", partition.weight));
     }
     for (what, quota) in [

@@ -4,10 +4,10 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use futures::{Stream, stream};
 use headway::v1::{
-    CancelJobRequest, CreateJobRequest, DeleteJobRequest, Failure, GetJobRequest, Job, JobSpec,
-    ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse, PauseJobRequest,
-    ResumeJobRequest, RetryJobRequest, UpdateJobRequest, WatchEventsRequest, WatchEventsResponse,
-    WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
+    CancelJobRequest, CreateJobRequest, DeleteJobRequest, Failure, FailureFilter, GetJobRequest,
+    Job, JobSpec, ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse,
+    PauseJobRequest, ResumeJobRequest, RetryJobRequest, UpdateJobRequest, WatchEventsRequest,
+    WatchEventsResponse, WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
     job_service_client::JobServiceClient,
 };
 use prost_types::FieldMask;
@@ -203,10 +203,19 @@ impl Client {
     }
 
     async fn retry(&self, name: &JobName, retry_dependents: bool) -> Result<Job, Error> {
-        let request = RetryJobRequest {
+        self.retry_failures(RetryJobRequest {
             name: name.to_string(),
             retry_dependents,
-        };
+            ..RetryJobRequest::default()
+        })
+        .await
+    }
+
+    /// As [`Client::retry_job`], for the failures that the request's filter means; or only says what the job would be like.
+    ///
+    /// # Errors
+    /// As [`Client::retry_job`], and `FAILED_PRECONDITION` with reason `NOTHING_TO_RETRY`.
+    pub async fn retry_failures(&self, request: RetryJobRequest) -> Result<Job, Error> {
         self.call(Repeat::Harmful, request, |mut stub, request| async move {
             stub.retry_job(request).await
         })
@@ -275,6 +284,16 @@ impl Client {
         name: &JobName,
         page_size: i32,
     ) -> impl Stream<Item = Result<Failure, Error>> + Send + 'static {
+        self.failures_like(name, None, page_size)
+    }
+
+    /// As [`Client::failures`], of the failures that a filter means.
+    pub fn failures_like(
+        &self,
+        name: &JobName,
+        filter: Option<FailureFilter>,
+        page_size: i32,
+    ) -> impl Stream<Item = Result<Failure, Error>> + Send + 'static {
         let client = self.clone();
         let parent = name.to_string();
         pages(String::new(), move |page_token| {
@@ -283,6 +302,7 @@ impl Client {
                 parent: parent.clone(),
                 page_size,
                 page_token,
+                filter: filter.clone(),
             };
             async move {
                 let page = client.list_failures(request).await?;

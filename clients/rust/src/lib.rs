@@ -27,6 +27,7 @@
 mod bulk;
 mod client;
 mod config;
+mod dead;
 mod error;
 mod explore;
 mod json;

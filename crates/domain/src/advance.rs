@@ -9,7 +9,7 @@ use crate::{
     lifecycle::Cause,
     page::{Batch, PageState, Todo},
     progress::expected,
-    slice::{Fate, JobSlice, Needs},
+    slice::{Fate, JobSlice, Kept, Needs},
 };
 
 /// Pages with open children that a job may have before no more are split: stragglers in many
@@ -244,15 +244,39 @@ impl JobSlice {
                     && page.row.run < run
                     && !matches!(page.row.state, PageState::Unsplit | PageState::Splitting)
                     && self.batch(page.row.batch).is_some()
+                    && (self.job.carried == 0 || self.kept.contains_key(&page.row.number))
             })
             .map(|page| page.row.number)
             .collect();
         for number in stale {
-            self.reopen_page(number);
+            let kept = self.kept.remove(&number).unwrap_or_default();
+            if kept.split {
+                self.carry_split(number);
+                continue;
+            }
+            self.reopen_page(number, &kept);
+            // All of it may be carried.
+            let left = self
+                .page(number)
+                .map(|page| (page.state, page.open_items()));
+            if left == Some((PageState::Open, 0)) {
+                self.finish_page(number);
+            }
+        }
+        self.fold_batches();
+    }
+
+    /// Leaves a page as it is that could not be split.
+    fn carry_split(&mut self, number: u32) {
+        let run = self.job.run;
+        if let Some(page) = self.page_mut(number) {
+            page.run = run;
+            self.job.counts.reopen -= 1;
+            self.job.counts.split_failed += 1;
         }
     }
 
-    fn reopen_page(&mut self, number: u32) {
+    fn reopen_page(&mut self, number: u32, kept: &Kept) {
         let run = self.job.run;
         let Some(page) = self.page_mut(number) else {
             return;
@@ -271,7 +295,7 @@ impl JobSlice {
             page.state = PageState::Open;
             page.attempt = 0;
             page.released = 0;
-            page.failed.clear();
+            page.failed = kept.items.iter().copied().collect();
             page.discarded.clear();
             page.parked.clear();
             self.job.counts.open += 1;

@@ -7,7 +7,7 @@ use crate::{
     event::EventKind,
     job::{JobState, Phase},
     lifecycle::Cause,
-    slice::JobSlice,
+    slice::{Carried, JobSlice},
 };
 
 impl JobSlice {
@@ -82,6 +82,12 @@ impl JobSlice {
     /// Runs again what failed or was discarded. Only the job's row changes: every page of the
     /// older run counts as one to open again.
     pub fn retry(&mut self) -> Result<(), Error> {
+        self.retry_but(Carried::default())
+    }
+
+    /// As [`JobSlice::retry`], but so many of the failures are not run again and count in the new run. Their rows
+    /// must be there under the new run too, numbered from 1.
+    pub fn retry_but(&mut self, carried: Carried) -> Result<(), Error> {
         let settled = self.job.settled.is_some();
         if !settled || !matches!(self.job.phase, Phase::Failed | Phase::Cancelled) {
             return Err(self.refuse(Action::Retry));
@@ -95,14 +101,15 @@ impl JobSlice {
         job.ended = None;
         job.settled = None;
         job.expires = None;
+        job.carried = carried.items + carried.splits;
         let counts = &mut job.counts;
-        counts.failed = 0;
+        counts.failed = carried.items;
         counts.discarded = 0;
-        counts.failures = 0;
+        counts.failures = job.carried;
         counts.parked = 0;
         counts.delayed = 0;
         counts.fractions = 0;
-        counts.unreleased = counts.known - counts.done;
+        counts.unreleased = counts.known - counts.done - counts.failed;
         // Pages of a run before the last one may still wait for theirs.
         counts.reopen += counts.open + counts.retained + counts.split_failed;
         counts.open = 0;

@@ -119,6 +119,8 @@ pub mod code {
     pub const BAD_REPORT: &str = "BAD_REPORT";
     /// The broker gave the item up.
     pub const DEAD_LETTERED: &str = "DEAD_LETTERED";
+    /// The broker gave the item up, and a client dropped what was known of its message.
+    pub const DEAD_LETTER_DROPPED: &str = "DEAD_LETTER_DROPPED";
     /// The batch could not be split.
     pub const SPLIT_FAILED: &str = "SPLIT_FAILED";
     /// A prerequisite of the job was not completed.

@@ -109,6 +109,11 @@ pub enum Error {
         /// Whether the job is settled.
         settled: bool,
     },
+    /// None of the job's failures is like those that were asked for.
+    #[error(
+        "job {0} has no failure like those in filter, and nothing else of it is left to run; list its failures to see what there is"
+    )]
+    NothingToRetry(JobName),
     /// There is no such schedule.
     #[error("there is no schedule {0}; list the partition's schedules to see what exists")]
     ScheduleNotFound(String),

@@ -166,6 +166,8 @@ pub struct Job {
     pub suspended: bool,
     /// How often it was retried.
     pub run: u32,
+    /// Failures of the run before that were not to be run again, and count in this one.
+    pub carried: u64,
     /// Rises with every control action.
     pub control: u32,
     /// Rises with every committed change.
@@ -214,6 +216,7 @@ impl Job {
             paused: false,
             suspended: false,
             run: 0,
+            carried: 0,
             control: 0,
             revision: 0,
             allowance,
@@ -269,6 +272,12 @@ impl Job {
             .spec
             .max_in_flight
             .clamp(64, limits::PAGE_CHILDREN)
+    }
+
+    /// Whether pages are to be opened again of which all may be carried: then nothing of them is sent that would come back, and whoever
+    /// shares out the pipe advances the job.
+    pub fn is_reopening(&self) -> bool {
+        self.carried > 0 && self.counts.reopen > 0
     }
 
     /// Whether the job has work that a larger share of its pipe would release.

@@ -70,6 +70,8 @@ pub struct JobSlice {
     pub pages: BTreeMap<u32, Tracked<Page>>,
     /// Loaded and new item rows by page and index.
     pub items: BTreeMap<(u32, u32), Tracked<Item>>,
+    /// What is carried of pages of an older run, by page; only asked for where [`Job::carried`] is not 0.
+    pub kept: BTreeMap<u32, Kept>,
     /// Failures to insert.
     pub failures: Vec<NewFailure>,
     /// An entry of the job's history to insert.
@@ -82,6 +84,24 @@ pub struct JobSlice {
     pub effects: Vec<Effect>,
     /// Whether anything changed.
     pub changed: bool,
+}
+
+/// Failures of one page that are not run again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The items.
+    pub items: Vec<u32>,
+    /// Whether it is the page that could not be split.
+    pub split: bool,
+}
+
+/// How many failures are not run again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Items.
+    pub items: u64,
+    /// Pages that could not be split.
+    pub splits: u64,
 }
 
 /// Rows that `advance` wants to see before it runs.
@@ -115,6 +135,7 @@ impl JobSlice {
             batches: BTreeMap::new(),
             pages: BTreeMap::new(),
             items: BTreeMap::new(),
+            kept: BTreeMap::new(),
             failures: Vec::new(),
             sample: None,
             events: Vec::new(),

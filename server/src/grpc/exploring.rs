@@ -9,6 +9,7 @@ use headway_store::{EventQuery, JobFilter, Position};
 use super::{
     convert_explore, convert_out,
     cursor::cursor_text,
+    dead,
     page_token::Query,
     request,
     request_explore::{self, EventParent},
@@ -41,16 +42,23 @@ impl JobApi {
         let mut violations = Violations::default();
         let name = violations.take(request::job_name("parent", &request.parent));
         let size = violations.take(request::page_size(request.page_size));
+        let filter = dead::filter(request.filter, name.as_ref(), &mut violations);
         violations.finish()?;
         let (Some(name), Some(size)) = (name, size) else {
             return Err(Error::Invalid(Vec::new()).into());
         };
-        let query = Query::new("failures").with(&name.to_string());
+        let mut query = Query::new("failures").with(&name.to_string());
+        if !filter.is_everything() {
+            query = query.with(&format!("{filter:?}"));
+        }
         let above = match query.keys(&request.page_token, now())? {
             Some([run, seq]) => Some((u32::try_from(run).map_err(|_| Error::PageToken)?, seq)),
             None => None,
         };
-        let page = self.store().list_failures(&name, above, size).await?;
+        let page = self
+            .store()
+            .list_failures(&name, &filter, above, size)
+            .await?;
         let failures: Vec<_> = page.failures.iter().map(convert_out::failure).collect();
         let fit = fitting(&failures);
         let next = match page.failures.get(fit.wrapping_sub(1)) {

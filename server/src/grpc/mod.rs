@@ -5,6 +5,7 @@ mod convert_explore;
 mod convert_in;
 mod convert_out;
 mod cursor;
+mod dead;
 mod explaining;
 mod exploring;
 mod jobs_token;

@@ -366,12 +366,7 @@ impl JobService for JobApi {
         request: Request<v1::RetryJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
         let caller = request::caller(request.metadata());
-        let request = request.into_inner();
-        let action = match request.retry_dependents {
-            true => Action::RetryWithDependents,
-            false => Action::Retry,
-        };
-        let job = self.control(&request.name, action, caller).await?;
+        let job = self.retry(request.into_inner(), caller).await?;
         Ok(Response::new(job))
     }
 
@@ -421,6 +416,21 @@ impl JobService for JobApi {
         request: Request<v1::ListFailuresRequest>,
     ) -> Result<Response<v1::ListFailuresResponse>, Status> {
         Ok(Response::new(self.failures(request.into_inner()).await?))
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<v1::ListDeadLettersRequest>,
+    ) -> Result<Response<v1::ListDeadLettersResponse>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(self.dead_letters(request).await?))
+    }
+
+    async fn drop_dead_letters(
+        &self,
+        request: Request<v1::DropDeadLettersRequest>,
+    ) -> Result<Response<v1::DropDeadLettersResponse>, Status> {
+        Ok(Response::new(self.drop_dead(request.into_inner()).await?))
     }
 
     type WatchJobsStream = Answers<v1::WatchJobsResponse>;

@@ -161,6 +161,12 @@ fn from_domain(error: Error) -> Status {
             state,
             settled,
         } => illegal_transition(sentence, &job, action, state, settled),
+        Error::NothingToRetry(name) => {
+            Answer::new(Code::FailedPrecondition, "NOTHING_TO_RETRY", &*sentence)
+                .info("job", name.to_string())
+                .precondition(&name, "NOTHING_TO_RETRY", &sentence)
+                .status()
+        }
         Error::ScheduleNotFound(name) => {
             Answer::new(Code::NotFound, "SCHEDULE_NOT_FOUND", sentence)
                 .info("schedule", &name)

@@ -86,7 +86,7 @@ async fn command_lines(d: Deployment) {
     let name = d.create("nightly", range(50, 50).build()).await;
     d.finish(&name, JobState::Completed).await;
     let lines = blocks("sh");
-    assert_eq!(lines.len(), 10);
+    assert_eq!(lines.len(), 13);
     for line in lines.iter().flat_map(|block| block.lines()) {
         let ended = headway(&d, line).await;
         // What follows for ever was still at it.

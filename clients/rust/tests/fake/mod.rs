@@ -13,12 +13,13 @@ use headway::v1::{
     BatchChangeJobsRequest, BatchChangeJobsResponse, BatchCreateJobsRequest,
     BatchCreateJobsResponse, CancelJobRequest, CountJobsRequest, CountJobsResponse,
     CreateJobRequest, CreateScheduleRequest, DeleteJobRequest, DeleteScheduleRequest,
-    ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobHistoryResponse,
-    GetJobRequest, GetPartitionRequest, GetPipeLimitsRequest, GetScheduleRequest, Job, JobState,
-    ListBatchesRequest, ListBatchesResponse, ListEventsRequest, ListEventsResponse,
-    ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse,
-    ListPipeLimitsRequest, ListPipeLimitsResponse, ListPipesRequest, ListPipesResponse,
-    ListSchedulesRequest, ListSchedulesResponse, ListSuspendedPartitionsRequest,
+    DropDeadLettersRequest, DropDeadLettersResponse, ExplainJobRequest, ExplainJobResponse,
+    GetJobHistoryRequest, GetJobHistoryResponse, GetJobRequest, GetPartitionRequest,
+    GetPipeLimitsRequest, GetScheduleRequest, Job, JobState, ListBatchesRequest,
+    ListBatchesResponse, ListDeadLettersRequest, ListDeadLettersResponse, ListEventsRequest,
+    ListEventsResponse, ListFailuresRequest, ListFailuresResponse, ListJobsRequest,
+    ListJobsResponse, ListPipeLimitsRequest, ListPipeLimitsResponse, ListPipesRequest,
+    ListPipesResponse, ListSchedulesRequest, ListSchedulesResponse, ListSuspendedPartitionsRequest,
     ListSuspendedPartitionsResponse, Partition, PauseJobRequest, PauseScheduleRequest, PipeLimits,
     Reason, ResumeJobRequest, ResumePartitionRequest, ResumeScheduleRequest, RetryJobRequest,
     RunScheduleRequest, Schedule, SetPipeLimitsRequest, SuspendPartitionRequest, UpdateJobRequest,
@@ -467,6 +468,20 @@ impl JobService for Fake {
         request: Request<ResumePartitionRequest>,
     ) -> Result<Response<Partition>, Status> {
         self.partition("resume", request.into_inner().name, false)
+    }
+
+    async fn list_dead_letters(
+        &self,
+        _request: Request<ListDeadLettersRequest>,
+    ) -> Result<Response<ListDeadLettersResponse>, Status> {
+        Ok(Response::new(ListDeadLettersResponse::default()))
+    }
+
+    async fn drop_dead_letters(
+        &self,
+        _request: Request<DropDeadLettersRequest>,
+    ) -> Result<Response<DropDeadLettersResponse>, Status> {
+        Ok(Response::new(DropDeadLettersResponse::default()))
     }
 
     async fn update_job(

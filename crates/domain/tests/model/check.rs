@@ -2,6 +2,7 @@
 
 use headway_domain::{
     JobState,
+    effect::{NewFailure, Subject},
     job::{Counts, Phase},
     page::{Page, PageState},
 };
@@ -56,6 +57,14 @@ fn counters(store: &Store) {
             .is_some_and(|page| page.run == job.run)
     };
     let items = || store.items.values().filter(|item| timed(&item.page));
+    // What is carried of a page that was not opened again yet.
+    let carried = |page: &Page| {
+        let of = |failure: &&NewFailure| {
+            failure.run == job.run
+                && matches!(failure.subject, Subject::Item(number, _) if number == page.number)
+        };
+        store.failures.iter().filter(of).count() as u64
+    };
     let unsent = |page: &Page| {
         page.open_indexes()
             .filter(|index| *index >= page.released)
@@ -64,10 +73,11 @@ fn counters(store: &Store) {
     let expected = Counts {
         known: folded + count(pages().map(|page| u64::from(page.items()))),
         done: folded + count(pages().map(|page| u64::from(page.done.len()))),
-        failed: count(current().map(|page| u64::from(page.failed.len()))),
+        failed: count(current().map(|page| u64::from(page.failed.len())))
+            + count(old().map(carried)),
         discarded: count(current().map(|page| u64::from(page.discarded.len()))),
         unreleased: count(current().map(|page| unsent(page) as u64))
-            + count(old().map(|page| u64::from(page.items() - page.done.len()))),
+            + count(old().map(|page| u64::from(page.items() - page.done.len()) - carried(page))),
         parked: count(current().map(|page| u64::from(page.parked.len()))),
         delayed: count(items().map(|item| u64::from(item.due.is_some()))),
         item_rows: store.items.len() as u64,
@@ -282,7 +292,8 @@ fn liveness(store: &Store) {
         "parked items of a running job"
     );
     // Whoever shares out the pipe looks at it.
-    let shared = job.is_hungry() && (job.limit() == 0 || job.tokens == Some(0));
+    let shared =
+        job.is_hungry() && (job.limit() == 0 || job.tokens == Some(0) || job.is_reopening());
     assert!(
         counts.in_flight() + counts.delayed + counts.splitting > 0 || later || shared,
         "nothing will ever wake the job: {counts:?}"

@@ -38,6 +38,8 @@ pub enum Step {
     Cancel(End),
     /// A client runs it again.
     Retry(End),
+    /// A client runs some of what failed again.
+    RetrySome(u32, End),
     /// A sweeper looks at it.
     Advance,
     /// Time passes.
@@ -102,6 +104,7 @@ impl World {
             Step::Resume(end) => drop(self.resume(end)),
             Step::Cancel(end) => drop(self.cancel(end)),
             Step::Retry(end) => drop(self.retry(end)),
+            Step::RetrySome(kept, end) => drop(self.retry_some(kept, end)),
             Step::Advance => self.advance(),
             Step::Tick(by, end) => self.tick(by, end),
             Step::Fire(at) => self.fire(at),
@@ -209,6 +212,7 @@ fn anything() -> impl Strategy<Value = Step> {
         3 => end().prop_map(Step::Resume),
         1 => end().prop_map(Step::Cancel),
         4 => end().prop_map(Step::Retry),
+        3 => (1u32..4, end()).prop_map(|(kept, end)| Step::RetrySome(kept, end)),
         2 => (0usize..64).prop_map(Step::Redeliver),
         1 => end().prop_map(|end| Step::Tick(2 * LEASE, end)),
         2 => (0usize..64).prop_map(Step::Fire),

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use headway_domain::{
     Job, JobSlice,
-    effect::{Effect, NewFailure},
+    effect::{Effect, NewFailure, Subject},
     event::{EventKind, NewEvent},
     page::{Batch, Item, Page, PageContent, PageState, Todo},
-    slice::{Fate, Moment, Needs},
+    slice::{Fate, Kept, Moment, Needs},
 };
 
 /// Whether a page is of the kind that is looked for.
@@ -125,6 +125,19 @@ impl Store {
         slice
     }
 
+    /// The failures of a run that a page has which was not opened in it.
+    pub fn kept(&self, page: u32, run: u32) -> Kept {
+        let mut kept = Kept::default();
+        for failure in self.failures.iter().filter(|failure| failure.run == run) {
+            match failure.subject {
+                Subject::Item(of, index) if of == page => kept.items.push(index),
+                Subject::Page(of) if of == page => kept.split = true,
+                Subject::Item(..) | Subject::Page(_) | Subject::Job => {}
+            }
+        }
+        kept
+    }
+
     fn rows(&self, page: u32) -> impl Iterator<Item = &Item> {
         self.items
             .range((page, 0)..=(page, u32::MAX))
@@ -184,6 +197,9 @@ impl Store {
         for page in old {
             self.rows(page)
                 .for_each(|item| slice.add_item(item.clone()));
+            if slice.job.carried > 0 {
+                slice.kept.insert(page, self.kept(page, run));
+            }
         }
         slice.batches.len() + slice.pages.len() > before
     }

@@ -7,12 +7,12 @@ use std::{
 
 use headway_domain::{
     Error, Job, JobId, JobName, JobSlice, JobUid, Micros, PartitionId, PipeName,
-    effect::{Disposition, Effect, Failed},
+    effect::{Disposition, Effect, Failed, NewFailure, Subject},
     job::JobMeta,
     page::PageState,
     report::PageReport,
     share::Share,
-    slice::Moment,
+    slice::{Carried, Moment},
     spec::{BatchSpec, JobSpec, Work},
     split::Split,
 };
@@ -325,6 +325,46 @@ impl World {
 
     pub fn retry(&mut self, end: End) -> Result<(), Error> {
         self.control(end, JobSlice::retry)
+    }
+
+    /// A client runs some of the failed items again: those whose index is none of every `kept`-th.
+    pub fn retry_some(&mut self, kept: u32, end: End) -> Result<(), Error> {
+        let run = self.job().run;
+        let of_run = |failure: &&NewFailure| {
+            let index = match failure.subject {
+                Subject::Item(_, index) => Some(index),
+                Subject::Page(_) | Subject::Job => None,
+            };
+            failure.run == run && index.is_some_and(|index| index % kept == 0)
+        };
+        let carried: Vec<NewFailure> = self.store.failures.iter().filter(of_run).cloned().collect();
+        let mut slice = self.store.open(self.moment(), &[]);
+        let result = slice.retry_but(Carried {
+            items: carried.len() as u64,
+            splits: 0,
+        });
+        if result.is_err() {
+            assert!(!slice.changed && slice.job == *self.job());
+            return result;
+        }
+        let before = self.store.failures.len();
+        let leaves = carried.iter().filter_map(|failure| match failure.subject {
+            Subject::Item(page, index) => self.leaves.get(&(page, index)).copied(),
+            Subject::Page(_) | Subject::Job => None,
+        });
+        let leaves: Vec<LeafId> = leaves.collect();
+        let next = carried.into_iter().map(|failure| NewFailure {
+            run: run + 1,
+            ..failure
+        });
+        self.store.failures.extend(next);
+        self.finish(slice, end);
+        if self.job().run == run {
+            self.store.failures.truncate(before);
+        } else {
+            self.accused.extend(leaves);
+        }
+        result
     }
 
     /// A sweeper that looks at idle jobs.

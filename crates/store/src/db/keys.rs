@@ -60,6 +60,11 @@ pub(crate) fn ints(list: impl IntoIterator<Item = i64>) -> Value {
     json(list.into_iter().map(|key| key.to_string()))
 }
 
+/// A list of texts for [`Db::texts`].
+pub(crate) fn texts(list: &[String]) -> Value {
+    serde_json::to_string(list).unwrap_or_default().into()
+}
+
 /// A list of pairs for [`Db::pairs`].
 pub(crate) fn pairs(list: impl IntoIterator<Item = (i64, i64)>) -> Value {
     json(list.into_iter().map(|(a, b)| format!("[{a},{b}]")))

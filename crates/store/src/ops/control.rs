@@ -1,9 +1,9 @@
-//! Pause, resume, cancel and retry.
+//! Pause, resume and cancel.
 
 use headway_domain::{Error, JobName, JobUid, effect::Disposition, error::Action, event::Caller};
 use sea_orm::FromQueryResult;
 
-use super::read::JobView;
+use super::{read::JobView, retry::Retry};
 use crate::{Committed, Control, Store, db::Durability, error::StoreError, rows::unsigned};
 
 /// Held jobs that are told of at once at most, the newest; a job that a worker does not hear of is as its messages say.
@@ -33,6 +33,18 @@ impl Store {
         action: Action,
         caller: &Caller,
     ) -> Result<Controlled, StoreError> {
+        let dependents = match action {
+            Action::Retry => Some(false),
+            Action::RetryWithDependents => Some(true),
+            Action::Pause | Action::Resume | Action::Cancel => None,
+        };
+        if let Some(dependents) = dependents {
+            let retry = Retry {
+                dependents,
+                ..Retry::default()
+            };
+            return self.retry_job(name, &retry, caller).await;
+        }
         let meta = self.named(name).await?;
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
@@ -45,24 +57,16 @@ impl Store {
             Action::Pause => slice.pause(),
             Action::Resume => slice.resume(),
             Action::Cancel => slice.cancel(),
-            Action::Retry | Action::RetryWithDependents => slice.retry(),
+            Action::Retry | Action::RetryWithDependents => Ok(()),
         }?;
         if slice.changed && db.is_suspended(&tx, &name.partition).await? {
             slice.suspend();
         }
-        let waits = match action {
-            Action::Retry | Action::RetryWithDependents => db.wait_again(&tx, &mut slice).await?,
-            Action::Pause | Action::Resume | Action::Cancel => false,
-        };
-        if action == Action::RetryWithDependents {
-            self.owe_retries(&tx, &meta).await?;
-        }
         if slice.changed {
             db.advance(&tx, &mut slice).await?;
         }
-        let mut committed = db.write_slices(&tx, vec![slice]).await?;
+        let committed = db.write_slices(&tx, vec![slice]).await?;
         tx.commit().await?;
-        committed.releases |= waits || action == Action::RetryWithDependents;
         let view = self.job(name).await?;
         Ok(Controlled { view, committed })
     }

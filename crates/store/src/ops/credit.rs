@@ -71,6 +71,8 @@ pub struct HungryJob {
     pub ready: i64,
     /// Whether more of its items are to be found.
     pub endless: bool,
+    /// Whether it is to be advanced although nothing of it comes back: see [`headway_domain::Job::is_reopening`].
+    pub reopening: bool,
     /// How many more it may send where the pipe takes only so many a second.
     pub tokens: Option<u32>,
 }
@@ -98,6 +100,8 @@ struct HungryRow {
     ready: i64,
     unfound: i64,
     tokens: i64,
+    carried: i64,
+    reopen: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -148,7 +152,7 @@ impl Store {
     /// The pipes that jobs want more of, with their measured rates and limits.
     pub async fn hungry_pipes(&self) -> Result<Vec<PipeShare>, StoreError> {
         let db = &self.db;
-        let sql = "SELECT p.pipe, p.job_key, j.partition_id, p.allowance, p.delayed, p.tokens, \
+        let sql = "SELECT p.pipe, p.job_key, j.partition_id, p.allowance, p.delayed, p.tokens, p.carried, p.reopen, \
                    j.items_per_message, j.priority, j.max_in_flight, \
                    p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed AS in_flight, \
                    p.unreleased + p.parked AS ready, p.unsplit + p.splitting AS unfound \
@@ -266,7 +270,7 @@ impl Store {
             if let Some(share) = by_key.get(&slice.job.meta.key) {
                 slice.set_share(*share);
             }
-            if slice.changed {
+            if slice.changed || slice.job.is_reopening() {
                 db.advance(&tx, slice).await?;
             }
         }
@@ -289,6 +293,7 @@ impl HungryRow {
             max_in_flight: self.max_in_flight,
             ready: self.ready,
             endless: self.unfound > 0,
+            reopening: self.carried > 0 && self.reopen > 0,
             tokens: u32::try_from(self.tokens).ok(),
         }
     }

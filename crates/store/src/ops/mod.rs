@@ -3,6 +3,7 @@
 pub(crate) mod control;
 pub(crate) mod create;
 pub(crate) mod credit;
+pub(crate) mod dead;
 pub(crate) mod delete;
 pub(crate) mod epoch;
 pub(crate) mod events;
@@ -18,6 +19,7 @@ pub(crate) mod prerequisites;
 pub(crate) mod read;
 pub(crate) mod releases;
 pub(crate) mod report;
+pub(crate) mod retry;
 pub(crate) mod schedules;
 pub(crate) mod shards;
 pub(crate) mod split;

@@ -6,9 +6,12 @@ use std::{
 };
 
 use headway_domain::{Error, Job, JobName, JobUid, job::JobMeta};
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Value};
 
-use super::prerequisites::PrerequisiteView;
+use super::{
+    prerequisites::PrerequisiteView,
+    retry::{FailureFilter, listed},
+};
 use crate::{
     Store,
     db::keys,
@@ -194,11 +197,12 @@ impl Store {
         self.db.all(self.db.reader(), sql, values).await
     }
 
-    /// Lists the failures of a job's present run, oldest first, above the last number seen. A number of an
+    /// Lists the failures of a job's present run that are meant, oldest first, above the last number seen. A number of an
     /// earlier run is a bad page token.
     pub async fn list_failures(
         &self,
         name: &JobName,
+        filter: &FailureFilter,
         above: Option<(u32, i64)>,
         size: u32,
     ) -> Result<FailurePage, StoreError> {
@@ -210,13 +214,17 @@ impl Store {
         if above.is_some_and(|(run, _)| run != job.run) {
             return Err(Error::PageToken.into());
         }
-        let sql = "SELECT * FROM failure WHERE job_key = $1 AND run = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+        let (meant, more) = listed(filter, &self.db, 5);
+        let sql = format!(
+            "SELECT f.* FROM failure f WHERE f.job_key = $1 AND f.run = $2 AND f.seq > $3 AND {meant} ORDER BY f.seq LIMIT $4"
+        );
         let values = [
             meta.key.into(),
             i64::from(job.run).into(),
             above.map_or(0, |(_, seq)| seq).into(),
             (i64::from(size) + 1).into(),
         ];
+        let values: Vec<Value> = values.into_iter().chain(more).collect();
         let mut failures: Vec<FailureRow> = self.db.all(self.db.reader(), sql, values).await?;
         let more = failures.len() > size as usize;
         failures.truncate(size as usize);

@@ -6,10 +6,10 @@ use headway_domain::{
     Job, JobSlice, JobUid, Micros,
     job::JobMeta,
     page::{Batch, Item, Page},
-    slice::{Fate, Moment},
+    slice::{Fate, Kept, Moment},
 };
 
-use sea_orm::{ConnectionTrait, Value, sea_query::ArrayType};
+use sea_orm::{ConnectionTrait, FromQueryResult, Value, sea_query::ArrayType};
 
 use crate::{
     Store,
@@ -20,11 +20,18 @@ use crate::{
         job::ProgressRow,
         meta::{META_COLUMNS, MetaRow},
         page::{BatchRow, PAGE_COLUMNS, PageRow, todo_code},
+        unsigned,
     },
 };
 
 /// Rounds of loading and advancing in one transaction; what is left then is left to the next one.
 const ROUNDS: usize = 4;
+
+#[derive(Debug, FromQueryResult)]
+struct KeptRow {
+    page: i64,
+    idx: i64,
+}
 
 /// How to treat jobs that another transaction holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,8 +269,43 @@ impl Db {
             .map(|page| page.row.number)
             .collect();
         self.load_items_of(tx, slice, &older).await?;
+        self.load_kept(tx, slice, &older).await?;
         let unseen = slice.needs().batches;
         self.load_batches(tx, slice, &unseen).await
+    }
+
+    /// Loads which failures of these pages are carried into the present run.
+    async fn load_kept(
+        &self,
+        tx: &Tx<'_>,
+        slice: &mut JobSlice,
+        pages: &[u32],
+    ) -> Result<(), StoreError> {
+        if pages.is_empty() || slice.job.carried == 0 {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT page, idx FROM failure WHERE job_key = $1 AND run = $2 AND seq <= $3 AND {}",
+            self.is_in("page", 4)
+        );
+        let values = [
+            slice.job.meta.key.into(),
+            i64::from(slice.job.run).into(),
+            i64::try_from(slice.job.carried).unwrap_or(i64::MAX).into(),
+            keys::ints(pages.iter().map(|page| i64::from(*page))),
+        ];
+        let rows: Vec<KeptRow> = self.all(&**tx, sql, values).await?;
+        for page in pages {
+            slice.kept.insert(*page, Kept::default());
+        }
+        for row in rows {
+            let kept = slice.kept.entry(unsigned(row.page)?).or_default();
+            match u32::try_from(row.idx) {
+                Ok(index) => kept.items.push(index),
+                Err(_) => kept.split = true,
+            }
+        }
+        Ok(())
     }
 
     async fn load_todo(

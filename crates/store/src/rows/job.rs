@@ -63,6 +63,7 @@ pub(crate) struct ProgressRow {
     pub expires: i64,
     pub spec_version: i64,
     pub tokens: i64,
+    pub carried: i64,
 }
 
 pub(crate) const PROGRESS: Table = Table {
@@ -115,6 +116,7 @@ pub(crate) const PROGRESS: Table = Table {
         ("expires", Kind::Int),
         ("spec_version", Kind::Int),
         ("tokens", Kind::Int),
+        ("carried", Kind::Int),
         ("hungry", Kind::Int),
         ("live", Kind::Int),
         ("state", Kind::Int),
@@ -185,6 +187,7 @@ impl ProgressRow {
             paused: self.paused != 0,
             suspended: self.suspended != 0,
             run: unsigned(self.run)?,
+            carried: unsigned(self.carried)?,
             control: unsigned(self.control)?,
             revision: self.revision,
             allowance: unsigned(self.allowance)?,
@@ -292,6 +295,7 @@ pub(crate) fn cells(job: &Job) -> Vec<Cell> {
         job.expires.into(),
         job.meta.version.into(),
         job.tokens.map_or(-1, i64::from).into(),
+        job.carried.into(),
         job.is_hungry().into(),
         liveness(job).into(),
         state_code(job.state()).into(),

@@ -50,7 +50,11 @@ pub async fn texts_are_cleaned_and_cut(f: Fixture) {
     said[0].worker = "worker\0of one".to_owned();
     let applied = driver.report(said).await.applied;
     assert_eq!(applied.applied, 2);
-    let page = f.store.list_failures(&job.name, None, 10).await.unwrap();
+    let page = f
+        .store
+        .list_failures(&job.name, &Default::default(), None, 10)
+        .await
+        .unwrap();
     let [first, second] = &page.failures[..] else {
         panic!("{page:?}")
     };
@@ -85,7 +89,7 @@ pub async fn texts_are_capped_and_counts_exact(f: Fixture) {
     assert_eq!(ended.state(), JobState::Failed);
     let page = f
         .store
-        .list_failures(&job.name, Some((0, 9_998)), 10)
+        .list_failures(&job.name, &Default::default(), Some((0, 9_998)), 10)
         .await
         .unwrap();
     let texts: Vec<_> = page
@@ -115,7 +119,11 @@ pub async fn pages_and_tokens(f: Fixture) {
         .await;
     let (mut above, mut seqs) = (None, Vec::new());
     loop {
-        let page = f.store.list_failures(&job.name, above, 5).await.unwrap();
+        let page = f
+            .store
+            .list_failures(&job.name, &Default::default(), above, 5)
+            .await
+            .unwrap();
         assert_eq!(page.run, 0);
         seqs.extend(page.failures.iter().map(|failure| failure.seq));
         let Some(next) = page.next else { break };
@@ -125,12 +133,19 @@ pub async fn pages_and_tokens(f: Fixture) {
     assert_eq!(f.store.job(&job.name).await.unwrap().failures.len(), 10);
 
     driver.control(&job, Action::Retry).await;
-    let expired = f.store.list_failures(&job.name, above, 5).await;
+    let expired = f
+        .store
+        .list_failures(&job.name, &Default::default(), above, 5)
+        .await;
     assert!(matches!(
         expired.unwrap_err(),
         StoreError::Domain(Error::PageToken)
     ));
-    let page = f.store.list_failures(&job.name, None, 5).await.unwrap();
+    let page = f
+        .store
+        .list_failures(&job.name, &Default::default(), None, 5)
+        .await
+        .unwrap();
     assert!(page.failures.is_empty());
     assert!(f.store.job(&job.name).await.unwrap().failures.is_empty());
 }

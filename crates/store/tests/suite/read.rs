@@ -167,7 +167,10 @@ pub async fn partitions_do_not_leak(f: Fixture) {
             .unwrap_err()
     ));
     assert!(not_found(
-        f.store.list_failures(&missing, None, 10).await.unwrap_err()
+        f.store
+            .list_failures(&missing, &Default::default(), None, 10)
+            .await
+            .unwrap_err()
     ));
     assert_eq!(
         listed(&f, &JobFilter::default()).await,

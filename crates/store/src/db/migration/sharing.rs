@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait};
 
-/// Priorities, weights, limits and quotas, and versions of specs.
+/// Priorities, weights, limits and quotas, versions of specs, and failures that retries leave alone.
 pub(super) struct Sharing;
 
 impl MigrationName for Sharing {
@@ -37,6 +37,7 @@ const STATEMENTS: &[&str] = &[
     "ALTER TABLE job_progress ADD COLUMN spec_version BIGINT NOT NULL DEFAULT 0",
     // -1 where nothing is counted.
     "ALTER TABLE job_progress ADD COLUMN tokens BIGINT NOT NULL DEFAULT -1",
+    "ALTER TABLE job_progress ADD COLUMN carried BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE partition_setting ADD COLUMN weight BIGINT NOT NULL DEFAULT 1",
     "ALTER TABLE partition_setting ADD COLUMN open_jobs BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE partition_setting ADD COLUMN in_flight BIGINT NOT NULL DEFAULT 0",
