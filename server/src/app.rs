@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use headway_broker::Broker;
+use headway_job_types::{Evaluator, FileTypes};
 use headway_relay::Links;
 use headway_runtime::{
     config::{Config, Role},
@@ -104,6 +105,16 @@ impl App {
             } else {
                 // Other processes split and may know more: built-in splitters still check their definitions.
                 parts.registry = Some(registry.clone());
+            }
+            if let Some(program) = &config.job_type_evaluator {
+                parts.evaluator = Evaluator::new(program);
+            }
+            if let Some(folder) = &config.job_types_dir {
+                let variable = |name: &str| std::env::var(name).ok();
+                let types = FileTypes::read(folder, &parts.evaluator, variable).await;
+                let types = types
+                    .with_context(|| format!("cannot read job_types_dir {}", folder.display()))?;
+                parts.job_types = Arc::new(types);
             }
             let token = shutdown.clone();
             supervisor.spawn(TaskKind::Service, "server", async move {

@@ -12,8 +12,9 @@ mod grpc;
 mod listen;
 mod watch;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use headway_job_types::{Evaluator, FileTypes};
 use headway_relay::Relay;
 use headway_runtime::Readiness;
 use headway_worker_batch::splitter::Registry;
@@ -39,6 +40,10 @@ pub struct ServerParts {
     pub splitters: Option<BTreeSet<String>>,
     /// The origins whose pages may call the services by grpc-web, such as `https://jobs.example.org`.
     pub web_origins: Vec<http::HeaderValue>,
+    /// The job types of the server's folder.
+    pub job_types: Arc<FileTypes>,
+    /// Runs the programs of job types.
+    pub evaluator: Evaluator,
     /// Bounds of this process.
     pub limits: Limits,
 }
@@ -53,6 +58,9 @@ impl ServerParts {
             registry: None,
             splitters: None,
             web_origins: Vec::new(),
+            job_types: Arc::default(),
+            // Where the path is not known, job types cannot be used, and say so.
+            evaluator: Evaluator::new(std::env::current_exe().unwrap_or_default()),
             limits: Limits::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
+use headway_job_types::child;
 use headway_runtime::{config::Config, layers::Layers, shutdown, telemetry};
 use headway_server::App;
 
@@ -28,8 +29,17 @@ struct Args {
     print_config: bool,
 }
 
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if child::is_meant(&arguments) {
+        // Before there are threads: they would count against its limits.
+        return ExitCode::from(u8::from(child::run().is_err()));
+    }
+    start()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn start() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -171,6 +171,9 @@ pub enum Command {
     /// Make jobs again and again, at times of a cron pattern
     #[command(subcommand)]
     Schedule(ScheduleCommand),
+    /// Definitions that make the work of jobs of parameters
+    #[command(subcommand)]
+    Type(TypeCommand),
     /// Show the batches of a job with their counts, also while it runs
     Batches(BatchesArgs),
     /// Show the pipes that the partition's jobs have used
@@ -285,6 +288,54 @@ pub enum PartitionAction {
     Suspend,
     /// Let its jobs go on
     Resume,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TypeCommand {
+    /// List the job types
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Show a job type and its definition
+    Get {
+        /// The type's id
+        id: String,
+    },
+    /// Add a job type
+    Create {
+        /// The type's id
+        id: String,
+        /// Its definition in YAML or JSON; - for stdin
+        #[arg(short, long)]
+        file: PathBuf,
+        /// Only check the definition
+        #[arg(long)]
+        validate_only: bool,
+    },
+    /// Change a job type, for jobs that are created from then on
+    Update {
+        /// The type's id
+        id: String,
+        /// Its new definition in YAML or JSON; - for stdin
+        #[arg(short, long)]
+        file: PathBuf,
+        /// The version that it is made from [default: whatever it is]
+        #[arg(long)]
+        from_version: Option<String>,
+    },
+    /// Delete a job type; its jobs stay
+    #[command(visible_alias = "delete")]
+    Rm {
+        /// The type's id
+        id: String,
+    },
+    /// Make work of parameters by a definition, here and without a server, and print it
+    Test {
+        /// The definition in YAML or JSON; - for stdin
+        file: PathBuf,
+        /// The parameters: a JSON object, or @FILE
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        parameters: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -462,6 +513,9 @@ pub struct SubmitArgs {
     /// The type of the task, or of the batch's items
     #[arg(long = "type", value_name = "TYPE", help_heading = "Work")]
     pub kind: Option<String>,
+    /// Makes the work by a job type, of --parameters
+    #[arg(long, value_name = "ID", help_heading = "Work")]
+    pub job_type: Option<String>,
     /// A header of the task, or of the batch's items; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "Work")]
     pub header: Vec<(String, String)>,
@@ -485,7 +539,7 @@ pub struct SubmitArgs {
     /// What to split: JSON, or @FILE with JSON in it
     #[arg(long, value_name = "JSON", help_heading = "Work: a batch")]
     pub definition: Option<String>,
-    /// Values for the item payload: a JSON object, or @FILE
+    /// Values for the item payload, or for the job type: a JSON object, or @FILE
     #[arg(long, value_name = "JSON", help_heading = "Work: a batch")]
     pub parameters: Option<String>,
     /// The payload of each item, with {{item}} and {{parameters}} in it: JSON, or @FILE

@@ -1,10 +1,10 @@
 //! The API's messages as documents in the proto3 JSON mapping, by the contract's own descriptors.
 
-use std::{io, sync::LazyLock};
+use std::io;
 
-use headway::FILE_DESCRIPTOR_SET;
+use headway_job_types::spec;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use prost_reflect::{DynamicMessage, MessageDescriptor};
 
 use crate::{Console, args::Format};
 
@@ -40,17 +40,14 @@ documents!(
     PipeLimits,
     ListPipeLimitsResponse,
     Failure,
-    ListDeadLettersResponse
+    ListDeadLettersResponse,
+    JobType,
+    ListJobTypesResponse
 );
-
-// The descriptors are part of the program: a test holds that they decode and name the messages.
-static POOL: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap_or_default());
 
 /// The descriptor of a message.
 pub fn descriptor<M: Document>() -> io::Result<MessageDescriptor> {
-    POOL.get_message_by_name(M::NAME)
-        .ok_or_else(|| io::Error::other(format!("message {} is not in the contract", M::NAME)))
+    spec::descriptor(M::NAME)
 }
 
 /// How a document is laid out.

@@ -2,18 +2,10 @@
 //! snake_case or camelCase. Errors name the field by its path.
 
 use headway::v1::CreateJobRequest;
-use headway_client::json_to_value;
-use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
-use serde::de::DeserializeSeed;
+use headway_job_types::{spec, yaml};
 use serde_json::{Map, Value as Json};
 
-use crate::{
-    document::{Document, descriptor},
-    yaml,
-};
-
-/// The longest value that an error quotes, in bytes.
-const SHORT: usize = 40;
+use crate::document::Document;
 
 /// Reads a job file.
 ///
@@ -39,76 +31,7 @@ pub fn parse(text: &str) -> Result<CreateJobRequest, String> {
 }
 
 fn message<M: Document>(fields: &Map<String, Json>) -> Result<M, String> {
-    let descriptor = descriptor::<M>().map_err(|error| error.to_string())?;
-    check(&descriptor, fields, "")?;
-    read(&descriptor, fields)?
-        .transcode_to()
-        .map_err(|error| error.to_string())
-}
-
-fn read(
-    descriptor: &MessageDescriptor,
-    fields: &Map<String, Json>,
-) -> Result<DynamicMessage, String> {
-    let seed = descriptor.clone();
-    seed.deserialize(Json::Object(fields.clone()))
-        .map_err(|error| error.to_string())
-}
-
-/// Checks each field by itself, so that an error can name it.
-fn check(
-    descriptor: &MessageDescriptor,
-    fields: &Map<String, Json>,
-    path: &str,
-) -> Result<(), String> {
-    for (key, value) in fields {
-        let field = descriptor
-            .get_field_by_json_name(key)
-            .or_else(|| descriptor.get_field_by_name(key));
-        let path = match path {
-            "" => key.clone(),
-            _ => format!("{path}.{key}"),
-        };
-        let Some(field) = field else {
-            let names: Vec<_> = descriptor
-                .fields()
-                .map(|field| field.name().to_owned())
-                .collect();
-            return Err(format!(
-                "{path}: unknown field; known here: {}",
-                names.join(", ")
-            ));
-        };
-        let nested = match field.kind() {
-            Kind::Message(nested) if !field.is_list() && !field.is_map() => Some(nested),
-            _ => None,
-        };
-        match (nested, value) {
-            (_, Json::Null) => {}
-            (Some(nested), value)
-                if nested.full_name() == "google.protobuf.Value"
-                    || nested.full_name() == "google.protobuf.Struct" =>
-            {
-                json_to_value(value).map_err(|error| format!("{path}: {error}"))?;
-            }
-            (Some(nested), Json::Object(fields)) => {
-                check(&nested, fields, &path)?;
-                continue;
-            }
-            (_, _) => {}
-        }
-        let alone = Map::from_iter([(key.clone(), value.clone())]);
-        read(descriptor, &alone).map_err(|error| match value.to_string() {
-            short if short.len() <= SHORT => format!("{path}: {short}: {error}"),
-            _ => format!("{path}: {error}"),
-        })?;
-    }
-    // What is left are rules between fields, such as two members of one oneof.
-    match read(descriptor, fields) {
-        Ok(_) => Ok(()),
-        Err(error) if path.is_empty() => Err(error),
-        Err(error) => Err(format!("{path}: {error}")),
-    }
+    spec::message(M::NAME, fields)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod explore;
 mod failure;
 mod human;
 mod job_file;
+mod job_type;
 mod lines;
 mod partition;
 mod remote;
@@ -20,7 +21,6 @@ mod table;
 mod view;
 mod view_explore;
 mod watch;
-mod yaml;
 
 use std::ffi::OsString;
 

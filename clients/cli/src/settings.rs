@@ -13,7 +13,6 @@ use crate::{
     Console,
     args::{Format, GlobalArgs, duration},
     failure::Failure,
-    yaml,
 };
 
 /// What holds for one command.
@@ -120,7 +119,7 @@ fn read(path: &Path, asked_for: bool) -> Result<FileSettings, Failure> {
     if text.trim().is_empty() {
         return Ok(FileSettings::default());
     }
-    yaml::read(&text).map_err(|error| refuse(&error))
+    headway_job_types::yaml::read(&text).map_err(|error| refuse(&error))
 }
 
 #[cfg(test)]

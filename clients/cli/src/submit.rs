@@ -13,7 +13,7 @@ use headway::v1::{
     failure_policy::Tolerance,
     job_spec::{Deadline, Start, Work},
 };
-use headway_client::{json_to_struct, json_to_value, partition_name};
+use headway_client::{job_type_name, json_to_struct, json_to_value, partition_name};
 use serde_json::Value as Json;
 
 use crate::{
@@ -175,7 +175,37 @@ pub fn wire(time: Duration) -> prost_types::Duration {
     })
 }
 
+/// Names a job type, and its parameters, instead of the work.
+fn apply_type(args: &SubmitArgs, id: &str, spec: &mut JobSpec) -> Result<(), Failure> {
+    let other = first(&[
+        ("--pipe", args.pipe.is_some()),
+        ("--type", args.kind.is_some()),
+        ("--header", !args.header.is_empty()),
+        ("--payload", args.payload.is_some()),
+        ("--payload-file", args.payload_file.is_some()),
+        ("--content-type", args.content_type.is_some()),
+        ("--splitter", args.splitter.is_some()),
+        ("--definition", args.definition.is_some()),
+        ("--item-payload", args.item_payload.is_some()),
+    ]);
+    if let Some(flag) = other {
+        return Err(Failure::usage(format!("{flag} does not fit --job-type"))
+            .hint("the job type makes the work of --parameters"));
+    }
+    let used = spec.job_type.get_or_insert_default();
+    used.r#type = job_type_name(id);
+    if let Some(text) = &args.parameters {
+        let value = json_to_struct(&json("--parameters", text)?);
+        let value = value.map_err(|error| Failure::usage(format!("--parameters: {error}")))?;
+        used.parameters = Some(value);
+    }
+    Ok(())
+}
+
 fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {
+    if let Some(id) = &args.job_type {
+        return apply_type(args, id, spec);
+    }
     let task_flag = first(&[
         ("--payload", args.payload.is_some()),
         ("--payload-file", args.payload_file.is_some()),
@@ -215,6 +245,7 @@ fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {
             spec.work = Some(Work::Task(task));
             Ok(())
         }
+        (None, _, _) if spec.job_type.is_some() => Ok(()),
         (None, _, _) => Err(Failure::usage("the job has nothing to do")
             .hint("give a job file with -f, or --pipe and --type for a task, or --splitter, --definition, --pipe and --type for a batch")),
     }
@@ -281,7 +312,7 @@ fn set<T: Clone>(field: &mut T, flag: &Option<T>) {
 }
 
 /// JSON from a flag: the text itself, or `@FILE`.
-fn json(flag: &str, text: &str) -> Result<Json, Failure> {
+pub fn json(flag: &str, text: &str) -> Result<Json, Failure> {
     let (source, bytes) = match text.strip_prefix('@') {
         Some(path) => (format!("{flag} {path}"), read(Path::new(path))?),
         None => (flag.to_owned(), text.as_bytes().to_vec()),
@@ -294,7 +325,7 @@ fn json(flag: &str, text: &str) -> Result<Json, Failure> {
 }
 
 /// A file's bytes; those of the standard input for `-`.
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let refuse = |error: io::Error| Failure::usage(format!("file {}: {error}", path.display()));
     if path != Path::new("-") {
         return fs::read(path).map_err(refuse);

@@ -114,6 +114,31 @@ pub enum Error {
         "job {0} has no failure like those in filter, and nothing else of it is left to run; list its failures to see what there is"
     )]
     NothingToRetry(JobName),
+    /// There is no such job type.
+    #[error("there is no job type {0}; list the job types to see what exists")]
+    JobTypeNotFound(String),
+    /// The id is taken by another job type.
+    #[error("job type {0} exists; choose another id, or update it")]
+    JobTypeExists(String),
+    /// The job type was changed meanwhile.
+    #[error("job type {name} has version {version} meanwhile; read it again, and change that one")]
+    JobTypeChanged {
+        /// The type.
+        name: String,
+        /// Its version now.
+        version: String,
+    },
+    /// The job type comes from a file.
+    #[error("job type {0} comes from a file of the server, and is changed there")]
+    JobTypeFixed(String),
+    /// The job type cannot be used.
+    #[error("job type {name} cannot be used: {why}")]
+    JobTypeUnusable {
+        /// The type.
+        name: String,
+        /// Why, as a clause.
+        why: String,
+    },
     /// There is no such schedule.
     #[error("there is no schedule {0}; list the partition's schedules to see what exists")]
     ScheduleNotFound(String),

@@ -57,6 +57,20 @@ pub struct JobSpec {
         skip_serializing_if = "is_default_priority"
     )]
     pub priority: u32,
+    /// The type that made the work, if one did.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub job_type: Option<TypeUse>,
+}
+
+/// A job type and its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TypeUse {
+    /// The type.
+    pub name: String,
+    /// The version that made the work.
+    pub version: String,
+    /// The parameters.
+    pub parameters: serde_json::Value,
 }
 
 fn default_priority() -> u32 {
@@ -214,6 +228,7 @@ impl JobSpec {
             deadline: Deadline::default(),
             retention: Retention::default(),
             priority: limits::DEFAULT_PRIORITY,
+            job_type: None,
         }
     }
 
@@ -253,14 +268,31 @@ impl JobSpec {
     pub fn hash(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         // Maps are sorted (BTreeMap, serde_json without preserved order), so the text is canonical.
-        hasher.update(serde_json::to_vec(self).unwrap_or_default());
-        hasher.update([0]);
-        hasher.update(self.body());
+        match &self.job_type {
+            None => {
+                hasher.update(serde_json::to_vec(self).unwrap_or_default());
+                hasher.update([0]);
+                hasher.update(self.body());
+            }
+            Some(_) => hasher.update(self.asked_for().to_string()),
+        }
         if !self.prerequisites.is_empty() {
             hasher.update([0]);
             hasher.update(serde_json::to_vec(&self.prerequisites).unwrap_or_default());
         }
         hasher.finalize().into()
+    }
+
+    /// What was asked for where a type made the work: the same request may have other work once its type has changed.
+    fn asked_for(&self) -> serde_json::Value {
+        let mut asked = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = asked.as_object_mut() {
+            fields.remove("work");
+            if let Some(used) = fields.get_mut("job_type") {
+                used["version"] = "".into();
+            }
+        }
+        asked
     }
 
     /// Checks every bound and names each field that breaks one, as a path below `spec`.
@@ -299,6 +331,10 @@ impl JobSpec {
         }
         if let Deadline::Within(ms) = self.deadline {
             check.span("spec.max_duration", ms);
+        }
+        if let Some(used) = &self.job_type {
+            let size = used.parameters.to_string().len();
+            check.bytes("spec.job_type.parameters", size, limits::TEMPLATE_BYTES);
         }
         check.retry(&self.retry_policy);
         if let Tolerance::Percentage(percent) = self.failure_policy.tolerance {
@@ -503,6 +539,23 @@ mod tests {
         stored.set_body(spec.body().to_vec());
         assert_eq!(stored, spec);
         assert_eq!(stored.hash(), spec.hash());
+    }
+
+    #[test]
+    fn the_same_request_of_a_type_is_the_same_whatever_it_makes() {
+        let typed = |version: &str, parameter: u32, body: &[u8]| {
+            let mut spec = task();
+            spec.set_body(body.to_vec());
+            spec.job_type = Some(TypeUse {
+                name: "export".into(),
+                version: version.into(),
+                parameters: serde_json::json!({"id": parameter}),
+            });
+            spec.hash()
+        };
+        assert_eq!(typed("1", 5, b"x"), typed("2", 5, b"y"));
+        assert_ne!(typed("1", 5, b"x"), typed("1", 6, b"x"));
+        assert_ne!(typed("1", 5, b"x"), task().hash());
     }
 
     #[test]

@@ -118,6 +118,10 @@ pub struct Config {
     pub max_splits_per_job: u32,
     /// How many watches a server has open at most, 1 to 1,000,000; more are refused.
     pub max_watches: u32,
+    /// The folder whose YAML files are job types, read once; none means that there are none but those of the API.
+    pub job_types_dir: Option<PathBuf>,
+    /// The executable that runs the programs of job types; none means the one that runs. For servers inside other programs.
+    pub job_type_evaluator: Option<PathBuf>,
     /// A dependency may be away this long before the process says that it does not serve: at most 5 min.
     #[serde(with = "duration")]
     pub readiness_damping: Duration,
@@ -151,6 +155,8 @@ impl Default for Config {
             epoch_interval: Duration::from_secs(5),
             max_splits_per_job: 16,
             max_watches: 20_000,
+            job_types_dir: None,
+            job_type_evaluator: None,
             readiness_damping: DEFAULT_DAMPING,
             drain: Duration::from_secs(10),
             log: "info".to_owned(),

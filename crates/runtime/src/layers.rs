@@ -189,7 +189,9 @@ impl Layers {
             let key = key.to_lowercase();
             let path: Vec<&str> = key.split("__").collect();
             let Some(sort) = sort_of(&known, &path) else {
-                ignored.push(name.to_owned());
+                if !T::is_for_others(&key) {
+                    ignored.push(name.to_owned());
+                }
                 continue;
             };
             let origin = Origin::Variable(name.to_owned());

@@ -19,6 +19,7 @@ pub use ops::{
     dead::{DeadFilter, DeadLetterView},
     events::{EventPage, EventQuery},
     explain::{Explanation, LeaseCount, Since},
+    job_types::JobTypeView,
     limits::PipeLimitView,
     list::{FoundJobs, JobFilter, JobPage, JobPlace},
     outbox::{Owed, OwedKind},

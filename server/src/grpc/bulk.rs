@@ -49,7 +49,7 @@ impl JobApi {
         let accepting = request.jobs.into_iter().map(|entry| {
             let (partition, caller) = (partition.clone(), caller.clone());
             async move {
-                let new = self.new_job(partition, entry, caller);
+                let new = self.new_job(partition, entry, caller).await;
                 let created = match new {
                     Ok(new) => self.accept(new).await,
                     Err(error) => Err(error),
@@ -64,16 +64,18 @@ impl JobApi {
         Ok(v1::BatchCreateJobsResponse { results })
     }
 
-    fn new_job(
+    async fn new_job(
         &self,
         partition: headway_domain::PartitionId,
-        entry: v1::BatchCreateJobsEntry,
+        mut entry: v1::BatchCreateJobsEntry,
         caller: Caller,
     ) -> Result<NewJob, ApiError> {
+        let parent = format!("partitions/{partition}");
+        let used = self.make_work(&parent, &mut entry.spec).await?;
         let mut violations = Violations::default();
         let job = violations.take(request::job_id(entry.job_id));
         let request_id = violations.take(request::request_id(entry.request_id));
-        let spec = violations.take(convert_in::spec(entry.spec, &self.splitters));
+        let spec = violations.take(convert_in::spec_of(entry.spec, used, &self.splitters));
         violations.finish()?;
         let (Some(job), Some(request_id), Some(spec)) = (job, request_id, spec) else {
             return Err(Error::Invalid(Vec::new()).into());

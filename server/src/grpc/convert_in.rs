@@ -7,7 +7,7 @@ use headway_domain::{
     Error, PipeName,
     bulk::RESERVED,
     limits,
-    spec::{BatchSpec, FailurePolicy, JobSpec, RetryPolicy, TaskSpec, Tolerance, Work},
+    spec::{BatchSpec, FailurePolicy, JobSpec, RetryPolicy, TaskSpec, Tolerance, TypeUse, Work},
 };
 use headway_worker_batch::{
     splitter::{Definition, Registry, SplitError},
@@ -52,6 +52,21 @@ pub(super) fn spec(spec: Option<v1::JobSpec>, splitters: &Splitters) -> Result<J
         ));
     }
     Ok(converted)
+}
+
+/// As [`spec`], of which a job type may have made the work.
+///
+/// # Errors
+/// As [`spec`].
+pub(super) fn spec_of(
+    wire: Option<v1::JobSpec>,
+    made_by: Option<TypeUse>,
+    splitters: &Splitters,
+) -> Result<JobSpec, Error> {
+    let mut spec = spec(wire, splitters)?;
+    spec.job_type = made_by;
+    spec.validate()?;
+    Ok(spec)
 }
 
 fn convert(
@@ -112,6 +127,8 @@ fn convert(
         deadline,
         retention,
         priority,
+        // Whoever lets a type make the work says so.
+        job_type: None,
     })
 }
 

@@ -13,7 +13,7 @@ use headway_worker_batch::splitter::Definition;
 use prost_types::{Duration as WireDuration, Timestamp};
 use serde_json::Value as Json;
 
-use super::{json, retention, waiting};
+use super::{job_types, json, retention, waiting};
 
 /// A job without its task's payload or batch's definition, as lists and watches show it.
 pub(super) fn brief(view: &JobView) -> v1::Job {
@@ -43,6 +43,9 @@ pub(super) fn named(view: &JobView) -> v1::Job {
 pub(super) fn full(view: &JobView, body: &[u8]) -> Result<v1::Job, StoreError> {
     let mut wire = spec(&view.job.meta.spec);
     add_body(&mut wire, body)?;
+    if let Some(used) = &view.job.meta.spec.job_type {
+        wire.job_type = Some(job_types::wire(used, true));
+    }
     wire.prerequisites = view
         .prerequisites
         .iter()
@@ -177,6 +180,10 @@ fn spec(spec: &JobSpec) -> v1::JobSpec {
         deadline: waiting::wire_deadline(spec.deadline),
         retention: retention::wire(&spec.retention),
         priority: Some(narrow(spec.priority)),
+        job_type: spec
+            .job_type
+            .as_ref()
+            .map(|used| job_types::wire(used, false)),
     }
 }
 
@@ -187,6 +194,10 @@ fn spec(spec: &JobSpec) -> v1::JobSpec {
 pub(super) fn whole_spec(checked: &JobSpec) -> Result<v1::JobSpec, StoreError> {
     let mut wire = spec(checked);
     add_body(&mut wire, checked.body())?;
+    wire.job_type = checked
+        .job_type
+        .as_ref()
+        .map(|used| job_types::wire(used, true));
     wire.prerequisites = waiting::wire_requested(&checked.prerequisites);
     Ok(wire)
 }

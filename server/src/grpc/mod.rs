@@ -8,6 +8,7 @@ mod cursor;
 mod dead;
 mod explaining;
 mod exploring;
+mod job_types;
 mod jobs_token;
 mod json;
 mod limits;

@@ -6,6 +6,7 @@ use headway_domain::{
     Error, JobId,
     event::Caller,
     schedule::{DEFAULT_CATCH_UP_MS, ID_BYTES, Overlap, Schedule, ScheduleName, Timetable},
+    spec::TypeUse,
 };
 use headway_store::{ScheduleView, StoreError};
 
@@ -32,7 +33,9 @@ impl JobApi {
         let mut violations = Violations::default();
         let partition = violations.take(request::partition(&request.parent));
         let id = violations.take(schedule_id("schedule_id", request.schedule_id));
-        let schedule = self.read_schedule(request.schedule, &mut violations);
+        let schedule = self
+            .read_schedule(&request.parent, request.schedule, &mut violations)
+            .await?;
         violations.finish()?;
         let (Some(partition), Some(schedule_id), Some(schedule)) = (partition, id, schedule) else {
             return Err(Error::Invalid(Vec::new()).into());
@@ -59,7 +62,16 @@ impl JobApi {
             .as_ref()
             .map(|schedule| schedule.name.clone());
         let name = violations.take(schedule_name("schedule.name", &name.unwrap_or_default()));
-        let schedule = self.read_schedule(request.schedule, &mut violations);
+        let parent = name
+            .as_ref()
+            .map(|name| format!("partitions/{}", name.partition));
+        let schedule = self
+            .read_schedule(
+                &parent.unwrap_or_default(),
+                request.schedule,
+                &mut violations,
+            )
+            .await?;
         violations.finish()?;
         let (Some(name), Some(schedule)) = (name, schedule) else {
             return Err(Error::Invalid(Vec::new()).into());
@@ -67,15 +79,27 @@ impl JobApi {
         full(&self.store().update_schedule(&name, &schedule).await?)
     }
 
-    fn read_schedule(
+    /// Reads a schedule. A job type makes the work now, and not anew each time.
+    async fn read_schedule(
         &self,
+        parent: &str,
         wire: Option<v1::Schedule>,
         violations: &mut Violations,
-    ) -> Option<Schedule> {
-        let Some(wire) = wire else {
+    ) -> Result<Option<Schedule>, ApiError> {
+        let Some(mut wire) = wire else {
             violations.push("schedule", "must be set");
-            return None;
+            return Ok(None);
         };
+        let used = self.make_work(parent, &mut wire.job).await?;
+        Ok(self.read_fields(wire, used, violations))
+    }
+
+    fn read_fields(
+        &self,
+        wire: v1::Schedule,
+        used: Option<TypeUse>,
+        violations: &mut Violations,
+    ) -> Option<Schedule> {
         let timetable = violations.take(Timetable::new(&wire.cron, &wire.time_zone));
         let overlap = match OverlapPolicy::try_from(wire.overlap) {
             Ok(OverlapPolicy::Unspecified | OverlapPolicy::Skip) => Overlap::Skip,
@@ -99,8 +123,8 @@ impl JobApi {
         let window = window
             .flatten()
             .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        let job =
-            convert_in::spec(wire.job, &self.splitters).map_err(|error| error.within("schedule"));
+        let job = convert_in::spec_of(wire.job, used, &self.splitters)
+            .map_err(|error| error.within("schedule"));
         // A spec is read as that of CreateJob; here it stands under another name.
         let job = job.map_err(|error| renamed(error, "schedule.spec", "schedule.job"));
         let schedule = Schedule {

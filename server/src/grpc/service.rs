@@ -27,6 +27,7 @@ use super::{
     convert_in::{self, Splitters},
     convert_out,
     exploring::jobs_query,
+    job_types::JobTypes,
     request,
     status::ApiError,
     violations::Violations,
@@ -47,6 +48,7 @@ pub(crate) struct JobApi {
     pub(super) hub: Hub,
     pub(super) partitions: Partitions,
     pub(super) splitters: Arc<Splitters>,
+    pub(super) job_types: JobTypes,
     publishing: Arc<Semaphore>,
     tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
@@ -69,6 +71,10 @@ impl JobApi {
                 names: parts.splitters.clone(),
                 registry: parts.registry.clone(),
             }),
+            job_types: JobTypes {
+                files: parts.job_types.clone(),
+                evaluator: parts.evaluator.clone(),
+            },
             publishing: Arc::new(Semaphore::new(parts.limits.publishing.max(1))),
             tasks,
             stopping,
@@ -111,12 +117,13 @@ impl JobApi {
 
     async fn create(&self, request: Request<v1::CreateJobRequest>) -> Result<v1::Job, ApiError> {
         let caller = request::caller(request.metadata());
-        let request = request.into_inner();
+        let mut request = request.into_inner();
+        let used = self.make_work(&request.parent, &mut request.spec).await?;
         let mut violations = Violations::default();
         let partition = violations.take(request::partition(&request.parent));
         let job = violations.take(request::job_id(request.job_id));
         let request_id = violations.take(request::request_id(request.request_id));
-        let spec = violations.take(convert_in::spec(request.spec, &self.splitters));
+        let spec = violations.take(convert_in::spec_of(request.spec, used, &self.splitters));
         violations.finish()?;
         let (Some(partition), Some(job), Some(request_id), Some(spec)) =
             (partition, job, request_id, spec)
@@ -400,6 +407,47 @@ impl JobService for JobApi {
         _request: Request<v1::ListPipeLimitsRequest>,
     ) -> Result<Response<v1::ListPipeLimitsResponse>, Status> {
         Ok(Response::new(self.all_limits().await?))
+    }
+
+    async fn create_job_type(
+        &self,
+        request: Request<v1::CreateJobTypeRequest>,
+    ) -> Result<Response<v1::JobType>, Status> {
+        let caller = request::caller(request.metadata());
+        let request = request.into_inner();
+        Ok(Response::new(self.create_type(request, caller).await?))
+    }
+
+    async fn update_job_type(
+        &self,
+        request: Request<v1::UpdateJobTypeRequest>,
+    ) -> Result<Response<v1::JobType>, Status> {
+        let caller = request::caller(request.metadata());
+        let request = request.into_inner();
+        Ok(Response::new(self.update_type(request, caller).await?))
+    }
+
+    async fn get_job_type(
+        &self,
+        request: Request<v1::GetJobTypeRequest>,
+    ) -> Result<Response<v1::JobType>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.one_type(name).await?))
+    }
+
+    async fn list_job_types(
+        &self,
+        request: Request<v1::ListJobTypesRequest>,
+    ) -> Result<Response<v1::ListJobTypesResponse>, Status> {
+        Ok(Response::new(self.all_types(request.into_inner()).await?))
+    }
+
+    async fn delete_job_type(
+        &self,
+        request: Request<v1::DeleteJobTypeRequest>,
+    ) -> Result<Response<()>, Status> {
+        let name = &request.get_ref().name;
+        Ok(Response::new(self.delete_type(name).await?))
     }
 
     async fn delete_job(

@@ -19,6 +19,8 @@ const DOMAIN: &str = "headway.dev";
 const JOB: &str = "headway.dev/Job";
 /// The type of a schedule in ResourceInfo.
 const SCHEDULE: &str = "headway.dev/Schedule";
+/// The resource type of a job type.
+const JOB_TYPE: &str = "headway.dev/JobType";
 /// The resource type of a batch.
 const BATCH: &str = "headway.dev/Batch";
 /// When to try again what only needs a moment.
@@ -161,6 +163,28 @@ fn from_domain(error: Error) -> Status {
             state,
             settled,
         } => illegal_transition(sentence, &job, action, state, settled),
+        Error::JobTypeNotFound(name) => Answer::new(Code::NotFound, "JOB_TYPE_NOT_FOUND", sentence)
+            .job_type(name, "does not exist")
+            .status(),
+        Error::JobTypeExists(name) => Answer::new(Code::AlreadyExists, "JOB_TYPE_EXISTS", sentence)
+            .job_type(name, "exists")
+            .status(),
+        Error::JobTypeChanged { name, version } => {
+            Answer::new(Code::Aborted, "JOB_TYPE_CHANGED", sentence)
+                .info("version", version)
+                .job_type(name, "was changed")
+                .status()
+        }
+        Error::JobTypeFixed(name) => {
+            Answer::new(Code::FailedPrecondition, "JOB_TYPE_FROM_FILE", sentence)
+                .job_type(name, "comes from a file")
+                .status()
+        }
+        Error::JobTypeUnusable { name, .. } => {
+            Answer::new(Code::FailedPrecondition, "JOB_TYPE_UNUSABLE", sentence)
+                .job_type(name, "cannot be used")
+                .status()
+        }
         Error::NothingToRetry(name) => {
             Answer::new(Code::FailedPrecondition, "NOTHING_TO_RETRY", &*sentence)
                 .info("job", name.to_string())
@@ -382,6 +406,11 @@ impl Answer {
     fn job(self, name: &JobName, description: &str) -> Self {
         let answer = self.info("job", name.to_string());
         answer.resource(JOB, name.to_string(), description)
+    }
+
+    fn job_type(self, name: String, description: &str) -> Self {
+        let answer = self.info("job_type", &name);
+        answer.resource(JOB_TYPE, format!("jobTypes/{name}"), description)
     }
 
     fn resource(mut self, kind: &str, name: String, description: &str) -> Self {

@@ -12,19 +12,21 @@ use futures::{Stream, StreamExt, stream};
 use headway::v1::{
     BatchChangeJobsRequest, BatchChangeJobsResponse, BatchCreateJobsRequest,
     BatchCreateJobsResponse, CancelJobRequest, CountJobsRequest, CountJobsResponse,
-    CreateJobRequest, CreateScheduleRequest, DeleteJobRequest, DeleteScheduleRequest,
-    DropDeadLettersRequest, DropDeadLettersResponse, ExplainJobRequest, ExplainJobResponse,
-    GetJobHistoryRequest, GetJobHistoryResponse, GetJobRequest, GetPartitionRequest,
-    GetPipeLimitsRequest, GetScheduleRequest, Job, JobState, ListBatchesRequest,
-    ListBatchesResponse, ListDeadLettersRequest, ListDeadLettersResponse, ListEventsRequest,
-    ListEventsResponse, ListFailuresRequest, ListFailuresResponse, ListJobsRequest,
-    ListJobsResponse, ListPipeLimitsRequest, ListPipeLimitsResponse, ListPipesRequest,
-    ListPipesResponse, ListSchedulesRequest, ListSchedulesResponse, ListSuspendedPartitionsRequest,
-    ListSuspendedPartitionsResponse, Partition, PauseJobRequest, PauseScheduleRequest, PipeLimits,
-    Reason, ResumeJobRequest, ResumePartitionRequest, ResumeScheduleRequest, RetryJobRequest,
-    RunScheduleRequest, Schedule, SetPipeLimitsRequest, SuspendPartitionRequest, UpdateJobRequest,
-    UpdatePartitionRequest, UpdateScheduleRequest, WatchEventsRequest, WatchEventsResponse,
-    WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
+    CreateJobRequest, CreateJobTypeRequest, CreateScheduleRequest, DeleteJobRequest,
+    DeleteJobTypeRequest, DeleteScheduleRequest, DropDeadLettersRequest, DropDeadLettersResponse,
+    ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobHistoryResponse,
+    GetJobRequest, GetJobTypeRequest, GetPartitionRequest, GetPipeLimitsRequest,
+    GetScheduleRequest, Job, JobState, JobType, ListBatchesRequest, ListBatchesResponse,
+    ListDeadLettersRequest, ListDeadLettersResponse, ListEventsRequest, ListEventsResponse,
+    ListFailuresRequest, ListFailuresResponse, ListJobTypesRequest, ListJobTypesResponse,
+    ListJobsRequest, ListJobsResponse, ListPipeLimitsRequest, ListPipeLimitsResponse,
+    ListPipesRequest, ListPipesResponse, ListSchedulesRequest, ListSchedulesResponse,
+    ListSuspendedPartitionsRequest, ListSuspendedPartitionsResponse, Partition, PauseJobRequest,
+    PauseScheduleRequest, PipeLimits, Reason, ResumeJobRequest, ResumePartitionRequest,
+    ResumeScheduleRequest, RetryJobRequest, RunScheduleRequest, Schedule, SetPipeLimitsRequest,
+    SuspendPartitionRequest, UpdateJobRequest, UpdateJobTypeRequest, UpdatePartitionRequest,
+    UpdateScheduleRequest, WatchEventsRequest, WatchEventsResponse, WatchJobRequest,
+    WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
     job_service_server::{JobService, JobServiceServer},
 };
 use headway_client::{Client, ClientConfig, Error};
@@ -482,6 +484,49 @@ impl JobService for Fake {
         _request: Request<DropDeadLettersRequest>,
     ) -> Result<Response<DropDeadLettersResponse>, Status> {
         Ok(Response::new(DropDeadLettersResponse::default()))
+    }
+
+    async fn create_job_type(
+        &self,
+        request: Request<CreateJobTypeRequest>,
+    ) -> Result<Response<JobType>, Status> {
+        Ok(Response::new(
+            request.into_inner().job_type.unwrap_or_default(),
+        ))
+    }
+
+    async fn update_job_type(
+        &self,
+        request: Request<UpdateJobTypeRequest>,
+    ) -> Result<Response<JobType>, Status> {
+        Ok(Response::new(
+            request.into_inner().job_type.unwrap_or_default(),
+        ))
+    }
+
+    async fn get_job_type(
+        &self,
+        request: Request<GetJobTypeRequest>,
+    ) -> Result<Response<JobType>, Status> {
+        let name = request.into_inner().name;
+        Ok(Response::new(JobType {
+            name,
+            ..JobType::default()
+        }))
+    }
+
+    async fn list_job_types(
+        &self,
+        _request: Request<ListJobTypesRequest>,
+    ) -> Result<Response<ListJobTypesResponse>, Status> {
+        Ok(Response::new(ListJobTypesResponse::default()))
+    }
+
+    async fn delete_job_type(
+        &self,
+        _request: Request<DeleteJobTypeRequest>,
+    ) -> Result<Response<()>, Status> {
+        Ok(Response::new(()))
     }
 
     async fn update_job(

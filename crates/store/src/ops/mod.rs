@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod filter;
 pub(crate) mod history;
+pub(crate) mod job_types;
 pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod outbox;

@@ -1,4 +1,4 @@
-//! How pipes are shared, what partitions may have, and specs that change.
+//! How pipes are shared, what partitions may have, specs that change, and job types.
 
 use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait};
@@ -45,6 +45,13 @@ const STATEMENTS: &[&str] = &[
         pipe TEXT PRIMARY KEY,
         in_flight BIGINT NOT NULL,
         per_second DOUBLE PRECISION NOT NULL
+    )",
+    "CREATE TABLE job_type (
+        type_id TEXT PRIMARY KEY,
+        version BIGINT NOT NULL,
+        definition TEXT NOT NULL,
+        author TEXT NOT NULL,
+        updated BIGINT NOT NULL
     )",
     "CREATE INDEX job_progress_sated ON job_progress (pipe) WHERE live = 1 AND hungry = 0",
 ];

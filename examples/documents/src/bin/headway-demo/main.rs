@@ -11,6 +11,7 @@ mod served;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use headway_job_types::child;
 use headway_runtime::{LogFormat, shutdown, telemetry};
 
 /// Headway's demonstration.
@@ -55,8 +56,17 @@ struct Export {
     group: u32,
 }
 
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if child::is_meant(&arguments) {
+        // The server in this process runs the programs of job types so.
+        return ExitCode::from(u8::from(child::run().is_err()));
+    }
+    start()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn start() -> ExitCode {
     let arguments = Arguments::parse();
     if let Err(error) = telemetry::init(&arguments.log, LogFormat::Text) {
         eprintln!("headway-demo: {error}");

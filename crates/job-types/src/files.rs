@@ -1,0 +1,97 @@
+//! Job types from a folder of files, read once.
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use crate::{Definition, Evaluator, definition::BadDefinition, definition::MOST_BYTES};
+
+/// A job type from a file.
+#[derive(Debug, Clone)]
+pub struct FileType {
+    /// The text of the file.
+    pub text: String,
+    /// A version made of it.
+    pub version: String,
+    /// What it says, and the values of its configuration; or why it cannot be used.
+    pub usable: Result<(Definition, BTreeMap<String, String>), BadDefinition>,
+}
+
+/// The job types of a folder, by id: the names of its files without `.yaml` or `.yml`.
+#[derive(Debug, Clone, Default)]
+pub struct FileTypes(pub BTreeMap<String, FileType>);
+
+impl FileTypes {
+    /// Reads every file of a folder. One that is no job type keeps no other from being used: it is logged, and says why when it is asked for.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn read(
+        folder: &Path,
+        evaluator: &Evaluator,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> io::Result<Self> {
+        let mut types = BTreeMap::new();
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let kind = path.extension().and_then(|kind| kind.to_str());
+            let name = path.file_stem().and_then(|name| name.to_str());
+            let (Some("yaml" | "yml"), Some(name)) = (kind, name) else {
+                continue;
+            };
+            let found = FileType::read(&path, name, evaluator, &environment).await;
+            match &found.usable {
+                Ok(_) => tracing::info!(job_type = name, version = found.version, "job type"),
+                Err(why) => {
+                    tracing::error!(job_type = name, file = %path.display(), %why, "job type cannot be used")
+                }
+            }
+            types.insert(name.to_owned(), found);
+        }
+        Ok(Self(types))
+    }
+}
+
+impl FileType {
+    async fn read(
+        path: &Path,
+        name: &str,
+        evaluator: &Evaluator,
+        environment: &impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let text = match fs::metadata(path) {
+            Ok(file) if file.len() > MOST_BYTES as u64 => Err(BadDefinition(format!(
+                "it must be at most {MOST_BYTES} bytes"
+            ))),
+            _ => fs::read_to_string(path).map_err(|error| BadDefinition(error.to_string())),
+        };
+        let (text, wrong) = match text {
+            Ok(text) => (text, None),
+            Err(why) => (String::new(), Some(why)),
+        };
+        let usable = match wrong {
+            Some(why) => Err(why),
+            None => usable(&text, name, evaluator, environment).await,
+        };
+        Self {
+            version: Definition::version_of(&text),
+            text,
+            usable,
+        }
+    }
+}
+
+/// Reads a definition, looks at all of it, and gets the values of its configuration.
+///
+/// # Errors
+/// Why it cannot be used.
+pub async fn usable(
+    text: &str,
+    name: &str,
+    evaluator: &Evaluator,
+    environment: &impl Fn(&str) -> Option<String>,
+) -> Result<(Definition, BTreeMap<String, String>), BadDefinition> {
+    let definition = Definition::parse(text)?;
+    let checked = evaluator.check(&definition).await;
+    checked.map_err(|fault| BadDefinition(fault.to_string()))?;
+    let values = definition.configured(name, environment)?;
+    Ok((definition, values))
+}

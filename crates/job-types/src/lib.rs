@@ -1,0 +1,18 @@
+//! Job types: named definitions that make a task or batch of parameters.
+//!
+//! A [`Definition`] has a JSON Schema for its parameters and a jq program that builds the work. Both run in a process of their
+//! own ([`Evaluator`], [`child`]), which has no environment and little time and memory: whoever writes a definition can make
+//! neither the server slow nor large.
+
+pub mod child;
+mod definition;
+mod evaluate;
+mod evaluator;
+mod files;
+pub mod spec;
+pub mod yaml;
+
+pub use definition::{BadDefinition, Definition, Property};
+pub use evaluate::{Fault, Input, Job};
+pub use evaluator::Evaluator;
+pub use files::{FileType, FileTypes};

@@ -1,0 +1,342 @@
+//! Job types, and the work that they make.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use headway::v1;
+use headway_domain::{Error, JobId, bulk::RESERVED, event::Caller, spec::TypeUse};
+use headway_job_types::{Definition, Evaluator, Fault, FileTypes, Input, spec};
+use headway_store::{JobTypeView, StoreError};
+
+use super::{
+    convert_out::timestamp,
+    json,
+    page_token::Query,
+    request,
+    service::{JobApi, fitting, now},
+    status::ApiError,
+    violations::Violations,
+};
+
+/// What stands before the id of a job type.
+const COLLECTION: &str = "jobTypes/";
+/// The message that programs make.
+const SPEC: &str = "headway.v1.JobSpec";
+/// The field of a request that names a type.
+const FIELD: &str = "spec.job_type";
+
+/// The job types of a server: those of its folder, and how any are evaluated.
+#[derive(Debug, Clone)]
+pub(crate) struct JobTypes {
+    /// Those of its folder.
+    pub(crate) files: Arc<FileTypes>,
+    /// Runs their programs.
+    pub(crate) evaluator: Evaluator,
+}
+
+/// A job type that can be used.
+struct Usable {
+    id: JobId,
+    version: String,
+    definition: Definition,
+    configuration: BTreeMap<String, String>,
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl JobApi {
+    /// Puts the work that a job type makes into a spec that names one.
+    pub(super) async fn make_work(
+        &self,
+        partition: &str,
+        wanted: &mut Option<v1::JobSpec>,
+    ) -> Result<Option<TypeUse>, ApiError> {
+        let Some(wanted) = wanted else {
+            return Ok(None);
+        };
+        let Some(used) = wanted.job_type.take() else {
+            return Ok(None);
+        };
+        if wanted.work.is_some() {
+            let why = "must not be set beside task or batch, which it makes";
+            return Err(Error::field(FIELD, why).into());
+        }
+        let partition = request::partition(partition)?;
+        let id = named("spec.job_type.type", &used.r#type)?;
+        let parameters = used.parameters.unwrap_or_default();
+        let parameters = json::from_struct(parameters)
+            .map_err(|why| Error::field("spec.job_type.parameters", why))?;
+        let usable = self.usable(id).await?;
+        let input = Input {
+            parameters: parameters.clone(),
+            configuration: usable.configuration,
+            constants: usable.definition.constants.clone(),
+            partition: partition.to_string(),
+        };
+        let types = &self.job_types;
+        let made = types.evaluator.build(&usable.definition, input).await;
+        wanted.work = Some(work(made.map_err(|fault| refused(&usable.id, fault))?)?);
+        Ok(Some(TypeUse {
+            name: usable.id.to_string(),
+            version: usable.version,
+            parameters,
+        }))
+    }
+
+    async fn usable(&self, id: JobId) -> Result<Usable, ApiError> {
+        let unusable = |why: String| Error::JobTypeUnusable {
+            name: id.to_string(),
+            why,
+        };
+        let types = &self.job_types;
+        if let Some(file) = types.files.0.get(id.as_str()) {
+            let usable = file.usable.clone().map_err(|why| unusable(why.0))?;
+            return Ok(Usable {
+                version: file.version.clone(),
+                definition: usable.0,
+                configuration: usable.1,
+                id,
+            });
+        }
+        let stored = self.store().job_type(&id).await?;
+        let definition = Definition::parse(&stored.definition).map_err(|why| unusable(why.0))?;
+        let configuration = definition
+            .configured(id.as_str(), environment)
+            .map_err(|why| unusable(why.0))?;
+        Ok(Usable {
+            version: stored.version.to_string(),
+            definition,
+            configuration,
+            id,
+        })
+    }
+
+    /// Looks at all of a definition.
+    async fn check_definition(&self, definition: &str) -> Result<(), ApiError> {
+        let wrong = |why: String| Error::field("job_type.definition", format!("is refused: {why}"));
+        let parsed = Definition::parse(definition).map_err(|why| wrong(why.0))?;
+        match self.job_types.evaluator.check(&parsed).await {
+            Ok(()) => Ok(()),
+            Err(Fault::Unavailable) => Err(unavailable()),
+            Err(fault) => Err(wrong(fault.to_string()).into()),
+        }
+    }
+
+    /// CreateJobType.
+    pub(super) async fn create_type(
+        &self,
+        request: v1::CreateJobTypeRequest,
+        caller: Caller,
+    ) -> Result<v1::JobType, ApiError> {
+        let mut violations = Violations::default();
+        let id = new_id("job_type_id", &request.job_type_id);
+        let id = violations.take(id);
+        violations.finish()?;
+        let Some(id) = id else {
+            return Err(Error::Invalid(Vec::new()).into());
+        };
+        let definition = request.job_type.unwrap_or_default().definition;
+        self.check_definition(&definition).await?;
+        if self.job_types.files.0.contains_key(id.as_str()) {
+            return Err(Error::JobTypeExists(id.to_string()).into());
+        }
+        if request.validate_only {
+            return Ok(v1::JobType {
+                name: format!("{COLLECTION}{id}"),
+                definition,
+                ..v1::JobType::default()
+            });
+        }
+        let view = self.store().create_job_type(&id, &definition, &caller);
+        Ok(stored(view.await?))
+    }
+
+    /// UpdateJobType.
+    pub(super) async fn update_type(
+        &self,
+        request: v1::UpdateJobTypeRequest,
+        caller: Caller,
+    ) -> Result<v1::JobType, ApiError> {
+        let wanted = request.job_type.unwrap_or_default();
+        let id = named("job_type.name", &wanted.name)?;
+        self.check_definition(&wanted.definition).await?;
+        if self.job_types.files.0.contains_key(id.as_str()) {
+            return Err(Error::JobTypeFixed(id.to_string()).into());
+        }
+        let version = Some(wanted.version.as_str()).filter(|version| !version.is_empty());
+        let view = self
+            .store()
+            .update_job_type(&id, &wanted.definition, version, &caller);
+        Ok(stored(view.await?))
+    }
+
+    /// GetJobType.
+    pub(super) async fn one_type(&self, name: &str) -> Result<v1::JobType, ApiError> {
+        let id = named("name", name)?;
+        match self.file_type(id.as_str()) {
+            Some(found) => Ok(found),
+            None => Ok(stored(self.store().job_type(&id).await?)),
+        }
+    }
+
+    /// ListJobTypes.
+    pub(super) async fn all_types(
+        &self,
+        request: v1::ListJobTypesRequest,
+    ) -> Result<v1::ListJobTypesResponse, ApiError> {
+        let size = request::page_size(request.page_size)?;
+        let query = Query::new("job types");
+        let above = query.text(&request.page_token, now())?.unwrap_or_default();
+        let found = self.store().job_types(&above, size + 1).await?;
+        let mut types: BTreeMap<String, v1::JobType> = found
+            .into_iter()
+            .map(|view| (view.id.to_string(), stored(view)))
+            .collect();
+        let files = self.job_types.files.0.keys();
+        let files = files.filter(|id| **id > above).take(size as usize + 1);
+        for id in files {
+            // One of the same name that was created before the file came is hidden by it.
+            types.extend(self.file_type(id).map(|found| (id.clone(), found)));
+        }
+        let brief = types.values().take(size as usize).map(|found| v1::JobType {
+            definition: String::new(),
+            ..found.clone()
+        });
+        let brief: Vec<_> = brief.collect();
+        let fit = fitting(&brief);
+        let last = types.keys().nth(fit.wrapping_sub(1));
+        let last = last.filter(|_| fit < types.len());
+        Ok(v1::ListJobTypesResponse {
+            job_types: brief.into_iter().take(fit).collect(),
+            next_page_token: last
+                .map(|last| query.text_token(last, now()))
+                .unwrap_or_default(),
+        })
+    }
+
+    /// DeleteJobType.
+    pub(super) async fn delete_type(&self, name: &str) -> Result<(), ApiError> {
+        let id = named("name", name)?;
+        if self.job_types.files.0.contains_key(id.as_str()) {
+            return Err(Error::JobTypeFixed(id.to_string()).into());
+        }
+        Ok(self.store().delete_job_type(&id).await?)
+    }
+
+    fn file_type(&self, id: &str) -> Option<v1::JobType> {
+        let file = self.job_types.files.0.get(id)?;
+        let (description, problem) = match &file.usable {
+            Ok((definition, _)) => (definition.description.clone(), String::new()),
+            Err(why) => (String::new(), why.0.clone()),
+        };
+        Some(v1::JobType {
+            name: format!("{COLLECTION}{id}"),
+            definition: file.text.clone(),
+            description,
+            version: file.version.clone(),
+            from_file: true,
+            problem,
+            ..v1::JobType::default()
+        })
+    }
+}
+
+fn stored(view: JobTypeView) -> v1::JobType {
+    let usable = Definition::parse(&view.definition).and_then(|definition| {
+        let configured = definition.configured(view.id.as_str(), environment);
+        configured.map(|_| definition)
+    });
+    let (description, problem) = match usable {
+        Ok(definition) => (definition.description, String::new()),
+        Err(why) => (String::new(), why.0),
+    };
+    v1::JobType {
+        name: format!("{COLLECTION}{}", view.id),
+        definition: view.definition,
+        description,
+        version: view.version.to_string(),
+        from_file: false,
+        problem,
+        author: view.author,
+        update_time: Some(timestamp(view.updated)),
+    }
+}
+
+/// The work of what a program made.
+fn work(made: serde_json::Value) -> Result<v1::job_spec::Work, Error> {
+    let wrong = |why: String| Error::field(FIELD, format!("made work that is refused: {why}"));
+    let serde_json::Value::Object(fields) = made else {
+        return Err(wrong("it is no object".to_owned()));
+    };
+    if let Some(other) = fields
+        .keys()
+        .find(|key| !matches!(key.as_str(), "task" | "batch"))
+    {
+        return Err(wrong(format!(
+            "it has {other:?}, and may have task or batch alone"
+        )));
+    }
+    let made: v1::JobSpec = spec::message(SPEC, &fields).map_err(wrong)?;
+    made.work
+        .ok_or_else(|| wrong("it has neither task nor batch".to_owned()))
+}
+
+fn refused(id: &JobId, fault: Fault) -> ApiError {
+    match fault {
+        Fault::Parameters(faults) => {
+            let mut violations = Violations::default();
+            for (pointer, why) in faults {
+                violations.push(format!("spec.job_type.parameters{pointer}"), why);
+            }
+            match violations.finish() {
+                Err(error) => error.into(),
+                Ok(()) => unavailable(),
+            }
+        }
+        Fault::Unavailable => unavailable(),
+        Fault::Schema(_) | Fault::Program(_) => Error::JobTypeUnusable {
+            name: id.to_string(),
+            why: fault.to_string(),
+        }
+        .into(),
+        Fault::Output(_) | Fault::TooMuch => Error::field(
+            FIELD,
+            format!("cannot make work of these parameters: {fault}"),
+        )
+        .into(),
+    }
+}
+
+fn unavailable() -> ApiError {
+    StoreError::Broken("job types cannot be evaluated".to_owned()).into()
+}
+
+/// `jobTypes/{type}`.
+fn named(field: &str, name: &str) -> Result<JobId, Error> {
+    let Some(id) = name.strip_prefix(COLLECTION) else {
+        return Err(Error::field(field, "must be jobTypes/{type}"));
+    };
+    JobId::new(id).map_err(|error| error.renamed(field))
+}
+
+fn new_id(field: &str, id: &str) -> Result<JobId, Error> {
+    if id.starts_with(RESERVED) {
+        let why = format!("must not begin with {RESERVED:?}: those are Headway's own");
+        return Err(Error::field(field, why));
+    }
+    JobId::new(id).map_err(|error| error.renamed(field))
+}
+
+/// The parameters of a job's type, as the wire has them.
+pub(super) fn wire(used: &TypeUse, whole: bool) -> v1::JobTypeUse {
+    let parameters = match &used.parameters {
+        serde_json::Value::Object(fields) if whole => Some(json::to_struct(fields.clone())),
+        _ => None,
+    };
+    v1::JobTypeUse {
+        r#type: format!("{COLLECTION}{}", used.name),
+        parameters,
+        version: used.version.clone(),
+    }
+}
