@@ -193,6 +193,11 @@ impl fmt::Display for Config {
 }
 
 impl Settings for Config {
+    fn is_for_others(key: &str) -> bool {
+        // The configuration of job types.
+        key.starts_with("job_type_")
+    }
+
     fn problems(&self) -> Vec<Problem> {
         let second = Duration::from_secs(1);
         let checks = [
