@@ -24,7 +24,7 @@ demo-cluster: install web ## the same on private PostgreSQL and RabbitMQ, with s
 	$(SERVICES) run $(CARGO) run --locked -p headway-documents --bin headway-demo -- cluster --dir "$(DIR)"
 
 serve: web ## run the server with all its roles, its dashboard and the document workers, data in .run/serve
-	$(CARGO) run --locked -p headway-documents --bin headway-demo -- serve --data-dir "$(RUN_DIR)/serve"
+	$(CARGO) run --locked -p headway-documents --bin headway-demo -- serve --data-dir "$(RUN_DIR)/serve" --job-types-dir examples/job-types
 
 web: ## build the dashboard, clients/web/dist, which the server embeds (needs npm; without it this does nothing)
 	@$(WEB) build

@@ -41,6 +41,7 @@ mod fencing;
 mod finding;
 mod guide;
 mod handlers;
+mod job_types;
 mod long_items;
 mod reflection;
 mod refusals;

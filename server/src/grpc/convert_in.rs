@@ -78,7 +78,10 @@ fn convert(
         Some(v1::job_spec::Work::Task(task)) => self::task(task, violations),
         Some(v1::job_spec::Work::Batch(batch)) => self::batch(batch, splitters, violations),
         None => {
-            violations.push("spec.work", "must be set: either task or batch");
+            violations.push(
+                "spec.work",
+                "must be set: task or batch, or a job_type that makes one",
+            );
             None
         }
     };

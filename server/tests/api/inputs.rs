@@ -70,7 +70,7 @@ async fn bad_jobs_are_refused_by_field() {
         (
             request("x", v1::JobSpec::default()),
             "spec.work",
-            "either task or batch",
+            "task or batch",
         ),
         (
             request("x", payload(1024 * 1024 + 1)),

@@ -1,9 +1,10 @@
-//! A role or a worker in a process of its own, for tests that kill it. Settings come from the environment. Says
+//! A role or a worker in a process of its own, for tests that kill it; or one that evaluates job types. Settings come from the environment. Says
 //! `ready`, with its address if it listens, on standard output, and ends in order when its standard input ends.
 
 use std::{fs::File, process::ExitCode, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
+use headway_job_types::child;
 use headway_runtime::{
     config::{Config, Role},
     layers::Layers,
@@ -14,8 +15,16 @@ use headway_tests::{ItemFile, WORK, end_with_input};
 use headway_worker::{Outcome, Task, TaskError, Worker, WorkerBuilder};
 use tokio::net::TcpListener;
 
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if child::is_meant(&arguments) {
+        return ExitCode::from(u8::from(child::run().is_err()));
+    }
+    start()
+}
+
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
+async fn start() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

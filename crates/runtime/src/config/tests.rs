@@ -48,6 +48,21 @@ fn a_cluster_role_is_configured_by_text_alone() {
 }
 
 #[test]
+fn variables_of_job_types_are_no_settings_and_no_slips() {
+    let variables = [
+        ("HEADWAY_JOB_TYPES_DIR", "/etc/headway/types"),
+        ("HEADWAY_JOB_TYPE_EXPORT_ARCHIVE", "/srv/archive"),
+        ("HEADWAY_JOB_TIPES_DIR", "/nowhere"),
+    ];
+    let layers =
+        Layers::new().environment(variables.map(|(name, value)| (name.into(), value.into())));
+    let loaded = Config::load(&layers).unwrap();
+    assert_eq!(loaded.ignored, ["HEADWAY_JOB_TIPES_DIR"]);
+    let folder = loaded.settings.job_types_dir;
+    assert_eq!(folder, Some(PathBuf::from("/etc/headway/types")));
+}
+
+#[test]
 fn what_is_printed_hides_secrets_and_can_be_read_again() {
     let config = load(&[
         (

@@ -221,6 +221,12 @@ impl Db {
         if self.is_sqlite() { "" } else { " FOR UPDATE" }
     }
 
+    /// A text column that is compared by its bytes, whatever the collation of the database.
+    pub(crate) fn bytewise(&self, column: &str) -> String {
+        let collation = if self.is_sqlite() { "BINARY" } else { "\"C\"" };
+        format!("{column} COLLATE {collation}")
+    }
+
     /// ` FOR UPDATE SKIP LOCKED` where the dialect has row locks.
     pub(crate) fn skip_locked(&self) -> &'static str {
         if self.is_sqlite() {

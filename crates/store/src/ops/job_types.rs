@@ -129,9 +129,12 @@ impl Store {
             .try_into()
     }
 
-    /// Lists job types by id, above one.
+    /// Lists job types above an id, in the order of their ids' bytes.
     pub async fn job_types(&self, above: &str, size: u32) -> Result<Vec<JobTypeView>, StoreError> {
-        let sql = "SELECT type_id, version, definition, author, updated FROM job_type WHERE type_id > $1 ORDER BY type_id LIMIT $2";
+        let id = self.db.bytewise("type_id");
+        let sql = format!(
+            "SELECT type_id, version, definition, author, updated FROM job_type WHERE {id} > $1 ORDER BY {id} LIMIT $2"
+        );
         let values = [above.into(), i64::from(size).into()];
         let rows: Vec<TypeRow> = self.db.all(self.db.reader(), sql, values).await?;
         rows.into_iter().map(TryInto::try_into).collect()

@@ -306,10 +306,11 @@ impl Db {
         if jobs.is_empty() {
             return Ok(false);
         }
+        // With OFFSET it stays a look at the index for each job, whatever PostgreSQL believes of the sizes of these tables.
         let sql = format!(
             "INSERT INTO release_task (task_id, kind, job_key, partition_id, job_id, after_key, created) \
              SELECT k.b, $2, j.job_key, j.partition_id, j.job_id, -1, $3 FROM {} JOIN job j ON j.job_key = k.a \
-             WHERE EXISTS (SELECT 1 FROM prerequisite p WHERE p.partition_id = j.partition_id AND p.needed = j.job_id AND p.state = 0)",
+             WHERE EXISTS (SELECT 1 FROM prerequisite p WHERE p.partition_id = j.partition_id AND p.needed = j.job_id AND p.state = 0 LIMIT 1 OFFSET 0)",
             self.pairs("k", 1)
         );
         let list = keys::pairs(jobs.iter().map(|key| (*key, random_id())));

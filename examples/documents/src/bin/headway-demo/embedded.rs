@@ -1,6 +1,6 @@
 //! Everything in this process.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use headway_documents::workers::{export_worker, tag_worker};
@@ -39,7 +39,7 @@ pub async fn export(export: &Export) -> anyhow::Result<()> {
 /// Serves until a signal.
 pub async fn serve(
     listen: SocketAddr,
-    data_dir: PathBuf,
+    config: Config,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen)
@@ -48,15 +48,11 @@ pub async fn serve(
     let address = listener.local_addr()?;
     println!(
         "serving at http://{address}, data in {}; workers: documents.export, documents.tag",
-        data_dir.display()
+        config.data_dir.display()
     );
     println!("dashboard: http://{address}/");
     println!("try: headway --server http://{address} ls, or `make demo` in another terminal");
-    let _told = served::tell(&data_dir, address)?;
-    let config = Config {
-        data_dir,
-        ..Config::default()
-    };
+    let _told = served::tell(&config.data_dir, address)?;
     run(config, listener, shutdown).await
 }
 

@@ -12,7 +12,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use headway_job_types::child;
-use headway_runtime::{LogFormat, shutdown, telemetry};
+use headway_runtime::{LogFormat, config::Config, shutdown, telemetry};
 
 /// Headway's demonstration.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ enum Command {
         /// Where the database is kept.
         #[arg(long, default_value = ".run/serve")]
         data_dir: PathBuf,
+        /// The folder with its job types.
+        #[arg(long)]
+        job_types_dir: Option<PathBuf>,
     },
 }
 
@@ -78,8 +81,19 @@ async fn start() -> ExitCode {
             None => embedded::export(&export).await,
         },
         Command::Cluster(export) => cluster::export(&export).await,
-        Command::Serve { listen, data_dir } => match shutdown::on_signals() {
-            Ok(token) => embedded::serve(listen, data_dir, token).await,
+        Command::Serve {
+            listen,
+            data_dir,
+            job_types_dir,
+        } => match shutdown::on_signals() {
+            Ok(token) => {
+                let config = Config {
+                    data_dir,
+                    job_types_dir,
+                    ..Config::default()
+                };
+                embedded::serve(listen, config, token).await
+            }
             Err(error) => Err(error.into()),
         },
     };

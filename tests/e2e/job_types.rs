@@ -1,0 +1,557 @@
+//! Jobs whose work is made by a job type.
+
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use headway::v1::{
+    BatchCreateJobsEntry, CreateJobRequest, CreateJobTypeRequest, CreateScheduleRequest, Job,
+    JobSpec, JobState, JobType, JobTypeUse, ListJobTypesRequest, Schedule, job_spec::Work,
+};
+use headway_client::{
+    Client, Code, Error, JsonError, job_type_name, json_to_struct, schedule_name,
+};
+use headway_tests::{Deployment, Options, PATIENCE, Record, WORK, name, outcome_counts, until};
+use headway_worker::{Outcome, Task, TaskError};
+use serde_json::{Value, json};
+
+use crate::handlers::quick;
+
+on_both!(
+    files_make_work with with_files,
+    bad_files_are_unavailable_and_others_are_not with with_files,
+    parameters_are_told_by_pointer with with_files,
+    types_are_created_listed_and_deleted with with_files,
+    jobs_remember_what_made_them with evaluated,
+    what_a_program_makes_is_checked with evaluated,
+    programs_have_little_time_and_memory with evaluated,
+    bad_definitions with evaluated,
+    schedules_and_many_jobs_have_types with with_files,
+);
+
+/// Types of the API alone.
+fn evaluated(options: &mut Options) {
+    let program = env!("CARGO_BIN_EXE_headway-test-process");
+    options.config.job_type_evaluator = Some(program.into());
+}
+
+/// The types of the folder beside this file, too.
+fn with_files(options: &mut Options) {
+    evaluated(options);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/job_types");
+    options.config.job_types_dir = Some(folder.into());
+}
+
+fn typed(id: &str, parameters: &Value) -> JobSpec {
+    let parameters: Result<_, JsonError> = json_to_struct(parameters);
+    JobSpec {
+        job_type: Some(JobTypeUse {
+            r#type: job_type_name(id),
+            parameters: Some(parameters.expect("an object")),
+            ..JobTypeUse::default()
+        }),
+        ..JobSpec::default()
+    }
+}
+
+async fn submit(client: &Client, id: &str, spec: JobSpec) -> Result<Job, Error> {
+    client.create_job(headway_tests::request(id, spec)).await
+}
+
+fn defined(definition: &str) -> JobType {
+    JobType {
+        definition: definition.to_owned(),
+        ..JobType::default()
+    }
+}
+
+async fn create(client: &Client, id: &str, definition: &str) -> Result<JobType, Error> {
+    let request = CreateJobTypeRequest {
+        job_type_id: id.to_owned(),
+        job_type: Some(defined(definition)),
+        validate_only: false,
+    };
+    client.create_job_type(request).await
+}
+
+/// The single field that a refusal is about, and why.
+fn field(refused: &Error) -> (String, String) {
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    let violations = refused.field_violations();
+    assert_eq!(violations.len(), 1, "{refused}");
+    let violation = &violations[0];
+    (violation.field.clone(), violation.description.clone())
+}
+
+async fn files_make_work(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let client = d.client();
+    let spec = JobSpec {
+        description: "twelve".to_owned(),
+        ..typed("numbers", &json!({"to": 12, "tags": ["a"]}))
+    };
+    let request = CreateJobRequest {
+        validate_only: true,
+        ..headway_tests::request("twelve", spec.clone())
+    };
+    let rehearsed = client.create_job(request).await.unwrap();
+    let made = rehearsed.spec.unwrap().work;
+    assert!(
+        matches!(&made, Some(Work::Batch(batch)) if batch.splitter == "range"),
+        "{made:?}"
+    );
+    submit(client, "twelve", spec.clone()).await.unwrap();
+    let job = d.finish(&name("twelve"), JobState::Completed).await;
+    assert_eq!(outcome_counts(&job), [12, 12, 0, 0]);
+    let kept = job.spec.unwrap();
+    assert_eq!(kept.description, "twelve");
+    let used = kept.job_type.unwrap();
+    let found = client
+        .get_job_type(&job_type_name("numbers"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (used.r#type.as_str(), &used.version),
+        ("jobTypes/numbers", &found.version)
+    );
+    assert_eq!(used.parameters, spec.job_type.unwrap().parameters);
+    assert!(found.from_file && found.problem.is_empty(), "{found:?}");
+    assert_eq!(found.description, "Counts up to a number");
+    assert!(found.definition.contains("splitter"));
+    // Work of its own, or no work at all.
+    let both = JobSpec {
+        work: made,
+        ..typed("numbers", &json!({"to": 1}))
+    };
+    let refused = submit(client, "both", both).await.unwrap_err();
+    assert_eq!(field(&refused).0, "spec.job_type");
+    let refused = submit(client, "none", JobSpec::default())
+        .await
+        .unwrap_err();
+    assert_eq!(field(&refused).0, "spec.work");
+}
+
+async fn bad_files_are_unavailable_and_others_are_not(d: Deployment) {
+    let client = d.client();
+    for (id, why) in [
+        ("broken", "program is wrong"),
+        ("unset", "set HEADWAY_JOB_TYPE_UNSET_BUCKET for the server"),
+    ] {
+        let found = client.get_job_type(&job_type_name(id)).await.unwrap();
+        assert!(found.problem.contains(why), "{found:?}");
+        let refused = submit(client, "job", typed(id, &json!({})))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+        assert_eq!(refused.reason(), Some("JOB_TYPE_UNUSABLE"));
+        assert!(refused.message().contains(why), "{refused}");
+        assert_eq!(
+            refused
+                .resource_info()
+                .map(|what| what.resource_name.as_str()),
+            Some(job_type_name(id).as_str())
+        );
+    }
+    let refused = submit(client, "job", typed("notes", &json!({})))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.reason()),
+        (Code::NotFound, Some("JOB_TYPE_NOT_FOUND"))
+    );
+    submit(client, "good", typed("numbers", &json!({"to": 1})))
+        .await
+        .unwrap();
+    client.cancel_job(&name("good")).await.unwrap();
+}
+
+async fn parameters_are_told_by_pointer(d: Deployment) {
+    let client = d.client();
+    let bad = json!({"to": 0, "tags": ["a", 5], "a/b~c": 1});
+    let refused = submit(client, "job", typed("numbers", &bad))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    let mut fields: Vec<_> = refused
+        .field_violations()
+        .iter()
+        .map(|v| v.field.as_str())
+        .collect();
+    fields.sort_unstable();
+    let below = "spec.job_type.parameters";
+    assert_eq!(
+        fields,
+        [
+            below.to_owned(),
+            format!("{below}/tags/1"),
+            format!("{below}/to")
+        ]
+    );
+    let refused = submit(client, "job", typed("numbers", &json!({})))
+        .await
+        .unwrap_err();
+    let (at, why) = field(&refused);
+    assert_eq!(at, below);
+    assert!(why.contains("to"), "{why}");
+    // Whoever names no type by its whole name is told how.
+    let mut spec = typed("numbers", &json!({"to": 1}));
+    if let Some(used) = &mut spec.job_type {
+        used.r#type = "numbers".to_owned();
+    }
+    let refused = submit(client, "job", spec).await.unwrap_err();
+    assert_eq!(
+        field(&refused),
+        (
+            "spec.job_type.type".to_owned(),
+            "must be jobTypes/{type}".to_owned()
+        )
+    );
+}
+
+const TASK: &str = "
+description: One task
+parameters: {type: object}
+program: '{task: {pipe: \"work\", type: \"number\", payload: (.parameters.n | tojson | @base64)}}'
+";
+
+async fn types_are_created_listed_and_deleted(d: Deployment) {
+    let client = d.client();
+    let request = CreateJobTypeRequest {
+        job_type_id: "one".to_owned(),
+        job_type: Some(defined(TASK)),
+        validate_only: true,
+    };
+    client.create_job_type(request).await.unwrap();
+    let refused = client
+        .get_job_type(&job_type_name("one"))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.reason(), Some("JOB_TYPE_NOT_FOUND"));
+    let one = create(client, "one", TASK).await.unwrap();
+    assert_eq!(
+        (one.name.as_str(), one.version.as_str()),
+        ("jobTypes/one", "1")
+    );
+    assert_eq!(
+        (one.description.as_str(), one.from_file),
+        ("One task", false)
+    );
+    assert!(one.update_time.is_some());
+    for taken in ["one", "numbers"] {
+        let refused = create(client, taken, TASK).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.reason()),
+            (Code::AlreadyExists, Some("JOB_TYPE_EXISTS"))
+        );
+    }
+    // Capitals come first, whatever the collation of the database, and files stand among the others.
+    for id in ["Z", "o", "ümlaut"] {
+        create(client, id, TASK).await.unwrap();
+    }
+    let mut stub = headway::v1::job_service_client::JobServiceClient::connect(format!(
+        "http://{}",
+        d.address()
+    ))
+    .await
+    .unwrap();
+    let mut names = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListJobTypesRequest {
+            page_size: 2,
+            page_token,
+        };
+        let page = stub.list_job_types(request).await.unwrap().into_inner();
+        assert!(
+            page.job_types.len() <= 2
+                && page
+                    .job_types
+                    .iter()
+                    .all(|found| found.definition.is_empty())
+        );
+        names.extend(page.job_types.into_iter().map(|found| found.name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let ids = ["Z", "broken", "numbers", "o", "one", "unset", "ümlaut"];
+    assert_eq!(names, ids.map(job_type_name));
+    let all: Vec<_> = client.job_types().try_collect().await.unwrap();
+    assert_eq!(all.len(), ids.len());
+    // A file is changed where it is.
+    let changed = JobType {
+        name: job_type_name("numbers"),
+        ..defined(TASK)
+    };
+    let fixed = [
+        client.update_job_type(changed).await.unwrap_err(),
+        client
+            .delete_job_type(&job_type_name("numbers"))
+            .await
+            .unwrap_err(),
+    ];
+    for refused in fixed {
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+        assert_eq!(refused.reason(), Some("JOB_TYPE_FROM_FILE"));
+    }
+    client.delete_job_type(&job_type_name("one")).await.unwrap();
+    let refused = client
+        .delete_job_type(&job_type_name("one"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.reason()),
+        (Code::NotFound, Some("JOB_TYPE_NOT_FOUND"))
+    );
+}
+
+async fn jobs_remember_what_made_them(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let client = d.client();
+    let first = create(client, "type", TASK).await.unwrap();
+    let spec = typed("type", &json!({"n": 7}));
+    submit(client, "old", spec.clone()).await.unwrap();
+    d.finish(&name("old"), JobState::Completed).await;
+    assert_eq!(record.total(), 1);
+    let other = TASK
+        .replace("One task", "Another")
+        .replace(".parameters.n", "8");
+    let changed = JobType {
+        name: first.name.clone(),
+        version: first.version.clone(),
+        ..defined(&other)
+    };
+    let second = client.update_job_type(changed.clone()).await.unwrap();
+    assert_eq!(
+        (second.version.as_str(), second.description.as_str()),
+        ("2", "Another")
+    );
+    // Whoever made a change of the version before is told.
+    let refused = client.update_job_type(changed).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.reason()),
+        (Code::Aborted, Some("JOB_TYPE_CHANGED"))
+    );
+    // Without a version, it is changed whatever it is.
+    let again = JobType {
+        name: first.name,
+        ..defined(&other)
+    };
+    assert_eq!(client.update_job_type(again).await.unwrap().version, "3");
+    // A repeated request is the same request, although its type would make other work by now.
+    let repeated = submit(client, "old", spec.clone()).await.unwrap();
+    assert_eq!(repeated.state(), JobState::Completed);
+    assert_eq!(repeated.spec.unwrap().job_type.unwrap().version, "1");
+    let refused = submit(client, "old", typed("type", &json!({"n": 9})))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.reason(), Some("JOB_EXISTS"));
+    submit(client, "new", spec).await.unwrap();
+    let new = d.finish(&name("new"), JobState::Completed).await;
+    assert_eq!(new.spec.unwrap().job_type.unwrap().version, "3");
+    assert_eq!(
+        record.runs(),
+        [("7".to_owned(), 1), ("8".to_owned(), 1)].into()
+    );
+    // What its type made is all that a job needs.
+    client
+        .delete_job_type(&job_type_name("type"))
+        .await
+        .unwrap();
+    let old = d.job(&name("old")).await.spec.unwrap().job_type.unwrap();
+    assert_eq!(old.version, "1");
+}
+
+async fn what_a_program_makes_is_checked(d: Deployment) {
+    let client = d.client();
+    let program = |program: &str| format!("program: |\n  {program}\n");
+    for (number, (made, at, why)) in [
+        (
+            r#"{task: {pipe: "no pipe", type: "t"}}"#,
+            "spec.task.pipe",
+            "",
+        ),
+        (
+            r#"{batch: {splitter: "range", json: {from: "x"}, item: {pipe: "work"}}}"#,
+            "spec.batch.definition",
+            "",
+        ),
+        (
+            r#"{task: {pipe: "work", payload: "!"}}"#,
+            "spec.job_type",
+            "payload",
+        ),
+        (
+            r#"{task: {pipe: "work", colour: "red"}}"#,
+            "spec.job_type",
+            "colour",
+        ),
+        (
+            r#"{task: {pipe: "work"}, priority: 9}"#,
+            "spec.job_type",
+            "priority",
+        ),
+        (r#"{task: {pipe: "work"}, batch: {}}"#, "spec.job_type", ""),
+        ("{}", "spec.job_type", "neither task nor batch"),
+        (".parameters.root", "spec.job_type", "no object"),
+        ("empty", "spec.job_type", "nothing"),
+        (r#"error("no such root")"#, "spec.job_type", "no such root"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("t{number}");
+        create(client, &id, &program(made)).await.unwrap();
+        let refused = submit(client, "job", typed(&id, &json!({})))
+            .await
+            .unwrap_err();
+        let (field, said) = field(&refused);
+        assert_eq!(field, at, "{made}: {refused}");
+        assert!(said.contains(why), "{made}: {refused}");
+    }
+    // It sees its partition, and nothing of the process.
+    let seen = r#"{task: {pipe: "work", type: .partition, headers: {seen: ((env // {}) | length | tostring)}}}"#;
+    create(client, "seen", &program(seen)).await.unwrap();
+    d.worker(|worker| worker.handler(|_: Task| async { Ok::<_, TaskError>(Outcome::done()) }));
+    let job = submit(client, "job", typed("seen", &json!({})))
+        .await
+        .unwrap();
+    let Some(Work::Task(task)) = job.spec.unwrap().work else {
+        panic!("a task")
+    };
+    assert_eq!(
+        (task.r#type.as_str(), task.pipe.as_str()),
+        ("default", WORK)
+    );
+    assert_eq!(task.headers["seen"], "0");
+    d.finish(&name("job"), JobState::Completed).await;
+}
+
+async fn programs_have_little_time_and_memory(d: Deployment) {
+    let client = d.client();
+    for (id, program) in [
+        ("endless", "{a: (0 | until(false; . + 1))}"),
+        ("hungry", "{a: [limit(1000000000; repeat(\"much\"))]}"),
+        ("deep", "def f: [f]; {a: f}"),
+        ("large", "{a: ([range(1500000)] | tojson)}"),
+    ] {
+        create(client, id, &format!("program: '{program}'"))
+            .await
+            .unwrap();
+    }
+    // Several at once, and others beside them.
+    create(client, "quick", TASK).await.unwrap();
+    let began = Instant::now();
+    let slow = ["endless", "hungry", "deep", "large"].map(|id| {
+        let client = client.clone();
+        async move {
+            submit(&client, id, typed(id, &json!({})))
+                .await
+                .unwrap_err()
+        }
+    });
+    for refused in futures::future::join_all(slow).await {
+        let (at, why) = field(&refused);
+        assert_eq!(at, "spec.job_type");
+        assert!(why.contains("too much time or memory"), "{why}");
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    submit(client, "quick", typed("quick", &json!({"n": 1})))
+        .await
+        .unwrap();
+    d.finish(&name("quick"), JobState::Completed).await;
+}
+
+async fn bad_definitions(d: Deployment) {
+    let client = d.client();
+    let large = format!("program: '.'\ndescription: {}", "x".repeat(256 * 1024));
+    for (definition, why) in [
+        ("", ""),
+        ("program: [", ""),
+        ("description: x", "program"),
+        ("program: ''", "empty"),
+        ("program: '.'\ncolour: red", "colour"),
+        ("program: '{a: '", "program is wrong"),
+        ("program: nosuch(1)", "nosuch"),
+        ("program: '.'\nparameters: {type: 5}", "no JSON Schema"),
+        (
+            "program: '.'\nparameters: {$ref: 'file:///etc/passwd'}",
+            "no JSON Schema",
+        ),
+        (large.as_str(), "at most"),
+    ] {
+        let refused = create(client, "bad", definition).await.unwrap_err();
+        let (at, said) = field(&refused);
+        assert_eq!(at, "job_type.definition");
+        assert!(said.contains(why), "{definition:.60}: {said}");
+    }
+    for (id, at) in [
+        ("", "job_type_id"),
+        ("a/b", "job_type_id"),
+        ("headway.x", "job_type_id"),
+    ] {
+        let refused = create(client, id, TASK).await.unwrap_err();
+        assert_eq!(field(&refused).0, at);
+    }
+    let refused = client.get_job_type("types/one").await.unwrap_err();
+    assert_eq!(field(&refused).0, "name");
+    let unknown = JobType {
+        name: job_type_name("none"),
+        ..defined(TASK)
+    };
+    let refused = client.update_job_type(unknown).await.unwrap_err();
+    assert_eq!(refused.reason(), Some("JOB_TYPE_NOT_FOUND"));
+}
+
+async fn schedules_and_many_jobs_have_types(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let client = d.client();
+    let entry = |id: &str, to: i32| BatchCreateJobsEntry {
+        job_id: id.to_owned(),
+        spec: Some(typed("numbers", &json!({"to": to}))),
+        ..BatchCreateJobsEntry::default()
+    };
+    let entries = vec![entry("three", 3), entry("bad", -1), entry("four", 4)];
+    let results = client.create_jobs("default", entries).await.unwrap();
+    let codes: Vec<_> = results.iter().map(|result| result.code).collect();
+    assert_eq!(codes, [0, Code::InvalidArgument as i32, 0], "{results:?}");
+    for (id, items) in [("three", 3), ("four", 4)] {
+        let job = d.finish(&name(id), JobState::Completed).await;
+        assert_eq!(outcome_counts(&job), [items, items, 0, 0]);
+    }
+    let schedule = |parameters: &Value| CreateScheduleRequest {
+        parent: "partitions/default".to_owned(),
+        schedule_id: "often".to_owned(),
+        schedule: Some(Schedule {
+            cron: "* * * * * *".to_owned(),
+            job: Some(typed("numbers", parameters)),
+            ..Schedule::default()
+        }),
+    };
+    let refused = client
+        .create_schedule(schedule(&json!({"to": "x"})))
+        .await
+        .unwrap_err();
+    assert!(field(&refused).0.ends_with("/to"), "{refused}");
+    client
+        .create_schedule(schedule(&json!({"to": 2})))
+        .await
+        .unwrap();
+    until("a job of the schedule", PATIENCE, || async {
+        (record.total() >= 9).then_some(())
+    })
+    .await;
+    client
+        .delete_schedule(&schedule_name("default", "often"))
+        .await
+        .unwrap();
+}
