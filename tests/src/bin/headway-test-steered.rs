@@ -5,11 +5,16 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::Context;
+use headway_broker::{Broker, Queue};
+use headway_job_types::child;
 use headway_runtime::{config::Config, layers::Layers, telemetry};
 use headway_server::App;
 use headway_tests::{WORK, end_with_input};
@@ -17,6 +22,8 @@ use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
+/// A pipe whose messages all become dead letters.
+const DOOMED: &str = "doomed";
 /// How often an item looks at its gate.
 const LOOK: Duration = Duration::from_millis(10);
 /// Items that run at once.
@@ -42,14 +49,25 @@ struct Item {
     broken: Option<PathBuf>,
     #[serde(default = "every")]
     each: u32,
+    /// While this file exists, item 1 fails in another way.
+    missing: Option<PathBuf>,
 }
 
 fn every() -> u32 {
     1
 }
 
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if child::is_meant(&arguments) {
+        // The server in this process runs the programs of job types so.
+        return ExitCode::from(u8::from(child::run().is_err()));
+    }
+    start()
+}
+
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
+async fn start() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -76,11 +94,13 @@ async fn run() -> anyhow::Result<()> {
         .drain(DRAIN)
         .handler(handle)
         .build()?;
+    let doomed = tokio::spawn(doom(app.broker()));
     println!("ready {address}");
     let mut app = tokio::spawn(app.run(Some(listener)));
     let worked = tokio::select! {
         worked = worker.run(stop) => worked,
         ended = &mut app => return ended?,
+        ended = doomed => return ended?,
     };
     // Last, so that the worker can say what became of its items.
     shutdown.cancel();
@@ -104,7 +124,21 @@ async fn handle(task: Task) -> Result<Outcome, TaskError> {
         let message = format!("document {number} is broken");
         return Err(TaskError::fatal("BROKEN_DOCUMENT", message));
     }
+    if number == 1 && item.missing.as_deref().is_some_and(Path::exists) {
+        return Err(TaskError::fatal("MISSING_DOCUMENT", "document 1 is not there"));
+    }
     Ok(Outcome::done())
+}
+
+/// Gives up every message of a pipe, as a broker does after too many deliveries.
+async fn doom(broker: Arc<dyn Broker>) -> anyhow::Result<()> {
+    let mut consumer = broker.consume(&Queue::Pipe(DOOMED.to_owned()), 100).await?;
+    let acker = consumer.acker();
+    loop {
+        for delivery in consumer.next(100).await? {
+            acker.reject(&[delivery.tag], false).await;
+        }
+    }
 }
 
 async fn wait(item: &Item, number: u32, token: &CancellationToken) {

@@ -22,6 +22,11 @@ export function blank(): JsonObject {
   return { spec: { batch: { splitter: "range", json: { from: 0, to: 1000 }, item: { pipe: "", type: "" } } } };
 }
 
+/** A job whose work a type makes. */
+export function ofType(id: string): JsonObject {
+  return { spec: { jobType: { type: `jobTypes/${id}`, parameters: {} } } };
+}
+
 export function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
@@ -57,7 +62,7 @@ export function set(draft: JsonObject, path: string, value: JsonValue | undefine
 /** Names of fields as the form looks for them: the contract's may be written in snake_case too. A spec alone is a request with it. */
 export function normalised(value: JsonValue): JsonValue {
   if (!isObject(value)) return value;
-  const bare = !("spec" in value) && ["task", "batch"].some((key) => key in value);
+  const bare = !("spec" in value) && ["task", "batch", "jobType", "job_type"].some((key) => key in value);
   return withNames(CreateJobRequestSchema, bare ? { spec: value } : value);
 }
 
@@ -85,7 +90,13 @@ export function formPath(path: string): string {
 /** Whether something wrong at a path of the server is wrong in the field of the form. */
 export function concerns(field: string, path: string): boolean {
   const wrong = formPath(path);
-  return wrong === field || wrong.startsWith(`${field}.`) || wrong.startsWith(`${field}[`);
+  return wrong === field || [".", "[", "/"].some((next) => wrong.startsWith(field + next));
+}
+
+/** What is wrong, said beside the field of the form; with the place in a field that is JSON, which the server tells by pointer. */
+export function clause({ field, description }: { readonly field: string; readonly description: string }): string {
+  const pointer = field.indexOf("/");
+  return pointer < 0 ? description : `${field.slice(pointer)}: ${description}`;
 }
 
 export function toBase64(value: string): string {
@@ -99,4 +110,20 @@ export function fromBase64(value: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Labels as they are written in a form: one `key=value` a line. */
+export function labelText(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join("\n");
+}
+
+/** What such a text says. */
+export function labelsOf(text: string): Record<string, string> {
+  const pairs = text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => {
+    const [key = "", ...value] = line.split("=");
+    return [key.trim(), value.join("=").trim()] as const;
+  });
+  return Object.fromEntries(pairs);
 }

@@ -25,7 +25,7 @@ describe("addresses", () => {
   it("lead back to where they came from, whatever an id contains", () => {
     for (const id of ["nightly", "a b", "ä%#&=", "100%", "=+~"]) {
       expect(parse(href.job(id, id))).toEqual({ page: "job", partition: id, job: id });
-      expect(parse(href.pipes(id))).toEqual({ page: "pipes", partition: id });
+      for (const section of ["pipes", "schedules", "types", "settings", "new"] as const) expect(parse(href.section(id, section))).toEqual({ page: section, partition: id });
       expect(parse(href.create(id))).toEqual({ page: "new", partition: id });
       expect(parse(href.jobs(id))).toEqual({ page: "jobs", partition: id });
     }

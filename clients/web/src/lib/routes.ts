@@ -1,10 +1,13 @@
 // The addresses of the pages.
 
+/** The pages of a partition beside its jobs. */
+const SECTIONS = ["pipes", "schedules", "types", "settings", "new"] as const;
+export type Section = (typeof SECTIONS)[number];
+
 export type Route =
   | { readonly page: "jobs"; readonly partition: string }
   | { readonly page: "job"; readonly partition: string; readonly job: string }
-  | { readonly page: "pipes"; readonly partition: string }
-  | { readonly page: "new"; readonly partition: string }
+  | { readonly page: Section; readonly partition: string }
   | { readonly page: "missing"; readonly partition: string };
 
 export const DEFAULT_PARTITION = "default";
@@ -14,8 +17,9 @@ const encode = encodeURIComponent;
 export const href = {
   jobs: (partition: string) => `/partitions/${encode(partition)}/jobs`,
   job: (partition: string, job: string) => `/partitions/${encode(partition)}/jobs/${encode(job)}`,
-  pipes: (partition: string) => `/partitions/${encode(partition)}/pipes`,
-  create: (partition: string) => `/partitions/${encode(partition)}/new`,
+  section: (partition: string, section: Section) => `/partitions/${encode(partition)}/${section}`,
+  /** A new job, of a type if one is named. */
+  create: (partition: string, type?: string) => `/partitions/${encode(partition)}/new${type === undefined ? "" : `?type=${encode(type)}`}`,
 };
 
 export function parse(path: string): Route {
@@ -32,7 +36,8 @@ export function parse(path: string): Route {
   if (root === "partitions" && partition) {
     if (decoded.length === 2 || (page === "jobs" && decoded.length === 3)) return { page: "jobs", partition };
     if (page === "jobs" && job && decoded.length === 4) return { page: "job", partition, job };
-    if ((page === "pipes" || page === "new") && decoded.length === 3) return { page, partition };
+    const section = SECTIONS.find((known) => known === page);
+    if (section && decoded.length === 3) return { page: section, partition };
   }
   return { page: "missing", partition: DEFAULT_PARTITION };
 }

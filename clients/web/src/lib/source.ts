@@ -44,7 +44,7 @@ export async function linesOf(text: string, paths: readonly string[]): Promise<r
   return paths.map((path) => {
     let node: unknown = root;
     let line = 1;
-    for (const segment of formPath(path).split(/[.[\]]/).filter(Boolean)) {
+    for (const segment of formPath(path).split(/[.[\]/]/).filter(Boolean)) {
       if (!isMap(node)) break;
       const pair = node.items.find(({ key }) => isScalar(key) && formPath(String(key.value)) === segment);
       if (!pair || !isScalar(pair.key)) break;

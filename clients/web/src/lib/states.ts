@@ -57,6 +57,7 @@ const EVENT_WORDS: ReadonlyMap<EventKind, Look> = new Map([
   [EventKind.FAILED, { word: "Failed", tone: "failed" }],
   [EventKind.SETTLED, { word: "Settled", tone: "waiting" }],
   [EventKind.DELETED, { word: "Deleted", tone: "cancelled" }],
+  [EventKind.UPDATED, { word: "Changed", tone: "waiting" }],
 ]);
 
 export function eventLook(kind: EventKind): Look {

@@ -6,13 +6,14 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import type { Page } from 'playwright-core';
 
 import { create, createMany, numbers, PARENT, waiting } from '../lib/jobs.ts';
+import { JOB_TYPES } from '../lib/server.ts';
 import { checkAccess, DESKTOP, NARROW, Site } from '../lib/site.ts';
 import { until } from '../lib/until.ts';
 
 let site: Site;
 
 before(async () => {
-  site = await Site.start();
+  site = await Site.start(JOB_TYPES);
   const { api, server } = site;
   const gate = server.gate('gate');
   const broken = server.gate('broken');
@@ -26,6 +27,8 @@ before(async () => {
   await create(api, 'done', numbers({ count: 5 }));
   await create(api, 'failed', numbers({ count: 6, broken, each: 3 }, { displayName: 'A job that failed' }));
   await create(api, 'active', numbers({ count: 12, gate }, { displayName: 'A job under way', description: 'What it is about.' }));
+  await api.createSchedule({ parent: PARENT, scheduleId: 'nightly', schedule: { cron: '0 3 * * *', job: waiting() } });
+  await api.pauseSchedule({ name: `${PARENT}/schedules/nightly` });
   const states = async () => (await api.listJobs({ parent: PARENT, pageSize: 100 })).jobs.map(({ progress }) => progress!);
   await until('nothing moves any more', async () => {
     const moving = (await states()).filter(({ itemsDone, itemsFailed }) => itemsDone + itemsFailed === 5n || itemsDone + itemsFailed === 6n);
@@ -104,6 +107,66 @@ const VIEWS: View[] = [
     what: 'pipes',
     path: 'pipes',
     ready: (page) => page.getByText('No worker is attached').first().waitFor(),
+  },
+  {
+    what: 'the limits of a pipe',
+    path: 'pipes',
+    ready: async (page) => {
+      await page.getByRole('button', { name: /^Set the limits of/ }).first().click();
+      await page.getByRole('dialog').waitFor();
+    },
+  },
+  {
+    what: 'schedules',
+    path: 'schedules',
+    ready: (page) => page.getByText('0 3 * * *').waitFor(),
+  },
+  {
+    what: 'a schedule that is changed',
+    path: 'schedules',
+    ready: async (page) => {
+      await page.getByRole('button', { name: 'Edit nightly' }).click();
+      await page.getByRole('dialog').waitFor();
+    },
+  },
+  {
+    what: 'job types',
+    path: 'types',
+    ready: (page) => page.getByText('Pack the files of a folder').waitFor(),
+  },
+  {
+    what: 'a new job type',
+    path: 'types',
+    ready: async (page) => {
+      await page.getByRole('button', { name: 'New job type' }).click();
+      await page.getByRole('dialog').waitFor();
+    },
+  },
+  {
+    what: 'the partition',
+    path: 'settings',
+    ready: (page) => page.getByRole('heading', { name: 'Its jobs run' }).waitFor(),
+  },
+  {
+    what: 'many jobs to be changed',
+    path: 'jobs',
+    ready: async (page) => {
+      await page.getByRole('button', { name: 'Change many jobs' }).click();
+      await page.getByRole('dialog').waitFor();
+    },
+  },
+  {
+    what: 'a job that is changed',
+    path: 'jobs/paused',
+    ready: async (page) => {
+      await page.getByRole('button', { name: 'Change', exact: true }).click();
+      await page.getByRole('dialog').waitFor();
+    },
+  },
+  {
+    what: 'a new job by a type',
+    path: 'new?type=export',
+    ready: (page) => page.getByLabel('Job type', { exact: true }).waitFor(),
   },
   {
     what: 'a new job',

@@ -187,3 +187,45 @@ test('a suspended partition is told', async () => {
   gate.open(1);
   await state(page, 'Completed');
 });
+
+test('what failed with one code runs again', async () => {
+  const [broken, missing] = [site.server.gate('codes-broken'), site.server.gate('codes-missing')];
+  broken.open(1);
+  missing.open(1);
+  await create(site.api, 'codes', numbers({ count: 6, broken, each: 3, missing }));
+  const page = await site.open('jobs/codes');
+  await state(page, 'Failed');
+  const failures = page.getByRole('region', { name: 'Failures' });
+  await failures.getByText('3 failures of 3 loaded').waitFor();
+  broken.remove();
+  missing.remove();
+  await failures.getByRole('button', { name: /^BROKEN_DOCUMENT 2/ }).click();
+  await until('it is settled', async () => (await button(page, 'Retry').getAttribute('aria-disabled')) === null);
+  await failures.getByRole('button', { name: 'Retry those with BROKEN_DOCUMENT' }).click();
+  await until('the other one stays', async () => {
+    const { run, progress } = await get('codes');
+    return run === 1 && progress?.itemsDone === 5n && progress.itemsFailed === 1n;
+  });
+  await failures.getByText('1 failure of 1 loaded').waitFor();
+  await failures.getByText('MISSING_DOCUMENT').first().waitFor();
+});
+
+test('what can be changed of a job is changed', async () => {
+  await create(site.api, 'changed', waiting({ labels: { team: 'web' } }));
+  const page = await site.open('jobs/changed');
+  await button(page, 'Change').click();
+  const dialog = page.getByRole('dialog');
+  const field = (name: string) => dialog.getByLabel(name, { exact: true });
+  await field('Priority').fill('12');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await until('the priority is marked', async () => (await field('Priority').getAttribute('aria-invalid')) === 'true');
+  await field('Priority').fill('9');
+  await field('Labels').fill('team=docs\nurgent=yes');
+  await field('Description').fill('Now it matters.');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await page.getByText('Now it matters.').waitFor();
+  await page.getByRole('region', { name: 'Events' }).getByText('Changed').waitFor();
+  const { spec } = await get('changed');
+  assert.deepEqual([spec?.priority, spec?.labels, spec?.maxInFlight], [9, { team: 'docs', urgent: 'yes' }, 10_000]);
+});

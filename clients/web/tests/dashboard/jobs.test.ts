@@ -132,3 +132,27 @@ test('the keyboard alone finds, selects and pauses a job', async () => {
   await page.keyboard.press('Enter');
   await page.waitForURL('**/jobs/by-key');
 });
+
+test('many jobs are changed by a filter, as a job of its own', async () => {
+  await createMany(site.api, 30, (number) => waiting({ labels: { batch: number < 20 ? 'one' : 'two' } }), 'filtered');
+  const page = await site.open('jobs?label=batch%3Done');
+  await page.getByText('20 jobs, all of them').waitFor();
+  await page.getByRole('button', { name: 'Change many jobs' }).click();
+  const dialog = page.getByRole('dialog');
+  const filter = dialog.getByLabel('To which jobs', { exact: true });
+  // What is shown is what it begins with.
+  assert.equal(await filter.inputValue(), 'labels."batch" = "one"');
+  await filter.fill('labels.batch = one AND colour = red');
+  await dialog.getByRole('button', { name: 'Count them' }).click();
+  await until('the filter is marked', async () => (await filter.getAttribute('aria-invalid')) === 'true');
+  await filter.fill('labels.batch = one');
+  await dialog.getByRole('button', { name: 'Count them' }).click();
+  await dialog.getByText('Cancel 20 jobs.').waitFor();
+  await dialog.getByRole('button', { name: 'Cancel 20 jobs' }).click();
+  // The work can be watched like any other.
+  await page.waitForURL(/\/jobs\/[^?]+$/);
+  await page.getByRole('status', { name: 'State' }).getByText('Completed').waitFor();
+  const { jobs } = await site.api.listJobs({ parent: PARENT, pageSize: 100, filter: 'labels.batch = (one OR two)' });
+  const cancelled = jobs.filter(({ state }) => state === JobState.CANCELLED).map(({ spec }) => spec?.labels.batch);
+  assert.deepEqual([jobs.length, cancelled.length, new Set(cancelled)], [30, 20, new Set(['one'])]);
+});

@@ -60,6 +60,8 @@ test('a job is written as YAML, and the form follows', async () => {
   const page = await site.open('new');
   await page.getByRole('button', { name: 'YAML' }).click();
   const editor = page.getByRole('textbox', { name: 'CreateJobRequest as YAML' });
+  // What replaces a text that is just being selected would stay.
+  await until('the draft as YAML', async () => (await editor.inputValue()).startsWith('spec:'));
   await editor.fill(
     [
       'jobId: as-text',

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 
-import { create, createMany, IDLE, numbers, PARENT, waiting, WORK } from '../lib/jobs.ts';
+import { create, createMany, DOOMED, IDLE, numbers, PARENT, waiting, WORK } from '../lib/jobs.ts';
 import { Site } from '../lib/site.ts';
 import { until } from '../lib/until.ts';
 
@@ -42,4 +42,42 @@ test('pipes show what is in them, who works on them, and where nobody does', asy
   await site.api.pauseJob({ name: `${PARENT}/jobs/lonely-00000` });
   await site.api.cancelJob({ name: `${PARENT}/jobs/lonely-00001` });
   await until('one job fewer', async () => (await cell(IDLE, 'Jobs')) === '4');
+});
+
+test('limits of a pipe are set and taken away', async () => {
+  await create(site.api, 'limited', numbers({ count: 1 }));
+  const page = await site.open('pipes');
+  const row = page.getByRole('row').filter({ has: page.getByText(WORK, { exact: true }) });
+  const dialog = page.getByRole('dialog');
+  await row.getByRole('button', { name: `Set the limits of ${WORK}` }).click();
+  await dialog.getByLabel('Items out at once', { exact: true }).fill('many');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await until('it is marked', async () => (await dialog.getByLabel('Items out at once', { exact: true }).getAttribute('aria-invalid')) === 'true');
+  await dialog.getByLabel('Items out at once', { exact: true }).fill('50');
+  await dialog.getByLabel('Items per second', { exact: true }).fill('2.5');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await row.getByText('50 out, 2.5/s').waitFor();
+  assert.equal((await site.api.getPipeLimits({ pipe: `pipes/${WORK}` })).maxInFlight, 50);
+  await row.getByRole('button', { name: `Set the limits of ${WORK}` }).click();
+  await dialog.getByLabel('Items out at once', { exact: true }).fill('');
+  await dialog.getByLabel('Items per second', { exact: true }).fill('');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await row.getByText('none', { exact: true }).waitFor();
+});
+
+test('dead letters are looked at, and dropped', async () => {
+  await create(site.api, 'doomed-job', numbers({ count: 3, pipe: DOOMED }));
+  const page = await site.open('pipes');
+  const letters = page.getByRole('region', { name: 'Dead letters' });
+  await letters.getByText('3 shown').waitFor();
+  await letters.getByText('doomed-job').first().click();
+  await letters.getByText('"type": "number"').first().waitFor();
+  await letters.getByRole('link', { name: 'To its job' }).first().click();
+  await page.getByText('3 failures of 3 loaded').waitFor();
+  await page.goBack();
+  await letters.getByText('3 shown').waitFor();
+  await letters.getByRole('button', { name: 'Drop all dead letters' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Drop', exact: true }).click();
+  await page.getByText('Dropped 3 dead letters.').waitFor();
+  await letters.getByText('3 shown').waitFor({ state: 'detached' });
 });

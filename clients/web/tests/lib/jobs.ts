@@ -14,6 +14,9 @@ export const WORK = 'work';
 /** A pipe that nobody works on. */
 export const IDLE = 'nobody';
 
+/** A pipe whose messages the broker gives up. */
+export const DOOMED = 'doomed';
+
 /** Calls at once, where many are made. */
 const AT_ONCE = 64;
 
@@ -28,18 +31,21 @@ export interface Items {
   broken?: Gate;
   /** Items fail whose number is a multiple of it. */
   each?: number;
+  /** While it is there, item 1 fails in another way. */
+  missing?: Gate;
   /** How long each takes, in milliseconds. */
   takes?: number;
   pipe?: string;
 }
 
 /** A job of numbers; `more` is any other part of its spec, as JSON. */
-export function numbers({ count, gate, broken, each, takes, pipe = WORK }: Items, more: JsonObject = {}): JobSpec {
+export function numbers({ count, gate, broken, each, missing, takes, pipe = WORK }: Items, more: JsonObject = {}): JobSpec {
   const isFolder = typeof count === 'object' && 'folder' in count;
   const payload: JsonObject = isFolder ? {} : { number: '{{item}}' };
   if (gate !== undefined) payload.gate = gate.path;
   if (broken !== undefined) payload.broken = broken.path;
   if (each !== undefined) payload.each = each;
+  if (missing !== undefined) payload.missing = missing.path;
   if (takes !== undefined) payload.takes = takes;
   const item = { pipe, type: 'number', payload };
   const what: JsonObject = isFolder

@@ -16,6 +16,9 @@ const program = join(resolve(repository, process.env.CARGO_TARGET_DIR ?? 'target
 /** Settings of a server by the name of their variable, as in `HEADWAY_MAX_WATCHES`. */
 export type Settings = Record<string, string>;
 
+/** The job types of the examples. */
+export const JOB_TYPES = { HEADWAY_JOB_TYPES_DIR: join(repository, 'examples/job-types') };
+
 export class Server {
   readonly folder: string;
   private readonly settings: Settings;
