@@ -125,7 +125,10 @@ async fn handle(task: Task) -> Result<Outcome, TaskError> {
         return Err(TaskError::fatal("BROKEN_DOCUMENT", message));
     }
     if number == 1 && item.missing.as_deref().is_some_and(Path::exists) {
-        return Err(TaskError::fatal("MISSING_DOCUMENT", "document 1 is not there"));
+        return Err(TaskError::fatal(
+            "MISSING_DOCUMENT",
+            "document 1 is not there",
+        ));
     }
     Ok(Outcome::done())
 }
