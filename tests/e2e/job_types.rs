@@ -7,6 +7,7 @@ use headway::v1::{
     BatchCreateJobsEntry, CreateJobRequest, CreateJobTypeRequest, CreateScheduleRequest, Job,
     JobSpec, JobState, JobType, JobTypeUse, ListJobTypesRequest, Schedule, job_spec::Work,
 };
+use headway_cli::{Console, ExitStatus, main_with};
 use headway_client::{
     Client, Code, Error, JsonError, job_type_name, json_to_struct, schedule_name,
 };
@@ -15,6 +16,9 @@ use headway_worker::{Outcome, Task, TaskError};
 use serde_json::{Value, json};
 
 use crate::handlers::quick;
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/job-types");
+const GUIDE: &str = include_str!("../../docs/JOB_TYPES.md");
 
 on_both!(
     files_make_work with with_files,
@@ -26,6 +30,7 @@ on_both!(
     programs_have_little_time_and_memory with evaluated,
     bad_definitions with evaluated,
     schedules_and_many_jobs_have_types with with_files,
+    by_command_line with with_the_example,
 );
 
 /// Types of the API alone.
@@ -39,6 +44,12 @@ fn with_files(options: &mut Options) {
     evaluated(options);
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/job_types");
     options.config.job_types_dir = Some(folder.into());
+}
+
+/// The type that the guide is about.
+fn with_the_example(options: &mut Options) {
+    evaluated(options);
+    options.config.job_types_dir = Some(EXAMPLES.into());
 }
 
 fn typed(id: &str, parameters: &Value) -> JobSpec {
@@ -162,7 +173,8 @@ async fn bad_files_are_unavailable_and_others_are_not(d: Deployment) {
     submit(client, "good", typed("numbers", &json!({"to": 1})))
         .await
         .unwrap();
-    client.cancel_job(&name("good")).await.unwrap();
+    d.worker(|worker| worker.handler(|_: Task| async { Ok::<_, TaskError>(Outcome::done()) }));
+    d.finish(&name("good"), JobState::Completed).await;
 }
 
 async fn parameters_are_told_by_pointer(d: Deployment) {
@@ -554,4 +566,67 @@ async fn schedules_and_many_jobs_have_types(d: Deployment) {
         .delete_schedule(&schedule_name("default", "often"))
         .await
         .unwrap();
+}
+
+/// Words of a command line, some of them in single quotes.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('\'').enumerate();
+    parts
+        .flat_map(|(number, part)| match number % 2 {
+            0 => part.split_whitespace().map(ToOwned::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        })
+        .collect()
+}
+
+/// What the guide shows of the command line, but for the line that needs no server.
+async fn by_command_line(d: Deployment) {
+    let blocks = GUIDE.split("```sh\n").skip(1);
+    let lines: Vec<&str> = blocks
+        .filter_map(|block| block.split("```").next())
+        .flat_map(str::lines)
+        .filter(|line| !line.starts_with("headway type test"))
+        .collect();
+    assert_eq!(lines.len(), 5);
+    // A folder without files, so that there is nothing to do.
+    let empty = d.folder().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let empty = empty.to_str().unwrap();
+    let run = async |line: &str| {
+        let line = line.replace("examples/job-types", EXAMPLES);
+        let console = Console::captured(std::io::sink(), std::io::sink());
+        let address = format!("http://{}", d.address());
+        let mut console = console.with_variable("HEADWAY_SERVER", address);
+        main_with(words(&line.replace("/usr/share/doc", empty)), &mut console).await
+    };
+    for line in lines {
+        assert_eq!(run(line).await, ExitStatus::Completed, "{line}");
+    }
+    let jobs = d.client().list_jobs(headway::v1::ListJobsRequest {
+        parent: "partitions/default".to_owned(),
+        ..headway::v1::ListJobsRequest::default()
+    });
+    let jobs = jobs.await.unwrap().jobs;
+    assert_eq!(jobs.len(), 1);
+    let id = jobs[0].name.rsplit('/').next().unwrap();
+    let job = d.finish(&name(id), JobState::Completed).await;
+    assert_eq!(
+        job.spec.unwrap().job_type.unwrap().r#type,
+        "jobTypes/export"
+    );
+    for (line, expected) in [
+        ("headway type get export", ExitStatus::Completed),
+        ("headway type get none", ExitStatus::Failed),
+        ("headway type rm export", ExitStatus::Failed),
+        (
+            "headway submit --job-type export --parameters {}",
+            ExitStatus::Usage,
+        ),
+        (
+            "headway submit --job-type export --pipe p",
+            ExitStatus::Usage,
+        ),
+    ] {
+        assert_eq!(run(line).await, expected, "{line}");
+    }
 }
