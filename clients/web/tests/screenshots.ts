@@ -47,6 +47,11 @@ const PICTURES: Picture[] = [
   },
   PIPES,
   {
+    name: 'schedules',
+    path: 'schedules',
+    ready: (page) => page.getByRole('link', { name: /^photos-nightly-/ }).waitFor(),
+  },
+  {
     name: 'new',
     path: 'new',
     ready: async (page) => {
@@ -95,6 +100,14 @@ async function prepare({ api, server }: Site): Promise<void> {
   await api.pauseJob({ name: `${PARENT}/jobs/usage-backfill` });
   await create(api, 'export-documents', numbers({ count: 2000, takes: 150 }, { ...about('Export documents', 'platform'), ...slow }));
   await create(api, 'photos-june', numbers({ count: 40, pipe: 'photos.tag' }, about('Tag the photos of June', 'media', 'staging')));
+  const schedule = (scheduleId: string, cron: string, timeZone = 'Europe/Berlin') => {
+    return api.createSchedule({ parent: PARENT, scheduleId, schedule: { cron, timeZone, job: numbers({ count: 40 }, about('Made by a schedule', 'media')) } });
+  };
+  await schedule('photos-nightly', '0 3 * * *');
+  await schedule('invoices-monthly', '30 5 1 * *');
+  await schedule('usage-hourly', '@hourly', 'UTC');
+  await api.pauseSchedule({ name: `${PARENT}/schedules/usage-hourly` });
+  await api.runSchedule({ name: `${PARENT}/schedules/photos-nightly` });
   const get = (id: string) => api.getJob({ name: `${PARENT}/jobs/${id}` });
   await until('the jobs are where they are to be shown', async () => {
     const [invoices, thumbnails, contracts] = await Promise.all(['invoices-2025', 'thumbnails', 'contracts'].map(get));
