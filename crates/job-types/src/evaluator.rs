@@ -1,11 +1,17 @@
-//! Starts the processes that run schemas and programs.
+//! Keeps the processes that run schemas and programs.
 
-use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::Value as Json;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    process::Command,
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command},
     sync::Semaphore,
 };
 
@@ -17,16 +23,25 @@ use crate::{
 
 /// Processes at once.
 const PROCESSES: usize = 4;
-/// How long one may take.
+/// How long one may take for a job.
 const TIME: Duration = Duration::from_secs(3);
 /// The largest output, in bytes: a spec has at most 3 MiB.
 const OUTPUT: u64 = 4 * 1024 * 1024;
 
-/// Runs schemas and programs in processes of their own; clones share how many run at once.
+/// Runs schemas and programs in processes of their own; clones share these.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     program: PathBuf,
     turns: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Process>>>,
+}
+
+/// One of the processes. It is killed when this is dropped.
+#[derive(Debug)]
+struct Process {
+    _child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
 }
 
 impl Evaluator {
@@ -35,6 +50,7 @@ impl Evaluator {
         Self {
             program: program.into(),
             turns: Arc::new(Semaphore::new(PROCESSES)),
+            idle: Arc::default(),
         }
     }
 
@@ -42,7 +58,7 @@ impl Evaluator {
     ///
     /// # Errors
     /// When it is not known.
-    pub fn this() -> std::io::Result<Self> {
+    pub fn this() -> io::Result<Self> {
         Ok(Self::new(std::env::current_exe()?))
     }
 
@@ -78,19 +94,56 @@ impl Evaluator {
             return Err(Fault::Unavailable);
         };
         match tokio::time::timeout(TIME, self.ask(job)).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(Some(result))) => result,
+            // Its limits end a process by a signal, or by an allocation that fails; one that takes too long is killed with what
+            // waits for it.
+            Ok(Ok(None)) | Err(_) => Err(Fault::TooMuch),
             Ok(Err(error)) => {
                 tracing::error!(%error, program = %self.program.display(), "a job type cannot be evaluated");
                 Err(Fault::Unavailable)
             }
-            // The process is killed with what waits for it.
-            Err(_) => Err(Fault::TooMuch),
         }
     }
 
-    async fn ask(&self, job: &Job) -> std::io::Result<Result<Json, Fault>> {
-        let text = serde_json::to_vec(job).map_err(std::io::Error::other)?;
-        let mut process = Command::new(&self.program)
+    /// The answer of a process; none if it ended without one.
+    async fn ask(&self, job: &Job) -> io::Result<Option<Result<Json, Fault>>> {
+        let mut line = serde_json::to_vec(job).map_err(io::Error::other)?;
+        line.push(b'\n');
+        let waiting = self.lock().pop();
+        if let Some(process) = waiting {
+            let answer = self.ask_one(process, &line).await?;
+            // Without an answer it may have ended before it was asked, because it had worked for long enough.
+            if answer.is_some() {
+                return Ok(answer);
+            }
+        }
+        self.ask_one(Process::start(&self.program)?, &line).await
+    }
+
+    async fn ask_one(
+        &self,
+        mut process: Process,
+        line: &[u8],
+    ) -> io::Result<Option<Result<Json, Fault>>> {
+        let Some(answer) = process.ask(line).await? else {
+            return Ok(None);
+        };
+        if answer.len() as u64 > OUTPUT {
+            return Ok(Some(Err(Fault::TooMuch)));
+        }
+        let result = serde_json::from_slice(&answer).map_err(io::Error::other)?;
+        self.lock().push(process);
+        Ok(Some(result))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Process>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Process {
+    fn start(program: &Path) -> io::Result<Self> {
+        let mut child = Command::new(program)
             .arg(child::ARGUMENT)
             // Programs could read it.
             .env_clear()
@@ -99,27 +152,25 @@ impl Evaluator {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        let (input, output) = (process.stdin.take(), process.stdout.take());
-        let (Some(mut input), Some(output)) = (input, output) else {
-            return Err(std::io::Error::other("no pipes to the process"));
-        };
-        let send = async move {
-            // A process that ended early tells why by its status.
-            let _ = input.write_all(&text).await;
-            let _ = input.shutdown().await;
-        };
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(input), Some(output)) => Ok(Self {
+                _child: child,
+                input,
+                output: BufReader::new(output),
+            }),
+            _ => Err(io::Error::other("no pipes to the process")),
+        }
+    }
+
+    /// What it answers to a line, cut above [`OUTPUT`]; none if it ends first.
+    async fn ask(&mut self, line: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        if self.input.write_all(line).await.is_err() || self.input.flush().await.is_err() {
+            return Ok(None);
+        }
         let mut answer = Vec::new();
-        let mut output = output.take(OUTPUT + 1);
-        let (read, ()) = tokio::join!(output.read_to_end(&mut answer), send);
-        read?;
-        if answer.len() as u64 > OUTPUT {
-            return Ok(Err(Fault::TooMuch));
-        }
-        let status = process.wait().await?;
-        if !status.success() {
-            // Its limits end it by a signal, or by an allocation that fails.
-            return Ok(Err(Fault::TooMuch));
-        }
-        serde_json::from_slice(&answer).map_err(std::io::Error::other)
+        let mut output = (&mut self.output).take(OUTPUT + 1);
+        output.read_until(b'\n', &mut answer).await?;
+        let is_whole = answer.last() == Some(&b'\n') || answer.len() as u64 > OUTPUT;
+        Ok(is_whole.then_some(answer))
     }
 }

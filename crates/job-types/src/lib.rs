@@ -1,7 +1,7 @@
 //! Job types: named definitions that make a task or batch of parameters.
 //!
-//! A [`Definition`] has a JSON Schema for its parameters and a jq program that builds the work. Both run in a process of their
-//! own ([`Evaluator`], [`child`]), which has no environment and little time and memory: whoever writes a definition can make
+//! A [`Definition`] has a JSON Schema for its parameters and a jq program that builds the work. Both run in processes of their
+//! own ([`Evaluator`], [`child`]), which have no environment and little time and memory: whoever writes a definition can make
 //! neither the server slow nor large.
 
 pub mod child;

@@ -1,0 +1,207 @@
+//! The command line's grammar.
+
+mod admin;
+mod jobs;
+mod submit;
+mod values;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+pub use admin::*;
+pub use jobs::*;
+pub use submit::*;
+pub use values::*;
+
+/// Submit, watch and control jobs of a Headway server.
+///
+/// Settings come from flags, then the environment (HEADWAY_SERVER, HEADWAY_PARTITION, HEADWAY_USER,
+/// HEADWAY_OUTPUT, HEADWAY_TIMEOUT, HEADWAY_CA_FILE), then the configuration file.
+///
+/// Exit status: 0 completed, 1 failed or cancelled, 2 usage, 3 server unreachable.
+#[derive(Debug, Parser)]
+#[command(name = "headway", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct GlobalArgs {
+    /// The server's address [default: http://127.0.0.1:6420]
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// The partition of jobs that are named by their id alone [default: default]
+    #[arg(short, long, global = true)]
+    pub partition: Option<String>,
+    /// Who the audit log says did it [default: HEADWAY_USER, else USER]
+    #[arg(long, global = true)]
+    pub user: Option<String>,
+    /// How results are printed [default: table]
+    #[arg(short, long, global = true, value_enum)]
+    pub output: Option<Format>,
+    /// How long one call may take, such as 10s or 2m [default: 30s]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// The certificate authority (PEM) that an https server is checked against
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The configuration file [default: HEADWAY_CONFIG, else ~/.config/headway/config.yaml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs: the API's messages as JSON
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Submit a job and print its name
+    Submit {
+        #[command(flatten)]
+        job: Box<SubmitArgs>,
+        /// Wait until the job has ended; the exit status tells how
+        #[arg(long, conflicts_with = "validate_only")]
+        wait: bool,
+        /// Only check the job; nothing is created
+        #[arg(long)]
+        validate_only: bool,
+    },
+    /// Submit a job and watch it until it has ended
+    Run {
+        #[command(flatten)]
+        job: Box<SubmitArgs>,
+    },
+    /// Show jobs in full
+    Get(JobsArgs),
+    /// List the jobs of the partition, newest first
+    #[command(visible_alias = "list")]
+    Ls {
+        /// Only jobs in this state; may be repeated
+        #[arg(long, value_enum, ignore_case = true)]
+        state: Vec<StateArg>,
+        /// Only jobs with this label; may be repeated
+        #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+        label: Vec<(String, String)>,
+        /// Only jobs that this is true of, such as 'state = FAILED AND labels.team = blue'
+        #[arg(long, conflicts_with = "follow")]
+        filter: Option<String>,
+        /// create_time, id or display_name, with ' desc' for the largest first [default: create_time desc]
+        #[arg(long, value_name = "FIELD", conflicts_with = "follow")]
+        order_by: Option<String>,
+        /// At most so many jobs [default: all]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        limit: Option<u32>,
+        /// Then tell of every change, until it is interrupted
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Watch jobs until they have ended; leaving it does not touch them
+    Watch(JobsArgs),
+    /// Hold jobs: nothing new of them is started
+    Pause(JobsArgs),
+    /// Let paused jobs go on
+    Resume(JobsArgs),
+    /// End jobs now
+    Cancel(JobsArgs),
+    /// Run again what failed or was discarded in jobs that have ended
+    Retry {
+        #[command(flatten)]
+        jobs: JobsArgs,
+        /// Also the jobs that failed because these had: they wait for them again
+        #[arg(long)]
+        dependents: bool,
+        #[command(flatten)]
+        failures: FailureArgs,
+        /// Only say what the jobs would be like; nothing is changed
+        #[arg(long)]
+        validate_only: bool,
+    },
+    /// Pause, resume, cancel, retry or delete all jobs that match, as a job of its own
+    Bulk(BulkArgs),
+    /// List the failures of a job, oldest first
+    Failures {
+        /// The job: its id, or partitions/PARTITION/jobs/JOB
+        job: String,
+        #[command(flatten)]
+        failures: FailureArgs,
+        /// At most so many failures [default: all]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
+        /// Print each failure as a line of JSON, as they come: for any number of them
+        #[arg(long)]
+        ndjson: bool,
+    },
+    /// Show, send again or drop items whose messages the broker gave up
+    Dead {
+        /// What to do [default: list them]
+        #[arg(value_enum)]
+        action: Option<DeadAction>,
+        #[command(flatten)]
+        which: DeadArgs,
+    },
+    /// Show the audit log of the partition, or of a job, oldest first
+    Events(EventsArgs),
+    /// Say why jobs do not run, or do not end
+    Explain(JobsArgs),
+    /// Show, suspend or resume the partition: while it is suspended, nothing of its jobs runs
+    Partition {
+        /// What to do [default: show it]
+        #[arg(value_enum)]
+        action: Option<PartitionAction>,
+        /// How long its jobs are kept where they do not say it, such as end+P7D, for one state or for all; may be repeated
+        #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry, conflicts_with = "action")]
+        retention: Vec<(Option<RetentionState>, String)>,
+        /// Its part of pipes against that of other partitions, 1 to 1000
+        #[arg(long, conflicts_with = "action")]
+        weight: Option<i32>,
+        /// How many of its jobs may not have ended; 0 for any number
+        #[arg(long, value_name = "JOBS", conflicts_with = "action")]
+        max_open_jobs: Option<i32>,
+        /// How many of its items may be in pipes and at workers; 0 for any number
+        #[arg(long, value_name = "ITEMS", conflicts_with = "action")]
+        max_items_in_flight: Option<i32>,
+    },
+    /// Make jobs again and again, at times of a cron pattern
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// Definitions that make the work of jobs of parameters
+    #[command(subcommand)]
+    Type(TypeCommand),
+    /// Show the batches of a job with their counts, also while it runs
+    Batches(BatchesArgs),
+    /// Show the pipes that the partition's jobs have used
+    Pipes,
+    /// Show or set what pipes take of all partitions together
+    Limits(LimitsArgs),
+    /// Change some of what jobs are to do; the work stays as it is
+    Update {
+        #[command(flatten)]
+        jobs: JobsArgs,
+        #[command(flatten)]
+        changes: UpdateArgs,
+    },
+    /// Delete jobs; those that have not ended are cancelled first
+    #[command(visible_alias = "delete")]
+    Rm(JobsArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[cfg(test)]
+mod documentation;
