@@ -16,10 +16,10 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::{
+    api::JobApi,
     convert_in,
     convert_out::{self, int},
     request,
-    service::JobApi,
     status::ApiError,
     violations::Violations,
 };

@@ -5,10 +5,10 @@ use headway_domain::{Error, JobId, JobName, PipeName, event::Caller, limits};
 use headway_store::{DeadFilter, FailureFilter, Retry};
 
 use super::{
+    api::{JobApi, fitting, now, whole},
     convert_out,
     page_token::Query,
     request, request_explore,
-    service::{JobApi, fitting, now, whole},
     status::ApiError,
     violations::Violations,
 };

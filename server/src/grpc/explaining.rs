@@ -6,9 +6,9 @@ use headway_domain::Job;
 use headway_store::Explanation;
 
 use super::{
+    api::JobApi,
     convert_out::{int, state, timestamp},
     request,
-    service::JobApi,
     status::ApiError,
 };
 

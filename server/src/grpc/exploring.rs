@@ -7,13 +7,13 @@ use headway_domain::{Error, JobId, JobUid, PartitionId, filter::Filter};
 use headway_store::{EventQuery, JobFilter, Position};
 
 use super::{
+    api::{JobApi, fitting, now},
     convert_explore, convert_out,
     cursor::cursor_text,
     dead,
     page_token::Query,
     request,
     request_explore::{self, EventParent},
-    service::{JobApi, fitting, now},
     status::ApiError,
     violations::Violations,
 };

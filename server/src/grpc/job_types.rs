@@ -8,11 +8,11 @@ use headway_job_types::{Definition, Evaluator, Fault, FileTypes, Input, spec};
 use headway_store::{JobTypeView, StoreError};
 
 use super::{
+    api::{JobApi, fitting, now},
     convert_out::timestamp,
     json,
     page_token::Query,
     request,
-    service::{JobApi, fitting, now},
     status::ApiError,
     violations::Violations,
 };

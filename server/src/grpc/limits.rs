@@ -4,9 +4,7 @@ use headway::v1;
 use headway_domain::{Error, PipeName, bulk::RESERVED, limits, share::PipeLimits};
 use headway_store::PipeLimitView;
 
-use super::{
-    convert_explore::limits_out, service::JobApi, status::ApiError, violations::Violations,
-};
+use super::{api::JobApi, convert_explore::limits_out, status::ApiError, violations::Violations};
 
 impl JobApi {
     /// GetPipeLimits.

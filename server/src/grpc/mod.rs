@@ -1,5 +1,6 @@
 //! JobService: the only place in the server where wire types meet domain types.
 
+mod api;
 mod bulk;
 mod convert_explore;
 mod convert_in;
@@ -9,6 +10,7 @@ mod dead;
 mod explaining;
 mod exploring;
 mod job_types;
+mod jobs;
 mod jobs_token;
 mod json;
 mod limits;
@@ -27,5 +29,5 @@ mod waiting;
 mod watched_jobs;
 mod watching;
 
-pub(crate) use service::JobApi;
+pub(crate) use api::JobApi;
 pub(crate) use watched_jobs::WatchedJobs;

@@ -7,9 +7,9 @@ use headway_domain::{
 use headway_store::{PartitionView, StoreError};
 
 use super::{
+    api::JobApi,
     convert_out::{narrow, timestamp},
     request, retention,
-    service::JobApi,
     status::ApiError,
     violations::Violations,
 };

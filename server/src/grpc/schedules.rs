@@ -11,11 +11,11 @@ use headway_domain::{
 use headway_store::{ScheduleView, StoreError};
 
 use super::{
+    api::{JobApi, now},
     convert_in,
     convert_out::{self, int, millis, timestamp},
     page_token::Query,
     request::{self, duration},
-    service::{JobApi, now},
     status::ApiError,
     violations::Violations,
 };

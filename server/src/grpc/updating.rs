@@ -4,8 +4,8 @@ use headway::v1;
 use headway_domain::{Error, event::Caller, limits, update::JobUpdate};
 
 use super::{
+    api::{JobApi, whole},
     convert_in, request, retention,
-    service::{JobApi, whole},
     status::ApiError,
     violations::Violations,
 };

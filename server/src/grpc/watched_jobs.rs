@@ -23,7 +23,7 @@ use tonic::{
 use tonic_prost::{ProstCodec, ProstDecoder};
 
 use super::{
-    convert_out, request, resume_token::Shown, service::JobApi, status::ApiError,
+    api::JobApi, convert_out, request, resume_token::Shown, status::ApiError,
     violations::Violations, watching::Answers,
 };
 use crate::{

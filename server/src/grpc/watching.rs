@@ -9,13 +9,13 @@ use headway_store::{EventQuery, JobFilter};
 use tonic::Status;
 
 use super::{
+    api::{JobApi, fitting, now},
     convert_explore, convert_out,
     cursor::cursor_text,
     exploring::jobs_query,
     jobs_token::Shows,
     request,
     request_explore::{self, EventParent},
-    service::{JobApi, fitting, now},
     status::ApiError,
     violations::Violations,
 };
