@@ -20,7 +20,7 @@ on_both!(
 );
 
 /// The reasons, by kind.
-async fn kinds(d: &Deployment, name: &JobName) -> Vec<Kind> {
+pub async fn kinds(d: &Deployment, name: &JobName) -> Vec<Kind> {
     let explained = d.client().explain_job(name).await.unwrap();
     let reasons = explained.reasons.iter();
     for reason in reasons.clone() {
@@ -29,7 +29,7 @@ async fn kinds(d: &Deployment, name: &JobName) -> Vec<Kind> {
     reasons.map(Reason::kind).collect()
 }
 
-async fn reason(d: &Deployment, name: &JobName, kind: Kind) -> Reason {
+pub async fn reason(d: &Deployment, name: &JobName, kind: Kind) -> Reason {
     let explained = d.client().explain_job(name).await.unwrap();
     let found = explained
         .reasons

@@ -29,6 +29,7 @@ macro_rules! on_both {
 
 mod bad_inputs;
 mod batches;
+mod bounds;
 mod bulk;
 mod control;
 mod crashes;
@@ -41,6 +42,7 @@ mod fencing;
 mod finding;
 mod guide;
 mod handlers;
+mod job_type_programs;
 mod job_types;
 mod long_items;
 mod reflection;

@@ -68,7 +68,7 @@ impl JobSlice {
 
     /// How many items may be released now.
     fn free(&self) -> u64 {
-        self.sendable(self.job.counts.out())
+        self.job.sendable(self.job.counts.out())
     }
 
     /// Whether enough is free to be worth a dispatch: an eighth of the limit, or all that is left.
@@ -82,7 +82,7 @@ impl JobSlice {
     /// How many of the items that were set aside may be sent now.
     fn may_unpark(&self) -> u64 {
         let counts = &self.job.counts;
-        self.sendable(counts.out() - counts.parked)
+        self.job.sendable(counts.out() - counts.parked)
     }
 
     fn may_open_more(&self) -> bool {

@@ -1,6 +1,6 @@
 //! A job's share of its pipe: what it may have out, and how much more it may send where a pipe takes only so many items a second.
 
-use crate::{Micros, slice::JobSlice};
+use crate::{Job, Micros, slice::JobSlice};
 
 /// What a job may send to its pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,15 @@ impl Share {
             allowance,
             grant: None,
         }
+    }
+}
+
+impl Job {
+    /// How many more items the job may send now, of which it has `out` out.
+    pub fn sendable(&self, out: u64) -> u64 {
+        let free = self.limit().saturating_sub(out);
+        self.tokens
+            .map_or(free, |tokens| free.min(u64::from(tokens)))
     }
 }
 
@@ -40,14 +49,6 @@ impl JobSlice {
         if self.moment.rationed {
             self.job.allowance = 0;
         }
-    }
-
-    /// How many more items may be sent now, of which the job has `out` out.
-    pub(crate) fn sendable(&self, out: u64) -> u64 {
-        let free = self.job.limit().saturating_sub(out);
-        self.job
-            .tokens
-            .map_or(free, |tokens| free.min(u64::from(tokens)))
     }
 
     /// Notes that so many items are sent.

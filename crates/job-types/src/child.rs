@@ -1,4 +1,4 @@
-//! The process that runs schemas and programs: [`crate::evaluate`] jobs from its standard input, under limits of its own.
+//! The process that runs schemas and programs: jobs from its standard input, under limits of its own.
 
 use std::{
     io::{self, BufRead, Write},

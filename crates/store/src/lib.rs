@@ -18,7 +18,7 @@ pub use ops::{
     credit::{HungryJob, PartitionUse, PipeShare},
     dead::{DeadFilter, DeadLetterView},
     events::{EventPage, EventQuery},
-    explain::{Explanation, LeaseCount, Since},
+    explain::{Bounds, Explanation, LeaseCount, Since},
     job_types::JobTypeView,
     limits::PipeLimitView,
     list::{FoundJobs, JobFilter, JobPage, JobPlace},

@@ -3,7 +3,7 @@
 use headway::v1::{self, Reason, reason::Kind};
 use headway_broker::{BrokerError, Depth, Queue};
 use headway_domain::Job;
-use headway_store::Explanation;
+use headway_store::{Bounds, Explanation};
 
 use super::{
     api::JobApi,
@@ -62,7 +62,7 @@ fn reasons(known: &Explanation, pipe: Option<Pipe>) -> Vec<Reason> {
         reasons.push(delayed(known));
     }
     if job.is_running() {
-        reasons.extend(limits(job));
+        reasons.extend(limits(job, &known.bounds));
     }
     if known.dead_letters > 0 {
         reasons.push(dead_letters(known.dead_letters));
@@ -227,7 +227,7 @@ fn delayed(known: &Explanation) -> Reason {
 }
 
 /// What keeps more of the job from being released.
-fn limits(job: &Job) -> Vec<Reason> {
+fn limits(job: &Job, bounds: &Bounds) -> Vec<Reason> {
     let counts = &job.counts;
     let mut reasons = Vec::new();
     let more = counts.unreleased + counts.unsplit + counts.reopen > 0;
@@ -238,15 +238,8 @@ fn limits(job: &Job) -> Vec<Reason> {
             count: int(window),
             ..reason(Kind::WindowFull, message)
         });
-    } else if more && counts.out() >= job.limit() {
-        let pipe = job.meta.spec.pipe().to_string();
-        let share = job.limit();
-        let message = format!("its share of what pipe {pipe} can take is used up: {share} items");
-        reasons.push(Reason {
-            count: int(share),
-            pipe,
-            ..reason(Kind::PipeLimit, message)
-        });
+    } else if more && job.sendable(counts.out()) == 0 {
+        reasons.push(bounded(job, bounds));
     }
     if counts.splitting + counts.unsplit > 0 {
         let batches = counts.splitting + counts.unsplit;
@@ -257,6 +250,45 @@ fn limits(job: &Job) -> Vec<Reason> {
         });
     }
     reasons
+}
+
+/// Why its share is no larger.
+fn bounded(job: &Job, bounds: &Bounds) -> Reason {
+    if let Some(quota) = bounds.quota {
+        let partition = &job.meta.name.partition;
+        let message = format!(
+            "partition {partition} has {quota} items in flight, which is its quota; more are sent as these end"
+        );
+        return Reason {
+            count: quota.into(),
+            ..reason(Kind::PartitionQuota, message)
+        };
+    }
+    let pipe = job.meta.spec.pipe().to_string();
+    let share = job.limit();
+    let limits = [
+        bounds
+            .pipe
+            .in_flight
+            .map(|items| format!("{items} items at once")),
+        bounds
+            .pipe
+            .per_second
+            .map(|items| format!("{items} a second")),
+    ];
+    let limits: Vec<_> = limits.into_iter().flatten().collect();
+    let message = match limits.as_slice() {
+        [] => format!("its share of what pipe {pipe} can take is used up: {share} items"),
+        limits => format!(
+            "its share of pipe {pipe} is used up: the pipe is limited to {} for all jobs together",
+            limits.join(" and ")
+        ),
+    };
+    Reason {
+        count: int(share),
+        pipe,
+        ..reason(Kind::PipeLimit, message)
+    }
 }
 
 fn dead_letters(count: u64) -> Reason {

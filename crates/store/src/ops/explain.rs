@@ -1,6 +1,8 @@
 //! Why a job does not run or end: what its rows say beside its counters.
 
-use headway_domain::{Error, JobId, JobName, Micros, effect::code, event::EventKind};
+use headway_domain::{
+    Error, Job, JobId, JobName, Micros, effect::code, event::EventKind, share::PipeLimits,
+};
 use sea_orm::FromQueryResult;
 
 use super::{partitions::Suspension, read::JobView};
@@ -52,6 +54,17 @@ pub struct Explanation {
     pub leases: LeaseCount,
     /// Items whose messages the broker gave up, among the newest failures.
     pub dead_letters: u64,
+    /// What keeps it from sending more.
+    pub bounds: Bounds,
+}
+
+/// What bounds what a job sends, as far as it may send nothing now.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Bounds {
+    /// How many items its partition may have in flight, if it has so many.
+    pub quota: Option<u32>,
+    /// What its pipe takes.
+    pub pipe: PipeLimits,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -103,7 +116,12 @@ impl Store {
             0 => 0,
             _ => self.dead_letters_of(meta.key, job.run).await?,
         };
+        let bounds = match job.is_running() && job.sendable(job.counts.out()) == 0 {
+            true => self.bounds(&job).await?,
+            false => Bounds::default(),
+        };
         Ok(Explanation {
+            bounds,
             view: JobView::new(job),
             waits_for: waits_for
                 .into_iter()
@@ -123,6 +141,19 @@ impl Store {
                 None => LeaseCount::default(),
             },
             dead_letters,
+        })
+    }
+
+    async fn bounds(&self, job: &Job) -> Result<Bounds, StoreError> {
+        let partition = &job.meta.name.partition;
+        let quota = self.partition(partition).await?.share.in_flight;
+        let is_full = match quota {
+            Some(most) => self.items_in_flight(partition).await? >= u64::from(most),
+            None => false,
+        };
+        Ok(Bounds {
+            quota: quota.filter(|_| is_full),
+            pipe: self.pipe_limits(job.meta.spec.pipe()).await?,
         })
     }
 

@@ -150,7 +150,7 @@ impl Db {
                 }
             }
             if let Some(most) = share.in_flight
-                && self.in_flight(tx, partition).await? >= i64::from(most)
+                && self.in_flight(&**tx, partition).await? >= i64::from(most)
             {
                 return Err(refused(Quota::InFlight, most).into());
             }
@@ -172,10 +172,14 @@ impl Db {
         Ok(self.one_int(&**tx, sql, values).await?.unwrap_or(0))
     }
 
-    async fn in_flight(&self, tx: &Tx<'_>, partition: &PartitionId) -> Result<i64, StoreError> {
+    async fn in_flight(
+        &self,
+        on: &impl ConnectionTrait,
+        partition: &PartitionId,
+    ) -> Result<i64, StoreError> {
         let sql = "SELECT CAST(COALESCE(SUM(known - done - failed - discarded - unreleased - parked - delayed), 0) AS BIGINT) AS value \
                    FROM job_progress WHERE partition_id = $1 AND live = 1";
-        let sum = self.one_int(&**tx, sql, [partition.as_str().into()]);
+        let sum = self.one_int(on, sql, [partition.as_str().into()]);
         Ok(sum.await?.unwrap_or(0))
     }
 }
@@ -187,6 +191,12 @@ impl Store {
         let db = &self.db;
         let row: Option<LimitRow> = db.one(db.reader(), sql, [pipe.as_str().into()]).await?;
         row.map_or(Ok(PipeLimits::default()), |row| row.limits())
+    }
+
+    /// Items of a partition's jobs in pipes and at workers.
+    pub(crate) async fn items_in_flight(&self, partition: &PartitionId) -> Result<u64, StoreError> {
+        let db = &self.db;
+        unsigned(db.in_flight(db.reader(), partition).await?)
     }
 
     /// The pipes that have limits, by name.
