@@ -133,8 +133,6 @@ const JOB: Table = Table {
         ("created", Kind::Int),
         ("items_per_message", Kind::Int),
         ("display_name", Kind::Text),
-        ("priority", Kind::Int),
-        ("max_in_flight", Kind::Int),
     ],
 };
 
@@ -446,8 +444,6 @@ fn job_cells(job: &NewJob, meta: &JobMeta) -> Result<Vec<Cell>, StoreError> {
         meta.created.into(),
         job.spec.items_per_message.into(),
         job.spec.display_name.as_str().into(),
-        job.spec.priority.into(),
-        job.spec.max_in_flight.into(),
     ])
 }
 

@@ -153,11 +153,11 @@ impl Store {
     pub async fn hungry_pipes(&self) -> Result<Vec<PipeShare>, StoreError> {
         let db = &self.db;
         let sql = "SELECT p.pipe, p.job_key, j.partition_id, p.allowance, p.delayed, p.tokens, p.carried, p.reopen, \
-                   j.items_per_message, j.priority, j.max_in_flight, \
+                   j.items_per_message, p.priority, p.max_in_flight, \
                    p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed AS in_flight, \
                    p.unreleased + p.parked AS ready, p.unsplit + p.splitting AS unfound \
                    FROM job_progress p JOIN job j ON j.job_key = p.job_key WHERE p.hungry = 1 \
-                   ORDER BY j.priority DESC, p.job_key LIMIT $1";
+                   ORDER BY p.priority DESC, p.job_key LIMIT $1";
         let hungry: Vec<HungryRow> = db.all(db.reader(), sql, [SHARING.into()]).await?;
         if hungry.is_empty() {
             return Ok(Vec::new());

@@ -39,13 +39,11 @@ impl Store {
         if changed.version != before.version {
             let spec = serde_json::to_string(&changed.spec)
                 .map_err(|error| StoreError::Refused(error.to_string()))?;
-            let sql = "UPDATE job SET spec = $2, version = $3, priority = $4, max_in_flight = $5 WHERE job_key = $1";
+            let sql = "UPDATE job SET spec = $2, version = $3 WHERE job_key = $1";
             let values = [
                 changed.key.into(),
                 spec.into(),
                 i64::from(changed.version).into(),
-                i64::from(changed.spec.priority).into(),
-                i64::from(changed.spec.max_in_flight).into(),
             ];
             db.run(&*tx, sql, values).await?;
         }

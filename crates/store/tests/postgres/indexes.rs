@@ -135,6 +135,7 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
         "item_session",
         "job_progress_open",
         "job_progress_sated",
+        "job_progress_turn",
         "job_progress_pkey",
     ];
     let used = |after: &BTreeMap<String, i64>, name: &str| after[name] > before[name];

@@ -31,9 +31,9 @@ impl MigrationTrait for Sharing {
 
 const STATEMENTS: &[&str] = &[
     "ALTER TABLE job ADD COLUMN version BIGINT NOT NULL DEFAULT 0",
-    "ALTER TABLE job ADD COLUMN priority BIGINT NOT NULL DEFAULT 4",
+    "ALTER TABLE job_progress ADD COLUMN priority BIGINT NOT NULL DEFAULT 4",
     // Jobs that were created before are held to their window by themselves.
-    "ALTER TABLE job ADD COLUMN max_in_flight BIGINT NOT NULL DEFAULT 1000000",
+    "ALTER TABLE job_progress ADD COLUMN max_in_flight BIGINT NOT NULL DEFAULT 1000000",
     "ALTER TABLE job_progress ADD COLUMN spec_version BIGINT NOT NULL DEFAULT 0",
     // -1 where nothing is counted.
     "ALTER TABLE job_progress ADD COLUMN tokens BIGINT NOT NULL DEFAULT -1",
@@ -53,5 +53,6 @@ const STATEMENTS: &[&str] = &[
         author TEXT NOT NULL,
         updated BIGINT NOT NULL
     )",
+    "CREATE INDEX job_progress_turn ON job_progress (priority DESC, job_key) WHERE hungry = 1",
     "CREATE INDEX job_progress_sated ON job_progress (pipe) WHERE live = 1 AND hungry = 0",
 ];
