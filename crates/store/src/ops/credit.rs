@@ -257,14 +257,12 @@ impl Store {
     pub async fn set_shares(&self, shares: &[(i64, Share)]) -> Result<Committed, StoreError> {
         let db = &self.db;
         let by_key: BTreeMap<i64, Share> = shares.iter().copied().collect();
-        let mut metas = Vec::with_capacity(shares.len());
-        for key in by_key.keys() {
-            metas.extend(self.meta_by_key(*key).await?);
-        }
-        if metas.is_empty() {
+        if by_key.is_empty() {
             return Ok(Committed::default());
         }
         let tx = db.write(Durability::Process).await?;
+        let keys: Vec<i64> = by_key.keys().copied().collect();
+        let metas = self.metas_in(&tx, &keys).await?;
         let mut slices = db.lock_jobs(&tx, &metas, Locking::Wait).await?;
         for slice in &mut slices {
             if let Some(share) = by_key.get(&slice.job.meta.key) {

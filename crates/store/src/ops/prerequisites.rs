@@ -14,7 +14,7 @@ use sea_orm::FromQueryResult;
 use super::{
     create::NewJob,
     limits::Quotas,
-    releases::{RELEASE, TaskKind, task_cells},
+    owed::{RELEASE, TaskKind, task_cells},
 };
 use crate::{
     Store,

@@ -7,24 +7,20 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use headway_domain::{
-    JobId, JobName, JobSlice,
-    job::{JobMeta, Phase},
+    JobId, JobSlice,
+    job::Phase,
     start::{Broken, OnPrerequisiteFailure},
 };
 use sea_orm::FromQueryResult;
 
 use super::{
+    owed::{RELEASE, TaskKind, task_cells},
     prerequisites::{PhaseRow, PrerequisiteState, policy_code},
     work::Locking,
-    write::random_id,
 };
 use crate::{
     Committed, Store,
-    db::{
-        Db, Durability, Tx,
-        bulk::{Cell, Conflict, Kind, Table},
-        keys,
-    },
+    db::{Db, Durability, Tx, bulk::Conflict, keys},
     error::StoreError,
     rows::job::{phase, phase_code},
 };
@@ -33,57 +29,6 @@ use crate::{
 const TASKS: i64 = 100;
 /// Prerequisites settled by one transaction, about.
 const ROUND: usize = 500;
-
-/// What a task is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TaskKind {
-    /// A job that began to wait: what it needs may have ended before.
-    Check,
-    /// A job that others need ended.
-    Ended,
-    /// A job that others need was deleted; its tombstone says how it stood.
-    Deleted,
-    /// A job was retried, and those that failed because of it are to wait for it again.
-    Retried,
-}
-
-impl TaskKind {
-    fn code(self) -> i64 {
-        match self {
-            Self::Check => 1,
-            Self::Ended => 2,
-            Self::Deleted => 3,
-            Self::Retried => 4,
-        }
-    }
-}
-
-pub(crate) const RELEASE: Table = Table {
-    name: "release_task",
-    keys: 1,
-    insert_only: 0,
-    columns: &[
-        ("task_id", Kind::Int),
-        ("kind", Kind::Int),
-        ("job_key", Kind::Int),
-        ("partition_id", Kind::Text),
-        ("job_id", Kind::Text),
-        ("after_key", Kind::Int),
-        ("created", Kind::Int),
-    ],
-};
-
-pub(crate) fn task_cells(kind: TaskKind, key: i64, name: &JobName, now: i64) -> Vec<Cell> {
-    vec![
-        random_id().into(),
-        kind.code().into(),
-        key.into(),
-        name.partition.as_str().into(),
-        name.job.as_str().into(),
-        i64::from(-1i8).into(),
-        now.into(),
-    ]
-}
 
 #[derive(Debug, FromQueryResult)]
 struct TaskRow {
@@ -273,53 +218,9 @@ impl Store {
         let metas = self.metas_in(tx, &concerned).await?;
         self.db.lock_jobs(tx, &metas, Locking::Wait).await
     }
-
-    /// Lets the jobs that failed because of this one wait for it again, and those that failed because of them.
-    pub(crate) async fn owe_retries(&self, tx: &Tx<'_>, meta: &JobMeta) -> Result<(), StoreError> {
-        let db = &self.db;
-        let task = task_cells(TaskKind::Retried, meta.key, &meta.name, db.now());
-        RELEASE.write(db, tx, vec![task], Conflict::Fail).await?;
-        Ok(())
-    }
 }
 
 impl Db {
-    /// Owes a look at those that wait for jobs that ended; whether there are any.
-    pub(crate) async fn owe_dependents(
-        &self,
-        tx: &Tx<'_>,
-        ended: &[i64],
-    ) -> Result<bool, StoreError> {
-        self.owe(tx, ended, TaskKind::Ended).await
-    }
-
-    /// Owes a look at those that wait for jobs that are about to be deleted; whether there are any.
-    pub(crate) async fn owe_dependents_of_deleted(
-        &self,
-        tx: &Tx<'_>,
-        deleted: &[i64],
-    ) -> Result<bool, StoreError> {
-        self.owe(tx, deleted, TaskKind::Deleted).await
-    }
-
-    async fn owe(&self, tx: &Tx<'_>, jobs: &[i64], kind: TaskKind) -> Result<bool, StoreError> {
-        if jobs.is_empty() {
-            return Ok(false);
-        }
-        // With OFFSET it stays a look at the index for each job, whatever PostgreSQL believes of the sizes of these tables.
-        let sql = format!(
-            "INSERT INTO release_task (task_id, kind, job_key, partition_id, job_id, after_key, created) \
-             SELECT k.b, $2, j.job_key, j.partition_id, j.job_id, -1, $3 FROM {} JOIN job j ON j.job_key = k.a \
-             WHERE EXISTS (SELECT 1 FROM prerequisite p WHERE p.partition_id = j.partition_id AND p.needed = j.job_id AND p.state = 0 LIMIT 1 OFFSET 0)",
-            self.pairs("k", 1)
-        );
-        let list = keys::pairs(jobs.iter().map(|key| (*key, random_id())));
-        let owed = self
-            .run(&**tx, sql, [list, kind.code().into(), self.now().into()])
-            .await?;
-        Ok(owed > 0)
-    }
-
     /// Looks at what a job needs, with it and those jobs locked in one order.
     async fn check(
         &self,
