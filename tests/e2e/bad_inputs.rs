@@ -1,15 +1,11 @@
 //! What is wrong with a request is said with the right code, details and sentence, to the command line and to a client
 //! that knows the service by reflection only; and the server goes on.
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
 use headway::v1::JobState;
-use headway_cli::{Console, ExitStatus, main_with};
+use headway_cli::ExitStatus;
 use headway_client::{JobBuilder, TaskBuilder};
 use headway_tests::{Deployment, Record, WORK, outcome_counts, range};
 use serde_json::{Value, json};
@@ -17,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::{handlers::quick, reflection::Generic};
+use crate::{command_line::headway, handlers::quick, reflection::Generic};
 
 on_both!(by_reflection, by_command_line);
 
@@ -271,40 +267,6 @@ async fn by_reflection(d: Deployment) {
         assert_eq!(answer["state"], "JOB_STATE_COMPLETED", "{what}");
     }
     still_works(&d, "after").await;
-}
-
-/// What was written to one of the streams.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Written {
-    fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        written.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Runs a command line: its status, standard output and standard error.
-async fn headway(d: &Deployment, arguments: &[&str]) -> (ExitStatus, String, String) {
-    let (stdout, stderr) = (Written::default(), Written::default());
-    let mut console = Console::captured(stdout.clone(), stderr.clone())
-        .with_variable("HEADWAY_SERVER", format!("http://{}", d.address()));
-    let line = std::iter::once("headway").chain(arguments.iter().copied());
-    let line: Vec<String> = line.map(str::to_owned).collect();
-    let run = tokio::spawn(async move { main_with(line, &mut console).await });
-    let status = run.await.expect("the command does not panic");
-    (status, stdout.text(), stderr.text())
 }
 
 async fn by_command_line(d: Deployment) {

@@ -5,7 +5,7 @@ use headway::v1::{
     BatchCreateJobsEntry, CreateJobRequest, CreateJobTypeRequest, CreateScheduleRequest, Job,
     JobSpec, JobState, JobType, JobTypeUse, ListJobTypesRequest, Schedule, job_spec::Work,
 };
-use headway_cli::{Console, ExitStatus, main_with};
+use headway_cli::ExitStatus;
 use headway_client::{
     Client, Code, Error, JsonError, job_type_name, json_to_struct, schedule_name,
 };
@@ -13,7 +13,10 @@ use headway_tests::{Deployment, Options, PATIENCE, Record, name, outcome_counts,
 use headway_worker::{Outcome, Task, TaskError};
 use serde_json::{Value, json};
 
-use crate::handlers::quick;
+use crate::{
+    command_line::{headway, words},
+    handlers::quick,
+};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/job-types");
 const GUIDE: &str = include_str!("../../docs/JOB_TYPES.md");
@@ -416,17 +419,6 @@ async fn schedules_and_many_jobs_have_types(d: Deployment) {
         .unwrap();
 }
 
-/// Words of a command line, some of them in single quotes.
-fn words(line: &str) -> Vec<String> {
-    let parts = line.split('\'').enumerate();
-    parts
-        .flat_map(|(number, part)| match number % 2 {
-            0 => part.split_whitespace().map(ToOwned::to_owned).collect(),
-            _ => vec![part.to_owned()],
-        })
-        .collect()
-}
-
 /// What the guide shows of the command line, but for the line that needs no server.
 async fn by_command_line(d: Deployment) {
     let blocks = GUIDE.split("```sh\n").skip(1);
@@ -442,10 +434,8 @@ async fn by_command_line(d: Deployment) {
     let empty = empty.to_str().unwrap();
     let run = async |line: &str| {
         let line = line.replace("examples/job-types", EXAMPLES);
-        let console = Console::captured(std::io::sink(), std::io::sink());
-        let address = format!("http://{}", d.address());
-        let mut console = console.with_variable("HEADWAY_SERVER", address);
-        main_with(words(&line.replace("/usr/share/doc", empty)), &mut console).await
+        let line = line.replace("/usr/share/doc", empty);
+        headway(&d, &words(&line)[1..]).await.0
     };
     for line in lines {
         assert_eq!(run(line).await, ExitStatus::Completed, "{line}");

@@ -31,6 +31,7 @@ mod bad_inputs;
 mod batches;
 mod bounds;
 mod bulk;
+mod command_line;
 mod control;
 mod crashes;
 mod doubled;

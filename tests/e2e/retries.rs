@@ -11,11 +11,12 @@ use headway::v1::{
     ListDeadLettersRequest, RetryJobRequest, failure_policy::OnExceeded,
 };
 use headway_broker::Queue;
+use headway_cli::ExitStatus;
 use headway_client::{Code, JobName};
 use headway_tests::{Deployment, Record, WORK, outcome_counts, range};
 use headway_worker::{Outcome, Task, TaskError};
 
-use crate::{failures::kill_messages, handlers::number, handlers::quick};
+use crate::{command_line::headway, failures::kill_messages, handlers::number, handlers::quick};
 
 on_both!(
     some_codes_run_again,
@@ -24,6 +25,7 @@ on_both!(
     what_was_discarded_runs_in_any_case,
     dead_letters_are_looked_at,
     dead_letters_are_dropped,
+    by_command_line,
     bad_filters,
 );
 
@@ -311,6 +313,35 @@ async fn dead_letters_are_dropped(d: Deployment) {
     // They failed all the same, and a retry runs them.
     client.retry_job(&first).await.unwrap();
     d.finish(&first, JobState::Completed).await;
+}
+
+async fn by_command_line(d: Deployment) {
+    two_with_dead_letters(&d).await;
+    let lines = async |arguments: &[&str]| {
+        let (status, printed, _) = headway(&d, arguments).await;
+        assert_eq!(status, ExitStatus::Completed, "{arguments:?}");
+        printed.lines().map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let failures = lines(&["failures", "first", "--ndjson", "--code", "DEAD_LETTERED"]).await;
+    assert_eq!(failures.len(), 4);
+    for line in failures {
+        let failure: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(failure["code"], "DEAD_LETTERED", "{line}");
+        assert!(failure["item"].is_string(), "{line}");
+    }
+    let some = lines(&["failures", "first", "--ndjson", "--limit", "3"]).await;
+    assert_eq!(some.len(), 3);
+    let (status, _, said) = headway(&d, &["retry", "first", "--code", "NO"]).await;
+    assert_eq!(status, ExitStatus::Failed);
+    assert!(said.contains("no failure like those"), "{said}");
+    let listed = lines(&["dead", "--pipe", WORK]).await;
+    assert_eq!(listed.len(), 5, "a heading and a line each: {listed:?}");
+    let again = lines(&["dead", "redrive", "--pipe", WORK]).await;
+    assert!(again.len() == 1 && again[0].contains("first"), "{again:?}");
+    d.finish(&headway_tests::name("first"), JobState::Completed)
+        .await;
+    let dropped = lines(&["dead", "drop"]).await;
+    assert_eq!(dropped, ["dropped 0 dead letters"]);
 }
 
 async fn bad_filters(d: Deployment) {

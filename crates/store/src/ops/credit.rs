@@ -16,8 +16,16 @@ use uuid::Uuid;
 use super::work::Locking;
 use crate::{Committed, Store, db::Durability, error::StoreError, rows::unsigned};
 
-/// Jobs that share a pipe's credit in one round at most; those with the lowest keys have been waiting longest.
+/// Jobs that share credit in one round, about: as many of each partition on each pipe as there is room for, by priority, and of
+/// those of one priority the oldest.
 const SHARING: i64 = 4096;
+/// So many of each partition on each pipe share in any case.
+const LEAST: i64 = 4;
+/// What is known of a job that shares.
+const COLUMNS: &str = "p.pipe, p.job_key, p.partition_id, p.allowance, p.delayed, p.tokens, p.carried, p.reopen, \
+     j.items_per_message, p.priority, p.max_in_flight, \
+     p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed AS in_flight, \
+     p.unreleased + p.parked AS ready, p.unsplit + p.splitting AS unfound";
 
 /// The rates of a process that published none for so long do not count.
 pub(super) const SILENT_US: Micros = 5_000_000;
@@ -104,6 +112,13 @@ struct HungryRow {
     reopen: i64,
 }
 
+/// A partition that wants more of a pipe.
+#[derive(Debug, FromQueryResult)]
+struct TurnRow {
+    pipe: String,
+    partition_id: String,
+}
+
 #[derive(Debug, FromQueryResult)]
 struct UseRow {
     partition_id: String,
@@ -152,13 +167,10 @@ impl Store {
     /// The pipes that jobs want more of, with their measured rates and limits.
     pub async fn hungry_pipes(&self) -> Result<Vec<PipeShare>, StoreError> {
         let db = &self.db;
-        let sql = "SELECT p.pipe, p.job_key, j.partition_id, p.allowance, p.delayed, p.tokens, p.carried, p.reopen, \
-                   j.items_per_message, p.priority, p.max_in_flight, \
-                   p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed AS in_flight, \
-                   p.unreleased + p.parked AS ready, p.unsplit + p.splitting AS unfound \
-                   FROM job_progress p JOIN job j ON j.job_key = p.job_key WHERE p.hungry = 1 \
-                   ORDER BY p.priority DESC, p.job_key LIMIT $1";
-        let hungry: Vec<HungryRow> = db.all(db.reader(), sql, [SHARING.into()]).await?;
+        let hungry = match db.is_sqlite() {
+            true => self.hungry_one_by_one().await?,
+            false => self.hungry_at_once().await?,
+        };
         if hungry.is_empty() {
             return Ok(Vec::new());
         }
@@ -190,6 +202,60 @@ impl Store {
             }
         }
         Ok(pipes.into_values().collect())
+    }
+
+    /// The jobs that share, in one statement: from each partition on each pipe it leaps to the next, and reads the first of each.
+    async fn hungry_at_once(&self) -> Result<Vec<HungryRow>, StoreError> {
+        let db = &self.db;
+        let sql = format!(
+            "WITH RECURSIVE turn AS ( \
+               (SELECT pipe, partition_id FROM job_progress WHERE hungry = 1 ORDER BY pipe, partition_id LIMIT 1) \
+               UNION ALL SELECT n.pipe, n.partition_id FROM turn t CROSS JOIN LATERAL ( \
+                 SELECT q.pipe, q.partition_id FROM job_progress q \
+                 WHERE q.hungry = 1 AND (q.pipe, q.partition_id) > (t.pipe, t.partition_id) \
+                 ORDER BY q.pipe, q.partition_id LIMIT 1) n \
+             ) SELECT {COLUMNS} FROM turn t CROSS JOIN LATERAL ( \
+               SELECT * FROM job_progress q WHERE q.hungry = 1 AND q.pipe = t.pipe AND q.partition_id = t.partition_id \
+               ORDER BY q.priority DESC, q.job_key LIMIT GREATEST($2, $1 / (SELECT GREATEST(count(*), 1) FROM turn)) \
+             ) p JOIN job j ON j.job_key = p.job_key"
+        );
+        db.all(db.reader(), sql, [SHARING.into(), LEAST.into()])
+            .await
+    }
+
+    /// The same where a statement costs no round trip, and joins cannot be lateral.
+    async fn hungry_one_by_one(&self) -> Result<Vec<HungryRow>, StoreError> {
+        let db = &self.db;
+        let next = "SELECT pipe, partition_id FROM job_progress WHERE hungry = 1 AND (pipe, partition_id) > ($1, $2) \
+                    ORDER BY pipe, partition_id LIMIT 1";
+        let mut turns: Vec<TurnRow> = Vec::new();
+        loop {
+            let (pipe, partition) = turns.last().map_or(("", ""), |turn| {
+                (turn.pipe.as_str(), turn.partition_id.as_str())
+            });
+            match db
+                .one(db.reader(), next, [pipe.into(), partition.into()])
+                .await?
+            {
+                Some(turn) => turns.push(turn),
+                None => break,
+            }
+        }
+        let each = SHARING / i64::try_from(turns.len().max(1)).unwrap_or(SHARING);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM job_progress p JOIN job j ON j.job_key = p.job_key \
+             WHERE p.hungry = 1 AND p.pipe = $1 AND p.partition_id = $2 ORDER BY p.priority DESC, p.job_key LIMIT $3"
+        );
+        let mut hungry = Vec::new();
+        for turn in turns {
+            let values = [
+                turn.pipe.into(),
+                turn.partition_id.into(),
+                each.max(LEAST).into(),
+            ];
+            hungry.extend(db.all(db.reader(), sql.clone(), values).await?);
+        }
+        Ok(hungry)
     }
 
     /// What jobs that want no more have in a pipe, or will send there again.

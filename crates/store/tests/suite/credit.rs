@@ -17,7 +17,7 @@ use super::{
     audit::audit,
     batch,
     driver::{Driver, Started, Tree, flat},
-    name, new_job, task,
+    name, name_in, new_job, task,
 };
 
 impl Driver {
@@ -298,4 +298,38 @@ pub async fn tokens_are_spent(f: Fixture) {
     driver.take_credit(&job).await;
     assert_eq!(driver.job(&job).await.tokens, None);
     driver.finish_well(&job).await;
+}
+
+/// However many jobs want more of a pipe, those of each partition are seen, the most important first.
+pub async fn nobody_is_hidden_by_many(f: Fixture) {
+    let job = |partition: &str, id: String, priority: u32| {
+        let mut new = new_job(name_in(partition, &id), task("x"));
+        new.spec.priority = priority;
+        new
+    };
+    let mut creations = tokio::task::JoinSet::new();
+    for n in 0..5000 {
+        let (store, new) = (f.store.clone(), job("crowd", format!("c{n}"), 4));
+        creations.spawn(async move { store.create_job(new).await });
+        // No more at once than are taken.
+        if n % 200 == 199 {
+            while let Some(created) = creations.join_next().await {
+                created.unwrap().unwrap();
+            }
+        }
+    }
+    for new in [
+        job("crowd", "urgent".to_owned(), 9),
+        job("lonely", "late".to_owned(), 4),
+    ] {
+        f.store.create_job(new).await.unwrap();
+    }
+    f.sql("UPDATE job_progress SET hungry = 1").await;
+    let pipes = f.store.hungry_pipes().await.unwrap();
+    assert_eq!(pipes.len(), 1);
+    let jobs = &pipes[0].jobs;
+    let (crowd, lonely): (Vec<_>, Vec<_>) =
+        jobs.iter().partition(|job| job.partition_id == "crowd");
+    assert_eq!((crowd.len(), lonely.len()), (2048, 1));
+    assert_eq!(crowd.iter().map(|job| job.priority).max(), Some(9));
 }

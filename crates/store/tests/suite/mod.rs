@@ -204,7 +204,7 @@ macro_rules! store_suite {
             events: a_life_in_events, pages_and_queries, what_is_old_is_removed, rare_kinds_are_found_in_bounded_steps, failures_are_told_of_less_and_less;
             explore: counts_by_state, states_of_many_jobs, changed_jobs_of_a_partition, a_tree_while_it_runs, batches_by_pages,
                 history_of_progress, pipes_of_a_partition, forwarded_items_are_at_their_pipe;
-            credit: hungry_pipes_and_allowance, rates_add_up_and_fade, first_allowances, pipes_with_limits, partitions_with_quotas,
+            credit: hungry_pipes_and_allowance, nobody_is_hidden_by_many, rates_add_up_and_fade, first_allowances, pipes_with_limits, partitions_with_quotas,
                 tokens_are_spent;
             update: other_processes_hear_of_it, lists_and_credit_hear_of_it;
             jobs: a_tree, without_children, folders_only, a_small_window, two_jobs_interleaved, unlucky_workers,

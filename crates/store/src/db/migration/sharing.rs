@@ -53,6 +53,7 @@ const STATEMENTS: &[&str] = &[
         author TEXT NOT NULL,
         updated BIGINT NOT NULL
     )",
-    "CREATE INDEX job_progress_turn ON job_progress (priority DESC, job_key) WHERE hungry = 1",
+    "CREATE INDEX job_progress_turn ON job_progress (pipe, partition_id, priority DESC, job_key) WHERE hungry = 1",
+    "DROP INDEX job_progress_hungry",
     "CREATE INDEX job_progress_sated ON job_progress (pipe) WHERE live = 1 AND hungry = 0",
 ];
