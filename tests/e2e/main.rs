@@ -35,6 +35,7 @@ mod command_line;
 mod control;
 mod crashes;
 mod doubled;
+mod downtime;
 mod epochs;
 mod expiry;
 mod explain;
