@@ -340,7 +340,10 @@ async fn by_command_line(d: Deployment) {
     assert!(again.len() == 1 && again[0].contains("first"), "{again:?}");
     d.finish(&headway_tests::name("first"), JobState::Completed)
         .await;
-    let dropped = lines(&["dead", "drop"]).await;
+    let (status, _, said) = headway(&d, &["dead", "drop"]).await;
+    assert_eq!(status, ExitStatus::Usage);
+    assert!(said.contains("--all"), "{said}");
+    let dropped = lines(&["dead", "drop", "--all"]).await;
     assert_eq!(dropped, ["dropped 0 dead letters"]);
 }
 

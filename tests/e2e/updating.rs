@@ -5,18 +5,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures::StreamExt;
 use headway::v1::{
-    EventKind, FailurePolicy, JobSpec, JobState, ListEventsRequest, Retention,
+    EventKind, FailurePolicy, JobSpec, JobState, ListEventsRequest, Retention, WatchJobsRequest,
     failure_policy::{OnExceeded, Tolerance},
 };
-use headway_client::Code;
-use headway_tests::{Deployment, Record, name, outcome_counts, range, request};
+use headway_client::{Code, JobName};
+use headway_tests::{Deployment, PATIENCE, Record, name, outcome_counts, range, request};
 use headway_worker::{Outcome, Task, TaskError};
 
 use crate::handlers::{number, quick};
 
 on_both!(
     what_is_named_changes_and_nothing_else,
+    who_watches_by_label_is_told,
     a_window_opens_and_closes,
     a_failure_policy_stops_what_runs,
     the_retention_of_what_is_over,
@@ -91,6 +93,49 @@ async fn what_is_named_changes_and_nothing_else(d: Deployment) {
     let events = events.await.unwrap().events;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].message, "labels, priority");
+}
+
+/// A job whose labels change comes and goes, and one that never had them is never told of.
+async fn who_watches_by_label_is_told(d: Deployment) {
+    let client = d.client();
+    let far = SystemTime::now() + Duration::from_secs(3600);
+    let team = |team: &str| range(5, 5).label("team", team).not_before(far).build();
+    let job = d.create("job", team("blue")).await;
+    let other = d.create("other", team("green")).await;
+    let mut updates = client.watch_jobs(WatchJobsRequest {
+        parent: "partitions/default".to_owned(),
+        labels: labels(&[("team", "blue")]),
+        ..WatchJobsRequest::default()
+    });
+    // The names in the updates up to one that tells of any job.
+    let mut told = async || loop {
+        let next = tokio::time::timeout(PATIENCE, updates.next()).await;
+        let update = next.expect("an update").expect("goes on").unwrap();
+        let shown: Vec<_> = update.jobs.into_iter().map(|job| job.name).collect();
+        let gone: Vec<_> = update.removed.into_iter().map(|job| job.name).collect();
+        if !shown.is_empty() || !gone.is_empty() {
+            return (shown, gone);
+        }
+    };
+    let relabel = async |job: &JobName, team: &str| {
+        let spec = JobSpec {
+            labels: labels(&[("team", team)]),
+            ..JobSpec::default()
+        };
+        client
+            .update_job(job, spec, &["spec.labels"])
+            .await
+            .unwrap();
+    };
+    let (name, nothing) = (job.to_string(), Vec::<String>::new());
+    assert_eq!(told().await, (vec![name.clone()], nothing.clone()));
+    client.pause_job(&other).await.unwrap();
+    relabel(&job, "red").await;
+    assert_eq!(told().await, (nothing.clone(), vec![name.clone()]));
+    relabel(&job, "blue").await;
+    assert_eq!(told().await, (vec![name], nothing.clone()));
+    relabel(&other, "blue").await;
+    assert_eq!(told().await, (vec![other.to_string()], nothing));
 }
 
 async fn a_window_opens_and_closes(d: Deployment) {

@@ -112,13 +112,17 @@ pub async fn run(
         }
         Some(DeadAction::Redrive) => redrive(&remote, request, console).await,
         Some(DeadAction::Drop) => {
+            if which.pipe.is_none() && which.job.is_none() && !which.all {
+                let which = "say which dead letters are dropped: --pipe, --job, or --all";
+                return Err(Failure::usage(which.to_owned()));
+            }
             let mut all = 0;
             loop {
                 let request = DropDeadLettersRequest {
                     parent: parent.clone(),
                     pipe: request.pipe.clone(),
                     job: request.job.clone(),
-                    all: request.pipe.is_empty() && request.job.is_empty(),
+                    all: which.all,
                 };
                 let answer = remote.client.drop_dead_letters(request).await;
                 let answer = answer

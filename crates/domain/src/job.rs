@@ -156,7 +156,7 @@ impl Counts {
 /// A job as a transaction holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    /// What never changes.
+    /// What hardly ever changes.
     pub meta: Arc<JobMeta>,
     /// Where it is in its life.
     pub phase: Phase,

@@ -16,7 +16,7 @@ use crate::{
     start::{Deadline, OnPrerequisiteFailure, Prerequisite, Start},
 };
 
-/// What to do. Never changes after creation.
+/// What to do. After creation [`crate::update`] alone changes some of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSpec {
     /// A name for people.

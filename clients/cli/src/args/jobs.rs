@@ -35,6 +35,9 @@ pub struct DeadArgs {
     /// Only those of this job, by its id
     #[arg(long)]
     pub job: Option<String>,
+    /// Drop those of all jobs of the partition
+    #[arg(long, conflicts_with_all = ["pipe", "job"])]
+    pub all: bool,
     /// At most so many when they are listed [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,

@@ -160,7 +160,7 @@ impl Store {
             .collect())
     }
 
-    /// Reads what never changes about a job, by its name.
+    /// Reads what is known of a job beside its progress, by its name.
     pub(crate) async fn named(&self, name: &JobName) -> Result<Arc<JobMeta>, StoreError> {
         let sql =
             format!("SELECT {META_COLUMNS} FROM job j WHERE j.partition_id = $1 AND j.job_id = $2");

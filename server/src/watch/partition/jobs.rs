@@ -391,12 +391,13 @@ impl Follower {
         }
         let labels = &view.job.meta.spec.labels;
         let mut wanted = self.pace.filter.labels.iter();
-        // Labels never change: such a job was never shown.
-        if !wanted.all(|(key, value)| labels.get(key) == Some(value)) {
+        let is_labelled = wanted.all(|(key, value)| labels.get(key) == Some(value));
+        // Its labels are those that it was created with: such a job was never shown.
+        if !is_labelled && view.job.meta.version == 0 {
             return;
         }
         let states = &self.pace.filter.states;
-        if states.is_empty() || states.contains(&view.job.state()) {
+        if is_labelled && (states.is_empty() || states.contains(&view.job.state())) {
             self.note(&view);
             update.jobs.push(view);
         } else {
