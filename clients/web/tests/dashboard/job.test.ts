@@ -224,8 +224,10 @@ test('what can be changed of a job is changed', async () => {
   await field('Description').fill('Now it matters.');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await dialog.waitFor({ state: 'detached' });
-  await page.getByText('Now it matters.').waitFor();
+  await page.getByText('Now it matters.', { exact: true }).waitFor();
   await page.getByRole('region', { name: 'Events' }).getByText('Changed').waitFor();
+  await page.getByRole('heading', { name: 'Spec' }).click();
+  await page.getByLabel('Spec', { exact: true }).getByText('"priority": 9').waitFor();
   const { spec } = await get('changed');
   assert.deepEqual([spec?.priority, spec?.labels, spec?.maxInFlight], [9, { team: 'docs', urgent: 'yes' }, 10_000]);
 });
