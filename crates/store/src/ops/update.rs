@@ -2,7 +2,7 @@
 
 use headway_domain::{Error, JobName, event::Caller, retention::Retention, update::JobUpdate};
 
-use super::{control::Controlled, create::LABEL};
+use super::{control::Controlled, create::LABEL, credit::FIRST_ALLOWANCE};
 use crate::{
     Store,
     db::{Durability, bulk::Conflict},
@@ -32,6 +32,9 @@ impl Store {
         slice.caller = caller.clone();
         let before = slice.job.meta.clone();
         if slice.update(&update) {
+            if slice.job.meta.spec.max_in_flight > before.spec.max_in_flight {
+                slice.widen(FIRST_ALLOWANCE);
+            }
             db.advance(&tx, &mut slice).await?;
         }
         let changed = slice.job.meta.clone();
