@@ -1,14 +1,18 @@
 //! Finding jobs: filters, orders, pages and counts.
 
-use futures::TryStreamExt;
-use headway::v1::{JobState, ListJobsRequest};
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt};
+use headway::v1::{JobState, ListJobsRequest, WatchJobsRequest};
 use headway_client::{Code, Error};
-use headway_tests::{Deployment, Record, range};
+use headway_tests::{Deployment, PATIENCE, Record, range};
+use tokio::time::timeout;
 
 use crate::handlers::quick;
 
 on_both!(
     jobs_are_found_by_filters,
+    a_filter_is_watched,
     pages_follow_an_order,
     tokens_belong_to_their_query,
     bad_filters_and_orders,
@@ -57,6 +61,53 @@ async fn jobs_are_found_by_filters(d: Deployment) {
         let count: i64 = counts.iter().map(|count| count.jobs).sum();
         assert_eq!(count, ids.len() as i64, "{filter}");
     }
+}
+
+/// What a filter is true of comes and goes while it is watched, from the state that it begins in to the last one.
+async fn a_filter_is_watched(d: Deployment) {
+    let spec = |team: &str| range(3, 3).label("team", team).after("nothing").build();
+    let early = d.create("early", spec("blue")).await;
+    d.create("red", spec("red")).await;
+    let mut updates = d.client().watch_jobs(WatchJobsRequest {
+        parent: "partitions/default".to_owned(),
+        filter: "labels.team = blue AND (state = PAUSED OR state = CANCELLED)".to_owned(),
+        ..WatchJobsRequest::default()
+    });
+    let mut shown = BTreeMap::new();
+    let mut until = async |wanted: &[(&str, JobState)]| {
+        let wanted: BTreeMap<_, _> = wanted
+            .iter()
+            .map(|(id, state)| (format!("partitions/default/jobs/{id}"), *state))
+            .collect();
+        while shown != wanted {
+            let update = timeout(PATIENCE, updates.next()).await.expect("news");
+            let update = update.expect("such a stream has no end").unwrap();
+            for gone in update.removed {
+                shown.remove(&gone.name);
+            }
+            for job in update.jobs {
+                assert_ne!(job.name, "partitions/default/jobs/red");
+                shown.insert(job.name.clone(), job.state());
+            }
+        }
+    };
+    d.client().pause_job(&early).await.unwrap();
+    until(&[("early", JobState::Paused)]).await;
+    let late = d.create("late", spec("blue")).await;
+    d.client().cancel_job(&late).await.unwrap();
+    until(&[("early", JobState::Paused), ("late", JobState::Cancelled)]).await;
+    d.client().resume_job(&early).await.unwrap();
+    until(&[("late", JobState::Cancelled)]).await;
+    let bad = WatchJobsRequest {
+        parent: "partitions/default".to_owned(),
+        filter: "labels = blue".to_owned(),
+        ..WatchJobsRequest::default()
+    };
+    let refused = d.client().watch_jobs(bad).next().await.expect("an answer");
+    let error = refused.expect_err("it was taken");
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert_eq!(error.reason(), Some("INVALID_FIELDS"));
+    assert!(error.to_string().contains("filter"), "{error}");
 }
 
 async fn pages_follow_an_order(d: Deployment) {

@@ -139,6 +139,7 @@ pub async fn run(
                     parent: partition_name(&settings.partition)?,
                     states,
                     labels: label.into_iter().collect(),
+                    filter: filter.unwrap_or_default(),
                     max_listed: limit.map_or(0, |limit| i32::try_from(limit).unwrap_or(i32::MAX)),
                     ..WatchJobsRequest::default()
                 };

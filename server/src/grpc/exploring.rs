@@ -3,7 +3,10 @@
 use futures::{StreamExt, stream};
 use headway::v1;
 use headway_broker::{Broker, Depth, Queue};
-use headway_domain::{Error, JobId, JobUid, PartitionId, filter::Filter};
+use headway_domain::{
+    Error, JobId, JobUid, PartitionId,
+    filter::{Filter, JobOrder},
+};
 use headway_store::{EventQuery, JobFilter, Position};
 
 use super::{
@@ -22,7 +25,12 @@ use super::{
 const LOOKS: usize = 8;
 
 /// The query of a list of jobs, which page tokens are bound to.
-pub(super) fn jobs_query(partition: &PartitionId, filter: &JobFilter) -> Query {
+pub(super) fn jobs_query(
+    partition: &PartitionId,
+    filter: &JobFilter,
+    expression: &str,
+    order: JobOrder,
+) -> Query {
     let mut query = Query::new("jobs").with(partition.as_str());
     let mut states: Vec<_> = filter.states.iter().map(ToString::to_string).collect();
     states.sort_unstable();
@@ -30,7 +38,10 @@ pub(super) fn jobs_query(partition: &PartitionId, filter: &JobFilter) -> Query {
     for (key, value) in &filter.labels {
         query = query.with(key).with(value);
     }
-    query
+    if expression.is_empty() && order == JobOrder::default() {
+        return query;
+    }
+    query.with(expression).with(&format!("{order:?}"))
 }
 
 impl JobApi {

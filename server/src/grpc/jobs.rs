@@ -98,10 +98,7 @@ impl JobApi {
         let (Some(partition), Some(size), Some(order)) = (partition, size, order) else {
             return Err(Error::Invalid(Vec::new()).into());
         };
-        let mut query = jobs_query(&partition, &filter);
-        if !request.filter.is_empty() || order != JobOrder::default() {
-            query = query.with(&request.filter).with(&format!("{order:?}"));
-        }
+        let query = jobs_query(&partition, &filter, &request.filter, order);
         let after = query.place(&request.page_token, now())?;
         let after = after.map(|(key, text)| JobPlace { key, text });
         let page = self

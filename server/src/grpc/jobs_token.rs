@@ -52,7 +52,7 @@ impl Shows {
             return Ok(None);
         }
         let refused = || {
-            let why = "is not the token of a watch with this parent and these states and labels: leave it out to begin with a listing";
+            let why = "is not the token of a watch with this parent and these states, labels and filter: leave it out to begin with a listing";
             Error::field("resume_token", why)
         };
         self.parse(token).map(Some).ok_or_else(refused)

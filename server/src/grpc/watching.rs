@@ -4,7 +4,10 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use headway::v1;
-use headway_domain::Error;
+use headway_domain::{
+    Error,
+    filter::{Filter, JobOrder},
+};
 use headway_store::{EventQuery, JobFilter};
 use tonic::Status;
 
@@ -32,11 +35,16 @@ impl JobApi {
     ) -> Result<Answers<v1::WatchJobsResponse>, ApiError> {
         let mut violations = Violations::default();
         let partition = violations.take(request::partition(&request.parent));
-        let filter = request::filter(&request.states, request.labels, &mut violations);
+        let mut filter = request::filter(&request.states, request.labels, &mut violations);
+        filter.more = violations.take(Filter::parse(&request.filter));
         let listed = violations.take(request_explore::max_listed(request.max_listed));
         let interval = violations.take(request::watch_interval(request.min_interval));
         let bookmark = violations.take(request::bookmark_interval(request.bookmark_interval));
-        let shows = shows(partition.as_ref().map_or("", |id| id.as_str()), &filter);
+        let shows = shows(
+            partition.as_ref().map_or("", |id| id.as_str()),
+            &filter,
+            &request.filter,
+        );
         let resume = violations.take(shows.read(&request.resume_token));
         violations.finish()?;
         let (Some(partition), Some(listed), Some(interval), Some(bookmark), Some(resume)) =
@@ -48,7 +56,7 @@ impl JobApi {
             return Err(ApiError::Stopping);
         }
         let watched = self.partitions.watch(&partition)?;
-        let query = jobs_query(&partition, &filter);
+        let query = jobs_query(&partition, &filter, &request.filter, JobOrder::default());
         let pace = JobsPace {
             filter,
             listed,
@@ -122,14 +130,20 @@ impl JobApi {
 }
 
 /// What a watch of jobs shows, for its tokens.
-fn shows(partition: &str, filter: &JobFilter) -> Shows {
+fn shows(partition: &str, filter: &JobFilter, expression: &str) -> Shows {
     let mut states: Vec<_> = filter.states.iter().map(ToString::to_string).collect();
     states.sort_unstable();
     let labels = filter.labels.iter();
     let labels = labels.flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+    let states = states.iter().map(String::as_str);
+    let expression = Some(expression).filter(|text| !text.is_empty());
     Shows::new(
         partition,
-        states.iter().map(String::as_str).chain(["/"]).chain(labels),
+        states
+            .chain(["/"])
+            .chain(labels)
+            .chain(expression.map(|_| "/"))
+            .chain(expression),
     )
 }
 
@@ -185,7 +199,7 @@ mod tests {
 
     #[test]
     fn large_updates_become_several_messages() {
-        let shows = shows("p", &JobFilter::default());
+        let shows = shows("p", &JobFilter::default(), "");
         let since = Since {
             time: 5,
             position: headway_store::Position { tx: 1, seq: 2 },
@@ -227,8 +241,10 @@ mod tests {
             time: 5,
             position: headway_store::Position { tx: 1, seq: 2 },
         };
-        let token = shows("p", &of(vec![Active, Failed])).token(since);
-        assert!(shows("p", &of(vec![Failed, Active])).read(&token).is_ok());
-        assert!(shows("p", &of(vec![Failed])).read(&token).is_err());
+        let token = shows("p", &of(vec![Active, Failed]), "").token(since);
+        let read = |states, text| shows("p", &of(states), text).read(&token);
+        assert!(read(vec![Failed, Active], "").is_ok());
+        assert!(read(vec![Failed], "").is_err());
+        assert!(read(vec![Failed, Active], "id = a").is_err());
     }
 }

@@ -181,6 +181,74 @@ async fn jobs_that_do_not_match_any_more_are_removed() {
 }
 
 #[tokio::test]
+async fn a_filter_decides_who_comes_and_goes() {
+    let harness = Harness::start_with(never_repair).await;
+    harness.create("a").await;
+    harness.create("b").await;
+    let request = v1::WatchJobsRequest {
+        filter: "NOT state = PAUSED AND id != a".to_owned(),
+        ..all()
+    };
+    let mut watch = Watch::listed(&harness, request.clone()).await;
+    assert_eq!(watch.ids(), ["b"]);
+    let told = watch.told;
+    for change in 1..=20 {
+        control(&harness, "a").await;
+        let resume = v1::ResumeJobRequest { name: name("a") };
+        harness.client.clone().resume_job(resume).await.unwrap();
+        harness.create(&format!("c{change}")).await;
+    }
+    watch.until(|jobs| jobs.len() == 21).await;
+    control(&harness, "b").await;
+    watch
+        .until(|jobs| !jobs.contains_key(&name("b")) && jobs.len() == 20)
+        .await;
+    assert!(
+        watch.told <= told + 21,
+        "of a job that never matched nothing is told"
+    );
+    let resume = v1::ResumeJobRequest { name: name("b") };
+    harness.client.clone().resume_job(resume).await.unwrap();
+    watch.until_state("b", JobState::Active).await;
+
+    // What it misses is filtered too, and its token is good for no other filter.
+    let token = watch.token.clone();
+    drop(watch);
+    control(&harness, "a").await;
+    control(&harness, "c1").await;
+    let request = v1::WatchJobsRequest {
+        resume_token: token,
+        ..request
+    };
+    let mut watch = Watch::open(&harness, request.clone()).await;
+    let mut gone = Vec::new();
+    loop {
+        let message = watch.read().await;
+        assert!(!message.reset && message.jobs.iter().all(|job| job.name != name("a")));
+        gone.extend(message.removed.into_iter().map(|gone| gone.name));
+        if message.listed {
+            break;
+        }
+    }
+    assert_eq!(gone, [name("c1")]);
+    let other = v1::WatchJobsRequest {
+        filter: "id != a".to_owned(),
+        ..request
+    };
+    let answer = harness.client.clone().watch_jobs(other).await.map(|_| ());
+    let (_, details) = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
+    assert_eq!(fields(&details), ["resume_token"]);
+    let bad = v1::WatchJobsRequest {
+        filter: "state = BUSY".to_owned(),
+        ..all()
+    };
+    let answer = harness.client.clone().watch_jobs(bad).await.map(|_| ());
+    let (_, details) = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
+    assert_eq!(fields(&details), ["filter"]);
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn a_lost_stream_goes_on_with_what_it_missed() {
     let harness = Harness::start().await;
     let jobs = [
@@ -416,6 +484,7 @@ async fn bad_requests_name_every_field() {
         min_interval: duration(61),
         bookmark_interval: duration(0),
         resume_token: "x".to_owned(),
+        filter: "state = BUSY".to_owned(),
     };
     let answer = harness.client.clone().watch_jobs(bad).await.map(|_| ());
     let (_, details) = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
@@ -425,8 +494,8 @@ async fn bad_requests_name_every_field() {
         "states",
         "states",
         "labels",
+        "filter",
         "max_listed",
-        "min_interval",
     ];
     assert_eq!(fields(&details), expected);
     let of_another = v1::WatchJobsRequest {

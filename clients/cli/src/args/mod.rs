@@ -96,7 +96,7 @@ pub enum Command {
         #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
         label: Vec<(String, String)>,
         /// Only jobs that this is true of, such as 'state = FAILED AND labels.team = blue'
-        #[arg(long, conflicts_with = "follow")]
+        #[arg(long)]
         filter: Option<String>,
         /// create_time, id or display_name, with ' desc' for the largest first [default: create_time desc]
         #[arg(long, value_name = "FIELD", conflicts_with = "follow")]

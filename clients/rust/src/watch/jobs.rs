@@ -25,7 +25,7 @@ pub struct JobsUpdate {
     pub reset: bool,
     /// With this update everything was passed on that there is.
     pub listed: bool,
-    /// With `listed`, if `max_listed` cut the listing: the page token for [`Client::list_jobs`] with the same states and labels.
+    /// With `listed`, if `max_listed` cut the listing: the page token for [`Client::list_jobs`] with the same states, labels and filter.
     pub next_page_token: String,
 }
 

@@ -133,6 +133,64 @@ test('the keyboard alone finds, selects and pauses a job', async () => {
   await page.waitForURL('**/jobs/by-key');
 });
 
+/** The names of the rows, from the top. */
+const names = (page: Page) => page.getByRole('table', { name: 'Jobs' }).getByRole('row').getByRole('link').allInnerTexts();
+
+test('an expression filters, live, and what is wrong with it is said beside it', async () => {
+  const labels = { shelf: 'top' };
+  for (const id of ['one', 'two']) await create(site.api, `by-filter-${id}`, waiting({ displayName: `Filtered ${id}`, labels }));
+  const page = await site.open('jobs');
+  const filter = page.getByLabel('Filter by an expression');
+  await filter.fill('labels.shelf = top AND NOT state = PAUSED');
+  await page.getByRole('button', { name: 'Apply' }).click();
+  await page.getByText('2 jobs, all of them').waitFor();
+  // The counts are of what the filter means, and the address keeps it.
+  await page.getByRole('button', { name: 'All 2' }).waitFor();
+  await page.reload();
+  await page.getByText('2 jobs, all of them').waitFor();
+  await site.api.pauseJob({ name: `${PARENT}/jobs/by-filter-one` });
+  await row(page, 'Filtered one').waitFor({ state: 'detached' });
+  await row(page, 'Filtered two').waitFor();
+  await create(site.api, 'by-filter-three', waiting({ displayName: 'Filtered three', labels }));
+  await row(page, 'Filtered three').waitFor();
+  await page.getByRole('button', { name: 'Change many jobs' }).click();
+  const inDialog = page.getByRole('dialog').getByLabel('To which jobs', { exact: true });
+  assert.equal(await inDialog.inputValue(), 'labels.shelf = top AND NOT state = PAUSED');
+  await page.keyboard.press('Escape');
+
+  await filter.fill('labels.shelf = top AND colour = red');
+  await filter.press('Enter');
+  await page.getByRole('alert').getByText(/"colour" is none of the fields/).waitFor();
+  assert.equal(await filter.getAttribute('aria-invalid'), 'true');
+  await page.getByRole('button', { name: 'No filter' }).click();
+  await row(page, 'Filtered one').waitFor();
+});
+
+test('jobs are listed in an order, page after page, and what comes finds its place', async () => {
+  await createMany(site.api, 600, (number) => waiting({ displayName: `Ordered ${String(599 - number).padStart(3, '0')}`, labels: { set: 'order' } }), 'order');
+  const page = await site.open('jobs?label=set%3Dorder');
+  await page.getByText('600 jobs, all of them').waitFor();
+  assert.equal((await names(page))[0], 'Ordered 000', 'the newest is the first');
+  await page.getByLabel('Order', { exact: true }).selectOption('Name, Z to A');
+  await page.getByText('500 loaded').waitFor();
+  assert.deepEqual((await names(page)).slice(0, 3), ['Ordered 599', 'Ordered 598', 'Ordered 597']);
+  // One has its place among what is loaded, the other one far below.
+  await create(site.api, 'order-first', waiting({ displayName: 'Ordered 598 and a half', labels: { set: 'order' } }));
+  await create(site.api, 'order-last', waiting({ displayName: 'Ordered', labels: { set: 'order' } }));
+  await row(page, 'Ordered 598 and a half').waitFor();
+  assert.deepEqual((await names(page)).slice(0, 3), ['Ordered 599', 'Ordered 598 and a half', 'Ordered 598']);
+  await page.getByText('501 loaded').waitFor();
+  const table = page.getByRole('table', { name: 'Jobs' });
+  await table.getByRole('link').first().focus();
+  await page.keyboard.press('End');
+  await page.getByText('602 jobs, all of them').waitFor();
+  await page.keyboard.press('End');
+  await until('the last one is in sight', async () => (await names(page)).at(-1) === 'Ordered');
+  await page.reload();
+  await page.getByText('500 loaded').waitFor();
+  assert.equal((await names(page))[0], 'Ordered 599', 'the address keeps the order');
+});
+
 test('many jobs are changed by a filter, as a job of its own', async () => {
   await createMany(site.api, 30, (number) => waiting({ labels: { batch: number < 20 ? 'one' : 'two' } }), 'filtered');
   const page = await site.open('jobs?label=batch%3Done');

@@ -4,7 +4,10 @@
 //! restrictions side by side are joined by AND; an argument may be a list, `state = (FAILED OR CANCELLED)`.
 
 mod lexer;
+mod matching;
 mod parser;
+
+pub use matching::MILLIONTHS;
 
 use crate::{Micros, error::Error, job::JobState};
 

@@ -1,12 +1,9 @@
 //! Filters as conditions of a statement: every value is bound, nothing of a client's text is part of the statement.
 
-use headway_domain::filter::{Comparison, Filter, TextField, TextTest, TimeField};
+use headway_domain::filter::{Comparison, Filter, MILLIONTHS, TextField, TextTest, TimeField};
 use sea_orm::Value;
 
 use crate::{db::Db, rows::job::state_code};
-
-/// Millionths of the whole in a percent.
-const MILLIONTHS: f64 = 10_000.0;
 
 /// Conditions over a job `j` and its progress `p`, and the values bound to them.
 pub(super) struct Conditions<'a> {

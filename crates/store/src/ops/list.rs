@@ -6,7 +6,7 @@ use std::{
 };
 
 use headway_domain::{
-    JobState, JobUid, Micros, PartitionId,
+    Job, JobState, JobUid, Micros, PartitionId,
     filter::{Filter, JobOrder, OrderField, TextTest},
     job::JobMeta,
 };
@@ -78,6 +78,27 @@ struct SortedOut<'a> {
 }
 
 impl JobFilter {
+    /// Whether it is true of the job as it is.
+    pub fn matches(&self, job: &Job) -> bool {
+        let of_state = self.states.is_empty() || self.states.contains(&job.state());
+        of_state && self.is_labelled(job) && self.more.as_ref().is_none_or(|more| more.matches(job))
+    }
+
+    /// Whether it may have been true of an earlier state of the job.
+    pub fn may_have_matched(&self, job: &Job) -> bool {
+        // Only a change of its spec gives a job other labels.
+        let labelled = job.meta.version > 0 || self.is_labelled(job);
+        let always = self.more.as_ref().and_then(|more| more.always(job));
+        labelled && always != Some(false)
+    }
+
+    fn is_labelled(&self, job: &Job) -> bool {
+        let labels = &job.meta.spec.labels;
+        self.labels
+            .iter()
+            .all(|(key, value)| labels.get(key) == Some(value))
+    }
+
     fn sorted_out(&self) -> SortedOut<'_> {
         let label = self.labels.iter().next();
         let label = label.map(|(name, value)| (name.as_str(), value.as_str()));

@@ -3,3 +3,4 @@
 pub mod indexes;
 pub mod late;
 pub mod locks;
+pub mod texts;

@@ -304,6 +304,9 @@ pub async fn filters_of_clients(f: Fixture) {
         ("creator = \"\" pipe = *", ""),
         ("NOT (id = j0 OR id = j1 OR NOT id = j*)", "j2 j3 j4 j5"),
     ];
+    let everyone = JobFilter::default();
+    let all = f.store.list_jobs(&acme(), &everyone, None, 100).await;
+    let all = all.unwrap();
     for (filter, expected) in cases {
         let expected: BTreeSet<String> = expected.split_whitespace().map(Into::into).collect();
         let filter_of = like(filter);
@@ -311,6 +314,19 @@ pub async fn filters_of_clients(f: Fixture) {
         let counts = f.store.count_jobs(&acme(), &filter_of).await.unwrap();
         let count: u64 = counts.iter().map(|(_, jobs)| jobs).sum();
         assert_eq!(count, expected.len() as u64, "{filter}");
+        // What a watch decides of a job at hand is the same.
+        let (mut matching, mut possible) = (BTreeSet::new(), BTreeSet::new());
+        for view in &all.jobs {
+            let id = view.job.meta.name.job.to_string();
+            if filter_of.matches(&view.job) {
+                matching.insert(id.clone());
+            }
+            if filter_of.may_have_matched(&view.job) {
+                possible.insert(id);
+            }
+        }
+        assert_eq!(matching, expected, "{filter}");
+        assert!(possible.is_superset(&expected), "{filter}");
         // In every other order, a job a page.
         for order in [
             "create_time",
@@ -362,19 +378,20 @@ async fn in_order(f: &Fixture, filter: &JobFilter, order: &str) -> Vec<String> {
 }
 
 pub async fn orders(f: Fixture) {
-    for (id, display) in [("b", "x"), ("c", "x"), ("a", "y"), ("d", "")] {
+    for (id, display) in [("b", "x"), ("C", "x"), ("a", "Y"), ("d", "")] {
         let mut spec = task("x");
         spec.display_name = display.into();
         accept(&f.store, id, spec).await;
     }
     let cases = [
-        ("", "dacb"),
-        ("create_time", "bcad"),
-        ("id", "abcd"),
-        ("id desc", "dcba"),
+        ("", "daCb"),
+        ("create_time", "bCad"),
+        // Texts by their bytes.
+        ("id", "Cabd"),
+        ("id desc", "dbaC"),
         // Ties are broken by age.
-        ("display_name", "dbca"),
-        ("display_name desc", "acbd"),
+        ("display_name", "dabC"),
+        ("display_name desc", "Cbad"),
     ];
     for (order, expected) in cases {
         let ids = in_order(&f, &JobFilter::default(), order).await.concat();

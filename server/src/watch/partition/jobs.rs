@@ -389,18 +389,10 @@ impl Follower {
         if said.is_some_and(|said| said.revision() >= revision) {
             return;
         }
-        let labels = &view.job.meta.spec.labels;
-        let mut wanted = self.pace.filter.labels.iter();
-        let is_labelled = wanted.all(|(key, value)| labels.get(key) == Some(value));
-        // Its labels are those that it was created with: such a job was never shown.
-        if !is_labelled && view.job.meta.version == 0 {
-            return;
-        }
-        let states = &self.pace.filter.states;
-        if is_labelled && (states.is_empty() || states.contains(&view.job.state())) {
+        if self.pace.filter.matches(&view.job) {
             self.note(&view);
             update.jobs.push(view);
-        } else {
+        } else if self.pace.filter.may_have_matched(&view.job) {
             self.shown.note(uid, Said::Hidden(revision));
             if !matches!(said, Some(Said::Hidden(_))) {
                 let name = view.job.meta.name.clone();

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { JobSchema, type Job } from "../../gen/headway/v1/job_pb";
 import { WatchJobsResponseSchema } from "../../gen/headway/v1/job_watch_pb";
 import { JobTable } from "./job-table";
+import { NEWEST, ORDERS } from "./order";
 
 /** The job that was created at a second, in a revision. */
 function job(second: number, revision = 1, displayName = ""): Job {
@@ -89,5 +90,52 @@ describe("the table of jobs", () => {
     table.put([job(22, 2, "More manuals")]);
     expect(table.matching("manu")).toBe(before);
     expect(before[0]?.job.revision).toBe(2n);
+  });
+});
+
+describe("the table in another order", () => {
+  const byName = ORDERS.find(({ text }) => text === "display_name") ?? NEWEST;
+  const names = (table: JobTable): string[] => table.matching("").map(({ job }) => job.spec?.displayName ?? "");
+
+  it("shows what the pages reach, and of the stream what belongs there", () => {
+    const table = new JobTable(byName);
+    // The stream begins with the newest job, wherever that stands.
+    table.apply(message({ reset: true, listed: true, jobs: [job(9, 1, "z")] }));
+    table.beginPage();
+    table.endPage([job(5, 1, "a"), job(3, 1, "c")], true);
+    expect(names(table)).toEqual(["a", "c"]);
+    table.apply(message({ jobs: [job(10, 1, "b"), job(11, 1, "d")] }));
+    expect(names(table)).toEqual(["a", "b", "c"]);
+    table.beginPage();
+    // What comes while a page is on its way is not lost, unless it goes again.
+    table.apply(message({ jobs: [job(12, 1, "e"), job(13, 1, "f"), job(14, 1, "zz")] }));
+    table.apply(message({ removed: ["u13"] }));
+    table.endPage([job(11, 1, "d"), job(9, 1, "z")], false);
+    expect(names(table)).toEqual(["a", "b", "c", "d", "e", "z", "zz"]);
+    table.apply(message({ jobs: [job(15, 1, "zzz")] }));
+    expect(names(table).at(-1)).toBe("zzz");
+  });
+
+  it("keeps what was shown until the first page of a new listing is here", () => {
+    const table = new JobTable(byName);
+    table.apply(message({ reset: true, listed: true, jobs: [] }));
+    table.beginPage();
+    table.endPage([job(1, 7, "a"), job(2, 1, "b")]);
+    table.apply(message({ reset: true, listed: true, jobs: [job(3, 1, "c")] }));
+    expect(names(table)).toEqual(["a", "b", "c"]);
+    table.beginPage();
+    table.endPage([job(1, 2, "a"), job(3, 1, "c")]);
+    expect(names(table)).toEqual(["a", "c"]);
+    expect(table.get("u1")?.revision).toBe(2n);
+  });
+
+  it("breaks ties by age, in the same direction", () => {
+    const descending = ORDERS.find(({ text }) => text === "display_name desc") ?? NEWEST;
+    const table = new JobTable(descending);
+    table.endPage([job(1, 1, "x"), job(3, 1, "y"), job(2, 1, "x")]);
+    expect(seconds(table)).toEqual([3, 2, 1]);
+    const up = new JobTable(byName);
+    up.endPage([job(2, 1, "x"), job(3, 1, "y"), job(1, 1, "x")]);
+    expect(seconds(up)).toEqual([1, 2, 3]);
   });
 });

@@ -7,30 +7,36 @@ import { duration } from "../api/time";
 import { BOOKMARK } from "../api/stream";
 import { connection, type Followed } from "./connection.svelte";
 import { JobTable, type Row } from "./job-table";
+import { NEWEST, type Order } from "./order";
 
 const LISTED = 1_000;
 const PAGE = 500;
 const INTERVAL = 250;
-/** Counts are asked for at most so often, in ms. */
+/** Between two counts are so many ms at least, and so many times what a count takes. */
 const COUNT_EVERY = 1_000;
+const COUNT_REST = 9;
 /** A list that grew beyond this is begun anew, so that a page that stays open stays small. */
 const MOST = 50_000;
 
 export interface Filter {
   readonly states: readonly JobState[];
   readonly labels: Readonly<Record<string, string>>;
+  /** An expression, as ListJobs takes it. */
+  readonly filter: string;
 }
 
 export class JobsView {
-  private readonly table = new JobTable();
+  private readonly table: JobTable;
   /** Rises, at most once a frame, when the table changed. */
   private version = $state(0);
   private frame = 0;
   /** Whether a listing is under way. */
   private anew = true;
   private token = "";
+  /** Rises with each listing of the stream, after which the pages begin anew. */
+  private generation = 0;
   private readonly over = new AbortController();
-  private readonly listing: { readonly parent: string; readonly states: JobState[]; readonly labels: Record<string, string> };
+  private readonly listing: { readonly parent: string; readonly states: JobState[]; readonly labels: Record<string, string>; readonly filter: string };
 
   followed: Followed = $state.raw() as Followed;
   /** Whether the first listing is complete. */
@@ -47,11 +53,13 @@ export class JobsView {
     private readonly api: Api,
     partition: string,
     filter: Filter,
+    private readonly order: Order = NEWEST,
     /** Counts that are known already, to be shown until newer ones come. */
     counts?: ReadonlyMap<JobState, number>,
   ) {
     if (counts) this.counts = counts;
-    this.listing = { parent: partitionName(partition), states: [...filter.states], labels: { ...filter.labels } };
+    this.table = new JobTable(order);
+    this.listing = { parent: partitionName(partition), states: [...filter.states], labels: { ...filter.labels }, filter: filter.filter };
     this.start();
     void this.count();
   }
@@ -84,31 +92,36 @@ export class JobsView {
     if (!this.more || this.loading) return;
     this.loading = true;
     this.table.beginPage();
-    const token = this.token;
-    let jobs: readonly Job[] = [];
+    const { generation, token } = this;
+    const asked = { ...this.listing, orderBy: this.order.text, pageSize: PAGE, pageToken: token };
+    let outdated = false;
     try {
-      const page = await this.api.listJobs({ ...this.listing, pageSize: PAGE, pageToken: token }, unary(this.over.signal));
-      // A listing that began meanwhile has a token of its own.
-      if (token === this.token) {
-        jobs = page.jobs;
+      const page = await this.api.listJobs(asked, unary(this.over.signal));
+      outdated = generation !== this.generation;
+      if (!outdated) {
         this.token = page.nextPageToken;
         this.more = page.nextPageToken !== "";
+        this.table.endPage(page.jobs, this.more);
+        this.listed = true;
       }
       this.problem = "";
     } catch (thrown) {
       if (!this.over.signal.aborted) this.problem = inWords(problemOf(thrown));
     } finally {
-      this.table.endPage(jobs);
+      this.table.forgetPage();
+      // At once: who hears that it is over sees what came.
+      this.version += 1;
       this.loading = false;
-      this.changed();
     }
+    // The stream lists the newest jobs, so in another order even the first page is asked for here.
+    if (outdated && this.order !== NEWEST) void this.loadMore();
   }
 
   private start(): void {
     this.followed = connection.follow({
       open: (resumeToken, signal) =>
         this.api.watchJobs(
-          { ...this.listing, maxListed: LISTED, minInterval: duration(INTERVAL), bookmarkInterval: duration(BOOKMARK), resumeToken },
+          { ...this.listing, maxListed: this.order === NEWEST ? LISTED : 1, minInterval: duration(INTERVAL), bookmarkInterval: duration(BOOKMARK), resumeToken },
           { signal },
         ),
       token: ({ resumeToken }) => resumeToken,
@@ -118,16 +131,28 @@ export class JobsView {
         if (message.listed) {
           // After a mere interruption what was missed is shown, and the pages go on where they were.
           if (this.anew) {
-            this.token = message.nextPageToken;
-            this.more = message.nextPageToken !== "";
             this.anew = false;
+            this.generation += 1;
+            this.begin(message.nextPageToken);
           }
-          this.listed = true;
         }
         if (message.jobs.length || message.removed.length) void this.count();
         if (this.table.size > MOST) this.restart();
       },
     });
+  }
+
+  /** A listing of the stream is complete. */
+  private begin(nextPageToken: string): void {
+    if (this.order === NEWEST) {
+      this.token = nextPageToken;
+      this.more = nextPageToken !== "";
+      this.listed = true;
+    } else {
+      this.token = "";
+      this.more = true;
+      void this.loadMore();
+    }
   }
 
   private restart(): void {
@@ -153,13 +178,16 @@ export class JobsView {
     this.counting = true;
     while (this.countsWanted && !this.over.signal.aborted) {
       this.countsWanted = false;
+      const began = performance.now();
+      const { parent, filter } = this.listing;
       try {
-        const { counts } = await this.api.countJobs({ parent: this.listing.parent }, unary(this.over.signal));
+        const { counts } = await this.api.countJobs({ parent, filter }, unary(this.over.signal));
         this.counts = new Map(counts.map(({ state, jobs }) => [state, Number(jobs)]));
       } catch {
         // The stream says what is wrong; the next change asks again.
       }
-      await new Promise((resolve) => setTimeout(resolve, COUNT_EVERY));
+      const rest = Math.max(COUNT_EVERY, COUNT_REST * (performance.now() - began));
+      await new Promise((resolve) => setTimeout(resolve, rest));
     }
     this.counting = false;
   }

@@ -10,6 +10,7 @@ mod partitions;
 mod retention;
 mod schedules;
 mod sharing;
+mod sorting;
 mod tree;
 mod waiting;
 
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(retention::Retention),
             Box::new(schedules::Schedules),
             Box::new(sharing::Sharing),
+            Box::new(sorting::Sorting),
         ]
     }
 }
