@@ -47,6 +47,7 @@ mod handlers;
 mod job_type_programs;
 mod job_types;
 mod long_items;
+mod redriving;
 mod reflection;
 mod refusals;
 mod retries;

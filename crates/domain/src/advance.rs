@@ -285,16 +285,12 @@ impl JobSlice {
         page.run = run;
         page.tries = 0;
         if was == PageState::SplitFailed {
-            // The attempt goes on: a split is not fenced by the run.
-            page.state = PageState::Unsplit;
-            self.job.counts.unsplit += 1;
-            if !self.page(number).is_some_and(|page| page.declared) {
-                self.job.counts.undeclared_unsplit += 1;
-            }
+            self.unsplit(number);
         } else {
             page.state = PageState::Open;
             page.attempt = 0;
             page.released = 0;
+            page.again.clear();
             page.failed = kept.items.iter().copied().collect();
             page.discarded.clear();
             page.parked.clear();
@@ -302,9 +298,29 @@ impl JobSlice {
             self.drop_page_items(number);
         }
         self.job.counts.reopen -= 1;
-        if was != PageState::Open
-            && let Some(batch) = self.batch_mut(batch)
-        {
+        if was != PageState::Open {
+            self.unkeep(batch);
+        }
+    }
+
+    /// Lets a page be split again that could not be split.
+    pub(crate) fn unsplit(&mut self, number: u32) {
+        let Some(page) = self.page_mut(number) else {
+            return;
+        };
+        // The attempt goes on: a split is not fenced by the run.
+        page.state = PageState::Unsplit;
+        page.tries = 0;
+        let declared = page.declared;
+        self.job.counts.unsplit += 1;
+        if !declared {
+            self.job.counts.undeclared_unsplit += 1;
+        }
+    }
+
+    /// A page of this batch that was kept is open again.
+    pub(crate) fn unkeep(&mut self, batch: u32) {
+        if let Some(batch) = self.batch_mut(batch) {
             batch.kept_pages -= 1;
             batch.open_pages += 1;
         }
@@ -355,7 +371,7 @@ impl JobSlice {
                 page.fate != Fate::Deleted
                     && page.row.state == PageState::Open
                     && page.row.run == run
-                    && page.row.released < page.row.count
+                    && page.row.has_unreleased()
             })
             .map(|page| (std::cmp::Reverse(page.row.depth), page.row.number))
             .collect();
@@ -382,14 +398,17 @@ impl JobSlice {
         }
         let indexes: Vec<u32> = page
             .open_indexes()
-            .filter(|index| *index >= from)
+            .filter(|index| *index >= from || page.again.contains(*index))
             .take(most)
             .collect();
         page.released = if indexes.len() < most {
             page.count
         } else {
-            indexes.last().map_or(page.count, |last| last + 1)
+            indexes.last().map_or(page.count, |last| from.max(last + 1))
         };
+        for index in &indexes {
+            page.again.remove(*index);
+        }
         let items = indexes.len() as u64;
         self.job.counts.unreleased -= items;
         self.spend(items);

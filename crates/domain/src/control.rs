@@ -106,6 +106,7 @@ impl JobSlice {
         counts.failed = carried.items;
         counts.discarded = 0;
         counts.failures = job.carried;
+        counts.redriven = 0;
         counts.parked = 0;
         counts.delayed = 0;
         counts.fractions = 0;
@@ -167,7 +168,7 @@ impl JobSlice {
         });
     }
 
-    fn refuse(&self, action: Action) -> Error {
+    pub(crate) fn refuse(&self, action: Action) -> Error {
         Error::IllegalTransition {
             job: self.job.meta.name.clone(),
             action,

@@ -234,7 +234,7 @@ fn hint(action: &Action, state: &JobState, settled: &bool) -> &'static str {
             " and has nothing to run again"
         }
         (Action::Retry | Action::RetryWithDependents, _) => {
-            ", and only a job that failed or was cancelled can be retried"
+            ", and only a job that failed or was cancelled can be retried as a whole; a filter says which failures are to run again while it goes on"
         }
         (Action::Resume, _) => ", and only a paused job can be resumed; retry it to run it again",
         (Action::Pause | Action::Cancel, _) => ", which is final",

@@ -127,9 +127,16 @@ pub struct Counts {
     pub undeclared_unsplit: u64,
     /// Failures recorded in the present run: failed items and batches that could not be split.
     pub failures: u64,
+    /// Those of them that were taken back, because their items are run again.
+    pub redriven: u64,
 }
 
 impl Counts {
+    /// Failures of the present run that stand.
+    pub fn standing_failures(&self) -> u64 {
+        self.failures.saturating_sub(self.redriven)
+    }
+
     /// Items without an outcome.
     pub fn open_items(&self) -> u64 {
         self.known

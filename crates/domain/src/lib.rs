@@ -20,6 +20,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod page;
 pub mod progress;
+mod redrive;
 pub mod report;
 pub mod retention;
 pub mod schedule;

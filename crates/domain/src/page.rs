@@ -95,8 +95,10 @@ pub struct Page {
     pub state: PageState,
     /// Children, at most 4096.
     pub count: u32,
-    /// Children below this index were released in the present run.
+    /// Children below this index were released in the present run, but for those in `again`.
     pub released: u32,
+    /// Items below `released` that failed and are to be released once more.
+    pub again: Bitmap,
     /// Children that are sub-batches.
     pub sub: Bitmap,
     /// Items that ended well.
@@ -154,6 +156,7 @@ impl Page {
             state: PageState::Unsplit,
             count: 0,
             released: 0,
+            again: Bitmap::default(),
             sub: Bitmap::default(),
             done: Bitmap::default(),
             failed: Bitmap::default(),
@@ -187,6 +190,21 @@ impl Page {
             && !self.discarded.contains(index)
     }
 
+    /// Whether the child is an item without an outcome that was released in the present run.
+    pub fn is_released(&self, index: u32) -> bool {
+        self.is_open(index) && index < self.released && !self.again.contains(index)
+    }
+
+    /// Whether the child is a released item that was not set aside: in a pipe, at a worker, leased or delayed.
+    pub fn is_out(&self, index: u32) -> bool {
+        self.is_released(index) && !self.parked.contains(index)
+    }
+
+    /// Whether items may be left to release.
+    pub fn has_unreleased(&self) -> bool {
+        self.released < self.count || !self.again.is_empty()
+    }
+
     /// Items without an outcome, ascending.
     pub fn open_indexes(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.count).filter(|index| self.is_open(*index))
@@ -204,7 +222,7 @@ impl Page {
             PageState::Unsplit => Todo::Split,
             PageState::Splitting => Todo::Nothing,
             PageState::Open if !self.parked.is_empty() => Todo::Unpark,
-            PageState::Open if self.released < self.count => Todo::Release,
+            PageState::Open if self.has_unreleased() => Todo::Release,
             PageState::Open => Todo::Nothing,
             PageState::Retained | PageState::SplitFailed => Todo::Keep,
         }

@@ -126,8 +126,7 @@ impl JobSlice {
             return false;
         };
         // An item that is delayed or parked has no try under way: what comes now is of an older one.
-        if !page_row.is_open(index) || index >= page_row.released || page_row.parked.contains(index)
-        {
+        if !page_row.is_out(index) {
             return false;
         }
         match self.item(page, index) {

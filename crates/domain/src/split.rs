@@ -297,8 +297,7 @@ impl JobSlice {
             let open = self.page(number).is_some_and(|page| {
                 page.state == PageState::Open
                     && page.run == self.job.run
-                    && page.is_open(*index)
-                    && *index < page.released
+                    && page.is_released(*index)
             });
             if !open {
                 continue;
@@ -346,11 +345,7 @@ impl JobSlice {
         }
         for index in indexes {
             let out = self.page(number).is_some_and(|page| {
-                page.state == PageState::Open
-                    && page.run == self.job.run
-                    && page.is_open(*index)
-                    && *index < page.released
-                    && !page.parked.contains(*index)
+                page.state == PageState::Open && page.run == self.job.run && page.is_out(*index)
             }) && self
                 .item(number, *index)
                 .is_none_or(|item| item.rests_on_message());

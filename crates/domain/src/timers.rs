@@ -126,8 +126,7 @@ impl JobSlice {
         page.epoch = epoch;
         let lost: Vec<u32> = page
             .open_indexes()
-            .take_while(|index| *index < page.released)
-            .filter(|index| !page.parked.contains(*index))
+            .filter(|index| page.is_out(*index))
             .collect();
         for index in lost {
             match self

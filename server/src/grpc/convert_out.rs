@@ -89,7 +89,7 @@ fn job(view: &JobView, spec: v1::JobSpec) -> v1::Job {
         end_time: job.ended.map(timestamp),
         settled_time: job.settled.map(timestamp),
         failure_sample: view.failures.iter().map(failure).collect(),
-        failure_count: int(job.counts.failures),
+        failure_count: int(job.counts.standing_failures()),
         creator: job.meta.creator.clone(),
         open_prerequisites: narrow(job.waits),
         start_due_time: job.start_due.map(timestamp),

@@ -116,7 +116,7 @@ pub enum Command {
     Resume(JobsArgs),
     /// End jobs now
     Cancel(JobsArgs),
-    /// Run again what failed or was discarded in jobs that have ended
+    /// Run again what failed or was discarded in jobs that have ended; some of what failed also while they run
     Retry {
         #[command(flatten)]
         jobs: JobsArgs,

@@ -106,3 +106,8 @@ export function obstacle(action: Action, job: Job): string | undefined {
       return undefined;
   }
 }
+
+/** Why failures cannot be run again now; nothing if they can: while a job runs, and when it can be retried. */
+export function obstacleToFailures(job: Job): string | undefined {
+  return hasEnded(job.state) ? obstacle("retry", job) : undefined;
+}

@@ -106,6 +106,26 @@ test('failures are shown, and run again when they are retried', async () => {
   await failures.getByText('None in this run.').waitFor();
 });
 
+test('what failed runs again while the job goes on', async () => {
+  const broken = site.server.gate('broken-early');
+  broken.open(1);
+  const gate = site.server.gate('held-back');
+  gate.open(6);
+  await create(site.api, 'going-on', numbers({ count: 9, gate, broken, each: 3 }));
+  const page = await site.open('jobs/going-on');
+  const failures = page.getByRole('region', { name: /^Failures/ });
+  await failures.getByText('2 failures of 2 loaded').waitFor();
+  await state(page, 'Active');
+  broken.remove();
+  await failures.getByRole('button', { name: 'Retry all failures' }).click();
+  await failures.getByText('None.').waitFor();
+  await page.getByRole('region', { name: 'Events' }).getByText('2 failures, while it ran').waitFor();
+  await until('six are done', async () => (await get('going-on')).progress?.itemsDone === 6n);
+  gate.open(9);
+  await state(page, 'Completed');
+  assert.equal((await get('going-on')).run, 0);
+});
+
 test('the tree of batches can be entered and left, by mouse and by keyboard', async () => {
   const gate = site.server.gate('tree');
   gate.open(0);

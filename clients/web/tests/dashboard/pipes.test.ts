@@ -65,7 +65,7 @@ test('limits of a pipe are set and taken away', async () => {
   await row.getByText('none', { exact: true }).waitFor();
 });
 
-test('dead letters are looked at, and dropped', async () => {
+test('dead letters are looked at, sent again, and dropped', async () => {
   await create(site.api, 'doomed-job', numbers({ count: 3, pipe: DOOMED }));
   const page = await site.open('pipes');
   const letters = page.getByRole('region', { name: 'Dead letters' });
@@ -75,6 +75,17 @@ test('dead letters are looked at, and dropped', async () => {
   await letters.getByRole('link', { name: 'To its job' }).first().click();
   await page.getByText('3 failures of 3 loaded').waitFor();
   await page.goBack();
+  await letters.getByText('3 shown').waitFor();
+  await letters.getByRole('button', { name: 'Send all again' }).click();
+  const again = page.getByRole('dialog', { name: 'Send all dead letters of default again?' });
+  await again.getByRole('button', { name: 'Send', exact: true }).click();
+  await page.getByText('Sent the dead letters of 1 job again.').waitFor();
+  // Their pipe gives them up again.
+  await until('they are dead letters of the next run', async () => {
+    const job = await site.api.getJob({ name: `${PARENT}/jobs/doomed-job` });
+    return job.run === 1 && job.failureCount === 3n;
+  });
+  await page.reload();
   await letters.getByText('3 shown').waitFor();
   await letters.getByRole('button', { name: 'Drop all dead letters' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Drop', exact: true }).click();

@@ -67,7 +67,7 @@ fn counters(store: &Store) {
     };
     let unsent = |page: &Page| {
         page.open_indexes()
-            .filter(|index| *index >= page.released)
+            .filter(|index| *index >= page.released || page.again.contains(*index))
             .count()
     };
     let expected = Counts {
@@ -97,7 +97,10 @@ fn counters(store: &Store) {
             .failures
             .iter()
             .filter(|failure| failure.run == job.run)
-            .count() as u64,
+            .count() as u64
+            + job.counts.redriven,
+        // What was taken back has no rows.
+        redriven: job.counts.redriven,
         // Sums over all that was ever split: nothing in the rows tells them any more.
         declared: job.counts.declared,
         undeclared: job.counts.undeclared,
@@ -116,6 +119,7 @@ fn out(store: &Store, page: &Page) -> u64 {
     let out = page.open_indexes().filter(|index| {
         let row = store.items.get(&(page.number, *index));
         *index < page.released
+            && !page.again.contains(*index)
             && !page.parked.contains(*index)
             && row.is_none_or(|row| row.due.is_none())
     });
@@ -134,7 +138,11 @@ fn rows(store: &Store) {
             }
         }
         for index in page.parked.iter() {
+            assert!(page.is_open(index) && index < page.released && !page.again.contains(index));
+        }
+        for index in page.again.iter() {
             assert!(page.is_open(index) && index < page.released);
+            assert!(page.state == PageState::Open);
         }
         if page.state == PageState::Open && page.run == store.job.run {
             assert!(page.open_items() > 0, "a finished page is open");
@@ -145,6 +153,10 @@ fn rows(store: &Store) {
         let page = &store.pages[&item.page];
         assert_eq!(page.state, PageState::Open, "an item row outlived its item");
         assert!(page.is_open(item.index) && item.index < page.released);
+        assert!(
+            !page.again.contains(item.index),
+            "an item that begins anew has a past"
+        );
         assert!(item.due.is_none() || item.lease.is_none());
         if page.run == store.job.run && page.parked.contains(item.index) {
             assert!(item.rests_on_message(), "a parked item has a timer");

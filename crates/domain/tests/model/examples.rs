@@ -327,3 +327,36 @@ fn redelivered(message: Message) -> Option<Message> {
         _ => None,
     }
 }
+
+/// What failed is run again while the job goes on; what else is out goes on too, and nothing that was said of the failed attempt counts.
+#[test]
+fn a_failure_is_taken_back_while_the_job_runs() {
+    let leaves = vec![Plan::GOOD, TROUBLED(Trouble::Lasting), Plan::GOOD];
+    let mut alone = spec();
+    alone.items_per_message = 1;
+    let mut world = World::new(&Tree::flat(vec![leaves]), alone);
+    world.send_tasks();
+    for number in [1, 0] {
+        let at = |message: &Message| matches!(message, Message::Task(task) if task.items[0].index == number);
+        let at = world.pipes.iter().position(at).expect("a task");
+        world.deliver(at, 0, End::Sent, 1);
+        let said = world.pipes.last().cloned().expect("a report");
+        world.deliver_next(report);
+        if number == 1 {
+            assert_eq!(counts(&world), (3, 0, 1, 0));
+            world.redrive(2, End::Sent).unwrap();
+            assert_eq!(counts(&world), (3, 0, 0, 0));
+            assert_eq!(world.job().counts.in_flight(), 3);
+            // A copy of the report comes late.
+            world.pipes.push(said);
+            world.deliver(world.pipes.len() - 1, 0, End::Sent, 1);
+        }
+    }
+    assert_eq!(counts(&world), (3, 1, 0, 0));
+    world.behave();
+    assert_eq!(counts(&world), (3, 2, 1, 0));
+    let counts = &world.job().counts;
+    assert_eq!((counts.failures, counts.standing_failures()), (2, 1));
+    world.redrive(2, End::Sent).unwrap_err();
+    world.complete();
+}

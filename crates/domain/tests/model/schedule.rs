@@ -40,6 +40,8 @@ pub enum Step {
     Retry(End),
     /// A client runs some of what failed again.
     RetrySome(u32, End),
+    /// A client runs some of what failed again, while it goes on.
+    Redrive(u32, End),
     /// A sweeper looks at it.
     Advance,
     /// Time passes.
@@ -105,6 +107,7 @@ impl World {
             Step::Cancel(end) => drop(self.cancel(end)),
             Step::Retry(end) => drop(self.retry(end)),
             Step::RetrySome(kept, end) => drop(self.retry_some(kept, end)),
+            Step::Redrive(kept, end) => drop(self.redrive(kept, end)),
             Step::Advance => self.advance(),
             Step::Tick(by, end) => self.tick(by, end),
             Step::Fire(at) => self.fire(at),
@@ -213,6 +216,7 @@ fn anything() -> impl Strategy<Value = Step> {
         1 => end().prop_map(Step::Cancel),
         4 => end().prop_map(Step::Retry),
         3 => (1u32..4, end()).prop_map(|(kept, end)| Step::RetrySome(kept, end)),
+        3 => (1u32..4, end()).prop_map(|(kept, end)| Step::Redrive(kept, end)),
         2 => (0usize..64).prop_map(Step::Redeliver),
         1 => end().prop_map(|end| Step::Tick(2 * LEASE, end)),
         2 => (0usize..64).prop_map(Step::Fire),

@@ -112,6 +112,7 @@ impl World {
             let row = self.store.items.get(&(number, index));
             let out = page.is_open(index)
                 && index < page.released
+                && !page.again.contains(index)
                 && !page.parked.contains(index)
                 && row.is_none_or(|row| row.rests_on_message());
             if !out {
@@ -295,6 +296,7 @@ fn fitting(slice: &JobSlice, report: &PageReport) -> u64 {
         present == (*attempt, *stage)
             && !waits
             && *index < page.released
+            && !page.again.contains(*index)
             && !ended.iter().any(|set| set.contains(*index))
     };
     let done = report.done.iter().map(|index| (*index, 0, 0));

@@ -367,6 +367,35 @@ impl World {
         result
     }
 
+    /// A client runs some of the failures again while the job goes on: those of items whose index is none of every `kept`-th, and of pages.
+    pub fn redrive(&mut self, kept: u32, end: End) -> Result<(), Error> {
+        let run = self.job().run;
+        let of = |failure: &NewFailure| match failure.subject {
+            Subject::Item(page, index) if !index.is_multiple_of(kept) => Some((page, Some(index))),
+            Subject::Page(page) => Some((page, None)),
+            Subject::Item(..) | Subject::Job => None,
+        };
+        let of = |failure: &NewFailure| of(failure).filter(|_| failure.run == run);
+        let meant: Vec<_> = self.store.failures.iter().filter_map(of).collect();
+        let pages: BTreeSet<u32> = meant.iter().map(|(page, _)| *page).collect();
+        let touched: Vec<Touch> = pages.into_iter().map(Touch::all).collect();
+        let mut slice = self.store.open(self.moment(), &touched);
+        self.store.load_batches(&mut slice);
+        let result = slice.redrive(&meant);
+        let Ok(redriven) = result else {
+            assert!(!slice.changed && slice.job == *self.job());
+            return result.map(drop);
+        };
+        assert_eq!(redriven, meant.len() as u64, "a failure without an item");
+        let before = self.store.failures.clone();
+        self.store.failures.retain(|failure| of(failure).is_none());
+        self.finish(slice, end);
+        if end == End::Undone {
+            self.store.failures = before;
+        }
+        Ok(())
+    }
+
     /// A sweeper that looks at idle jobs.
     pub fn advance(&mut self) {
         self.transact(&[], End::Sent, |_| {});

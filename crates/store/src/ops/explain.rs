@@ -112,7 +112,7 @@ impl Store {
             0 => None,
             _ => self.exceptional_items(meta.key).await?,
         };
-        let dead_letters = match job.counts.failures {
+        let dead_letters = match job.counts.standing_failures() {
             0 => 0,
             _ => self.dead_letters_of(meta.key, job.run).await?,
         };

@@ -380,7 +380,13 @@ impl Store {
 
     /// Adds the newest failures of the present runs.
     async fn add_samples(&self, views: &mut HashMap<i64, JobView>) -> Result<(), StoreError> {
-        let failing = views.values().filter(|view| view.job.counts.failures > 0);
+        // Where failures were taken back their numbers have gaps.
+        let gaps = |view: &JobView| view.job.counts.redriven > 0;
+        for view in views.values_mut().filter(|view| gaps(view)) {
+            view.failures = self.failure_sample(&view.job).await?;
+        }
+        let failing = views.values().filter(|view| !gaps(view));
+        let failing = failing.filter(|view| view.job.counts.failures > 0);
         let failing: Vec<_> = failing
             .map(|view| {
                 let first = i64::try_from(view.job.counts.failures).unwrap_or(i64::MAX) - SAMPLE;

@@ -20,6 +20,7 @@ pub(crate) mod partitions;
 pub(crate) mod pipes;
 pub(crate) mod prerequisites;
 pub(crate) mod read;
+mod redrive;
 pub(crate) mod releases;
 pub(crate) mod report;
 pub(crate) mod retry;

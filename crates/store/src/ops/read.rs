@@ -183,8 +183,8 @@ impl Store {
         Ok(jobs.into_iter().next())
     }
 
-    async fn failure_sample(&self, job: &Job) -> Result<Vec<FailureRow>, StoreError> {
-        if job.counts.failures == 0 {
+    pub(super) async fn failure_sample(&self, job: &Job) -> Result<Vec<FailureRow>, StoreError> {
+        if job.counts.standing_failures() == 0 {
             return Ok(Vec::new());
         }
         let sql =

@@ -29,7 +29,7 @@ impl FailureFilter {
     }
 
     /// The condition that a failure `f` of the job bound as $1 is meant, and what is bound from $`first` on.
-    fn condition(&self, db: &Db, first: usize) -> (String, Vec<Value>) {
+    pub(super) fn condition(&self, db: &Db, first: usize) -> (String, Vec<Value>) {
         let mut parts = vec!["f.idx >= -1".to_owned()];
         let mut values: Vec<Value> = Vec::new();
         if !self.codes.is_empty() {
@@ -76,7 +76,8 @@ struct CarriedRow {
 }
 
 impl Store {
-    /// Runs again what failed or was discarded in a job, durably, or the failures that are asked for.
+    /// Runs again what failed or was discarded in a job that has ended, durably, or the failures that are asked for: these also of a
+    /// job that runs.
     ///
     /// # Errors
     /// [`Error::NothingToRetry`] where no failure is like that, and nothing else is left to run.
@@ -87,6 +88,11 @@ impl Store {
         caller: &Caller,
     ) -> Result<Controlled, StoreError> {
         let meta = self.named(name).await?;
+        if !retry.filter.is_everything()
+            && let Some(redriven) = self.redrive(name, &meta, retry, caller).await?
+        {
+            return Ok(redriven);
+        }
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
         let mut slice = db

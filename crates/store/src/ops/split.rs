@@ -165,7 +165,7 @@ impl Store {
                 PageState::Open => {
                     let open: Vec<u32> = page
                         .open_indexes()
-                        .take_while(|index| *index < page.released)
+                        .filter(|index| page.is_released(*index))
                         .collect();
                     let plan = self.plan(meta.clone(), page, content, &open).await?;
                     if let Some(plan) = plan {
@@ -255,9 +255,7 @@ impl Store {
                 rows.insert(item.index, item);
             }
         }
-        let sendable = |index: &u32| {
-            page.is_open(*index) && *index < page.released && !page.parked.contains(*index)
-        };
+        let sendable = |index: &u32| page.is_out(*index);
         plan.items = indexes
             .iter()
             .copied()

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The columns of [`PageRow`], with the table as `p`: all but what only a splitting reads.
-pub(crate) const PAGE_COLUMNS: &str = "p.job_key, p.number, p.batch, p.depth, p.state, p.count, p.released, p.sub, p.done, \
+pub(crate) const PAGE_COLUMNS: &str = "p.job_key, p.number, p.batch, p.depth, p.state, p.count, p.released, p.again, p.sub, p.done, \
      p.failed, p.discarded, p.parked, p.run, p.attempt, p.tries, p.due, p.declared, p.touched, p.epoch";
 
 /// A row of `page`.
@@ -26,6 +26,7 @@ pub(crate) struct PageRow {
     pub state: i64,
     pub count: i64,
     pub released: i64,
+    pub again: Vec<u8>,
     pub sub: Vec<u8>,
     pub done: Vec<u8>,
     pub failed: Vec<u8>,
@@ -56,6 +57,7 @@ const HOT: &[(&str, Kind)] = &[
     ("todo", Kind::Int),
     ("count", Kind::Int),
     ("released", Kind::Int),
+    ("again", Kind::Bytes),
     ("sub", Kind::Bytes),
     ("done", Kind::Bytes),
     ("failed", Kind::Bytes),
@@ -142,6 +144,7 @@ impl TryFrom<PageRow> for Page {
             state: state(row.state)?,
             count: unsigned(row.count)?,
             released: unsigned(row.released)?,
+            again: Bitmap::from_bytes(row.again),
             sub: Bitmap::from_bytes(row.sub),
             done: Bitmap::from_bytes(row.done),
             failed: Bitmap::from_bytes(row.failed),
@@ -182,6 +185,7 @@ pub(crate) fn page_cells(job_key: i64, page: &Page) -> Vec<Cell> {
         todo_code(page.todo()).into(),
         page.count.into(),
         page.released.into(),
+        page.again.as_bytes().into(),
         page.sub.as_bytes().into(),
         page.done.as_bytes().into(),
         page.failed.as_bytes().into(),

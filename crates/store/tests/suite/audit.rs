@@ -13,6 +13,7 @@ struct PageRow {
     state: i64,
     count: i64,
     released: i64,
+    again: Vec<u8>,
     sub: Vec<u8>,
     done: Vec<u8>,
     failed: Vec<u8>,
@@ -64,6 +65,7 @@ pub async fn audit(fixture: &Fixture, uid: JobUid) {
         undeclared: job.counts.undeclared,
         undeclared_pages: job.counts.undeclared_pages,
         undeclared_unsplit: job.counts.undeclared_unsplit,
+        redriven: job.counts.redriven,
         ..Counts::default()
     };
     // What a batch that is done and kept says, the one above it says too.
@@ -85,7 +87,8 @@ pub async fn audit(fixture: &Fixture, uid: JobUid) {
         .ints(format!(
             "SELECT count(*) AS value FROM failure WHERE job_key = {key} AND run = {run}"
         ))
-        .await[0] as u64;
+        .await[0] as u64
+        + counts.redriven;
     assert_eq!(counts, job.counts, "what the rows say is on the left");
     assert_eq!(
         counts.done + counts.failed + counts.discarded + job.counts.open_items(),
@@ -190,9 +193,16 @@ fn add_page(counts: &mut Counts, page: &PageRow, run: i64) {
             || failed.contains(index)
             || discarded.contains(index)
     };
+    let again = map(&page.again);
     if page.state == 3 {
         let waiting = (page.released as u32..page.count as u32).filter(|index| !ended(*index));
-        counts.unreleased += waiting.count() as u64;
+        counts.unreleased += waiting.count() as u64 + u64::from(again.len());
+    }
+    for index in again.iter() {
+        assert!(
+            !ended(index) && page.state == 3,
+            "item {index} is to be released and has ended"
+        );
     }
     for index in done.iter() {
         assert!(!failed.contains(index) && !discarded.contains(index));

@@ -40,7 +40,7 @@ pub async fn twice_at_once(f: Fixture) {
         assert_eq!(store.shards(), 8);
     }
     assert_eq!(f.count("shard_claim").await, 8);
-    assert_eq!(f.count("seaql_migrations").await, 10);
+    assert_eq!(f.count("seaql_migrations").await, 11);
 }
 
 pub async fn shards_are_set_once(f: Fixture) {

@@ -196,7 +196,8 @@ macro_rules! store_suite {
             split: a_race_has_one_winner, whoever_lost_sends_what_is_open, passing_faults, lasting_faults,
                 children_are_kept, not_reproducible, messages_of_unknown_pages;
             retry: failed_items_run_again, discarded_items_run_again, a_failed_split_runs_again, parked_items_of_an_older_run,
-                many_pages_are_opened_again, stale_messages_of_an_older_run, stale_reports_of_an_older_run;
+                many_pages_are_opened_again, stale_messages_of_an_older_run, stale_reports_of_an_older_run,
+                failures_of_a_running_job_run_again, more_failures_than_one_transaction_takes_back;
             outbox: owed_until_sent, overdue_rows_are_taken_once;
             shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
             repair: one_epoch_of_a_race, lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,

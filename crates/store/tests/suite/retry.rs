@@ -4,8 +4,10 @@ use headway_domain::{
     JobState,
     effect::{Failed, code},
     error::Action,
+    event::Caller,
     report::ItemEvent,
 };
+use headway_store::{Controlled, FailureFilter, OwedKind, Retry, StoreError};
 
 use super::{
     Fixture,
@@ -232,6 +234,147 @@ pub async fn stale_reports_of_an_older_run(f: Fixture) {
     assert_eq!(
         (ended.state(), ended.counts.done),
         (JobState::Completed, 300)
+    );
+    assert_eq!(f.count("item").await, 0);
+    audit(&f, job.uid).await;
+}
+
+/// Retries the failures with this code.
+async fn retry_code(
+    f: &Fixture,
+    job: &Started,
+    code: &str,
+    rehearse: bool,
+) -> Result<Controlled, StoreError> {
+    let retry = Retry {
+        filter: FailureFilter {
+            codes: vec![code.to_owned()],
+            ..FailureFilter::default()
+        },
+        rehearse,
+        ..Retry::default()
+    };
+    f.store
+        .retry_job(&job.name, &retry, &Caller::default())
+        .await
+}
+
+/// Some of the failures of a job are taken back while it runs, in pages that are over and in one that is not, and beside a page that
+/// could not be split.
+pub async fn failures_of_a_running_job_run_again(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let tree = Tree::new(flat(15)).in_pages_of(5);
+    let job = driver.create(batch(), tree).await;
+    let third = loop {
+        let owed = driver.owed.pop_front().expect("a split of the third page");
+        if owed.kind == OwedKind::Split && owed.page == 3 {
+            break owed;
+        }
+        driver.serve(&owed).await;
+    };
+    let fault = failure("A", "no such folder");
+    let recorded = f
+        .store
+        .record_split_failure(job.uid, 3, third.attempt, fault);
+    driver.take(recorded.await.unwrap());
+    driver.pump().await;
+    let tasks: Vec<_> = driver
+        .take_tasks()
+        .into_iter()
+        .map(|task| ((task.page, task.index), task))
+        .collect();
+    let tasks: std::collections::BTreeMap<_, _> = tasks.into_iter().collect();
+    assert_eq!(tasks.len(), 10);
+    let said = |task: &Task| match task.index {
+        1 => ItemEvent::Failed(failure("A", "no")),
+        2 => ItemEvent::Failed(failure("B", "no")),
+        _ => ItemEvent::Done,
+    };
+    let early: Vec<_> = tasks.values().take(8).cloned().collect();
+    driver.answer(&early, said).await;
+    let before = driver.job(&job).await;
+    assert_eq!((before.counts.failed, before.counts.split_failed), (4, 1));
+    audit(&f, job.uid).await;
+
+    let none = retry_code(&f, &job, "C", false).await.unwrap_err();
+    assert!(none.to_string().contains("no failure"), "{none}");
+    let (all, caller) = (Retry::default(), Caller::default());
+    let all = f.store.retry_job(&job.name, &all, &caller);
+    let all = all.await.unwrap_err().to_string();
+    assert!(all.contains("only a job that failed"), "{all}");
+    let asked = retry_code(&f, &job, "A", true).await.unwrap().view.job;
+    assert_eq!((asked.counts.failed, asked.run), (2, 0));
+    assert_eq!(driver.job(&job).await, before, "asking changes nothing");
+
+    let retried = retry_code(&f, &job, "A", false).await.unwrap();
+    assert_eq!(retried.view.job.counts.failed, 2);
+    assert_eq!(retried.view.failures.len(), 2);
+    driver.take(retried.committed);
+    audit(&f, job.uid).await;
+    let states = f.store.job_states(&[job.uid]).await.unwrap();
+    assert_eq!(states[&job.uid].failures, retried.view.failures);
+    let everything = FailureFilter::default();
+    let listed = f.store.list_failures(&job.name, &everything, None, 100);
+    let listed = listed.await.unwrap().failures;
+    assert!(listed.len() == 2 && listed.iter().all(|failure| failure.code == "B"));
+
+    driver.pump().await;
+    let again = driver.take_tasks();
+    let (redriven, found): (Vec<Task>, Vec<Task>) =
+        again.into_iter().partition(|task| task.page < 3);
+    assert_eq!(redriven.len(), 2, "and nothing that is still out");
+    assert!(
+        redriven
+            .iter()
+            .all(|task| task.index == 1 && task.failures == 0)
+    );
+    assert_eq!(found.len(), 5);
+    // What was said of the failed attempts, once more, is of the past; what was out before is not.
+    let applied = driver.answer(&early, said).await;
+    assert_eq!((applied.applied, applied.stale), (0, 8));
+    let late: Vec<_> = tasks.values().skip(8).cloned().collect();
+    assert_eq!(driver.answer(&late, said).await.applied, 2);
+    driver.answer(&redriven, |_| ItemEvent::Done).await;
+    driver.answer(&found, |_| ItemEvent::Done).await;
+    let ended = driver.job(&job).await;
+    audit(&f, job.uid).await;
+    assert_eq!(ended.state(), JobState::Failed);
+    assert_eq!((ended.counts.done, ended.counts.failed), (13, 2));
+    assert_eq!(ended.counts.standing_failures(), 2);
+    // The end is another life: what failed later is numbered on, and the next run from the beginning.
+    driver.control(&job, Action::Retry).await;
+    let ended = driver.finish_well(&job).await;
+    assert_eq!((ended.counts.done, ended.counts.redriven), (15, 0));
+    audit(&f, job.uid).await;
+}
+
+pub async fn more_failures_than_one_transaction_takes_back(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let mut spec = batch();
+    spec.max_in_flight = 10_000;
+    let tree = Tree::new(flat(4500)).in_pages_of(9);
+    let job = driver.begin(spec, tree).await;
+    let mut tasks = driver.take_tasks();
+    while tasks.len() < 4500 {
+        driver.take_credit(&job).await;
+        driver.pump().await;
+        tasks.extend(driver.take_tasks());
+    }
+    let last = tasks.pop().unwrap();
+    driver
+        .answer(&tasks, |_| ItemEvent::Failed(failure("A", "no")))
+        .await;
+    assert_eq!(driver.job(&job).await.counts.failed, 4499);
+    let retried = retry_code(&f, &job, "A", false).await.unwrap();
+    assert_eq!(retried.view.job.counts.failed, 0);
+    assert!(retried.view.failures.is_empty());
+    driver.take(retried.committed);
+    audit(&f, job.uid).await;
+    driver.say(&last, ItemEvent::Done).await;
+    let ended = driver.finish_well(&job).await;
+    assert_eq!(
+        (ended.state(), ended.counts.done),
+        (JobState::Completed, 4500)
     );
     assert_eq!(f.count("item").await, 0);
     audit(&f, job.uid).await;

@@ -7,6 +7,7 @@ mod events;
 mod finding;
 mod kernel;
 mod partitions;
+mod redriving;
 mod retention;
 mod schedules;
 mod sharing;
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(schedules::Schedules),
             Box::new(sharing::Sharing),
             Box::new(sorting::Sorting),
+            Box::new(redriving::Redriving),
         ]
     }
 }

@@ -1,0 +1,135 @@
+//! Failures of a job that still runs are taken back, and what failed is run again.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    error::{Action, Error},
+    event::EventKind,
+    page::PageState,
+    slice::{JobSlice, Kept},
+};
+
+/// Bits of a fencing attempt that count within an era. Each redrive of a page begins an era, so that no message of an item that failed
+/// fits it any more, though nothing remembers under which attempt it failed.
+const ERA: u32 = 16;
+
+/// The first attempt of the era after that of an attempt. After 65,536 eras they begin anew.
+fn next_era(attempt: u32) -> u32 {
+    (attempt >> ERA).wrapping_add(1) << ERA
+}
+
+impl JobSlice {
+    /// Takes failures of the present run back: items are to be released again, and pages to be split again. Their pages with all item
+    /// rows, and the batches with all above them, must be in the slice; the rows of the failures are gone. Returns how many were.
+    ///
+    /// # Errors
+    /// [`Error::IllegalTransition`] where the job has ended: that one is retried as a whole.
+    pub fn redrive(&mut self, failures: &[(u32, Option<u32>)]) -> Result<u64, Error> {
+        if self.job.phase.is_final() {
+            return Err(self.refuse(Action::Retry));
+        }
+        let mut pages: BTreeMap<u32, Kept> = BTreeMap::new();
+        for (page, index) in failures {
+            let of = pages.entry(*page).or_default();
+            match index {
+                Some(index) => of.items.push(*index),
+                None => of.split = true,
+            }
+        }
+        let mut redriven = 0;
+        for (page, of) in pages {
+            redriven += self.redrive_page(page, &of);
+        }
+        if redriven > 0 {
+            self.changed = true;
+            self.job.counts.redriven += redriven;
+            self.record(EventKind::Retried, redriven, "");
+        }
+        Ok(redriven)
+    }
+
+    fn redrive_page(&mut self, number: u32, of: &Kept) -> u64 {
+        let Some(page) = self.page(number) else {
+            return 0;
+        };
+        if page.run < self.job.run {
+            return self.uncarry(of);
+        }
+        match page.state {
+            PageState::SplitFailed if of.split => {
+                let batch = page.batch;
+                self.unsplit(number);
+                self.job.counts.split_failed -= 1;
+                self.unkeep(batch);
+                1
+            }
+            PageState::Open | PageState::Retained => self.redrive_items(number, &of.items),
+            PageState::Unsplit | PageState::Splitting | PageState::SplitFailed => 0,
+        }
+    }
+
+    /// What was carried of a page that is yet to be opened again is opened with it.
+    fn uncarry(&mut self, of: &Kept) -> u64 {
+        let items = of.items.len() as u64;
+        self.job.counts.failed -= items;
+        self.job.counts.unreleased += items;
+        items + u64::from(of.split)
+    }
+
+    fn redrive_items(&mut self, number: u32, indexes: &[u32]) -> u64 {
+        let Some(page) = self.page(number) else {
+            return 0;
+        };
+        let (batch, was) = (page.batch, page.state);
+        let failed = indexes.iter().copied();
+        let failed: Vec<u32> = failed
+            .filter(|index| page.failed.contains(*index))
+            .collect();
+        if failed.is_empty() {
+            return 0;
+        }
+        // What is out now keeps its attempt, in a row of its own.
+        let out = page.open_indexes().filter(|index| page.is_out(*index));
+        let rowless = out.filter(|index| self.item(number, *index).is_none());
+        for index in rowless.collect::<Vec<_>>() {
+            self.item_mut(number, index);
+        }
+        let (now, epoch) = (self.moment.now, self.moment.epoch);
+        let Some(page) = self.page_mut(number) else {
+            return 0;
+        };
+        page.attempt = next_era(page.attempt);
+        page.touched = now;
+        for index in &failed {
+            page.failed.remove(*index);
+            if *index < page.released {
+                page.again.insert(*index);
+            }
+        }
+        if was == PageState::Retained {
+            page.state = PageState::Open;
+            page.epoch = epoch;
+            self.job.counts.retained -= 1;
+            self.job.counts.open += 1;
+            self.unkeep(batch);
+        }
+        let items = failed.len() as u64;
+        self.job.counts.failed -= items;
+        self.job.counts.unreleased += items;
+        items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eras_are_above_what_was_before() {
+        assert_eq!(next_era(0), 65_536);
+        assert_eq!(next_era(7), 65_536);
+        assert_eq!(next_era(65_536), 131_072);
+        assert_eq!(next_era(65_536 + 3), 131_072);
+        assert_eq!(next_era(u32::MAX), 0);
+    }
+}
