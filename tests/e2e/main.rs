@@ -54,6 +54,7 @@ mod retries;
 mod schedules;
 mod sharing;
 mod splitting;
+mod timing;
 mod updating;
 mod waiting;
 mod watches;

@@ -1,12 +1,10 @@
-//! Jobs that wait: for others, for their time, and for those that come late or are gone; and deadlines.
+//! Jobs that wait for others, and for those that come late or are gone.
 
 use std::time::{Duration, SystemTime};
 
 use headway::v1::{Job, JobState, PrerequisitePolicy, PrerequisiteState};
 use headway_client::{Code, JobBuilder};
 use headway_tests::{Deployment, PATIENCE, Record, outcome_counts, range, request, until};
-
-use headway_worker::{Outcome, Task, TaskError};
 
 use crate::handlers::{quick, slow};
 
@@ -26,15 +24,11 @@ on_both!(
     cycles_are_named,
     created_while_the_other_ends,
     a_paused_job_does_not_start,
-    delays_begin_when_nothing_else_is_waited_for,
-    a_time_to_start,
-    a_deadline_ends_what_runs,
-    a_deadline_ends_what_waits,
     bad_times_and_prerequisites,
 );
 
 /// A job of a few items.
-fn small() -> JobBuilder {
+pub fn small() -> JobBuilder {
     range(5, 5)
 }
 
@@ -47,7 +41,7 @@ fn waits(job: &Job) -> (JobState, i32) {
     (job.state(), job.open_prerequisites)
 }
 
-fn seconds_between(
+pub fn seconds_between(
     from: &Option<prost_types::Timestamp>,
     to: &Option<prost_types::Timestamp>,
 ) -> f64 {
@@ -411,84 +405,6 @@ async fn a_paused_job_does_not_start(d: Deployment) {
     assert_eq!((free.state(), record.total()), (JobState::Paused, 0));
     d.client().resume_job(&held).await.unwrap();
     d.finish(&held, JobState::Completed).await;
-}
-
-async fn delays_begin_when_nothing_else_is_waited_for(d: Deployment) {
-    let record = Record::default();
-    d.worker(|worker| worker.handler(quick(&record)));
-    let delay = Duration::from_millis(700);
-    let alone = d.create("alone", small().start_delay(delay).build()).await;
-    let gate = d.create("gate", small().start_delay(delay).build()).await;
-    let spec = small().after("gate").start_delay(delay);
-    let after = d.create("after", spec.build()).await;
-    let alone = d.finish(&alone, JobState::Completed).await;
-    let late = seconds_between(&alone.create_time, &alone.start_time) - 0.7;
-    assert!((0.0..1.0).contains(&late), "it started {late} s late");
-    let gate = d.finish(&gate, JobState::Completed).await;
-    let after = d.finish(&after, JobState::Completed).await;
-    let late = seconds_between(&gate.end_time, &after.start_time) - 0.7;
-    assert!((0.0..1.0).contains(&late), "it started {late} s late");
-}
-
-async fn a_time_to_start(d: Deployment) {
-    let record = Record::default();
-    d.worker(|worker| worker.handler(quick(&record)));
-    let time = SystemTime::now() + Duration::from_millis(600);
-    let timed = d.create("timed", small().not_before(time).build()).await;
-    let waiting = d.job(&timed).await;
-    assert_eq!(waiting.state(), JobState::Waiting);
-    let due = waiting.start_due_time;
-    let timed = d.finish(&timed, JobState::Completed).await;
-    let late = seconds_between(&due, &timed.start_time);
-    assert!((0.0..1.0).contains(&late), "it started {late} s late");
-    let past = d
-        .create("past", small().not_before(SystemTime::UNIX_EPOCH).build())
-        .await;
-    d.finish(&past, JobState::Completed).await;
-}
-
-async fn a_deadline_ends_what_runs(d: Deployment) {
-    let record = Record::default();
-    let running = record.clone();
-    d.worker(|worker| {
-        worker.handler(move |task: Task| {
-            let running = running.start(&task);
-            async move {
-                task.cancellation().cancelled().await;
-                drop(running);
-                Err::<Outcome, _>(TaskError::fatal("STOPPED", "was told to stop"))
-            }
-        })
-    });
-    let spec = range(40, 40).max_duration(Duration::from_millis(500));
-    let late = d.create("late", spec.build()).await;
-    let job = d.finish(&late, JobState::Failed).await;
-    let over = seconds_between(&job.start_time, &job.end_time) - 0.5;
-    assert!(
-        (0.0..1.0).contains(&over),
-        "it ended {over} s after its deadline"
-    );
-    // Handlers that run are told; all that was out has come back.
-    assert_eq!(record.running(), 0);
-    let failures = d.failures(&late).await;
-    assert_eq!(failures[0].code, "DEADLINE_EXCEEDED");
-    assert!(
-        failures[0].message.ends_with("40 items were open"),
-        "{}",
-        failures[0].message
-    );
-    // A run has the same time anew.
-    d.client().retry_job(&late).await.unwrap();
-    let job = d.finish(&late, JobState::Failed).await;
-    assert_eq!(job.run, 1);
-}
-
-async fn a_deadline_ends_what_waits(d: Deployment) {
-    let soon = SystemTime::now() + Duration::from_millis(300);
-    let spec = small().after("never").deadline_time(soon);
-    let waiting = d.create("waiting", spec.build()).await;
-    d.finish(&waiting, JobState::Failed).await;
-    assert_eq!(d.failures(&waiting).await[0].code, "DEADLINE_EXCEEDED");
 }
 
 async fn bad_times_and_prerequisites(d: Deployment) {

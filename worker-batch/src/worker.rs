@@ -125,10 +125,12 @@ impl BatchWorker {
         }
     }
 
-    /// Works a message off, waiting while the database is away; `false` when the process stops first.
+    /// Works a message off, waiting while the database is away; `false` when the process stops first. Then it is tried once more: the
+    /// database may be back since the last try, and what is left comes to others only after a redelivery.
     async fn until_done(&self, work: BatchWork) -> bool {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
+            let stopping = self.shutdown.is_cancelled();
             let outcome = match &work {
                 BatchWork::Split { uid, page, attempt } => {
                     self.split_page(*uid, *page, *attempt).await
@@ -149,8 +151,11 @@ impl BatchWorker {
                     return true;
                 }
             }
+            if stopping {
+                return false;
+            }
             tokio::select! {
-                () = self.shutdown.cancelled() => return false,
+                () = self.shutdown.cancelled() => {}
                 () = tokio::time::sleep(backoff.next()) => {}
             }
         }

@@ -6,6 +6,7 @@
 
 mod model {
     mod check;
+    mod clients;
     mod examples;
     mod fair;
     mod regressions;
