@@ -17,7 +17,7 @@ const CLOCK_EVERY: Duration = Duration::from_secs(60);
 /// Rounds of removing deleted jobs' rows in one turn.
 const GARBAGE_ROUNDS: usize = 20;
 /// After each of them it rests so many times as long as that took.
-const REST: u32 = 5;
+const REST: u32 = 7;
 /// It does not rest for longer than [`REST`] times this.
 const LONGEST_REST: Duration = Duration::from_millis(250);
 /// Rounds of deleting jobs whose time is over in one turn.

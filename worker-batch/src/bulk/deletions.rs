@@ -14,7 +14,7 @@ use tokio::{
 const TOGETHER: usize = 100;
 /// After a transaction it rests so many times as long as that took: what runs keeps most of the database, and where nothing runs a
 /// transaction is short.
-const REST: u32 = 5;
+const REST: u32 = 7;
 /// It does not rest for longer.
 const LONGEST_REST: Duration = Duration::from_millis(500);
 /// How long others are waited for.
