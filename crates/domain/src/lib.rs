@@ -21,6 +21,7 @@ pub mod limits;
 pub mod page;
 pub mod progress;
 mod redrive;
+mod reopen;
 pub mod report;
 pub mod retention;
 pub mod schedule;

@@ -1,0 +1,101 @@
+//! Pages that are opened again: those of an older run, one after the other as `advance` gets to them.
+
+use crate::{
+    page::PageState,
+    slice::{Fate, JobSlice, Kept},
+};
+
+impl JobSlice {
+    /// Opens the pages of an older run that are in the slice.
+    pub(crate) fn reopen_pages(&mut self) {
+        let run = self.job.run;
+        let stale: Vec<u32> = self
+            .pages
+            .values()
+            .filter(|page| {
+                page.fate != Fate::Deleted
+                    && page.row.run < run
+                    && !matches!(page.row.state, PageState::Unsplit | PageState::Splitting)
+                    && self.batch(page.row.batch).is_some()
+                    && (self.job.carried == 0 || self.kept.contains_key(&page.row.number))
+            })
+            .map(|page| page.row.number)
+            .collect();
+        for number in stale {
+            let kept = self.kept.remove(&number).unwrap_or_default();
+            if kept.split {
+                self.carry_split(number);
+                continue;
+            }
+            self.reopen_page(number, &kept);
+            // All of it may be carried.
+            let left = self
+                .page(number)
+                .map(|page| (page.state, page.open_items()));
+            if left == Some((PageState::Open, 0)) {
+                self.finish_page(number);
+            }
+        }
+        self.fold_batches();
+    }
+
+    /// Leaves a page as it is that could not be split.
+    fn carry_split(&mut self, number: u32) {
+        let run = self.job.run;
+        if let Some(page) = self.page_mut(number) {
+            page.run = run;
+            self.job.counts.reopen -= 1;
+            self.job.counts.split_failed += 1;
+        }
+    }
+
+    fn reopen_page(&mut self, number: u32, kept: &Kept) {
+        let run = self.job.run;
+        let Some(page) = self.page_mut(number) else {
+            return;
+        };
+        let (batch, was) = (page.batch, page.state);
+        page.run = run;
+        page.tries = 0;
+        if was == PageState::SplitFailed {
+            self.unsplit(number);
+        } else {
+            page.state = PageState::Open;
+            page.attempt = 0;
+            page.released = 0;
+            page.again.clear();
+            page.failed = kept.items.iter().copied().collect();
+            page.discarded.clear();
+            page.parked.clear();
+            self.job.counts.open += 1;
+            self.drop_page_items(number);
+        }
+        self.job.counts.reopen -= 1;
+        if was != PageState::Open {
+            self.unkeep(batch);
+        }
+    }
+
+    /// Lets a page be split again that could not be split.
+    pub(crate) fn unsplit(&mut self, number: u32) {
+        let Some(page) = self.page_mut(number) else {
+            return;
+        };
+        // The attempt goes on: a split is not fenced by the run.
+        page.state = PageState::Unsplit;
+        page.tries = 0;
+        let declared = page.declared;
+        self.job.counts.unsplit += 1;
+        if !declared {
+            self.job.counts.undeclared_unsplit += 1;
+        }
+    }
+
+    /// A page of this batch that was kept is open again.
+    pub(crate) fn unkeep(&mut self, batch: u32) {
+        if let Some(batch) = self.batch_mut(batch) {
+            batch.kept_pages -= 1;
+            batch.open_pages += 1;
+        }
+    }
+}
