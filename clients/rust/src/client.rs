@@ -211,7 +211,8 @@ impl Client {
         .await
     }
 
-    /// As [`Client::retry_job`], for the failures that the request's filter means; or only says what the job would be like.
+    /// As [`Client::retry_job`], for the failures that the request's filter means, also of a job that has not ended; or only says what the
+    /// job would be like.
     ///
     /// # Errors
     /// As [`Client::retry_job`], and `FAILED_PRECONDITION` with reason `NOTHING_TO_RETRY`.
