@@ -81,7 +81,7 @@ web-check:
 	$(WEB) check
 
 web-tests:
-	$(WEB) test
+	$(SERVICES) run $(WEB) test
 
 # Everything is built before services start, binaries too: end-to-end tests run them.
 build-tests:

@@ -3,6 +3,7 @@
 //! They need private services that may be stopped: `HEADWAY_TEST_SERVICES`, as `make test` sets it. On services that are
 //! somebody else's they are left out, and say so.
 
+mod chains;
 mod crowd;
 mod embedded;
 mod losses;

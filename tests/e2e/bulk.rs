@@ -116,12 +116,12 @@ async fn each_of_many_has_its_result(d: Deployment) {
     }
     d.finish(&headway_tests::name("last"), JobState::Completed)
         .await;
-    let error = d
-        .client()
-        .create_jobs("default", Vec::new())
-        .await
-        .unwrap_err();
-    assert_eq!(error.field_violations()[0].field, "jobs");
+    let many = (0..1001).map(|_| entry("", range(1, 1).build()));
+    for jobs in [Vec::new(), many.collect()] {
+        let error = d.client().create_jobs("default", jobs).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+        assert_eq!(error.field_violations()[0].field, "jobs");
+    }
 }
 
 async fn many_are_cancelled_by_a_filter(d: Deployment) {

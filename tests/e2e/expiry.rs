@@ -1,13 +1,18 @@
 //! Jobs that are deleted some time after they are over.
 
-use headway::v1::{JobState, Retention};
-use headway_client::{Code, JobName};
-use headway_tests::{Deployment, PATIENCE, Record, range, request, until};
+use std::time::Duration;
 
-use crate::handlers::quick;
+use headway::v1::{BatchChangeJobsRequest, BatchCreateJobsEntry, JobSpec, JobState, Retention};
+use headway_client::{BulkAction, Code, JobBuilder, JobName};
+use headway_tests::{Deployment, PATIENCE, Record, outcome_counts, range, request, until};
+use headway_worker::{Outcome, Task, TaskError};
+
+use crate::handlers::{number, quick, slow};
 
 on_both!(
     jobs_go_when_their_time_is_over,
+    each_way_to_end_has_its_own,
+    many_go_while_others_run,
     a_partition_says_it_for_its_jobs,
     a_retry_keeps_a_job,
     what_waits_for_a_job_that_is_gone,
@@ -63,6 +68,76 @@ async fn jobs_go_when_their_time_is_over(d: Deployment) {
     })
     .await;
     assert_eq!(event.actor, "headway");
+}
+
+async fn each_way_to_end_has_its_own(d: Deployment) {
+    d.worker(|worker| {
+        worker.handler(|task: Task| async move {
+            match number(&task)? {
+                0 => Ok(Outcome::done()),
+                _ => Err(TaskError::fatal("NO", "no")),
+            }
+        })
+    });
+    let retention = Retention {
+        completed: "end+PT1H".to_owned(),
+        failed: "end+P2D".to_owned(),
+        cancelled: "end+P1W".to_owned(),
+    };
+    let kept = |spec: JobBuilder| JobSpec {
+        retention: Some(retention.clone()),
+        ..spec.build()
+    };
+    let completed = d.create("completed", kept(range(1, 1))).await;
+    let failed = d.create("failed", kept(range(2, 2))).await;
+    let cancelled = d
+        .create("cancelled", kept(range(1, 1).after("never")))
+        .await;
+    d.client().cancel_job(&cancelled).await.unwrap();
+    for (name, state, hours) in [
+        (completed, JobState::Completed, 1),
+        (failed, JobState::Failed, 48),
+        (cancelled, JobState::Cancelled, 7 * 24),
+    ] {
+        let job = d.finish(&name, state).await;
+        let kept = seconds(job.expire_time) - seconds(job.end_time);
+        assert_eq!(kept, hours * 3600, "{name}");
+    }
+}
+
+/// More jobs go than one round of deletions takes, and what runs runs.
+async fn many_go_while_others_run(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(slow(&record, Duration::from_millis(2))));
+    let running = d.create("running", range(2000, 500).build()).await;
+    let over = |n: usize| BatchCreateJobsEntry {
+        job_id: format!("over{n}"),
+        spec: Some(range(1, 1).after("never").retention("end+PT0S").build()),
+        ..BatchCreateJobsEntry::default()
+    };
+    let made = d
+        .client()
+        .create_jobs("default", (0..350).map(over).collect());
+    assert!(made.await.unwrap().iter().all(|made| made.job.is_some()));
+    let all = BatchChangeJobsRequest {
+        parent: "partitions/default".to_owned(),
+        filter: "id = over*".to_owned(),
+        job_id: "sweep".to_owned(),
+        ..BatchChangeJobsRequest::default()
+    };
+    let change = d.client().change_jobs(BulkAction::Cancel, all).await;
+    assert_eq!(change.unwrap().matching_jobs, 350);
+    until("all of them to be gone", PATIENCE, || async {
+        let left = d.client().count_jobs_like("default", "id = over*");
+        let left = left.await.unwrap();
+        left.iter().all(|count| count.jobs == 0).then_some(())
+    })
+    .await;
+    let job = d.finish(&running, JobState::Completed).await;
+    assert_eq!(outcome_counts(&job), [2000, 2000, 0, 0]);
+    record.assert_each_once(2000);
+    d.finish(&headway_tests::name("sweep"), JobState::Completed)
+        .await;
 }
 
 async fn a_partition_says_it_for_its_jobs(d: Deployment) {

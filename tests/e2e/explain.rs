@@ -7,7 +7,10 @@ use headway_client::{Client, ClientConfig, Code, JobName};
 use headway_tests::{Deployment, PATIENCE, Record, outcome_counts, range, until};
 use headway_worker::{Outcome, Task, TaskError};
 
-use crate::handlers::{quick, slow};
+use crate::{
+    handlers::{quick, slow},
+    waiting::nothing_owed,
+};
 
 on_both!(
     what_keeps_a_job_from_starting,
@@ -54,6 +57,15 @@ async fn what_keeps_a_job_from_starting(d: Deployment) {
     assert_eq!(kinds(&d, &timed).await, [Kind::StartTime]);
     let due = d.job(&timed).await.start_due_time;
     assert_eq!(reason(&d, &timed, Kind::StartTime).await.time, due);
+    // A delay that began when nothing else was waited for.
+    let hour = Duration::from_secs(3600);
+    let delayed = range(5, 5).after_if_exists("nothing").start_delay(hour);
+    let delayed = d.create("delayed", delayed.build()).await;
+    nothing_owed(&d).await;
+    assert_eq!(kinds(&d, &delayed).await, [Kind::StartTime]);
+    let due = d.job(&delayed).await.start_due_time;
+    assert!(due.is_some());
+    assert_eq!(reason(&d, &delayed, Kind::StartTime).await.time, due);
     let spec = range(5, 5).after("timed").after("a").after("b").after("c");
     let waiting = d.create("waiting", spec.build()).await;
     let needed = reason(&d, &waiting, Kind::Prerequisites).await;

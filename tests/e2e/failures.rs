@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -205,13 +205,18 @@ async fn tolerated_failures(d: Deployment) {
 
 async fn an_item_that_takes_too_long(d: Deployment) {
     let record = Record::default();
-    let notes = record.clone();
+    let told = Arc::new(AtomicU32::new(0));
+    let (notes, heard) = (record.clone(), told.clone());
     d.worker(|worker| {
+        let worker = worker.timeout_grace(Duration::from_millis(100));
         worker.handler(move |task: Task| {
-            let running = notes.start(&task);
+            let (running, heard) = (notes.start(&task), heard.clone());
             async move {
                 let _running = running;
                 if number(&task)? == 3 {
+                    task.cancellation().cancelled().await;
+                    heard.fetch_add(1, Ordering::Relaxed);
+                    // It was told to stop, and does not.
                     std::future::pending::<()>().await;
                 }
                 Ok::<_, TaskError>(Outcome::done())
@@ -228,7 +233,7 @@ async fn an_item_that_takes_too_long(d: Deployment) {
     let failures = d.failures(&name).await;
     assert_eq!((failures.len(), failures[0].code.as_str()), (1, "TIMEOUT"));
     assert_eq!(record.runs()["3"], 2);
-    assert_eq!(record.running(), 0);
+    assert_eq!((told.load(Ordering::Relaxed), record.running()), (2, 0));
 }
 
 async fn a_panic_is_a_failure(d: Deployment) {

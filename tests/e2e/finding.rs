@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
-use headway::v1::{JobState, ListJobsRequest, WatchJobsRequest};
-use headway_client::{Code, Error};
-use headway_tests::{Deployment, PATIENCE, Record, range};
+use headway::v1::{
+    BatchChangeJobsRequest, CreateJobRequest, JobState, ListJobsRequest, WatchJobsRequest,
+};
+use headway_client::{BulkAction, Client, ClientConfig, Code, Error, JobName, create_request};
+use headway_tests::{Deployment, PATIENCE, Record, name, range, request};
 use tokio::time::timeout;
 
 use crate::handlers::quick;
 
 on_both!(
     jobs_are_found_by_filters,
+    texts_of_a_filter_are_texts,
+    a_partition_sees_its_own,
     a_filter_is_watched,
     pages_follow_an_order,
     tokens_belong_to_their_query,
@@ -34,7 +38,8 @@ async fn found(d: &Deployment, request: ListJobsRequest) -> Vec<String> {
         .collect()
 }
 
-async fn jobs_are_found_by_filters(d: Deployment) {
+/// Three jobs that completed, and one that is paused and never began.
+async fn four(d: &Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
     for (id, team) in [("a", "blue"), ("b", "red"), ("c", "blue")] {
@@ -44,23 +49,141 @@ async fn jobs_are_found_by_filters(d: Deployment) {
         let name = d.create(id, spec.build()).await;
         d.finish(&name, JobState::Completed).await;
     }
-    let held = d.create("held", range(3, 3).after("nothing").build()).await;
-    d.client().pause_job(&held).await.unwrap();
-    let cases = [
-        ("labels.team = blue", "c a"),
-        ("state = COMPLETED AND labels.team != blue", "b"),
+    let ada = ClientConfig::new(format!("http://{}", d.address())).user("ada");
+    let ada = Client::connect(ada).await.unwrap();
+    let spec = range(3, 3).label("a:b", "x y").after("nothing").build();
+    ada.create_job(request("held", spec)).await.unwrap();
+    ada.pause_job(&name("held")).await.unwrap();
+}
+
+/// Each field with each of its comparators.
+async fn jobs_are_found_by_filters(d: Deployment) {
+    four(&d).await;
+    for (filter, expected) in [
+        ("state = COMPLETED", "c b a"),
+        ("state != COMPLETED", "held"),
         ("state = (PAUSED OR WAITING)", "held"),
+        ("state != (PAUSED OR WAITING)", "c b a"),
+        ("-state:COMPLETED", "held"),
+        ("id = (a OR held)", "held a"),
+        ("id != (a OR held)", "c b"),
+        ("id = *e*", "held"),
+        ("id:el", "held"),
+        ("id = A", ""),
         ("percentage = 100 display_name = \"Job *\"", "c b a"),
-        ("end_time > 2020-01-01T00:00:00Z AND NOT id = b", "c a"),
+        ("name = \"Job b\" OR name:c", "c b"),
+        ("creator = ada", "held"),
+        ("creator != ada", "c b a"),
         ("pipe = work", "held c b a"),
-    ];
-    for (filter, expected) in cases {
+        ("pipe != work", ""),
+        ("labels.team = blue", "c a"),
+        ("labels.team = (blue OR red)", "c b a"),
+        ("labels.team != blue", "held b"),
+        ("labels.team:*", "c b a"),
+        ("labels.team = b*", "c a"),
+        ("labels.\"a:b\" = \"x y\"", "held"),
+        ("labels:team", "c b a"),
+        ("NOT labels:team", "held"),
+        ("state = COMPLETED AND labels.team != blue", "b"),
+        ("id = a AND labels.team = blue OR labels.team = red", "a"),
+        (
+            "(id = a AND labels.team = blue) OR labels.team = red",
+            "b a",
+        ),
+        ("percentage != 100", "held"),
+        ("percentage < 50", "held"),
+        ("percentage <= 0", "held"),
+        ("percentage > 0", "c b a"),
+        ("percentage >= 99.9", "c b a"),
+        ("create_time > 2020-01-01T00:00:00Z", "held c b a"),
+        ("create_time < 2020-01-01T00:00:00Z", ""),
+        ("update_time >= 2020-01-01T00:00:00Z", "held c b a"),
+        ("update_time <= 2020-01-01T00:00:00+01:00", ""),
+        // What has not begun did so neither before nor after a time, nor at it.
+        ("start_time != 2020-01-01T00:00:00Z", "held c b a"),
+        ("start_time = 2020-01-01T00:00:00Z", ""),
+        ("start_time > 2020-01-01T00:00:00Z", "c b a"),
+        ("start_time <= 2020-01-01T00:00:00Z", ""),
+        ("end_time > 2020-01-01T00:00:00Z AND NOT id = b", "c a"),
+    ] {
         let ids = found(&d, query(filter, "")).await;
         assert_eq!(ids.join(" "), expected, "{filter}");
         let counts = d.client().count_jobs_like("default", filter).await.unwrap();
         let count: i64 = counts.iter().map(|count| count.jobs).sum();
         assert_eq!(count, ids.len() as i64, "{filter}");
     }
+}
+
+/// Nothing in a value is taken for SQL, or for a pattern of it.
+async fn texts_of_a_filter_are_texts(d: Deployment) {
+    four(&d).await;
+    let odd = "100%_'; DROP TABLE job; --\\";
+    let spec = range(1, 1).after("nothing").display_name(odd).build();
+    d.create("odd", spec).await;
+    for (filter, expected) in [
+        (r#"id = "x' OR '1'='1""#, ""),
+        (r#"id = "a' --""#, ""),
+        (r#"labels.team = "blue') OR 1=1 --""#, ""),
+        ("id = a%", ""),
+        ("id = _", ""),
+        (r#"display_name = "Job _""#, ""),
+        (r#"display_name = "100*""#, "odd"),
+        ("display_name:%", "odd"),
+        ("display_name:_", "odd"),
+        (r#"display_name = "100%_'; DROP TABLE job; --\\""#, "odd"),
+    ] {
+        let ids = found(&d, query(filter, "")).await;
+        assert_eq!(ids.join(" "), expected, "{filter}");
+    }
+    assert_eq!(found(&d, query("", "id")).await.len(), 5);
+}
+
+/// Jobs of the same ids and labels in two partitions: each list, count and change has those of its own.
+async fn a_partition_sees_its_own(d: Deployment) {
+    let client = d.client();
+    for partition in ["default", "other"] {
+        for n in 0..3 {
+            let spec = range(1, 1)
+                .after("nothing")
+                .label("team", "blue")
+                .label("of", partition);
+            let create = CreateJobRequest {
+                job_id: format!("j{n}"),
+                ..create_request(partition, spec.build())
+            };
+            client.create_job(create).await.unwrap();
+        }
+    }
+    for partition in ["default", "other"] {
+        for filter in [
+            "",
+            "labels.team = blue",
+            "id = j* OR labels.of = (default OR other)",
+        ] {
+            let request = ListJobsRequest {
+                parent: format!("partitions/{partition}"),
+                ..query(filter, "id")
+            };
+            let jobs: Vec<_> = client.jobs(request).try_collect().await.unwrap();
+            assert_eq!(jobs.len(), 3, "{filter}");
+            let of = |job: &headway::v1::Job| job.spec.as_ref().unwrap().labels["of"].clone();
+            assert!(jobs.iter().all(|job| of(job) == partition), "{filter}");
+            let counts = client.count_jobs_like(partition, filter).await.unwrap();
+            assert_eq!(counts.iter().map(|count| count.jobs).sum::<i64>(), 3);
+        }
+    }
+    let all = BatchChangeJobsRequest {
+        parent: "partitions/other".to_owned(),
+        filter: "labels.team = blue".to_owned(),
+        job_id: "sweep".to_owned(),
+        ..BatchChangeJobsRequest::default()
+    };
+    let change = client.change_jobs(BulkAction::Cancel, all).await.unwrap();
+    assert_eq!(change.matching_jobs, 3);
+    let sweep = JobName::new("other", "sweep").unwrap();
+    d.finish(&sweep, JobState::Completed).await;
+    let left = found(&d, query("state = WAITING", "id")).await;
+    assert_eq!(left, ["j0", "j1", "j2"]);
 }
 
 /// What a filter is true of comes and goes while it is watched, from the state that it begins in to the last one.
@@ -206,6 +329,18 @@ async fn bad_filters_and_orders(d: Deployment) {
             "it ends where a restriction is expected",
         ),
         (long.as_str(), "", "filter", "at most 4096 bytes"),
+        (
+            r#"labels."team' OR 1=1 --" = x"#,
+            "",
+            "filter",
+            "cannot be a label's name",
+        ),
+        (
+            r#"labels:"'; DELETE FROM job; --""#,
+            "",
+            "filter",
+            "labels are compared by name",
+        ),
         (
             "",
             "colour",

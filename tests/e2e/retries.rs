@@ -13,7 +13,7 @@ use headway::v1::{
 use headway_broker::Queue;
 use headway_cli::ExitStatus;
 use headway_client::{Code, JobName};
-use headway_tests::{Deployment, Record, WORK, outcome_counts, range};
+use headway_tests::{Deployment, Record, WORK, numbers, outcome_counts, range};
 use headway_worker::{Outcome, Task, TaskError};
 
 use crate::{command_line::headway, failures::kill_messages, handlers::number, handlers::quick};
@@ -219,7 +219,9 @@ fn dead(pipe: &str, job: &str) -> ListDeadLettersRequest {
 
 /// Two jobs, the messages of which the pipe gave up in part.
 async fn two_with_dead_letters(d: &Deployment) -> Record {
-    let spec = range(6, 6).items_per_message(2).build();
+    let batch = numbers(6, 6).item_header("lang", "en");
+    let spec = headway_client::JobBuilder::new(batch);
+    let spec = spec.items_per_message(2).build();
     d.create("first", spec.clone()).await;
     kill_messages(d, &Queue::Pipe(WORK.to_owned()), 2).await;
     d.create("second", spec).await;
@@ -255,7 +257,10 @@ async fn dead_letters_are_looked_at(d: Deployment) {
         ("DEAD_LETTERED", WORK)
     );
     let details: serde_json::Value = serde_json::from_str(&failure.details).unwrap();
-    assert_eq!(details["type"], "number");
+    assert_eq!(
+        (&details["type"], &details["headers"]["lang"]),
+        (&"number".into(), &"en".into())
+    );
     assert_eq!(
         (&details["bytes"], &details["text"]),
         (&1.into(), &"0".into())

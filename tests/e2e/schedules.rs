@@ -13,6 +13,7 @@ use crate::handlers::{quick, slow};
 
 on_both!(
     jobs_are_made_at_their_times,
+    clocks_are_put_forward_and_back,
     a_time_is_passed_over_while_a_job_runs,
     one_job_waits_for_the_one_before,
     the_one_before_is_cancelled,
@@ -136,6 +137,29 @@ async fn jobs_are_made_at_their_times(d: Deployment) {
         "it was made late"
     );
     assert_eq!(record.total() as usize, jobs.len() * 2);
+}
+
+/// In Berlin half past two is not there on the last Sunday of March, and twice on that of October.
+async fn clocks_are_put_forward_and_back(d: Deployment) {
+    const HOUR: i64 = 3600;
+    let next = async |id: &str, cron: &str, zone: &str| {
+        let schedule = Schedule {
+            cron: cron.to_owned(),
+            time_zone: zone.to_owned(),
+            ..every_second(range(1, 1).build())
+        };
+        let made = create(&d, id, schedule).await.unwrap();
+        assert_eq!(made.time_zone, zone);
+        made.next_time.expect("a time").seconds % (24 * HOUR)
+    };
+    let berlin = "Europe/Berlin";
+    assert_eq!(next("utc", "0 12 1 7 *", "UTC").await, 12 * HOUR);
+    assert_eq!(next("summer", "0 12 1 7 *", berlin).await, 10 * HOUR);
+    assert_eq!(next("winter", "0 12 1 1 *", berlin).await, 11 * HOUR);
+    // At three, when the clock goes on, which is one o'clock in UTC.
+    assert_eq!(next("forward", "30 2 * 3 7#L", berlin).await, HOUR);
+    // The first of both.
+    assert_eq!(next("back", "30 2 * 10 7#L", berlin).await, HOUR / 2);
 }
 
 async fn a_time_is_passed_over_while_a_job_runs(d: Deployment) {

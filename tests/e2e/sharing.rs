@@ -15,6 +15,7 @@ use crate::handlers::{quick, slow};
 
 on_both!(
     the_important_go_first,
+    what_becomes_important_goes_first,
     partitions_share_by_weight,
     no_more_in_flight_than_the_limit,
     no_more_per_second_than_the_limit,
@@ -101,6 +102,42 @@ async fn the_important_go_first(d: Deployment) {
     let others = among.iter().filter(|job| **job != name).count();
     // What was sent before, about half a second of it, still stands before.
     assert!(others < 1250, "{others} items of another job among 2500");
+}
+
+async fn what_becomes_important_goes_first(d: Deployment) {
+    let order = Order::default();
+    d.worker(|worker| {
+        worker
+            .concurrency(4)
+            .handler(order.handler(Duration::from_millis(4)))
+    });
+    let one = d.create("one", range(100_000, 1000).build()).await;
+    let other = d.create("other", range(100_000, 1000).build()).await;
+    until("a rate to be measured", PATIENCE, || async {
+        (order.len() > 1500).then_some(())
+    })
+    .await;
+    let client = d.client();
+    let urgent = JobSpec {
+        priority: Some(9),
+        ..JobSpec::default()
+    };
+    let update = client.update_job(&other, urgent, &["spec.priority"]);
+    update.await.unwrap();
+    let from = order.len();
+    until("enough to count", PATIENCE, || async {
+        (order.len() > from + 3000).then_some(())
+    })
+    .await;
+    // What was sent before, about half a second of it, still stands before.
+    let jobs = &order.jobs()[from + 1000..from + 3000];
+    let first = one.to_string();
+    let others = jobs.iter().filter(|job| **job == first).count();
+    assert!(others < 200, "{others} items of the other job among 2000");
+    for name in [&one, &other] {
+        client.cancel_job(name).await.unwrap();
+        d.finish(name, JobState::Cancelled).await;
+    }
 }
 
 async fn partitions_share_by_weight(d: Deployment) {

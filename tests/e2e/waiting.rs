@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use headway::v1::{Job, JobState, PrerequisitePolicy, PrerequisiteState};
 use headway_client::{Code, JobBuilder};
-use headway_tests::{Deployment, PATIENCE, Record, outcome_counts, range, request, until};
+use headway_tests::{Deployment, PATIENCE, Record, name, outcome_counts, range, request, until};
 
 use crate::handlers::{quick, slow};
 
@@ -21,7 +21,6 @@ on_both!(
     a_job_that_waits_for_a_retry,
     a_retry_takes_its_dependents_along,
     a_retried_dependent_waits_again,
-    cycles_are_named,
     created_while_the_other_ends,
     a_paused_job_does_not_start,
     bad_times_and_prerequisites,
@@ -32,12 +31,25 @@ pub fn small() -> JobBuilder {
     range(5, 5)
 }
 
+/// A job that fails at once.
+pub fn too_late() -> JobBuilder {
+    stuck().deadline_time(SystemTime::now())
+}
+
+/// Waits until all that ended was told to those that wait for it.
+pub async fn nothing_owed(d: &Deployment) {
+    until("nothing more to be owed", PATIENCE, || async {
+        (d.store().release_tasks().await.expect("answers") == 0).then_some(())
+    })
+    .await;
+}
+
 /// What does not start while the test runs.
-fn stuck() -> JobBuilder {
+pub fn stuck() -> JobBuilder {
     small().not_before(SystemTime::now() + Duration::from_secs(3600))
 }
 
-fn waits(job: &Job) -> (JobState, i32) {
+pub fn waits(job: &Job) -> (JobState, i32) {
     (job.state(), job.open_prerequisites)
 }
 
@@ -70,7 +82,7 @@ async fn a_chain_runs_in_order(d: Deployment) {
     );
     let mut ends = Vec::new();
     for id in ["a", "b", "c"] {
-        let job = d.job(&headway_tests::name(id)).await;
+        let job = d.job(&name(id)).await;
         assert!(
             ends.last()
                 .is_none_or(|end| seconds_between(end, &job.start_time) >= 0.0)
@@ -119,10 +131,7 @@ async fn optional_ones_need_not_exist(d: Deployment) {
     let held = d
         .create("held", small().after_if_exists("gate").build())
         .await;
-    until("the look at what it waits for", PATIENCE, || async {
-        (d.store().release_tasks().await.expect("answers") == 0).then_some(())
-    })
-    .await;
+    nothing_owed(&d).await;
     assert_eq!(waits(&d.job(&held).await), (JobState::Waiting, 1));
     d.client().cancel_job(&gate).await.unwrap();
     d.finish(&held, JobState::Failed).await;
@@ -177,9 +186,7 @@ async fn one_waits_for_many(d: Deployment) {
 }
 
 async fn the_root_cause_is_told(d: Deployment) {
-    let root = d
-        .create("root", stuck().deadline_time(SystemTime::now()).build())
-        .await;
+    let root = d.create("root", too_late().build()).await;
     d.create("middle", small().after("root").build()).await;
     let leaf = d.create("leaf", small().after("middle").build()).await;
     d.finish(&root, JobState::Failed).await;
@@ -231,16 +238,36 @@ async fn cancelled_and_deleted_ones_fail_what_waits(d: Deployment) {
     d.finish(&late, JobState::Failed).await;
 }
 
+/// Whatever became of what it needs: failed, cancelled, deleted, and deleted long before.
 async fn a_job_that_runs_anyway(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
-    let gate = d.create("gate", stuck().build()).await;
-    let spec = small()
-        .after("gate")
-        .on_prerequisite_failure(PrerequisitePolicy::RunAnyway);
-    let anyway = d.create("anyway", spec.build()).await;
-    d.client().cancel_job(&gate).await.unwrap();
-    d.finish(&anyway, JobState::Completed).await;
+    let anyway = |needed: &str| {
+        small()
+            .after(needed)
+            .on_prerequisite_failure(PrerequisitePolicy::RunAnyway)
+            .build()
+    };
+    for id in ["cancelled", "deleted"] {
+        d.create(id, stuck().build()).await;
+    }
+    let mut all = Vec::new();
+    for needed in ["failed", "cancelled", "deleted"] {
+        all.push(d.create(&format!("after-{needed}"), anyway(needed)).await);
+    }
+    nothing_owed(&d).await;
+    for name in &all {
+        assert_eq!(waits(&d.job(name).await), (JobState::Waiting, 1));
+    }
+    d.create("failed", too_late().build()).await;
+    let client = d.client();
+    client.cancel_job(&name("cancelled")).await.unwrap();
+    client.delete_job(&name("deleted")).await.unwrap();
+    all.push(d.create("late", anyway("deleted")).await);
+    for name in &all {
+        d.finish(name, JobState::Completed).await;
+    }
+    assert_eq!(record.total(), 4 * 5);
 }
 
 async fn a_job_that_waits_for_a_retry(d: Deployment) {
@@ -253,14 +280,13 @@ async fn a_job_that_waits_for_a_retry(d: Deployment) {
     };
     let retried = d.create("retried", patient("gate").build()).await;
     d.client().cancel_job(&gate).await.unwrap();
+    d.create("broken", too_late().build()).await;
+    let failed = d.create("failed", patient("broken").build()).await;
     let remade = d.create("remade", patient("gone").build()).await;
     let gone = d.create("gone", stuck().build()).await;
     d.client().delete_job(&gone).await.unwrap();
-    until("nothing more to be owed", PATIENCE, || async {
-        (d.store().release_tasks().await.expect("answers") == 0).then_some(())
-    })
-    .await;
-    for name in [&retried, &remade] {
+    nothing_owed(&d).await;
+    for name in [&retried, &remade, &failed] {
         assert_eq!(waits(&d.job(name).await), (JobState::Waiting, 1));
     }
     d.worker(|worker| worker.handler(quick(&record)));
@@ -269,6 +295,10 @@ async fn a_job_that_waits_for_a_retry(d: Deployment) {
     d.create("gone", small().build()).await;
     d.finish(&retried, JobState::Completed).await;
     d.finish(&remade, JobState::Completed).await;
+    // What failed is replaced by a job of the same name.
+    d.client().delete_job(&name("broken")).await.unwrap();
+    d.create("broken", small().build()).await;
+    d.finish(&failed, JobState::Completed).await;
 }
 
 async fn a_retry_takes_its_dependents_along(d: Deployment) {
@@ -311,49 +341,6 @@ async fn a_retried_dependent_waits_again(d: Deployment) {
     d.finish(&root, JobState::Completed).await;
     d.client().retry_job(&leaf).await.unwrap();
     d.finish(&leaf, JobState::Completed).await;
-}
-
-async fn cycles_are_named(d: Deployment) {
-    d.create("a", stuck().after("b").build()).await;
-    d.create("b", stuck().after("c").build()).await;
-    let closing = d
-        .client()
-        .create_job(request("c", stuck().after("a").build()))
-        .await;
-    let error = closing.unwrap_err();
-    assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
-    assert_eq!(error.reason(), Some("PREREQUISITE_CYCLE"));
-    assert!(
-        error.to_string().contains("c needs a needs b needs c"),
-        "{error}"
-    );
-    let own = d
-        .client()
-        .create_job(request("x", stuck().after("x").build()))
-        .await;
-    let error = own.unwrap_err();
-    assert!(error.to_string().contains("x needs x"), "{error}");
-    // Two that would close a cycle together: one of them is refused.
-    for round in 0..20 {
-        let (p, q) = (format!("p{round}"), format!("q{round}"));
-        let (one, two) = tokio::join!(
-            d.client()
-                .create_job(request(&p, stuck().after(q.as_str()).build())),
-            d.client()
-                .create_job(request(&q, stuck().after(p.as_str()).build())),
-        );
-        assert_eq!(
-            u8::from(one.is_ok()) + u8::from(two.is_ok()),
-            1,
-            "round {round}"
-        );
-    }
-    // A job that is over waits for nothing.
-    d.client()
-        .cancel_job(&headway_tests::name("b"))
-        .await
-        .unwrap();
-    d.create("c", stuck().after("b").build()).await;
 }
 
 async fn created_while_the_other_ends(d: Deployment) {

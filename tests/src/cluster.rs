@@ -32,6 +32,8 @@ pub struct ClusterOptions {
     pub concurrency: usize,
     /// The number that kills the process which runs it.
     pub crash_on: Option<u32>,
+    /// More of the environment, by the whole name of each variable.
+    pub variables: Vec<(String, String)>,
     /// How long the test may take.
     pub deadline: Duration,
 }
@@ -47,6 +49,7 @@ impl ClusterOptions {
             delay: Duration::ZERO,
             concurrency: 16,
             crash_on: None,
+            variables: Vec::new(),
             deadline: Duration::from_secs(120),
         }
     }
@@ -298,5 +301,6 @@ fn variables(
         ]);
     }
     let named = |(name, value)| (format!("HEADWAY_{name}"), value);
-    variables.into_iter().map(named).collect()
+    let variables = variables.into_iter().map(named);
+    variables.chain(options.variables.clone()).collect()
 }

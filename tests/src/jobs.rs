@@ -12,7 +12,7 @@ pub const SECOND: &str = "second";
 pub const PIPES: [&str; 3] = [WORK, SECOND, "results"];
 
 /// The partition of all tests' jobs.
-const PARTITION: &str = "default";
+pub(crate) const PARTITION: &str = "default";
 
 /// The name of a test's job.
 ///

@@ -1,7 +1,11 @@
 //! A schema and a queue prefix of a test's own on the shared services, and their removal.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use headway_broker::{Broker, Queue, RabbitBroker, RabbitConfig, Topic, names};
+use headway_domain::PartitionId;
+use headway_runtime::config::Config;
 use headway_store::{Store, StoreConfig, StoreUrl};
 use lapin::{
     Connection, ConnectionProperties,
@@ -10,7 +14,7 @@ use lapin::{
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use uuid::Uuid;
 
-use crate::PIPES;
+use crate::{PIPES, jobs::PARTITION};
 
 /// Logical shards of a test's deployment: fewer than usual, because each is a queue to be made and removed.
 pub(crate) const SHARDS: u16 = 4;
@@ -46,6 +50,17 @@ impl Namespace {
             schema: format!("e2e_{id}"),
             prefix: format!("e2e-{id}"),
         }
+    }
+
+    /// Where a process is that runs under these settings; none if it is embedded.
+    pub fn of(config: &Config) -> Option<Self> {
+        let (database, broker) = (config.database_url.as_ref()?, config.broker_url.as_ref()?);
+        Some(Self {
+            database_url: database.expose().to_owned(),
+            amqp_url: broker.expose().to_owned(),
+            schema: config.database_schema.clone(),
+            prefix: config.prefix.clone(),
+        })
     }
 
     /// The store, for looking at rows. The first call makes the tables.
@@ -88,12 +103,14 @@ impl Namespace {
     async fn remove_queues(&self) -> anyhow::Result<()> {
         let store = self.store().await?;
         let mark = store.epoch_mark().await?;
+        let used = pipes_of_jobs(&store).await?;
         store.close().await;
         let properties = ConnectionProperties::default();
         let connection = Connection::connect(&self.amqp_url, properties).await?;
         let channel = connection.create_channel().await?;
         let mark = mark.map(|mark| names::epoch_name(&self.prefix, mark));
-        let queues = queues()
+        let queues: BTreeSet<_> = queues().into_iter().chain(used).collect();
+        let queues = queues
             .into_iter()
             .map(|queue| names::queue_name(&self.prefix, &queue));
         for queue in queues.chain(mark) {
@@ -126,6 +143,16 @@ pub(crate) fn queues() -> Vec<Queue> {
     let reports = (0..SHARDS).map(Queue::Reports);
     let system = [Queue::Batch, Queue::DeadTasks, Queue::DeadSystem];
     pipes.chain(reports).chain(system).collect()
+}
+
+/// The pipes that jobs of the tests' partition were sent to, whatever they are.
+async fn pipes_of_jobs(store: &Store) -> anyhow::Result<Vec<Queue>> {
+    let partition = PartitionId::new(PARTITION)?;
+    let pipes = store.list_pipes(&partition, "", 1000).await?.pipes;
+    Ok(pipes
+        .into_iter()
+        .map(|pipe| Queue::Pipe(pipe.pipe))
+        .collect())
 }
 
 /// Queues with ready messages, and how many.

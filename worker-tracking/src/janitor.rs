@@ -16,7 +16,7 @@ const IDLE_EVERY: Duration = Duration::from_secs(10);
 const CLOCK_EVERY: Duration = Duration::from_secs(60);
 /// Rounds of removing deleted jobs' rows in one turn.
 const GARBAGE_ROUNDS: usize = 20;
-/// After each of them it rests so many times as long as that took.
+/// After each of them, and of [`EXPIRY_ROUNDS`], it rests so many times as long as that took.
 const REST: u32 = 7;
 /// It does not rest for longer than [`REST`] times this.
 const LONGEST_REST: Duration = Duration::from_millis(250);
@@ -66,24 +66,29 @@ impl Tracker {
             if !self.relay.store().collect_garbage().await? {
                 break;
             }
-            // What runs keeps most of the database.
-            if !self.pause(begun.elapsed().min(LONGEST_REST) * REST).await {
+            if !self.rest(begun.elapsed()).await {
                 break;
             }
         }
         self.expire_events().await
     }
 
-    /// Deletes jobs whose time is over, some a turn, so that running ones keep the database.
+    /// Deletes jobs whose time is over, some a turn.
     async fn expire_jobs(&self) -> Result<(), StoreError> {
         for _ in 0..EXPIRY_ROUNDS {
+            let begun = Instant::now();
             let (committed, more) = self.relay.store().expire_jobs().await?;
             self.relay.publish(committed).await;
-            if !more {
+            if !more || !self.rest(begun.elapsed()).await {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Rests after a round of removing what is over, so that what runs keeps most of the database; whether to go on.
+    async fn rest(&self, took: Duration) -> bool {
+        self.pause(took.min(LONGEST_REST) * REST).await
     }
 
     /// Lets jobs follow the suspension of their partition where a walk did not end, or did not see them.

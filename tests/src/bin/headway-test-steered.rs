@@ -17,11 +17,13 @@ use headway_broker::{Broker, Queue};
 use headway_job_types::child;
 use headway_runtime::{config::Config, layers::Layers, telemetry};
 use headway_server::App;
-use headway_tests::{WORK, end_with_input};
+use headway_tests::{Namespace, WORK, end_with_input};
 use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
+/// The argument with which everything is removed that a server made on PostgreSQL and RabbitMQ.
+const REMOVE: &str = "remove";
 /// A pipe whose messages all become dead letters.
 const DOOMED: &str = "doomed";
 /// How often an item looks at its gate.
@@ -80,6 +82,13 @@ async fn start() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     let config = Config::load(&Layers::from_process(None))?.settings;
     telemetry::init(&config.log, config.log_format)?;
+    if let Some(namespace) = Namespace::of(&config) {
+        if std::env::args().any(|argument| argument == REMOVE) {
+            return namespace.remove().await;
+        }
+        // First, so that the tables are made with few shards.
+        namespace.store().await?.close().await;
+    }
     let stop = end_with_input()?;
     let listener = TcpListener::bind(config.listen)
         .await

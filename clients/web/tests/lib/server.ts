@@ -1,7 +1,8 @@
 // A real server with a real worker in a process of its own (tests/src/bin/headway-test-steered.rs), with its data in a
-// folder of its own. It ends when this process does, for its standard input does then.
+// folder, or a schema and queues, of its own. It ends when this process does, for its standard input does then.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -19,9 +20,34 @@ export type Settings = Record<string, string>;
 /** The job types of the examples. */
 export const JOB_TYPES = { HEADWAY_JOB_TYPES_DIR: join(repository, 'examples/job-types') };
 
+/**
+ * Where a server lives on shared services, in a schema and with queues of its own: nowhere unless the tests are run so
+ * (`HEADWAY_TEST_BACK_END=cluster`).
+ */
+function place(): Settings {
+  const { HEADWAY_TEST_BACK_END: backEnd = 'embedded', HEADWAY_TEST_DATABASE_URL: database, HEADWAY_TEST_AMQP_URL: amqp } = process.env;
+  if (backEnd === 'embedded') {
+    return {};
+  }
+  if (backEnd !== 'cluster') {
+    throw new Error(`HEADWAY_TEST_BACK_END is embedded or cluster, not ${backEnd}`);
+  }
+  if (database === undefined || amqp === undefined) {
+    throw new Error('HEADWAY_TEST_DATABASE_URL and HEADWAY_TEST_AMQP_URL must be set: run `make test`, which starts private services');
+  }
+  const id = randomUUID().replaceAll('-', '');
+  return {
+    HEADWAY_DATABASE_URL: database,
+    HEADWAY_BROKER_URL: amqp,
+    HEADWAY_DATABASE_SCHEMA: `web_${id}`,
+    HEADWAY_PREFIX: `web-${id}`,
+  };
+}
+
 export class Server {
   readonly folder: string;
   private readonly settings: Settings;
+  private readonly place = place();
   private child: ChildProcess | undefined;
   private listen = '127.0.0.1:0';
 
@@ -39,7 +65,7 @@ export class Server {
     try {
       await server.restart();
     } catch (error) {
-      server.remove();
+      await server.remove();
       throw error;
     }
     return server;
@@ -52,17 +78,7 @@ export class Server {
 
   /** Starts it again after `kill` or `stop`, on the same port and data. */
   async restart(): Promise<void> {
-    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('HEADWAY_'));
-    const child = spawn(program, {
-      stdio: ['pipe', 'pipe', 'inherit'],
-      env: {
-        ...Object.fromEntries(inherited),
-        HEADWAY_LOG: 'warn',
-        ...this.settings,
-        HEADWAY_LISTEN: this.listen,
-        HEADWAY_DATA_DIR: join(this.folder, 'data'),
-      },
-    });
+    const child = spawn(program, { stdio: ['pipe', 'pipe', 'inherit'], env: this.environment() });
     this.child = child;
     const ended = once(child, 'exit').then(([code, signal]) => {
       throw new Error(`the server ended before it was ready: ${code ?? signal}`);
@@ -79,6 +95,18 @@ export class Server {
     this.listen = await inTime('the server begins', Promise.race([ready(), ended]));
     ended.catch(() => {}); // It may end from now on.
     child.stdout!.resume();
+  }
+
+  private environment(): NodeJS.ProcessEnv {
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('HEADWAY_'));
+    return {
+      ...Object.fromEntries(inherited),
+      HEADWAY_LOG: 'warn',
+      ...this.settings,
+      ...this.place,
+      HEADWAY_LISTEN: this.listen,
+      HEADWAY_DATA_DIR: join(this.folder, 'data'),
+    };
   }
 
   /** Kills it, as a fault does. */
@@ -119,12 +147,19 @@ export class Server {
     try {
       await this.stop();
     } finally {
-      this.remove();
+      await this.remove();
     }
   }
 
-  private remove(): void {
+  private async remove(): Promise<void> {
     rmSync(this.folder, { recursive: true, force: true });
+    if (this.place.HEADWAY_PREFIX !== undefined) {
+      const removal = spawn(program, ['remove'], { stdio: ['ignore', 'ignore', 'inherit'], env: this.environment() });
+      const [code] = await inTime('its schema and queues are removed', once(removal, 'exit'));
+      if (code !== 0) {
+        throw new Error(`its schema or queues are left: ${code}`);
+      }
+    }
   }
 
   /** A file that lets so many items through (`gate` in the payload of an item). */

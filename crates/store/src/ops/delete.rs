@@ -99,10 +99,8 @@ impl Store {
             user: "headway".to_owned(),
             correlation: String::new(),
         };
-        let mut over = Vec::with_capacity(keys.len());
-        for key in keys {
-            over.extend(self.meta_by_key(key).await?.map(|meta| (meta, &caller)));
-        }
+        let over = self.metas_by_key(&keys).await?.into_iter();
+        let over: Vec<_> = over.map(|meta| (meta, &caller)).collect();
         // It may have been retried meanwhile.
         let still = |slice: &JobSlice| slice.job.expires.is_some_and(|expires| expires <= now);
         Ok((self.remove(&over, still).await?.0, more))

@@ -127,11 +127,23 @@ impl Store {
         self.remember(row)
     }
 
-    /// What is known of jobs beside their progress, read on the connection of a transaction: a second one may not be free. Jobs that are gone are
-    /// left out.
+    /// What is known of jobs beside their progress. Jobs that are gone are left out.
+    pub(crate) async fn metas_by_key(&self, keys: &[i64]) -> Result<Vec<Arc<JobMeta>>, StoreError> {
+        self.metas_on(self.db.reader(), keys).await
+    }
+
+    /// The same, read on the connection of a transaction: a second one may not be free.
     pub(crate) async fn metas_in(
         &self,
         tx: &Tx<'_>,
+        keys: &[i64],
+    ) -> Result<Vec<Arc<JobMeta>>, StoreError> {
+        self.metas_on(&**tx, keys).await
+    }
+
+    async fn metas_on(
+        &self,
+        on: &impl ConnectionTrait,
         keys: &[i64],
     ) -> Result<Vec<Arc<JobMeta>>, StoreError> {
         let mut metas = Vec::with_capacity(keys.len());
@@ -149,7 +161,7 @@ impl Store {
             "SELECT {META_COLUMNS} FROM job j WHERE {}",
             self.db.is_in("j.job_key", 1)
         );
-        let rows: Vec<MetaRow> = self.db.all(&**tx, sql, [keys::ints(unknown)]).await?;
+        let rows: Vec<MetaRow> = self.db.all(on, sql, [keys::ints(unknown)]).await?;
         for row in rows {
             metas.extend(self.remember(Some(row))?);
         }

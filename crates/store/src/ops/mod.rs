@@ -3,6 +3,7 @@
 pub(crate) mod control;
 pub(crate) mod create;
 pub(crate) mod credit;
+mod cycles;
 pub(crate) mod dead;
 pub(crate) mod delete;
 pub(crate) mod epoch;

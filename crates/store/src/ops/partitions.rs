@@ -1,13 +1,10 @@
 //! Suspending partitions: a setting of the partition, and a flag in each of its jobs that has not ended, which a walk sets and
 //! takes away. Jobs that are created meanwhile are caught by the next walk.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use headway_domain::{
-    Micros, PartitionId, event::Caller, job::JobMeta, retention::Retention, share::PartitionShare,
+    Micros, PartitionId, event::Caller, retention::Retention, share::PartitionShare,
 };
 use sea_orm::FromQueryResult;
 
@@ -220,10 +217,7 @@ impl Store {
 
     async fn suspend_jobs(&self, keys: &[i64], suspended: bool) -> Result<Committed, StoreError> {
         let db = &self.db;
-        let mut metas: Vec<Arc<JobMeta>> = Vec::with_capacity(keys.len());
-        for key in keys {
-            metas.extend(self.meta_by_key(*key).await?);
-        }
+        let metas = self.metas_by_key(keys).await?;
         if metas.is_empty() {
             return Ok(Committed::default());
         }

@@ -1,7 +1,6 @@
-//! Which jobs wait for which: written with the job that waits, refused where the wait would never end, and
-//! remembered of jobs that are gone.
+//! Which jobs wait for which: written with the job that waits, and remembered of jobs that are gone.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::collections::BTreeSet;
 
 use headway_domain::{
     Error, JobId, JobSlice,
@@ -13,6 +12,7 @@ use sea_orm::FromQueryResult;
 
 use super::{
     create::NewJob,
+    cycles::Needing,
     limits::Quotas,
     owed::{RELEASE, TaskKind, task_cells},
 };
@@ -27,10 +27,6 @@ use crate::{
     rows::job::phase_code,
 };
 
-/// Jobs looked at in search of a cycle at most: beyond that a chain counts as one that ends.
-const SEARCHED: usize = 100_000;
-/// Jobs of a cycle that are named at most.
-const NAMED: usize = 20;
 /// Tombstones removed in one round.
 const EXPIRED: i64 = 1000;
 
@@ -79,12 +75,6 @@ struct PrerequisiteRow {
     needed: String,
     optional: i64,
     state: i64,
-}
-
-#[derive(Debug, FromQueryResult)]
-struct Edge {
-    job_id: String,
-    needed: String,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -172,7 +162,12 @@ impl Store {
             table.write(db, &tx, rows, Conflict::Fail).await?;
         }
         for (job, key) in waiting {
-            if let Some(cycle) = db.cycle(&tx, job).await? {
+            let needed = job.spec.prerequisites.iter();
+            let needed = needed.map(|prerequisite| prerequisite.job.to_string());
+            if let Some(cycle) = db
+                .cycle(&tx, &job.name, needed.collect(), Needing::Waiting)
+                .await?
+            {
                 let job = job.name.clone();
                 return Err(Error::Cycle { job, cycle }.into());
             }
@@ -216,67 +211,6 @@ impl Store {
 }
 
 impl Db {
-    /// Waits until nobody else creates jobs that wait in this partition. SQLite has one writer.
-    async fn take_turns(&self, tx: &Tx<'_>, partition: &str) -> Result<(), StoreError> {
-        if !self.is_sqlite() {
-            let sql =
-                "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 0))";
-            let statement = self.statement(sql, [partition.into()]);
-            sea_orm::ConnectionTrait::query_one_raw(&**tx, statement).await?;
-        }
-        Ok(())
-    }
-
-    /// The cycle that a job's prerequisites would close. Only a job that somebody waits for already can close one.
-    async fn cycle(&self, tx: &Tx<'_>, job: &NewJob) -> Result<Option<Vec<String>>, StoreError> {
-        let partition = job.name.partition.as_str();
-        let own = job.name.job.as_str();
-        let sql = "SELECT count(*) AS value FROM ( \
-                     SELECT 1 AS one FROM prerequisite WHERE partition_id = $1 AND needed = $2 AND state = 0 LIMIT 1) AS waiting";
-        let waited_for = self
-            .one_int(&**tx, sql, [partition.into(), own.into()])
-            .await?;
-        let direct = job.spec.prerequisites.iter();
-        let mut frontier: Vec<String> = direct.map(|needed| needed.job.to_string()).collect();
-        // Who needs it, by what is needed.
-        let mut needs: BTreeMap<String, String> = BTreeMap::new();
-        for needed in &frontier {
-            needs.insert(needed.clone(), own.to_owned());
-        }
-        if waited_for.unwrap_or(0) == 0 && !needs.contains_key(own) {
-            return Ok(None);
-        }
-        while !frontier.is_empty() && needs.len() < SEARCHED && !needs.contains_key(own) {
-            let edges = self.edges(tx, partition, &frontier).await?;
-            frontier.clear();
-            for edge in edges {
-                if let Entry::Vacant(unseen) = needs.entry(edge.needed) {
-                    frontier.push(unseen.key().clone());
-                    unseen.insert(edge.job_id);
-                }
-            }
-        }
-        Ok(needs.contains_key(own).then(|| path(&needs, own)))
-    }
-
-    /// What jobs that have not ended still wait for.
-    async fn edges(
-        &self,
-        tx: &Tx<'_>,
-        partition: &str,
-        jobs: &[String],
-    ) -> Result<Vec<Edge>, StoreError> {
-        let list = serde_json::to_string(jobs).unwrap_or_default();
-        let among = self.texts(2);
-        let sql = format!(
-            "SELECT j.job_id, p.needed FROM job j JOIN job_progress s ON s.job_key = j.job_key \
-             JOIN prerequisite p ON p.job_key = j.job_key AND p.state = 0 \
-             WHERE j.partition_id = $1 AND j.job_id IN ({among}) AND s.phase = {}",
-            phase_code(Phase::Waiting)
-        );
-        self.all(&**tx, sql, [partition.into(), list.into()]).await
-    }
-
     /// Lets a job that is retried wait again for what was not complete; whether it does.
     pub(crate) async fn wait_again(
         &self,
@@ -384,25 +318,4 @@ pub(crate) struct PhaseRow {
     pub job_key: i64,
     pub phase: i64,
     pub run: i64,
-}
-
-/// The ids on the way from a job back to itself.
-fn path(needs: &BTreeMap<String, String>, own: &str) -> Vec<String> {
-    let mut path = vec![own.to_owned()];
-    let mut at = own;
-    while let Some(before) = needs.get(at) {
-        path.push(before.clone());
-        at = before;
-        if at == own {
-            break;
-        }
-    }
-    path.reverse();
-    if path.len() > NAMED {
-        let rest = path.split_off(path.len() - NAMED / 2);
-        path.truncate(NAMED / 2);
-        path.push("...".to_owned());
-        path.extend(rest);
-    }
-    path
 }

@@ -14,6 +14,7 @@ use headway_domain::{
 use sea_orm::FromQueryResult;
 
 use super::{
+    cycles::Needing,
     owed::{RELEASE, TaskKind, task_cells},
     prerequisites::{PhaseRow, PrerequisiteState, policy_code},
     work::Locking,
@@ -132,21 +133,27 @@ impl Store {
             if round.len() >= ROUND {
                 break;
             }
-            // A check locks the jobs that it looks at, all in one order, and so stands alone in its transaction.
-            if task.kind == TaskKind::Check.code() {
-                if round.len() > 0 || !round.finished.is_empty() {
-                    break;
-                }
-                db.check(&tx, task, &mut round).await?;
+            // A check locks the jobs that it looks at, all in one order, and who lets jobs wait again takes turns with others that
+            // do: each stands alone in its transaction.
+            let alone = [TaskKind::Check, TaskKind::Retried]
+                .iter()
+                .any(|kind| kind.code() == task.kind);
+            if alone && (round.len() > 0 || !round.finished.is_empty()) {
                 break;
             }
-            let next = match task.kind {
-                kind if kind == TaskKind::Retried.code() => {
-                    db.wake_failed(&tx, task, &mut round).await?
-                }
-                _ => db.settle_ended(&tx, task, &mut round).await?,
-            };
-            round.note(task.task_id, next);
+            if task.kind == TaskKind::Check.code() {
+                db.check(&tx, task, &mut round).await?;
+            } else if task.kind == TaskKind::Retried.code() {
+                db.take_turns(&tx, &task.partition_id).await?;
+                let next = db.wake_failed(&tx, task, &mut round).await?;
+                round.note(task.task_id, next);
+            } else {
+                let next = db.settle_ended(&tx, task, &mut round).await?;
+                round.note(task.task_id, next);
+            }
+            if alone {
+                break;
+            }
         }
         let committed = self.finish_round(&tx, round).await?;
         tx.commit().await?;
@@ -182,8 +189,7 @@ impl Store {
             if let Some(broken) = why.get(&key).filter(|_| failing.contains_key(&key)) {
                 slice.prerequisite_broken(broken);
             }
-            if round.again.contains(&key) && slice.retry().is_ok() {
-                db.wait_again(tx, slice).await?;
+            if round.again.contains(&key) && db.wake(tx, slice).await? {
                 again.push(slice.job.meta.clone());
             }
             if slice.changed {
@@ -350,6 +356,22 @@ impl Db {
         let failed: Vec<Waiting> = self.all(&**tx, sql, of_task(task)).await?;
         round.again.extend(failed.iter().map(|one| one.job_key));
         Ok(next_of(&failed))
+    }
+
+    /// Lets a job that failed wait again, unless it needs itself by now; whether it does.
+    async fn wake(&self, tx: &Tx<'_>, slice: &mut JobSlice) -> Result<bool, StoreError> {
+        let meta = slice.job.meta.clone();
+        if slice.clone().retry().is_err() {
+            return Ok(false);
+        }
+        let cycle = self.cycle_of_retry(tx, &meta.name, meta.key, Needing::Any);
+        if let Some(cycle) = cycle.await? {
+            tracing::warn!(job = %meta.name, cycle = cycle.join(" needs "), "a job that failed is not retried: it needs itself");
+            return Ok(false);
+        }
+        slice.retry()?;
+        self.wait_again(tx, slice).await?;
+        Ok(true)
     }
 
     /// Marks prerequisites that are still open; how many of each job.

@@ -3,7 +3,7 @@
 use headway_domain::{Error, Job, JobName, event::Caller, slice::Carried};
 use sea_orm::{FromQueryResult, Value};
 
-use super::{control::Controlled, read::JobView};
+use super::{control::Controlled, cycles::Needing, read::JobView};
 use crate::{
     Committed, Store,
     db::{Db, Durability, Tx, keys},
@@ -80,7 +80,8 @@ impl Store {
     /// job that runs.
     ///
     /// # Errors
-    /// [`Error::NothingToRetry`] where no failure is like that, and nothing else is left to run.
+    /// [`Error::NothingToRetry`] where no failure is like that, and nothing else is left to run, and [`Error::Cycle`] where the job
+    /// would wait again for one that waits for it by now.
     pub async fn retry_job(
         &self,
         name: &JobName,
@@ -94,7 +95,11 @@ impl Store {
             return Ok(redriven);
         }
         let db = &self.db;
+        let waits = db.would_wait_again(meta.key).await?;
         let tx = db.write(Durability::Full).await?;
+        if waits {
+            db.take_turns(&tx, name.partition.as_str()).await?;
+        }
         let mut slice = db
             .lock_job(&tx, &meta)
             .await?
@@ -102,6 +107,14 @@ impl Store {
         slice.caller = caller.clone();
         // What is refused is refused before anything is counted.
         slice.clone().retry()?;
+        if waits
+            && let Some(cycle) = db
+                .cycle_of_retry(&tx, name, meta.key, Needing::Waiting)
+                .await?
+        {
+            let job = name.clone();
+            return Err(Error::Cycle { job, cycle }.into());
+        }
         let carried = db.carry(&tx, &slice.job, &retry.filter).await?;
         slice.retry_but(carried)?;
         if retry.rehearse {

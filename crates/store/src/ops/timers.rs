@@ -77,10 +77,8 @@ impl Store {
         if by_job.is_empty() {
             return Ok((Committed::default(), false));
         }
-        let mut metas = Vec::with_capacity(by_job.len());
-        for key in by_job.keys() {
-            metas.extend(self.meta_by_key(*key).await?);
-        }
+        let jobs: Vec<i64> = by_job.keys().copied().collect();
+        let metas = self.metas_by_key(&jobs).await?;
         let tx = db.write(Durability::Process).await?;
         let mut slices = db.lock_jobs(&tx, &metas, locking).await?;
         let items: Vec<_> = slices
@@ -132,10 +130,7 @@ impl Store {
                    UNION SELECT value FROM (SELECT job_key AS value FROM job_progress WHERE deadline > 0 AND deadline <= $1 \
                      ORDER BY deadline LIMIT $2) AS late";
         let keys = self.keys(sql, [db.now().into(), JOBS.into()]).await?;
-        let mut metas = Vec::with_capacity(keys.len());
-        for key in &keys {
-            metas.extend(self.meta_by_key(*key).await?);
-        }
+        let metas = self.metas_by_key(&keys).await?;
         if metas.is_empty() {
             return Ok((Committed::default(), false));
         }

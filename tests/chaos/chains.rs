@@ -1,0 +1,108 @@
+//! Chains of jobs whose roles are killed while one job after the other ends: no release is lost, and none comes early.
+
+use std::collections::HashMap;
+
+use headway::v1::{BatchCreateJobsEntry, Job, JobState};
+use headway_client::{BatchBuilder, JobBuilder};
+use headway_tests::{Cluster, ClusterOptions, Role, WORK, name, run_cluster};
+use serde_json::json;
+use std::time::Duration;
+
+use crate::{PROGRAM, alone};
+
+const CHAINS: u32 = 25;
+const LINKS: u32 = 20;
+const ITEMS: u32 = CHAINS * LINKS;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_cluster() {
+    let options = ClusterOptions::new(PROGRAM).with(|options| {
+        options.roles.insert(Role::Tracking, 2);
+        options.delay = Duration::from_millis(20);
+    });
+    alone(options, |cluster, _services| async move {
+        let roles = [
+            (Role::Tracking, 0),
+            (Role::Server, 0),
+            (Role::Tracking, 1),
+            (Role::Batch, 0),
+            (Role::Tracking, 0),
+        ];
+        outlive(&cluster, &roles).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_embedded_server() {
+    let options = ClusterOptions::embedded(PROGRAM).with(|options| {
+        options.delay = Duration::from_millis(20);
+    });
+    run_cluster(options, |cluster| async move {
+        outlive(&cluster, &[(Role::Embedded, 0); 4]).await;
+    })
+    .await;
+}
+
+fn id(chain: u32, link: u32) -> String {
+    format!("c{chain}-{link}")
+}
+
+/// A job of one item, whose number tells it from all others.
+fn link(chain: u32, link: u32) -> BatchCreateJobsEntry {
+    let number = chain * LINKS + link;
+    let batch = BatchBuilder::new("range")
+        .json(&json!({"from": number, "to": number + 1}))
+        .expect("small numbers")
+        .item(WORK, "number");
+    let mut job = JobBuilder::new(batch);
+    if link > 0 {
+        job = job.after(id(chain, link - 1));
+    }
+    BatchCreateJobsEntry {
+        job_id: id(chain, link),
+        spec: Some(job.build()),
+        ..BatchCreateJobsEntry::default()
+    }
+}
+
+/// Kills one process after the other while the chains run, the last links of which were there first.
+async fn outlive(cluster: &Cluster, roles: &[(Role, usize)]) {
+    for links in [LINKS / 2..LINKS, 0..LINKS / 2] {
+        let jobs = (0..CHAINS).flat_map(|chain| links.clone().map(move |n| link(chain, n)));
+        let made = cluster.client().create_jobs("default", jobs.collect());
+        assert!(made.await.unwrap().iter().all(|made| made.job.is_some()));
+    }
+    let kills = async {
+        let turns = u32::try_from(roles.len()).expect("a few") + 1;
+        for (turn, (role, number)) in (1..).zip(roles) {
+            cluster.ran(turn * ITEMS / turns).await;
+            cluster.restart(*role, *number).await.unwrap();
+        }
+    };
+    let ends = async {
+        let mut jobs = HashMap::new();
+        for chain in 0..CHAINS {
+            for link in (0..LINKS).rev() {
+                let job = name(&id(chain, link));
+                let job = cluster.finish(&job, JobState::Completed).await;
+                jobs.insert((chain, link), job);
+            }
+        }
+        jobs
+    };
+    let (jobs, ()) = tokio::join!(ends, kills);
+    let time = |time: Option<prost_types::Timestamp>| {
+        let time = time.expect("is set");
+        (time.seconds, time.nanos)
+    };
+    let begun = |job: &Job| time(job.start_time);
+    let ended = |job: &Job| time(job.end_time);
+    for chain in 0..CHAINS {
+        for link in 1..LINKS {
+            let (before, after) = (&jobs[&(chain, link - 1)], &jobs[&(chain, link)]);
+            assert!(ended(before) <= begun(after), "{} was early", after.name);
+        }
+    }
+    cluster.items().assert_at_least_once(ITEMS);
+}
