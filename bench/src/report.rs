@@ -39,6 +39,12 @@ impl Row {
         self
     }
 
+    /// Compared with another figure, without a target.
+    pub fn beside(mut self, limit: f64) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
     /// At least this.
     pub fn at_least(mut self, least: f64) -> Self {
         self.target = Some((format!(">= {least}"), self.value >= least));

@@ -73,6 +73,8 @@ pub struct Sizes {
     pub fan_in: usize,
     /// p: jobs that wait while others are created.
     pub waiting: usize,
+    /// p: how long CPU time is looked at while nothing happens.
+    pub quiet: Duration,
     /// w: watchers of one server.
     pub fan_out: FanOut,
     /// The longest that a section may take.
@@ -103,6 +105,7 @@ impl Sizes {
             chain: 1000,
             fan_in: 10_000,
             waiting: 100_000,
+            quiet: Duration::from_secs(5),
             fan_out: FanOut {
                 jobs: 100,
                 watchers: 10_000,
@@ -137,6 +140,7 @@ impl Sizes {
             chain: 20,
             fan_in: 200,
             waiting: 1000,
+            quiet: Duration::from_millis(300),
             fan_out: FanOut {
                 jobs: 4,
                 watchers: 100,

@@ -110,6 +110,11 @@ impl Usage {
         }
     }
 
+    /// Seconds of CPU time that all of them used since.
+    pub fn seconds_since(&self) -> f64 {
+        look(&self.watched).values().sum::<f64>() - self.seconds.values().sum::<f64>()
+    }
+
     /// What was used since, as in `CPU of 9.1 s: tracking 2.1 s, worker 3.0 s`.
     pub fn since(&self) -> String {
         let elapsed = self.at.elapsed().as_secs_f64();

@@ -1,6 +1,6 @@
 //! p: jobs that wait for others: chains, fan-ins, and what waiting jobs cost the others.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use headway_client::{
@@ -15,11 +15,17 @@ use crate::{
     embedded::Embedded,
     jobs,
     report::Row,
+    sizes::Sizes,
+    usage::Usage,
 };
 
 const PARTITION: &str = "bench";
 /// Jobs in one call.
 const CALL: usize = 1000;
+/// Looks at the CPU time at most until it does not fall any more.
+const LOOKS: usize = 10;
+/// It does not if it is still so many times what it was.
+const SETTLED: f64 = 0.8;
 
 /// Measures embedded and on the cluster.
 pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
@@ -46,13 +52,59 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     .await?;
     bench.add(Row::new("p.cluster.chain_ms_per_link", link));
     bench.add(Row::new("p.cluster.fan_in_prerequisites_per_s", fan_in));
-    let rate = Cluster::with(&services, "p", false, async |cluster: &mut Cluster| {
-        wait_for_one(&cluster.client, sizes.waiting).await?;
-        flood(sizes.create_time, || cluster.connect()).await
-    })
-    .await?;
-    bench.add(Row::new("p.cluster.creates_per_s_beside_waiting", rate));
+    let costs = async |waiting| {
+        Cluster::with(&services, "p", false, async |cluster: &mut Cluster| {
+            wait_for_one(&cluster.client, waiting).await?;
+            costs(cluster, sizes).await
+        })
+        .await
+    };
+    let (alone, beside) = (costs(0).await?, costs(sizes.waiting).await?);
+    let row = |key: &str, value| Row::new(format!("p.cluster.{key}"), value);
+    bench.add(row("cpu_percent_while_none_wait", alone.cpu));
+    bench.add(row("cpu_percent_while_many_wait", beside.cpu));
+    bench.add(row("creates_per_s_beside_none_waiting", alone.creates));
+    let creates = row("creates_per_s_beside_waiting", beside.creates);
+    bench.add(creates.beside(alone.creates));
     Ok(())
+}
+
+/// What a deployment costs at some moment.
+struct Costs {
+    /// Percent of a core that its processes and PostgreSQL use while nothing is asked of them.
+    cpu: f64,
+    /// Creations in a second.
+    creates: f64,
+}
+
+async fn costs(cluster: &mut Cluster, sizes: Sizes) -> anyhow::Result<Costs> {
+    let cpu = idle_cpu(cluster, sizes.quiet).await?;
+    let creates = flood(sizes.create_time, || cluster.connect()).await?;
+    Ok(Costs { cpu, creates })
+}
+
+/// Percent of a core, once PostgreSQL is done with what it does after many writes.
+async fn idle_cpu(cluster: &Cluster, quiet: Duration) -> anyhow::Result<f64> {
+    let mut watched = cluster.watched();
+    watched.retain(|name, _| !["bench", "rabbitmq"].contains(&name.as_str()));
+    let used = async || {
+        let usage = Usage::begin(watched.clone());
+        tokio::time::sleep(quiet).await;
+        100.0 * usage.seconds_since() / quiet.as_secs_f64()
+    };
+    // The least of the last looks, when none of them is much below the ones before.
+    let mut looks = vec![used().await, used().await];
+    while looks.len() < LOOKS {
+        let now = used().await;
+        let least = looks[looks.len() - 2..]
+            .iter()
+            .fold(f64::MAX, |a, b| a.min(*b));
+        if now >= least * SETTLED {
+            return Ok(now.min(least));
+        }
+        looks.push(now);
+    }
+    anyhow::bail!("it does not become quiet: {looks:?} % of a core")
 }
 
 fn task() -> JobBuilder {

@@ -29,38 +29,28 @@ use crate::{
 /// Tasks in one transaction at most.
 const TASKS: i64 = 100;
 /// Prerequisites settled by one transaction, about.
-const ROUND: usize = 500;
+pub(super) const ROUND: usize = 500;
 
 #[derive(Debug, FromQueryResult)]
-struct TaskRow {
-    task_id: i64,
+pub(super) struct TaskRow {
+    pub task_id: i64,
     kind: i64,
-    job_key: i64,
-    partition_id: String,
+    pub job_key: i64,
+    pub partition_id: String,
     job_id: String,
-    after_key: i64,
+    pub after_key: i64,
 }
 
 /// A prerequisite of a job that waits.
 #[derive(Debug, Clone, FromQueryResult)]
-struct Waiting {
-    job_key: i64,
-    number: i64,
-    policy: i64,
-}
-
-/// A prerequisite of the job that a task checks, and the job it names, if that exists.
-#[derive(Debug, FromQueryResult)]
-struct Checked {
-    number: i64,
-    needed: String,
-    optional: i64,
-    policy: i64,
-    needed_key: i64,
+pub(super) struct Waiting {
+    pub job_key: i64,
+    pub number: i64,
+    pub policy: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Tombstone {
+pub(super) struct Tombstone {
     job_id: String,
     state: i64,
     root: String,
@@ -74,7 +64,7 @@ struct Settled {
 
 /// What one transaction does.
 #[derive(Default)]
-struct Round {
+pub(super) struct Round {
     met: Vec<(i64, i64)>,
     broken: Vec<(i64, i64, Arc<Broken>)>,
     /// Jobs that failed and wait again.
@@ -89,7 +79,7 @@ impl Round {
         self.met.len() + self.broken.len() + self.again.len()
     }
 
-    fn settle(&mut self, waiting: &Waiting, broken: Option<&Arc<Broken>>) {
+    pub(super) fn settle(&mut self, waiting: &Waiting, broken: Option<&Arc<Broken>>) {
         let at = (waiting.job_key, waiting.number);
         match broken {
             Some(broken) if waiting.policy == policy_code(OnPrerequisiteFailure::Fail) => {
@@ -101,7 +91,7 @@ impl Round {
     }
 
     /// Marks a task as done, or where it goes on.
-    fn note(&mut self, task: i64, next: Option<i64>) {
+    pub(super) fn note(&mut self, task: i64, next: Option<i64>) {
         match next {
             None => self.finished.push(task),
             Some(after) => self.resumed.push((task, after)),
@@ -128,33 +118,7 @@ impl Store {
         if tasks.is_empty() {
             return Ok((Committed::default(), false));
         }
-        let mut round = Round::default();
-        for task in &tasks {
-            if round.len() >= ROUND {
-                break;
-            }
-            // A check locks the jobs that it looks at, all in one order, and who lets jobs wait again takes turns with others that
-            // do: each stands alone in its transaction.
-            let alone = [TaskKind::Check, TaskKind::Retried]
-                .iter()
-                .any(|kind| kind.code() == task.kind);
-            if alone && (round.len() > 0 || !round.finished.is_empty()) {
-                break;
-            }
-            if task.kind == TaskKind::Check.code() {
-                db.check(&tx, task, &mut round).await?;
-            } else if task.kind == TaskKind::Retried.code() {
-                db.take_turns(&tx, &task.partition_id).await?;
-                let next = db.wake_failed(&tx, task, &mut round).await?;
-                round.note(task.task_id, next);
-            } else {
-                let next = db.settle_ended(&tx, task, &mut round).await?;
-                round.note(task.task_id, next);
-            }
-            if alone {
-                break;
-            }
-        }
+        let round = db.work_off(&tx, &tasks).await?;
         let committed = self.finish_round(&tx, round).await?;
         tx.commit().await?;
         Ok((committed, true))
@@ -227,65 +191,35 @@ impl Store {
 }
 
 impl Db {
-    /// Looks at what a job needs, with it and those jobs locked in one order.
-    async fn check(
-        &self,
-        tx: &Tx<'_>,
-        task: &TaskRow,
-        round: &mut Round,
-    ) -> Result<(), StoreError> {
-        let sql = "SELECT p.number, p.needed, p.optional, p.policy, COALESCE(j.job_key, 0) AS needed_key FROM prerequisite p \
-                   LEFT JOIN job j ON j.partition_id = p.partition_id AND j.job_id = p.needed \
-                   WHERE p.job_key = $1 AND p.state = 0 AND p.number > $2 ORDER BY p.number LIMIT $3";
-        let values = [
-            task.job_key.into(),
-            task.after_key.into(),
-            (ROUND as i64).into(),
-        ];
-        let open: Vec<Checked> = self.all(&**tx, sql, values).await?;
-        let next = open
-            .last()
-            .filter(|_| open.len() == ROUND)
-            .map(|last| last.number);
-        let existing = open.iter().map(|checked| checked.needed_key);
-        let list = existing.filter(|key| *key != 0).chain([task.job_key]);
-        let rows = self.lock_phases(tx, list).await?;
-        let phases: BTreeMap<i64, PhaseRow> =
-            rows.into_iter().map(|row| (row.job_key, row)).collect();
-        let gone = open
-            .iter()
-            .filter(|checked| !phases.contains_key(&checked.needed_key));
-        let gone: Vec<&str> = gone.map(|checked| checked.needed.as_str()).collect();
-        let tombstones = self.tombstones(tx, &task.partition_id, &gone).await?;
-        for checked in &open {
-            let waiting = Waiting {
-                job_key: task.job_key,
-                number: checked.number,
-                policy: checked.policy,
-            };
-            match (
-                phases.get(&checked.needed_key),
-                tombstones.get(&checked.needed),
-            ) {
-                (Some(row), _) => {
-                    let job = JobId::new(checked.needed.as_str())?;
-                    if let Some(broken) = self.end_of(tx, row, &job).await? {
-                        round.settle(&waiting, broken.as_ref());
-                    }
-                }
-                (None, Some(tombstone)) => {
-                    round.settle(&waiting, tombstone.broken()?.as_ref());
-                }
-                (None, None) if checked.optional != 0 => round.settle(&waiting, None),
-                (None, None) => {}
-            }
+    /// Works off tasks of one kind, the first of these and those that follow it. Checks lock the jobs that they look at, all in one
+    /// order; who lets jobs wait again takes turns with others that do. So neither is done together with anything else.
+    async fn work_off(&self, tx: &Tx<'_>, tasks: &[TaskRow]) -> Result<Round, StoreError> {
+        let mut round = Round::default();
+        let is = |kind: TaskKind| move |task: &&TaskRow| task.kind == kind.code();
+        let checks: Vec<&TaskRow> = tasks.iter().take_while(is(TaskKind::Check)).collect();
+        if !checks.is_empty() {
+            self.check(tx, &checks, &mut round).await?;
+            return Ok(round);
         }
-        round.note(task.task_id, next);
-        Ok(())
+        if let Some(task) = tasks.first().filter(is(TaskKind::Retried)) {
+            self.take_turns(tx, &task.partition_id).await?;
+            let next = self.wake_failed(tx, task, &mut round).await?;
+            round.note(task.task_id, next);
+            return Ok(round);
+        }
+        let ends = |task: &&TaskRow| !is(TaskKind::Check)(task) && !is(TaskKind::Retried)(task);
+        for task in tasks.iter().take_while(ends) {
+            if round.len() >= ROUND {
+                break;
+            }
+            let next = self.settle_ended(tx, task, &mut round).await?;
+            round.note(task.task_id, next);
+        }
+        Ok(round)
     }
 
     /// How a job ended: not at all, complete, or broken.
-    async fn end_of(
+    pub(super) async fn end_of(
         &self,
         tx: &Tx<'_>,
         row: &PhaseRow,
@@ -399,7 +333,7 @@ impl Db {
         Ok(marked)
     }
 
-    async fn tombstones(
+    pub(super) async fn tombstones(
         &self,
         tx: &Tx<'_>,
         partition: &str,
@@ -439,7 +373,7 @@ fn next_of(found: &[Waiting]) -> Option<i64> {
 
 impl Tombstone {
     /// What those that wait are told; `None` when the job was complete.
-    fn broken(&self) -> Result<Option<Arc<Broken>>, StoreError> {
+    pub(super) fn broken(&self) -> Result<Option<Arc<Broken>>, StoreError> {
         if self.state == phase_code(Phase::Completed) {
             return Ok(None);
         }
