@@ -56,7 +56,7 @@ store_suite!(run);
 cases! { run, dialect;
     locks: jobs_held_elsewhere_are_left, reports_wait_for_their_turn_when_told_to, a_job_held_elsewhere_is_skipped_by_timers, resumed_while_it_was_held,
         a_split_resumed_while_it_was_held, refused_texts;
-    indexes: hot_queries_use_indexes;
+    indexes: hot_queries_use_indexes, what_waits_is_found_by_index;
     texts: orders_are_of_bytes;
     late: what_commits_late_is_not_skipped, events_of_another_cluster_come_first;
 }

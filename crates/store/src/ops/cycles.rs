@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use headway_domain::{JobName, job::Phase};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
+use super::prerequisites::PrerequisiteState;
 use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
@@ -88,7 +89,7 @@ impl Db {
         for needed in &frontier {
             needs.insert(needed.clone(), own.to_owned());
         }
-        if !needs.contains_key(own) && !self.is_needed(tx, partition, own).await? {
+        if !needs.contains_key(own) && !self.is_needed(tx, partition, own, needing).await? {
             return Ok(None);
         }
         while !frontier.is_empty() && needs.len() < SEARCHED && !needs.contains_key(own) {
@@ -104,11 +105,30 @@ impl Db {
         Ok(needs.contains_key(own).then(|| path(&needs, own)))
     }
 
-    async fn is_needed(&self, tx: &Tx<'_>, partition: &str, job: &str) -> Result<bool, StoreError> {
-        let sql = "SELECT count(*) AS value FROM ( \
-                     SELECT 1 AS one FROM prerequisite WHERE partition_id = $1 AND needed = $2 AND state <> 1 LIMIT 1) AS needing";
-        let values = [partition.into(), job.into()];
-        Ok(self.one_int(&**tx, sql, values).await? == Some(1))
+    /// Whether any job needs this one. Each state that counts has an index of its own.
+    async fn is_needed(
+        &self,
+        tx: &Tx<'_>,
+        partition: &str,
+        job: &str,
+        needing: Needing,
+    ) -> Result<bool, StoreError> {
+        let states = match needing {
+            Needing::Waiting => &[PrerequisiteState::Open][..],
+            Needing::Any => &[PrerequisiteState::Open, PrerequisiteState::Broken],
+        };
+        for state in states {
+            let sql = format!(
+                "SELECT count(*) AS value FROM ( \
+                   SELECT 1 AS one FROM prerequisite WHERE partition_id = $1 AND needed = $2 AND state = {} LIMIT 1) AS needing",
+                state.code()
+            );
+            let values = [partition.into(), job.into()];
+            if self.one_int(&**tx, sql, values).await? == Some(1) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What jobs need that is not complete for them.

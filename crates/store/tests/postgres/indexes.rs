@@ -4,17 +4,20 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use headway_domain::{
-    PipeName,
+    JobName, JobState, PipeName,
     error::Action,
+    event::Caller,
     report::ItemEvent,
     share::{PipeLimits, Share},
+    start::Prerequisite,
 };
+use headway_store::Retry;
 use sea_orm::{ConnectionTrait, Statement};
 
 use crate::suite::{
     Fixture, PIPE, batch,
     driver::{Driver, Tree, flat},
-    task,
+    name, task,
 };
 
 /// Rows of each table that have nothing to do with the test.
@@ -138,21 +141,96 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
         "job_progress_turn",
         "job_progress_pkey",
     ];
+    let tables = ["page", "item", "job_progress", "job"];
+    assert_found(&f, &before, &hot, &tables).await;
+}
+
+/// Waits until these indexes were used since; none of the tables may have been read as a whole.
+async fn assert_found(
+    f: &Fixture,
+    before: &BTreeMap<String, i64>,
+    indexes: &[&str],
+    tables: &[&str],
+) {
     let used = |after: &BTreeMap<String, i64>, name: &str| after[name] > before[name];
-    let mut after = scans(&f).await;
+    let mut after = scans(f).await;
     let counted = async {
-        while !hot.iter().all(|name| used(&after, name)) {
+        while !indexes.iter().all(|name| used(&after, name)) {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            after = scans(&f).await;
+            after = scans(f).await;
         }
     };
     let counted = tokio::time::timeout(Duration::from_secs(10), counted).await;
-    for name in hot {
+    for name in indexes {
         let verdict = counted.is_ok() || used(&after, name);
         assert!(verdict, "{name} was not used");
     }
-    for table in ["page", "item", "job_progress", "job"] {
+    for table in tables {
         let name = format!("seq:{table}");
         assert_eq!(after[&name], before[&name], "{table} was read as a whole");
     }
+}
+
+/// However many others wait, waited, or failed because of others.
+pub async fn what_waits_is_found_by_index(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let one = driver.begin(task("x"), Tree::new(Vec::new())).await;
+    for (table, named) in [
+        ("job_progress", format!("'job_key', {} - n", one.key)),
+        (
+            "job",
+            format!(
+                "'job_key', {} - n, 'uid', '\\x' || md5(n::text), 'job_id', 'crowd-' || n",
+                one.key
+            ),
+        ),
+    ] {
+        crowd(&f, table, one.key, &named, CROWD / 10).await;
+    }
+    f.sql(format!(
+        "INSERT INTO prerequisite (job_key, number, partition_id, needed, optional, policy, state) \
+         SELECT {} - n, 0, '{}', 'crowd-' || n + 1, 0, 0, n % 3 FROM generate_series(1, {CROWD}) AS n",
+        one.key, one.name.partition
+    ))
+    .await;
+    f.sql("ANALYZE").await;
+    let store = f.another().await;
+    let before = scans(&f).await;
+    let mut driver = Driver::new(&store);
+    let after = |needed: &JobName| {
+        let mut spec = task("y");
+        spec.prerequisites.push(Prerequisite {
+            job: needed.job.clone(),
+            optional: false,
+        });
+        spec
+    };
+    let none = || Tree::new(Vec::new());
+    let gate = driver.create(after(&name("never")), none()).await;
+    let waits = driver.create(after(&gate.name), none()).await;
+    let last = driver.create(after(&waits.name), none()).await;
+    let settle = async || while store.release_dependents().await.unwrap().1 {};
+    settle().await;
+    driver.control(&gate, Action::Cancel).await;
+    settle().await;
+    assert_eq!(driver.job(&last).await.state(), JobState::Failed);
+    let retry = Retry {
+        dependents: true,
+        ..Retry::default()
+    };
+    let caller = Caller::default();
+    store.retry_job(&gate.name, &retry, &caller).await.unwrap();
+    settle().await;
+    for job in [&waits, &last] {
+        assert_eq!(driver.job(job).await.state(), JobState::Waiting);
+    }
+    // The counts of a connection are complete once it is closed.
+    store.close().await;
+    let indexes = [
+        "prerequisite_open",
+        "prerequisite_broken",
+        "prerequisite_pkey",
+    ];
+    let tables = ["prerequisite", "job_progress", "job"];
+    assert_found(&f, &before, &indexes, &tables).await;
 }
