@@ -224,7 +224,12 @@ async fn delete(client: &Client, sizes: Sizes) -> anyhow::Result<Vec<Row>> {
     };
     let rate = |seconds: f64| sizes.items as f64 / seconds;
     jobs::run(client, "bench", "warm-up", PIPE, shape).await?;
-    let alone = rate(jobs::run(client, "bench", "alone", PIPE, shape).await?);
+    let run = async |id: String| {
+        let rate = rate(jobs::run(client, "bench", &id, PIPE, shape).await?);
+        eprintln!("  {id}: {rate:.0} items/s");
+        anyhow::Ok(rate)
+    };
+    let before = run("alone-before".to_owned()).await?;
     let mut sweeps = Vec::new();
     let partitions = sizes.deleted.div_ceil(sizes.many.1);
     let begin = Instant::now();
@@ -245,11 +250,12 @@ async fn delete(client: &Client, sizes: Sizes) -> anyhow::Result<Vec<Row>> {
     let mut beside = Vec::new();
     let mut turn = 0;
     while !all_ended(client, &sweeps).await? {
-        let id = format!("beside-{turn}");
-        beside.push(rate(jobs::run(client, "bench", &id, PIPE, shape).await?));
+        beside.push(run(format!("beside-{turn}")).await?);
         turn += 1;
     }
     let seconds = begin.elapsed().as_secs_f64();
+    // Machines are not as quick at each moment, and deletions take minutes.
+    let alone = f64::midpoint(before, run("alone-after".to_owned()).await?);
     let mean = beside.iter().sum::<f64>() / beside.len().max(1) as f64;
     Ok(vec![
         Row::new("m.batch_items_per_s_alone", alone),
