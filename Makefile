@@ -29,7 +29,7 @@ serve: web ## run the server with all its roles, its dashboard and the document 
 web: ## build the dashboard, clients/web/dist, which the server embeds (needs npm; without it this does nothing)
 	@$(WEB) build
 
-test: install-all web lint build-tests web-tests ## lints and all tests: the dashboard in a browser, the rest on SQLite and on private PostgreSQL and RabbitMQ
+test: install-all web lint build-tests web-tests ## lints and all tests, embedded and on private PostgreSQL and RabbitMQ, the dashboard in a browser
 	$(SERVICES) run $(CARGO) test --workspace --locked
 
 screenshots: install-all web build-tests ## make the pictures of docs/img, in a browser on a real server
