@@ -16,11 +16,11 @@ impl Db {
         }
     }
 
-    /// The texts of the JSON list bound as $n, for `IN`.
+    /// The texts of the JSON list bound as $n, for `IN`, or as a relation with a column `value`.
     pub(crate) fn texts(&self, n: usize) -> String {
         match self.is_sqlite() {
             true => format!("SELECT value FROM json_each(${n})"),
-            false => format!("SELECT json_array_elements_text(${n}::json)"),
+            false => format!("SELECT json_array_elements_text(${n}::json) AS value"),
         }
     }
 

@@ -1,8 +1,9 @@
 //! Jobs that would wait for themselves: a creation or a retry that would close such a cycle is refused.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
 
-use headway_domain::{JobName, job::Phase};
+use headway_domain::job::Phase;
+use petgraph::{algo::kosaraju_scc, graphmap::DiGraphMap};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use super::prerequisites::PrerequisiteState;
@@ -58,77 +59,75 @@ impl Db {
         Ok(self.one_int(self.reader(), sql, [key.into()]).await? == Some(1))
     }
 
-    /// The cycle that a job would close if it waited again for what was not complete.
-    pub(crate) async fn cycle_of_retry(
-        &self,
-        tx: &Tx<'_>,
-        name: &JobName,
-        key: i64,
-        needing: Needing,
-    ) -> Result<Option<Vec<String>>, StoreError> {
-        let sql = "SELECT needed FROM prerequisite WHERE job_key = $1 AND state <> 1";
-        let unmet: Vec<Needed> = self.all(&**tx, sql, [key.into()]).await?;
-        let unmet = unmet.into_iter().map(|row| row.needed).collect();
-        self.cycle(tx, name, unmet, needing).await
-    }
-
-    /// The cycle that a job would close by waiting for others: the ids of its jobs, each of which needs the next, and the last is
-    /// the first. Only a job that somebody needs already can close one.
-    pub(crate) async fn cycle(
-        &self,
-        tx: &Tx<'_>,
-        name: &JobName,
-        needed: Vec<String>,
-        needing: Needing,
-    ) -> Result<Option<Vec<String>>, StoreError> {
-        let partition = name.partition.as_str();
-        let own = name.job.as_str();
-        let mut frontier = needed;
-        // Who needs it, by what is needed.
-        let mut needs: BTreeMap<String, String> = BTreeMap::new();
-        for needed in &frontier {
-            needs.insert(needed.clone(), own.to_owned());
-        }
-        if !needs.contains_key(own) && !self.is_needed(tx, partition, own, needing).await? {
-            return Ok(None);
-        }
-        while !frontier.is_empty() && needs.len() < SEARCHED && !needs.contains_key(own) {
-            let edges = self.edges(tx, partition, &frontier, needing).await?;
-            frontier.clear();
-            for edge in edges {
-                if let Entry::Vacant(unseen) = needs.entry(edge.needed) {
-                    frontier.push(unseen.key().clone());
-                    unseen.insert(edge.job_id);
-                }
-            }
-        }
-        Ok(needs.contains_key(own).then(|| path(&needs, own)))
-    }
-
-    /// Whether any job needs this one. Each state that counts has an index of its own.
-    async fn is_needed(
+    /// The cycles that jobs of a partition would close if they waited again for what was not complete.
+    pub(crate) async fn cycles_of_retries(
         &self,
         tx: &Tx<'_>,
         partition: &str,
-        job: &str,
+        jobs: &[&str],
         needing: Needing,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Cycles, StoreError> {
+        let needed = self.needed_among(tx, partition, jobs, needing).await?;
+        let mut needs = Needs::new();
+        if !needed.is_empty() {
+            add(
+                &mut needs,
+                self.edges(tx, partition, &needed, Needing::Any).await?,
+            );
+        }
+        self.cycles(tx, partition, needs, needing).await
+    }
+
+    /// The cycles that jobs of a partition would close by waiting for others, given what each of them needs.
+    pub(crate) async fn cycles(
+        &self,
+        tx: &Tx<'_>,
+        partition: &str,
+        mut needs: Needs,
+        needing: Needing,
+    ) -> Result<Cycles, StoreError> {
+        let mut frontier = unsearched(&needs, needs.keys());
+        while !frontier.is_empty() && needs.len() < SEARCHED {
+            let edges = self.edges(tx, partition, &frontier, needing).await?;
+            for job in &frontier {
+                needs.insert(job.clone(), Vec::new());
+            }
+            add(&mut needs, edges);
+            frontier = unsearched(&needs, frontier.iter());
+        }
+        Ok(Cycles::of(needs))
+    }
+
+    /// Those of these jobs that any job needs: only they can close a cycle. Each state that counts has an index of its own.
+    pub(crate) async fn needed_among(
+        &self,
+        tx: &Tx<'_>,
+        partition: &str,
+        jobs: &[&str],
+        needing: Needing,
+    ) -> Result<Vec<String>, StoreError> {
         let states = match needing {
             Needing::Waiting => &[PrerequisiteState::Open][..],
             Needing::Any => &[PrerequisiteState::Open, PrerequisiteState::Broken],
         };
-        for state in states {
-            let sql = format!(
-                "SELECT count(*) AS value FROM ( \
-                   SELECT 1 AS one FROM prerequisite WHERE partition_id = $1 AND needed = $2 AND state = {} LIMIT 1) AS needing",
+        // With OFFSET it stays a look at the index for each job, whatever PostgreSQL believes of the sizes of these tables.
+        let needed = states.iter().map(|state| {
+            format!(
+                "EXISTS (SELECT 1 FROM prerequisite p WHERE p.partition_id = $1 AND p.needed = one.value AND p.state = {} LIMIT 1 OFFSET 0)",
                 state.code()
-            );
-            let values = [partition.into(), job.into()];
-            if self.one_int(&**tx, sql, values).await? == Some(1) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+            )
+        });
+        let needed: Vec<String> = needed.collect();
+        let sql = format!(
+            "SELECT one.value AS needed FROM ({}) AS one WHERE {}",
+            self.texts(2),
+            needed.join(" OR ")
+        );
+        let list = serde_json::to_string(jobs).unwrap_or_default();
+        let rows: Vec<Needed> = self
+            .all(&**tx, sql, [partition.into(), list.into()])
+            .await?;
+        Ok(rows.into_iter().map(|row| row.needed).collect())
     }
 
     /// What jobs need that is not complete for them.
@@ -154,23 +153,158 @@ impl Db {
     }
 }
 
+/// The jobs that others need, by the jobs that need them.
+pub(crate) type Needs = BTreeMap<String, Vec<String>>;
+
+fn add(needs: &mut Needs, edges: Vec<Edge>) {
+    for edge in edges {
+        needs.entry(edge.job_id).or_default().push(edge.needed);
+    }
+}
+
+/// What some jobs need and was not looked at yet.
+fn unsearched<'a>(needs: &Needs, by: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let needed = by.filter_map(|job| needs.get(job)).flatten();
+    let new: BTreeSet<&String> = needed.filter(|job| !needs.contains_key(*job)).collect();
+    new.into_iter().cloned().collect()
+}
+
+/// Jobs that need each other in a circle.
+#[derive(Debug)]
+pub(crate) struct Cycles {
+    needs: Needs,
+    jobs: BTreeSet<String>,
+}
+
+impl Cycles {
+    /// A job is in a cycle if it is in a strongly connected component with others, or needs itself.
+    fn of(needs: Needs) -> Self {
+        let edges = needs.iter().flat_map(|(job, needed)| {
+            let needed = needed.iter().map(String::as_str);
+            needed.map(move |needed| (job.as_str(), needed))
+        });
+        let graph: DiGraphMap<&str, ()> = edges.collect();
+        let components = kosaraju_scc(&graph).into_iter();
+        let circles = components
+            .filter(|jobs| jobs.len() > 1 || jobs.iter().any(|job| graph.contains_edge(job, job)));
+        let jobs = circles.flatten().map(ToOwned::to_owned).collect();
+        Self { needs, jobs }
+    }
+
+    /// Whether this job is in a cycle.
+    pub(crate) fn contains(&self, job: &str) -> bool {
+        self.jobs.contains(job)
+    }
+
+    /// A shortest cycle that this job is in: the ids of its jobs, each of which needs the next, and the last is the first.
+    pub(crate) fn path(&self, own: &str) -> Option<Vec<String>> {
+        if !self.contains(own) {
+            return None;
+        }
+        // Who needs it, by what is needed.
+        let mut needed_by: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut queue = VecDeque::from([own]);
+        while !needed_by.contains_key(own) {
+            let job = queue.pop_front()?;
+            for needed in self.needs.get(job).into_iter().flatten() {
+                if let Entry::Vacant(unseen) = needed_by.entry(needed) {
+                    unseen.insert(job);
+                    queue.push_back(needed);
+                }
+            }
+        }
+        Some(way(&needed_by, own))
+    }
+}
+
 /// The ids on the way from a job back to itself.
-fn path(needs: &BTreeMap<String, String>, own: &str) -> Vec<String> {
-    let mut path = vec![own.to_owned()];
+fn way(needed_by: &BTreeMap<&str, &str>, own: &str) -> Vec<String> {
+    let mut way = vec![own.to_owned()];
     let mut at = own;
-    while let Some(before) = needs.get(at) {
-        path.push(before.clone());
+    while let Some(before) = needed_by.get(at) {
+        way.push((*before).to_owned());
         at = before;
         if at == own {
             break;
         }
     }
-    path.reverse();
-    if path.len() > NAMED {
-        let rest = path.split_off(path.len() - NAMED / 2);
-        path.truncate(NAMED / 2);
-        path.push("...".to_owned());
-        path.extend(rest);
+    way.reverse();
+    if way.len() > NAMED {
+        let rest = way.split_off(way.len() - NAMED / 2);
+        way.truncate(NAMED / 2);
+        way.push("...".to_owned());
+        way.extend(rest);
     }
-    path
+    way
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs(edges: &[(usize, usize)]) -> Needs {
+        let mut needs = Needs::new();
+        for (job, needed) in edges {
+            let needed = needed.to_string();
+            needs.entry(job.to_string()).or_default().push(needed);
+        }
+        needs
+    }
+
+    /// Whether one gets from a job to another by what is needed.
+    fn leads(edges: &[(usize, usize)], from: usize, to: usize) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(job) = open.pop() {
+            for (_, needed) in edges.iter().filter(|(of, _)| *of == job) {
+                if *needed == to {
+                    return true;
+                }
+                if seen.insert(*needed) {
+                    open.push(*needed);
+                }
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn exactly_the_jobs_that_lead_back_to_themselves_are_in_cycles() {
+        const JOBS: usize = 4;
+        let pairs = JOBS * JOBS;
+        for graph in 0u32..1 << pairs {
+            let drawn = (0..pairs).filter(|pair| graph >> pair & 1 == 1);
+            let edges: Vec<_> = drawn.map(|pair| (pair / JOBS, pair % JOBS)).collect();
+            let cycles = Cycles::of(needs(&edges));
+            for job in 0..JOBS {
+                let id = job.to_string();
+                assert_eq!(cycles.contains(&id), leads(&edges, job, job), "{edges:?}");
+                let Some(path) = cycles.path(&id) else {
+                    assert!(!cycles.contains(&id), "{edges:?}");
+                    continue;
+                };
+                assert!(path.len() > 1 && path[0] == id && path.last() == Some(&id));
+                for step in path.windows(2) {
+                    let step = (step[0].parse().unwrap(), step[1].parse().unwrap());
+                    assert!(edges.contains(&step), "{path:?} in {edges:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_cycle_is_found_and_named_in_short() {
+        let ring: Vec<_> = (0..SEARCHED)
+            .map(|job| (job, (job + 1) % SEARCHED))
+            .collect();
+        let cycles = Cycles::of(needs(&ring));
+        assert_eq!(cycles.jobs.len(), SEARCHED);
+        let path = cycles.path("7").unwrap();
+        assert_eq!(path.len(), NAMED + 1);
+        assert_eq!(
+            (&path[0], &path[1], &path[NAMED]),
+            (&"7".to_owned(), &"8".to_owned(), &"7".to_owned())
+        );
+        assert_eq!(path[NAMED / 2], "...");
+    }
 }

@@ -1,9 +1,9 @@
 //! Which jobs wait for which: written with the job that waits, and remembered of jobs that are gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headway_domain::{
-    Error, JobId, JobSlice,
+    Error, JobId, JobName, JobSlice, PartitionId,
     effect::code,
     job::Phase,
     start::{Broken, OnPrerequisiteFailure},
@@ -12,7 +12,7 @@ use sea_orm::FromQueryResult;
 
 use super::{
     create::NewJob,
-    cycles::Needing,
+    cycles::{Needing, Needs},
     limits::Quotas,
     owed::{RELEASE, TaskKind, task_cells},
 };
@@ -77,8 +77,10 @@ struct PrerequisiteRow {
     state: i64,
 }
 
+/// Why a job failed.
 #[derive(Debug, FromQueryResult)]
-struct Cause {
+pub(crate) struct Cause {
+    job_key: i64,
     code: String,
     message: String,
     details: String,
@@ -150,32 +152,33 @@ impl Store {
     ) -> Result<(), StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
-        let partitions: BTreeSet<&str> = waiting
-            .iter()
-            .map(|(job, _)| job.name.partition.as_str())
-            .collect();
-        for partition in partitions {
-            db.take_turns(&tx, partition).await?;
+        let mut partitions: BTreeMap<&PartitionId, Needs> = BTreeMap::new();
+        for (job, _) in waiting {
+            let needed = job.spec.prerequisites.iter();
+            let needed = needed.map(|prerequisite| prerequisite.job.to_string());
+            let needs = partitions.entry(&job.name.partition).or_default();
+            needs.insert(job.name.job.to_string(), needed.collect());
+        }
+        for partition in partitions.keys() {
+            db.take_turns(&tx, partition.as_str()).await?;
         }
         db.hold_to(&tx, quotas).await?;
         for (table, rows) in parts {
             table.write(db, &tx, rows, Conflict::Fail).await?;
         }
-        for (job, key) in waiting {
-            let needed = job.spec.prerequisites.iter();
-            let needed = needed.map(|prerequisite| prerequisite.job.to_string());
-            if let Some(cycle) = db
-                .cycle(&tx, &job.name, needed.collect(), Needing::Waiting)
-                .await?
-            {
-                let job = job.name.clone();
-                return Err(Error::Cycle { job, cycle }.into());
-            }
-            let rows = prerequisite_cells(job, *key);
-            PREREQUISITE.write(db, &tx, rows, Conflict::Fail).await?;
-            let task = task_cells(TaskKind::Check, *key, &job.name, db.now());
-            RELEASE.write(db, &tx, vec![task], Conflict::Fail).await?;
+        for (partition, needs) in partitions {
+            db.refuse_cycles(&tx, partition, needs).await?;
         }
+        let rows = waiting.iter();
+        let rows = rows.flat_map(|(job, key)| prerequisite_cells(job, *key));
+        PREREQUISITE
+            .write(db, &tx, rows.collect(), Conflict::Fail)
+            .await?;
+        let tasks = waiting.iter();
+        let tasks = tasks.map(|(job, key)| task_cells(TaskKind::Check, *key, &job.name, db.now()));
+        RELEASE
+            .write(db, &tx, tasks.collect(), Conflict::Fail)
+            .await?;
         tx.commit().await
     }
 
@@ -211,33 +214,75 @@ impl Store {
 }
 
 impl Db {
-    /// Lets a job that is retried wait again for what was not complete; whether it does.
+    /// Refuses jobs that would close a cycle by waiting, given what each of them needs.
+    async fn refuse_cycles(
+        &self,
+        tx: &Tx<'_>,
+        partition: &PartitionId,
+        mut needs: Needs,
+    ) -> Result<(), StoreError> {
+        let jobs: Vec<&str> = needs.keys().map(String::as_str).collect();
+        let needed = self.needed_among(tx, partition.as_str(), &jobs, Needing::Waiting);
+        let mut needed: BTreeSet<String> = needed.await?.into_iter().collect();
+        needed.extend(needs.values().flatten().cloned());
+        needs.retain(|job, _| needed.contains(job));
+        let new: Vec<String> = needs.keys().cloned().collect();
+        let cycles = self
+            .cycles(tx, partition.as_str(), needs, Needing::Waiting)
+            .await?;
+        for job in new {
+            if let Some(cycle) = cycles.path(&job) {
+                let partition = partition.clone();
+                let job = JobId::new(job)?;
+                let job = JobName { partition, job };
+                return Err(Error::Cycle { job, cycle }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets jobs that are retried wait again for what was not complete; whether any does.
     pub(crate) async fn wait_again(
         &self,
         tx: &Tx<'_>,
-        slice: &mut JobSlice,
+        slices: &mut [&mut JobSlice],
     ) -> Result<bool, StoreError> {
-        let meta = slice.job.meta.clone();
-        let sql = "UPDATE prerequisite SET state = 0 WHERE job_key = $1 AND state <> 1";
-        let waits = self.run(&**tx, sql, [meta.key.into()]).await?;
-        if waits == 0 {
-            return Ok(false);
+        let sql = format!(
+            "UPDATE prerequisite SET state = 0 WHERE {} AND state <> 1 RETURNING job_key",
+            self.is_in("job_key", 1)
+        );
+        let keys = slices.iter().map(|slice| slice.job.meta.key);
+        let opened: Vec<Settled> = self.all(&**tx, sql, [keys::ints(keys)]).await?;
+        let opened = count(opened);
+        let mut tasks = Vec::with_capacity(opened.len());
+        for slice in slices {
+            let meta = slice.job.meta.clone();
+            if let Some(count) = opened.get(&meta.key) {
+                slice.wait_for(*count);
+                tasks.push(task_cells(
+                    TaskKind::Check,
+                    meta.key,
+                    &meta.name,
+                    self.now(),
+                ));
+            }
         }
-        slice.wait_for(u32::try_from(waits).unwrap_or(u32::MAX));
-        let task = task_cells(TaskKind::Check, meta.key, &meta.name, self.now());
-        RELEASE.write(self, tx, vec![task], Conflict::Fail).await?;
-        Ok(true)
+        RELEASE.write(self, tx, tasks, Conflict::Fail).await?;
+        Ok(!opened.is_empty())
     }
 
     /// Remembers how jobs stood that are about to be deleted; whether others wait for one.
     pub(crate) async fn bury(&self, tx: &Tx<'_>, slices: &[JobSlice]) -> Result<bool, StoreError> {
+        let failed = slices.iter().map(|slice| &slice.job);
+        let failed = failed.filter(|job| job.phase == Phase::Failed);
+        let failed = failed.map(|job| (job.meta.key, job.run));
+        let mut causes = self.causes(tx, failed).await?;
         let mut rows = Vec::with_capacity(slices.len());
         for slice in slices {
             let job = &slice.job;
             let name = &job.meta.name;
-            let broken = self
-                .broken(tx, job.meta.key, &name.job, job.phase, job.run)
-                .await?;
+            let cause = causes.remove(&job.meta.key);
+            let broken = broken(&name.job, job.phase, cause);
             let phase = match job.phase {
                 Phase::Completed => Phase::Completed,
                 Phase::Failed => Phase::Failed,
@@ -257,44 +302,27 @@ impl Db {
         self.owe_dependents_of_deleted(tx, &keys).await
     }
 
-    /// What to tell those that wait for a job that did not complete: how it ended, and where the trouble began.
-    pub(crate) async fn broken(
+    /// The first failures of runs, by job.
+    pub(crate) async fn causes(
         &self,
         tx: &Tx<'_>,
-        key: i64,
-        job: &JobId,
-        phase: Phase,
-        run: u32,
-    ) -> Result<Broken, StoreError> {
-        let how = match phase {
-            Phase::Failed => "failed",
-            Phase::Waiting | Phase::Active | Phase::Completed | Phase::Cancelled => "was cancelled",
-        };
-        let mut broken = Broken {
-            job: job.clone(),
-            how: how.to_owned(),
-            root: job.to_string(),
-            cause: String::new(),
-        };
-        if phase != Phase::Failed {
-            return Ok(broken);
+        runs: impl IntoIterator<Item = (i64, u32)>,
+    ) -> Result<BTreeMap<i64, Cause>, StoreError> {
+        let runs: Vec<_> = runs.into_iter().collect();
+        if runs.is_empty() {
+            return Ok(BTreeMap::new());
         }
-        let sql = "SELECT code, message, details FROM failure WHERE job_key = $1 AND run = $2 ORDER BY seq LIMIT 1";
-        let cause: Option<Cause> = self
-            .one(&**tx, sql, [key.into(), i64::from(run).into()])
-            .await?;
-        let Some(cause) = cause else {
-            return Ok(broken);
-        };
-        broken.cause = format!("{}: {}", cause.code, cause.message);
-        if cause.code == code::PREREQUISITE_FAILED
-            && let Ok(details) = serde_json::from_str::<serde_json::Value>(&cause.details)
-        {
-            let text = |field: &str| details[field].as_str().map(ToOwned::to_owned);
-            broken.root = text("root").unwrap_or(broken.root);
-            broken.cause = text("root_cause").unwrap_or_default();
-        }
-        Ok(broken)
+        let sql = format!(
+            "SELECT f.job_key, f.code, f.message, f.details FROM {} JOIN failure f ON f.job_key = k.a AND f.run = k.b \
+             AND f.seq = (SELECT seq FROM failure WHERE job_key = k.a AND run = k.b ORDER BY seq LIMIT 1)",
+            self.pairs("k", 1)
+        );
+        let runs = runs.into_iter().map(|(key, run)| (key, i64::from(run)));
+        let causes: Vec<Cause> = self.all(&**tx, sql, [keys::pairs(runs)]).await?;
+        Ok(causes
+            .into_iter()
+            .map(|cause| (cause.job_key, cause))
+            .collect())
     }
 
     /// Locks jobs in the order of their keys and reads how far they are; those that are gone are left out.
@@ -318,4 +346,43 @@ pub(crate) struct PhaseRow {
     pub job_key: i64,
     pub phase: i64,
     pub run: i64,
+}
+
+/// What to tell those that wait for a job that did not complete: how it ended, and where the trouble began.
+pub(crate) fn broken(job: &JobId, phase: Phase, cause: Option<Cause>) -> Broken {
+    let how = match phase {
+        Phase::Failed => "failed",
+        Phase::Waiting | Phase::Active | Phase::Completed | Phase::Cancelled => "was cancelled",
+    };
+    let mut broken = Broken {
+        job: job.clone(),
+        how: how.to_owned(),
+        root: job.to_string(),
+        cause: String::new(),
+    };
+    let Some(cause) = cause else { return broken };
+    broken.cause = format!("{}: {}", cause.code, cause.message);
+    if cause.code == code::PREREQUISITE_FAILED
+        && let Ok(details) = serde_json::from_str::<serde_json::Value>(&cause.details)
+    {
+        let text = |field: &str| details[field].as_str().map(ToOwned::to_owned);
+        broken.root = text("root").unwrap_or(broken.root);
+        broken.cause = text("root_cause").unwrap_or_default();
+    }
+    broken
+}
+
+/// A prerequisite that a statement changed.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct Settled {
+    job_key: i64,
+}
+
+/// How many of each job.
+pub(super) fn count(settled: Vec<Settled>) -> BTreeMap<i64, u32> {
+    let mut counts = BTreeMap::new();
+    for one in settled {
+        *counts.entry(one.job_key).or_default() += 1;
+    }
+    counts
 }

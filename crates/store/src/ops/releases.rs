@@ -4,11 +4,14 @@
 //! Nothing is released early or lost: a job that begins to wait looks at what it needs in a transaction after its own, with those
 //! jobs locked. One that ends before that look is seen to have ended; one that ends after it sees who waits.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use headway_domain::{
-    JobId, JobSlice,
-    job::Phase,
+    JobId, JobName, JobSlice,
+    job::{JobMeta, Phase},
     start::{Broken, OnPrerequisiteFailure},
 };
 use sea_orm::FromQueryResult;
@@ -16,7 +19,7 @@ use sea_orm::FromQueryResult;
 use super::{
     cycles::Needing,
     owed::{RELEASE, TaskKind, task_cells},
-    prerequisites::{PhaseRow, PrerequisiteState, policy_code},
+    prerequisites::{PhaseRow, PrerequisiteState, Settled, broken, count, policy_code},
     work::Locking,
 };
 use crate::{
@@ -57,18 +60,13 @@ pub(super) struct Tombstone {
     cause: String,
 }
 
-#[derive(Debug, FromQueryResult)]
-struct Settled {
-    job_key: i64,
-}
-
 /// What one transaction does.
 #[derive(Default)]
 pub(super) struct Round {
     met: Vec<(i64, i64)>,
     broken: Vec<(i64, i64, Arc<Broken>)>,
     /// Jobs that failed and wait again.
-    again: Vec<i64>,
+    again: BTreeSet<i64>,
     finished: Vec<i64>,
     /// Tasks that go on above a key.
     resumed: Vec<(i64, i64)>,
@@ -144,7 +142,7 @@ impl Store {
             .rev()
             .map(|(key, _, broken)| (*key, broken))
             .collect();
-        let mut again = Vec::new();
+        let again = db.wake(tx, &mut slices, &round.again).await?;
         for slice in &mut slices {
             let key = slice.job.meta.key;
             if let Some(count) = met.get(&key) {
@@ -152,9 +150,6 @@ impl Store {
             }
             if let Some(broken) = why.get(&key).filter(|_| failing.contains_key(&key)) {
                 slice.prerequisite_broken(broken);
-            }
-            if round.again.contains(&key) && db.wake(tx, slice).await? {
-                again.push(slice.job.meta.clone());
             }
             if slice.changed {
                 db.advance(tx, slice).await?;
@@ -182,7 +177,10 @@ impl Store {
     async fn lock_waiting(&self, tx: &Tx<'_>, round: &Round) -> Result<Vec<JobSlice>, StoreError> {
         let met = round.met.iter().map(|(key, _)| *key);
         let broken = round.broken.iter().map(|(key, _, _)| *key);
-        let mut concerned: Vec<i64> = met.chain(broken).chain(round.again.clone()).collect();
+        let mut concerned: Vec<i64> = met
+            .chain(broken)
+            .chain(round.again.iter().copied())
+            .collect();
         concerned.sort_unstable();
         concerned.dedup();
         let metas = self.metas_in(tx, &concerned).await?;
@@ -231,8 +229,9 @@ impl Db {
             Phase::Completed => Some(None),
             Phase::Failed | Phase::Cancelled => {
                 let run = u32::try_from(row.run).unwrap_or(0);
-                let broken = self.broken(tx, row.job_key, job, ended, run).await?;
-                Some(Some(Arc::new(broken)))
+                let failed = (ended == Phase::Failed).then_some((row.job_key, run));
+                let cause = self.causes(tx, failed).await?.remove(&row.job_key);
+                Some(Some(Arc::new(broken(job, ended, cause))))
             }
         })
     }
@@ -292,20 +291,38 @@ impl Db {
         Ok(next_of(&failed))
     }
 
-    /// Lets a job that failed wait again, unless it needs itself by now; whether it does.
-    async fn wake(&self, tx: &Tx<'_>, slice: &mut JobSlice) -> Result<bool, StoreError> {
-        let meta = slice.job.meta.clone();
-        if slice.clone().retry().is_err() {
-            return Ok(false);
+    /// Lets jobs of one partition that failed wait again, unless they need themselves by now; those that do.
+    async fn wake(
+        &self,
+        tx: &Tx<'_>,
+        slices: &mut [JobSlice],
+        failed: &BTreeSet<i64>,
+    ) -> Result<Vec<Arc<JobMeta>>, StoreError> {
+        let failed = |slice: &&mut JobSlice| {
+            failed.contains(&slice.job.meta.key) && JobSlice::clone(slice).retry().is_ok()
+        };
+        let mut again: Vec<&mut JobSlice> = slices.iter_mut().filter(failed).collect();
+        let names: Vec<JobName> = again.iter().map(|s| s.job.meta.name.clone()).collect();
+        let Some(partition) = names.first().map(|name| name.partition.as_str()) else {
+            return Ok(Vec::new());
+        };
+        let jobs: Vec<&str> = names.iter().map(|name| name.job.as_str()).collect();
+        let cycles = self
+            .cycles_of_retries(tx, partition, &jobs, Needing::Any)
+            .await?;
+        if let Some(cycle) = jobs.iter().find_map(|job| cycles.path(job)) {
+            tracing::warn!(
+                partition,
+                cycle = cycle.join(" needs "),
+                "jobs that failed are not retried: they need themselves"
+            );
         }
-        let cycle = self.cycle_of_retry(tx, &meta.name, meta.key, Needing::Any);
-        if let Some(cycle) = cycle.await? {
-            tracing::warn!(job = %meta.name, cycle = cycle.join(" needs "), "a job that failed is not retried: it needs itself");
-            return Ok(false);
+        again.retain(|slice| !cycles.contains(slice.job.meta.name.job.as_str()));
+        for slice in &mut again {
+            slice.retry()?;
         }
-        slice.retry()?;
-        self.wait_again(tx, slice).await?;
-        Ok(true)
+        self.wait_again(tx, &mut again).await?;
+        Ok(again.iter().map(|slice| slice.job.meta.clone()).collect())
     }
 
     /// Marks prerequisites that are still open; how many of each job.
@@ -315,9 +332,8 @@ impl Db {
         rows: &[(i64, i64)],
         state: PrerequisiteState,
     ) -> Result<BTreeMap<i64, u32>, StoreError> {
-        let mut marked = BTreeMap::new();
         if rows.is_empty() {
-            return Ok(marked);
+            return Ok(BTreeMap::new());
         }
         let sql = format!(
             "UPDATE prerequisite SET state = {} WHERE state = 0 \
@@ -327,10 +343,7 @@ impl Db {
         );
         let list = keys::pairs(rows.iter().copied());
         let settled: Vec<Settled> = self.all(&**tx, sql, [list]).await?;
-        for one in settled {
-            *marked.entry(one.job_key).or_default() += 1;
-        }
-        Ok(marked)
+        Ok(count(settled))
     }
 
     pub(super) async fn tombstones(

@@ -107,13 +107,15 @@ impl Store {
         slice.caller = caller.clone();
         // What is refused is refused before anything is counted.
         slice.clone().retry()?;
-        if waits
-            && let Some(cycle) = db
-                .cycle_of_retry(&tx, name, meta.key, Needing::Waiting)
-                .await?
-        {
-            let job = name.clone();
-            return Err(Error::Cycle { job, cycle }.into());
+        if waits {
+            let (partition, own) = (name.partition.as_str(), name.job.as_str());
+            let cycles = db
+                .cycles_of_retries(&tx, partition, &[own], Needing::Waiting)
+                .await?;
+            if let Some(cycle) = cycles.path(own) {
+                let job = name.clone();
+                return Err(Error::Cycle { job, cycle }.into());
+            }
         }
         let carried = db.carry(&tx, &slice.job, &retry.filter).await?;
         slice.retry_but(carried)?;
@@ -127,7 +129,7 @@ impl Store {
         if db.is_suspended(&tx, &name.partition).await? {
             slice.suspend();
         }
-        let waits = db.wait_again(&tx, &mut slice).await?;
+        let waits = db.wait_again(&tx, &mut [&mut slice]).await?;
         if retry.dependents {
             self.owe_retries(&tx, &meta).await?;
         }
