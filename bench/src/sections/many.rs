@@ -3,16 +3,13 @@
 
 use std::time::Instant;
 
-use headway_client::{
-    BulkAction, Client, JobBuilder, JobName, TaskBuilder, is_final,
-    v1::{BatchChangeJobsRequest, ListJobsRequest},
-};
+use headway_client::{Client, JobBuilder, JobName, TaskBuilder, v1::ListJobsRequest};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row as _};
 
-use super::Bench;
+use super::{Bench, deletions};
 use crate::{
     cluster::{Cluster, PIPE},
-    jobs::{self, Shape},
+    jobs,
     report::Row,
     sizes::Sizes,
     stats::Times,
@@ -37,7 +34,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         fill(&cluster.client, &mut database, sizes).await?;
         let mut rows = raw(&mut database, sizes).await?;
         rows.extend(find(&cluster.client, sizes).await?);
-        rows.extend(delete(&cluster.client, sizes).await?);
+        rows.extend(deletions::measure(&cluster.client, sizes).await?);
         database.close().await?;
         Ok(rows)
     })
@@ -213,65 +210,4 @@ async fn find(client: &Client, sizes: Sizes) -> anyhow::Result<Vec<Row>> {
         rows.push(Row::new(format!("m.{what}_p99_ms"), times.percentile_ms(99)).at_most(TARGET_MS));
     }
     Ok(rows)
-}
-
-/// The rate of a batch alone, and beside the deletion of many jobs.
-async fn delete(client: &Client, sizes: Sizes) -> anyhow::Result<Vec<Row>> {
-    let shape = Shape {
-        items: sizes.items,
-        per_message: 1,
-        window: sizes.window,
-    };
-    let rate = |seconds: f64| sizes.items as f64 / seconds;
-    jobs::run(client, "bench", "warm-up", PIPE, shape).await?;
-    let run = async |id: String| {
-        let rate = rate(jobs::run(client, "bench", &id, PIPE, shape).await?);
-        eprintln!("  {id}: {rate:.0} items/s");
-        anyhow::Ok(rate)
-    };
-    let before = run("alone-before".to_owned()).await?;
-    let mut sweeps = Vec::new();
-    let partitions = sizes.deleted.div_ceil(sizes.many.1);
-    let begin = Instant::now();
-    for partition in 0..partitions {
-        let request = BatchChangeJobsRequest {
-            parent: format!("partitions/p{partition}"),
-            filter: "id = j*".to_owned(),
-            ..BatchChangeJobsRequest::default()
-        };
-        let answer = client.change_jobs(BulkAction::Delete, request).await?;
-        sweeps.extend(
-            answer
-                .job
-                .map(|job| job.name.parse::<JobName>())
-                .transpose()?,
-        );
-    }
-    let mut beside = Vec::new();
-    let mut turn = 0;
-    while !all_ended(client, &sweeps).await? {
-        beside.push(run(format!("beside-{turn}")).await?);
-        turn += 1;
-    }
-    let seconds = begin.elapsed().as_secs_f64();
-    // Machines are not as quick at each moment, and deletions take minutes.
-    let alone = f64::midpoint(before, run("alone-after".to_owned()).await?);
-    let mean = beside.iter().sum::<f64>() / beside.len().max(1) as f64;
-    Ok(vec![
-        Row::new("m.batch_items_per_s_alone", alone),
-        Row::new("m.batch_items_per_s_while_deleting", mean).at_least_of(0.8, Some(alone)),
-        Row::new(
-            "m.deletes_per_s",
-            (partitions * sizes.many.1) as f64 / seconds,
-        ),
-    ])
-}
-
-async fn all_ended(client: &Client, jobs: &[JobName]) -> anyhow::Result<bool> {
-    for job in jobs {
-        if !is_final(client.get_job(job).await?.state()) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -4,6 +4,7 @@ mod behind;
 mod broker;
 mod create;
 mod database;
+mod deletions;
 mod fanout;
 mod large;
 mod many;
