@@ -1,8 +1,8 @@
 //! Many jobs at once: created with a result each, and changed by jobs of their own.
 
-use headway::v1::{BatchChangeJobsRequest, BatchCreateJobsEntry, Job, JobState};
+use headway::v1::{BatchChangeJobsRequest, BatchCreateJobsEntry, Job, JobState, Partition};
 use headway_client::{BulkAction, Code, JobName};
-use headway_tests::{Deployment, Record, outcome_counts, range, request};
+use headway_tests::{Deployment, PATIENCE, Record, outcome_counts, range, request, until};
 
 use crate::handlers::quick;
 
@@ -11,6 +11,7 @@ on_both!(
     many_are_cancelled_by_a_filter,
     many_are_paused_and_resumed,
     many_are_retried_and_deleted,
+    what_is_held_is_cancelled,
     a_request_that_comes_twice,
     bad_changes,
 );
@@ -180,6 +181,41 @@ async fn many_are_retried_and_deleted(d: Deployment) {
     assert_eq!(states(&d, "").await, [(JobState::Completed, 1)]);
     let gone = d.client().get_job(&names[0]).await.unwrap_err();
     assert_eq!(gone.code(), Code::NotFound);
+}
+
+/// Neither quotas nor a suspension are in the way of who makes room.
+async fn what_is_held_is_cancelled(d: Deployment) {
+    let client = d.client();
+    waiting(&d, 30).await;
+    let out = d.create("out", range(1, 1).build()).await;
+    until("its item to be out", PATIENCE, || async {
+        let progress = d.job(&out).await.progress?;
+        (progress.items_in_flight == 1).then_some(())
+    })
+    .await;
+    let partition = Partition {
+        name: "partitions/default".to_owned(),
+        max_open_jobs: 5,
+        max_items_in_flight: 1,
+        ..Partition::default()
+    };
+    let mask = &["max_open_jobs", "max_items_in_flight"];
+    client.update_partition(partition, mask).await.unwrap();
+    client.suspend_partition("default").await.unwrap();
+    let refused = client.create_job(request("more", range(1, 1).build()));
+    assert_eq!(refused.await.unwrap_err().code(), Code::ResourceExhausted);
+    let (job, matching) = done(&d, BulkAction::Cancel, "").await;
+    assert_eq!((matching, outcome_counts(&job)), (31, [31, 31, 0, 0]));
+    assert!(!job.suspended);
+    let states = states(&d, "NOT labels:headway.bulk").await;
+    assert_eq!(states, [(JobState::Cancelled, 31)]);
+    // The partition follows its setting: nothing is left to be suspended.
+    let walked = d.store().partitions_to_walk().await.unwrap();
+    assert!(walked.is_empty(), "{walked:?}");
+    client.resume_partition("default").await.unwrap();
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    d.finish(&out, JobState::Cancelled).await;
 }
 
 async fn a_request_that_comes_twice(d: Deployment) {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use headway::v1::{JobState, PrerequisitePolicy, RetryJobRequest};
-use headway_client::{Code, Error, JobName};
+use headway::v1::{
+    BatchChangeJobsRequest, BatchCreateJobsEntry, BatchCreateJobsResult, JobState,
+    PrerequisitePolicy, RetryJobRequest,
+};
+use headway_client::{BulkAction, Code, Error, JobName};
 use headway_tests::{Deployment, PATIENCE, Record, name, request, until};
 
 use crate::{
@@ -17,6 +20,7 @@ on_both!(
     a_retry_does_not_close_a_cycle,
     retries_that_meet,
     dependents_that_would_wait_for_themselves,
+    cycles_of_many,
 );
 
 /// What is said of a cycle.
@@ -168,4 +172,60 @@ async fn dependents_that_would_wait_for_themselves(d: Deployment) {
     for name in [&first, &second] {
         assert_eq!(d.finish(name, JobState::Failed).await.run, 0, "{name}");
     }
+}
+
+async fn cycles_of_many(d: Deployment) {
+    let waiting = |needed: &str| {
+        let patient = small().on_prerequisite_failure(PrerequisitePolicy::Wait);
+        patient.after(needed).build()
+    };
+    let entry = |(job, needed): (&str, &str)| BatchCreateJobsEntry {
+        job_id: job.to_owned(),
+        spec: Some(waiting(needed)),
+        ..BatchCreateJobsEntry::default()
+    };
+    let client = d.client();
+    // Among new jobs, and by way of one that is there.
+    d.create("there", waiting("y")).await;
+    let entries = [
+        ("a", "b"),
+        ("b", "a"),
+        ("x", "there"),
+        ("y", "x"),
+        ("z", "y"),
+    ];
+    let results = client
+        .create_jobs("default", entries.map(entry).into())
+        .await;
+    let results = results.unwrap();
+    let refused = |result: &BatchCreateJobsResult| {
+        let refused = result.job.is_none();
+        refused.then(|| (result.code, result.reason.clone()))
+    };
+    let refused: Vec<_> = results.iter().filter_map(refused).collect();
+    let cycle = (
+        Code::FailedPrecondition as i32,
+        "PREREQUISITE_CYCLE".to_owned(),
+    );
+    assert_eq!(refused, [cycle.clone(), cycle]);
+    assert!(results[4].job.is_some());
+    // Retried together, one of two that need each other by now stays as it is.
+    let p = d.create("p", waiting("q")).await;
+    client.cancel_job(&p).await.unwrap();
+    let q = d.create("q", waiting("p")).await;
+    client.cancel_job(&q).await.unwrap();
+    let request = BatchChangeJobsRequest {
+        parent: "partitions/default".to_owned(),
+        filter: "id = p OR id = q".to_owned(),
+        ..BatchChangeJobsRequest::default()
+    };
+    let answer = client
+        .change_jobs(BulkAction::Retry, request)
+        .await
+        .unwrap();
+    let job: JobName = answer.job.expect("it began").name.parse().unwrap();
+    d.finish(&job, JobState::Failed).await;
+    let failures = d.failures(&job).await;
+    let codes: Vec<&str> = failures.iter().map(|one| one.code.as_str()).collect();
+    assert_eq!(codes, ["PREREQUISITE_CYCLE"]);
 }

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use headway::v1::{
-    CreateScheduleRequest, JobSpec, JobState, ListJobsRequest, Schedule, schedule::OverlapPolicy,
+    CreateScheduleRequest, JobSpec, JobState, ListJobsRequest, Partition, Schedule,
+    schedule::OverlapPolicy,
 };
 use headway_client::{Code, Error, schedule_name};
 use headway_tests::{Deployment, PATIENCE, Record, range, until};
 
-use crate::handlers::{quick, slow};
+use crate::{
+    handlers::{quick, slow},
+    waiting::stuck,
+};
 
 on_both!(
     jobs_are_made_at_their_times,
@@ -17,6 +21,7 @@ on_both!(
     a_time_is_passed_over_while_a_job_runs,
     one_job_waits_for_the_one_before,
     the_one_before_is_cancelled,
+    a_time_waits_for_room,
     a_paused_schedule_makes_nothing,
     a_schedule_is_changed_and_deleted,
     bad_schedules,
@@ -223,6 +228,51 @@ async fn the_one_before_is_cancelled(d: Deployment) {
         jobs.iter().all(|(_, state)| *state == JobState::Cancelled),
         "{jobs:?}"
     );
+}
+
+async fn a_time_waits_for_room(d: Deployment) {
+    let client = d.client();
+    let gate = d.create("gate", stuck().build()).await;
+    let partition = Partition {
+        name: "partitions/default".to_owned(),
+        max_open_jobs: 1,
+        ..Partition::default()
+    };
+    client
+        .update_partition(partition, &["max_open_jobs"])
+        .await
+        .unwrap();
+    let patient = |id: &'static str, seconds: i64| {
+        let window = prost_types::Duration { seconds, nanos: 0 };
+        let schedule = Schedule {
+            catch_up_window: Some(window),
+            ..every_second(range(1, 1).build())
+        };
+        create(&d, id, schedule)
+    };
+    let made = patient("patient", 3600).await.unwrap();
+    let first = made.next_time.expect("a time");
+    // Less than a second counts as one.
+    patient("hasty", 0).await.unwrap();
+    let hasty = once(&d, "hasty", "times to be too late", |schedule| {
+        schedule.times_skipped > 0
+    })
+    .await;
+    assert_eq!(hasty.jobs_made, 0);
+    stop(&d, "hasty").await;
+    let waits = get(&d, "patient").await;
+    assert_eq!(waits.next_time, Some(first));
+    assert_eq!((waits.jobs_made, waits.times_skipped), (0, 0));
+    client.cancel_job(&gate).await.unwrap();
+    let one = once(&d, "patient", "a job to be made", |schedule| {
+        schedule.jobs_made == 1
+    })
+    .await;
+    assert_eq!(one.last_time, Some(first));
+    stop(&d, "patient").await;
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    all_end(&d, "patient").await;
 }
 
 async fn a_paused_schedule_makes_nothing(d: Deployment) {

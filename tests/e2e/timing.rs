@@ -8,7 +8,7 @@ use headway_worker::{Outcome, Task, TaskError};
 
 use crate::{
     handlers::quick,
-    waiting::{seconds_between, small},
+    waiting::{seconds_between, small, stuck},
 };
 
 on_both!(
@@ -16,6 +16,7 @@ on_both!(
     a_time_to_start,
     a_deadline_ends_what_runs,
     a_deadline_ends_what_waits,
+    deadlines_of_retries,
 );
 
 async fn delays_begin_when_nothing_else_is_waited_for(d: Deployment) {
@@ -94,4 +95,34 @@ async fn a_deadline_ends_what_waits(d: Deployment) {
     let waiting = d.create("waiting", spec.build()).await;
     d.finish(&waiting, JobState::Failed).await;
     assert_eq!(d.failures(&waiting).await[0].code, "DEADLINE_EXCEEDED");
+}
+
+async fn deadlines_of_retries(d: Deployment) {
+    let root = d.create("root", stuck().build()).await;
+    let span = Duration::from_millis(300);
+    let spec = small().after("root").max_duration(span).build();
+    let bounded = d.create("bounded", spec).await;
+    d.client().cancel_job(&root).await.unwrap();
+    d.finish(&bounded, JobState::Failed).await;
+    d.finish(&root, JobState::Cancelled).await;
+    d.client().retry_job_with_dependents(&root).await.unwrap();
+    // A time that is to come holds for the retry too.
+    let soon = SystemTime::now() + Duration::from_secs(1);
+    let spec = small().after("never").deadline_time(soon).build();
+    let timed = d.create("timed", spec).await;
+    d.client().cancel_job(&timed).await.unwrap();
+    d.client().retry_job(&timed).await.unwrap();
+    let late = d.finish(&timed, JobState::Failed).await;
+    assert_eq!(late.run, 1);
+    assert_eq!(d.failures(&timed).await[0].code, "DEADLINE_EXCEEDED");
+    // One that has passed does not.
+    let again = d.client().retry_job(&timed).await.unwrap();
+    assert_eq!((again.state(), again.run), (JobState::Waiting, 2));
+    // What waited for longer than it may run did not run.
+    let job = d.job(&bounded).await;
+    assert_eq!((job.state(), job.run), (JobState::Waiting, 1));
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    d.finish(&bounded, JobState::Completed).await;
+    assert_eq!(d.job(&timed).await.state(), JobState::Waiting);
 }

@@ -20,6 +20,8 @@ on_both!(
     a_job_that_runs_anyway,
     a_job_that_waits_for_a_retry,
     a_retry_takes_its_dependents_along,
+    a_retry_takes_along_what_failed_because_of_it_alone,
+    dependents_that_need_each_other_fail_no_second_time,
     a_retried_dependent_waits_again,
     created_while_the_other_ends,
     a_paused_job_does_not_start,
@@ -322,6 +324,57 @@ async fn a_retry_takes_its_dependents_along(d: Deployment) {
         assert_eq!(d.job(name).await.run, 1);
         assert!(d.failures(name).await.is_empty());
     }
+}
+
+async fn a_retry_takes_along_what_failed_because_of_it_alone(d: Deployment) {
+    let root = d.create("root", small().build()).await;
+    let leaf = d.create("leaf", small().after("root").build()).await;
+    let unwanted = d.create("unwanted", small().after("root").build()).await;
+    let late = small().after("root").deadline_time(SystemTime::now());
+    let late = d.create("late", late.build()).await;
+    d.client().cancel_job(&unwanted).await.unwrap();
+    d.finish(&late, JobState::Failed).await;
+    d.client().cancel_job(&root).await.unwrap();
+    d.finish(&leaf, JobState::Failed).await;
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    d.finish(&root, JobState::Cancelled).await;
+    d.client().retry_job_with_dependents(&root).await.unwrap();
+    until("the dependent to be complete", PATIENCE, || async {
+        (d.job(&leaf).await.state() == JobState::Completed).then_some(())
+    })
+    .await;
+    nothing_owed(&d).await;
+    for (name, state) in [(&unwanted, JobState::Cancelled), (&late, JobState::Failed)] {
+        let job = d.job(name).await;
+        assert_eq!((job.state(), job.run), (state, 0), "{name}");
+    }
+    assert_eq!(record.total(), 10);
+}
+
+async fn dependents_that_need_each_other_fail_no_second_time(d: Deployment) {
+    let root = d.create("root", stuck().build()).await;
+    let chain = d.create("chain", small().after("root").build()).await;
+    let end = d.create("end", small().after("chain").build()).await;
+    let both = small().after("root").after("end").build();
+    let both = d.create("both", both).await;
+    d.client().cancel_job(&root).await.unwrap();
+    for name in [&chain, &end, &both] {
+        d.finish(name, JobState::Failed).await;
+    }
+    d.finish(&root, JobState::Cancelled).await;
+    nothing_owed(&d).await;
+    d.client().retry_job_with_dependents(&root).await.unwrap();
+    nothing_owed(&d).await;
+    for (name, open) in [(&chain, 1), (&end, 1), (&both, 2)] {
+        let job = d.job(name).await;
+        assert_eq!(waits(&job), (JobState::Waiting, open), "{name}");
+        assert_eq!(job.run, 1, "{name}");
+    }
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    d.finish(&both, JobState::Completed).await;
+    assert_eq!(record.total(), 20);
 }
 
 async fn a_retried_dependent_waits_again(d: Deployment) {

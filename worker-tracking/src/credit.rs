@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use headway_broker::{Depth, Queue};
-use headway_domain::share::Bucket;
+use headway_domain::{bulk::JOBS, share::Bucket};
 use headway_store::PipeShare;
 use tokio::time::Instant;
 
@@ -69,6 +69,8 @@ impl Tracker {
         // What a pipe that nobody waited for has saved up is forgotten.
         buckets.retain(|name, _| pipes.iter().any(|pipe| pipe.pipe == *name));
         let mut books = Books::open(&uses, &pipes);
+        // Jobs about jobs are held to no quotas.
+        let mut free = Books::default();
         for pipe in pipes {
             let queue = Queue::Pipe(pipe.pipe.clone());
             let depth = match self.relay.broker().depth(&queue).await {
@@ -85,7 +87,11 @@ impl Tracker {
                 let whole = bucket.fill(per_second, now);
                 (bucket, whole)
             });
-            let shares = shares(&pipe, credit(&pipe, depth), &mut books, bucket, turn);
+            let books = match pipe.pipe == JOBS {
+                true => &mut free,
+                false => &mut books,
+            };
+            let shares = shares(&pipe, credit(&pipe, depth), books, bucket, turn);
             for some in shares.chunks(TOGETHER).take(CHANGES / TOGETHER) {
                 match store.set_shares(some).await {
                     Ok(committed) => self.relay.publish(committed).await,

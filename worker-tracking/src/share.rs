@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use headway_domain::share::{Bucket, Share};
+use headway_domain::{
+    bulk::JOBS,
+    share::{Bucket, Share},
+};
 use headway_store::{HungryJob, PartitionUse, PipeShare};
 
 /// An allowance that is off by this part of what it was is changed, and with it all that are off by [`SLIGHTLY`].
@@ -60,7 +63,8 @@ impl Books {
                 (partition.clone(), account)
             })
             .collect();
-        for job in pipes.iter().flat_map(|pipe| &pipe.jobs) {
+        let held_to_quotas = pipes.iter().filter(|pipe| pipe.pipe != JOBS);
+        for job in held_to_quotas.flat_map(|pipe| &pipe.jobs) {
             if let Some(free) = books
                 .get_mut(&job.partition_id)
                 .and_then(|of| of.free.as_mut())

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use futures::StreamExt;
-use headway_client::{BulkAction, Client, JobName, is_final, v1::BatchChangeJobsRequest};
+use headway_client::{BulkAction, Client, Code, JobName, is_final, v1::BatchChangeJobsRequest};
 
 use crate::{
     cluster::PIPE,
@@ -97,10 +97,14 @@ impl<'a> Deletions<'a> {
         Ok(true)
     }
 
-    /// Suspends them and waits until nothing of them runs; whether all of them have ended.
+    /// Pauses them and waits until nothing of them runs; whether all of them have ended.
     async fn rest(&self) -> anyhow::Result<bool> {
         for job in &self.jobs {
-            self.client.suspend_partition(job.partition()).await?;
+            match self.client.pause_job(job).await {
+                // It ended.
+                Err(error) if error.code() == Code::FailedPrecondition => {}
+                paused => drop(paused?),
+            }
         }
         for job in &self.jobs {
             let mut states = self.client.watch(job, None);
@@ -116,7 +120,9 @@ impl<'a> Deletions<'a> {
 
     async fn go_on(&self) -> anyhow::Result<()> {
         for job in &self.jobs {
-            self.client.resume_partition(job.partition()).await?;
+            if !is_final(self.client.get_job(job).await?.state()) {
+                self.client.resume_job(job).await?;
+            }
         }
         Ok(())
     }

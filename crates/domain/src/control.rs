@@ -41,9 +41,11 @@ impl JobSlice {
         Ok(())
     }
 
-    /// Holds the job for as long as its partition is suspended, whatever else is done to it.
+    /// Holds the job for as long as its partition is suspended, whatever else is done to it. A job that changes others goes on: what
+    /// is suspended can still be cancelled, by many too.
     pub fn suspend(&mut self) {
-        if !self.job.suspended && !self.job.phase.is_final() {
+        let changes_others = self.job.meta.spec.is_of_jobs();
+        if !self.job.suspended && !self.job.phase.is_final() && !changes_others {
             self.job.suspended = true;
             self.control(Disposition::Park);
         }
@@ -97,7 +99,7 @@ impl JobSlice {
         let job = &mut self.job;
         job.run += 1;
         job.phase = Phase::Active;
-        job.set_deadline(now);
+        job.renew_deadline(now);
         job.ended = None;
         job.settled = None;
         job.expires = None;

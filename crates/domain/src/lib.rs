@@ -31,6 +31,7 @@ pub mod spec;
 pub mod split;
 pub mod start;
 pub mod timers;
+pub mod timetable;
 pub mod update;
 
 pub use error::{Error, FieldViolation};

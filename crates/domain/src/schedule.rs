@@ -1,13 +1,6 @@
 //! Schedules: jobs that are made again and again, at times of a cron pattern in a time zone.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use croner::{
-    Cron,
-    parser::{CronParser, Seconds},
-};
 
 use crate::{
     Micros,
@@ -16,16 +9,17 @@ use crate::{
     job::JobState,
     limits,
     spec::JobSpec,
+    timetable::Timetable,
 };
 
 /// The label that says which schedule made a job.
 pub const LABEL: &str = "headway.schedule";
 /// Bytes of a schedule's id: the ids of its jobs add a time.
 pub const ID_BYTES: usize = 100;
-/// Bytes of a cron pattern.
-pub const CRON_BYTES: usize = 256;
 /// The default of [`Schedule::catch_up_ms`].
 pub const DEFAULT_CATCH_UP_MS: u64 = 60_000;
+/// Less than this of [`Schedule::catch_up_ms`] counts as this: a look comes a moment after the time.
+pub const LEAST_CATCH_UP_MS: u64 = 1000;
 /// Times that one look at a schedule deals with at most; the rest comes with the next look.
 pub const ROUND: usize = 100;
 
@@ -41,79 +35,6 @@ pub enum Overlap {
     CancelPrevious,
 }
 
-/// When jobs are made.
-#[derive(Debug, Clone)]
-pub struct Timetable {
-    /// The cron pattern, as it was written.
-    pub cron: String,
-    /// The name of the time zone.
-    pub time_zone: String,
-    pattern: Cron,
-    zone: Tz,
-}
-
-impl PartialEq for Timetable {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.cron, &self.time_zone) == (&other.cron, &other.time_zone)
-    }
-}
-
-impl Timetable {
-    /// Reads a pattern of five fields, or six with seconds before them, or a nickname such as `@daily`; an empty zone is UTC.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for `schedule.cron` or `schedule.time_zone`.
-    pub fn new(cron: &str, time_zone: &str) -> Result<Self, Error> {
-        let mut wrong = Vec::new();
-        let mut refuse = |field: &str, description: String| {
-            wrong.push(FieldViolation {
-                field: format!("schedule.{field}"),
-                description,
-            });
-        };
-        let zone = match time_zone {
-            "" => Ok(Tz::UTC),
-            name => Tz::from_str(name),
-        };
-        if zone.is_err() {
-            refuse(
-                "time_zone",
-                format!(
-                    "must be a name of the IANA database such as Europe/Berlin, not {time_zone:?}"
-                ),
-            );
-        }
-        let parser = CronParser::builder().seconds(Seconds::Optional).build();
-        let pattern = match cron.len() <= CRON_BYTES {
-            true => parser.parse(cron).map_err(|error| error.to_string()),
-            false => Err(format!("it has more than {CRON_BYTES} bytes")),
-        };
-        if let Err(why) = &pattern {
-            refuse(
-                "cron",
-                format!("must be a cron pattern such as \"0 3 * * MON-FRI\": {why}"),
-            );
-        }
-        match (pattern, zone) {
-            (Ok(pattern), Ok(zone)) => Ok(Self {
-                cron: cron.to_owned(),
-                time_zone: zone.name().to_owned(),
-                pattern,
-                zone,
-            }),
-            _ => Err(Error::Invalid(wrong)),
-        }
-    }
-
-    /// The first time after this one; none if the pattern names no more. A time that a clock skips when it is put forward comes
-    /// as soon as the clock goes on; one that comes twice when it is put back counts once.
-    pub fn next_after(&self, time: Micros) -> Option<Micros> {
-        let time = DateTime::<Utc>::from_timestamp_micros(time)?.with_timezone(&self.zone);
-        let next = self.pattern.find_next_occurrence(&time, false).ok()?;
-        Some(next.timestamp_micros())
-    }
-}
-
 /// A schedule, as clients say it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
@@ -121,7 +42,7 @@ pub struct Schedule {
     pub timetable: Timetable,
     /// What happens while the job of an earlier time has not ended.
     pub overlap: Overlap,
-    /// How late a time that was missed is still dealt with, in milliseconds.
+    /// How late a time that was missed is still dealt with, in milliseconds; see [`LEAST_CATCH_UP_MS`].
     pub catch_up_ms: u64,
     /// What each job is to do.
     pub job: JobSpec,
@@ -156,7 +77,8 @@ impl Schedule {
     /// Which times a look at the schedule deals with: those from `due` up to now that are not too late, and where the next
     /// look begins.
     pub fn due(&self, due: Micros, now: Micros) -> Due {
-        let window = i64::try_from(self.catch_up_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let window = self.catch_up_ms.max(LEAST_CATCH_UP_MS);
+        let window = i64::try_from(window.saturating_mul(1000)).unwrap_or(i64::MAX);
         let mut found = Due::default();
         let oldest = now.saturating_sub(window);
         let mut time = Some(due);
@@ -244,88 +166,6 @@ mod tests {
             .timestamp_micros()
     }
 
-    fn next(cron: &str, zone: &str, after: &str) -> String {
-        let next = Timetable::new(cron, zone)
-            .unwrap()
-            .next_after(at(after))
-            .unwrap();
-        DateTime::<Utc>::from_timestamp_micros(next)
-            .unwrap()
-            .to_rfc3339()
-    }
-
-    #[test]
-    fn times_are_those_of_the_zone() {
-        assert_eq!(
-            next("0 3 * * *", "", "2026-01-01T03:00:00Z"),
-            "2026-01-02T03:00:00+00:00"
-        );
-        // Winter and summer in Berlin.
-        assert_eq!(
-            next("0 3 * * *", "Europe/Berlin", "2026-01-01T00:00:00Z"),
-            "2026-01-01T02:00:00+00:00"
-        );
-        assert_eq!(
-            next("0 3 * * *", "Europe/Berlin", "2026-07-01T00:00:00Z"),
-            "2026-07-01T01:00:00+00:00"
-        );
-        assert_eq!(
-            next("*/10 * * * * *", "", "2026-01-01T00:00:01Z"),
-            "2026-01-01T00:00:10+00:00"
-        );
-        assert_eq!(
-            next("@daily", "", "2026-01-01T00:00:01Z"),
-            "2026-01-02T00:00:00+00:00"
-        );
-        assert_eq!(
-            next(
-                "0 9 * * MON-FRI",
-                "America/New_York",
-                "2026-11-27T15:00:00Z"
-            ),
-            "2026-11-30T14:00:00+00:00"
-        );
-    }
-
-    #[test]
-    fn a_clock_that_is_put_forward_skips_no_day() {
-        // On 29 March 2026 two o'clock is three o'clock in Berlin: half past two is not there.
-        assert_eq!(
-            next("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z"),
-            "2026-03-29T01:00:00+00:00"
-        );
-        assert_eq!(
-            next("30 2 * * *", "Europe/Berlin", "2026-03-29T01:00:00Z"),
-            "2026-03-30T00:30:00+00:00"
-        );
-    }
-
-    #[test]
-    fn a_clock_that_is_put_back_doubles_no_job() {
-        // On 25 October 2026 half past two comes twice in Berlin.
-        let first = next("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z");
-        assert_eq!(first, "2026-10-25T00:30:00+00:00");
-        assert_eq!(
-            next("30 2 * * *", "Europe/Berlin", &first),
-            "2026-10-26T01:30:00+00:00"
-        );
-    }
-
-    #[test]
-    fn bad_patterns_and_zones_are_named() {
-        let fields = |cron: &str, zone: &str| match Timetable::new(cron, zone) {
-            Err(Error::Invalid(list)) => list.into_iter().map(|one| one.field).collect::<Vec<_>>(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(fields("soon", ""), ["schedule.cron"]);
-        assert_eq!(fields("61 * * * *", ""), ["schedule.cron"]);
-        assert_eq!(
-            fields("", "Mars/Olympus"),
-            ["schedule.time_zone", "schedule.cron"]
-        );
-        assert_eq!(fields(&"1,".repeat(200), ""), ["schedule.cron"]);
-    }
-
     fn schedule(cron: &str, catch_up_ms: u64) -> Schedule {
         Schedule {
             timetable: Timetable::new(cron, "").unwrap(),
@@ -368,6 +208,15 @@ mod tests {
             (due.times.len(), due.next),
             (0, Some(at("2026-01-01T12:11:00Z")))
         );
+    }
+
+    #[test]
+    fn no_window_is_so_small_that_every_time_is_missed() {
+        let minutely = schedule("* * * * *", 0);
+        let due = minutely.due(at("2026-01-01T12:00:00Z"), at("2026-01-01T12:00:01Z"));
+        assert_eq!((due.times.len(), due.missed), (1, 0));
+        let due = minutely.due(at("2026-01-01T12:00:00Z"), at("2026-01-01T12:00:02Z"));
+        assert_eq!((due.times.len(), due.missed), (0, 1));
     }
 
     #[test]

@@ -130,6 +130,16 @@ impl Job {
     }
 }
 
+impl Job {
+    /// Sets the deadline of a retry that begins now. A time that has passed bounds nothing any more: it would undo every retry.
+    pub(crate) fn renew_deadline(&mut self, now: Micros) {
+        match self.meta.spec.deadline {
+            Deadline::At(time) => self.deadline = Some(time).filter(|time| *time > now),
+            _ => self.set_deadline(now),
+        }
+    }
+}
+
 impl JobSlice {
     /// What a new job waits for, apart from prerequisites.
     pub(crate) fn set_times(&mut self) {
@@ -150,6 +160,10 @@ impl JobSlice {
         self.job.phase = Phase::Waiting;
         self.job.waits = prerequisites;
         self.job.start_due = None;
+        if let Deadline::Within(_) = self.job.meta.spec.deadline {
+            // It counts from the start.
+            self.job.deadline = None;
+        }
     }
 
     /// So many prerequisites are complete.
@@ -336,6 +350,42 @@ mod tests {
         assert_eq!(slice.job.deadline, None);
         assert_eq!(slice.failures[0].failure.code, code::DEADLINE_EXCEEDED);
         assert!(slice.job.settled.is_none(), "its item is still out");
+    }
+
+    #[test]
+    fn a_retry_that_waits_has_its_whole_time_once_it_runs() {
+        let mut slice = job(|spec| spec.deadline = Deadline::Within(2000));
+        slice.wait_for(1);
+        slice.prerequisite_broken(&broken());
+        slice.advance();
+        slice.retry().unwrap();
+        slice.wait_for(1);
+        slice.advance();
+        slice.moment.now = 50 * SECOND;
+        slice.fire_deadline();
+        assert_eq!(slice.job.state(), JobState::Waiting);
+        slice.prerequisites_met(1);
+        slice.advance();
+        assert_eq!(slice.job.deadline, Some(52 * SECOND));
+    }
+
+    #[test]
+    fn a_retry_is_held_to_a_time_that_is_to_come() {
+        for (retried, deadline) in [(11, Some(12 * SECOND)), (12, None), (13, None)] {
+            let mut slice = job(|spec| spec.deadline = Deadline::At(12 * SECOND));
+            slice.wait_for(1);
+            slice.prerequisite_broken(&broken());
+            slice.advance();
+            slice.moment.now = retried * SECOND;
+            slice.retry().unwrap();
+            slice.wait_for(1);
+            assert_eq!(slice.job.deadline, deadline);
+            slice.prerequisites_met(1);
+            slice.fire_deadline();
+            slice.advance();
+            assert_eq!(slice.job.state(), JobState::Active);
+            assert_eq!(slice.job.deadline, deadline);
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@ use headway::v1::{self, schedule::OverlapPolicy};
 use headway_domain::{
     Error, JobId,
     event::Caller,
-    schedule::{DEFAULT_CATCH_UP_MS, ID_BYTES, Overlap, Schedule, ScheduleName, Timetable},
+    schedule::{DEFAULT_CATCH_UP_MS, ID_BYTES, Overlap, Schedule, ScheduleName},
     spec::TypeUse,
+    timetable::Timetable,
 };
 use headway_store::{ScheduleView, StoreError};
 

@@ -74,6 +74,13 @@ impl Tools {
             Err(StoreError::Domain(Error::JobNotFound(_) | Error::IllegalTransition { .. })) => {
                 Ok(Outcome::done())
             }
+            Err(StoreError::Domain(Error::Cycle { cycle, .. })) => Err(TaskError::fatal(
+                "PREREQUISITE_CYCLE",
+                format!(
+                    "job {name} would wait for itself: {}",
+                    cycle.join(" needs ")
+                ),
+            )),
             Err(StoreError::Unavailable(why)) => {
                 tracing::warn!(job = %name, error = %why, "a job is changed later");
                 Err(TaskError::retryable(

@@ -21,7 +21,7 @@ pub struct FailureArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DeadAction {
-    /// Retry the jobs that have ended, with these items alone
+    /// Send these items to their pipes again, also while their jobs run
     Redrive,
     /// Forget what is known of them but that their items failed
     Drop,

@@ -7,7 +7,7 @@ use sea_orm::FromQueryResult;
 
 use super::{
     prerequisites::PhaseRow,
-    releases::{ROUND, Round, TaskRow, Waiting},
+    releases::{ROUND, Round, TaskRow, Waiting, end_of},
 };
 use crate::{
     db::{Db, Tx, keys},
@@ -54,6 +54,8 @@ impl Db {
         let rows = self.lock_phases(tx, list).await?;
         let phases: BTreeMap<i64, PhaseRow> =
             rows.into_iter().map(|row| (row.job_key, row)).collect();
+        let failed = phases.values().filter_map(PhaseRow::failed);
+        let causes = self.causes(tx, failed).await?;
         let mut gone: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for checked in &open {
             if let Some(task) = by_job.get(&checked.job_key)
@@ -81,7 +83,7 @@ impl Db {
             match (phases.get(&checked.needed_key), tombstones.get(&buried)) {
                 (Some(row), _) => {
                     let job = JobId::new(checked.needed.as_str())?;
-                    if let Some(broken) = self.end_of(tx, row, &job).await? {
+                    if let Some(broken) = end_of(row, &job, causes.get(&row.job_key))? {
                         round.settle(&waiting, broken.as_ref());
                     }
                 }

@@ -7,6 +7,7 @@ use std::{
 
 use headway_domain::{
     Micros,
+    bulk::JOBS,
     share::{PartitionShare, PipeLimits, Share},
 };
 use sea_orm::FromQueryResult;
@@ -270,10 +271,12 @@ impl Store {
     /// The partitions that have a weight or a quota of items in flight, by id.
     pub async fn partition_uses(&self) -> Result<BTreeMap<String, PartitionUse>, StoreError> {
         let db = &self.db;
-        let sql = "SELECT s.partition_id, s.weight, s.in_flight AS quota, CASE WHEN s.in_flight = 0 THEN 0 ELSE ( \
+        let sql = format!(
+            "SELECT s.partition_id, s.weight, s.in_flight AS quota, CASE WHEN s.in_flight = 0 THEN 0 ELSE ( \
                      SELECT CAST(COALESCE(SUM(p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed), 0) AS BIGINT) \
-                     FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1) END AS in_flight \
-                   FROM partition_setting s WHERE s.weight <> 1 OR s.in_flight > 0";
+                     FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1 AND p.pipe <> '{JOBS}') END AS in_flight \
+                   FROM partition_setting s WHERE s.weight <> 1 OR s.in_flight > 0"
+        );
         let rows: Vec<UseRow> = db.all(db.reader(), sql, []).await?;
         let of = |row: UseRow| {
             let quota: u32 = unsigned(row.quota)?;

@@ -15,6 +15,8 @@ use crate::{
 
 /// Jobs looked at in search of a cycle at most: beyond that a chain counts as one that ends.
 const SEARCHED: usize = 100_000;
+/// What they need, at most: some tens of megabytes.
+const NEEDS: usize = 300_000;
 /// Jobs of a cycle that are named at most.
 const NAMED: usize = 20;
 
@@ -26,6 +28,16 @@ pub(crate) enum Needing {
     /// Those that have ended too, with all that was not complete for them: when each job that failed is to wait again, two that need
     /// each other would do so for ever.
     Any,
+}
+
+impl Needing {
+    /// How what they need stands.
+    pub(crate) fn states(self) -> &'static [PrerequisiteState] {
+        match self {
+            Self::Waiting => &[PrerequisiteState::Open],
+            Self::Any => &[PrerequisiteState::Open, PrerequisiteState::Broken],
+        }
+    }
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -67,13 +79,12 @@ impl Db {
         jobs: &[&str],
         needing: Needing,
     ) -> Result<Cycles, StoreError> {
-        let needed = self.needed_among(tx, partition, jobs, needing).await?;
+        let needed = self.needed_among(tx, partition, jobs, needing.states());
+        let needed = needed.await?;
         let mut needs = Needs::new();
         if !needed.is_empty() {
-            add(
-                &mut needs,
-                self.edges(tx, partition, &needed, Needing::Any).await?,
-            );
+            let edges = self.edges(tx, partition, &needed, Needing::Any, NEEDS);
+            add(&mut needs, edges.await?);
         }
         self.cycles(tx, partition, needs, needing).await
     }
@@ -87,8 +98,10 @@ impl Db {
         needing: Needing,
     ) -> Result<Cycles, StoreError> {
         let mut frontier = unsearched(&needs, needs.keys());
-        while !frontier.is_empty() && needs.len() < SEARCHED {
-            let edges = self.edges(tx, partition, &frontier, needing).await?;
+        let mut room = NEEDS;
+        while !frontier.is_empty() && needs.len() + frontier.len() <= SEARCHED && room > 0 {
+            let edges = self.edges(tx, partition, &frontier, needing, room).await?;
+            room -= edges.len();
             for job in &frontier {
                 needs.insert(job.clone(), Vec::new());
             }
@@ -98,18 +111,14 @@ impl Db {
         Ok(Cycles::of(needs))
     }
 
-    /// Those of these jobs that any job needs: only they can close a cycle. Each state that counts has an index of its own.
+    /// Those of these jobs that any job needs, in one of these states, each of which has an index of its own.
     pub(crate) async fn needed_among(
         &self,
         tx: &Tx<'_>,
         partition: &str,
         jobs: &[&str],
-        needing: Needing,
+        states: &[PrerequisiteState],
     ) -> Result<Vec<String>, StoreError> {
-        let states = match needing {
-            Needing::Waiting => &[PrerequisiteState::Open][..],
-            Needing::Any => &[PrerequisiteState::Open, PrerequisiteState::Broken],
-        };
         // With OFFSET it stays a look at the index for each job, whatever PostgreSQL believes of the sizes of these tables.
         let needed = states.iter().map(|state| {
             format!(
@@ -130,13 +139,14 @@ impl Db {
         Ok(rows.into_iter().map(|row| row.needed).collect())
     }
 
-    /// What jobs need that is not complete for them.
+    /// What jobs need that is not complete for them, up to a number.
     async fn edges(
         &self,
         tx: &Tx<'_>,
         partition: &str,
         jobs: &[String],
         needing: Needing,
+        most: usize,
     ) -> Result<Vec<Edge>, StoreError> {
         let waiting = match needing {
             Needing::Waiting => format!("p.state = 0 AND s.phase = {}", phase_code(Phase::Waiting)),
@@ -145,7 +155,7 @@ impl Db {
         let sql = format!(
             "SELECT j.job_id, p.needed FROM job j JOIN job_progress s ON s.job_key = j.job_key \
              JOIN prerequisite p ON p.job_key = j.job_key \
-             WHERE j.partition_id = $1 AND j.job_id IN ({}) AND {waiting}",
+             WHERE j.partition_id = $1 AND j.job_id IN ({}) AND {waiting} LIMIT {most}",
             self.texts(2),
         );
         let values = [partition.into(), keys::texts(jobs)];
@@ -178,7 +188,7 @@ pub(crate) struct Cycles {
 
 impl Cycles {
     /// A job is in a cycle if it is in a strongly connected component with others, or needs itself.
-    fn of(needs: Needs) -> Self {
+    pub(crate) fn of(needs: Needs) -> Self {
         let edges = needs.iter().flat_map(|(job, needed)| {
             let needed = needed.iter().map(String::as_str);
             needed.map(move |needed| (job.as_str(), needed))

@@ -8,6 +8,7 @@ use std::{
 
 use headway_domain::{
     Error, PartitionId, PipeName,
+    bulk::JOBS,
     error::Quota,
     share::{PartitionShare, PipeLimits},
 };
@@ -34,7 +35,8 @@ pub(crate) struct Limited {
 impl Limited {
     /// Whether nothing of a job is sent before it was shared out.
     pub(crate) fn rations(&self, partition: &PartitionId, pipe: &PipeName) -> bool {
-        self.pipes.contains(pipe.as_str()) || self.partitions.contains(partition.as_str())
+        let pipe = pipe.as_str();
+        self.pipes.contains(pipe) || (pipe != JOBS && self.partitions.contains(partition.as_str()))
     }
 }
 
@@ -89,7 +91,7 @@ pub(crate) struct Quotas(BTreeMap<PartitionId, (PartitionShare, u32)>);
 impl Quotas {
     pub(crate) fn of(jobs: &[NewJob], defaults: &BTreeMap<String, PartitionDefaults>) -> Self {
         let mut quotas = BTreeMap::new();
-        for job in jobs {
+        for job in jobs.iter().filter(|job| !job.spec.is_of_jobs()) {
             let partition = &job.name.partition;
             let share = defaults.get(partition.as_str()).map(|of| of.share);
             let limited = share.filter(|of| of.open_jobs.is_some() || of.in_flight.is_some());
@@ -177,8 +179,10 @@ impl Db {
         on: &impl ConnectionTrait,
         partition: &PartitionId,
     ) -> Result<i64, StoreError> {
-        let sql = "SELECT CAST(COALESCE(SUM(known - done - failed - discarded - unreleased - parked - delayed), 0) AS BIGINT) AS value \
-                   FROM job_progress WHERE partition_id = $1 AND live = 1";
+        let sql = format!(
+            "SELECT CAST(COALESCE(SUM(known - done - failed - discarded - unreleased - parked - delayed), 0) AS BIGINT) AS value \
+                   FROM job_progress WHERE partition_id = $1 AND live = 1 AND pipe <> '{JOBS}'"
+        );
         let sum = self.one_int(on, sql, [partition.as_str().into()]);
         Ok(sum.await?.unwrap_or(0))
     }

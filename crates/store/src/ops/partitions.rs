@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headway_domain::{
-    Micros, PartitionId, event::Caller, retention::Retention, share::PartitionShare,
+    Micros, PartitionId, bulk::JOBS, event::Caller, retention::Retention, share::PartitionShare,
 };
 use sea_orm::FromQueryResult;
 
@@ -240,11 +240,13 @@ impl Store {
     /// Partitions whose jobs do not all follow their setting: a walk did not end, or jobs were created or retried while the
     /// setting changed.
     pub async fn partitions_to_walk(&self) -> Result<Vec<PartitionId>, StoreError> {
-        let sql = "SELECT partition_id FROM partition_setting WHERE pending = 1 \
+        let sql = format!(
+            "SELECT partition_id FROM partition_setting WHERE pending = 1 \
                    UNION SELECT s.partition_id FROM partition_setting s WHERE s.suspended = 1 AND EXISTS ( \
-                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1 AND p.suspended = 0) \
+                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1 AND p.ended = 0 AND p.suspended = 0 AND p.pipe <> '{JOBS}') \
                    UNION SELECT s.partition_id FROM partition_setting s WHERE s.suspended = 0 AND EXISTS ( \
-                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.suspended = 1)";
+                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.suspended = 1)"
+        );
         let rows: Vec<NameRow> = self.db.all(self.db.reader(), sql, []).await?;
         rows.into_iter()
             .map(|row| Ok(PartitionId::new(row.partition_id)?))

@@ -1,6 +1,6 @@
 //! Which jobs wait for which: written with the job that waits, and remembered of jobs that are gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use headway_domain::{
     Error, JobId, JobName, JobSlice, PartitionId,
@@ -12,7 +12,7 @@ use sea_orm::FromQueryResult;
 
 use super::{
     create::NewJob,
-    cycles::{Needing, Needs},
+    cycles::{Cycles, Needing, Needs},
     limits::Quotas,
     owed::{RELEASE, TaskKind, task_cells},
 };
@@ -214,31 +214,32 @@ impl Store {
 }
 
 impl Db {
-    /// Refuses jobs that would close a cycle by waiting, given what each of them needs.
+    /// Refuses jobs that would close a cycle by waiting, given what each of them needs. There is none among those that wait already:
+    /// unless some of them need a new job, a cycle is one of new jobs alone.
     async fn refuse_cycles(
         &self,
         tx: &Tx<'_>,
         partition: &PartitionId,
-        mut needs: Needs,
+        needs: Needs,
     ) -> Result<(), StoreError> {
-        let jobs: Vec<&str> = needs.keys().map(String::as_str).collect();
-        let needed = self.needed_among(tx, partition.as_str(), &jobs, Needing::Waiting);
-        let mut needed: BTreeSet<String> = needed.await?.into_iter().collect();
-        needed.extend(needs.values().flatten().cloned());
-        needs.retain(|job, _| needed.contains(job));
-        let new: Vec<String> = needs.keys().cloned().collect();
-        let cycles = self
-            .cycles(tx, partition.as_str(), needs, Needing::Waiting)
-            .await?;
-        for job in new {
-            if let Some(cycle) = cycles.path(&job) {
-                let partition = partition.clone();
-                let job = JobId::new(job)?;
-                let job = JobName { partition, job };
-                return Err(Error::Cycle { job, cycle }.into());
-            }
-        }
-        Ok(())
+        let jobs: Vec<String> = needs.keys().cloned().collect();
+        let new: Vec<&str> = jobs.iter().map(String::as_str).collect();
+        let (waiting, named) = (Needing::Waiting, partition.as_str());
+        let needed = self.needed_among(tx, named, &new, waiting.states());
+        let cycles = match needed.await?.is_empty() {
+            true => Cycles::of(needs),
+            false => self.cycles(tx, named, needs, waiting).await?,
+        };
+        let closing = jobs
+            .into_iter()
+            .find_map(|job| Some((cycles.path(&job)?, job)));
+        let Some((cycle, job)) = closing else {
+            return Ok(());
+        };
+        let partition = partition.clone();
+        let job = JobId::new(job)?;
+        let job = JobName { partition, job };
+        Err(Error::Cycle { job, cycle }.into())
     }
 
     /// Lets jobs that are retried wait again for what was not complete; whether any does.
@@ -276,13 +277,12 @@ impl Db {
         let failed = slices.iter().map(|slice| &slice.job);
         let failed = failed.filter(|job| job.phase == Phase::Failed);
         let failed = failed.map(|job| (job.meta.key, job.run));
-        let mut causes = self.causes(tx, failed).await?;
+        let causes = self.causes(tx, failed).await?;
         let mut rows = Vec::with_capacity(slices.len());
         for slice in slices {
             let job = &slice.job;
             let name = &job.meta.name;
-            let cause = causes.remove(&job.meta.key);
-            let broken = broken(&name.job, job.phase, cause);
+            let broken = broken(&name.job, job.phase, causes.get(&job.meta.key));
             let phase = match job.phase {
                 Phase::Completed => Phase::Completed,
                 Phase::Failed => Phase::Failed,
@@ -340,6 +340,14 @@ impl Db {
     }
 }
 
+impl PhaseRow {
+    /// The run that failed, by job, if one did.
+    pub(super) fn failed(&self) -> Option<(i64, u32)> {
+        let run = u32::try_from(self.run).unwrap_or(0);
+        (self.phase == phase_code(Phase::Failed)).then_some((self.job_key, run))
+    }
+}
+
 /// How far a job is, as far as those that wait for it care.
 #[derive(Debug, Clone, Copy, FromQueryResult)]
 pub(crate) struct PhaseRow {
@@ -348,8 +356,15 @@ pub(crate) struct PhaseRow {
     pub run: i64,
 }
 
+impl Cause {
+    /// Whether the job failed because of another that it needed.
+    pub(super) fn is_prerequisite(&self) -> bool {
+        self.code == code::PREREQUISITE_FAILED
+    }
+}
+
 /// What to tell those that wait for a job that did not complete: how it ended, and where the trouble began.
-pub(crate) fn broken(job: &JobId, phase: Phase, cause: Option<Cause>) -> Broken {
+pub(crate) fn broken(job: &JobId, phase: Phase, cause: Option<&Cause>) -> Broken {
     let how = match phase {
         Phase::Failed => "failed",
         Phase::Waiting | Phase::Active | Phase::Completed | Phase::Cancelled => "was cancelled",
@@ -362,7 +377,7 @@ pub(crate) fn broken(job: &JobId, phase: Phase, cause: Option<Cause>) -> Broken 
     };
     let Some(cause) = cause else { return broken };
     broken.cause = format!("{}: {}", cause.code, cause.message);
-    if cause.code == code::PREREQUISITE_FAILED
+    if cause.is_prerequisite()
         && let Ok(details) = serde_json::from_str::<serde_json::Value>(&cause.details)
     {
         let text = |field: &str| details[field].as_str().map(ToOwned::to_owned);

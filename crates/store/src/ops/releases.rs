@@ -19,7 +19,7 @@ use sea_orm::FromQueryResult;
 use super::{
     cycles::Needing,
     owed::{RELEASE, TaskKind, task_cells},
-    prerequisites::{PhaseRow, PrerequisiteState, Settled, broken, count, policy_code},
+    prerequisites::{Cause, PhaseRow, PrerequisiteState, Settled, broken, count, policy_code},
     work::Locking,
 };
 use crate::{
@@ -42,6 +42,7 @@ pub(super) struct TaskRow {
     pub partition_id: String,
     job_id: String,
     pub after_key: i64,
+    created: i64,
 }
 
 /// A prerequisite of a job that waits.
@@ -65,8 +66,10 @@ pub(super) struct Tombstone {
 pub(super) struct Round {
     met: Vec<(i64, i64)>,
     broken: Vec<(i64, i64, Arc<Broken>)>,
-    /// Jobs that failed and wait again.
+    /// Jobs that failed and wait again, if they failed because of others.
     again: BTreeSet<i64>,
+    /// When it was asked for that they do.
+    again_since: i64,
     finished: Vec<i64>,
     /// Tasks that go on above a key.
     resumed: Vec<(i64, i64)>,
@@ -108,7 +111,7 @@ impl Store {
         }
         let tx = db.write(Durability::Process).await?;
         let sql = format!(
-            "SELECT task_id, kind, job_key, partition_id, job_id, after_key FROM release_task \
+            "SELECT task_id, kind, job_key, partition_id, job_id, after_key, created FROM release_task \
              ORDER BY created, task_id LIMIT $1{}",
             db.skip_locked()
         );
@@ -156,14 +159,7 @@ impl Store {
             }
         }
         let committed = db.write_slices(tx, slices).await?;
-        let now = db.now();
-        let tasks = again.iter().map(|meta| {
-            // Those that failed because this one had failed follow.
-            task_cells(TaskKind::Retried, meta.key, &meta.name, now)
-        });
-        RELEASE
-            .write(db, tx, tasks.collect(), Conflict::Fail)
-            .await?;
+        db.owe_more_retries(tx, &again, round.again_since).await?;
         for (task, after) in &round.resumed {
             let sql = "UPDATE release_task SET after_key = $2 WHERE task_id = $1";
             db.run(&**tx, sql, [(*task).into(), (*after).into()])
@@ -199,10 +195,18 @@ impl Db {
             self.check(tx, &checks, &mut round).await?;
             return Ok(round);
         }
-        if let Some(task) = tasks.first().filter(is(TaskKind::Retried)) {
-            self.take_turns(tx, &task.partition_id).await?;
-            let next = self.wake_failed(tx, task, &mut round).await?;
-            round.note(task.task_id, next);
+        if let Some(first) = tasks.first().filter(is(TaskKind::Retried)) {
+            self.take_turns(tx, &first.partition_id).await?;
+            round.again_since = first.created;
+            let here = |task: &&TaskRow| task.partition_id == first.partition_id;
+            let retried = tasks.iter().take_while(is(TaskKind::Retried));
+            for task in retried.take_while(here) {
+                if round.len() >= ROUND {
+                    break;
+                }
+                let next = self.wake_failed(tx, task, &mut round).await?;
+                round.note(task.task_id, next);
+            }
             return Ok(round);
         }
         let ends = |task: &&TaskRow| !is(TaskKind::Check)(task) && !is(TaskKind::Retried)(task);
@@ -214,26 +218,6 @@ impl Db {
             round.note(task.task_id, next);
         }
         Ok(round)
-    }
-
-    /// How a job ended: not at all, complete, or broken.
-    pub(super) async fn end_of(
-        &self,
-        tx: &Tx<'_>,
-        row: &PhaseRow,
-        job: &JobId,
-    ) -> Result<Option<Option<Arc<Broken>>>, StoreError> {
-        let ended = phase(row.phase)?;
-        Ok(match ended {
-            Phase::Waiting | Phase::Active => None,
-            Phase::Completed => Some(None),
-            Phase::Failed | Phase::Cancelled => {
-                let run = u32::try_from(row.run).unwrap_or(0);
-                let failed = (ended == Phase::Failed).then_some((row.job_key, run));
-                let cause = self.causes(tx, failed).await?.remove(&row.job_key);
-                Some(Some(Arc::new(broken(job, ended, cause))))
-            }
-        })
     }
 
     /// Settles some of those that wait for a job that ended or was deleted; where to go on, unless that was all.
@@ -248,16 +232,23 @@ impl Db {
             let tombstones = self
                 .tombstones(tx, &task.partition_id, &[task.job_id.as_str()])
                 .await?;
-            match tombstones.get(&task.job_id) {
-                Some(tombstone) => tombstone.broken()?,
-                None => return Ok(None),
+            let Some(tombstone) = tombstones.get(&task.job_id) else {
+                return Ok(None);
+            };
+            // What waits for its name waits for the one that has it now, which may have been created before those that wait.
+            let sql = "SELECT count(*) AS value FROM job WHERE partition_id = $1 AND job_id = $2";
+            let name = [task.partition_id.as_str().into(), job.as_str().into()];
+            if self.one_int(&**tx, sql, name).await? != Some(0) {
+                return Ok(None);
             }
+            tombstone.broken()?
         } else {
             let sql = "SELECT job_key, phase, run FROM job_progress WHERE job_key = $1";
             let row: Option<PhaseRow> = self.one(&**tx, sql, [task.job_key.into()]).await?;
             // Deleted, or retried since: its next end counts.
             let Some(row) = row else { return Ok(None) };
-            match self.end_of(tx, &row, &job).await? {
+            let causes = self.causes(tx, row.failed()).await?;
+            match end_of(&row, &job, causes.get(&row.job_key))? {
                 Some(broken) => broken,
                 None => return Ok(None),
             }
@@ -291,17 +282,24 @@ impl Db {
         Ok(next_of(&failed))
     }
 
-    /// Lets jobs of one partition that failed wait again, unless they need themselves by now; those that do.
+    /// Lets jobs of one partition wait again that failed because of others, unless they need themselves by now; those that do.
     async fn wake(
         &self,
         tx: &Tx<'_>,
         slices: &mut [JobSlice],
-        failed: &BTreeSet<i64>,
+        asked: &BTreeSet<i64>,
     ) -> Result<Vec<Arc<JobMeta>>, StoreError> {
         let failed = |slice: &&mut JobSlice| {
-            failed.contains(&slice.job.meta.key) && JobSlice::clone(slice).retry().is_ok()
+            asked.contains(&slice.job.meta.key) && slice.job.phase == Phase::Failed
         };
         let mut again: Vec<&mut JobSlice> = slices.iter_mut().filter(failed).collect();
+        let runs = again.iter().map(|slice| &slice.job);
+        let runs = runs.map(|job| (job.meta.key, job.run));
+        let causes = self.causes(tx, runs).await?;
+        again.retain(|slice| {
+            let cause = causes.get(&slice.job.meta.key);
+            cause.is_some_and(Cause::is_prerequisite) && JobSlice::clone(slice).retry().is_ok()
+        });
         let names: Vec<JobName> = again.iter().map(|s| s.job.meta.name.clone()).collect();
         let Some(partition) = names.first().map(|name| name.partition.as_str()) else {
             return Ok(Vec::new());
@@ -323,6 +321,30 @@ impl Db {
         }
         self.wait_again(tx, &mut again).await?;
         Ok(again.iter().map(|slice| slice.job.meta.clone()).collect())
+    }
+
+    /// Lets those follow that failed because these had failed. They are as old as what was asked for, so all of them wait again
+    /// before the first one looks at what it needs: what that looks at would seem to have failed.
+    async fn owe_more_retries(
+        &self,
+        tx: &Tx<'_>,
+        again: &[Arc<JobMeta>],
+        since: i64,
+    ) -> Result<(), StoreError> {
+        let Some(partition) = again.first().map(|meta| meta.name.partition.as_str()) else {
+            return Ok(());
+        };
+        let jobs: Vec<&str> = again.iter().map(|meta| meta.name.job.as_str()).collect();
+        let failed = &[PrerequisiteState::Broken];
+        let needed = self.needed_among(tx, partition, &jobs, failed).await?;
+        let needed: BTreeSet<&str> = needed.iter().map(String::as_str).collect();
+        let followed = again.iter();
+        let followed = followed.filter(|meta| needed.contains(meta.name.job.as_str()));
+        let tasks = followed.map(|meta| task_cells(TaskKind::Retried, meta.key, &meta.name, since));
+        RELEASE
+            .write(self, tx, tasks.collect(), Conflict::Fail)
+            .await?;
+        Ok(())
     }
 
     /// Marks prerequisites that are still open; how many of each job.
@@ -368,6 +390,20 @@ impl Db {
             .map(|row| (row.job_id.clone(), row))
             .collect())
     }
+}
+
+/// How a job ended: not at all, complete, or broken.
+pub(super) fn end_of(
+    row: &PhaseRow,
+    job: &JobId,
+    cause: Option<&Cause>,
+) -> Result<Option<Option<Arc<Broken>>>, StoreError> {
+    let ended = phase(row.phase)?;
+    Ok(match ended {
+        Phase::Waiting | Phase::Active => None,
+        Phase::Completed => Some(None),
+        Phase::Failed | Phase::Cancelled => Some(Some(Arc::new(broken(job, ended, cause)))),
+    })
 }
 
 fn of_task(task: &TaskRow) -> [sea_orm::Value; 4] {

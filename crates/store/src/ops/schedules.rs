@@ -5,9 +5,10 @@ use headway_domain::{
     Error, JobId, JobName, JobState, Micros, PartitionId,
     error::Action,
     event::Caller,
-    schedule::{LABEL, Overlap, Schedule, ScheduleName, Timetable, is_open},
+    schedule::{LABEL, Overlap, Schedule, ScheduleName, is_open},
     spec::JobSpec,
     start::{OnPrerequisiteFailure, Prerequisite},
+    timetable::Timetable,
 };
 use sea_orm::{FromQueryResult, Value};
 
@@ -23,6 +24,8 @@ use crate::{
 const LOOKS: i64 = 50;
 /// How long a look may take before another process repeats it, in microseconds.
 const CLAIM: Micros = 30_000_000;
+/// How long a time waits until it is tried again, while its partition has what its quotas allow.
+const ROOM: Micros = 1_000_000;
 
 /// A schedule and where it stands.
 #[derive(Debug, Clone)]
@@ -283,10 +286,11 @@ impl Store {
         Ok(created)
     }
 
-    /// When the next schedule is due; it may be in the past.
+    /// When the next schedule is due of which no process has the look; it may be in the past.
     pub async fn next_schedule_due(&self) -> Result<Option<Micros>, StoreError> {
-        let sql = "SELECT COALESCE(min(next_due), 0) AS value FROM schedule WHERE next_due > 0";
-        let next = self.db.one_int(self.db.reader(), sql, []).await?;
+        let sql = "SELECT COALESCE(min(next_due), 0) AS value FROM schedule WHERE next_due > 0 AND claimed <= $1";
+        let now = self.db.now();
+        let next = self.db.one_int(self.db.reader(), sql, [now.into()]).await?;
         Ok(optional(next.unwrap_or(0)))
     }
 
@@ -330,6 +334,7 @@ impl Store {
         let due = view.schedule.due(view.next.unwrap_or(now), now);
         let (mut last, mut last_job) = (view.last.unwrap_or(0), view.last_job.clone());
         let (mut made, mut skipped) = (0, due.missed);
+        let (mut next, mut again) = (due.next.unwrap_or(0), 0);
         for time in due.times {
             let before = self.open_job(view, &last_job).await?;
             let after = match (before, view.schedule.overlap) {
@@ -355,6 +360,18 @@ impl Store {
                     made += u64::from(!created.existed);
                     fired.created.push(created);
                 }
+                // There may be room before the time is too late.
+                Err(StoreError::Domain(Error::QuotaExceeded { .. })) => {
+                    (next, again) = (time, now + ROOM);
+                    break;
+                }
+                // A look that a crash cut short made it.
+                Err(StoreError::Domain(Error::JobExists(name)))
+                    if self.is_of_schedule(&name, view).await? =>
+                {
+                    (last, last_job) = (time, name.job.to_string());
+                    made += 1;
+                }
                 // A client has a job of its own under this id.
                 Err(StoreError::Domain(error)) => {
                     tracing::warn!(schedule = %view.name, %error, "a time of a schedule is passed over");
@@ -363,20 +380,35 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        let sql = "UPDATE schedule SET next_due = $3, claimed = 0, last_due = $4, last_job = $5, made = made + $6, skipped = skipped + $7 \
-                   WHERE partition_id = $1 AND schedule_id = $2 AND next_due = $8";
+        // Where it was changed meanwhile, the next look is where that said.
+        let sql = "UPDATE schedule SET next_due = CASE WHEN next_due = $8 THEN $3 ELSE next_due END, \
+                   claimed = CASE WHEN next_due = $8 THEN $9 ELSE claimed END, \
+                   last_due = $4, last_job = $5, made = made + $6, skipped = skipped + $7 \
+                   WHERE partition_id = $1 AND schedule_id = $2 AND created = $10";
         let mut values = keyed(&view.name);
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         values.extend([
-            due.next.unwrap_or(0).into(),
+            next.into(),
             last.into(),
             last_job.into(),
             count(made).into(),
             count(skipped).into(),
             view.next.unwrap_or(0).into(),
+            again.into(),
+            view.created.into(),
         ]);
         self.db.run_alone(sql, values).await?;
         Ok(())
+    }
+
+    /// Whether a job was made by this schedule.
+    async fn is_of_schedule(&self, job: &JobName, view: &ScheduleView) -> Result<bool, StoreError> {
+        let labels = match self.job(job).await {
+            Ok(view) => view.job.meta.spec.labels.clone(),
+            Err(StoreError::Domain(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(labels.get(LABEL).map(String::as_str) == Some(view.name.schedule.as_str()))
     }
 
     /// The last job, if it has not ended.

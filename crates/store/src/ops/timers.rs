@@ -200,26 +200,18 @@ impl Store {
             .keys(sql, [(db.now() - idle).into(), after.into()])
             .await?;
         let last = keys.last().copied().filter(|_| keys.len() == 100);
-        let mut committed = Committed::default();
-        for key in keys {
-            committed.merge(self.advance_one(key).await?);
+        let metas = self.metas_by_key(&keys).await?;
+        if metas.is_empty() {
+            return Ok((Committed::default(), last));
         }
-        Ok((committed, last))
-    }
-
-    pub(crate) async fn advance_one(&self, key: i64) -> Result<Committed, StoreError> {
-        let Some(meta) = self.meta_by_key(key).await? else {
-            return Ok(Committed::default());
-        };
-        let db = &self.db;
         let tx = db.write(Durability::Process).await?;
-        let mut slices = db.lock_jobs(&tx, &[meta], Locking::Skip).await?;
+        let mut slices = db.lock_jobs(&tx, &metas, Locking::Skip).await?;
         for slice in &mut slices {
             db.advance(&tx, slice).await?;
         }
         let committed = db.write_slices(&tx, slices).await?;
         tx.commit().await?;
-        Ok(committed)
+        Ok((committed, last))
     }
 
     pub(crate) async fn keys(
