@@ -31,8 +31,11 @@ impl Job {
 }
 
 impl JobSlice {
-    /// Gives the job another share of its pipe.
+    /// Gives the job another share of its pipe. One that has ended since shares were divided needs none, and does not change any more.
     pub fn set_share(&mut self, share: Share) {
+        if self.job.phase.is_final() {
+            return;
+        }
         let tokens = share
             .grant
             .map(|grant| self.job.tokens.unwrap_or(0).saturating_add(grant));

@@ -226,6 +226,7 @@ mod tests {
         JobState,
         ids::{JobUid, PipeName},
         job::JobMeta,
+        share::Share,
         slice::Moment,
         spec::{JobSpec, TaskSpec, Work},
     };
@@ -331,6 +332,20 @@ mod tests {
         slice.prerequisites_met(1);
         slice.advance();
         assert_eq!(slice.job.state(), JobState::Active);
+    }
+
+    #[test]
+    fn what_has_ended_gets_no_share() {
+        let mut slice = job(|_| {});
+        slice.wait_for(1);
+        slice.prerequisite_broken(&broken());
+        slice.advance();
+        let before = slice.job.clone();
+        slice.set_share(Share::of(7));
+        assert_eq!(slice.job, before);
+        slice.retry().unwrap();
+        slice.set_share(Share::of(7));
+        assert_eq!(slice.job.allowance, 7);
     }
 
     #[test]
