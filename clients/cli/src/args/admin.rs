@@ -131,7 +131,7 @@ pub struct ScheduleArgs {
     /// What happens when a time comes while the job of an earlier one has not ended [default: skip]
     #[arg(long, value_enum)]
     pub overlap: Option<OverlapArg>,
-    /// How late a time is still dealt with that was missed, such as 10m or 2h [default: 1m]
+    /// How late a time is still dealt with that was missed, such as 10m or 2h, at least 1s [default: 1m]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub catch_up: Option<Duration>,
     #[command(flatten)]
