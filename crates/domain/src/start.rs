@@ -128,14 +128,12 @@ impl Job {
             self.deadline = Some(now.saturating_add(micros(ms)));
         }
     }
-}
 
-impl Job {
     /// Sets the deadline of a retry that begins now. A time that has passed bounds nothing any more: it would undo every retry.
     pub(crate) fn renew_deadline(&mut self, now: Micros) {
         match self.meta.spec.deadline {
             Deadline::At(time) => self.deadline = Some(time).filter(|time| *time > now),
-            _ => self.set_deadline(now),
+            Deadline::Never | Deadline::Within(_) => self.set_deadline(now),
         }
     }
 }
@@ -271,6 +269,15 @@ mod tests {
         }
     }
 
+    /// A job that failed because of a prerequisite.
+    fn failed(change: impl FnOnce(&mut JobSpec)) -> JobSlice {
+        let mut slice = job(change);
+        slice.wait_for(1);
+        slice.prerequisite_broken(&broken());
+        slice.advance();
+        slice
+    }
+
     #[test]
     fn it_starts_when_the_last_prerequisite_is_complete() {
         let mut slice = job(|_| {});
@@ -336,10 +343,7 @@ mod tests {
 
     #[test]
     fn what_has_ended_gets_no_share() {
-        let mut slice = job(|_| {});
-        slice.wait_for(1);
-        slice.prerequisite_broken(&broken());
-        slice.advance();
+        let mut slice = failed(|_| {});
         let before = slice.job.clone();
         slice.set_share(Share::of(7));
         assert_eq!(slice.job, before);
@@ -369,10 +373,7 @@ mod tests {
 
     #[test]
     fn a_retry_that_waits_has_its_whole_time_once_it_runs() {
-        let mut slice = job(|spec| spec.deadline = Deadline::Within(2000));
-        slice.wait_for(1);
-        slice.prerequisite_broken(&broken());
-        slice.advance();
+        let mut slice = failed(|spec| spec.deadline = Deadline::Within(2000));
         slice.retry().unwrap();
         slice.wait_for(1);
         slice.advance();
@@ -387,10 +388,7 @@ mod tests {
     #[test]
     fn a_retry_is_held_to_a_time_that_is_to_come() {
         for (retried, deadline) in [(11, Some(12 * SECOND)), (12, None), (13, None)] {
-            let mut slice = job(|spec| spec.deadline = Deadline::At(12 * SECOND));
-            slice.wait_for(1);
-            slice.prerequisite_broken(&broken());
-            slice.advance();
+            let mut slice = failed(|spec| spec.deadline = Deadline::At(12 * SECOND));
             slice.moment.now = retried * SECOND;
             slice.retry().unwrap();
             slice.wait_for(1);

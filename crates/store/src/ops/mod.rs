@@ -11,6 +11,7 @@ pub(crate) mod epoch;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod filter;
+pub(crate) mod firing;
 pub(crate) mod history;
 pub(crate) mod job_types;
 pub(crate) mod limits;
