@@ -32,6 +32,7 @@ mod batches;
 mod bounds;
 mod bulk;
 mod command_line;
+mod commands;
 mod control;
 mod crashes;
 mod cycles;

@@ -18,7 +18,7 @@ use crate::{
     remote::Remote,
     schedule,
     settings::Settings,
-    submit, view, watch,
+    submit, submit_all, view, watch,
 };
 
 /// Jobs per page: each carries its payload, so that pages of the largest size would be huge.
@@ -62,6 +62,8 @@ pub async fn run(
             };
             finish(&remote, console, &created, display).await
         }
+        Command::SubmitAll { file } => submit_all::run(&file, settings, console).await,
+        Command::Count { filter } => explore::count(&filter, settings, console).await,
         Command::Watch(args) => watch_jobs(&args, settings, console).await,
         Command::Get(args) => {
             each(

@@ -2,8 +2,8 @@
 
 use futures::{StreamExt, TryStreamExt};
 use headway::v1::{
-    ListBatchesRequest, ListBatchesResponse, ListEventsRequest, ListEventsResponse,
-    ListPipesResponse, WatchEventsRequest, WatchJobsRequest,
+    CountJobsResponse, ListBatchesRequest, ListBatchesResponse, ListEventsRequest,
+    ListEventsResponse, ListPipesResponse, WatchEventsRequest, WatchJobsRequest,
 };
 use headway_client::{JobName, partition_name};
 
@@ -21,12 +21,30 @@ use crate::{
 const PER_PAGE: i32 = 500;
 
 /// How each message of a stream is printed.
-fn layout(format: Format) -> Option<Layout> {
+pub fn layout(format: Format) -> Option<Layout> {
     match format {
         Format::Table => None,
         Format::Json => Some(Layout::JsonLine),
         Format::Yaml => Some(Layout::Yaml),
     }
+}
+
+/// Counts the jobs that match by state.
+pub async fn count(
+    filter: &str,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    partition_name(&settings.partition)?;
+    let remote = Remote::connect(settings).await?;
+    let partition = &remote.settings.partition;
+    let counts = remote.client.count_jobs_like(partition, filter).await;
+    let counts = counts.map_err(|error| remote.failure("the jobs could not be counted", error))?;
+    let response = CountJobsResponse { counts };
+    print(console, remote.settings.format, &response, |console| {
+        view_explore::counts(&response.counts, partition, console)
+    })?;
+    Ok(ExitStatus::Completed)
 }
 
 /// Lists the jobs that match and tells of every change, until it is interrupted or the server is lost for long.

@@ -18,7 +18,15 @@ pub fn parse(text: &str) -> Result<CreateJobRequest, String> {
             .or_else(|error| yaml::read(text).map_err(|_| error.to_string()))?,
         false => yaml::read(text)?,
     };
-    let Json::Object(fields) = &json else {
+    request(&json)
+}
+
+/// Reads a job that is JSON already.
+///
+/// # Errors
+/// See [`parse`].
+pub fn request(json: &Json) -> Result<CreateJobRequest, String> {
+    let Json::Object(fields) = json else {
         return Err("a job is an object with fields such as `task` or `batch`".to_owned());
     };
     if fields.contains_key("spec") {

@@ -17,6 +17,7 @@ mod remote;
 mod schedule;
 mod settings;
 mod submit;
+mod submit_all;
 mod table;
 mod view;
 mod view_explore;

@@ -1,6 +1,6 @@
 //! The commands about what partitions and pipes may have.
 
-use headway::v1::{ListPipeLimitsResponse, Partition};
+use headway::v1::{ListPipeLimitsResponse, ListSuspendedPartitionsResponse, Partition};
 
 use crate::{
     Console,
@@ -88,6 +88,9 @@ pub async fn partition(
     settings: Settings,
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
+    if action == Some(PartitionAction::ListSuspended) {
+        return suspended(settings, console).await;
+    }
     let remote = Remote::connect(settings).await?;
     let (client, partition) = (&remote.client, remote.settings.partition.as_str());
     let (answer, done) = match action {
@@ -100,7 +103,9 @@ pub async fn partition(
             changes.apply(&mut new);
             (client.update_partition(new, &paths).await, "changed")
         }
-        None => (client.get_partition(partition).await, "read"),
+        None | Some(PartitionAction::ListSuspended) => {
+            (client.get_partition(partition).await, "read")
+        }
         Some(PartitionAction::Suspend) => (client.suspend_partition(partition).await, "suspended"),
         Some(PartitionAction::Resume) => (client.resume_partition(partition).await, "resumed"),
     };
@@ -109,5 +114,27 @@ pub async fn partition(
     print(console, remote.settings.format, &answer, |console| {
         view_explore::partition(&answer, console)
     })?;
+    Ok(ExitStatus::Completed)
+}
+
+/// Lists the partitions that are suspended.
+async fn suspended(settings: Settings, console: &mut Console) -> Result<ExitStatus, Failure> {
+    let remote = Remote::connect(settings).await?;
+    let partitions = remote.client.suspended_partitions().await;
+    let partitions =
+        partitions.map_err(|error| remote.failure("the partitions are not listed", error))?;
+    let response = ListSuspendedPartitionsResponse { partitions };
+    print(
+        console,
+        remote.settings.format,
+        &response,
+        |console| match response.partitions.as_slice() {
+            [] => "no partition is suspended\n".to_owned(),
+            partitions => partitions
+                .iter()
+                .map(|partition| view_explore::suspension(partition, console))
+                .collect(),
+        },
+    )?;
     Ok(ExitStatus::Completed)
 }

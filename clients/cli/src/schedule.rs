@@ -30,9 +30,17 @@ pub async fn run(
         ScheduleCommand::Ls => return list(settings, console).await,
         ScheduleCommand::Create {
             schedule_id: id,
+            cron,
             schedule,
         } => {
-            return create(id, schedule, settings, console).await;
+            return create(id, cron, schedule, settings, console).await;
+        }
+        ScheduleCommand::Update {
+            schedule_id: id,
+            cron,
+            schedule,
+        } => {
+            return update(id, cron.as_deref(), schedule, settings, console).await;
         }
         ScheduleCommand::Get { id }
         | ScheduleCommand::Pause { id }
@@ -60,9 +68,10 @@ pub async fn run(
             console.line(&format!("deleted {name}"))?;
             return Ok(ExitStatus::Completed);
         }
-        ScheduleCommand::Ls | ScheduleCommand::Create { .. } | ScheduleCommand::Get { .. } => {
-            (client.get_schedule(&name).await, "read")
-        }
+        ScheduleCommand::Ls
+        | ScheduleCommand::Create { .. }
+        | ScheduleCommand::Update { .. }
+        | ScheduleCommand::Get { .. } => (client.get_schedule(&name).await, "read"),
     };
     let (schedule, done) = schedule;
     let schedule = schedule.map_err(|error| remote.failure(what(done), error))?;
@@ -82,20 +91,18 @@ fn show(
 
 async fn create(
     id: &str,
+    cron: &str,
     args: &ScheduleArgs,
     settings: Settings,
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
     let job = submit::request(&args.job, &settings)?;
-    let overlap = args.overlap.map_or(OverlapPolicy::Unspecified, Into::into);
-    let schedule = Schedule {
-        cron: args.cron.clone(),
-        time_zone: args.time_zone.clone().unwrap_or_default(),
-        overlap: overlap.into(),
-        catch_up_window: args.catch_up.map(submit::wire),
+    let mut schedule = Schedule {
+        cron: cron.to_owned(),
         job: job.spec,
         ..Schedule::default()
     };
+    apply(args, &mut schedule);
     let request = CreateScheduleRequest {
         parent: job.parent,
         schedule_id: id.to_owned(),
@@ -106,6 +113,41 @@ async fn create(
     let schedule =
         schedule.map_err(|error| remote.failure("the schedule was not accepted", error))?;
     show(&schedule, &remote, console)
+}
+
+/// Puts what is said upon what the schedule has.
+async fn update(
+    id: &str,
+    cron: Option<&str>,
+    args: &ScheduleArgs,
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
+    let remote = Remote::connect(settings).await?;
+    let refused = |error| remote.failure(format!("schedule {id} is not changed"), error);
+    let name = schedule_name(&remote.settings.partition, id);
+    let mut schedule = remote.client.get_schedule(&name).await.map_err(refused)?;
+    if let Some(cron) = cron {
+        schedule.cron = cron.to_owned();
+    }
+    apply(args, &mut schedule);
+    let job = schedule.job.unwrap_or_default();
+    schedule.job = submit::changed(&args.job, job, &remote.settings)?.spec;
+    let schedule = remote.client.update_schedule(schedule).await;
+    show(&schedule.map_err(refused)?, &remote, console)
+}
+
+/// Sets what is said but for the pattern and the job.
+fn apply(args: &ScheduleArgs, schedule: &mut Schedule) {
+    if let Some(zone) = &args.time_zone {
+        schedule.time_zone.clone_from(zone);
+    }
+    if let Some(overlap) = args.overlap {
+        schedule.set_overlap(OverlapPolicy::from(overlap));
+    }
+    if let Some(window) = args.catch_up {
+        schedule.catch_up_window = Some(submit::wire(window));
+    }
 }
 
 async fn list(settings: Settings, console: &mut Console) -> Result<ExitStatus, Failure> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use headway::v1::{
-    Batch, CreateJobRequest, ItemTemplate, JobSpec, Prerequisite, Retention, Task,
+    Batch, CreateJobRequest, ItemTemplate, JobSpec, JobTypeUse, Prerequisite, Retention, Task,
     batch::Definition,
     failure_policy::Tolerance,
     job_spec::{Deadline, Start, Work},
@@ -25,16 +25,25 @@ use crate::{
 
 /// The request that the arguments ask for: the job file's, overridden by flags.
 pub fn request(args: &SubmitArgs, settings: &Settings) -> Result<CreateJobRequest, Failure> {
+    changed(args, JobSpec::default(), settings)
+}
+
+/// As [`request`], of a job that is changed: the job file replaces it, flags are put upon it.
+pub fn changed(
+    args: &SubmitArgs,
+    mut before: JobSpec,
+    settings: &Settings,
+) -> Result<CreateJobRequest, Failure> {
+    if before.job_type.is_some() {
+        // What a type made is made again.
+        before.work = None;
+    }
     let mut request = match &args.file {
-        Some(path) => {
-            let text = String::from_utf8(read(path)?)
-                .map_err(|_| Failure::usage(format!("job file {} is not UTF-8", path.display())))?;
-            job_file::parse(&text).map_err(|error| {
-                Failure::usage(format!("job file {}: {error}", path.display()))
-                    .hint("a job file has the fields of a JobSpec, in snake_case or camelCase")
-            })?
-        }
-        None => CreateJobRequest::default(),
+        Some(path) => job_file::parse(&text(path)?).map_err(|error| bad_file(path, &error))?,
+        None => CreateJobRequest {
+            spec: Some(before),
+            ..CreateJobRequest::default()
+        },
     };
     if request.parent.is_empty() || settings.partition_by_flag {
         request.parent = partition_name(&settings.partition)?;
@@ -44,6 +53,18 @@ pub fn request(args: &SubmitArgs, settings: &Settings) -> Result<CreateJobReques
     apply_work(args, spec)?;
     apply_options(args, spec);
     Ok(request)
+}
+
+/// The text of a job file.
+pub fn text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read(path)?)
+        .map_err(|_| Failure::usage(format!("job file {} is not UTF-8", path.display())))
+}
+
+/// What is wrong with a job file.
+pub fn bad_file(path: &Path, error: &str) -> Failure {
+    Failure::usage(format!("job file {}: {error}", path.display()))
+        .hint("a job file has the fields of a JobSpec, in snake_case or camelCase")
 }
 
 fn apply_options(args: &SubmitArgs, spec: &mut JobSpec) {
@@ -175,9 +196,9 @@ pub fn wire(time: Duration) -> prost_types::Duration {
     })
 }
 
-/// Names a job type, and its parameters, instead of the work.
-fn apply_type(args: &SubmitArgs, id: &str, spec: &mut JobSpec) -> Result<(), Failure> {
-    let other = first(&[
+/// The first flag that says the work itself.
+fn work_flag(args: &SubmitArgs) -> Option<&'static str> {
+    first(&[
         ("--pipe", args.pipe.is_some()),
         ("--type", args.kind.is_some()),
         ("--header", !args.header.is_empty()),
@@ -187,13 +208,22 @@ fn apply_type(args: &SubmitArgs, id: &str, spec: &mut JobSpec) -> Result<(), Fai
         ("--splitter", args.splitter.is_some()),
         ("--definition", args.definition.is_some()),
         ("--item-payload", args.item_payload.is_some()),
-    ]);
-    if let Some(flag) = other {
+    ])
+}
+
+/// Names a job type, and its parameters, instead of the work.
+fn apply_type(args: &SubmitArgs, id: &str, spec: &mut JobSpec) -> Result<(), Failure> {
+    if let Some(flag) = work_flag(args) {
         return Err(Failure::usage(format!("{flag} does not fit --job-type"))
             .hint("the job type makes the work of --parameters"));
     }
+    spec.work = None;
     let used = spec.job_type.get_or_insert_default();
     used.r#type = job_type_name(id);
+    apply_parameters(args, used)
+}
+
+fn apply_parameters(args: &SubmitArgs, used: &mut JobTypeUse) -> Result<(), Failure> {
     if let Some(text) = &args.parameters {
         let value = json_to_struct(&json("--parameters", text)?);
         let value = value.map_err(|error| Failure::usage(format!("--parameters: {error}")))?;
@@ -205,6 +235,13 @@ fn apply_type(args: &SubmitArgs, id: &str, spec: &mut JobSpec) -> Result<(), Fai
 fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {
     if let Some(id) = &args.job_type {
         return apply_type(args, id, spec);
+    }
+    if let (Some(used), None, None) = (&mut spec.job_type, &spec.work, work_flag(args)) {
+        return apply_parameters(args, used);
+    }
+    if spec.job_type.is_some() && spec.work.is_none() {
+        // Work that is said takes the place of the type that made it.
+        spec.job_type = None;
     }
     let task_flag = first(&[
         ("--payload", args.payload.is_some()),
@@ -245,7 +282,6 @@ fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {
             spec.work = Some(Work::Task(task));
             Ok(())
         }
-        (None, _, _) if spec.job_type.is_some() => Ok(()),
         (None, _, _) => Err(Failure::usage("the job has nothing to do")
             .hint("give a job file with -f, or --pipe and --type for a task, or --splitter, --definition, --pipe and --type for a batch")),
     }
@@ -300,7 +336,7 @@ fn mismatch(flag: &str, kind: &str) -> Failure {
 }
 
 /// The first flag that was given.
-fn first<'a>(flags: &[(&'a str, bool)]) -> Option<&'a str> {
+fn first(flags: &[(&'static str, bool)]) -> Option<&'static str> {
     let given = flags.iter().find(|(_, given)| *given)?;
     Some(given.0)
 }

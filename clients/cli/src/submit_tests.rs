@@ -5,7 +5,7 @@ use headway_client::value_to_json;
 use serde_json::json;
 
 use super::*;
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, ScheduleCommand};
 
 /// The request of a command line, with `-p` taken from its flags.
 fn submit(arguments: &[&str]) -> Result<CreateJobRequest, String> {
@@ -250,5 +250,77 @@ fn a_task_of_the_file_takes_a_payload() -> Result<(), String> {
         (task.pipe.as_str(), task.payload.as_slice()),
         ("p", b"bytes".as_slice())
     );
+    Ok(())
+}
+
+/// What a schedule's job becomes by the flags.
+fn change(before: JobSpec, arguments: &[&str]) -> Result<JobSpec, String> {
+    let line = ["headway", "schedule", "update", "plan"].iter();
+    let cli = Cli::try_parse_from(line.chain(arguments)).map_err(|error| error.to_string())?;
+    let console = crate::Console::captured(io::sink(), io::sink());
+    let settings = Settings::load(&cli.global, &console).map_err(|error| error.to_string())?;
+    let Command::Schedule(ScheduleCommand::Update { schedule, .. }) = cli.command else {
+        return Err("not an update".to_owned());
+    };
+    let changed = changed(&schedule.job, before, &settings).map_err(|error| error.to_string())?;
+    Ok(changed.spec.unwrap_or_default())
+}
+
+#[test]
+fn flags_are_put_upon_the_job_of_a_schedule() -> Result<(), String> {
+    let before = submit(&[
+        "--splitter",
+        "range",
+        "--definition",
+        "5",
+        "--pipe",
+        "work",
+        "--type",
+        "n",
+        "--label",
+        "a=b",
+    ])?;
+    let before = before.spec.unwrap_or_default();
+    assert_eq!(change(before.clone(), &[])?, before);
+    let next = change(before.clone(), &["--definition", "6", "--label", "c=d"])?;
+    assert_eq!(next.labels.len(), 2);
+    let Some(Work::Batch(batch)) = next.work else {
+        panic!("still a batch")
+    };
+    assert_eq!(batch.splitter, "range");
+    assert_eq!(
+        batch.definition,
+        Some(Definition::Json(
+            json_to_value(&json!(6)).expect("a number")
+        ))
+    );
+    let text = file("task: {pipe: mail, type: send}");
+    let next = change(before.clone(), &["-f", &text.path().to_string_lossy()])?;
+    assert!(matches!(next.work, Some(Work::Task(_))) && next.labels.is_empty());
+    assert!(change(before, &["--payload", "x"]).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_job_type_takes_other_parameters_or_gives_way() -> Result<(), String> {
+    let before = submit(&["--job-type", "export", "--parameters", "{\"a\": 1}"])?;
+    let mut before = before.spec.unwrap_or_default();
+    // As the server tells it: with what the type made.
+    before.work = Some(Work::Task(Task::default()));
+    let next = change(
+        before.clone(),
+        &["--parameters", "{\"a\": 2}", "--priority", "1"],
+    )?;
+    assert_eq!((next.work, next.priority), (None, Some(1)));
+    let used = next.job_type.unwrap_or_default();
+    assert_eq!(used.r#type, "jobTypes/export");
+    assert_ne!(Some(used), before.job_type);
+    let next = change(before.clone(), &["--pipe", "mail", "--type", "send"])?;
+    assert!(matches!(next.work, Some(Work::Task(_))) && next.job_type.is_none());
+    let task = submit(&["--pipe", "mail", "--type", "send"])?
+        .spec
+        .unwrap_or_default();
+    let next = change(task, &["--job-type", "export"])?;
+    assert!(next.work.is_none() && next.job_type.is_some());
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use headway::v1::{
     BatchState, BatchStatus, Event, EventKind, ExplainJobResponse, Partition, Pipe, PipeLimits,
+    StateCount,
 };
 use jiff::tz::TimeZone;
 
@@ -176,6 +177,24 @@ pub fn pipes(pipes: &[Pipe], partition: &str, console: &Console) -> String {
     }
 }
 
+/// How many jobs are in each state, and in all.
+pub fn counts(counts: &[StateCount], partition: &str, console: &Console) -> String {
+    const COLUMNS: [Column; 2] = [Column::left("STATE", 9), Column::right("JOBS", 9)];
+    let row = |state: &str, jobs: i64| vec![state.to_owned(), count(jobs)];
+    let all = counts.iter().map(|state| state.jobs).sum();
+    let states = counts
+        .iter()
+        .map(|counted| row(state_name(counted.state()), counted.jobs));
+    match counts {
+        [] => format!("no jobs in partition {partition} match\n"),
+        _ => render(
+            &COLUMNS,
+            &states.chain([row("all", all)]).collect::<Vec<_>>(),
+            console.columns(),
+        ),
+    }
+}
+
 /// The limits of pipes.
 pub fn limits(limits: &[PipeLimits], console: &Console) -> String {
     const COLUMNS: [Column; 3] = [
@@ -216,10 +235,10 @@ pub fn explanation(explained: &ExplainJobResponse, partition: &str, console: &Co
     text
 }
 
-/// One line about a partition.
-pub fn partition(partition: &Partition, console: &Console) -> String {
+/// One line about whether a partition is suspended.
+pub fn suspension(partition: &Partition, console: &Console) -> String {
     let name = clean(&partition.name);
-    let mut text = match (partition.suspended, partition.suspended_by.as_str()) {
+    match (partition.suspended, partition.suspended_by.as_str()) {
         (false, _) => format!("{name} is not suspended\n"),
         (true, user) => {
             let since = time(partition.suspend_time.as_ref(), console.time_zone());
@@ -229,7 +248,12 @@ pub fn partition(partition: &Partition, console: &Console) -> String {
             };
             format!("{name} is suspended since {since}{by}\n")
         }
-    };
+    }
+}
+
+/// What holds for a partition, a line each.
+pub fn partition(partition: &Partition, console: &Console) -> String {
+    let mut text = suspension(partition, console);
     if partition.weight > 1 {
         text.push_str(&format!("its weight is {}\n", partition.weight));
     }

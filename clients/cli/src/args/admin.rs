@@ -29,6 +29,8 @@ pub enum PartitionAction {
     Suspend,
     /// Let its jobs go on
     Resume,
+    /// List the partitions that are suspended, this one or others
+    ListSuspended,
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,6 +88,20 @@ pub enum ScheduleCommand {
         /// The schedule's id
         #[arg(value_name = "ID")]
         schedule_id: String,
+        /// When: minute, hour, day, month and weekday, such as '0 3 * * MON-FRI', or a nickname such as @daily
+        #[arg(long)]
+        cron: String,
+        #[command(flatten)]
+        schedule: Box<ScheduleArgs>,
+    },
+    /// Change a schedule, for the jobs that it makes from then on: what is not said stays as it is
+    Update {
+        /// The schedule's id
+        #[arg(value_name = "ID")]
+        schedule_id: String,
+        /// When: minute, hour, day, month and weekday, such as '0 3 * * MON-FRI', or a nickname such as @daily
+        #[arg(long)]
+        cron: Option<String>,
         #[command(flatten)]
         schedule: Box<ScheduleArgs>,
     },
@@ -122,9 +138,6 @@ pub enum ScheduleCommand {
 
 #[derive(Debug, Args)]
 pub struct ScheduleArgs {
-    /// When: minute, hour, day, month and weekday, such as '0 3 * * MON-FRI', or a nickname such as @daily
-    #[arg(long)]
-    pub cron: String,
     /// The time zone of the pattern, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<String>,

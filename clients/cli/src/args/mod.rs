@@ -79,6 +79,11 @@ pub enum Command {
         #[arg(long)]
         validate_only: bool,
     },
+    /// Submit all jobs of a file and print their names; they may need each other
+    SubmitAll {
+        /// Jobs as for `submit -f`: one after the other in JSON, or a list in JSON or YAML; - for stdin
+        file: PathBuf,
+    },
     /// Submit a job and watch it until it has ended
     Run {
         #[command(flatten)]
@@ -107,6 +112,12 @@ pub enum Command {
         /// Then tell of every change, until it is interrupted
         #[arg(short, long)]
         follow: bool,
+    },
+    /// Count the jobs of the partition by state
+    Count {
+        /// Only jobs that this is true of, such as 'labels.team = blue'
+        #[arg(long, default_value = "", hide_default_value = true)]
+        filter: String,
     },
     /// Watch jobs until they have ended; leaving it does not touch them
     Watch(JobsArgs),
@@ -156,7 +167,7 @@ pub enum Command {
     Events(EventsArgs),
     /// Say why jobs do not run, or do not end
     Explain(JobsArgs),
-    /// Show, suspend or resume the partition: while it is suspended, nothing of its jobs runs
+    /// Show, change, suspend or resume the partition: while it is suspended, nothing of its jobs runs
     Partition {
         /// What to do [default: show it]
         #[arg(value_enum)]

@@ -183,6 +183,16 @@ const VIEWS: View[] = [
     },
   },
   {
+    what: 'many new jobs, one of them refused',
+    path: 'new',
+    ready: async (page) => {
+      await page.getByRole('button', { name: 'Many jobs…' }).click();
+      await page.getByRole('textbox', { name: 'Jobs as YAML or JSON' }).fill('- {task: {pipe: "no such/pipe"}}');
+      await page.getByRole('button', { name: 'Submit 1 job' }).click();
+      await page.getByRole('dialog').getByRole('alert').waitFor();
+    },
+  },
+  {
     what: 'no such page',
     path: 'nothing',
     ready: (page) => page.getByRole('heading', { name: 'There is no such page' }).waitFor(),

@@ -5,7 +5,7 @@ import { after, afterEach, before, test } from 'node:test';
 
 import type { Page } from 'playwright-core';
 
-import { JobState } from '../lib/api.ts';
+import { FailurePolicy_OnExceeded, JobState } from '../lib/api.ts';
 import { create, numbers, PARENT, waiting } from '../lib/jobs.ts';
 import { Site } from '../lib/site.ts';
 import { until } from '../lib/until.ts';
@@ -230,6 +230,41 @@ test('what failed with one code runs again', async () => {
   await failures.getByText('MISSING_DOCUMENT').first().waitFor();
 });
 
+test('what failed in one batch runs again', async () => {
+  const broken = site.server.gate('batch-broken');
+  broken.open(1);
+  await create(site.api, 'batchwise', numbers({ count: [[3, 1], [6, 9, 2]], broken, each: 3 }));
+  const page = await site.open('jobs/batchwise');
+  await state(page, 'Failed');
+  broken.remove();
+  await until('it is settled', async () => (await button(page, 'Retry').getAttribute('aria-disabled')) === null);
+  const tree = page.getByRole('region', { name: 'Batches' });
+  await tree.getByRole('treeitem', { name: /2 failed/ }).focus();
+  await tree.getByRole('button', { name: 'Retry what failed in it' }).click();
+  await until('the other batch stays', async () => {
+    const { run, progress } = await get('batchwise');
+    return run === 1 && progress?.itemsDone === 4n && progress.itemsFailed === 1n;
+  });
+  await page.getByRole('region', { name: 'Failures' }).getByText('document 3 is broken').first().waitFor();
+});
+
+test('a retry takes along the jobs that failed because of the job', async () => {
+  const broken = site.server.gate('chain-broken');
+  broken.open(1);
+  const items = { count: 3, broken, each: 1 };
+  await create(site.api, 'chain-first', numbers(items));
+  await create(site.api, 'chain-second', numbers({ count: 2 }, { prerequisites: [{ job: 'chain-first' }] }));
+  const page = await site.open('jobs/chain-second');
+  await state(page, 'Failed');
+  await page.getByRole('region', { name: 'Failures' }).getByText('PREREQUISITE_FAILED').first().waitFor();
+  broken.remove();
+  const first = await site.open('jobs/chain-first');
+  await button(first, 'Retry with dependents').click();
+  await state(first, 'Completed');
+  await state(page, 'Completed');
+  assert.equal(await button(first, 'Retry with dependents').count(), 0);
+});
+
 test('what can be changed of a job is changed', async () => {
   await create(site.api, 'changed', waiting({ labels: { team: 'web' } }));
   const page = await site.open('jobs/changed');
@@ -242,6 +277,9 @@ test('what can be changed of a job is changed', async () => {
   await field('Priority').fill('9');
   await field('Labels').fill('team=docs\nurgent=yes');
   await field('Description').fill('Now it matters.');
+  await field('The job fails if').selectOption('more items fail than');
+  await field('Items that may fail').fill('25');
+  await field('And then').selectOption('the rest is discarded at once');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await dialog.waitFor({ state: 'detached' });
   await page.getByText('Now it matters.', { exact: true }).waitFor();
@@ -250,4 +288,6 @@ test('what can be changed of a job is changed', async () => {
   await page.getByLabel('Spec', { exact: true }).getByText('"priority": 9').waitFor();
   const { spec } = await get('changed');
   assert.deepEqual([spec?.priority, spec?.labels, spec?.maxInFlight], [9, { team: 'docs', urgent: 'yes' }, 10_000]);
+  const { tolerance, onExceeded } = spec!.failurePolicy!;
+  assert.deepEqual([tolerance, FailurePolicy_OnExceeded[onExceeded]], [{ case: 'maxFailedItems', value: 25n }, 'STOP']);
 });

@@ -85,3 +85,59 @@ test('a job is written as YAML, and the form follows', async () => {
     return (await site.api.getJob({ name: `${PARENT}/jobs/as-text` })).progress?.itemsKnown === 2n;
   });
 });
+
+test('when a job runs, and how long it is kept, is said in the form', async () => {
+  const page = await site.open('new');
+  const field = (name: string) => page.getByLabel(name, { exact: true });
+  await page.getByRole('heading', { name: 'How it runs' }).click();
+  await field('Pipe of the items').fill('nobody');
+  await field('Job id').fill('timed');
+  await field('Begins after the jobs').fill('first, second?');
+  await field('Begins at').fill('2040-01-31T08:00:00Z');
+  await field('Must end by').fill('2040-02-01T08:00:00Z');
+  await field('Kept when it is completed').fill('end+P7D');
+  const editor = page.getByRole('textbox', { name: 'CreateJobRequest as JSON' });
+  await until('the text follows the form', async () => (await editor.inputValue()).includes('end+P7D'));
+  await page.getByRole('button', { name: 'Submit' }).click();
+  await page.waitForURL('**/jobs/timed');
+  const { spec } = await site.api.getJob({ name: `${PARENT}/jobs/timed` });
+  assert.deepEqual(spec?.prerequisites.map(({ job, optional }) => [job, optional]), [['first', false], ['second', true]]);
+  assert.deepEqual([spec?.start.case, spec?.deadline.case, spec?.retention?.completed], ['notBefore', 'deadlineTime', 'end+P7D']);
+});
+
+test('many jobs are submitted at once, and what is refused is told for each', async () => {
+  const page = await site.open('new');
+  await page.getByRole('button', { name: 'Many jobs…' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Many jobs in default' });
+  const editor = dialog.getByRole('textbox', { name: 'Jobs as YAML or JSON' });
+  const job = (id: string, more: object = {}) => ({ jobId: id, spec: { task: { pipe: 'nobody' }, ...more } });
+  const written = (...jobs: object[]) => jobs.map((each) => JSON.stringify(each)).join('\n');
+  await editor.fill('{"jobId": ');
+  await until('the text is marked', async () => (await editor.getAttribute('aria-invalid')) === 'true');
+
+  const unnamed = { task: { pipe: 'nobody' }, labels: { about: 'no-id' } };
+  await editor.fill(written(job('many-1'), unnamed, job('many-3', { priority: 12 }), job('many-4', { prerequisites: [{ job: 'many-1' }] })));
+  await dialog.getByRole('button', { name: 'Submit 4 jobs' }).click();
+  const refused = dialog.getByRole('alert');
+  await refused.getByText(/^Job 3, many-3: .*priority/).waitFor();
+  await dialog.getByText('3 jobs accepted, 1 refused.', { exact: false }).waitFor();
+
+  await editor.fill(written(job('many-1'), unnamed, job('many-3', { priority: 2 }), job('many-4', { prerequisites: [{ job: 'many-1' }] })));
+  await dialog.getByRole('button', { name: 'Submit 4 jobs' }).click();
+  await page.waitForURL('**/partitions/default/jobs');
+  const { jobs } = await site.api.listJobs({ parent: PARENT, filter: 'id = many-*' });
+  assert.deepEqual(jobs.map(({ name }) => name.split('/').pop()).sort(), ['many-1', 'many-3', 'many-4']);
+  // The one without an id was made once.
+  assert.equal((await site.api.listJobs({ parent: PARENT, filter: 'labels.about = no-id' })).jobs.length, 1);
+});
+
+test('many jobs are read from a file', async () => {
+  const page = await site.open('new');
+  await page.getByRole('button', { name: 'Many jobs…' }).click();
+  const dialog = page.getByRole('dialog');
+  const text = '- {job_id: file-1, spec: {task: {pipe: nobody}}}\n- {job_id: file-2, spec: {task: {pipe: nobody}}}\n';
+  await dialog.getByLabel('Read them from a file').setInputFiles({ name: 'jobs.yaml', mimeType: 'text/yaml', buffer: Buffer.from(text) });
+  await dialog.getByRole('button', { name: 'Submit 2 jobs' }).click();
+  await page.waitForURL('**/partitions/default/jobs');
+  assert.equal((await site.api.listJobs({ parent: PARENT, filter: 'id = file-*' })).jobs.length, 2);
+});

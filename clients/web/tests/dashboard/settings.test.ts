@@ -34,6 +34,17 @@ test('a partition is suspended and resumed', async () => {
   await until('the job is done', async () => (await job()).progress?.itemsDone === 2n);
 });
 
+test('other partitions that are suspended are named', async () => {
+  const other = 'partitions/elsewhere';
+  await site.api.suspendPartition({ name: other });
+  const page = await site.open('settings');
+  await page.getByRole('heading', { name: 'Other partitions that are suspended' }).waitFor();
+  await page.getByRole('link', { name: 'elsewhere' }).click();
+  await page.getByRole('heading', { name: 'It is suspended' }).waitFor();
+  await site.api.resumePartition({ name: other });
+  await page.getByRole('heading', { name: 'Its jobs run' }).waitFor();
+});
+
 test('weight, quotas and retention are set, and what is wrong is marked', async () => {
   const page = await site.open('settings');
   const field = (name: string) => page.getByLabel(name, { exact: true });
