@@ -8,6 +8,9 @@ import { BatchCreateJobsRequestSchema, type BatchCreateJobsRequest } from "../ge
 /** The most jobs that one call takes. */
 export const MOST_AT_ONCE = 1_000;
 
+/** The largest text that is read, in bytes: what the server takes in one call. */
+export const MOST_BYTES = 4 * 1024 * 1024;
+
 /** Jobs as they are written, or what keeps them from being read. */
 export type Jobs = { readonly jobs: readonly JsonObject[] } | { readonly jobs?: never; readonly problem: string; readonly line: number };
 

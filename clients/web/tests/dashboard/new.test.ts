@@ -135,8 +135,12 @@ test('many jobs are read from a file', async () => {
   const page = await site.open('new');
   await page.getByRole('button', { name: 'Many jobs…' }).click();
   const dialog = page.getByRole('dialog');
+  const input = dialog.getByLabel('Read them from a file');
+  await input.setInputFiles({ name: 'huge.json', mimeType: 'text/json', buffer: Buffer.alloc(4 * 1024 * 1024 + 1, ' ') });
+  await dialog.getByText(/^huge\.json has /).waitFor();
+  assert.equal(await dialog.getByRole('button', { name: 'Submit them' }).getAttribute('aria-disabled'), 'true');
   const text = '- {job_id: file-1, spec: {task: {pipe: nobody}}}\n- {job_id: file-2, spec: {task: {pipe: nobody}}}\n';
-  await dialog.getByLabel('Read them from a file').setInputFiles({ name: 'jobs.yaml', mimeType: 'text/yaml', buffer: Buffer.from(text) });
+  await input.setInputFiles({ name: 'jobs.yaml', mimeType: 'text/yaml', buffer: Buffer.from(text) });
   await dialog.getByRole('button', { name: 'Submit 2 jobs' }).click();
   await page.waitForURL('**/partitions/default/jobs');
   assert.equal((await site.api.listJobs({ parent: PARENT, filter: 'id = file-*' })).jobs.length, 2);
