@@ -5,6 +5,10 @@ RUN_DIR := $(or $(HEADWAY_RUN_DIR),.run)
 SERVICES := scripts/services.sh
 WEB := scripts/web.sh
 CARGO ?= cargo
+PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
+
+# With the command line client: built apart, cargo would make much of what they share twice.
+BUILD_DEMO := $(CARGO) build --locked -p headway-documents -p headway-cli
 
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
@@ -17,14 +21,16 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: web ## export every file under DIR as one job, in one process, and check the archives (DIR=/usr/share/doc)
-	$(CARGO) run --locked -p headway-documents --bin headway-demo -- embedded --dir "$(DIR)"
+	$(BUILD_DEMO)
+	"$(PROGRAMS)/headway-demo" embedded --dir "$(DIR)"
 
 demo-cluster: install web ## the same on private PostgreSQL and RabbitMQ, with several processes of each role
 	$(CARGO) build --locked --workspace --bins
-	$(SERVICES) run $(CARGO) run --locked -p headway-documents --bin headway-demo -- cluster --dir "$(DIR)"
+	$(SERVICES) run "$(PROGRAMS)/headway-demo" cluster --dir "$(DIR)"
 
 serve: web ## run the server with all its roles, its dashboard and the document workers, data in .run/serve
-	$(CARGO) run --locked -p headway-documents --bin headway-demo -- serve --data-dir "$(RUN_DIR)/serve" --job-types-dir examples/job-types
+	$(BUILD_DEMO)
+	"$(PROGRAMS)/headway-demo" serve --data-dir "$(RUN_DIR)/serve" --job-types-dir examples/job-types
 
 web: ## build the dashboard, clients/web/dist, which the server embeds (needs npm; without it this does nothing)
 	@$(WEB) build
@@ -41,7 +47,7 @@ bench: install ## measure on private PostgreSQL and RabbitMQ, write .run/bench.j
 
 bench-short: install ## a hundredth of every size, without targets: is the bench right, not how fast is it
 	$(CARGO) build --workspace --bins --locked
-	$(SERVICES) run "$${CARGO_TARGET_DIR:-target}/debug/headway-bench" --short --out "$(RUN_DIR)/bench-short.json"
+	$(SERVICES) run "$(PROGRAMS)/headway-bench" --short --out "$(RUN_DIR)/bench-short.json"
 
 lint: format-check clippy docs buf deny dependency-rule web-check ## formatting, clippy, documentation, dependency rule, the dashboard's types; buf and cargo-deny if installed
 
