@@ -120,6 +120,8 @@ async fn texts_of_a_filter_are_texts(d: Deployment) {
     let odd = "100%_'; DROP TABLE job; --\\";
     let spec = range(1, 1).after("nothing").display_name(odd).build();
     d.create("odd", spec).await;
+    let spec = range(1, 1).after("nothing").display_name("Job *");
+    d.create("star", spec.label("team", "b*").build()).await;
     for (filter, expected) in [
         (r#"id = "x' OR '1'='1""#, ""),
         (r#"id = "a' --""#, ""),
@@ -131,11 +133,15 @@ async fn texts_of_a_filter_are_texts(d: Deployment) {
         ("display_name:%", "odd"),
         ("display_name:_", "odd"),
         (r#"display_name = "100%_'; DROP TABLE job; --\\""#, "odd"),
+        (r#"display_name = "Job \*""#, "star"),
+        (r#"display_name = "*\**""#, "star"),
+        (r#"display_name : "\*""#, "star"),
+        (r#"labels.team = "b\*""#, "star"),
     ] {
         let ids = found(&d, query(filter, "")).await;
         assert_eq!(ids.join(" "), expected, "{filter}");
     }
-    assert_eq!(found(&d, query("", "id")).await.len(), 5);
+    assert_eq!(found(&d, query("", "id")).await.len(), 6);
 }
 
 /// Jobs of the same ids and labels in two partitions: each list, count and change has those of its own.

@@ -200,6 +200,9 @@ test('many jobs are changed by a filter, as a job of its own', async () => {
   const filter = dialog.getByLabel('To which jobs', { exact: true });
   // What is shown is what it begins with.
   assert.equal(await filter.inputValue(), 'labels."batch" = "one"');
+  await filter.fill('labels.batch = on*');
+  await dialog.getByRole('button', { name: 'Count them' }).click();
+  await dialog.getByText('Cancel 20 jobs.').waitFor();
   await filter.fill('labels.batch = one AND colour = red');
   await dialog.getByRole('button', { name: 'Count them' }).click();
   await until('the filter is marked', async () => (await filter.getAttribute('aria-invalid')) === 'true');
@@ -213,4 +216,15 @@ test('many jobs are changed by a filter, as a job of its own', async () => {
   const { jobs } = await site.api.listJobs({ parent: PARENT, pageSize: 100, filter: 'labels.batch = (one OR two)' });
   const cancelled = jobs.filter(({ state }) => state === JobState.CANCELLED).map(({ spec }) => spec?.labels.batch);
   assert.deepEqual([jobs.length, cancelled.length, new Set(cancelled)], [30, 20, new Set(['one'])]);
+});
+
+test('a star in a label is a star, also where many are changed', async () => {
+  for (const [id, shelf] of [['star', 'a*'], ['star-other', 'ab']] as const) await create(site.api, id, waiting({ labels: { shelf } }));
+  const page = await site.open('jobs?label=shelf%3Da*');
+  await page.getByText('1 job, all of them').waitFor();
+  await page.getByRole('button', { name: 'Change many jobs' }).click();
+  const dialog = page.getByRole('dialog');
+  assert.equal(await dialog.getByLabel('To which jobs', { exact: true }).inputValue(), String.raw`labels."shelf" = "a\*"`);
+  await dialog.getByRole('button', { name: 'Count them' }).click();
+  await dialog.getByText('Cancel 1 job.').waitFor();
 });

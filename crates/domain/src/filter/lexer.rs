@@ -29,11 +29,27 @@ pub(super) enum Token {
     /// A word that is not in quotes.
     Word(String),
     /// A text in quotes, without them.
-    Quoted(String),
+    Quoted(Argument),
     /// `.` between a field and what follows in quotes
     Dot,
     /// `-` before a restriction
     Minus,
+}
+
+/// A value that fields are compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Argument {
+    /// What it says.
+    pub text: String,
+    /// The same between the `*` that stand for anything: all but those behind a backslash in quotes.
+    pub parts: Vec<String>,
+}
+
+impl From<String> for Argument {
+    fn from(text: String) -> Self {
+        let parts = text.split('*').map(ToOwned::to_owned).collect();
+        Self { text, parts }
+    }
 }
 
 /// A token and the character it begins at, from 1.
@@ -133,12 +149,13 @@ fn word_end(chars: &[char], from: usize, argument: bool) -> usize {
 }
 
 /// A text in quotes, in which a backslash takes the next character as it is, and where it ends.
-fn quoted(chars: &[char], from: usize) -> Result<(String, usize), Fault> {
+fn quoted(chars: &[char], from: usize) -> Result<(Argument, usize), Fault> {
     let quote = chars[from];
     let mut text = String::new();
+    let mut parts = vec![String::new()];
     let mut at = from + 1;
     loop {
-        match chars.get(at).copied() {
+        let (char, is_plain) = match chars.get(at).copied() {
             None => {
                 return Err(Fault {
                     at: from + 1,
@@ -146,14 +163,22 @@ fn quoted(chars: &[char], from: usize) -> Result<(String, usize), Fault> {
                 });
             }
             Some('\\') => {
-                text.extend(chars.get(at + 1));
                 at += 2;
+                match chars.get(at - 1).copied() {
+                    None => continue,
+                    Some(char) => (char, true),
+                }
             }
-            Some(char) if char == quote => return Ok((text, at + 1)),
+            Some(char) if char == quote => return Ok((Argument { text, parts }, at + 1)),
             Some(char) => {
-                text.push(char);
                 at += 1;
+                (char, false)
             }
+        };
+        text.push(char);
+        match parts.last_mut() {
+            Some(part) if is_plain || char != '*' => part.push(char),
+            _ => parts.push(String::new()),
         }
     }
 }

@@ -90,11 +90,20 @@ pub enum TextTest {
 }
 
 impl TextTest {
-    /// A text in which `*` stands for anything.
+    /// A text in which every `*` stands for anything.
+    #[cfg(test)]
     fn new(text: &str) -> Self {
-        match text.contains('*') {
-            true => Self::Pattern(text.split('*').map(ToOwned::to_owned).collect()),
-            false => Self::Equals(text.to_owned()),
+        Self::of(lexer::Argument::from(text.to_owned()).parts)
+    }
+
+    /// A text by its parts, with anything between two of them.
+    fn of(mut parts: Vec<String>) -> Self {
+        match (parts.len(), parts.pop()) {
+            (1, Some(whole)) => Self::Equals(whole),
+            (_, last) => {
+                parts.extend(last);
+                Self::Pattern(parts)
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Comparison, DEPTH, FILTER_BYTES, Filter, RESTRICTIONS, TextField, TextTest, TimeField,
-    lexer::{Fault, Placed, Token, tokens},
+    lexer::{Argument, Fault, Placed, Token, tokens},
 };
 use crate::{job::JobState, spec::label_key};
 
@@ -161,7 +161,7 @@ impl Parser {
         self.at += 1;
         let mut parts = Vec::new();
         for (place, argument) in self.arguments()? {
-            parts.push(restrict(&field, comparator, &argument).map_err(|what| fault(place, what))?);
+            parts.push(restrict(&field, comparator, argument).map_err(|what| fault(place, what))?);
         }
         Ok(match comparator {
             "!=" => Filter::Not(Box::new(one_or(parts, Filter::Any))),
@@ -183,7 +183,7 @@ impl Parser {
             let Some((place, Token::Quoted(key))) = self.next() else {
                 return Err(fault(place, "a label's name is expected"));
             };
-            return label(key, place);
+            return label(key.text, place);
         }
         if let Some(key) = word.strip_prefix("labels.") {
             return label(key.to_owned(), place);
@@ -210,7 +210,7 @@ impl Parser {
     }
 
     /// One argument, or several in parentheses, joined by OR.
-    fn arguments(&mut self) -> Result<Vec<(usize, String)>, Fault> {
+    fn arguments(&mut self) -> Result<Vec<(usize, Argument)>, Fault> {
         if self.peek() != Some(&Token::Open) {
             return Ok(vec![self.argument()?]);
         }
@@ -232,15 +232,15 @@ impl Parser {
         }
     }
 
-    fn argument(&mut self) -> Result<(usize, String), Fault> {
-        match self.peek().cloned() {
-            Some(Token::Word(text) | Token::Quoted(text)) => {
-                let place = self.place();
-                self.at += 1;
-                Ok((place, text))
-            }
-            _ => Err(self.unexpected("a value")),
-        }
+    fn argument(&mut self) -> Result<(usize, Argument), Fault> {
+        let argument = match self.peek().cloned() {
+            Some(Token::Word(text)) => text.into(),
+            Some(Token::Quoted(argument)) => argument,
+            _ => return Err(self.unexpected("a value")),
+        };
+        let place = self.place();
+        self.at += 1;
+        Ok((place, argument))
     }
 }
 
@@ -262,21 +262,29 @@ fn label(key: String, place: usize) -> Result<Field, Fault> {
 }
 
 /// One restriction; `!=` is made of `=` by the caller.
-fn restrict(field: &Field, comparator: &'static str, argument: &str) -> Result<Filter, String> {
+fn restrict(
+    field: &Field,
+    comparator: &'static str,
+    Argument { text, parts }: Argument,
+) -> Result<Filter, String> {
+    let argument = text.as_str();
     let equality = matches!(comparator, "=" | "!=");
     match field {
         Field::State if equality || comparator == ":" => state(argument).map(Filter::State),
-        Field::Text(field) if equality => Ok(Filter::Text(*field, TextTest::new(argument))),
+        Field::Text(field) if equality => Ok(Filter::Text(*field, TextTest::of(parts))),
         Field::Text(field) if comparator == ":" => {
-            Ok(Filter::Text(*field, TextTest::new(&format!("*{argument}*"))))
+            let (before, behind) = ([String::new()], [String::new()]);
+            let parts = before.into_iter().chain(parts).chain(behind).collect();
+            Ok(Filter::Text(*field, TextTest::of(parts)))
         }
         Field::Label(key) if equality => {
-            Ok(Filter::Label(key.clone(), Some(TextTest::new(argument))))
+            Ok(Filter::Label(key.clone(), Some(TextTest::of(parts))))
         }
-        Field::Label(key) if comparator == ":" => Ok(Filter::Label(
-            key.clone(),
-            (argument != "*").then(|| TextTest::new(argument)),
-        )),
+        Field::Label(key) if comparator == ":" => {
+            let is_anything = parts.len() == 2 && parts.iter().all(String::is_empty);
+            let test = (!is_anything).then(|| TextTest::of(parts));
+            Ok(Filter::Label(key.clone(), test))
+        }
         Field::Labels if comparator == ":" && label_key(argument) => {
             Ok(Filter::Label(argument.to_owned(), None))
         }
@@ -355,6 +363,29 @@ mod tests {
             ("state = ACTIVE", Filter::State(JobState::Active)),
             ("state!=ACTIVE", not(Filter::State(JobState::Active))),
             ("id=a", text(TextField::Id, "a")),
+            (
+                "id = \"a\\*b\"",
+                Filter::Text(TextField::Id, TextTest::Equals("a*b".to_owned())),
+            ),
+            (
+                "name = \"a\\**\"",
+                Filter::Text(
+                    TextField::DisplayName,
+                    TextTest::Pattern(vec!["a*".to_owned(), String::new()]),
+                ),
+            ),
+            (
+                "name : \"\\*\"",
+                Filter::Text(
+                    TextField::DisplayName,
+                    TextTest::Pattern(["", "*", ""].map(str::to_owned).to_vec()),
+                ),
+            ),
+            (
+                "labels.k : \"\\*\"",
+                Filter::Label("k".to_owned(), Some(TextTest::Equals("*".to_owned()))),
+            ),
+            ("labels.k : \"*\"", Filter::Label("k".to_owned(), None)),
             ("id = \"a \\\"b\\\"\"", text(TextField::Id, "a \"b\"")),
             ("name = 'x*'", text(TextField::DisplayName, "x*")),
             (
