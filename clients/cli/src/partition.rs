@@ -88,9 +88,6 @@ pub async fn partition(
     settings: Settings,
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
-    if action == Some(PartitionAction::ListSuspended) {
-        return suspended(settings, console).await;
-    }
     let remote = Remote::connect(settings).await?;
     let (client, partition) = (&remote.client, remote.settings.partition.as_str());
     let (answer, done) = match action {
@@ -103,9 +100,8 @@ pub async fn partition(
             changes.apply(&mut new);
             (client.update_partition(new, &paths).await, "changed")
         }
-        None | Some(PartitionAction::ListSuspended) => {
-            (client.get_partition(partition).await, "read")
-        }
+        None => (client.get_partition(partition).await, "read"),
+        Some(PartitionAction::ListSuspended) => return suspended(&remote, console).await,
         Some(PartitionAction::Suspend) => (client.suspend_partition(partition).await, "suspended"),
         Some(PartitionAction::Resume) => (client.resume_partition(partition).await, "resumed"),
     };
@@ -118,8 +114,7 @@ pub async fn partition(
 }
 
 /// Lists the partitions that are suspended.
-async fn suspended(settings: Settings, console: &mut Console) -> Result<ExitStatus, Failure> {
-    let remote = Remote::connect(settings).await?;
+async fn suspended(remote: &Remote, console: &mut Console) -> Result<ExitStatus, Failure> {
     let partitions = remote.client.suspended_partitions().await;
     let partitions =
         partitions.map_err(|error| remote.failure("the partitions are not listed", error))?;

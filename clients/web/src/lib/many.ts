@@ -53,8 +53,8 @@ export class RequestIds {
   private readonly known = new Map<string, string>();
 
   /** The id of a job, by what it says and how often the same was written before. */
-  of(job: JsonObject, before: number): string {
-    const key = `${before} ${JSON.stringify(job)}`;
+  of(job: string, before: number): string {
+    const key = `${before} ${job}`;
     const id = this.known.get(key) ?? randomId();
     this.known.set(key, id);
     return id;
@@ -69,7 +69,7 @@ export function requestOfMany(jobs: readonly JsonObject[], parent: string, ids: 
     const text = JSON.stringify(job);
     const before = seen.get(text) ?? 0;
     seen.set(text, before + 1);
-    const entry = "jobId" in job || "requestId" in job ? job : { ...job, requestId: ids.of(job, before) };
+    const entry = "jobId" in job || "requestId" in job ? job : { ...job, requestId: ids.of(text, before) };
     try {
       request.jobs.push(...fromJson(BatchCreateJobsRequestSchema, { jobs: [entry] }).jobs);
     } catch (thrown) {

@@ -97,13 +97,10 @@ impl TextTest {
     }
 
     /// A text by its parts, with anything between two of them.
-    fn of(mut parts: Vec<String>) -> Self {
-        match (parts.len(), parts.pop()) {
-            (1, Some(whole)) => Self::Equals(whole),
-            (_, last) => {
-                parts.extend(last);
-                Self::Pattern(parts)
-            }
+    fn of(parts: Vec<String>) -> Self {
+        match <[String; 1]>::try_from(parts) {
+            Ok([whole]) => Self::Equals(whole),
+            Err(parts) => Self::Pattern(parts),
         }
     }
 }
