@@ -61,4 +61,5 @@ mod timing;
 mod transitions;
 mod updating;
 mod waiting;
+mod waiting_for_retries;
 mod watches;

@@ -329,11 +329,18 @@ async fn by_command_line(d: Deployment) {
     };
     let failures = lines(&["failures", "first", "--ndjson", "--code", "DEAD_LETTERED"]).await;
     assert_eq!(failures.len(), 4);
+    let mut last = String::new();
     for line in failures {
         let failure: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(failure["code"], "DEAD_LETTERED", "{line}");
-        assert!(failure["item"].is_string(), "{line}");
+        failure["item"].as_str().unwrap().clone_into(&mut last);
     }
+    let would = lines(&["retry", "first", "--item", &last, "--validate-only"]).await;
+    assert_eq!(
+        would,
+        ["first would have 1 item to run, 3 failures would stay"]
+    );
+    assert_eq!(d.job(&headway_tests::name("first")).await.run, 0);
     let some = lines(&["failures", "first", "--ndjson", "--limit", "3"]).await;
     assert_eq!(some.len(), 3);
     let (status, _, said) = headway(&d, &["retry", "first", "--code", "NO"]).await;

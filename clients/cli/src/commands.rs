@@ -5,16 +5,18 @@ use headway::v1::{
     BatchChangeJobsRequest, CreateJobRequest, Job, JobState, ListJobsRequest, ListJobsResponse,
     RetryJobRequest, WatchJobsRequest,
 };
-use headway_client::{Client, Error, JobName, partition_name};
+use headway_client::{Error, JobName, partition_name};
 
 use crate::{
     Console,
-    args::{BulkArgs, Command, Format, JobsArgs, SubmitArgs, UpdateArgs},
+    args::{BulkArgs, Command, Format, JobsArgs, SubmitArgs},
     dead,
     document::print,
     explore,
     failure::{ExitStatus, Failure},
-    job_type, partition,
+    job_type,
+    named::{self, Shown},
+    partition,
     remote::Remote,
     schedule,
     settings::Settings,
@@ -66,41 +68,45 @@ pub async fn run(
         Command::Count { filter } => explore::count(&filter, settings, console).await,
         Command::Watch(args) => watch_jobs(&args, settings, console).await,
         Command::Get(args) => {
-            each(
+            named::each(
                 &args,
                 settings,
                 console,
                 "read",
+                Shown::Details,
                 |client, name| async move { client.get_job(&name).await },
             )
             .await
         }
         Command::Pause(args) => {
-            each(
+            named::each(
                 &args,
                 settings,
                 console,
                 "paused",
+                Shown::Line,
                 |client, name| async move { client.pause_job(&name).await },
             )
             .await
         }
         Command::Resume(args) => {
-            each(
+            named::each(
                 &args,
                 settings,
                 console,
                 "resumed",
+                Shown::Line,
                 |client, name| async move { client.resume_job(&name).await },
             )
             .await
         }
         Command::Cancel(args) => {
-            each(
+            named::each(
                 &args,
                 settings,
                 console,
                 "cancelled",
+                Shown::Line,
                 |client, name| async move { client.cancel_job(&name).await },
             )
             .await
@@ -111,19 +117,15 @@ pub async fn run(
             failures,
             validate_only,
         } => {
-            each(&jobs, settings, console, "retried", |client, name| {
-                let request = RetryJobRequest {
-                    name: name.to_string(),
-                    retry_dependents: dependents,
-                    filter: dead::filter(&failures, &name),
-                    validate_only,
-                };
-                async move { client.retry_failures(request).await }
-            })
-            .await
+            let request = RetryJobRequest {
+                retry_dependents: dependents,
+                validate_only,
+                ..RetryJobRequest::default()
+            };
+            named::retry(&jobs, &request, &failures, settings, console).await
         }
         Command::Bulk(args) => bulk(&args, settings, console).await,
-        Command::Rm(args) => remove(&args, settings, console).await,
+        Command::Rm(args) => named::remove(&args, settings, console).await,
         Command::Ls {
             state,
             label,
@@ -179,7 +181,9 @@ pub async fn run(
         Command::Type(command) => job_type::run(command, settings, console).await,
         Command::Explain(args) => explore::explain(&args, settings, console).await,
         Command::Limits(args) => partition::limits(&args, settings, console).await,
-        Command::Update { jobs, changes } => update(&jobs, &changes, settings, console).await,
+        Command::Update { jobs, changes } => {
+            named::update(&jobs, &changes, settings, console).await
+        }
         Command::Partition {
             action,
             retention,
@@ -235,92 +239,11 @@ async fn watch_jobs(
     settings: Settings,
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
-    let names = names(args, &settings)?;
+    let names = named::names(args, &settings)?;
     let remote = Remote::connect(settings).await?;
     let mut display = watch::Display::fitting(console, &remote, &names);
     let ends = watch::follow(&remote, console, &names, &mut display).await?;
     Ok(watch::conclude(&remote, console, &ends)?)
-}
-
-/// Does the same to each job and prints it. One that fails does not keep the others from it.
-async fn each<Call, Answer>(
-    args: &JobsArgs,
-    settings: Settings,
-    console: &mut Console,
-    what: &'static str,
-    call: Call,
-) -> Result<ExitStatus, Failure>
-where
-    Call: Fn(Client, JobName) -> Answer,
-    Answer: Future<Output = Result<Job, Error>>,
-{
-    let names = names(args, &settings)?;
-    let remote = Remote::connect(settings).await?;
-    let mut worst = ExitStatus::Completed;
-    for name in names {
-        let error = match call(remote.client.clone(), name.clone()).await {
-            Ok(job) => {
-                print(
-                    console,
-                    remote.settings.format,
-                    &job,
-                    |console| match what {
-                        "read" => view::details(&job, console.time_zone()),
-                        _ => view::line(&job, &remote.settings.partition) + "\n",
-                    },
-                )?;
-                continue;
-            }
-            Err(error) => error,
-        };
-        worst = tell(console, &remote.job_failure(&name, what, error), worst)?;
-    }
-    Ok(worst)
-}
-
-async fn remove(
-    args: &JobsArgs,
-    settings: Settings,
-    console: &mut Console,
-) -> Result<ExitStatus, Failure> {
-    let names = names(args, &settings)?;
-    let remote = Remote::connect(settings).await?;
-    let mut worst = ExitStatus::Completed;
-    for name in names {
-        match remote.client.delete_job(&name).await {
-            // The API answers with an empty message: there is no document to print.
-            Ok(()) if remote.settings.format == Format::Table => {
-                console.line(&format!("deleted {name}"))?;
-            }
-            Ok(()) => {}
-            Err(error) => {
-                worst = tell(console, &remote.job_failure(&name, "deleted", error), worst)?;
-            }
-        }
-    }
-    Ok(worst)
-}
-
-/// Changes some of what jobs are to do.
-async fn update(
-    jobs: &JobsArgs,
-    changes: &UpdateArgs,
-    settings: Settings,
-    console: &mut Console,
-) -> Result<ExitStatus, Failure> {
-    each(
-        jobs,
-        settings,
-        console,
-        "updated",
-        |client, name| async move {
-            // What is said is put upon what the job has.
-            let mut spec = client.get_job(&name).await?.spec.unwrap_or_default();
-            let paths = submit::apply_changes(changes, &mut spec);
-            client.update_job(&name, spec, &paths).await
-        },
-    )
-    .await
 }
 
 /// Changes all jobs that match, or says how many there are.
@@ -372,19 +295,6 @@ async fn list(
     Ok(ExitStatus::Completed)
 }
 
-/// Prints a failure among several jobs, and says which status is the worst so far.
-fn tell(
-    console: &mut Console,
-    failure: &Failure,
-    worst: ExitStatus,
-) -> std::io::Result<ExitStatus> {
-    console.error(&failure.to_string())?;
-    let status = failure.status();
-    Ok(std::cmp::max_by_key(worst, status, |status| {
-        u8::from(*status)
-    }))
-}
-
 pub async fn gather<T>(
     items: impl Stream<Item = Result<T, Error>>,
     limit: Option<u32>,
@@ -396,11 +306,6 @@ pub async fn gather<T>(
 pub fn page_size(limit: Option<u32>, usual: u32) -> i32 {
     let size = limit.map_or(usual, |limit| limit.min(usual));
     i32::try_from(size).unwrap_or(i32::MAX)
-}
-
-fn names(args: &JobsArgs, settings: &Settings) -> Result<Vec<JobName>, Failure> {
-    let names = args.jobs.iter();
-    names.map(|job| Remote::name(job, settings)).collect()
 }
 
 /// The name of a job that the server made.

@@ -12,6 +12,7 @@ mod human;
 mod job_file;
 mod job_type;
 mod lines;
+mod named;
 mod partition;
 mod remote;
 mod schedule;

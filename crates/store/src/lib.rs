@@ -45,7 +45,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Arc<db::Db>,
-    creates: Arc<ops::create::Lanes>,
+    creates: Arc<ops::create_group::Lanes>,
     free_pipes: Arc<ops::credit::FreePipes>,
     noted_pipes: Arc<ops::pipes::NotedPipes>,
 }
@@ -68,7 +68,7 @@ impl Store {
         let (first, more) = if db.is_sqlite() { (1, 0) } else { (2, 2) };
         let store = Self {
             db: Arc::new(db),
-            creates: Arc::new(ops::create::Lanes::new(first, more)),
+            creates: Arc::new(ops::create_group::Lanes::new(first, more)),
             free_pipes: Arc::default(),
             noted_pipes: Arc::default(),
         };

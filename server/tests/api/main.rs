@@ -6,6 +6,7 @@ mod gateway;
 mod harness;
 mod inputs;
 mod jobs;
+mod partition_watch;
 mod partitions;
 mod serving;
 mod watching;

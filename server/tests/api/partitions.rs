@@ -6,113 +6,12 @@ use headway::v1::{self, JobState};
 use headway_domain::event::Caller;
 use headway_server::{Limits, ServerParts};
 use tokio::time::{Duration, Instant, timeout};
-use tonic::{Code, Streaming};
+use tonic::Code;
 
-use crate::harness::{Harness, PARENT, PATIENCE, batch, fields, name, refused, request, task};
-
-/// What a client knows after the messages it read.
-struct Watch {
-    stream: Streaming<v1::WatchJobsResponse>,
-    jobs: BTreeMap<String, v1::Job>,
-    token: String,
-    next_page_token: String,
-    /// Messages that were no bookmarks.
-    told: usize,
-    /// The names of all jobs that were said to be gone.
-    gone: Vec<String>,
-    bookmarks: usize,
-}
-
-fn all() -> v1::WatchJobsRequest {
-    v1::WatchJobsRequest {
-        parent: PARENT.to_owned(),
-        min_interval: Some(prost_types::Duration::default()),
-        ..v1::WatchJobsRequest::default()
-    }
-}
-
-fn only(states: &[JobState]) -> v1::WatchJobsRequest {
-    v1::WatchJobsRequest {
-        states: states.iter().map(|state| (*state).into()).collect(),
-        ..all()
-    }
-}
-
-impl Watch {
-    async fn open(harness: &Harness, request: v1::WatchJobsRequest) -> Self {
-        let stream = harness.client.clone().watch_jobs(request).await;
-        Self {
-            stream: stream.unwrap().into_inner(),
-            jobs: BTreeMap::new(),
-            token: String::new(),
-            next_page_token: String::new(),
-            told: 0,
-            gone: Vec::new(),
-            bookmarks: 0,
-        }
-    }
-
-    /// A new stream that is complete.
-    async fn listed(harness: &Harness, request: v1::WatchJobsRequest) -> Self {
-        let mut watch = Self::open(harness, request).await;
-        watch.complete().await;
-        watch
-    }
-
-    /// Reads on to the end of the listing, or of what was missed.
-    async fn complete(&mut self) {
-        while !self.read().await.listed {}
-    }
-
-    async fn read(&mut self) -> v1::WatchJobsResponse {
-        let message = timeout(PATIENCE, self.stream.message()).await.unwrap();
-        let message = message.unwrap().expect("such a stream has no end");
-        if message.reset {
-            self.jobs.clear();
-        }
-        for job in &message.jobs {
-            let before = self.jobs.insert(job.name.clone(), job.clone());
-            let before = before.filter(|before| before.uid == job.uid);
-            if let Some(before) = before {
-                assert!(before.revision < job.revision, "revisions strictly rise");
-            }
-        }
-        for gone in &message.removed {
-            self.gone.push(gone.name.clone());
-            self.jobs.remove(&gone.name);
-        }
-        let quiet = message.jobs.is_empty() && message.removed.is_empty();
-        match quiet && !message.reset && !message.listed {
-            true => self.bookmarks += 1,
-            false => self.told += 1,
-        }
-        if !message.resume_token.is_empty() {
-            self.token.clone_from(&message.resume_token);
-        }
-        if message.listed {
-            self.next_page_token.clone_from(&message.next_page_token);
-        }
-        message
-    }
-
-    /// Reads until what is known is so.
-    async fn until(&mut self, known: impl Fn(&BTreeMap<String, v1::Job>) -> bool) {
-        while !known(&self.jobs) {
-            self.read().await;
-        }
-    }
-
-    async fn until_state(&mut self, id: &str, state: JobState) {
-        let name = name(id);
-        self.until(|jobs| jobs.get(&name).is_some_and(|job| job.state() == state))
-            .await;
-    }
-
-    fn ids(&self) -> Vec<&str> {
-        let names = self.jobs.keys();
-        names.filter_map(|name| name.rsplit('/').next()).collect()
-    }
-}
+use crate::{
+    harness::{Harness, PARENT, PATIENCE, batch, fields, name, refused, request, task},
+    partition_watch::{Watch, all, only},
+};
 
 fn never_repair(mut parts: ServerParts) -> ServerParts {
     parts.limits.repair_interval = Duration::from_secs(3600);

@@ -222,12 +222,42 @@ test('what failed with one code runs again', async () => {
   await failures.getByRole('button', { name: /^BROKEN_DOCUMENT 2/ }).click();
   await until('it is settled', async () => (await button(page, 'Retry').getAttribute('aria-disabled')) === null);
   await failures.getByRole('button', { name: 'Retry those with BROKEN_DOCUMENT' }).click();
+  // Nothing is run before it was said what that would be.
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('heading', { name: 'Retry what failed with BROKEN_DOCUMENT?' }).waitFor();
+  await dialog.getByText('2 failures are run again; the job then has 2 items to run.').waitFor();
+  await dialog.getByText('1 other stays, and counts in the new run.').waitFor();
+  assert.equal((await get('codes')).run, 0);
+  await dialog.getByRole('button', { name: 'Retry 2 failures' }).click();
   await until('the other one stays', async () => {
     const { run, progress } = await get('codes');
     return run === 1 && progress?.itemsDone === 5n && progress.itemsFailed === 1n;
   });
   await failures.getByText('1 failure of 1 loaded').waitFor();
   await failures.getByText('MISSING_DOCUMENT').first().waitFor();
+});
+
+test('a page that is left does nothing more', async () => {
+  const broken = site.server.gate('left-broken');
+  broken.open(1);
+  await create(site.api, 'left', numbers({ count: 2, broken, each: 1 }));
+  const page = await site.open('jobs/left');
+  await state(page, 'Failed');
+  await page.getByRole('navigation', { name: 'Way back' }).getByRole('link', { name: 'Jobs' }).click();
+  await page.clock.install();
+  const failures = page.getByRole('region', { name: 'Failures' });
+  for (const _ of [1, 2]) {
+    await page.getByRole('table', { name: 'Jobs' }).getByRole('link', { name: 'left', exact: true }).click();
+    await failures.getByText('2 failures of 2 loaded').waitFor();
+    await page.goBack();
+    await failures.waitFor({ state: 'detached' });
+  }
+  for (const other of await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').all()) {
+    await other.click();
+    await until('the other page', async () => (await other.getAttribute('aria-current')) === 'page');
+  }
+  // Whatever waited for its time: what it says about itself fails the test.
+  await page.clock.runFor(60_000);
 });
 
 test('what failed in one batch runs again', async () => {
@@ -241,6 +271,7 @@ test('what failed in one batch runs again', async () => {
   const tree = page.getByRole('region', { name: 'Batches' });
   await tree.getByRole('treeitem', { name: /2 failed/ }).focus();
   await tree.getByRole('button', { name: 'Retry what failed in it' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Retry 2 failures' }).click();
   await until('the other batch stays', async () => {
     const { run, progress } = await get('batchwise');
     return run === 1 && progress?.itemsDone === 4n && progress.itemsFailed === 1n;

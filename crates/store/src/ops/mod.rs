@@ -3,6 +3,7 @@
 mod checks;
 pub(crate) mod control;
 pub(crate) mod create;
+pub(crate) mod create_group;
 pub(crate) mod credit;
 mod cycles;
 pub(crate) mod dead;
@@ -30,6 +31,7 @@ pub(crate) mod retry;
 pub(crate) mod schedules;
 pub(crate) mod shards;
 pub(crate) mod split;
+mod split_record;
 pub(crate) mod timers;
 pub(crate) mod tree;
 pub(crate) mod update;

@@ -1,0 +1,159 @@
+//! Creations that share a commit: requests that come while one is under way wait for the next, so that the cost of a
+//! durable commit is shared.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::create::{Created, NewJob};
+use crate::{Committed, Store, error::StoreError};
+
+/// Requests in one commit at most.
+const GROUP: usize = 64;
+/// A commit that takes longer is held up, as by a lock.
+const HELD_UP: Duration = Duration::from_millis(50);
+/// Requests waiting at most; more are told to come back.
+const WAITING: usize = 4096;
+
+type Reply = oneshot::Sender<Result<Created, StoreError>>;
+
+/// Who waits for the next commit, and which commits may be under way: usually few, since the more requests share one the
+/// less each costs; and some more while those are held up.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    waiting: Mutex<Vec<(NewJob, Reply)>>,
+    first: Arc<Semaphore>,
+    more: Arc<Semaphore>,
+}
+
+impl Lanes {
+    pub(crate) fn new(first: usize, more: usize) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            first: Arc::new(Semaphore::new(first)),
+            more: Arc::new(Semaphore::new(more)),
+        }
+    }
+
+    /// The right to begin a commit.
+    async fn lane(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let more = async {
+            tokio::time::sleep(HELD_UP).await;
+            self.more.clone().acquire_owned().await
+        };
+        tokio::select! {
+            biased;
+            lane = self.first.clone().acquire_owned() => lane,
+            lane = more => lane,
+        }
+    }
+
+    fn push(&self, job: NewJob, reply: Reply) -> Result<(), StoreError> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= WAITING {
+            return Err(StoreError::Unavailable(
+                "too many jobs are being created at once".to_owned(),
+            ));
+        }
+        waiting.push((job, reply));
+        Ok(())
+    }
+
+    fn take(&self) -> Vec<(NewJob, Reply)> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = waiting.len().min(GROUP);
+        waiting.drain(..count).collect()
+    }
+}
+
+impl Store {
+    /// Accepts a job, durably. The same name, or the same request id, with the same spec returns the job that exists.
+    pub async fn create_job(&self, job: NewJob) -> Result<Created, StoreError> {
+        let (reply, mut answer) = oneshot::channel();
+        self.creates.push(job, reply)?;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => {
+                    return answer.unwrap_or_else(|_| Err(given_up()));
+                }
+                permit = self.creates.lane() => {
+                    let Ok(permit) = permit else {
+                        return Err(StoreError::Unavailable("the store is closed".to_owned()));
+                    };
+                    let group = self.creates.take();
+                    if group.is_empty() {
+                        // Somebody took this job along: looking for more to do until its commit is over would spin.
+                        drop(permit);
+                        return answer.await.unwrap_or_else(|_| Err(given_up()));
+                    }
+                    let store = self.clone();
+                    // A task of its own: a caller that goes away must not take the others' commit with it.
+                    tokio::spawn(async move {
+                        store.commit_group(group).await;
+                        drop(permit);
+                    });
+                }
+            }
+        }
+    }
+
+    async fn commit_group(&self, mut group: Vec<(NewJob, Reply)>) {
+        // Commits that meet the same names wait for each other; in one order they do not deadlock.
+        group.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        let (jobs, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        // Checking beforehand whether they exist would cost all of them as much as it saves those that do.
+        match self.insert(&jobs).await {
+            Ok(created) => {
+                for (reply, created) in replies.into_iter().zip(created) {
+                    // A caller that went away finds the job by its id or request id.
+                    let _ = reply.send(Ok(created));
+                }
+            }
+            // Some of them exist, or are in the group twice, or one is refused: each by itself.
+            Err(StoreError::Domain(_) | StoreError::Refused(_) | StoreError::Broken(_)) => {
+                for (reply, job) in replies.into_iter().zip(jobs) {
+                    let _ = reply.send(self.create_alone(job).await);
+                }
+            }
+            Err(error) => {
+                let text = error.to_string();
+                for reply in replies {
+                    let _ = reply.send(Err(StoreError::Unavailable(text.clone())));
+                }
+            }
+        }
+    }
+
+    async fn create_alone(&self, job: NewJob) -> Result<Created, StoreError> {
+        let mut tries = 3;
+        loop {
+            if let Some(view) = self.existing_job(&job).await? {
+                return Ok(Created {
+                    view,
+                    existed: true,
+                    committed: Committed::default(),
+                });
+            }
+            tries -= 1;
+            match self.insert(std::slice::from_ref(&job)).await {
+                Ok(created) => {
+                    return created
+                        .into_iter()
+                        .next()
+                        .ok_or_else(|| StoreError::Broken("an insert gave nothing".to_owned()));
+                }
+                // Somebody else may have created it meanwhile.
+                Err(StoreError::Broken(_)) if tries > 0 => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn given_up() -> StoreError {
+    StoreError::Unavailable("the commit was given up".to_owned())
+}
