@@ -2,33 +2,22 @@
 
 use futures::TryStreamExt;
 use headway::v1::{
-    BatchCreateJobsEntry, CreateJobRequest, CreateJobTypeRequest, CreateScheduleRequest, Job,
-    JobSpec, JobState, JobType, JobTypeUse, ListJobTypesRequest, Schedule, job_spec::Work,
+    BatchCreateJobsEntry, CreateJobTypeRequest, CreateScheduleRequest, Job, JobSpec, JobState,
+    JobType, JobTypeUse, ListJobTypesRequest, Schedule,
 };
-use headway_cli::ExitStatus;
 use headway_client::{
     Client, Code, Error, JsonError, job_type_name, json_to_struct, schedule_name,
 };
 use headway_tests::{Deployment, Options, PATIENCE, Record, name, outcome_counts, until};
-use headway_worker::{Outcome, Task, TaskError};
 use serde_json::{Value, json};
 
-use crate::{
-    command_line::{headway, words},
-    handlers::quick,
-};
-
-const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/job-types");
-const GUIDE: &str = include_str!("../../docs/JOB_TYPES.md");
+use crate::handlers::quick;
 
 on_both!(
-    files_make_work with with_files,
-    bad_files_are_unavailable_and_others_are_not with with_files,
     parameters_are_told_by_pointer with with_files,
     types_are_created_listed_and_deleted with with_files,
     jobs_remember_what_made_them with evaluated,
     schedules_and_many_jobs_have_types with with_files,
-    by_command_line with with_the_example,
 );
 
 /// Types of the API alone.
@@ -38,16 +27,10 @@ pub fn evaluated(options: &mut Options) {
 }
 
 /// The types of the folder beside this file, too.
-fn with_files(options: &mut Options) {
+pub fn with_files(options: &mut Options) {
     evaluated(options);
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/job_types");
     options.config.job_types_dir = Some(folder.into());
-}
-
-/// The type that the guide is about.
-fn with_the_example(options: &mut Options) {
-    evaluated(options);
-    options.config.job_types_dir = Some(EXAMPLES.into());
 }
 
 pub fn typed(id: &str, parameters: &Value) -> JobSpec {
@@ -89,90 +72,6 @@ pub fn field(refused: &Error) -> (String, String) {
     assert_eq!(violations.len(), 1, "{refused}");
     let violation = &violations[0];
     (violation.field.clone(), violation.description.clone())
-}
-
-async fn files_make_work(d: Deployment) {
-    let record = Record::default();
-    d.worker(|worker| worker.handler(quick(&record)));
-    let client = d.client();
-    let spec = JobSpec {
-        description: "twelve".to_owned(),
-        ..typed("numbers", &json!({"to": 12, "tags": ["a"]}))
-    };
-    let request = CreateJobRequest {
-        validate_only: true,
-        ..headway_tests::request("twelve", spec.clone())
-    };
-    let rehearsed = client.create_job(request).await.unwrap();
-    let made = rehearsed.spec.unwrap().work;
-    assert!(
-        matches!(&made, Some(Work::Batch(batch)) if batch.splitter == "range"),
-        "{made:?}"
-    );
-    submit(client, "twelve", spec.clone()).await.unwrap();
-    let job = d.finish(&name("twelve"), JobState::Completed).await;
-    assert_eq!(outcome_counts(&job), [12, 12, 0, 0]);
-    let kept = job.spec.unwrap();
-    assert_eq!(kept.description, "twelve");
-    let used = kept.job_type.unwrap();
-    let found = client
-        .get_job_type(&job_type_name("numbers"))
-        .await
-        .unwrap();
-    assert_eq!(
-        (used.r#type.as_str(), &used.version),
-        ("jobTypes/numbers", &found.version)
-    );
-    assert_eq!(used.parameters, spec.job_type.unwrap().parameters);
-    assert!(found.from_file && found.problem.is_empty(), "{found:?}");
-    assert_eq!(found.description, "Counts up to a number");
-    assert!(found.definition.contains("splitter"));
-    // Work of its own, or no work at all.
-    let both = JobSpec {
-        work: made,
-        ..typed("numbers", &json!({"to": 1}))
-    };
-    let refused = submit(client, "both", both).await.unwrap_err();
-    assert_eq!(field(&refused).0, "spec.job_type");
-    let refused = submit(client, "none", JobSpec::default())
-        .await
-        .unwrap_err();
-    assert_eq!(field(&refused).0, "spec.work");
-}
-
-async fn bad_files_are_unavailable_and_others_are_not(d: Deployment) {
-    let client = d.client();
-    for (id, why) in [
-        ("broken", "program is wrong"),
-        ("unset", "set HEADWAY_JOB_TYPE_UNSET_BUCKET for the server"),
-    ] {
-        let found = client.get_job_type(&job_type_name(id)).await.unwrap();
-        assert!(found.problem.contains(why), "{found:?}");
-        let refused = submit(client, "job", typed(id, &json!({})))
-            .await
-            .unwrap_err();
-        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
-        assert_eq!(refused.reason(), Some("JOB_TYPE_UNUSABLE"));
-        assert!(refused.message().contains(why), "{refused}");
-        assert_eq!(
-            refused
-                .resource_info()
-                .map(|what| what.resource_name.as_str()),
-            Some(job_type_name(id).as_str())
-        );
-    }
-    let refused = submit(client, "job", typed("notes", &json!({})))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (refused.code(), refused.reason()),
-        (Code::NotFound, Some("JOB_TYPE_NOT_FOUND"))
-    );
-    submit(client, "good", typed("numbers", &json!({"to": 1})))
-        .await
-        .unwrap();
-    d.worker(|worker| worker.handler(|_: Task| async { Ok::<_, TaskError>(Outcome::done()) }));
-    d.finish(&name("good"), JobState::Completed).await;
 }
 
 async fn parameters_are_told_by_pointer(d: Deployment) {
@@ -417,54 +316,4 @@ async fn schedules_and_many_jobs_have_types(d: Deployment) {
         .delete_schedule(&schedule_name("default", "often"))
         .await
         .unwrap();
-}
-
-/// What the guide shows of the command line, but for the line that needs no server.
-async fn by_command_line(d: Deployment) {
-    let blocks = GUIDE.split("```sh\n").skip(1);
-    let lines: Vec<&str> = blocks
-        .filter_map(|block| block.split("```").next())
-        .flat_map(str::lines)
-        .filter(|line| !line.starts_with("headway type test"))
-        .collect();
-    assert_eq!(lines.len(), 5);
-    // A folder without files, so that there is nothing to do.
-    let empty = d.folder().join("empty");
-    std::fs::create_dir(&empty).unwrap();
-    let empty = empty.to_str().unwrap();
-    let run = async |line: &str| {
-        let line = line.replace("examples/job-types", EXAMPLES);
-        let line = line.replace("/usr/share/doc", empty);
-        headway(&d, &words(&line)[1..]).await.0
-    };
-    for line in lines {
-        assert_eq!(run(line).await, ExitStatus::Completed, "{line}");
-    }
-    let jobs = d.client().list_jobs(headway::v1::ListJobsRequest {
-        parent: "partitions/default".to_owned(),
-        ..headway::v1::ListJobsRequest::default()
-    });
-    let jobs = jobs.await.unwrap().jobs;
-    assert_eq!(jobs.len(), 1);
-    let id = jobs[0].name.rsplit('/').next().unwrap();
-    let job = d.finish(&name(id), JobState::Completed).await;
-    assert_eq!(
-        job.spec.unwrap().job_type.unwrap().r#type,
-        "jobTypes/export"
-    );
-    for (line, expected) in [
-        ("headway type get export", ExitStatus::Completed),
-        ("headway type get none", ExitStatus::Failed),
-        ("headway type rm export", ExitStatus::Failed),
-        (
-            "headway submit --job-type export --parameters {}",
-            ExitStatus::Usage,
-        ),
-        (
-            "headway submit --job-type export --pipe p",
-            ExitStatus::Usage,
-        ),
-    ] {
-        assert_eq!(run(line).await, expected, "{line}");
-    }
 }

@@ -46,6 +46,7 @@ mod fencing;
 mod finding;
 mod guide;
 mod handlers;
+mod job_type_files;
 mod job_type_programs;
 mod job_type_variables;
 mod job_types;
