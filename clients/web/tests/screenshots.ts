@@ -59,6 +59,7 @@ const PICTURES: Picture[] = [
       await page.getByLabel('Name for people', { exact: true }).fill('Tag the photos of July');
       await page.getByLabel('Labels', { exact: true }).fill('team=media');
       await page.getByLabel('Pipe of the items', { exact: true }).fill('photos.tag');
+      await page.getByLabel('Type of the items', { exact: true }).fill('tag');
       await page.getByRole('button', { name: 'Check' }).click();
       await page.getByText('Nothing is wrong with it.').waitFor();
     },
@@ -133,6 +134,7 @@ try {
     for (const picture of PICTURES) {
       const page = picture === PIPES ? early.get(scheme)! : await open(scheme, picture);
       await picture.ready(page);
+      await page.evaluate(() => window.scrollTo(0, 0));
       const file = join(folder, `${picture.name}-${scheme}.png`);
       await page.screenshot({ path: file });
       const { size } = statSync(file);
