@@ -94,13 +94,17 @@ pub fn line(job: &Job, partition: &str) -> String {
     )
 }
 
-/// What a retry would run: `j would have 20 items to run, 10 failures would stay`.
+/// What a retry would run: `j would have 20 items to run, 10 failures would stay`; `20+ items` while more may be found.
 pub fn would_retry(job: &Job, partition: &str) -> String {
-    let open = job.progress.as_ref().map_or(0, |all| all.items_open);
+    let empty = JobProgress::default();
+    let progress = job.progress.as_ref().unwrap_or(&empty);
+    let open = match progress.total_final {
+        true => counted(progress.items_open, "item"),
+        false => format!("{}+ items", count(progress.items_open)),
+    };
     format!(
-        "{} would have {} to run, {} would stay",
+        "{} would have {open} to run, {} would stay",
         label(&job.name, partition),
-        counted(open, "item"),
         counted(job.failure_count, "failure"),
     )
 }

@@ -96,3 +96,27 @@ fn details_leave_out_what_is_not_set() {
         "{text}"
     );
 }
+
+#[test]
+fn what_a_retry_would_run_is_not_nothing_where_a_batch_is_split_again() {
+    let mut job = job();
+    job.failure_count = 1;
+    job.progress = Some(JobProgress {
+        items_open: 0,
+        total_final: false,
+        ..JobProgress::default()
+    });
+    assert_eq!(
+        would_retry(&job, "default"),
+        "j would have 0+ items to run, 1 failure would stay"
+    );
+    job.progress = Some(JobProgress {
+        items_open: 1200,
+        total_final: true,
+        ..JobProgress::default()
+    });
+    assert_eq!(
+        would_retry(&job, "default"),
+        "j would have 1,200 items to run, 1 failure would stay"
+    );
+}

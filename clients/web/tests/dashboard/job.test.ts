@@ -279,6 +279,24 @@ test('what failed in one batch runs again', async () => {
   await page.getByRole('region', { name: 'Failures' }).getByText('document 3 is broken').first().waitFor();
 });
 
+test('a batch that could not be split is split again', async () => {
+  const folder = site.server.gate('unreadable').path;
+  await create(site.api, 'unsplit', numbers({ count: { folder } }));
+  const page = await site.open('jobs/unsplit');
+  await state(page, 'Failed');
+  await until('it is settled', async () => (await button(page, 'Retry').getAttribute('aria-disabled')) === null);
+  const tree = page.getByRole('region', { name: 'Batches' });
+  await tree.getByRole('treeitem').first().focus();
+  await tree.getByRole('button', { name: 'Retry what failed in it' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('1 failure is run again; the job then has 0 items to run, and those that are yet to be found.').waitFor();
+  await dialog.getByRole('button', { name: 'Retry 1 failure' }).click();
+  await until('it fails once more', async () => {
+    const { run, state: after, failureCount } = await get('unsplit');
+    return run === 1 && after === JobState.FAILED && failureCount === 1n;
+  });
+});
+
 test('a retry takes along the jobs that failed because of the job', async () => {
   const broken = site.server.gate('chain-broken');
   broken.open(1);

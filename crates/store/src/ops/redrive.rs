@@ -176,6 +176,8 @@ impl Db {
         let counts = &mut job.counts;
         counts.failed = counts.failed.saturating_sub(items);
         counts.unreleased += items;
+        counts.split_failed = counts.split_failed.saturating_sub(splits);
+        counts.undeclared_unsplit += splits;
         counts.redriven += items + splits;
         Ok(JobView::new(job))
     }

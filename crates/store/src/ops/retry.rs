@@ -118,9 +118,11 @@ impl Store {
             }
         }
         let carried = db.carry(&tx, &slice.job, &retry.filter).await?;
+        let unsplit = slice.job.counts.split_failed.saturating_sub(carried.splits);
         slice.retry_but(carried)?;
         if retry.rehearse {
-            // The transaction ends without a commit.
+            // The transaction ends without a commit. Nobody knows what is in a batch that is to be split again.
+            slice.job.counts.undeclared_unsplit += unsplit;
             return Ok(Controlled {
                 view: JobView::new(slice.job),
                 committed: Committed::default(),

@@ -5,6 +5,7 @@ use headway_domain::{
     effect::{Failed, code},
     error::Action,
     event::Caller,
+    progress,
     report::ItemEvent,
 };
 use headway_store::{Controlled, FailureFilter, OwedKind, Retry, StoreError};
@@ -304,6 +305,12 @@ pub async fn failures_of_a_running_job_run_again(f: Fixture) {
     assert!(all.contains("only a job that failed"), "{all}");
     let asked = retry_code(&f, &job, "A", true).await.unwrap().view.job;
     assert_eq!((asked.counts.failed, asked.run), (2, 0));
+    assert_eq!(asked.counts.split_failed, 0);
+    assert!(
+        !progress::expected(&asked.counts).1,
+        "a batch is to be split again"
+    );
+    assert!(progress::expected(&before.counts).1);
     assert_eq!(driver.job(&job).await, before, "asking changes nothing");
 
     let retried = retry_code(&f, &job, "A", false).await.unwrap();
