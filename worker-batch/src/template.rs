@@ -9,6 +9,8 @@ use serde_json::Value;
 /// How large a rendered payload is at most: 1 MiB.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
 
+/// Bytes of a placeholder that an error shows.
+const MAX_NAME_BYTES: usize = 128;
 /// Room for a payload that is a number: more than any 64-bit integer or double takes.
 const NUMBER_BYTES: usize = 24;
 /// Room that is planned for a value in a payload.
@@ -25,9 +27,9 @@ pub enum TemplateError {
     Unknown(String),
     /// A placeholder without an end.
     #[error(
-        "the item template has {{{{ without }}}} in {0:?}; two literal braces are written as four"
+        "the item template has {{{{ without }}}}, {0} bytes into a string; two literal braces are written as four"
     )]
-    Unclosed(String),
+    Unclosed(usize),
     /// A field that is not there.
     #[error("the item template uses `{path}`, but `{missing}` is missing")]
     Missing {
@@ -40,8 +42,16 @@ pub enum TemplateError {
     #[error("the payload of an item is larger than {MAX_PAYLOAD_BYTES} bytes")]
     TooLarge,
     /// A value that cannot be written as JSON.
-    #[error("the payload of an item cannot be written as JSON: {0}")]
+    #[error("the payload of an item cannot be written as JSON")]
     Json(#[from] serde_json::Error),
+}
+
+impl TemplateError {
+    fn unknown(placeholder: &str) -> Self {
+        let mut name = format!("{{{{{placeholder}}}}}");
+        name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
+        Self::Unknown(name)
+    }
 }
 
 /// A compiled item template.
@@ -304,9 +314,8 @@ fn segments(text: &str) -> Result<Vec<Segment<'_>>, TemplateError> {
         }
         let (placeholder, after) = after
             .split_once("}}")
-            .ok_or_else(|| TemplateError::Unclosed(text.to_owned()))?;
-        let path = Path::read(placeholder)
-            .ok_or_else(|| TemplateError::Unknown(format!("{{{{{placeholder}}}}}")))?;
+            .ok_or(TemplateError::Unclosed(text.len() - after.len() - 2))?;
+        let path = Path::read(placeholder).ok_or_else(|| TemplateError::unknown(placeholder))?;
         found.push(Segment::Value(path));
         rest = after;
     }

@@ -35,6 +35,7 @@ mod confirm;
 mod control;
 mod engine;
 mod executor;
+mod json_fault;
 mod ledger;
 mod outcome;
 mod prefetch;
@@ -46,6 +47,7 @@ mod text;
 
 pub use builder::{BuildError, Worker, WorkerBuilder, WorkerError};
 pub use headway_broker as broker;
+pub use json_fault::json_fault;
 pub use outcome::{Outcome, TaskError, code};
 pub use task::Task;
 pub use tokio_util::sync::CancellationToken;

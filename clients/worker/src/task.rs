@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::json_fault;
 use crate::outcome::{TaskError, code};
 use crate::status::JobUid;
 
@@ -176,12 +177,13 @@ impl Task {
     /// The payload read as JSON.
     ///
     /// # Errors
-    /// A fatal failure with code `BAD_PAYLOAD`: the payload will be no better the next time.
+    /// A fatal failure with code `BAD_PAYLOAD`: the payload will be no better the next time. Its message says what is
+    /// wrong and where, and quotes nothing of the payload.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
         serde_json::from_slice(self.payload_slice()).map_err(|error| {
             TaskError::fatal(
                 code::BAD_PAYLOAD,
-                format!("the payload cannot be read: {error}"),
+                format!("the payload cannot be read: {}", json_fault(&error)),
             )
         })
     }
@@ -316,6 +318,7 @@ mod tests {
         let value: HashMap<String, u32> = task.payload().expect("is JSON");
         assert_eq!(value["n"], 5);
         let error = task.payload::<Vec<u32>>().expect_err("is no list");
+        assert!(!error.message().contains('5'), "{}", error.message());
         assert_eq!(
             (error.code(), error.is_retryable()),
             (code::BAD_PAYLOAD, false)

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use headway_domain::{bulk, bulk::BulkDefinition, filter::Filter};
 use headway_store::{JobFilter, Store, StoreError};
+use headway_worker::json_fault;
 use serde_json::Value;
 
 use crate::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
@@ -23,7 +24,7 @@ impl MatchingJobs {
 
 fn read(definition: &Definition) -> Result<(BulkDefinition, JobFilter), SplitError> {
     let definition: BulkDefinition = serde_json::from_value(definition.json()?.into_owned())
-        .map_err(|error| SplitError::invalid(error.to_string()))?;
+        .map_err(|error| SplitError::invalid(json_fault(&error)))?;
     let more = Filter::parse(&definition.filter);
     let filter = JobFilter {
         states: definition.action.states(),

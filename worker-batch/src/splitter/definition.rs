@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use headway_worker::json_fault;
 use serde::de::{self, Deserializer, Visitor};
 use serde_json::Value;
 
@@ -44,7 +45,8 @@ impl Definition {
                     .map(Self::Json)
                     .map_err(|error| {
                         SplitError::invalid(format!(
-                            "the stored definition cannot be read: {error}"
+                            "the stored definition cannot be read: {}",
+                            json_fault(&error)
                         ))
                     })
             }
@@ -66,7 +68,10 @@ impl Definition {
             Self::Data(data) => serde_json::from_slice(data)
                 .map(Cow::Owned)
                 .map_err(|error| {
-                    SplitError::invalid(format!("the definition is not JSON: {error}"))
+                    SplitError::invalid(format!(
+                        "the definition is not JSON: {}",
+                        json_fault(&error)
+                    ))
                 }),
         }
     }
@@ -85,7 +90,8 @@ impl Definition {
         }
         T::deserialize(value.as_ref()).map_err(|error| {
             SplitError::invalid(format!(
-                "the definition for `{splitter}` cannot be read: {error}"
+                "the definition for `{splitter}` cannot be read: {}",
+                json_fault(&error)
             ))
         })
     }
