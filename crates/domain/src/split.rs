@@ -94,8 +94,8 @@ impl JobSlice {
         slice
     }
 
-    /// Records what a splitter found, if the page is still to be split under this attempt. The
-    /// page and its batch must be in the slice.
+    /// Records what a splitter found, if the page is still to be split under this attempt. Sub-batches that would lie
+    /// deeper than [`limits::DEPTH`] fail the page. The page and its batch must be in the slice.
     pub fn record_split(&mut self, number: u32, attempt: u32, split: Split) -> SplitOutcome {
         let Some(page) = self
             .page(number)
@@ -113,6 +113,18 @@ impl JobSlice {
             .content
             .as_ref()
             .and_then(|content| content.cursor.clone());
+        let is_batch = |child: &Child| matches!(child, Child::Batch { .. });
+        if page.depth >= limits::DEPTH && split.children.iter().any(is_batch) {
+            let message = format!(
+                "its sub-batches lie more than {} levels below the job",
+                limits::DEPTH
+            );
+            return self.record_split_failure(
+                number,
+                attempt,
+                Failed::lasting(code::SPLIT_FAILED, message),
+            );
+        }
         if batch == 1
             && first
             && number == 1
