@@ -9,10 +9,11 @@ use crate::{
     slice::JobSlice,
 };
 
-/// Failures of a run that are told of commit by commit; later ones each thousandth.
-const TOLD_SINGLY: u64 = 100;
-/// Of later failures only those that complete so many are told of.
-const TOLD_EACH: u64 = 1000;
+/// Failures of a run whose commits have an event each. Later ones have one whenever their number has doubled, so that
+/// the log does not grow with the job.
+const SINGLE_FAILURES: u64 = 100;
+/// Batches of a job, by number, that have an event each. A job of more has one for all of them in the end.
+const SINGLE_BATCHES: u32 = 16;
 
 /// What happened to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +30,7 @@ pub enum EventKind {
     Cancelled,
     /// A client lets it run again.
     Retried,
-    /// All children of a batch are known.
+    /// All children of a batch, or of all batches of a large job, are known.
     BatchSplit,
     /// A client changed some of its spec.
     Updated,
@@ -93,7 +94,7 @@ pub struct NewEvent {
     pub state: JobState,
     /// What the other fields do not say, for people; at most [`limits::HEADER_BYTES`].
     pub message: String,
-    /// The batch it is about.
+    /// The batch it is about; none if it is about all of them.
     pub batch: Option<u32>,
     /// How many items or failures it is about.
     pub items: u64,
@@ -120,20 +121,26 @@ impl JobSlice {
         });
     }
 
-    /// Records that all children of a batch are known, on the levels that people look at.
+    /// Records that all children of a batch are known: of the first ones, and of all together.
     pub(crate) fn record_split_batch(&mut self, number: u32) {
-        let Some(batch) = self.batch(number) else {
-            return;
-        };
-        if batch.depth > limits::KEPT_DEPTH || number > limits::KEPT_BATCHES {
-            return;
+        if number <= SINGLE_BATCHES {
+            let items = self.batch(number).map_or(0, |batch| batch.items);
+            self.push_split(Some(number), items, "");
         }
-        let items = batch.items;
+        let batches = self.job.next_batch - 1;
+        let counts = &self.job.counts;
+        if batches > SINGLE_BATCHES && counts.unsplit + counts.splitting == 0 {
+            let known = counts.known;
+            self.push_split(None, known, &format!("all {batches} batches are split"));
+        }
+    }
+
+    fn push_split(&mut self, batch: Option<u32>, items: u64, message: &str) {
         self.events.push(NewEvent {
             kind: EventKind::BatchSplit,
             state: self.job.state(),
-            message: String::new(),
-            batch: Some(number),
+            message: message.to_owned(),
+            batch,
             items,
         });
     }
@@ -148,7 +155,8 @@ impl JobSlice {
         let now = self.failures.len() as u64;
         let all = self.job.counts.failures;
         let before = all.saturating_sub(now);
-        if before >= TOLD_SINGLY && before / TOLD_EACH == all / TOLD_EACH {
+        let doublings = |failures: u64| (failures / SINGLE_FAILURES).checked_ilog2();
+        if before >= SINGLE_FAILURES && doublings(before) == doublings(all) {
             return;
         }
         let message = format!("{}: {}", first.failure.code, first.failure.message);

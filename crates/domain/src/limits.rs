@@ -48,9 +48,9 @@ pub const SPAN_MS: u64 = 366 * 24 * 3600 * 1000;
 pub const ALONE_STARTS: u32 = 2;
 /// Depth of sub-batches below the root.
 pub const DEPTH: u32 = 1000;
-/// Levels below the root whose batches are told of one by one and kept when they are done.
+/// Levels below the root whose batches are kept when they are done.
 pub const KEPT_DEPTH: u32 = 2;
-/// Batches of a job, by number, that are told of one by one and kept when they are done.
+/// Batches of a job, by number, that are kept when they are done.
 pub const KEPT_BATCHES: u32 = 4096;
 /// Failure rows of one job that keep their texts; later ones keep their code alone.
 pub const FAILURE_TEXTS: i64 = 10_000;
