@@ -52,11 +52,20 @@ impl JobSlice {
         });
         let mut unseen: Vec<u32> = finished
             .map(|page| page.row.batch)
+            .chain(self.folding().map(|(_, parent)| parent))
             .filter(|batch| !self.batches.contains_key(batch))
             .collect();
         unseen.sort_unstable();
         unseen.dedup();
         unseen
+    }
+
+    /// Batches that are done, each with the one that it folds into.
+    fn folding(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.batches
+            .values()
+            .filter(|batch| batch.fate != Fate::Deleted && batch.row.is_finished())
+            .filter_map(|batch| Some((batch.row.number, batch.row.parent?)))
     }
 
     fn unsplit_seen(&self) -> usize {
@@ -189,20 +198,17 @@ impl JobSlice {
         }
     }
 
+    /// Folds batches that are done into their parents, as far up as these are in the slice: [`JobSlice::needs`] asks
+    /// for the others.
     pub(crate) fn fold_batches(&mut self) {
-        loop {
-            let folded = self
-                .batches
-                .values()
-                .filter(|batch| batch.fate != Fate::Deleted && batch.row.is_finished())
-                .find_map(|batch| {
-                    batch
-                        .row
-                        .parent
-                        .map(|parent| (batch.row.number, parent, batch.row.done))
-                });
-            let Some((number, parent, done)) = folded else {
-                return;
+        let mut folding: Vec<(u32, u32)> = self.folding().collect();
+        while let Some((number, parent)) = folding.pop() {
+            let Some(done) = self
+                .batch(parent)
+                .and_then(|_| self.batch(number))
+                .map(|batch| batch.done)
+            else {
+                continue;
             };
             if self.batch(number).is_some_and(Batch::is_kept) {
                 if let Some(batch) = self.batch_mut(number) {
@@ -211,11 +217,16 @@ impl JobSlice {
             } else {
                 self.delete_batch(number);
             }
-            let Some(parent) = self.batch_mut(parent) else {
-                return;
+            let Some(above) = self.batch_mut(parent) else {
+                continue;
             };
-            parent.children -= 1;
-            parent.done += done;
+            above.children -= 1;
+            above.done += done;
+            if above.is_finished()
+                && let Some(next) = above.parent
+            {
+                folding.push((parent, next));
+            }
         }
     }
 

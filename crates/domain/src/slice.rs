@@ -107,7 +107,7 @@ pub struct Carried {
 /// Rows that `advance` wants to see before it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Batches, each with all batches above it.
+    /// Batches: those of pages that end, and those that batches fold into.
     pub batches: Vec<u32>,
     /// So many pages with items to release.
     pub release: usize,

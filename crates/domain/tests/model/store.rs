@@ -85,6 +85,8 @@ pub struct Store {
     pub failures: Vec<NewFailure>,
     /// What the audit log tells.
     pub events: Vec<NewEvent>,
+    /// How many batches all transactions together had in their slices.
+    pub batches_seen: usize,
 }
 
 impl Store {
@@ -99,6 +101,7 @@ impl Store {
             items: BTreeMap::new(),
             failures: Vec::new(),
             events: Vec::new(),
+            batches_seen: 0,
         }
     }
 
@@ -147,12 +150,12 @@ impl Store {
     /// Loads what `advance` wants, at most `most` pages of a kind; tells whether anything was new.
     fn load(&self, slice: &mut JobSlice, needs: &Needs, most: usize, reopens: usize) -> bool {
         let before = slice.batches.len() + slice.pages.len();
-        for number in &needs.batches {
-            let mut next = Some(*number);
-            while let Some(batch) = next.and_then(|number| self.batches.get(&number)) {
-                slice.add_batch(batch.clone());
-                next = batch.parent;
-            }
+        for batch in needs
+            .batches
+            .iter()
+            .filter_map(|number| self.batches.get(number))
+        {
+            slice.add_batch(batch.clone());
         }
         let run = self.job.run.max(slice.job.run);
         let kinds: [(usize, Fits<'_>); 4] = [
@@ -244,6 +247,7 @@ impl Store {
             assert!(slice.events.is_empty(), "an event of nothing");
         }
         self.check_events(&slice);
+        self.batches_seen += slice.batches.len();
         for (number, tracked) in slice.batches {
             let mut row = tracked.row;
             if let Some(definition) = row.definition.take() {
@@ -318,7 +322,7 @@ impl Store {
         assert!(!slice.job.paused || holds > 0);
         let told = slice.events.iter();
         let told = told.filter(|event| event.kind == EventKind::FailureRecorded);
-        // Later ones are told of each thousandth.
+        // Later ones are told of whenever their number has doubled.
         let told = told.map(|event| event.items).sum::<u64>();
         assert!(told == slice.failures.len() as u64 || slice.job.counts.failures >= 100);
     }

@@ -184,12 +184,16 @@ impl Db {
         tx: &Tx<'_>,
         slice: &mut JobSlice,
     ) -> Result<(), StoreError> {
-        for _ in 0..ROUNDS {
+        for round in 0.. {
             let seen = (slice.pages.len(), slice.batches.len());
             self.load_needs(tx, slice).await?;
             let brought = seen != (slice.pages.len(), slice.batches.len());
             slice.advance();
-            if !brought || slice.needs().is_empty() {
+            let needs = slice.needs();
+            // Nobody else looks at a batch that is done, so it is folded in this transaction, however far up that goes.
+            let folds = !needs.batches.is_empty() && (brought || round == 0);
+            let goes_on = !needs.is_empty() && brought && round + 1 < ROUNDS;
+            if !folds && !goes_on {
                 break;
             }
         }
@@ -308,7 +312,8 @@ impl Db {
         Ok(())
     }
 
-    /// Loads batches with all batches above them.
+    /// Loads batches. Those above one that waits for a single batch alone come with it, because that is the one that
+    /// is about to fold: so a deep tree costs each transaction the batches that it changes, and not the way to the root.
     pub(crate) async fn load_batches(
         &self,
         tx: &Tx<'_>,
@@ -323,6 +328,7 @@ impl Db {
             "WITH RECURSIVE chain AS ( \
                SELECT {columns} FROM batch b WHERE b.job_key = $1 AND {} \
                UNION SELECT {columns} FROM batch b JOIN chain c ON b.job_key = $1 AND b.number = c.parent \
+                 AND c.exhausted = 1 AND c.open_pages = 0 AND c.kept_pages = 0 AND c.children = 1 \
              ) SELECT * FROM chain",
             self.is_in("b.number", 2)
         );
