@@ -1,6 +1,6 @@
 //! A Headway process: the roles that its configuration names, on the same database and broker.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use headway_broker::Broker;
@@ -11,7 +11,7 @@ use headway_runtime::{
     tasks::{Supervisor, TaskKind},
 };
 use headway_store::Store;
-use headway_worker_batch::splitter::Registry;
+use headway_worker_batch::splitter::{FileRoots, Registry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,8 @@ impl App {
     /// # Errors
     /// When a setting cannot work, or on shutdown while waiting for the database or broker.
     pub async fn build(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
-        Self::build_with(config, Registry::with_builtins(), shutdown).await
+        let registry = Registry::with_file_roots(file_roots(&config));
+        Self::build_with(config, registry, shutdown).await
     }
 
     /// As [`App::build`], with these splitters.
@@ -135,4 +136,13 @@ impl App {
         links.close().await;
         Ok(ended?)
     }
+}
+
+/// The folders that definitions are checked against. A server that splits nothing and has no such setting leaves the
+/// check to the batch workers.
+fn file_roots(config: &Config) -> FileRoots {
+    if config.file_roots.is_empty() && !config.has(Role::Batch) {
+        return FileRoots::new([PathBuf::from("/")]);
+    }
+    FileRoots::new(config.file_roots.iter().cloned())
 }

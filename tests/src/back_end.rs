@@ -7,7 +7,7 @@ use headway_runtime::{
     SecretUrl,
     config::{Config, Role},
 };
-use headway_worker_batch::splitter::Registry;
+use headway_worker_batch::splitter::{FileRoots, Registry};
 
 use crate::Namespace;
 
@@ -43,7 +43,7 @@ impl Options {
         Self {
             back_end,
             config: brisk(),
-            registry: Registry::with_builtins(),
+            registry: Registry::with_file_roots(FileRoots::new([std::env::temp_dir()])),
             wrap: |broker| broker,
             copies: 1,
             deadline: Duration::from_secs(60),

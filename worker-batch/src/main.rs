@@ -4,7 +4,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use headway_relay::role;
-use headway_worker_batch::{splitter::Registry, start};
+use headway_worker_batch::{
+    splitter::{FileRoots, Registry},
+    start,
+};
 
 /// Headway's batch worker. Settings come from defaults, a YAML file and HEADWAY_* variables, the later
 /// ones winning.
@@ -22,7 +25,8 @@ async fn main() -> ExitCode {
         "headway-worker-batch",
         Args::parse().config,
         |config, links, supervisor| {
-            start(config, links, Registry::with_builtins(), supervisor);
+            let roots = FileRoots::new(config.file_roots.iter().cloned());
+            start(config, links, Registry::with_file_roots(roots), supervisor);
         },
     )
     .await

@@ -62,6 +62,7 @@ impl BatchWorker {
         attempt: u32,
         error: SplitError,
     ) -> Result<(), Interrupted> {
+        tracing::warn!(job = %uid, page, attempt, %error, "cannot split a page; it is tried again, or its job fails");
         let failure = match error {
             SplitError::Invalid(message) => Failed::lasting(code::SPLIT_FAILED, message),
             SplitError::Transient(message) => Failed {
@@ -103,16 +104,12 @@ impl BatchWorker {
     /// Asks the splitter for a page and checks its answer.
     async fn find(&self, source: &PageSource) -> Result<(Found, Split), SplitError> {
         let spec = batch_spec(source)?;
-        let splitter = self.splitter(&spec.splitter)?;
-        let definition = Definition::decode(&source.definition)
-            .map_err(|error| SplitError::Invalid(error.to_string()))?;
         let root = source.batch == 1 && source.page == 1;
-        let total = if root {
-            splitter.total(&definition, &spec.parameters)?
-        } else {
-            None
-        };
-        let page = self.ask(splitter.clone(), source, spec, definition).await?;
+        let Answer {
+            total,
+            page,
+            reproducible,
+        } = self.ask(source, spec, root).await?;
         check(source, page.children.len(), page.next.as_deref())?;
         let next = page.next.clone();
         let found = children::take(page).map_err(SplitError::Invalid)?;
@@ -122,7 +119,7 @@ impl BatchWorker {
             total,
             limit: source.limit,
             hash: found.hash,
-            stored: (!splitter.reproducible()).then(|| children::compress(&found.json)),
+            stored: (!reproducible).then(|| children::compress(&found.json)),
         };
         Ok((found, split))
     }
@@ -130,11 +127,8 @@ impl BatchWorker {
     /// Asks the splitter for the page again, for items that are sent later.
     pub(crate) async fn find_again(&self, source: &PageSource) -> Result<Found, SplitError> {
         let spec = batch_spec(source)?;
-        let splitter = self.splitter(&spec.splitter)?;
-        let definition = Definition::decode(&source.definition)
-            .map_err(|error| SplitError::Invalid(error.to_string()))?;
-        let page = self.ask(splitter, source, spec, definition).await?;
-        children::take(page).map_err(SplitError::Invalid)
+        let answer = self.ask(source, spec, false).await?;
+        children::take(answer.page).map_err(SplitError::Invalid)
     }
 
     fn splitter(&self, name: &str) -> Result<std::sync::Arc<dyn Splitter>, SplitError> {
@@ -146,14 +140,15 @@ impl BatchWorker {
         })
     }
 
-    /// In a task of its own: a splitter that panics must not take the worker with it.
+    /// Calls the splitter in a task of its own: one that panics or blocks must not take the worker with it.
     async fn ask(
         &self,
-        splitter: std::sync::Arc<dyn Splitter>,
         source: &PageSource,
         spec: &BatchSpec,
-        definition: Definition,
-    ) -> Result<crate::splitter::Page, SplitError> {
+        with_total: bool,
+    ) -> Result<Answer, SplitError> {
+        let splitter = self.splitter(&spec.splitter)?;
+        let definition = Definition::decode(&source.definition)?;
         let parameters = spec.parameters.clone();
         let cursor = source.cursor.clone();
         let limit = source.limit as usize;
@@ -169,7 +164,16 @@ impl BatchWorker {
                 limit,
                 warm: Some(warm),
             };
-            splitter.page(request).await
+            let total = match with_total {
+                true => splitter.total(&definition, &parameters)?,
+                false => None,
+            };
+            let page = splitter.page(request).await?;
+            Ok(Answer {
+                total,
+                page,
+                reproducible: splitter.reproducible(),
+            })
         });
         match tokio::time::timeout(self.config.split_timeout, &mut task).await {
             Ok(Ok(answer)) => answer,
@@ -185,6 +189,15 @@ impl BatchWorker {
             }
         }
     }
+}
+
+/// What a splitter says about a page.
+struct Answer {
+    /// The number of items of the whole batch, if it was asked for and is known.
+    total: Option<u64>,
+    page: crate::splitter::Page,
+    /// Whether it would find the same page again.
+    reproducible: bool,
 }
 
 fn batch_spec(source: &PageSource) -> Result<&BatchSpec, SplitError> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -118,6 +118,8 @@ pub struct Config {
     pub max_splits_per_job: u32,
     /// How many watches a server has open at most, 1 to 1,000,000; more are refused.
     pub max_watches: u32,
+    /// The folders in and below which the splitters `files` and `lines` may read; none means that they refuse every job.
+    pub file_roots: Vec<PathBuf>,
     /// The folder whose YAML files are job types, read once; none means that there are none but those of the API.
     pub job_types_dir: Option<PathBuf>,
     /// The executable that runs the programs of job types; none means the one that runs. For servers inside other programs.
@@ -155,6 +157,7 @@ impl Default for Config {
             epoch_interval: Duration::from_secs(5),
             max_splits_per_job: 16,
             max_watches: 20_000,
+            file_roots: Vec::new(),
             job_types_dir: None,
             job_type_evaluator: None,
             readiness_damping: DEFAULT_DAMPING,
@@ -225,6 +228,13 @@ impl Settings for Config {
                         "must be origins like https://jobs.example.org:8443, without a path, not `{origin}`"
                     );
                     Problem::new("web_origins", why)
+                }),
+            self.file_roots
+                .iter()
+                .find(|root| !is_plain_absolute(root))
+                .map(|root| {
+                    let why = format!("must be absolute paths without `..`, not {root:?}");
+                    Problem::new("file_roots", why)
                 }),
             check(!self.roles.is_empty(), "roles", || {
                 "must name at least one of server, tracking and batch".to_owned()
@@ -300,6 +310,11 @@ fn is_origin(origin: &str) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
     host.is_some_and(|host| !host.is_empty() && host.bytes().all(allowed))
+}
+
+fn is_plain_absolute(path: &Path) -> bool {
+    let leads_up = |component| component == Component::ParentDir;
+    path.is_absolute() && !path.components().any(leads_up)
 }
 
 fn is_schema(schema: &str) -> bool {

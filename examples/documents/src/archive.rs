@@ -1,8 +1,9 @@
 //! Export: the files of an item as one zip archive with a manifest.
 
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use headway_files::FileRoots;
 use headway_worker::TaskError;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,7 +23,7 @@ pub const FILES: &str = "files/";
 pub const EXTENSION: &str = "zip";
 
 const CHUNK: usize = 64 << 10;
-/// From this size on a file's entry is written with 64-bit sizes. Below 4 GiB, because a file may grow while it is read.
+/// From this size on a file's entry is written with 64-bit sizes. Below 4 GiB, because compressed bytes count too.
 const LARGE: u64 = 3 << 30;
 
 /// What an export item asks for.
@@ -52,15 +53,21 @@ pub struct Entry {
     pub size: u64,
     /// The SHA-256 of its content, in hexadecimal.
     pub sha256: String,
+    /// Whether the file was longer than `size` when it had been read: it grew, and what came later is left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grew: bool,
 }
 
 /// Writes the archive of an item and returns its manifest. It appears whole or not at all, and doing
-/// it again replaces it by an equal one. `progress` is called with 0 to 1.
+/// it again replaces it by an equal one. `name` is the archive's, without its extension. `progress` is called with 0
+/// to 1.
 ///
 /// # Errors
 /// Fatal for a file that cannot be read, retryable for an output that cannot be written or a cancelled token.
 pub fn export(
     export: &Export,
+    name: &str,
+    roots: &FileRoots,
     cancelled: &CancellationToken,
     progress: impl Fn(f64),
 ) -> Result<Manifest, TaskError> {
@@ -70,11 +77,11 @@ pub fn export(
         dir: source.dir.clone(),
         files: Vec::with_capacity(source.files.len()),
     };
-    let name = format!("{}.{EXTENSION}", source.id());
-    output::write(&export.out, &name, unwritable, |writer| {
+    let name = format!("{name}.{EXTENSION}");
+    output::write(&export.out, &name, roots, |writer| {
         let mut zip = ZipWriter::new(writer);
         for (number, file) in source.files.iter().enumerate() {
-            let open = source.open(file)?;
+            let open = source.open(file, roots)?;
             manifest.files.push(add(&mut zip, open, cancelled)?);
             progress(ratio(number + 1, source.files.len()));
         }
@@ -88,21 +95,12 @@ pub fn export(
     Ok(manifest)
 }
 
-/// Where the archive of an item is.
-pub fn path(out: &Path, source: &Source) -> PathBuf {
-    out.join(format!("{}.{EXTENSION}", source.id()))
-}
-
 fn add<W: Write + Seek>(
     zip: &mut ZipWriter<W>,
     open: OpenFile,
     cancelled: &CancellationToken,
 ) -> Result<Entry, TaskError> {
-    let OpenFile {
-        path,
-        size,
-        mut file,
-    } = open;
+    let OpenFile { path, size, file } = open;
     let name = [FILES.as_bytes(), path.as_bytes()].concat();
     // A constant time stamp: two archives of the same files are equal.
     let options = SimpleFileOptions::DEFAULT
@@ -112,6 +110,8 @@ fn add<W: Write + Seek>(
         .map_err(|error| unwritable(&error.into()))?;
     let mut hash = Sha256::new();
     let mut copied: u64 = 0;
+    // A file that grows as fast as it is read would have no end.
+    let mut file = file.take(size);
     let mut chunk = vec![0; CHUNK];
     loop {
         if cancelled.is_cancelled() {
@@ -133,10 +133,12 @@ fn add<W: Write + Seek>(
         zip.write_all(bytes).map_err(|error| unwritable(&error))?;
         copied += u64::try_from(count).unwrap_or_default();
     }
+    let now = file.get_ref().metadata().map(|metadata| metadata.len());
     Ok(Entry {
         path,
         size: copied,
         sha256: hex(&hash.finalize()),
+        grew: now.is_ok_and(|length| length > copied),
     })
 }
 
@@ -149,6 +151,7 @@ pub(crate) fn ratio(part: usize, whole: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use zip::ZipArchive;
 
@@ -159,6 +162,7 @@ mod tests {
             root: Name::from(root.as_os_str()),
             dir: Name::default(),
             files: files.iter().map(|name| Name::from(*name)).collect(),
+            follow_links: false,
         };
         Export {
             source,
@@ -181,9 +185,9 @@ mod tests {
         let token = CancellationToken::new();
         let steps = std::cell::RefCell::new(Vec::new());
         let manifest =
-            export(&item, &token, |fraction| steps.borrow_mut().push(fraction)).map_err(debug)?;
+            packed(&item, &token, |fraction| steps.borrow_mut().push(fraction)).map_err(debug)?;
         assert_eq!(steps.borrow().last(), Some(&1.0));
-        let place = path(out.path(), &item.source);
+        let place = out.path().join("item.zip");
         let first = fs::read(&place)?;
         let mut zip = ZipArchive::new(fs::File::open(&place)?)?;
         let read: Manifest = serde_json::from_reader(zip.by_name(MANIFEST)?)?;
@@ -206,7 +210,7 @@ mod tests {
             "not the manifest"
         );
         assert_eq!(zip.len(), 4);
-        export(&item, &token, |_| ()).map_err(debug)?;
+        packed(&item, &token, |_| ()).map_err(debug)?;
         assert_eq!(fs::read(&place)?, first, "twice is once");
         assert_eq!(fs::read_dir(out.path())?.count(), 1);
         Ok(())
@@ -217,7 +221,7 @@ mod tests {
         let (root, out) = (tempfile::tempdir()?, tempfile::tempdir()?);
         fs::write(root.path().join("a"), "a")?;
         let token = CancellationToken::new();
-        let error = export(
+        let error = packed(
             &item(root.path(), out.path(), &[b"a", b"gone"]),
             &token,
             |_| (),
@@ -228,18 +232,65 @@ mod tests {
             (code::VANISHED, false)
         );
         token.cancel();
-        let error = export(&item(root.path(), out.path(), &[b"a"]), &token, |_| ())
+        let error = packed(&item(root.path(), out.path(), &[b"a"]), &token, |_| ())
             .expect_err("is cancelled");
         assert_eq!(error.code(), code::CANCELLED);
         assert_eq!(fs::read_dir(out.path())?.count(), 0);
         let blocked = root.path().join("a");
-        let error = export(
+        let error = packed(
             &item(root.path(), &blocked, &[b"a"]),
             &CancellationToken::new(),
             |_| (),
         );
         assert!(error.expect_err("is no folder").is_retryable());
         Ok(())
+    }
+
+    #[test]
+    fn a_file_that_grows_is_packed_to_the_size_that_it_had() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("log");
+        fs::write(&path, vec![1; 3 * CHUNK])?;
+        let open = OpenFile {
+            path: Name::from("log"),
+            size: u64::try_from(CHUNK)? + 5,
+            file: fs::File::open(&path)?,
+        };
+        let mut zip = ZipWriter::new(io::Cursor::new(Vec::new()));
+        let entry = add(&mut zip, open, &CancellationToken::new()).map_err(debug)?;
+        assert_eq!((entry.size, entry.grew), (u64::try_from(CHUNK)? + 5, true));
+        Ok(())
+    }
+
+    #[test]
+    fn outputs_stay_in_the_allowed_folders() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (root, out) = (folder.path().join("root"), folder.path().join("out"));
+        fs::create_dir(&root)?;
+        fs::write(root.join("a"), "a")?;
+        std::os::unix::fs::symlink(&out, root.join("link"))?;
+        fs::create_dir(&out)?;
+        let roots = FileRoots::new([root.clone()]);
+        for out in [out.clone(), root.join("link"), root.join("../out")] {
+            let item = item(&root, &out, &[b"a"]);
+            let error = export(&item, "item", &roots, &CancellationToken::new(), |_| ())
+                .expect_err("is refused");
+            assert_eq!(
+                (error.code(), error.is_retryable()),
+                (code::BAD_SOURCE, false)
+            );
+        }
+        assert_eq!(fs::read_dir(&out)?.count(), 0);
+        Ok(())
+    }
+
+    fn packed(
+        item: &Export,
+        token: &CancellationToken,
+        progress: impl Fn(f64),
+    ) -> Result<Manifest, TaskError> {
+        let roots = FileRoots::new([std::env::temp_dir()]);
+        export(item, "item", &roots, token, progress)
     }
 
     fn debug(error: TaskError) -> anyhow::Error {

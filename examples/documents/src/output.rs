@@ -5,21 +5,42 @@ use std::io::{self, BufWriter};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use headway_files::{FileRoots, OpenError};
+use headway_worker::TaskError;
+
+use crate::source::{code, unwritable};
+
 /// What the names of unfinished files begin with. A crash may leave some; whoever reads a folder skips them.
 pub const UNFINISHED: &str = ".unfinished-";
 
 /// Writes `folder/name` through `fill`, atomically. Doing it again replaces the file by an equal one.
 ///
 /// # Errors
-/// What `fill` answers, or an error of the file system by way of `wrap`.
-pub fn write<E>(
+/// What `fill` answers; a fatal failure if the folder is not allowed; a retryable one if it cannot be written to.
+pub fn write(
     folder: &Path,
     name: &str,
-    wrap: impl Fn(&io::Error) -> E,
-    fill: impl FnOnce(&mut BufWriter<&File>) -> Result<(), E>,
-) -> Result<(), E> {
-    let wrap = |error: io::Error| wrap(&error);
+    roots: &FileRoots,
+    fill: impl FnOnce(&mut BufWriter<&File>) -> Result<(), TaskError>,
+) -> Result<(), TaskError> {
+    let wrap = |error: io::Error| unwritable(&error);
+    let refused = |error: OpenError| {
+        TaskError::fatal(
+            code::BAD_SOURCE,
+            format!("the output folder is refused: {error}"),
+        )
+    };
+    roots.check(folder).map_err(refused)?;
     fs::create_dir_all(folder).map_err(wrap)?;
+    let resolved = folder.canonicalize().map_err(wrap)?;
+    if !roots
+        .resolved()
+        .iter()
+        .any(|root| resolved.starts_with(root))
+    {
+        return Err(refused(OpenError::Outside));
+    }
+    let folder = resolved.as_path();
     let mut builder = tempfile::Builder::new();
     let temporary = builder
         .prefix(UNFINISHED)
@@ -48,26 +69,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_appears_whole_or_not_at_all() -> io::Result<()> {
+    fn a_file_appears_whole_or_not_at_all() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
-        let fails = write(
-            folder.path(),
-            "a",
-            |error| error.to_string(),
-            |writer| {
-                writer
-                    .write_all(b"half")
-                    .map_err(|error| error.to_string())?;
-                Err("no more".into())
-            },
-        );
-        assert_eq!(fails, Err("no more".into()));
+        let roots = FileRoots::new([folder.path().to_owned()]);
+        let fails = write(folder.path(), "a", &roots, |writer| {
+            writer
+                .write_all(b"half")
+                .map_err(|error| unwritable(&error))?;
+            Err(TaskError::fatal("TEST", "no more"))
+        });
+        assert_eq!(fails, Err(TaskError::fatal("TEST", "no more")));
         assert_eq!(fs::read_dir(folder.path())?.count(), 0);
         for text in ["one", "two"] {
-            let wrap = |error: &io::Error| io::Error::from(error.kind());
-            write(folder.path(), "a", wrap, |writer| {
-                writer.write_all(text.as_bytes())
-            })?;
+            write(folder.path(), "a", &roots, |writer| {
+                writer
+                    .write_all(text.as_bytes())
+                    .map_err(|error| unwritable(&error))
+            })
+            .map_err(|error| anyhow::anyhow!("{error:?}"))?;
         }
         assert_eq!(fs::read_to_string(folder.path().join("a"))?, "two");
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);

@@ -1,10 +1,9 @@
-//! The files of an item: checked names, and files opened without following a symbolic link.
+//! The files of an item: checked names, and files opened beneath the folders that a deployment allows.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
+use headway_files::{FileRoots, Links, OpenError, shorten};
 use headway_worker::TaskError;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,9 +16,9 @@ pub mod code {
     pub const VANISHED: &str = "VANISHED";
     /// The file cannot be opened or read.
     pub const UNREADABLE: &str = "UNREADABLE";
-    /// The path is a symbolic link, or something else that is no file.
+    /// Something else than a regular file stands there.
     pub const NOT_A_FILE: &str = "NOT_A_FILE";
-    /// The item names files that it may not name.
+    /// The item names files or folders that it may not name.
     pub const BAD_SOURCE: &str = "BAD_SOURCE";
     /// The output cannot be written.
     pub const OUTPUT: &str = "OUTPUT";
@@ -36,6 +35,9 @@ pub struct Source {
     pub dir: Name,
     /// The files' names.
     pub files: Vec<Name>,
+    /// Whether a name may be a symbolic link; it must lead to a file in the allowed folders.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follow_links: bool,
 }
 
 /// A file of an item, opened.
@@ -57,81 +59,79 @@ impl Source {
     pub fn check(&self) -> Result<(), TaskError> {
         let bad = |what: String| Err(TaskError::fatal(code::BAD_SOURCE, what));
         if !self.root.to_path().is_absolute() {
-            return bad(format!("the root {:?} is not absolute", self.root));
+            return bad("the root is not an absolute path".into());
         }
         if !self.dir.is_below() {
-            return bad(format!("the folder {:?} is not below the root", self.dir));
+            return bad("the folder is not below the root".into());
         }
         if self.files.is_empty() {
             return bad("the item has no files".into());
         }
-        match self.files.iter().find(|name| !name.is_single()) {
-            Some(name) => bad(format!("{name:?} is not the name of a file")),
+        match self.files.iter().position(|name| !name.is_single()) {
+            Some(number) => bad(format!("file {} is not the name of a file", number + 1)),
             None => Ok(()),
         }
     }
 
-    /// What the item's output is called: the same at every try, different from that of every other
-    /// item of the job, because a file is in one item only.
-    pub fn id(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.dir.as_bytes());
-        hash.update([0]);
-        hash.update(self.files.first().map_or(&[][..], Name::as_bytes));
-        hex(&hash.finalize()[..16])
-    }
-
-    /// Opens one of the files. A link is not followed, neither in its place nor in place of its folder.
+    /// Opens one of the files, beneath the allowed folders.
     ///
     /// # Errors
     /// A fatal failure that names the file.
-    pub fn open(&self, name: &Name) -> Result<OpenFile, TaskError> {
+    pub fn open(&self, name: &Name, roots: &FileRoots) -> Result<OpenFile, TaskError> {
         let path = self.dir.join(name);
-        let refuse = |error: io::Error| unreadable(&path, &error);
-        let folder = self.folder().map_err(refuse)?;
-        let place = folder.join(name.to_path());
-        let seen = fs::symlink_metadata(&place).map_err(refuse)?;
-        if !seen.is_file() {
-            return Err(TaskError::fatal(
-                code::NOT_A_FILE,
-                format!("{path} is a link or no regular file"),
-            ));
-        }
-        let file = File::open(&place).map_err(refuse)?;
-        let opened = file.metadata().map_err(refuse)?;
-        if (seen.dev(), seen.ino()) != (opened.dev(), opened.ino()) {
-            return Err(TaskError::fatal(
-                code::VANISHED,
-                format!("{path} was replaced while it was opened"),
-            ));
-        }
+        let links = match self.follow_links {
+            true => Links::Follow,
+            false => Links::Refuse,
+        };
+        let opened = match self.follow_links {
+            // From the root, because a link may lead out of the folder.
+            true => roots.open_file(&self.root.to_path().join(path.to_path()), links),
+            false => roots
+                .open_folder(&self.root.to_path(), &self.dir.to_path(), links)
+                .and_then(|folder| folder.open_file(&name.to_path(), links)),
+        };
+        let file = opened.map_err(|error| not_opened(&path, error))?;
+        let metadata = file.metadata().map_err(|error| unreadable(&path, &error))?;
         Ok(OpenFile {
             path,
-            size: opened.len(),
+            size: metadata.len(),
             file,
         })
     }
+}
 
-    fn folder(&self) -> io::Result<PathBuf> {
-        // The root itself may be named through links: whoever submitted the job chose it.
-        let root = self.root.to_path().canonicalize()?;
-        if self.dir.as_bytes().is_empty() {
-            return Ok(root);
+/// The failure of opening a file.
+fn not_opened(path: &Name, error: OpenError) -> TaskError {
+    let shown = shorten(&path.to_path());
+    match error {
+        OpenError::Io(error) => unreadable(path, &error),
+        OpenError::NotAFile => {
+            TaskError::fatal(code::NOT_A_FILE, format!("{shown} is not a regular file"))
         }
-        let folder = root.join(self.dir.to_path());
-        if folder.canonicalize()? != folder {
-            return Err(io::Error::other("its folder is reached through a link"));
-        }
-        Ok(folder)
+        OpenError::NoRoots => TaskError::fatal(code::BAD_SOURCE, headway_files::NO_ROOTS),
+        OpenError::Outside => TaskError::fatal(
+            code::BAD_SOURCE,
+            format!("{shown} is not in a folder that `file_roots` of this worker allows"),
+        ),
     }
+}
+
+/// What an item's output is called: the same at every try, different from that of every other item of any job.
+pub fn output_name(job: &str, item: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(job);
+    hash.update([0]);
+    hash.update(item);
+    hex(&hash.finalize()[..16])
 }
 
 /// The failure of reading a file.
 pub fn unreadable(path: &Name, error: &io::Error) -> TaskError {
+    let shown = shorten(&path.to_path());
     if error.kind() == io::ErrorKind::NotFound {
-        return TaskError::fatal(code::VANISHED, format!("{path} is not there any more"));
+        return TaskError::fatal(code::VANISHED, format!("{shown} is not there any more"));
     }
-    TaskError::fatal(code::UNREADABLE, format!("{path} cannot be read: {error}"))
+    TaskError::fatal(code::UNREADABLE, format!("{shown} cannot be read: {error}"))
 }
 
 /// The failure of writing an output: it may pass, as when a disk was full.
@@ -149,6 +149,9 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn source(root: &std::path::Path, dir: &str, files: &[&str]) -> Source {
@@ -156,6 +159,7 @@ mod tests {
             root: Name::from(root.as_os_str()),
             dir: Name::from(dir),
             files: files.iter().map(|name| Name::from(*name)).collect(),
+            follow_links: false,
         }
     }
 
@@ -180,28 +184,41 @@ mod tests {
     }
 
     #[test]
-    fn links_are_not_followed_and_failures_name_the_file() -> anyhow::Result<()> {
+    fn links_stay_in_the_allowed_folders_and_failures_name_the_file() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
-        fs::create_dir(folder.path().join("real"))?;
-        fs::write(folder.path().join("real/file"), "content")?;
-        std::os::unix::fs::symlink("file", folder.path().join("real/link"))?;
-        std::os::unix::fs::symlink("real", folder.path().join("alias"))?;
-        assert_eq!(
-            source(folder.path(), "real", &["file"])
-                .open(&Name::from("file"))
-                .map(|open| open.size),
-            Ok(7)
-        );
+        let root = folder.path().join("root");
+        fs::create_dir_all(root.join("real"))?;
+        fs::write(root.join("real/file"), "content")?;
+        fs::write(folder.path().join("secret"), "secret")?;
+        symlink("file", root.join("real/link"))?;
+        symlink("../../secret", root.join("real/leak"))?;
+        symlink("real", root.join("alias"))?;
+        let roots = FileRoots::new([root.clone()]);
+        let open = |dir: &str, file: &str, follow_links| {
+            let source = Source {
+                follow_links,
+                ..source(&root, dir, &[file])
+            };
+            source.open(&Name::from(file), &roots)
+        };
+        assert_eq!(open("real", "file", false).map(|open| open.size), Ok(7));
+        for (dir, file) in [("real", "link"), ("alias", "file")] {
+            assert_eq!(
+                open(dir, file, true).map(|open| open.size),
+                Ok(7),
+                "{dir}/{file}"
+            );
+        }
         let cases = [
-            ("real", "link", code::NOT_A_FILE),
-            ("real", "gone", code::VANISHED),
-            ("gone", "file", code::VANISHED),
-            ("alias", "file", code::UNREADABLE),
+            ("real", "link", false, code::UNREADABLE),
+            ("alias", "file", false, code::UNREADABLE),
+            ("real", "gone", false, code::VANISHED),
+            ("gone", "file", false, code::VANISHED),
+            ("real", "leak", false, code::UNREADABLE),
+            ("real", "leak", true, code::BAD_SOURCE),
         ];
-        for (dir, file, expected) in cases {
-            let error = source(folder.path(), dir, &[file])
-                .open(&Name::from(file))
-                .expect_err("is refused");
+        for (dir, file, follow_links, expected) in cases {
+            let error = open(dir, file, follow_links).expect_err("is refused");
             assert_eq!(
                 (error.code(), error.is_retryable()),
                 (expected, false),
@@ -213,16 +230,22 @@ mod tests {
                 error.message()
             );
         }
+        let none =
+            source(&root, "real", &["file"]).open(&Name::from("file"), &FileRoots::default());
+        assert!(
+            none.expect_err("is refused")
+                .message()
+                .contains("file_roots")
+        );
         Ok(())
     }
 
     #[test]
-    fn ids_are_stable_and_differ_between_items() {
-        let root = std::path::Path::new("/r");
-        let one = source(root, "a", &["b", "c"]);
-        assert_eq!(one.id(), one.clone().id());
-        assert_eq!(one.id().len(), 32);
-        assert_ne!(one.id(), source(root, "a", &["c"]).id());
-        assert_ne!(one.id(), source(root, "", &["ab"]).id());
+    fn outputs_are_told_apart_by_job_and_item() {
+        let name = output_name("partitions/p/jobs/a", "1-0");
+        assert_eq!(name, output_name("partitions/p/jobs/a", "1-0"));
+        assert_eq!(name.len(), 32);
+        assert_ne!(name, output_name("partitions/p/jobs/b", "1-0"));
+        assert_ne!(name, output_name("partitions/p/jobs/a", "1-1"));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
+use headway_files::FileRoots;
 use headway_worker::TaskError;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -99,6 +100,8 @@ pub struct WordCount {
 /// As [`crate::archive::export`].
 pub fn tag(
     tag: &Tag,
+    name: &str,
+    roots: &FileRoots,
     cancelled: &CancellationToken,
     progress: impl Fn(f64),
 ) -> Result<Vec<Tagged>, TaskError> {
@@ -112,7 +115,7 @@ pub fn tag(
                 "stopped between two files",
             ));
         }
-        let open = source.open(file)?;
+        let open = source.open(file, roots)?;
         let mut content = Vec::new();
         open.file
             .take(READ_LIMIT)
@@ -121,8 +124,8 @@ pub fn tag(
         lines.push(tagged(open.path, &content, tag.top.clamp(1, 100)));
         progress(ratio(number + 1, source.files.len()));
     }
-    let name = format!("{}.{EXTENSION}", source.id());
-    output::write(&tag.out, &name, unwritable, |writer| {
+    let name = format!("{name}.{EXTENSION}");
+    output::write(&tag.out, &name, roots, |writer| {
         for line in &lines {
             let text = serde_json::to_vec(line)?;
             writer
@@ -221,8 +224,10 @@ mod tests {
             (then.pipe.as_str(), then.task_type.as_str()),
             ("documents.export", "export")
         );
-        let lines = tag(&item, &CancellationToken::new(), |_| ()).expect("is written");
-        let index = fs::read_to_string(out.path().join(format!("{}.jsonl", item.source.id())))?;
+        let roots = FileRoots::new([std::env::temp_dir()]);
+        let lines =
+            tag(&item, "item", &roots, &CancellationToken::new(), |_| ()).expect("is written");
+        let index = fs::read_to_string(out.path().join("item.jsonl"))?;
         let read: Vec<Tagged> = index
             .lines()
             .map(serde_json::from_str)

@@ -266,12 +266,13 @@ fn digest(from: &mut impl Read) -> io::Result<(u64, String)> {
 
 #[cfg(test)]
 mod tests {
+    use headway_files::FileRoots;
     use tempfile::TempDir;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::archive::{Export, export};
-    use crate::source::Source;
+    use crate::source::{Source, output_name};
 
     fn tree() -> anyhow::Result<(TempDir, TempDir)> {
         let (root, out) = (tempfile::tempdir()?, tempfile::tempdir()?);
@@ -301,12 +302,15 @@ mod tests {
             root: Name::from(root.path().as_os_str()),
             dir: Name::from(dir),
             files: files.iter().map(|name| Name::from(*name)).collect(),
+            follow_links: false,
         };
         let item = Export {
             source,
             out: out.path().to_owned(),
         };
-        export(&item, &CancellationToken::new(), |_| ())
+        let name = output_name(dir, &String::from_utf8_lossy(&files.concat()));
+        let roots = FileRoots::new([std::env::temp_dir()]);
+        export(&item, &name, &roots, &CancellationToken::new(), |_| ())
             .map_err(|error| anyhow::anyhow!("{error:?}"))?;
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! The two workers: handlers over the file work of this crate. It blocks, so it runs on threads of its own.
 
+use headway_files::FileRoots;
 use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker, WorkerBuilder};
 use serde::de::DeserializeOwned;
 
 use crate::archive::{self, Export};
+use crate::source::output_name;
 use crate::tags::{self, Tag};
 
 /// The pipe of the export worker.
@@ -17,23 +19,30 @@ pub const TAG_TYPE: &str = "tag";
 
 const JSON: &str = "application/json";
 
-/// A worker that exports; it still needs a broker.
-pub fn export_worker() -> WorkerBuilder {
-    Worker::builder().pipe(EXPORT_PIPE).handler(export)
+/// A worker that exports files of these folders into these folders; it still needs a broker.
+pub fn export_worker(roots: FileRoots) -> WorkerBuilder {
+    Worker::builder()
+        .pipe(EXPORT_PIPE)
+        .handler(move |task| export(task, roots.clone()))
 }
 
-/// A worker that tags; it still needs a broker.
-pub fn tag_worker() -> WorkerBuilder {
-    Worker::builder().pipe(TAG_PIPE).handler(tag)
+/// A worker that tags files of these folders into these folders; it still needs a broker.
+pub fn tag_worker(roots: FileRoots) -> WorkerBuilder {
+    Worker::builder()
+        .pipe(TAG_PIPE)
+        .handler(move |task| tag(task, roots.clone()))
 }
 
 /// The handler of `documents.export`: payload [`Export`], result the archive's manifest.
 ///
 /// # Errors
 /// See [`archive::export`].
-pub async fn export(task: Task) -> Result<Outcome, TaskError> {
-    let manifest = blocking(&task, |item: Export, token, task| {
-        archive::export(&item, token, |fraction| task.progress(fraction))
+pub async fn export(task: Task, roots: FileRoots) -> Result<Outcome, TaskError> {
+    let manifest = blocking(&task, move |item: Export, token, task| {
+        let name = output_name(task.job(), &task.item());
+        archive::export(&item, &name, &roots, token, |fraction| {
+            task.progress(fraction)
+        })
     })
     .await?;
     Ok(Outcome::done_with_result(
@@ -46,9 +55,12 @@ pub async fn export(task: Task) -> Result<Outcome, TaskError> {
 ///
 /// # Errors
 /// See [`tags::tag`].
-pub async fn tag(task: Task) -> Result<Outcome, TaskError> {
-    let item = blocking(&task, |item: Tag, token, task| {
-        tags::tag(&item, token, |fraction| task.progress(fraction))?;
+pub async fn tag(task: Task, roots: FileRoots) -> Result<Outcome, TaskError> {
+    let item = blocking(&task, move |item: Tag, token, task| {
+        let name = output_name(task.job(), &task.item());
+        tags::tag(&item, &name, &roots, token, |fraction| {
+            task.progress(fraction)
+        })?;
         Ok(item)
     })
     .await?;

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use headway::pipe::item_report::Event;
 use headway::pipe::{Failed, Forward, ReportMessage, TaskItem, TaskMessage};
 use headway_documents::verify;
+
 use headway_documents::workers::{EXPORT_PIPE, TAG_PIPE, export_worker, tag_worker};
+use headway_files::FileRoots;
 use headway_worker::CancellationToken;
 use headway_worker::broker::{Broker, InProcessBroker, Outgoing, Queue};
 use prost::Message;
@@ -82,9 +84,10 @@ async fn tag_then_export_is_one_item_of_two_stages() -> anyhow::Result<()> {
             format!("kingfisher {number}").repeat(100),
         )?;
     }
+    let roots = FileRoots::new([std::env::temp_dir()]);
     let broker = InProcessBroker::new();
     let shutdown = CancellationToken::new();
-    let workers: Vec<_> = [tag_worker(), export_worker()]
+    let workers: Vec<_> = [tag_worker(roots.clone()), export_worker(roots)]
         .into_iter()
         .map(|builder| {
             builder

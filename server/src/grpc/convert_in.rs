@@ -247,7 +247,7 @@ fn check_splitter(
         .as_ref()
         .and_then(|registry| registry.get(name));
     let Some(splitter) = splitter else { return };
-    match splitter.total(definition, parameters) {
+    match headway_worker_batch::splitter::check(&*splitter, definition, parameters) {
         // A passing fault says nothing about the definition.
         Ok(_) | Err(SplitError::Transient(_)) => {}
         Err(SplitError::Invalid(why)) => violations.push(

@@ -4,24 +4,23 @@
 //! cursor is the last key that was seen, so "what follows" has a meaning however the folder changes: no name is
 //! found twice, and none that was there all the time is missed.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use headway_files::{FileRoots, Kind, Links, OpenError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use super::definition::{bounded, integer};
 use super::glob::Glob;
-use super::links::Links;
+use super::links::LinkTargets;
 use super::page::unreadable_cursor;
 use super::paths::{
-    AllowedRoots, Name, blocking, check_absolute, check_below, io_error, is_gone, leads_nowhere,
-    os_bytes,
+    Name, check_absolute, check_below, io_error, is_gone, leads_nowhere, open_error, os_bytes,
 };
+use super::scans::Scans;
 use super::warm::{Chunk, Smallest, Warm};
 use super::{Child, Definition, Page, PageBuilder, PageRequest, SplitError, Splitter};
 
@@ -40,52 +39,41 @@ const WARM_BYTES: usize = 3 * CHUNK_BYTES;
 /// How long names are kept after their last use.
 const WARM_LIFETIME: Duration = Duration::from_secs(60);
 /// How many folders are read at once: it bounds the memory, and disks get no faster beyond it.
-const MAX_SCANS: usize = 4;
-
-/// Settings of the `files` splitter.
-#[derive(Debug, Clone, Default)]
-pub struct FilesConfig {
-    /// The folders in and below which files may be found, symbolic links resolved. Empty: everywhere.
-    pub allowed_roots: Vec<PathBuf>,
-}
+const MAX_SCANS: usize = 8;
+/// How many of them belong to one job, so that one whose file system does not answer leaves some to the others.
+const MAX_SCANS_PER_JOB: usize = 3;
 
 /// Splits a folder tree. See the module, and docs/SPLITTERS.md for the definition.
 #[derive(Debug)]
 pub struct Files {
     shared: Arc<Shared>,
-    scans: Semaphore,
+    scans: Scans,
 }
 
 #[derive(Debug)]
 struct Shared {
-    allowed: AllowedRoots,
+    roots: FileRoots,
     warm: Warm,
     chunk_bytes: usize,
 }
 
 impl Files {
-    /// A splitter with these settings.
+    /// A splitter that finds files in and below these folders.
     #[must_use]
-    pub fn new(config: FilesConfig) -> Self {
-        Self::with_memory(config, CHUNK_BYTES)
+    pub fn new(roots: FileRoots) -> Self {
+        Self::with_memory(roots, CHUNK_BYTES)
     }
 
-    fn with_memory(config: FilesConfig, chunk_bytes: usize) -> Self {
+    fn with_memory(roots: FileRoots, chunk_bytes: usize) -> Self {
         let shared = Shared {
-            allowed: AllowedRoots::new(config.allowed_roots),
+            roots,
             warm: Warm::new(WARM_BYTES, WARM_LIFETIME),
             chunk_bytes,
         };
         Self {
             shared: Arc::new(shared),
-            scans: Semaphore::new(MAX_SCANS),
+            scans: Scans::new(MAX_SCANS, MAX_SCANS_PER_JOB),
         }
-    }
-}
-
-impl Default for Files {
-    fn default() -> Self {
-        Self::new(FilesConfig::default())
     }
 }
 
@@ -141,58 +129,69 @@ impl Folder {
         })
     }
 
-    /// Where the folder really is; `None` if it is not there any more.
-    fn resolve(&self, allowed: &AllowedRoots) -> Result<Option<PathBuf>, SplitError> {
-        let root = allowed.resolve(&self.written.root.to_path())?;
-        if self.written.dir.as_bytes().is_empty() {
-            return Ok(Some(root));
+    /// Checks what the definition names against the allowed folders, without asking the file system.
+    fn check(&self, roots: &FileRoots) -> Result<(), SplitError> {
+        let root = self.written.root.to_path();
+        roots
+            .check(&root)
+            .map_err(|error| open_error("open", &root, error))
+    }
+
+    fn is_root(&self) -> bool {
+        self.written.dir.as_bytes().is_empty()
+    }
+
+    /// The folder's path, for messages.
+    fn path(&self) -> PathBuf {
+        let root = self.written.root.to_path();
+        match self.is_root() {
+            true => root,
+            false => root.join(self.written.dir.to_path()),
         }
-        let path = root.join(self.written.dir.to_path());
-        let resolved = match path.canonicalize() {
-            Ok(resolved) => resolved,
-            Err(error) if leads_nowhere(&error) => return Ok(None),
-            Err(error) => return Err(io_error("open", &path, &error)),
+    }
+
+    /// Opens the folder; `None` if it is not there any more. A folder that was replaced by a link since its name was
+    /// found is not that folder any more.
+    fn open(&self, roots: &FileRoots) -> Result<Option<headway_files::Folder>, SplitError> {
+        let links = match self.written.follow_links {
+            true => Links::Follow,
+            false => Links::Refuse,
         };
-        // A folder that was replaced by a link since its name was found is not that folder any more.
-        let same = if self.written.follow_links {
-            allowed.allow(&resolved)
-        } else {
-            resolved == path
-        };
-        Ok(same.then_some(resolved))
+        let (root, dir) = (self.written.root.to_path(), self.written.dir.to_path());
+        if self.is_root() {
+            let opened = roots.open_folder(&root, Path::new(""), Links::Follow);
+            return opened
+                .map(Some)
+                .map_err(|error| open_error("open the folder", &root, error));
+        }
+        match roots.open_folder(&root, &dir, links) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(OpenError::Outside) => Ok(None),
+            Err(OpenError::Io(error)) if leads_nowhere(&error) => Ok(None),
+            Err(error) => Err(open_error("open the folder", &self.path(), error)),
+        }
     }
 
     /// Reads the folder and gathers the smallest keys above the cursor.
     fn scan(&self, shared: &Shared, cursor: &[u8]) -> Result<Chunk, SplitError> {
         let mut keys = Smallest::new(cursor, shared.chunk_bytes);
-        let Some(path) = self.resolve(&shared.allowed)? else {
+        let Some(folder) = self.open(&shared.roots)? else {
             return Ok(keys.finish());
         };
-        let is_root = self.written.dir.as_bytes().is_empty();
-        let entries = match fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if is_gone(&error) && !is_root => return Ok(keys.finish()),
-            Err(error) => return Err(io_error("read the folder", &path, &error)),
-        };
-        let mut links = Links {
-            allowed: &shared.allowed,
-            root: self.written.root.to_path(),
-            dir: &self.written.dir,
-            ancestors: None,
-        };
+        let failed = |error| io_error("read the folder", &self.path(), &error);
+        let mut targets = LinkTargets::new(&shared.roots, &self.written.root, &self.written.dir);
         let mut key = Vec::new();
-        for entry in entries {
+        for entry in folder.entries().map_err(failed)? {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(error) if is_gone(&error) && !is_root => break,
-                Err(error) => return Err(io_error("read the folder", &path, &error)),
+                Err(error) if is_gone(&error) && !self.is_root() => break,
+                Err(error) => return Err(failed(error)),
             };
-            let file_name = entry.file_name();
-            let name = os_bytes(&file_name);
+            let name = os_bytes(&entry.name);
             if !self.written.hidden && name.starts_with(b".") {
                 continue;
             }
-            // Most names of a large folder end here, before anything is asked of the file system.
+            // Most names of a large folder end here, before a link is followed or the glob is asked.
             key.clear();
             key.push(FOLDERS);
             key.extend_from_slice(name);
@@ -201,17 +200,11 @@ impl Folder {
             if !wanted_as_folder && !keys.wants(&key) {
                 continue;
             }
-            let kind = match entry.file_type() {
-                Ok(kind) => kind,
-                Err(error) if is_gone(&error) => continue,
-                Err(error) => return Err(io_error("look at", &entry.path(), &error)),
+            let kind = match entry.kind {
+                Kind::Link if self.written.follow_links => targets.kind(&entry.name)?,
+                other => other,
             };
-            let kind = match (kind.is_symlink(), self.written.follow_links) {
-                (false, _) => Some(kind),
-                (true, true) => links.follow(&entry.path())?,
-                (true, false) => None,
-            };
-            let Some(phase) = kind.and_then(phase_of) else {
+            let Some(phase) = phase_of(kind) else {
                 continue;
             };
             key[0] = phase;
@@ -287,7 +280,12 @@ impl Folder {
     }
 
     fn item(&self, files: &[Name]) -> Child {
-        Child::Item(json!({"root": self.written.root, "dir": self.written.dir, "files": files}))
+        let mut item = json!({"root": self.written.root, "dir": self.written.dir, "files": files});
+        if self.written.follow_links {
+            // The worker must know that a name may be a link.
+            item["follow_links"] = json!(true);
+        }
+        Child::Item(item)
     }
 
     fn sub_batch(&self, name: &[u8]) -> Result<Child, SplitError> {
@@ -305,12 +303,13 @@ impl Folder {
     }
 }
 
-fn phase_of(kind: fs::FileType) -> Option<u8> {
-    if kind.is_file() {
-        return Some(FILES);
+/// Links that are not followed, pipes, sockets and devices are no files to work on.
+fn phase_of(kind: Kind) -> Option<u8> {
+    match kind {
+        Kind::File => Some(FILES),
+        Kind::Folder => Some(FOLDERS),
+        Kind::Link | Kind::Other => None,
     }
-    // Pipes, sockets and devices are no files to work on.
-    kind.is_dir().then_some(FOLDERS)
 }
 
 impl Shared {
@@ -368,7 +367,8 @@ impl Splitter for Files {
     }
 
     fn total(&self, definition: &Definition, _: &Value) -> Result<Option<u64>, SplitError> {
-        Folder::read(definition).map(|_| None)
+        Folder::read(definition)?.check(&self.shared.roots)?;
+        Ok(None)
     }
 
     async fn page(&self, request: PageRequest<'_>) -> Result<Page, SplitError> {
@@ -385,14 +385,12 @@ impl Splitter for Files {
         {
             return Err(unreadable_cursor());
         }
-        // Waits for its turn; the semaphore is never closed.
-        let _turn = self
-            .scans
-            .acquire()
-            .await
-            .map_err(|_| SplitError::transient("the splitter was stopped"))?;
         let shared = Arc::clone(&self.shared);
-        blocking(move || shared.page(&folder, owned.cursor.as_deref(), &owned)).await
+        self.scans
+            .run(request.warm, move || {
+                shared.page(&folder, owned.cursor.as_deref(), &owned)
+            })
+            .await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the `files` splitter, on real folders.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -12,9 +13,19 @@ use crate::splitter::WarmKey;
 use crate::splitter::paths::os_path;
 use crate::splitter::testing::{Numbers, Walk, invalid, walk};
 
+/// The folder of all temporary folders.
+fn temporary() -> FileRoots {
+    FileRoots::new([std::env::temp_dir()])
+}
+
+/// The splitter over all temporary folders.
+fn files() -> Files {
+    Files::new(temporary())
+}
+
 /// The splitter with memory for few names, so that folders are read several times.
 fn forgetful(names: usize) -> Files {
-    Files::with_memory(FilesConfig::default(), names * 52)
+    Files::with_memory(temporary(), names * 52)
 }
 
 fn folder_with(paths: &[&str]) -> TempDir {
@@ -58,7 +69,7 @@ fn paths(items: &[Value], group: usize) -> Vec<Vec<u8>> {
 }
 
 fn found(root: &Path, options: Value) -> Vec<String> {
-    let items = walk(&Files::default(), definition(root, options), 3);
+    let items = walk(&files(), definition(root, options), 3);
     paths(&items, MAX_GROUP)
         .into_iter()
         .map(|path| String::from_utf8(path).unwrap())
@@ -122,7 +133,7 @@ fn wrong_definitions_are_invalid() {
     for (options, part) in [
         (json!({"root": "relative"}), "absolute path"),
         (json!({"root": path.join("missing")}), "cannot open"),
-        (json!({"root": path.join("file")}), "cannot read the folder"),
+        (json!({"root": path.join("file")}), "cannot open the folder"),
         (json!({"dir": "../.."}), "below the root"),
         (json!({"dir": "/etc"}), "below the root"),
         (json!({"group": 0}), "`group` must be 1 to 1000"),
@@ -131,27 +142,29 @@ fn wrong_definitions_are_invalid() {
         (json!({"globs": "*"}), "unknown field `globs`"),
         (json!({"root": null}), "b64"),
     ] {
-        invalid(&Files::default(), &definition(path, options), part);
+        invalid(&files(), &definition(path, options), part);
     }
     invalid(
-        &Files::default(),
+        &files(),
         &Definition::Json(json!({})),
         "missing field `root`",
     );
-    let config = FilesConfig {
-        allowed_roots: vec![path.join("elsewhere")],
-    };
     invalid(
-        &Files::new(config),
+        &Files::new(FileRoots::new([path.join("elsewhere")])),
         &definition(path, json!({})),
         "not in a folder",
+    );
+    invalid(
+        &Files::new(FileRoots::default()),
+        &definition(path, json!({})),
+        "`file_roots`",
     );
 }
 
 #[test]
 fn a_sub_folder_that_is_gone_is_empty() {
     let folder = folder_with(&["a/b/file", "c"]);
-    let files = Files::default();
+    let files = files();
     let Page { children, .. } =
         Walk::page(&files, &definition(folder.path(), json!({})), None, 100);
     let Some(Child::Batch { definition, .. }) = children.last() else {
@@ -168,7 +181,7 @@ fn a_sub_folder_that_is_gone_is_empty() {
 fn a_large_folder_is_read_once_while_it_is_remembered() {
     let folder = tempfile::tempdir().unwrap();
     (0..500).for_each(|number| create(folder.path(), &format!("{number:03}")));
-    let files = Files::default();
+    let files = files();
     let definition = definition(folder.path(), json!({"group": 3}));
     let warm = Some(WarmKey {
         job: Uuid::nil(),
@@ -211,7 +224,7 @@ fn long_names_make_smaller_items_and_short_pages() {
     let name = |number: u32| format!("{number:04}{}", "\u{1}".repeat(240));
     (0..2000).for_each(|number| create(folder.path(), &name(number)));
     let items = walk(
-        &Files::default(),
+        &files(),
         definition(folder.path(), json!({"group": 1000})),
         8,
     );
@@ -256,9 +269,7 @@ mod links {
         let root = folder.path().join("root");
         symlink(folder.path().join("secret"), root.join("d/link")).unwrap();
         symlink(folder.path().join("secret/key"), root.join("key")).unwrap();
-        let files = Files::new(FilesConfig {
-            allowed_roots: vec![root.clone()],
-        });
+        let files = Files::new(FileRoots::new([root.clone()]));
         let items = walk(&files, definition(&root, json!({"follow_links": true})), 1);
         assert_eq!(paths(&items, 1), [b"d/file"]);
         // Also if the sub-batch is written by hand, or the folder becomes a link after it was found.
@@ -273,7 +284,7 @@ mod links {
         }
         assert_eq!(
             Walk::page(
-                &Files::default(),
+                &super::files(),
                 &definition(&root, json!({"dir": "d/link"})),
                 None,
                 10
@@ -288,7 +299,7 @@ mod links {
         let dir = folder.path().join(os_path(b"d\xff"));
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join(os_path(b"f\xfe")), "").unwrap();
-        let items = walk(&Files::default(), definition(folder.path(), json!({})), 1);
+        let items = walk(&files(), definition(folder.path(), json!({})), 1);
         assert_eq!(items[0]["files"], json!([{"b64": "Zv4="}]));
         assert_eq!(paths(&items, 1), [b"d\xff/f\xfe"]);
     }

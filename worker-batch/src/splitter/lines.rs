@@ -5,18 +5,21 @@
 //! reading from the start, so it is one range, unless the definition promises that there are none; a broken promise
 //! is always found, since the line on which such a field opens is read from its start.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use headway_files::FileRoots;
+use headway_worker::json_fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::csv::{Dialect, ReadError, read_line, read_record};
 use super::definition::{bounded, integer};
 use super::page::{json_len, unreadable_cursor};
-use super::paths::{AllowedRoots, Name, blocking, check_absolute};
+use super::paths::{Name, check_absolute, open_error};
+use super::scans::Scans;
 use super::source_file::{RangesCursor, SourceFile, Version, length};
 use super::{Child, Definition, Page, PageBuilder, PageRequest, SplitError, Splitter};
 
@@ -26,39 +29,32 @@ const MAX_GROUP: usize = 1000;
 const GROUP_BYTES: usize = 256 << 10;
 /// How large a range is.
 const RANGE_BYTES: u64 = 8 << 20;
+/// How many files are read at once.
+const MAX_READS: usize = 16;
+/// How many of them for one job, so that one whose file does not answer leaves some to the others.
+const MAX_READS_PER_JOB: usize = 4;
 /// After how many bytes a page ends that has found nothing but blank lines.
 const MAX_PAGE_READ: u64 = 16 << 20;
 /// How long the header line of a CSV file is at most as JSON; every range carries it.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 
-/// Settings of the `lines` splitter.
-#[derive(Debug, Clone, Default)]
-pub struct LinesConfig {
-    /// The folders in and below which files may be read, symbolic links resolved. Empty: everywhere.
-    pub allowed_roots: Vec<PathBuf>,
-}
-
 /// Splits a file by lines. See the module, and docs/SPLITTERS.md for the definition.
 #[derive(Debug, Clone)]
 pub struct Lines {
-    allowed: AllowedRoots,
+    roots: FileRoots,
     range_bytes: u64,
+    scans: Arc<Scans>,
 }
 
 impl Lines {
-    /// A splitter with these settings.
+    /// A splitter that reads files in and below these folders.
     #[must_use]
-    pub fn new(config: LinesConfig) -> Self {
+    pub fn new(roots: FileRoots) -> Self {
         Self {
-            allowed: AllowedRoots::new(config.allowed_roots),
+            roots,
             range_bytes: RANGE_BYTES,
+            scans: Arc::new(Scans::new(MAX_READS, MAX_READS_PER_JOB)),
         }
-    }
-}
-
-impl Default for Lines {
-    fn default() -> Self {
-        Self::new(LinesConfig::default())
     }
 }
 
@@ -168,8 +164,8 @@ impl Source {
         self.written.format == Format::Csv && self.dialect.quoted_newlines
     }
 
-    fn open(&self, allowed: &AllowedRoots) -> Result<SourceFile, SplitError> {
-        SourceFile::open(&self.written.path.to_path(), allowed)
+    fn open(&self, roots: &FileRoots) -> Result<SourceFile, SplitError> {
+        SourceFile::open(&self.written.path.to_path(), roots)
     }
 
     /// Cuts the file into ranges.
@@ -179,7 +175,7 @@ impl Source {
         cursor: Option<&[u8]>,
         limit: usize,
     ) -> Result<Page, SplitError> {
-        let mut file = self.open(&lines.allowed)?;
+        let mut file = self.open(&lines.roots)?;
         let seen = cursor.map(RangesCursor::read).transpose()?;
         if let Some(seen) = seen {
             file.check(seen.version)?;
@@ -235,13 +231,14 @@ impl Source {
             if record.fields.is_empty() {
                 continue;
             }
-            let mut sorted: Vec<&String> = record.fields.iter().collect();
+            let mut sorted: Vec<(&String, usize)> = record.fields.iter().zip(1..).collect();
             sorted.sort_unstable();
-            if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(file.fault(
-                    at,
-                    ReadError::Content(format!("names the column {:?} twice", twice[0])),
-                ));
+            if let Some(twice) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                let sentence = format!(
+                    "gives columns {} and {} the same name",
+                    twice[0].1, twice[1].1
+                );
+                return Err(file.fault(at, ReadError::Content(sentence)));
             }
             if json_len(&json!(record.fields)) > MAX_HEADER_BYTES {
                 return Err(file.fault(
@@ -271,11 +268,11 @@ impl Source {
     fn lines(
         &self,
         range: &ByteRange,
-        allowed: &AllowedRoots,
+        roots: &FileRoots,
         cursor: Option<&[u8]>,
         limit: usize,
     ) -> Result<Page, SplitError> {
-        let mut file = self.open(allowed)?;
+        let mut file = self.open(roots)?;
         file.check(range.version)?;
         let start = match cursor {
             None if range.start == range.first => range.start,
@@ -363,8 +360,9 @@ impl Source {
         let entry = match self.written.format {
             Format::Ndjson if content.trim_ascii().is_empty() => None,
             Format::Ndjson => {
-                let value: Value = serde_json::from_slice(content)
-                    .map_err(|error| ReadError::Content(format!("is not JSON: {error}")))?;
+                let value: Value = serde_json::from_slice(content).map_err(|error| {
+                    ReadError::Content(format!("is not JSON: {}", json_fault(&error)))
+                })?;
                 Some(json!({"offset": offset, "value": value}))
             }
             Format::Text | Format::Csv => Some(match std::str::from_utf8(content) {
@@ -421,7 +419,11 @@ impl Splitter for Lines {
     }
 
     fn total(&self, definition: &Definition, _: &Value) -> Result<Option<u64>, SplitError> {
-        Source::read(definition).map(|_| None)
+        let path = Source::read(definition)?.written.path.to_path();
+        self.roots
+            .check(&path)
+            .map_err(|error| open_error("open", &path, error))?;
+        Ok(None)
     }
 
     async fn page(&self, request: PageRequest<'_>) -> Result<Page, SplitError> {
@@ -429,11 +431,11 @@ impl Splitter for Lines {
         let lines = self.clone();
         let cursor = request.cursor.map(<[u8]>::to_vec);
         let limit = request.limit;
-        blocking(move || match &source.written.range {
+        let read = move || match &source.written.range {
             None => source.ranges(&lines, cursor.as_deref(), limit),
-            Some(range) => source.lines(range, &lines.allowed, cursor.as_deref(), limit),
-        })
-        .await
+            Some(range) => source.lines(range, &lines.roots, cursor.as_deref(), limit),
+        };
+        self.scans.run(request.warm, read).await
     }
 }
 

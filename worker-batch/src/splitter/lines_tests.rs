@@ -10,11 +10,16 @@ use super::*;
 use crate::splitter::csv::MAX_RECORD_BYTES;
 use crate::splitter::testing::{Permutation, Walk, invalid, walk};
 
+/// The splitter over all temporary folders.
+fn lines() -> Lines {
+    Lines::new(FileRoots::new([std::env::temp_dir()]))
+}
+
 /// The splitter with small ranges.
 fn cutting(range_bytes: u64) -> Lines {
     Lines {
         range_bytes,
-        ..Lines::default()
+        ..lines()
     }
 }
 
@@ -126,7 +131,7 @@ fn ndjson_values() {
 #[test]
 fn groups_hold_several_lines() {
     let file = file_with(b"a\nb\nc\n");
-    let found = walk(&Lines::default(), definition(&file, json!({"group": 2})), 1);
+    let found = walk(&lines(), definition(&file, json!({"group": 2})), 1);
     let line = |offset: u64, text: &str| json!({"offset": offset, "text": text});
     assert!(found.is_permutation_of(&[
         json!({"lines": [line(0, "a"), line(2, "b")]}),
@@ -163,7 +168,7 @@ fn wrong_content_is_refused_with_its_place() {
         (
             b"a,a\n",
             csv(json!({"header": true})),
-            ["at byte 0 ", "column \"a\" twice"],
+            ["at byte 0 ", "columns 1 and 2 the same name"],
         ),
         (
             b"x\n\"a\nb\"\n",
@@ -204,8 +209,11 @@ fn wrong_definitions_are_invalid() {
             json!({"path": folder.path().join("missing")}),
             "cannot open",
         ),
-        (json!({"path": folder.path()}), "is not a file"),
-        (json!({"format": "xml"}), "unknown variant `xml`"),
+        (json!({"path": folder.path()}), "is not a regular file"),
+        (
+            json!({"format": "xml"}),
+            "unknown variant, expected one of `text`",
+        ),
         (json!({"header": true}), "for the format `csv`"),
         (json!({"format": "csv", "delimiter": "\""}), "`delimiter`"),
         (json!({"format": "csv", "delimiter": "é"}), "`delimiter`"),
@@ -216,15 +224,17 @@ fn wrong_definitions_are_invalid() {
             "not a part of the file",
         ),
     ] {
-        invalid(&Lines::default(), &definition(&file, options), part);
+        invalid(&lines(), &definition(&file, options), part);
     }
-    let config = LinesConfig {
-        allowed_roots: vec![folder.path().to_owned()],
-    };
     invalid(
-        &Lines::new(config),
+        &Lines::new(FileRoots::new([folder.path().to_owned()])),
         &definition(&file, json!({})),
         "not in a folder",
+    );
+    invalid(
+        &Lines::new(FileRoots::default()),
+        &definition(&file, json!({})),
+        "`file_roots`",
     );
 }
 
@@ -281,13 +291,9 @@ fn large_lines_make_short_pages() {
     let line = "z".repeat(300_000);
     let content = format!("{line}\n").repeat(10);
     let file = file_with(content.as_bytes());
-    let found = walk(&Lines::default(), definition(&file, json!({})), 4);
+    let found = walk(&lines(), definition(&file, json!({})), 4);
     assert_eq!(lines_of(&found), plain_lines(content.as_bytes()));
-    let grouped = walk(
-        &Lines::default(),
-        definition(&file, json!({"group": 1000})),
-        4,
-    );
+    let grouped = walk(&lines(), definition(&file, json!({"group": 1000})), 4);
     assert_eq!(
         grouped
             .iter()
@@ -303,10 +309,10 @@ fn a_large_file_is_cut_without_being_read() {
     // Sparse: a terabyte that takes no space, and far too long to read.
     file.as_file().set_len(1 << 40).unwrap();
     let root = definition(&file, json!({}));
-    let first = Walk::page(&Lines::default(), &root, None, 4096);
+    let first = Walk::page(&lines(), &root, None, 4096);
     assert_eq!(first.children.len(), 4096.min(first.children.len()));
     assert!(first.next.is_some());
-    let last = Walk::page(&Lines::default(), &root, first.next.as_deref(), 1);
+    let last = Walk::page(&lines(), &root, first.next.as_deref(), 1);
     assert_eq!(last.children.len(), 1);
 }
 
@@ -398,11 +404,7 @@ fn groups_are_bounded_in_bytes() {
     content.push_str(&"x".repeat(MAX_RECORD_BYTES - 100));
     content.push_str("\nlast\n");
     let file = file_with(content.as_bytes());
-    let found = walk(
-        &Lines::default(),
-        definition(&file, json!({"group": 1000})),
-        2,
-    );
+    let found = walk(&lines(), definition(&file, json!({"group": 1000})), 2);
     assert_eq!(lines_of(&found), plain_lines(content.as_bytes()));
 
     // Short rows, long names: what counts is the row as JSON.
@@ -414,7 +416,7 @@ fn groups_are_bounded_in_bytes() {
     );
     let file = file_with(content.as_bytes());
     let options = json!({"format": "csv", "header": true, "group": 1000});
-    let found = walk(&Lines::default(), definition(&file, options), 2);
+    let found = walk(&lines(), definition(&file, options), 2);
     assert_eq!(
         found
             .iter()

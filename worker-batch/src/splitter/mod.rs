@@ -16,6 +16,7 @@ mod glob;
 mod links;
 mod page;
 mod paths;
+mod scans;
 mod source_file;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -27,6 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use headway_files::FileRoots;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -123,6 +125,23 @@ impl SplitError {
     }
 }
 
+/// Checks a definition by [`Splitter::total`]. A splitter that panics is an error, as one that refuses.
+///
+/// # Errors
+/// Those of the splitter.
+pub fn check(
+    splitter: &dyn Splitter,
+    definition: &Definition,
+    parameters: &Value,
+) -> Result<Option<u64>, SplitError> {
+    let total = std::panic::AssertUnwindSafe(|| splitter.total(definition, parameters));
+    std::panic::catch_unwind(total).unwrap_or_else(|_| {
+        Err(SplitError::invalid(
+            "the splitter panicked at this definition",
+        ))
+    })
+}
+
 /// The splitters that a batch worker knows, by name.
 #[derive(Clone, Default)]
 pub struct Registry {
@@ -136,13 +155,20 @@ impl Registry {
         Self::default()
     }
 
-    /// A registry of the built-in splitters, with defaults: `files`, `json`, `lines`, `list` and `range`.
+    /// A registry of the built-in splitters: `files`, `json`, `lines`, `list` and `range`. No folder is allowed to
+    /// `files` and `lines`, so they refuse every definition.
     #[must_use]
     pub fn with_builtins() -> Self {
+        Self::with_file_roots(FileRoots::default())
+    }
+
+    /// A registry of the built-in splitters, of which `files` and `lines` read in and below these folders.
+    #[must_use]
+    pub fn with_file_roots(roots: FileRoots) -> Self {
         Self::empty()
-            .add(Arc::new(files::Files::default()))
+            .add(Arc::new(files::Files::new(roots.clone())))
             .add(Arc::new(json::Json))
-            .add(Arc::new(lines::Lines::default()))
+            .add(Arc::new(lines::Lines::new(roots)))
             .add(Arc::new(list::List))
             .add(Arc::new(range::Range))
     }

@@ -1,5 +1,4 @@
-//! Paths and file names as they travel in definitions and items, where a deployment lets splitters look, and what
-//! errors of the file system mean.
+//! Paths and file names as they travel in definitions and items, and what errors of the file system mean.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -8,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use headway_files::{NO_ROOTS, OpenError, shorten};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -132,7 +132,8 @@ pub(super) fn check_absolute(field: &str, name: &Name) -> Result<(), SplitError>
     let path = name.to_path();
     if !path.is_absolute() || name.as_bytes().contains(&0) {
         return Err(SplitError::invalid(format!(
-            "`{field}` must be an absolute path, not {path:?}"
+            "`{field}` must be an absolute path, not {}",
+            shorten(&path)
         )));
     }
     Ok(())
@@ -154,76 +155,30 @@ pub(super) fn check_below(field: &str, name: &Name) -> Result<(), SplitError> {
         .any(|part| part == b".");
     if !plain || dotted || name.as_bytes().contains(&0) {
         return Err(SplitError::invalid(format!(
-            "`{field}` must be a path below the root, not {path:?}"
+            "`{field}` must be a path below the root, not {}",
+            shorten(&path)
         )));
     }
     Ok(())
 }
 
-/// Where splitters may read. Empty: everywhere that the process may.
-#[derive(Debug, Clone, Default)]
-pub(super) struct AllowedRoots(Vec<PathBuf>);
-
-impl AllowedRoots {
-    pub(super) fn new(roots: Vec<PathBuf>) -> Self {
-        Self(roots)
-    }
-
-    /// Whether a path without symbolic links lies in or below an allowed folder. An allowed folder that does not
-    /// exist allows nothing.
-    pub(super) fn allow(&self, resolved: &Path) -> bool {
-        self.0.is_empty()
-            || self
-                .0
-                .iter()
-                .filter_map(|root| root.canonicalize().ok())
-                .any(|root| resolved.starts_with(root))
-    }
-
-    /// Resolves a path and checks that it may be read.
-    ///
-    /// # Errors
-    /// As [`io_error`]; [`SplitError::Invalid`] if it lies outside.
-    pub(super) fn resolve(&self, path: &Path) -> Result<PathBuf, SplitError> {
-        let outside = || {
-            SplitError::invalid(format!(
-                "{path:?} is not in a folder that this deployment allows"
-            ))
-        };
-        // What is outside must not be told apart by whether it exists.
-        let resolved = path.canonicalize().map_err(|error| {
-            if self.0.is_empty() {
-                io_error("open", path, &error)
-            } else {
-                self.hide(path, &error)
-            }
-        })?;
-        if self.allow(&resolved) {
-            Ok(resolved)
-        } else {
-            Err(outside())
-        }
-    }
-
-    /// The error for a path that cannot be resolved, which tells the cause only where the caller may look.
-    fn hide(&self, path: &Path, error: &io::Error) -> SplitError {
-        let literal = self.0.iter().any(|root| path.starts_with(root))
-            && path
-                .components()
-                .all(|component| !matches!(component, Component::ParentDir));
-        if literal || is_passing(error) {
-            return io_error("open", path, error);
-        }
-        SplitError::invalid(format!(
-            "{path:?} is not in a folder that this deployment allows"
-        ))
+/// What it means for a batch that a path was not opened.
+pub(super) fn open_error(action: &str, path: &Path, error: OpenError) -> SplitError {
+    let path_text = shorten(path);
+    match error {
+        OpenError::Io(error) => io_error(action, path, &error),
+        OpenError::NoRoots => SplitError::invalid(NO_ROOTS),
+        OpenError::Outside => SplitError::invalid(format!(
+            "{path_text} is not in a folder that `file_roots` of this deployment allows"
+        )),
+        OpenError::NotAFile => SplitError::invalid(format!("{path_text} is not a regular file")),
     }
 }
 
 /// What an error of the file system means for a batch: whatever trying again cannot mend is lasting, as a path that
 /// is missing or forbidden; an input/output error or too many open files may pass.
 pub(super) fn io_error(action: &str, path: &Path, error: &io::Error) -> SplitError {
-    let sentence = format!("cannot {action} {path:?}: {error}");
+    let sentence = format!("cannot {action} {}: {error}", shorten(path));
     if is_passing(error) {
         SplitError::Transient(sentence)
     } else {
@@ -257,20 +212,6 @@ fn is_passing(error: &io::Error) -> bool {
                 | io::ErrorKind::InvalidData
                 | io::ErrorKind::Unsupported
         )
-}
-
-/// Runs blocking work on a thread that may block.
-///
-/// # Errors
-/// Those of the work; [`SplitError::Transient`] if the process is shutting down.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SplitError> + Send + 'static,
-) -> Result<T, SplitError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => Err(SplitError::invalid("the splitter panicked")),
-        Err(_) => Err(SplitError::transient("the splitter was stopped")),
-    }
 }
 
 #[cfg(test)]
@@ -334,26 +275,5 @@ mod tests {
             assert!(!lasting(io::Error::from_raw_os_error(passing)));
         }
         assert!(!lasting(io::ErrorKind::TimedOut.into()));
-    }
-
-    #[test]
-    fn only_allowed_folders_are_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let (inside, outside) = (folder.path().join("in"), folder.path().join("out"));
-        std::fs::create_dir(&inside).unwrap();
-        std::fs::create_dir(&outside).unwrap();
-        let roots = AllowedRoots::new(vec![inside.clone(), folder.path().join("missing")]);
-        assert!(roots.resolve(&inside).is_ok());
-        let sentence = |path: PathBuf| roots.resolve(&path).unwrap_err().to_string();
-        assert!(sentence(outside.clone()).contains("not in a folder"));
-        assert!(sentence(inside.join("../out")).contains("not in a folder"));
-        assert!(sentence(outside.join("missing")).contains("not in a folder"));
-        assert!(sentence(inside.join("../nothing")).contains("not in a folder"));
-        assert!(sentence(inside.join("nothing")).contains("cannot open"));
-        #[cfg(unix)]
-        {
-            std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
-            assert!(sentence(inside.join("link")).contains("not in a folder"));
-        }
     }
 }

@@ -5,12 +5,13 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use headway_files::{FileRoots, Links, shorten};
 use serde::{Deserialize, Serialize};
 
 use super::SplitError;
 use super::csv::ReadError;
 use super::page::unreadable_cursor;
-use super::paths::{AllowedRoots, io_error};
+use super::paths::{io_error, open_error};
 
 /// How much is read ahead.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -95,19 +96,17 @@ impl SourceFile {
     ///
     /// # Errors
     /// [`SplitError`] if it may not be read, or is not a file.
-    pub(super) fn open(path: &Path, allowed: &AllowedRoots) -> Result<Self, SplitError> {
-        let path = allowed.resolve(path)?;
-        let failed = |error| io_error("open", &path, &error);
-        // Looked at before it is opened: opening a named pipe would wait for its writer.
-        if !path.metadata().map_err(failed)?.is_file() {
-            return Err(SplitError::invalid(format!("{path:?} is not a file")));
-        }
-        let file = File::open(&path).map_err(failed)?;
-        let version = Version::of(&file.metadata().map_err(failed)?);
+    pub(super) fn open(path: &Path, roots: &FileRoots) -> Result<Self, SplitError> {
+        let file = roots
+            .open_file(path, Links::Follow)
+            .map_err(|error| open_error("open", path, error))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| io_error("open", path, &error))?;
         Ok(Self {
             reader: BufReader::with_capacity(BUFFER_BYTES, file),
-            version,
-            path,
+            version: Version::of(&metadata),
+            path: path.to_owned(),
         })
     }
 
@@ -194,7 +193,7 @@ impl SourceFile {
 
     /// A lasting error about the file.
     pub(super) fn invalid(&self, sentence: impl std::fmt::Display) -> SplitError {
-        SplitError::invalid(format!("{:?} {sentence}", self.path))
+        SplitError::invalid(format!("{} {sentence}", shorten(&self.path)))
     }
 
     /// An error about the line or record that starts at this byte.
@@ -202,8 +201,8 @@ impl SourceFile {
         match error {
             ReadError::Io(error) => self.failed(&error),
             ReadError::Content(sentence) => SplitError::invalid(format!(
-                "the line at byte {offset} of {:?} {sentence}",
-                self.path
+                "the line at byte {offset} of {} {sentence}",
+                shorten(&self.path)
             )),
         }
     }

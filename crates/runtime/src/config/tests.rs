@@ -159,6 +159,12 @@ fn every_bound_is_checked_and_named() {
             "event_retention must be 1s to 87600h, not 0s",
         ),
         ("event_retention", "30d", "is not a length of time"),
+        (
+            "file_roots",
+            "/srv/a,b",
+            "must be absolute paths without `..`",
+        ),
+        ("file_roots", "/srv/../etc", "must be absolute paths"),
         ("outbox_after", "2h", "outbox_after must be"),
         ("readiness_damping", "301", "readiness_damping must be"),
         ("drain", "soon", "`soon` is not a length of time"),

@@ -1,11 +1,13 @@
 //! Runs the document workers against a deployment's RabbitMQ.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use headway_documents::workers::{export_worker, tag_worker};
+use headway_files::FileRoots;
 use headway_runtime::{LogFormat, duration, shutdown, telemetry};
 use headway_worker::{WorkerBuilder, WorkerError};
 use tokio::task::JoinSet;
@@ -32,6 +34,10 @@ struct Arguments {
     /// How long running items may go on when the process is told to end.
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     drain: Duration,
+    /// The folders in and below which files are read and archives are written, separated by commas. None refuses every
+    /// item.
+    #[arg(long, env = "HEADWAY_FILE_ROOTS", value_delimiter = ',')]
+    file_roots: Vec<PathBuf>,
     /// What to log: a level or a filter by module.
     #[arg(long, env = "HEADWAY_LOG", default_value = "info")]
     log: String,
@@ -44,10 +50,10 @@ enum Kind {
 }
 
 impl Kind {
-    fn builder(self) -> WorkerBuilder {
+    fn builder(self, roots: FileRoots) -> WorkerBuilder {
         match self {
-            Self::Tag => tag_worker(),
-            Self::Export => export_worker(),
+            Self::Tag => tag_worker(roots),
+            Self::Export => export_worker(roots),
         }
     }
 }
@@ -66,6 +72,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     telemetry::init(&arguments.log, LogFormat::Text)?;
     let shutdown = shutdown::on_signals()?;
+    let roots = FileRoots::new(arguments.file_roots);
     let mut kinds = arguments.workers;
     if kinds.is_empty() {
         kinds = vec![Kind::Tag, Kind::Export];
@@ -74,7 +81,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut workers: JoinSet<Result<(), WorkerError>> = JoinSet::new();
     for kind in kinds {
         let builder = kind
-            .builder()
+            .builder(roots.clone())
             .amqp(arguments.broker_url.as_str(), arguments.prefix.as_str());
         let builder = builder.concurrency(arguments.concurrency);
         let worker = builder

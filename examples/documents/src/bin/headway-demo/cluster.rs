@@ -18,7 +18,7 @@ const STOP: Duration = Duration::from_secs(20);
 /// Exports a folder and proves it.
 pub async fn export(export: &Export) -> anyhow::Result<()> {
     let folders = Folders::make(export)?;
-    let deployment = Deployment::from_environment()?;
+    let deployment = Deployment::from_environment(&folders)?;
     let mut processes = Vec::new();
     processes.push(deployment.start("headway-server", &[("HEADWAY_ROLES", "server")])?);
     for _ in 0..2 {
@@ -47,10 +47,11 @@ struct Deployment {
     broker: String,
     prefix: String,
     listen: String,
+    file_roots: String,
 }
 
 impl Deployment {
-    fn from_environment() -> anyhow::Result<Self> {
+    fn from_environment(folders: &Folders) -> anyhow::Result<Self> {
         let variable = |name: &str| {
             std::env::var(name)
                 .with_context(|| format!("{name} is not set; use `make demo-cluster`"))
@@ -64,6 +65,13 @@ impl Deployment {
             broker: variable("HEADWAY_TEST_AMQP_URL")?,
             prefix: format!("demo-{}", std::process::id()),
             listen,
+            file_roots: folders
+                .roots()
+                .iter()
+                .map(|root| root.to_str())
+                .collect::<Option<Vec<_>>>()
+                .context("the folders' names are not UTF-8")?
+                .join(","),
         })
     }
 
@@ -84,6 +92,7 @@ impl Deployment {
             .env("HEADWAY_BROKER_URL", &self.broker)
             .env("HEADWAY_PREFIX", &self.prefix)
             .env("HEADWAY_LISTEN", &self.listen)
+            .env("HEADWAY_FILE_ROOTS", &self.file_roots)
             .env("HEADWAY_LOG", "warn")
             .envs(variables.iter().copied())
             // Those of the demonstration itself are no settings.

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use headway_documents::workers::{export_worker, tag_worker};
+use headway_files::FileRoots;
 use headway_runtime::config::Config;
 use headway_server::App;
 use headway_worker::WorkerError;
@@ -27,6 +28,7 @@ pub async fn export(export: &Export) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let config = Config {
         data_dir: folders.data.clone(),
+        file_roots: folders.roots(),
         ..Config::default()
     };
     let server = tokio::spawn(run(config, listener, shutdown.clone()));
@@ -62,11 +64,12 @@ async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let roots = FileRoots::new(config.file_roots.iter().cloned());
     let app = App::build(config, shutdown.clone()).await?;
     let mut workers: JoinSet<Result<(), WorkerError>> = JoinSet::new();
     // What they finished and could not report any more is released again at the next start.
     let stop_workers = shutdown.child_token();
-    for builder in [export_worker(), tag_worker()] {
+    for builder in [export_worker(roots.clone()), tag_worker(roots)] {
         let worker = builder
             .broker(app.broker())
             .concurrency(8)

@@ -36,12 +36,11 @@ impl Folders {
         } else {
             std::env::current_dir()?
         };
-        std::fs::create_dir_all(&export.run_dir)
-            .with_context(|| format!("cannot make {}", export.run_dir.display()))?;
-        let run_dir = export.run_dir.canonicalize()?;
+        let archives = archives(&export.run_dir)
+            .with_context(|| format!("cannot make a folder in {}", export.run_dir.display()))?;
         let root = tempfile::Builder::new()
             .prefix("demo-")
-            .tempdir_in(run_dir)?;
+            .tempdir_in(archives)?;
         let (out, data) = (root.path().join("archives"), root.path().join("data"));
         std::fs::create_dir_all(&out)?;
         std::fs::create_dir_all(&data)?;
@@ -52,6 +51,19 @@ impl Folders {
             _root: root,
         })
     }
+
+    /// The folders that its deployment may read and write.
+    pub fn roots(&self) -> Vec<PathBuf> {
+        vec![self.source.clone(), self.out.clone()]
+    }
+}
+
+/// The folder of all demonstrations of a run directory, made if it is missing: a server that `serve` runs lets jobs
+/// write there.
+pub fn archives(run_dir: &Path) -> Option<PathBuf> {
+    let folder = run_dir.join("archives");
+    std::fs::create_dir_all(&folder).ok()?;
+    folder.canonicalize().ok()
 }
 
 /// Submits the job under this id, or one that the server chooses, watches it, and proves the archives.

@@ -39,6 +39,9 @@ enum Command {
         /// Where the database is kept.
         #[arg(long, default_value = ".run/serve")]
         data_dir: PathBuf,
+        /// The folders in and below which jobs may read and write files, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        file_roots: Vec<PathBuf>,
         /// The folder with its job types.
         #[arg(long)]
         job_types_dir: Option<PathBuf>,
@@ -84,11 +87,14 @@ async fn start() -> ExitCode {
         Command::Serve {
             listen,
             data_dir,
+            mut file_roots,
             job_types_dir,
         } => match shutdown::on_signals() {
             Ok(token) => {
+                file_roots.extend(data_dir.parent().and_then(job::archives));
                 let config = Config {
                     data_dir,
+                    file_roots,
                     job_types_dir,
                     ..Config::default()
                 };
