@@ -13,6 +13,7 @@ mod collect;
 mod csv;
 mod definition;
 mod glob;
+mod glob_syntax;
 mod links;
 mod page;
 mod paths;
