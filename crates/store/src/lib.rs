@@ -66,14 +66,12 @@ impl Store {
         }
         // SQLite has one writer.
         let (first, more) = if db.is_sqlite() { (1, 0) } else { (2, 2) };
-        let store = Self {
+        Ok(Self {
             db: Arc::new(db),
             creates: Arc::new(ops::create_group::Lanes::new(first, more)),
             free_pipes: Arc::default(),
             noted_pipes: Arc::default(),
-        };
-        store.epoch_mark().await?;
-        Ok(store)
+        })
     }
 
     /// Whether the database answers.

@@ -89,7 +89,6 @@ pub(crate) struct Db {
     pub(crate) shards: u16,
     pub(crate) lease: Micros,
     pub(crate) splits: u64,
-    pub(crate) epoch: AtomicI64,
     pub(crate) meta: MetaCache,
     pub(crate) known_limits: KnownLimits,
     /// What the audit log adds to transaction ids.
@@ -150,7 +149,6 @@ impl Db {
             shards: config.shards.clamp(1, 256),
             lease: i64::try_from(config.lease.as_micros()).unwrap_or(i64::MAX),
             splits: config.splits.max(1),
-            epoch: AtomicI64::new(0),
             meta: MetaCache::default(),
             known_limits: KnownLimits::default(),
             event_offset: 0,

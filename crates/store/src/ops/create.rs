@@ -99,7 +99,7 @@ impl Store {
         self.note_pipes(uses.map(|job| (&job.name.partition, job.spec.pipe().as_str())))
             .await?;
         let partitions = jobs.iter().map(|job| job.name.partition.as_str());
-        let defaults = self.partition_defaults(partitions.collect()).await?;
+        let (defaults, epoch) = self.partition_defaults(partitions.collect()).await?;
         let limited = db.limited(db.reader()).await?;
         let mut rows = Vec::with_capacity(jobs.len());
         let mut labels = Vec::new();
@@ -107,7 +107,7 @@ impl Store {
         for job in jobs {
             let defaults = defaults.get(job.name.partition.as_str());
             let defaults = defaults.cloned().unwrap_or_default();
-            let mut slice = self.slice_of(job, &defaults, &limited).await;
+            let mut slice = self.slice_of(job, &defaults, &limited, epoch).await;
             if defaults.suspended {
                 slice.suspend();
             }
@@ -172,6 +172,7 @@ impl Store {
         job: &NewJob,
         defaults: &PartitionDefaults,
         limited: &Limited,
+        epoch: i64,
     ) -> JobSlice {
         let rationed = limited.rations(&job.name.partition, job.spec.pipe());
         let allowance = match job.spec.work {
@@ -193,7 +194,8 @@ impl Store {
             created: now,
             version: 0,
         };
-        let mut slice = JobSlice::create(Arc::new(meta), allowance, self.db.moment(rationed));
+        let moment = self.db.moment(rationed, epoch);
+        let mut slice = JobSlice::create(Arc::new(meta), allowance, moment);
         slice.wait_for(u32::try_from(job.spec.prerequisites.len()).unwrap_or(u32::MAX));
         slice.caller = Caller {
             user: job.creator.clone(),

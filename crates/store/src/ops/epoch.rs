@@ -1,8 +1,6 @@
 //! Settings of the deployment, and the broker's epoch: a number that rises when a broker is found to have lost its data.
 
-use std::sync::atomic::Ordering;
-
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, QueryResult};
 use uuid::Uuid;
 
 use crate::{
@@ -16,7 +14,19 @@ struct Setting {
     value: String,
 }
 
+/// The column that [`Db::epoch_of`] reads. It belongs into the statement that reads what the epoch is stamped on: a process that
+/// remembered the epoch would stamp an old one after the broker lost its data, and what it sent would be sent again.
+pub(crate) const EPOCH_COLUMN: &str =
+    "(SELECT value FROM setting WHERE name = 'epoch') AS epoch_setting";
+
 impl Db {
+    /// The number of the broker's epoch, of a row with [`EPOCH_COLUMN`]; 0 before the first, and without a row.
+    pub(crate) fn epoch_of(&self, row: Option<&QueryResult>) -> Result<i64, StoreError> {
+        let Some(row) = row else { return Ok(0) };
+        let setting: Option<String> = row.try_get("", "epoch_setting")?;
+        setting.map_or(Ok(0), |setting| Ok(Epoch::parse(&setting)?.number))
+    }
+
     /// Reads a setting, or sets it if it is not set.
     pub(crate) async fn setting(&self, name: &str, default: &str) -> Result<String, StoreError> {
         let tx = self.write(Durability::Full).await?;
@@ -66,12 +76,9 @@ impl Store {
     pub async fn epoch_mark(&self) -> Result<Option<Uuid>, StoreError> {
         let sql = "SELECT value FROM setting WHERE name = 'epoch'";
         let setting: Option<Setting> = self.db.one(self.db.reader(), sql, []).await?;
-        let Some(setting) = setting else {
-            return Ok(None);
-        };
-        let epoch = Epoch::parse(&setting.value)?;
-        self.db.epoch.store(epoch.number, Ordering::Relaxed);
-        Ok(Some(epoch.mark))
+        setting
+            .map(|setting| Ok(Epoch::parse(&setting.value)?.mark))
+            .transpose()
     }
 
     /// Begins a new epoch under a mark that the broker holds already, unless somebody else did since `seen` was
@@ -92,7 +99,6 @@ impl Store {
         let setting: Option<Setting> = db.one(&*tx, sql, []).await?;
         let present = setting.map_or(Ok(first), |setting| Epoch::parse(&setting.value))?;
         if present.mark != seen.unwrap_or(Uuid::nil()) {
-            db.epoch.store(present.number, Ordering::Relaxed);
             return Ok(present.mark);
         }
         let next = Epoch {
@@ -107,7 +113,6 @@ impl Store {
         )
         .await?;
         tx.commit().await?;
-        db.epoch.store(next.number, Ordering::Relaxed);
         Ok(next.mark)
     }
 }

@@ -8,7 +8,7 @@ use headway_domain::{
 };
 use sea_orm::FromQueryResult;
 
-use super::work::Locking;
+use super::{epoch::EPOCH_COLUMN, work::Locking};
 use crate::{
     Committed, Store,
     db::{Db, Durability, Tx},
@@ -110,18 +110,30 @@ impl Store {
         rows.into_iter().map(SettingRow::view).collect()
     }
 
-    /// What jobs that are about to be created take over from their partitions, by id; those that have no settings are left out.
+    /// What jobs that are about to be created take over from their partitions, by id, without partitions that have no
+    /// settings; and the broker's epoch, in the same round trip.
     pub(crate) async fn partition_defaults(
         &self,
         partitions: BTreeSet<&str>,
-    ) -> Result<BTreeMap<String, PartitionDefaults>, StoreError> {
+    ) -> Result<(BTreeMap<String, PartitionDefaults>, i64), StoreError> {
         let db = &self.db;
         let list = serde_json::to_string(&partitions).unwrap_or_default();
         let sql = format!(
-            "SELECT partition_id, suspended, retention, weight, open_jobs, in_flight FROM partition_setting WHERE partition_id IN ({})",
+            "SELECT present.epoch_setting, s.* FROM (SELECT {EPOCH_COLUMN}) AS present LEFT JOIN ( \
+               SELECT partition_id, suspended, retention, weight, open_jobs, in_flight FROM partition_setting \
+               WHERE partition_id IN ({})) AS s ON TRUE",
             db.texts(1)
         );
-        let rows: Vec<DefaultRow> = db.all(db.reader(), sql, [list.into()]).await?;
+        let statement = db.statement(sql, [list.into()]);
+        let found = sea_orm::ConnectionTrait::query_all_raw(db.reader(), statement).await?;
+        let epoch = db.epoch_of(found.first())?;
+        let mut rows = Vec::with_capacity(found.len());
+        for row in &found {
+            // Without any settings the only row has the epoch alone.
+            if row.try_get::<Option<String>>("", "partition_id")?.is_some() {
+                rows.push(DefaultRow::from_query_result(row, "")?);
+            }
+        }
         let read = |row: DefaultRow| {
             let defaults = PartitionDefaults {
                 suspended: row.suspended != 0,
@@ -130,7 +142,8 @@ impl Store {
             };
             Ok((row.partition_id, defaults))
         };
-        rows.into_iter().map(read).collect()
+        let defaults: Result<_, StoreError> = rows.into_iter().map(read).collect();
+        Ok((defaults?, epoch))
     }
 
     /// Says, durably, how long a partition's jobs are kept where they do not say it, which holds for jobs that are created later, and

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use headway_domain::Micros;
 use sea_orm::FromQueryResult;
 
-use super::work::Locking;
+use super::{epoch::EPOCH_COLUMN, work::Locking};
 use crate::{Committed, Store, db::Durability, error::StoreError};
 
 /// Items or pages handled by one transaction.
@@ -255,7 +255,9 @@ impl Store {
 
     /// Jobs that have not settled and have pages out that were released in an older broker epoch.
     pub async fn jobs_of_older_epochs(&self) -> Result<Vec<i64>, StoreError> {
-        let epoch = self.db.epoch.load(std::sync::atomic::Ordering::Relaxed);
+        let row = self.db.statement(format!("SELECT {EPOCH_COLUMN}"), []);
+        let row = sea_orm::ConnectionTrait::query_one_raw(self.db.reader(), row).await?;
+        let epoch = self.db.epoch_of(row.as_ref())?;
         let sql = "SELECT j.job_key AS value FROM job_progress j WHERE j.live = 1 AND EXISTS ( \
                      SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN (2, 3) AND p.epoch < $1 AND p.touched > 0 \
                        AND (p.state = 2 OR p.released > 0) \

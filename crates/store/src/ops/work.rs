@@ -11,6 +11,7 @@ use headway_domain::{
 
 use sea_orm::FromQueryResult;
 
+use super::epoch::EPOCH_COLUMN;
 use crate::{
     Store,
     db::{Db, Tx, keys},
@@ -40,12 +41,13 @@ pub(crate) enum Locking {
 }
 
 impl Db {
-    /// What a transaction knows beside the rows; `rationed` for jobs whose pipes have limits.
-    pub(crate) fn moment(&self, rationed: bool) -> Moment {
+    /// What a transaction knows beside the rows; `rationed` for jobs whose pipes have limits. `epoch` was read together
+    /// with those rows: another process may have begun it just now.
+    pub(crate) fn moment(&self, rationed: bool, epoch: i64) -> Moment {
         Moment {
             rationed,
             now: self.now(),
-            epoch: self.epoch.load(std::sync::atomic::Ordering::Relaxed),
+            epoch,
             lease: self.lease,
             splits: self.splits,
         }
@@ -64,14 +66,20 @@ impl Db {
             Locking::Skip => self.skip_locked(),
         };
         let sql = format!(
-            "SELECT * FROM job_progress WHERE {} ORDER BY job_key{lock}",
+            "SELECT *, {EPOCH_COLUMN} FROM job_progress WHERE {} ORDER BY job_key{lock}",
             self.is_in("job_key", 1)
         );
         let by_key: HashMap<i64, &Arc<JobMeta>> =
             metas.iter().map(|meta| (meta.key, meta)).collect();
         let mut sorted: Vec<i64> = by_key.keys().copied().collect();
         sorted.sort_unstable();
-        let rows: Vec<ProgressRow> = self.all(&**tx, sql, [keys::ints(sorted)]).await?;
+        let statement = self.statement(sql, [keys::ints(sorted)]);
+        let found = sea_orm::ConnectionTrait::query_all_raw(&**tx, statement).await?;
+        let epoch = self.epoch_of(found.first())?;
+        let rows = found
+            .iter()
+            .map(|row| ProgressRow::from_query_result(row, ""))
+            .collect::<Result<Vec<_>, _>>()?;
         let fresh = self.fresh_metas(&**tx, &rows, &by_key).await?;
         let limited = self.limited(&**tx).await?;
         let mut slices = Vec::with_capacity(rows.len());
@@ -80,7 +88,8 @@ impl Db {
             let Some(meta) = meta.or_else(|| by_key.get(&row.job_key).copied()) else {
                 continue;
             };
-            let moment = self.moment(limited.rations(&meta.name.partition, meta.spec.pipe()));
+            let rationed = limited.rations(&meta.name.partition, meta.spec.pipe());
+            let moment = self.moment(rationed, epoch);
             slices.push(JobSlice::new(row.into_job(meta.clone())?, moment));
         }
         Ok(slices)

@@ -29,6 +29,27 @@ impl Driver {
     }
 }
 
+/// A process stamps what it sends with the epoch that holds now, also when another process began it.
+pub async fn a_new_epoch_reaches_every_process(f: Fixture) {
+    f.store.begin_epoch(None, Uuid::new_v4()).await.unwrap();
+    let other = f.another().await;
+    let mut driver = Driver::new(&other);
+    let before = driver.begin(batch(), Tree::new(flat(4))).await;
+    let unsplit = driver.create(batch(), Tree::new(flat(4))).await;
+    let mark = f.store.epoch_mark().await.unwrap();
+    f.store.begin_epoch(mark, Uuid::new_v4()).await.unwrap();
+    let mut older = f.store.jobs_of_older_epochs().await.unwrap();
+    older.sort_unstable();
+    let mut expected = [before.key, unsplit.key];
+    expected.sort_unstable();
+    assert_eq!(older, expected);
+    driver.create(task("x"), Tree::new(Vec::new())).await;
+    driver.begin(batch(), Tree::new(flat(4))).await;
+    driver.pump().await;
+    // What was released by then was lost with the broker; all that came later is in the new one.
+    assert_eq!(f.store.jobs_of_older_epochs().await.unwrap(), [before.key]);
+}
+
 pub async fn one_epoch_of_a_race(f: Fixture) {
     assert_eq!(f.store.epoch_mark().await.unwrap(), None);
     let mut seen = None;
