@@ -30,8 +30,8 @@ pub struct ClusterOptions {
     pub delay: Duration,
     /// Items of a worker process that run at once.
     pub concurrency: usize,
-    /// The number that kills the process which runs it.
-    pub crash_on: Option<u32>,
+    /// The numbers that kill the process which runs them.
+    pub crash_on: Vec<u32>,
     /// More of the environment, by the whole name of each variable.
     pub variables: Vec<(String, String)>,
     /// How long the test may take.
@@ -48,7 +48,7 @@ impl ClusterOptions {
             config: brisk(),
             delay: Duration::ZERO,
             concurrency: 16,
-            crash_on: None,
+            crash_on: Vec::new(),
             variables: Vec::new(),
             deadline: Duration::from_secs(120),
         }
@@ -289,8 +289,9 @@ fn variables(
         ("TEST_DELAY_US", options.delay.as_micros().to_string()),
         ("TEST_CONCURRENCY", options.concurrency.to_string()),
     ];
-    if let Some(number) = options.crash_on {
-        variables.push(("TEST_CRASH_ON", number.to_string()));
+    if !options.crash_on.is_empty() {
+        let numbers: Vec<String> = options.crash_on.iter().map(u32::to_string).collect();
+        variables.push(("TEST_CRASH_ON", numbers.join(",")));
     }
     if let Some(namespace) = namespace {
         variables.extend([

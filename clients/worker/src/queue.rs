@@ -24,7 +24,10 @@ pub struct Work {
 #[derive(Debug, Default)]
 struct Inner {
     ready: VecDeque<Work>,
-    /// An item that runs although the gate is shut.
+    /// Items whose start is on record. They go first, also while the gate is shut: what is on record as started
+    /// must not wait.
+    announced: VecDeque<Work>,
+    /// The item that runs alone, although the gate is shut.
     alone: Option<Work>,
     /// Shut while an item has to run alone.
     shut: bool,
@@ -47,13 +50,25 @@ impl RunQueue {
         self.arrivals.notify_one();
     }
 
+    /// Adds items whose start is on record.
+    pub fn push_announced(&self, works: impl IntoIterator<Item = Work>) {
+        self.lock().announced.extend(works);
+        self.arrivals.notify_one();
+    }
+
+    /// Items that wait although their start is on record.
+    pub fn announced(&self) -> usize {
+        let inner = self.lock();
+        inner.announced.len() + usize::from(inner.alone.is_some())
+    }
+
     /// Adds the item that runs alone.
     pub fn push_alone(&self, work: Work) {
         self.lock().alone = Some(work);
         self.arrivals.notify_one();
     }
 
-    /// Lets nothing but an item of [`RunQueue::push_alone`] start, or everything again.
+    /// Lets nothing start but what was announced, or everything again.
     pub fn shut(&self, shut: bool) {
         let mut inner = self.lock();
         if inner.shut == shut {
@@ -67,7 +82,7 @@ impl RunQueue {
     /// Items that wait.
     pub fn len(&self) -> usize {
         let inner = self.lock();
-        inner.ready.len() + usize::from(inner.alone.is_some())
+        inner.ready.len() + inner.announced.len() + usize::from(inner.alone.is_some())
     }
 
     /// Takes up to `max` items to start them now.
@@ -77,16 +92,18 @@ impl RunQueue {
             into.push(alone);
             return;
         }
-        if inner.shut || inner.ready.is_empty() {
-            return;
+        let announced = max.min(inner.announced.len());
+        into.extend(inner.announced.drain(..announced));
+        let mut more = !inner.announced.is_empty();
+        if !inner.shut && !inner.ready.is_empty() {
+            let count = (max - announced).min(inner.ready.len());
+            if let Some(first) = inner.ready.front() {
+                let waited = now.saturating_duration_since(first.envelope.received);
+                inner.longest_wait = inner.longest_wait.max(waited);
+            }
+            into.extend(inner.ready.drain(..count));
+            more |= !inner.ready.is_empty();
         }
-        let count = max.min(inner.ready.len());
-        if let Some(first) = inner.ready.front() {
-            let waited = now.saturating_duration_since(first.envelope.received);
-            inner.longest_wait = inner.longest_wait.max(waited);
-        }
-        into.extend(inner.ready.drain(..count));
-        let more = !inner.ready.is_empty();
         drop(inner);
         if more {
             // One wake-up for many items: each executor that leaves some wakes the next.
@@ -102,15 +119,16 @@ impl RunQueue {
             .take_if(|work| wanted(work))
             .into_iter()
             .collect();
-        let mut kept = VecDeque::with_capacity(inner.ready.len());
-        for work in inner.ready.drain(..) {
-            if wanted(&work) {
-                extracted.push(work);
-            } else {
-                kept.push_back(work);
-            }
+        let Inner {
+            ready, announced, ..
+        } = &mut *inner;
+        for queue in [announced, ready] {
+            let (taken, kept): (Vec<_>, _) = std::mem::take(queue)
+                .into_iter()
+                .partition(|work| wanted(work));
+            extracted.extend(taken);
+            *queue = VecDeque::from(kept);
         }
-        inner.ready = kept;
         extracted
     }
 

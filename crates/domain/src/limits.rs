@@ -44,8 +44,13 @@ pub const DURATION_MS: u64 = 7 * 24 * 3600 * 1000;
 pub const PREREQUISITES: usize = 10_000;
 /// The longest time to wait or run that a job may name, in milliseconds: 366 days.
 pub const SPAN_MS: u64 = 366 * 24 * 3600 * 1000;
-/// Starts of a suspected item, each alone, before it is given up as POISON.
-pub const ALONE_STARTS: u32 = 2;
+/// Starts without an outcome after which an item runs alone.
+pub const STARTS_BEFORE_ALONE: u32 = 2;
+/// Starts without an outcome after which an item ends as POISON.
+pub const STARTS_BEFORE_POISON: u32 = 3;
+/// An item that was sent again so often runs alone, whatever starts are recorded: a worker that does not announce
+/// its starts must not crash for ever.
+pub const SENDS_BEFORE_ALONE: u32 = 100;
 /// Depth of sub-batches below the root.
 pub const DEPTH: u32 = 1000;
 /// Levels below the root whose batches are kept when they are done.

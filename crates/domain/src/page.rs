@@ -243,11 +243,12 @@ pub struct Item {
     pub stage: u32,
     /// Tries that failed at this stage.
     pub failures: u32,
-    /// How often it was started alone.
+    /// Starts without an outcome: those that were announced, and one that is presumed when its message is
+    /// redelivered for the first time.
     pub starts: u32,
-    /// Whether a start of the present attempt was counted.
+    /// Whether a start of the present attempt is among them.
     pub started: bool,
-    /// Whether it is suspected of killing its workers.
+    /// Whether nothing else may run beside it, because it was running when two processes died.
     pub alone: bool,
     /// When it is tried again.
     pub due: Option<Micros>,
@@ -297,6 +298,21 @@ impl Item {
             lease: None,
             fraction: 0,
             forward: None,
+        }
+    }
+
+    /// Whether its worker announces its start before it runs.
+    pub fn is_announced(&self) -> bool {
+        self.starts > 0
+    }
+
+    /// Ends the present try without an outcome and without blame: its start counts no longer, and nothing that is
+    /// still said of it fits.
+    pub(crate) fn take_back(&mut self) {
+        self.attempt += 1;
+        self.lease = None;
+        if std::mem::take(&mut self.started) {
+            self.starts = self.starts.saturating_sub(1);
         }
     }
 

@@ -54,7 +54,7 @@ pub enum ItemEvent {
     Discarded,
     /// It was set aside because the job is paused.
     Parked,
-    /// An item that was sent alone is about to run.
+    /// An item whose starts are announced is about to run.
     Started,
     /// Its delivery became a lease.
     Leased,
@@ -142,8 +142,8 @@ impl JobSlice {
             ItemEvent::Failed(failure) => {
                 self.failed(page, index, failure.clone().cleaned(), &report.worker)
             }
-            ItemEvent::Discarded => self.discarded(page, index),
-            ItemEvent::Parked => self.parked(page, index),
+            ItemEvent::Discarded => self.discarded(page, index, report.session),
+            ItemEvent::Parked => self.handed_back(page, index, report.session),
             ItemEvent::Started => self.started(page, index),
             ItemEvent::Leased => self.leased(page, index, report.session),
             ItemEvent::Fraction(millionths) => self.fraction(page, index, *millionths),
@@ -172,10 +172,9 @@ impl JobSlice {
             let Some(item) = self.item_mut(page, index) else {
                 return false;
             };
-            item.attempt += 1;
+            // The process lived on, so the start came to an outcome.
+            item.take_back();
             item.failures = failures;
-            item.lease = None;
-            item.started = false;
             item.due = Some(due);
             self.job.counts.delayed += 1;
             return true;
@@ -209,13 +208,12 @@ impl JobSlice {
         matches!(self.job.phase, Phase::Cancelled | Phase::Failed)
     }
 
-    fn discarded(&mut self, page: u32, index: u32) -> bool {
-        if !self.drops_items() {
-            // The worker knew an older status, or lied: the item goes out again.
-            self.dispatch(page, vec![index]);
-            return true;
+    fn discarded(&mut self, page: u32, index: u32, session: Uuid) -> bool {
+        if self.drops_items() {
+            return self.discard(page, index);
         }
-        self.discard(page, index)
+        // The worker knew an older status, or lied: the item goes out again.
+        self.handed_back(page, index, session)
     }
 
     pub(crate) fn discard(&mut self, page: u32, index: u32) -> bool {
@@ -229,15 +227,21 @@ impl JobSlice {
         flipped
     }
 
-    fn parked(&mut self, page: u32, index: u32) -> bool {
-        if self.drops_items() {
-            return self.discard(page, index);
+    /// A worker hands an item back: it is sent again at once, or set aside or dropped as the job's state demands.
+    fn handed_back(&mut self, page: u32, index: u32, session: Uuid) -> bool {
+        let item = self.item(page, index);
+        let lease = item.and_then(|item| item.lease);
+        if lease.is_some_and(|lease| lease.session != session) && !self.drops_items() {
+            // A copy of its message: the item itself runs elsewhere, under a lease.
+            return false;
         }
-        if !self.job.sets_aside() {
-            self.dispatch(page, vec![index]);
-            return true;
+        if item.is_some_and(|item| item.lease.is_some() || item.started)
+            && let Some(item) = self.item_mut(page, index)
+        {
+            item.take_back();
         }
-        self.park(page, index)
+        self.resend(page, index);
+        true
     }
 
     /// Sets an item aside until the job is resumed.
@@ -275,26 +279,42 @@ impl JobSlice {
         true
     }
 
+    /// The message of an item was redelivered: the process that had it is dead, or lost its connection.
     fn suspect(&mut self, page: u32, index: u32, worker: &str) -> bool {
-        let starts = self.item(page, index).map_or(0, |item| item.starts);
-        if starts >= limits::ALONE_STARTS {
-            return self.poison(page, index, worker);
+        let Some(item) = self.item_mut(page, index) else {
+            return false;
+        };
+        // Nobody announces a first start, so it may have been running. With a lease it certainly was.
+        if item.starts == 0 || item.lease.is_some() && !item.started {
+            item.starts += 1;
         }
-        self.send_alone(page, index)
+        self.lost(page, index, worker)
     }
 
-    pub(crate) fn poison(&mut self, page: u32, index: u32, worker: &str) -> bool {
-        let message = "every worker that ran this item died or lost its lease; run it by hand to find out why";
+    /// The process of an item died. Sends it again, alone if it was running when two died, or ends it as POISON.
+    pub(crate) fn lost(&mut self, page: u32, index: u32, worker: &str) -> bool {
+        let starts = self.item(page, index).map_or(0, |item| item.starts);
+        if starts >= limits::STARTS_BEFORE_POISON {
+            return self.poison(page, index, worker);
+        }
+        self.send_again(page, index)
+    }
+
+    fn poison(&mut self, page: u32, index: u32, worker: &str) -> bool {
+        let message = "every process that ran this item died; run it by hand to find out why";
         self.failed(page, index, Failed::lasting(code::POISON, message), worker)
     }
 
-    /// Sends an item again in a message of its own, under a new fencing attempt.
-    pub(crate) fn send_alone(&mut self, page: u32, index: u32) -> bool {
+    /// Sends an item again under a new fencing attempt; its starts stay counted.
+    fn send_again(&mut self, page: u32, index: u32) -> bool {
+        let first = self.page(page).map_or(0, |page| page.attempt);
         let Some(item) = self.item_mut(page, index) else {
             return false;
         };
         item.attempt += 1;
-        item.alone = true;
+        let sends = item.attempt.saturating_sub(first + item.failures);
+        item.alone =
+            item.starts >= limits::STARTS_BEFORE_ALONE || sends >= limits::SENDS_BEFORE_ALONE;
         item.started = false;
         item.lease = None;
         self.resend(page, index);

@@ -1,7 +1,7 @@
 //! What time brings: items due for their next attempt, leases that ended, pages to split again,
 //! and repair of what was lost with its messages.
 
-use crate::{limits, page::PageState, slice::JobSlice};
+use crate::{page::PageState, slice::JobSlice};
 
 impl JobSlice {
     /// Sends the items among these whose timer or lease is over. Their pages and rows must be in the slice.
@@ -57,15 +57,11 @@ impl JobSlice {
             return;
         };
         item.lease = None;
-        // A start that was reported is counted already.
-        if item.alone && !item.started {
+        // A start that was announced is counted already.
+        if !item.started {
             item.starts += 1;
         }
-        if item.starts >= limits::ALONE_STARTS {
-            self.poison(page, index, "");
-        } else {
-            self.send_alone(page, index);
-        }
+        self.lost(page, index, "");
     }
 
     /// Lets pages be split again whose delay is over. They must be in the slice.
@@ -137,7 +133,7 @@ impl JobSlice {
                 Some(false) => continue,
                 Some(true) => {
                     if let Some(item) = self.item_mut(number, index) {
-                        item.attempt += 1;
+                        item.take_back();
                     }
                 }
                 None => {}

@@ -9,6 +9,7 @@ mod model {
     mod clients;
     mod examples;
     mod fair;
+    mod fleet;
     mod regressions;
     mod schedule;
     mod source;

@@ -67,6 +67,7 @@ impl<'a> TaskMessages<'a> {
                 .unwrap_or_default(),
             items: Vec::new(),
             alone: false,
+            announced: false,
         }
     }
 
@@ -79,27 +80,36 @@ impl<'a> TaskMessages<'a> {
         let together = self.meta.spec.items_per_message as usize;
         let mut messages = Vec::with_capacity(items.len() / together.max(1) + 1);
         let mut group: Vec<pipe::TaskItem> = Vec::with_capacity(together);
+        let mut announced: Vec<pipe::TaskItem> = Vec::new();
         for item in items {
             match &item.forward {
                 Some(forward) => messages.push(self.forwarded(&item, forward)),
                 None if item.alone => messages.push(self.alone(&item, payload(item.index))),
                 None => {
+                    let group = if item.announced {
+                        &mut announced
+                    } else {
+                        &mut group
+                    };
                     group.push(task_item(&item, payload(item.index)));
                     if group.len() >= together {
-                        messages.push(self.ordinary(&mut group));
+                        messages.push(self.siblings(group, item.announced));
                     }
                 }
             }
         }
-        if !group.is_empty() {
-            messages.push(self.ordinary(&mut group));
+        for (mut group, announced) in [(group, false), (announced, true)] {
+            if !group.is_empty() {
+                messages.push(self.siblings(&mut group, announced));
+            }
         }
         messages
     }
 
-    fn ordinary(&self, group: &mut Vec<pipe::TaskItem>) -> Outgoing {
+    fn siblings(&self, group: &mut Vec<pipe::TaskItem>, announced: bool) -> Outgoing {
         let items = pipe::TaskMessage {
             items: std::mem::take(group),
+            announced,
             ..pipe::TaskMessage::default()
         };
         let mut body = BytesMut::with_capacity(self.shared.len() + items.encoded_len());
@@ -115,6 +125,7 @@ impl<'a> TaskMessages<'a> {
         let rest = pipe::TaskMessage {
             items: vec![task_item(item, payload)],
             alone: true,
+            announced: true,
             ..Default::default()
         };
         let mut body = self.shared.clone();
@@ -128,6 +139,7 @@ impl<'a> TaskMessages<'a> {
     fn forwarded(&self, item: &PlannedItem, forward: &headway_domain::page::Forward) -> Outgoing {
         let mut message = self.message(&forward.task_type, &forward.content_type);
         message.alone = item.alone;
+        message.announced = item.announced || item.alone;
         message
             .items
             .push(task_item(item, Bytes::copy_from_slice(&forward.payload)));
@@ -155,6 +167,7 @@ pub fn first_try(index: u32, attempt: u32) -> PlannedItem {
         attempt,
         stage: 0,
         failures: 0,
+        announced: false,
         alone: false,
         forward: None,
     }

@@ -89,13 +89,15 @@ fn worker(builder: WorkerBuilder, config: &Config) -> anyhow::Result<Worker> {
     let file = Arc::new(ItemFile::new(path).open()?);
     let delay = Duration::from_micros(variable("HEADWAY_TEST_DELAY_US")?.unwrap_or(0));
     let concurrency = variable("HEADWAY_TEST_CONCURRENCY")?.unwrap_or(16);
-    let crash_on: Option<u32> = variable("HEADWAY_TEST_CRASH_ON")?;
+    let crash_on: String = variable("HEADWAY_TEST_CRASH_ON")?.unwrap_or_default();
+    let crash_on = crash_on.split(',').filter(|number| !number.is_empty());
+    let crash_on: Arc<[u32]> = crash_on.map(str::parse).collect::<Result<_, _>>()?;
     let worker = builder
         .pipe(WORK)
         .concurrency(concurrency)
         .lease_after(config.lease_after)
         .drain(Duration::from_secs(3))
-        .handler(move |task: Task| handle(task, file.clone(), delay, crash_on));
+        .handler(move |task: Task| handle(task, file.clone(), delay, crash_on.clone()));
     Ok(worker.build()?)
 }
 
@@ -103,11 +105,11 @@ async fn handle(
     task: Task,
     file: Arc<File>,
     delay: Duration,
-    crash_on: Option<u32>,
+    crash_on: Arc<[u32]>,
 ) -> Result<Outcome, TaskError> {
     let number: u32 = task.payload()?;
     ItemFile::append(&file, &number.to_string())?;
-    if crash_on == Some(number) {
+    if crash_on.contains(&number) {
         std::process::abort();
     }
     if !delay.is_zero() {

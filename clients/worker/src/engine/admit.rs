@@ -51,11 +51,13 @@ impl Engine {
             if let Some(withhold) = self.statuses.withhold(&envelope.uid, message.control) {
                 works.for_each(|work| self.set_aside(&work, withheld(withhold)));
             } else if delivery.redelivered {
-                // Whoever had it before may have died of it. Tracking decides what becomes of it.
+                // The process that had it may have died of it. Tracking sends it again, with its starts counted.
                 suspects += message.items.len();
                 works.for_each(|work| self.set_aside(&work, Event::Suspect(Suspect {})));
             } else if message.alone {
                 self.alone.waiting.extend(works);
+            } else if message.announced {
+                self.announced.waiting.extend(works);
             } else {
                 ready.extend(works);
             }
@@ -63,7 +65,7 @@ impl Engine {
         if suspects > 0 {
             tracing::info!(
                 items = suspects,
-                "items that were delivered before are not run; tracking decides what becomes of them"
+                "items were delivered before to a process that may have died; tracking sends them again"
             );
         }
         if !ready.is_empty() {
@@ -87,12 +89,13 @@ impl Engine {
         }
     }
 
-    /// Takes back items that did not start, of those that wait for a slot and those that wait to run alone.
+    /// Takes back items that did not start, wherever they wait.
     pub(super) fn extract(&mut self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
         let mut extracted = self.queue.extract(&mut wanted);
         self.dispatched = self.dispatched.saturating_sub(extracted.len());
         self.alone.forget(&extracted);
-        extracted.extend(self.alone.extract(wanted));
+        extracted.extend(self.alone.extract(&mut wanted));
+        extracted.extend(self.announced.extract(wanted));
         extracted
     }
 

@@ -1,15 +1,18 @@
-//! Items that are suspected of killing their workers: each is announced by a confirmed `started` and runs
-//! while nothing else does and every outcome before it is on record, so that its death takes no neighbour along.
+//! Items that were running in two processes that died: each runs while nothing else does, so that the next death
+//! tells who is to blame. Such an item is announced like others, once every outcome before it is on record, and
+//! nothing else starts before its own outcome is.
+//!
+//! Other work is held up for as long as that takes and no longer: after each turn of an item alone the gate is open
+//! for the same time, if anything waits for it.
 
 use std::collections::VecDeque;
 
-use headway::pipe::item_report::Event;
-use headway::pipe::{ItemReport, PageReport, Parked, Started};
+use tokio::time::Instant;
 
+use super::Engine;
 use super::admit::withheld;
-use super::{Engine, Published};
-use crate::confirm::{self, Confirmed};
 use crate::ledger::Key;
+use crate::prefetch::MAX_PREFETCH;
 use crate::queue::Work;
 
 /// The items that run alone.
@@ -18,6 +21,10 @@ pub(super) struct Alone {
     /// In the order in which they came.
     pub waiting: VecDeque<Work>,
     now: Now,
+    /// Since when the gate is shut.
+    shut: Option<Instant>,
+    /// Other work has its turn until then.
+    open_until: Option<Instant>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +36,8 @@ enum Now {
     Starting,
     /// This one.
     Running { key: Key, position: usize },
+    /// One that ended, and whose outcome is not on record yet.
+    Ended,
 }
 
 impl Alone {
@@ -37,11 +46,29 @@ impl Alone {
         !self.waiting.is_empty()
     }
 
+    /// Whether nothing else may start now.
+    pub fn has_turn(&self) -> bool {
+        self.shut.is_some()
+    }
+
     /// An item ended, or went on under a lease, which shuts the gate no longer.
     pub fn ended(&mut self, key: Key, position: usize) {
         if self.now == (Now::Running { key, position }) {
-            self.now = Now::Nothing;
+            self.now = Now::Ended;
         }
+    }
+
+    /// The start of the item that is about to run is on record.
+    pub fn confirmed(&mut self) {
+        self.now = Now::Ended;
+    }
+
+    /// This one runs now.
+    pub fn begin(&mut self, work: &Work) {
+        self.now = Now::Running {
+            key: work.key,
+            position: work.position,
+        };
     }
 
     /// These were taken back before they started.
@@ -59,23 +86,56 @@ impl Alone {
         self.waiting = kept;
         Vec::from(extracted)
     }
+
+    /// When other work has had its turn.
+    pub fn next_turn(&self) -> Option<Instant> {
+        self.open_until
+            .filter(|_| self.is_wanted() && self.now == Now::Nothing)
+    }
+
+    /// The deliveries to hold beside the ordinary prefetch: what waits here, rounded up so that it changes rarely.
+    pub fn room(&self) -> u16 {
+        let waiting = u16::try_from(self.waiting.len()).unwrap_or(MAX_PREFETCH);
+        match waiting {
+            0 => 0,
+            some => some.min(MAX_PREFETCH).next_power_of_two(),
+        }
+    }
+
+    fn end_turn(&mut self) {
+        self.now = Now::Nothing;
+        if let Some(since) = self.shut.take() {
+            let now = Instant::now();
+            self.open_until = Some(now + now.duration_since(since));
+        }
+    }
 }
 
 impl Engine {
     /// Shuts the gate while an item waits to run alone, and starts the next one once nothing else runs and what
-    /// ran is on record: an outcome that died with the process would make a suspect of an item that is done. Items
+    /// ran is on record: an outcome that died with the process would count as a start without one. Items
     /// under a lease do not count: they may run for hours.
     pub(super) fn advance_alone(&mut self) {
+        if self.alone.now == Now::Ended && self.all_on_record() {
+            self.alone.end_turn();
+        }
         if self.alone.now != Now::Nothing {
             return;
         }
         loop {
             if !self.alone.is_wanted() {
+                self.alone.shut = None;
+                self.queue.shut(false);
+                return;
+            }
+            if self.is_others_turn() {
                 self.queue.shut(false);
                 return;
             }
             self.queue.shut(true);
-            if self.running() > self.ledger.leased_running() || !self.all_on_record() {
+            self.alone.shut.get_or_insert_with(Instant::now);
+            let busy = self.running() + self.queue.announced();
+            if busy > self.ledger.leased_running() || !self.all_on_record() {
                 return;
             }
             let Some(work) = self.alone.waiting.pop_front() else {
@@ -87,64 +147,21 @@ impl Engine {
                 continue;
             }
             self.alone.now = Now::Starting;
-            self.announce(work);
+            self.announce(vec![work]);
             return;
         }
     }
 
-    /// Publishes that an item is about to start.
-    fn announce(&mut self, work: Work) {
-        let message = &work.envelope.message;
-        let Some(item) = message.items.get(work.position) else {
-            self.alone.now = Now::Nothing;
-            return;
-        };
-        let started = ItemReport {
-            index: item.index,
-            attempt: item.attempt,
-            stage: item.stage,
-            event: Some(Event::Started(Started {})),
-        };
-        let page = PageReport {
-            job_uid: message.job_uid.clone(),
-            page: message.page,
-            run: message.run,
-            done: Vec::new(),
-            items: vec![started],
-        };
-        let report = self
-            .settings
-            .reporter
-            .message(work.envelope.shard, vec![page], false);
-        let broker = self.settings.broker.clone();
-        self.publishing.push(Box::pin(async move {
-            Ok(Published::Started(
-                confirm::publish(broker.as_ref(), vec![report], work).await?,
-            ))
-        }));
-    }
-
-    /// The start is on record: now the item may run.
-    pub(super) fn on_started(&mut self, confirmed: Confirmed<Work>) {
-        let work = confirmed.into_inner();
-        self.alone.now = Now::Nothing;
-        tracing::debug!(uid = ?work.envelope.uid, page = work.envelope.message.page, position = work.position, "an item runs alone");
-        if let Some(withhold) = self
-            .statuses
-            .withhold(&work.envelope.uid, work.envelope.message.control)
+    /// Whether other work waits and had less time than the last item alone.
+    fn is_others_turn(&mut self) -> bool {
+        if self
+            .alone
+            .open_until
+            .is_some_and(|until| until <= Instant::now())
         {
-            self.set_aside(&work, withheld(withhold));
-            return;
+            self.alone.open_until = None;
         }
-        if !self.receiving {
-            self.set_aside(&work, Event::Parked(Parked {}));
-            return;
-        }
-        self.alone.now = Now::Running {
-            key: work.key,
-            position: work.position,
-        };
-        self.dispatched += 1;
-        self.queue.push_alone(work);
+        let waits = self.queue.len() > 0 || !self.announced.waiting.is_empty();
+        waits && self.alone.open_until.is_some()
     }
 }

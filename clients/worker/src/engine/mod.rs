@@ -6,6 +6,7 @@
 
 mod admit;
 mod alone;
+mod announced;
 mod finish;
 mod lease;
 mod shutdown;
@@ -33,6 +34,7 @@ use crate::report::{Gatherer, Reporter};
 use crate::status::StatusCache;
 use crate::task::ProgressInbox;
 use alone::Alone;
+use announced::Announced;
 use finish::Recorded;
 
 /// How many publishes may wait for their confirms at once. More outcomes are gathered meanwhile.
@@ -67,8 +69,8 @@ enum Published {
     Report(Confirmed<Vec<Settlement>>),
     /// Results, whose outcomes may be reported now.
     Results(Confirmed<Vec<Recorded>>),
-    /// The start of an item that runs alone.
-    Started(Confirmed<Work>),
+    /// Starts of items that may run now.
+    Started(Confirmed<Vec<Work>>),
     /// A heartbeat.
     Heartbeat,
 }
@@ -89,6 +91,7 @@ pub struct Engine {
     /// Items pushed to the queue that neither finished nor were taken back.
     dispatched: usize,
     alone: Alone,
+    announced: Announced,
     ledger: Ledger,
     statuses: StatusCache,
     gatherer: Gatherer,
@@ -99,6 +102,8 @@ pub struct Engine {
     progress: Arc<ProgressInbox>,
     fractions_due: Option<Instant>,
     prefetch: Prefetch,
+    /// How many more deliveries may be held for those that wait to run alone, so that these hold up no others.
+    held_alone: u16,
     /// The prefetch that the consumer does not have yet.
     wanted_prefetch: Option<u16>,
     seen: Observed,
@@ -164,6 +169,7 @@ impl Engine {
             executors,
             dispatched: 0,
             alone: Alone::default(),
+            announced: Announced::default(),
             ledger: Ledger::default(),
             statuses: StatusCache::new(settings.status_capacity),
             gatherer: Gatherer::default(),
@@ -173,6 +179,7 @@ impl Engine {
             progress: Arc::new(ProgressInbox::default()),
             fractions_due: None,
             prefetch: Prefetch::new(settings.concurrency),
+            held_alone: 0,
             wanted_prefetch: None,
             seen: Observed::default(),
             adapted: Instant::now(),
@@ -231,6 +238,7 @@ impl Engine {
                 }
             },
             () = sleep_until(flush_at) => {}
+            () = sleep_until(self.alone.next_turn()) => {}
             () = sleep_until(self.fractions_due) => self.on_fractions(),
             () = self.progress.arrivals.notified(), if self.fractions_due.is_none() => {
                 self.fractions_due = Some(Instant::now() + FRACTIONS_EVERY);
@@ -241,6 +249,7 @@ impl Engine {
             _ = self.ticks.adapt.tick() => self.on_adapt_tick(),
         }
         self.advance_alone();
+        self.advance_announced();
         self.flush();
         Ok(())
     }
@@ -267,7 +276,7 @@ impl Engine {
         let now = Instant::now();
         while self.can_publish() && !self.gatherer.is_empty() {
             let due = self.gatherer.due().is_some_and(|due| due <= now);
-            let waited_for = self.dispatched == 0 || self.alone.is_wanted();
+            let waited_for = self.dispatched == 0 || self.alone.has_turn();
             if !(self.gatherer.is_full() || due || waited_for) {
                 return;
             }
@@ -281,7 +290,7 @@ impl Engine {
                 Ok(Published::Report(confirmed))
             }));
         }
-        if self.ledger.unacknowledged() >= usize::from(self.prefetch.current())
+        if self.ledger.unacknowledged() >= usize::from(self.prefetch.current() + self.held_alone)
             && self.queue.len() == 0
         {
             self.seen.starved = true;
@@ -308,8 +317,12 @@ impl Engine {
         seen.elapsed = now.saturating_duration_since(self.adapted);
         seen.longest_wait = self.queue.take_longest_wait(now);
         self.adapted = now;
-        let prefetch = self.prefetch.adapt(seen);
-        self.wanted_prefetch = prefetch.filter(|_| self.receiving);
+        let adapted = self.prefetch.adapt(seen).is_some();
+        let held_alone = self.alone.room();
+        if self.receiving && (adapted || held_alone != self.held_alone) {
+            self.held_alone = held_alone;
+            self.wanted_prefetch = Some(self.prefetch.current() + held_alone);
+        }
     }
 
     async fn change_prefetch(&mut self, prefetch: u16) -> Result<(), WorkerError> {

@@ -148,17 +148,24 @@ async fn a_redelivered_item_is_not_run_but_suspected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_suspect_runs_once_its_start_is_confirmed() {
+async fn an_announced_item_runs_once_its_start_is_confirmed() {
+    for alone in [false, true] {
+        runs_once_its_start_is_confirmed(alone).await;
+    }
+}
+
+async fn runs_once_its_start_is_confirmed(alone: bool) {
     let broker = TestBroker::new();
     let mut tracking = Tracking::new(&broker).await;
     let (mut puppet, builder) = Puppet::new(4);
     let worker = Running::start(&broker, builder).await;
     broker.confirm(false);
-    let suspect = TaskMessage {
-        alone: true,
+    let announced = TaskMessage {
+        alone,
+        announced: true,
         ..single(0)
     };
-    broker.send(suspect).await;
+    broker.send(announced).await;
     assert_eq!(tracking.one().await, Event::Started(Started {}));
     assert!(tracking.within(10).await.is_empty());
     assert!(puppet.started.try_recv().is_err());
@@ -170,7 +177,44 @@ async fn a_suspect_runs_once_its_start_is_confirmed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_suspect_runs_alone_with_all_before_it_on_record() {
+async fn announced_items_run_beside_others_and_only_as_many_are_announced_as_can_start() {
+    let broker = TestBroker::new();
+    let mut tracking = Tracking::new(&broker).await;
+    let (mut puppet, builder) = Puppet::new(4);
+    let worker = Running::start(&broker, builder).await;
+    broker.send(single(0)).await;
+    let (_, end_ordinary) = puppet.next().await;
+    let again = TaskMessage {
+        announced: true,
+        page: 1,
+        ..message(50)
+    };
+    broker.send(again).await;
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        let (task, end) = puppet.next().await;
+        assert!(task.item().starts_with("1-"));
+        ends.push(end);
+    }
+    // Three run beside the ordinary one, and another may start as soon as one of them ends.
+    assert_eq!(tracking.next(4).await[3].event, Event::Started(Started {}));
+    assert!(tracking.within(10).await.is_empty());
+    assert_eq!(tracking.reports.len(), 1, "one message announces them all");
+    end_ordinary.send(Ok(Outcome::done())).expect("waits");
+    let (task, _end) = puppet.next().await;
+    assert!(task.item().starts_with("1-"));
+    let reported = tracking.next(2).await;
+    for event in [Event::Done(Done {}), Event::Started(Started {})] {
+        assert!(
+            reported.iter().any(|one| one.event == event),
+            "{reported:?}"
+        );
+    }
+    worker.kill().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_runs_alone_with_all_before_it_on_record() {
     let broker = TestBroker::new();
     let mut tracking = Tracking::new(&broker).await;
     let (mut puppet, builder) = Puppet::new(4);
@@ -180,11 +224,17 @@ async fn a_suspect_runs_alone_with_all_before_it_on_record() {
     broker
         .send(TaskMessage {
             alone: true,
+            announced: true,
             page: 1,
             ..message(2)
         })
         .await;
     broker.send(single(5)).await;
+    let announced = TaskMessage {
+        announced: true,
+        ..single(6)
+    };
+    broker.send(announced).await;
     assert!(
         tracking.within(10).await.is_empty(),
         "it waits until nothing else runs"
@@ -210,17 +260,28 @@ async fn a_suspect_runs_alone_with_all_before_it_on_record() {
     assert_eq!(tracking.one().await, Event::Done(Done {}));
     assert!(
         tracking.within(10).await.is_empty(),
-        "its sibling waits until its outcome is confirmed"
+        "nothing else starts before its outcome is confirmed"
     );
+    assert!(puppet.started.try_recv().is_err());
     broker.confirm(true);
+    // Now others have their turn, for as long as the gate was shut.
+    let (mut others, mut ends) = (HashSet::new(), Vec::new());
+    for _ in 0..2 {
+        let (other, end) = puppet.next().await;
+        others.insert(other.item());
+        ends.push(end);
+    }
+    assert_eq!(others, HashSet::from(["0-5".into(), "0-6".into()]));
+    assert_eq!(tracking.one().await, Event::Started(Started {}));
+    for end in ends {
+        end.send(Ok(Outcome::done())).expect("waits");
+    }
+    tracking.next(2).await;
     let (second, end_second) = puppet.next().await;
     assert_eq!(second.item(), "1-1");
     assert_eq!(tracking.one().await, Event::Started(Started {}));
     end_second.send(Ok(Outcome::done())).expect("waits");
-    let (last, end_last) = puppet.next().await;
-    assert_eq!(last.item(), "0-5");
-    end_last.send(Ok(Outcome::done())).expect("waits");
-    broker.until_acked(3).await;
+    broker.until_acked(4).await;
     worker.stop().await;
 }
 

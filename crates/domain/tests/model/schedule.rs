@@ -254,7 +254,7 @@ fn world(tree: &Tree, spec: JobSpec, loads: usize) -> World {
     world
 }
 
-fn config(cases: u32) -> ProptestConfig {
+pub fn config(cases: u32) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok();
     ProptestConfig {
         cases: asked.and_then(|cases| cases.parse().ok()).unwrap_or(cases),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use headway_domain::{
     effect::{Disposition, Failed},
-    page::{Forward, PageState},
+    job::Phase,
+    page::{Forward, Item, PageState},
     report::{ItemEvent, ItemReport, PageReport},
     slice::JobSlice,
     split::SplitOutcome,
@@ -107,7 +108,7 @@ impl World {
         else {
             return;
         };
-        let mut groups: BTreeMap<(bool, u32), Vec<TaskItem>> = BTreeMap::new();
+        let mut groups: BTreeMap<(bool, bool, u32), Vec<TaskItem>> = BTreeMap::new();
         for index in indexes.iter().copied() {
             let row = self.store.items.get(&(number, index));
             let out = page.is_open(index)
@@ -125,17 +126,20 @@ impl World {
                 failures: row.map_or(0, |row| row.failures),
             };
             let alone = row.is_some_and(|row| row.alone);
-            groups.entry((alone, item.stage)).or_default().push(item);
+            let announced = alone || row.is_some_and(Item::is_announced);
+            let group = groups.entry((alone, announced, item.stage));
+            group.or_default().push(item);
         }
         let most = self.job().meta.spec.items_per_message as usize;
         let control = self.job().control;
-        for ((alone, _), items) in groups {
+        for ((alone, announced, _), items) in groups {
             for items in items.chunks(if alone { 1 } else { most }) {
                 self.pipes.push(Message::Task(Task {
                     page: number,
                     run,
                     control,
                     alone,
+                    announced,
                     redelivered: false,
                     items: items.to_vec(),
                 }));
@@ -155,7 +159,7 @@ impl World {
         if task.redelivered {
             return self.report(&task, worker, |_| ItemEvent::Suspect);
         }
-        if task.alone {
+        if task.announced {
             self.report(&task, worker, |_| ItemEvent::Started);
         }
         let plans: BTreeMap<u32, _> = task
@@ -299,10 +303,20 @@ fn fitting(slice: &JobSlice, report: &PageReport) -> u64 {
             && !page.again.contains(*index)
             && !ended.iter().any(|set| set.contains(*index))
     };
+    // A copy that is handed back says nothing of the item that runs elsewhere under a lease.
+    let drops = matches!(slice.job.phase, Phase::Cancelled | Phase::Failed);
+    let is_copy = |item: &&ItemReport| {
+        let row = slice.item(page.number, item.index);
+        let lease = row.and_then(|row| row.lease);
+        matches!(item.event, ItemEvent::Parked | ItemEvent::Discarded)
+            && lease.is_some_and(|lease| lease.session != report.session)
+            && !drops
+    };
     let done = report.done.iter().map(|index| (*index, 0, 0));
     let others = report
         .items
         .iter()
+        .filter(|item| !is_copy(item))
         .map(|item| (item.index, item.attempt, item.stage));
     done.chain(others).filter(fits).count() as u64
 }

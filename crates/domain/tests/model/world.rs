@@ -47,6 +47,7 @@ pub struct Task {
     pub run: u32,
     pub control: u32,
     pub alone: bool,
+    pub announced: bool,
     pub redelivered: bool,
     pub items: Vec<TaskItem>,
 }

@@ -102,7 +102,9 @@ pub struct PlannedItem {
     pub stage: u32,
     /// Tries that failed before.
     pub failures: u32,
-    /// Whether it is suspected of killing its workers.
+    /// Whether its start is announced before it runs.
+    pub announced: bool,
+    /// Whether nothing else may run beside it.
     pub alone: bool,
     /// What it became by a forward.
     pub forward: Option<Forward>,
@@ -115,6 +117,7 @@ impl From<Item> for PlannedItem {
             attempt: item.attempt,
             stage: item.stage,
             failures: item.failures,
+            announced: item.is_announced(),
             alone: item.alone,
             forward: item.forward,
         }

@@ -128,6 +128,7 @@ pub struct Task {
     pub attempt: u32,
     pub stage: u32,
     pub failures: u32,
+    pub announced: bool,
     pub alone: bool,
     pub forward: Option<Forward>,
 }
@@ -142,6 +143,7 @@ impl Task {
             attempt: item.attempt,
             stage: item.stage,
             failures: item.failures,
+            announced: item.announced,
             alone: item.alone,
             forward: item.forward,
         }
@@ -291,6 +293,7 @@ impl Driver {
                 attempt,
                 stage: 0,
                 failures: 0,
+                announced: false,
                 alone: false,
                 forward: None,
             });

@@ -148,7 +148,7 @@ pub async fn what_rests_on_time_stays(f: Fixture) {
     let sent: Vec<_> = driver
         .tasks
         .iter()
-        .map(|task| (task.index, task.attempt, task.alone))
+        .map(|task| (task.index, task.attempt, task.announced))
         .collect();
     assert_eq!(sent, [(2, 2, true), (3, 1, false)]);
     audit(&f, job.uid).await;
