@@ -11,6 +11,7 @@ use crate::handlers::{number, quick};
 on_both!(
     a_lease_is_renewed with short_leases,
     a_lease_ends_with_its_worker with short_leases,
+    workers_that_end_hand_back_their_long_items,
     cancelling_a_leased_item with short_leases,
     lost_messages_are_sent_again with short_leases,
 );
@@ -69,6 +70,57 @@ async fn a_lease_ends_with_its_worker(d: Deployment) {
     let job = d.finish(&name, JobState::Completed).await;
     assert_eq!(outcome_counts(&job), [3, 3, 0, 0]);
     again.assert_each_once(3);
+}
+
+async fn workers_that_end_hand_back_their_long_items(d: Deployment) {
+    // The tracker's leases last for minutes: the test does not end in time if anything waits for the end of one.
+    let name = d.create("deploys", range(4, 4).build()).await;
+    let shards = d.store().shards();
+    for deploy in 0..3 {
+        let record = Record::default();
+        let notes = record.clone();
+        let worker = d.worker(|worker| {
+            let worker = worker.lease_after(Duration::from_millis(200));
+            let worker = worker.drain(Duration::from_millis(50));
+            worker.handler(move |task: Task| {
+                let running = notes.start(&task);
+                async move {
+                    let _running = running;
+                    if number(&task)? == 0 {
+                        task.cancellation().cancelled().await;
+                    } else {
+                        // Ends with its process alone.
+                        std::future::pending::<()>().await;
+                    }
+                    Err::<Outcome, _>(TaskError::retryable("STOPPED", "told to stop"))
+                }
+            })
+        });
+        until("all items to run", PATIENCE, || async {
+            (record.running() == 4).then_some(())
+        })
+        .await;
+        until("a lease", PATIENCE, || async {
+            for shard in 0..shards {
+                if d.store().next_due(shard).await.unwrap().is_some() {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await;
+        worker.stop();
+        until("what ran to end", PATIENCE, || async {
+            (record.running() == 0).then_some(())
+        })
+        .await;
+        assert_eq!(record.total(), 4, "in deployment {deploy}");
+    }
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let job = d.finish(&name, JobState::Completed).await;
+    assert_eq!(outcome_counts(&job), [4, 4, 0, 0]);
+    record.assert_each_once(4);
 }
 
 async fn cancelling_a_leased_item(d: Deployment) {

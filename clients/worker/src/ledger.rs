@@ -174,16 +174,16 @@ impl Ledger {
             .collect()
     }
 
-    /// Every item without an end that runs under a lease.
-    pub fn leased_items(&self) -> Vec<(Key, usize)> {
+    /// Every item without an end, under its delivery or a lease.
+    pub fn open_items(&self) -> Vec<(Key, usize)> {
         let mut items = Vec::new();
         for (key, held) in &self.held {
-            let leased = held
+            let open = held
                 .items
                 .iter()
                 .enumerate()
-                .filter(|(_, state)| **state == ItemState::Leased);
-            items.extend(leased.map(|(position, _)| (*key, position)));
+                .filter(|(_, state)| **state != ItemState::Ended);
+            items.extend(open.map(|(position, _)| (*key, position)));
         }
         items
     }
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(ledger.lease_shards().collect::<Vec<_>>(), [4]);
         assert!(ledger.settle(confirmed(vec![first])).is_empty());
         assert_eq!(ledger.settle(confirmed(vec![leased[0].1])), [TAG]);
-        assert_eq!(ledger.leased_items(), [(key, 1)]);
+        assert_eq!(ledger.open_items(), [(key, 1)]);
         let last = ledger.end(key, 1).expect("still runs");
         assert_eq!(ledger.leased_running(), 0);
         assert_eq!(

@@ -20,7 +20,7 @@ impl Engine {
         tracing::info!(running = self.running(), "the worker drains");
         self.receiving = false;
         self.consumer.stop().await;
-        // Handed back by a report rather than to the queue: a redelivered item would count as a suspect.
+        // Handed back by a report rather than to the queue: a redelivered item would count as started.
         for work in self.extract(|_| true) {
             self.set_aside(&work, Event::Parked(Parked {}));
         }
@@ -54,8 +54,8 @@ impl Engine {
                 items = self.dispatched,
                 "handlers did not end, their items go back"
             );
-            // A delivery goes back to its queue by itself. A lease has none: tracking is told.
-            for (key, position) in self.ledger.leased_items() {
+            // By a report, for the same reason, and because a lease has no delivery any more.
+            for (key, position) in self.ledger.open_items() {
                 let Some(envelope) = self.ledger.envelope(key).cloned() else {
                     continue;
                 };
