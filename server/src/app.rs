@@ -91,6 +91,7 @@ impl App {
                     .with_context(|| format!("cannot listen on {}", config.listen))?,
             };
             let mut parts = ServerParts::new(links.relay.clone(), links.readiness.clone());
+            parts.hosts = config.hosts.clone();
             let origins = config.web_origins.iter();
             parts.web_origins = origins
                 .map(|origin| origin.parse())

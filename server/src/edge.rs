@@ -16,14 +16,17 @@ use tonic::{
 use tower::Layer;
 use tracing::Instrument;
 
-use crate::grpc::status::{ApiError, Refusal};
+use crate::{
+    gate,
+    grpc::status::{ApiError, Refusal},
+};
 
 /// Calls of standard services, whose errors are the standard's.
 const STANDARD: &str = "/grpc.";
 
 /// What a request asks for.
 #[derive(Debug, Clone)]
-enum Kind {
+pub(crate) enum Kind {
     /// A call of a service by gRPC.
     Grpc,
     /// The same by grpc-web, with the content type of its answer.
@@ -33,18 +36,22 @@ enum Kind {
 }
 
 impl Kind {
-    fn of<B>(request: &http::Request<B>) -> Self {
+    /// The kind of a request that [`crate::gate`] let in.
+    pub(crate) fn of<B>(request: &http::Request<B>) -> Self {
+        if !gate::is_method(request.uri().path()) {
+            return Self::Page;
+        }
         match request.headers().get(http::header::CONTENT_TYPE) {
             Some(content) if content.as_bytes().starts_with(b"application/grpc-web") => {
                 Self::Web(content.clone())
             }
-            Some(content) if content.as_bytes().starts_with(b"application/grpc") => Self::Grpc,
-            Some(_) | None => Self::Page,
+            // A method is never a page, so that no content type gets a call around permits and timeouts.
+            Some(_) | None => Self::Grpc,
         }
     }
 
     /// An answer that consists of an error.
-    fn refuse(&self, error: ApiError) -> http::Response<Body> {
+    pub(crate) fn refuse(&self, error: ApiError) -> http::Response<Body> {
         let mut answer = Status::from(error).into_http();
         if let Self::Web(content) = self {
             answer
@@ -259,6 +266,7 @@ mod tests {
         let fine = || async { Ok::<_, Infallible>(http::Response::new(Body::empty())) };
         let content = http::HeaderValue::from_static("application/grpc-web+proto");
         let request = http::Request::builder()
+            .uri(METHOD)
             .header(http::header::CONTENT_TYPE, &content)
             .body(())
             .unwrap();

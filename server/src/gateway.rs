@@ -15,12 +15,14 @@ pub(crate) const HEALTH: &str = "/healthz";
 /// How long a browser may remember what it may do.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// What a browser may send.
-const SENT: [HeaderName; 7] = [
+const SENT: [HeaderName; 9] = [
     CONTENT_TYPE,
     HeaderName::from_static("grpc-timeout"),
     HeaderName::from_static("x-grpc-web"),
     HeaderName::from_static("x-headway-user"),
+    HeaderName::from_static("x-headway-user-bin"),
     HeaderName::from_static("x-correlation-id"),
+    HeaderName::from_static("x-correlation-id-bin"),
     HeaderName::from_static("x-user-agent"),
     HeaderName::from_static("connect-protocol-version"),
 ];

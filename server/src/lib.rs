@@ -7,8 +7,10 @@ mod app;
 mod connection;
 mod dashboard;
 mod edge;
+mod gate;
 mod gateway;
 mod grpc;
+mod identity;
 mod listen;
 mod watch;
 
@@ -38,6 +40,8 @@ pub struct ServerParts {
     pub registry: Option<Registry>,
     /// The splitters that a batch may name; `None` for any, where batch workers may know more than this process.
     pub splitters: Option<BTreeSet<String>>,
+    /// The hosts by which clients may call the server, besides `localhost` and IP addresses; `*.example.org` for all below.
+    pub hosts: Vec<String>,
     /// The origins whose pages may call the services by grpc-web, such as `https://jobs.example.org`.
     pub web_origins: Vec<http::HeaderValue>,
     /// The job types of the server's folder.
@@ -57,6 +61,7 @@ impl ServerParts {
             readiness,
             registry: None,
             splitters: None,
+            hosts: Vec::new(),
             web_origins: Vec::new(),
             job_types: Arc::default(),
             // Where the path is not known, job types cannot be used, and say so.

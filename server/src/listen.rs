@@ -22,8 +22,10 @@ use tonic_web::GrpcWebLayer;
 use crate::{
     MAX_REQUEST_BYTES, ServerParts, connection, dashboard,
     edge::EdgeLayer,
+    gate::GateLayer,
     gateway,
     grpc::{JobApi, WatchedJobs},
+    identity::IdentityLayer,
     watch::{Hub, HubTask, Partitions},
 };
 
@@ -99,7 +101,9 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .http2_max_header_list_size(HEADER_BYTES)
         .max_concurrent_streams(STREAMS)
+        .layer(GateLayer::new(&parts.hosts, &parts.web_origins))
         .layer(gateway::cors(&parts.web_origins))
+        .layer(IdentityLayer)
         .layer(EdgeLayer::new(
             parts.limits.calls,
             parts.limits.call_timeout,

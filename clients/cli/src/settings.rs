@@ -86,13 +86,19 @@ impl Settings {
                 .unwrap_or_else(|| "default".to_owned()),
             partition_by_flag: flags.partition.is_some(),
             user: text(&flags.user, "HEADWAY_USER", file.user)
-                .or_else(|| console.variable("USER").map(str::to_owned))
+                .or_else(|| login(console))
                 .unwrap_or_default(),
             format,
             timeout,
             ca_file: flags.ca_file.clone().or_else(ca_variable).or(file.ca_file),
         })
     }
+}
+
+/// The name that the system knows the user by, unless the server keeps it for itself: programs run under such names.
+fn login(console: &Console) -> Option<String> {
+    let own = |name: &&str| !["headway", "system"].contains(&name.to_ascii_lowercase().as_str());
+    console.variable("USER").filter(own).map(str::to_owned)
 }
 
 /// Where the configuration file is looked for when nothing says where.

@@ -30,6 +30,19 @@ fn what(event: &Event) -> &'static str {
         EventKind::Settled => "settled",
         EventKind::Deleted => "deleted",
         EventKind::Updated => "updated",
+        EventKind::ScheduleCreated => "schedule created",
+        EventKind::ScheduleUpdated => "schedule updated",
+        EventKind::SchedulePaused => "schedule paused",
+        EventKind::ScheduleResumed => "schedule resumed",
+        EventKind::ScheduleDeleted => "schedule deleted",
+        EventKind::PartitionUpdated => "partition updated",
+        EventKind::PartitionSuspended => "partition suspended",
+        EventKind::PartitionResumed => "partition resumed",
+        EventKind::DeadLettersDropped => "dead letters dropped",
+        EventKind::PipeLimitsSet => "pipe limits set",
+        EventKind::JobTypeCreated => "job type created",
+        EventKind::JobTypeUpdated => "job type updated",
+        EventKind::JobTypeDeleted => "job type deleted",
     }
 }
 
@@ -55,12 +68,20 @@ fn more(event: &Event) -> String {
     parts.join(", ")
 }
 
+/// What an event is about: a job, or something else by its name.
+fn about(event: &Event, partition: &str) -> String {
+    match event.job.is_empty() {
+        true => clean(&event.subject),
+        false => label(&event.job, partition),
+    }
+}
+
 /// One line about an event: `2026-03-01 12:00:00 j paused by ada`.
 pub fn event_line(event: &Event, partition: &str, zone: &TimeZone) -> String {
     let mut line = format!(
         "{} {} {}",
         time(event.time.as_ref(), zone),
-        label(&event.job, partition),
+        about(event, partition),
         what(event)
     );
     if !event.actor.is_empty() {
@@ -77,7 +98,7 @@ pub fn event_line(event: &Event, partition: &str, zone: &TimeZone) -> String {
 pub fn events(events: &[Event], partition: &str, console: &Console) -> String {
     const COLUMNS: [Column; 6] = [
         Column::left("TIME", 8),
-        Column::text("JOB", 9),
+        Column::text("ABOUT", 9),
         Column::left("EVENT", 9),
         Column::text("BY", 5),
         Column::text("CORRELATION", 2),
@@ -86,7 +107,7 @@ pub fn events(events: &[Event], partition: &str, console: &Console) -> String {
     let rows = events.iter().map(|event| {
         vec![
             time(event.time.as_ref(), console.time_zone()),
-            label(&event.job, partition),
+            about(event, partition),
             what(event).to_owned(),
             clean(&event.actor),
             clean(&event.correlation_id),

@@ -12,7 +12,11 @@ use headway::v1::{
 };
 use prost_types::FieldMask;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tonic::{Code, Response, Status, Streaming, transport::Channel};
+use tonic::{
+    Code, Response, Status, Streaming,
+    metadata::{MetadataMap, MetadataValue},
+    transport::Channel,
+};
 
 use crate::{
     ClientConfig, Error, EventsWatch, JobName, JobsWatch, Watch,
@@ -369,12 +373,7 @@ impl Client {
         let mut backoff = Backoff::new(&self.config.retry);
         loop {
             let mut request = tonic::Request::new(message.clone());
-            // One that cannot be a header is left out, as if nothing was said.
-            if let Ok(user) = self.config.user.parse()
-                && !self.config.user.is_empty()
-            {
-                request.metadata_mut().insert("x-headway-user", user);
-            }
+            name_user(request.metadata_mut(), &self.config.user);
             // The server is told the deadline, so that it does not work for nobody.
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             let error = match timeout_at(deadline, send(self.stub.clone(), request)).await {
@@ -394,6 +393,19 @@ impl Client {
             }
             tracing::debug!(error = %error, delay = ?delay, "call is tried again");
             sleep(delay).await;
+        }
+    }
+}
+
+/// Says who calls: as it is in ASCII, else as bytes. What the server does not take, it refuses with a sentence.
+fn name_user(metadata: &mut MetadataMap, user: &str) {
+    let plain = Some(user).filter(|user| user.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+    match plain.and_then(|user| user.parse().ok()) {
+        Some(_) if user.is_empty() => {}
+        Some(user) => drop(metadata.insert("x-headway-user", user)),
+        None => {
+            let user = MetadataValue::from_bytes(user.as_bytes());
+            metadata.insert_bin("x-headway-user-bin", user);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is worth remembering of a job's life: events for the audit log.
+//! Events for the audit log: of a job's life, and of what callers change besides jobs.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ const SINGLE_FAILURES: u64 = 100;
 /// Batches of a job, by number, that have an event each. A job of more has one for all of them in the end.
 const SINGLE_BATCHES: u32 = 16;
 
-/// What happened to a job.
+/// What happened, to a job or to what is named in the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventKind {
     /// It was accepted.
@@ -44,11 +44,37 @@ pub enum EventKind {
     Settled,
     /// It was deleted.
     Deleted,
+    /// A schedule was created.
+    ScheduleCreated,
+    /// A schedule was changed.
+    ScheduleUpdated,
+    /// A schedule was paused.
+    SchedulePaused,
+    /// A schedule was resumed.
+    ScheduleResumed,
+    /// A schedule was removed.
+    ScheduleDeleted,
+    /// Settings of a partition were changed.
+    PartitionUpdated,
+    /// A partition was suspended.
+    PartitionSuspended,
+    /// A suspended partition was resumed.
+    PartitionResumed,
+    /// Dead letters of a partition were dropped.
+    DeadLettersDropped,
+    /// The limits of a pipe were set.
+    PipeLimitsSet,
+    /// A job type was added.
+    JobTypeCreated,
+    /// A job type was changed.
+    JobTypeUpdated,
+    /// A job type was removed.
+    JobTypeDeleted,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 26] = [
         Self::Created,
         Self::Started,
         Self::Paused,
@@ -62,6 +88,19 @@ impl EventKind {
         Self::Failed,
         Self::Settled,
         Self::Deleted,
+        Self::ScheduleCreated,
+        Self::ScheduleUpdated,
+        Self::SchedulePaused,
+        Self::ScheduleResumed,
+        Self::ScheduleDeleted,
+        Self::PartitionUpdated,
+        Self::PartitionSuspended,
+        Self::PartitionResumed,
+        Self::DeadLettersDropped,
+        Self::PipeLimitsSet,
+        Self::JobTypeCreated,
+        Self::JobTypeUpdated,
+        Self::JobTypeDeleted,
     ];
 }
 
@@ -81,6 +120,19 @@ impl fmt::Display for EventKind {
             Self::Failed => "FAILED",
             Self::Settled => "SETTLED",
             Self::Deleted => "DELETED",
+            Self::ScheduleCreated => "SCHEDULE_CREATED",
+            Self::ScheduleUpdated => "SCHEDULE_UPDATED",
+            Self::SchedulePaused => "SCHEDULE_PAUSED",
+            Self::ScheduleResumed => "SCHEDULE_RESUMED",
+            Self::ScheduleDeleted => "SCHEDULE_DELETED",
+            Self::PartitionUpdated => "PARTITION_UPDATED",
+            Self::PartitionSuspended => "PARTITION_SUSPENDED",
+            Self::PartitionResumed => "PARTITION_RESUMED",
+            Self::DeadLettersDropped => "DEAD_LETTERS_DROPPED",
+            Self::PipeLimitsSet => "PIPE_LIMITS_SET",
+            Self::JobTypeCreated => "JOB_TYPE_CREATED",
+            Self::JobTypeUpdated => "JOB_TYPE_UPDATED",
+            Self::JobTypeDeleted => "JOB_TYPE_DELETED",
         })
     }
 }
@@ -107,6 +159,16 @@ pub struct Caller {
     pub user: String,
     /// What it calls its request; at most [`limits::ID_BYTES`].
     pub correlation: String,
+}
+
+/// Names that no caller may take: Headway records what it does by itself under them.
+const OWN_NAMES: [&str; 2] = ["headway", "system"];
+
+/// Whether a name is one of Headway's own, also with something behind it, as in `headway.janitor`.
+pub fn is_reserved(user: &str) -> bool {
+    let user = user.trim().to_ascii_lowercase();
+    let mut rests = OWN_NAMES.iter().filter_map(|own| user.strip_prefix(own));
+    rests.any(|rest| rest.is_empty() || rest.starts_with(['.', ':', '/']))
 }
 
 impl JobSlice {

@@ -102,6 +102,17 @@ fn check_pipe(field: &'static str, value: &str) -> Result<(), Error> {
     Ok(())
 }
 
+impl PartitionId {
+    /// What the log of the deployment is kept under: changes to what belongs to no partition, such as job types. No client can
+    /// name it as a partition of jobs, since it has a dot.
+    pub fn of_deployment() -> Self {
+        Self(DEPLOYMENT.to_owned())
+    }
+}
+
+/// See [`PartitionId::of_deployment`].
+const DEPLOYMENT: &str = "headway.deployment";
+
 /// `partitions/{partition}/jobs/{job}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobName {

@@ -75,6 +75,9 @@ impl FromStr for Role {
 pub struct Config {
     /// Where the server listens for gRPC and grpc-web. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The hosts by which clients may call the server, such as `jobs.example.org`, or `*.example.org` for all names below;
+    /// `localhost` and IP addresses always work.
+    pub hosts: Vec<String>,
     /// The origins whose pages may call the server by grpc-web, such as `https://jobs.example.org`; its own always may.
     pub web_origins: Vec<String>,
     /// Where the embedded database is kept; a relative path is below the working directory.
@@ -140,6 +143,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6420)),
+            hosts: Vec::new(),
             web_origins: Vec::new(),
             data_dir: PathBuf::from(".headway"),
             database_url: None,
@@ -218,6 +222,13 @@ impl Settings for Config {
                     "must be 1 to 64 characters of a-z, 0-9 and -, not `{}`",
                     self.prefix.escape_debug()
                 )
+            }),
+            self.hosts.iter().find(|host| !is_host(host)).map(|host| {
+                let host = host.escape_debug();
+                let why = format!(
+                    "must be names like jobs.example.org or *.example.org, without a scheme and a port, not `{host}`"
+                );
+                Problem::new("hosts", why)
             }),
             self.web_origins
                 .iter()
@@ -300,6 +311,13 @@ fn check(holds: bool, key: &'static str, message: impl FnOnce() -> String) -> Op
 fn is_prefix(prefix: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=64).contains(&prefix.len()) && prefix.bytes().all(allowed)
+}
+
+/// A host's name in ASCII, or `*.` before one.
+fn is_host(host: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    (1..=253).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 /// A scheme, a host and perhaps a port, as browsers send it.

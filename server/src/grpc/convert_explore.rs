@@ -15,10 +15,10 @@ pub(super) fn event(row: &EventRow) -> v1::Event {
     v1::Event {
         cursor: cursor_text(row.position),
         time: Some(timestamp(row.recorded)),
-        job: row.name.to_string(),
-        job_uid: row.uid.to_string(),
+        job: job(row).map(JobName::to_string).unwrap_or_default(),
+        job_uid: job(row).map(|_| row.uid.to_string()).unwrap_or_default(),
         kind: kind(row.kind).into(),
-        state: state(row.state).into(),
+        state: row.state.map(state).unwrap_or_default().into(),
         revision: row.revision,
         run: narrow(row.run),
         actor: row.actor.clone(),
@@ -26,10 +26,15 @@ pub(super) fn event(row: &EventRow) -> v1::Event {
         message: row.message.clone(),
         batch: row
             .batch
-            .map(|number| batch_name(&row.name, number))
+            .and_then(|number| job(row).map(|job| batch_name(job, number)))
             .unwrap_or_default(),
         items: int(row.items),
+        subject: row.subject.clone(),
     }
+}
+
+fn job(row: &EventRow) -> Option<&JobName> {
+    row.name.as_ref()
 }
 
 fn kind(kind: EventKind) -> v1::EventKind {
@@ -47,6 +52,19 @@ fn kind(kind: EventKind) -> v1::EventKind {
         EventKind::Settled => v1::EventKind::Settled,
         EventKind::Deleted => v1::EventKind::Deleted,
         EventKind::Updated => v1::EventKind::Updated,
+        EventKind::ScheduleCreated => v1::EventKind::ScheduleCreated,
+        EventKind::ScheduleUpdated => v1::EventKind::ScheduleUpdated,
+        EventKind::SchedulePaused => v1::EventKind::SchedulePaused,
+        EventKind::ScheduleResumed => v1::EventKind::ScheduleResumed,
+        EventKind::ScheduleDeleted => v1::EventKind::ScheduleDeleted,
+        EventKind::PartitionUpdated => v1::EventKind::PartitionUpdated,
+        EventKind::PartitionSuspended => v1::EventKind::PartitionSuspended,
+        EventKind::PartitionResumed => v1::EventKind::PartitionResumed,
+        EventKind::DeadLettersDropped => v1::EventKind::DeadLettersDropped,
+        EventKind::PipeLimitsSet => v1::EventKind::PipeLimitsSet,
+        EventKind::JobTypeCreated => v1::EventKind::JobTypeCreated,
+        EventKind::JobTypeUpdated => v1::EventKind::JobTypeUpdated,
+        EventKind::JobTypeDeleted => v1::EventKind::JobTypeDeleted,
     }
 }
 
@@ -154,7 +172,7 @@ mod tests {
             let wire = kind(ours).as_str_name();
             assert_eq!(wire, format!("EVENT_KIND_{ours}"));
         }
-        for number in [0, -1, 14, i32::MAX] {
+        for number in [0, -1, 27, i32::MAX] {
             assert_eq!(kind_in(number), None);
         }
     }

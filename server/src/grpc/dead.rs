@@ -102,6 +102,7 @@ impl JobApi {
     pub(super) async fn drop_dead(
         &self,
         request: v1::DropDeadLettersRequest,
+        caller: Caller,
     ) -> Result<v1::DropDeadLettersResponse, ApiError> {
         let mut violations = Violations::default();
         let filter = dead_filter(
@@ -118,7 +119,7 @@ impl JobApi {
         let Some(filter) = filter else {
             return Err(Error::Invalid(Vec::new()).into());
         };
-        let (dropped, more) = self.store().drop_dead_letters(&filter).await?;
+        let (dropped, more) = self.store().drop_dead_letters(&filter, &caller).await?;
         Ok(v1::DropDeadLettersResponse {
             dropped: convert_out::narrow(dropped),
             more,

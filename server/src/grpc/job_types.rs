@@ -216,12 +216,12 @@ impl JobApi {
     }
 
     /// DeleteJobType.
-    pub(super) async fn delete_type(&self, name: &str) -> Result<(), ApiError> {
+    pub(super) async fn delete_type(&self, name: &str, caller: Caller) -> Result<(), ApiError> {
         let id = named("name", name)?;
         if self.job_types.files.0.contains_key(id.as_str()) {
             return Err(Error::JobTypeFixed(id.to_string()).into());
         }
-        Ok(self.store().delete_job_type(&id).await?)
+        Ok(self.store().delete_job_type(&id, &caller).await?)
     }
 
     fn file_type(&self, id: &str) -> Option<v1::JobType> {

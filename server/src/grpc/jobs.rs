@@ -26,7 +26,7 @@ impl JobApi {
         &self,
         request: Request<v1::CreateJobRequest>,
     ) -> Result<v1::Job, ApiError> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let mut request = request.into_inner();
         let used = self.make_work(&request.parent, &mut request.spec).await?;
         let mut violations = Violations::default();
@@ -146,7 +146,7 @@ impl JobApi {
         action: BulkAction,
         request: Request<v1::BatchChangeJobsRequest>,
     ) -> Result<Response<v1::BatchChangeJobsResponse>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let request = request.into_inner();
         let answer = self.change_many(action, request, caller).await?;
         Ok(Response::new(answer))

@@ -1,7 +1,7 @@
 //! What pipes take of all partitions together.
 
 use headway::v1;
-use headway_domain::{Error, PipeName, bulk::RESERVED, limits, share::PipeLimits};
+use headway_domain::{Error, PipeName, bulk::RESERVED, event::Caller, limits, share::PipeLimits};
 use headway_store::PipeLimitView;
 
 use super::{api::JobApi, convert_explore::limits_out, status::ApiError, violations::Violations};
@@ -18,6 +18,7 @@ impl JobApi {
     pub(super) async fn limit(
         &self,
         wire: Option<v1::PipeLimits>,
+        caller: Caller,
     ) -> Result<v1::PipeLimits, ApiError> {
         let wire = wire.unwrap_or_default();
         let mut violations = Violations::default();
@@ -45,7 +46,8 @@ impl JobApi {
             in_flight: in_flight.filter(|most| *most > 0),
             per_second: Some(per_second).filter(|most| *most > 0.0),
         };
-        self.store().set_pipe_limits(&pipe, &limits).await?;
+        let set = self.store().set_pipe_limits(&pipe, &limits, &caller);
+        set.await?;
         Ok(limits_out(&PipeLimitView { pipe, limits }))
     }
 

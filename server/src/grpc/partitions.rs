@@ -67,6 +67,7 @@ impl JobApi {
     pub(super) async fn change_partition(
         &self,
         request: v1::UpdatePartitionRequest,
+        caller: Caller,
     ) -> Result<v1::Partition, ApiError> {
         let wanted = request.partition.unwrap_or_default();
         let mut violations = Violations::default();
@@ -117,7 +118,7 @@ impl JobApi {
             },
         };
         self.store()
-            .set_partition(&partition, &retention, &share)
+            .set_partition(&partition, &retention, &share, &caller)
             .await?;
         Ok(wire(self.store().partition(&partition).await?))
     }

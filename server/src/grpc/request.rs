@@ -4,19 +4,14 @@ use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use headway::v1;
 use headway_domain::{
-    Error, JobId, JobName, JobState, PartitionId, effect::clean, event::Caller, ids, limits,
-    spec::label_key,
+    Error, JobId, JobName, JobState, PartitionId, event::Caller, ids, limits, spec::label_key,
 };
 use headway_store::JobFilter;
-use tonic::metadata::MetadataMap;
+use tonic::Extensions;
 use uuid::Uuid;
 
 use super::violations::Violations;
 
-/// The metadata key under which a caller says who it is.
-const USER: &str = "x-headway-user";
-/// The metadata key under which a caller says what it calls its request.
-const CORRELATION: &str = "x-correlation-id";
 /// Labels in a filter at most.
 const FILTER_LABELS: usize = 8;
 /// The shortest time between two states of a watch, unless the client says otherwise.
@@ -159,23 +154,9 @@ pub(super) fn duration(duration: prost_types::Duration) -> Option<Duration> {
     (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))
 }
 
-/// Who the caller says it is, and what it calls its request.
-pub(super) fn caller(metadata: &MetadataMap) -> Caller {
-    Caller {
-        user: said(metadata, USER),
-        correlation: said(metadata, CORRELATION),
-    }
-}
-
-/// What a caller says under a key: at most 128 bytes, empty when it says nothing.
-fn said(metadata: &MetadataMap, key: &'static str) -> String {
-    let said = metadata.get(key).and_then(|said| said.to_str().ok());
-    let printable: String = said
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_control())
-        .collect();
-    clean(printable.trim(), limits::ID_BYTES)
+/// Who calls, as [`crate::identity`] found it.
+pub(super) fn caller(extensions: &Extensions) -> Caller {
+    extensions.get::<Caller>().cloned().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -268,17 +249,5 @@ mod tests {
         for (seconds, nanos) in [(0, 999_999_999), (600, 1), (-1, 0), (i64::MAX, 0)] {
             assert_eq!(refused(of(seconds, nanos)).0, "bookmark_interval");
         }
-    }
-
-    #[test]
-    fn callers_are_named_in_bounds() {
-        let of = |value: &str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert(USER, value.parse().unwrap());
-            caller(&metadata).user
-        };
-        assert_eq!(of("ada"), "ada");
-        assert_eq!(of(&"x".repeat(500)).len(), 128);
-        assert_eq!(caller(&MetadataMap::new()), Caller::default());
     }
 }

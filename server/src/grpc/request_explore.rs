@@ -11,6 +11,9 @@ const LISTED: std::ops::RangeInclusive<i32> = 1..=1_000_000;
 /// Pipes per page, unless the client says otherwise, and at most.
 const PIPES: (u32, u32) = (50, 100);
 
+/// The parent of events that belong to no partition.
+const DEPLOYMENT: &str = "deployment";
+
 /// Whose events are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum EventParent {
@@ -21,8 +24,11 @@ pub(super) enum EventParent {
 }
 
 impl EventParent {
-    /// `partitions/{partition}` or `partitions/{partition}/jobs/{job}`.
+    /// `deployment`, `partitions/{partition}` or `partitions/{partition}/jobs/{job}`.
     pub(super) fn read(parent: &str) -> Result<Self, Error> {
+        if parent == DEPLOYMENT {
+            return Ok(Self::Partition(PartitionId::of_deployment()));
+        }
         if parent.matches('/').count() > 1 {
             return request::job_name("parent", parent).map(Self::Job);
         }

@@ -56,6 +56,7 @@ impl JobApi {
     pub(super) async fn change_schedule(
         &self,
         request: v1::UpdateScheduleRequest,
+        caller: Caller,
     ) -> Result<v1::Schedule, ApiError> {
         let mut violations = Violations::default();
         let name = request
@@ -77,7 +78,8 @@ impl JobApi {
         let (Some(name), Some(schedule)) = (name, schedule) else {
             return Err(Error::Invalid(Vec::new()).into());
         };
-        full(&self.store().update_schedule(&name, &schedule).await?)
+        let updated = self.store().update_schedule(&name, &schedule, &caller);
+        full(&updated.await?)
     }
 
     /// Reads a schedule. A job type makes the work now, and not anew each time.
@@ -174,9 +176,11 @@ impl JobApi {
         &self,
         name: &str,
         paused: bool,
+        caller: Caller,
     ) -> Result<v1::Schedule, ApiError> {
         let name = schedule_name("name", name)?;
-        full(&self.store().pause_schedule(&name, paused).await?)
+        let held = self.store().pause_schedule(&name, paused, &caller);
+        full(&held.await?)
     }
 
     /// RunSchedule.
@@ -199,9 +203,9 @@ impl JobApi {
     }
 
     /// DeleteSchedule.
-    pub(super) async fn remove_schedule(&self, name: &str) -> Result<(), ApiError> {
+    pub(super) async fn remove_schedule(&self, name: &str, caller: Caller) -> Result<(), ApiError> {
         let name = schedule_name("name", name)?;
-        Ok(self.store().delete_schedule(&name).await?)
+        Ok(self.store().delete_schedule(&name, &caller).await?)
     }
 }
 

@@ -23,7 +23,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::BatchCreateJobsRequest>,
     ) -> Result<Response<v1::BatchCreateJobsResponse>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let request = request.into_inner();
         Ok(Response::new(self.create_many(request, caller).await?))
     }
@@ -93,7 +93,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::PauseJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
         let job = self.control(name, Action::Pause, caller).await?;
         Ok(Response::new(job))
@@ -103,7 +103,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::ResumeJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
         let job = self.control(name, Action::Resume, caller).await?;
         Ok(Response::new(job))
@@ -113,7 +113,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::CancelJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
         let job = self.control(name, Action::Cancel, caller).await?;
         Ok(Response::new(job))
@@ -123,7 +123,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::RetryJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let job = self.retry(request.into_inner(), caller).await?;
         Ok(Response::new(job))
     }
@@ -132,7 +132,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::UpdateJobRequest>,
     ) -> Result<Response<v1::Job>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let request = request.into_inner();
         Ok(Response::new(self.update(request, caller).await?))
     }
@@ -149,8 +149,9 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::SetPipeLimitsRequest>,
     ) -> Result<Response<v1::PipeLimits>, Status> {
+        let caller = request::caller(request.extensions());
         let limits = request.into_inner().limits;
-        Ok(Response::new(self.limit(limits).await?))
+        Ok(Response::new(self.limit(limits, caller).await?))
     }
 
     async fn list_pipe_limits(
@@ -164,7 +165,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::CreateJobTypeRequest>,
     ) -> Result<Response<v1::JobType>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let request = request.into_inner();
         Ok(Response::new(self.create_type(request, caller).await?))
     }
@@ -173,7 +174,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::UpdateJobTypeRequest>,
     ) -> Result<Response<v1::JobType>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let request = request.into_inner();
         Ok(Response::new(self.update_type(request, caller).await?))
     }
@@ -197,15 +198,16 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::DeleteJobTypeRequest>,
     ) -> Result<Response<()>, Status> {
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.delete_type(name).await?))
+        Ok(Response::new(self.delete_type(name, caller).await?))
     }
 
     async fn delete_job(
         &self,
         request: Request<v1::DeleteJobRequest>,
     ) -> Result<Response<()>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
         Ok(Response::new(self.delete(name, caller).await?))
     }
@@ -229,7 +231,9 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::DropDeadLettersRequest>,
     ) -> Result<Response<v1::DropDeadLettersResponse>, Status> {
-        Ok(Response::new(self.drop_dead(request.into_inner()).await?))
+        let caller = request::caller(request.extensions());
+        let request = request.into_inner();
+        Ok(Response::new(self.drop_dead(request, caller).await?))
     }
 
     type WatchJobsStream = Answers<v1::WatchJobsResponse>;
@@ -290,7 +294,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::CreateScheduleRequest>,
     ) -> Result<Response<v1::Schedule>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let request = request.into_inner();
         Ok(Response::new(self.make_schedule(request, caller).await?))
     }
@@ -299,8 +303,9 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::UpdateScheduleRequest>,
     ) -> Result<Response<v1::Schedule>, Status> {
+        let caller = request::caller(request.extensions());
         let request = request.into_inner();
-        Ok(Response::new(self.change_schedule(request).await?))
+        Ok(Response::new(self.change_schedule(request, caller).await?))
     }
 
     async fn get_schedule(
@@ -322,23 +327,27 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::PauseScheduleRequest>,
     ) -> Result<Response<v1::Schedule>, Status> {
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.hold_schedule(name, true).await?))
+        Ok(Response::new(self.hold_schedule(name, true, caller).await?))
     }
 
     async fn resume_schedule(
         &self,
         request: Request<v1::ResumeScheduleRequest>,
     ) -> Result<Response<v1::Schedule>, Status> {
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.hold_schedule(name, false).await?))
+        Ok(Response::new(
+            self.hold_schedule(name, false, caller).await?,
+        ))
     }
 
     async fn run_schedule(
         &self,
         request: Request<v1::RunScheduleRequest>,
     ) -> Result<Response<v1::Job>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
         Ok(Response::new(self.run_now(name, caller).await?))
     }
@@ -347,8 +356,9 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::DeleteScheduleRequest>,
     ) -> Result<Response<()>, Status> {
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
-        Ok(Response::new(self.remove_schedule(name).await?))
+        Ok(Response::new(self.remove_schedule(name, caller).await?))
     }
 
     async fn get_partition(
@@ -363,15 +373,16 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::UpdatePartitionRequest>,
     ) -> Result<Response<v1::Partition>, Status> {
+        let caller = request::caller(request.extensions());
         let request = request.into_inner();
-        Ok(Response::new(self.change_partition(request).await?))
+        Ok(Response::new(self.change_partition(request, caller).await?))
     }
 
     async fn suspend_partition(
         &self,
         request: Request<v1::SuspendPartitionRequest>,
     ) -> Result<Response<v1::Partition>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
         Ok(Response::new(self.suspend(name, true, caller).await?))
     }
@@ -380,7 +391,7 @@ impl JobService for JobApi {
         &self,
         request: Request<v1::ResumePartitionRequest>,
     ) -> Result<Response<v1::Partition>, Status> {
-        let caller = request::caller(request.metadata());
+        let caller = request::caller(request.extensions());
         let name = &request.get_ref().name;
         Ok(Response::new(self.suspend(name, false, caller).await?))
     }

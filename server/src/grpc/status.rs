@@ -12,6 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 use super::cursor::cursor_text;
+use crate::gate::Door;
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "headway.dev";
@@ -54,6 +55,8 @@ pub(crate) enum ApiError {
     TooSlow(Duration),
     /// The request never reached a method of ours.
     Transport(Refusal),
+    /// The request may not enter: see [`crate::gate`].
+    Door(Door),
 }
 
 /// Why the gRPC library refused a request, or answered by itself.
@@ -130,6 +133,13 @@ impl From<ApiError> for Status {
             .retry(SOON)
             .status(),
             ApiError::Transport(refusal) => from_transport(refusal),
+            ApiError::Door(door) => {
+                let reason = match door {
+                    Door::Host(_) => "HOST_NOT_ALLOWED",
+                    Door::Origin(_) => "ORIGIN_NOT_ALLOWED",
+                };
+                Answer::new(Code::PermissionDenied, reason, door.sentence()).status()
+            }
         }
     }
 }

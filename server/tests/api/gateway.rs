@@ -26,7 +26,7 @@ async fn start() -> Harness {
 async fn send(harness: &Harness, head: &str, body: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(harness.address).await.unwrap();
     let head = format!(
-        "{head}host: test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "{head}host: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -89,6 +89,7 @@ async fn only_listed_origins_may_call() {
         "{allowed}"
     );
     let other = ask(&harness, &preflight("https://evil.example.org"), b"").await;
+    assert!(other.starts_with("HTTP/1.1 403 "), "{other}");
     assert!(!other.contains("access-control-allow-origin"), "{other}");
     harness.stop().await;
 }
@@ -151,6 +152,109 @@ async fn a_watch_by_grpc_web_and_its_end() {
         .unwrap()
         .unwrap();
     assert!(String::from_utf8_lossy(&read).contains("grpc-status:0"));
+    harness.stop().await;
+}
+
+/// Sends a request by HTTP/2 through a client that adds nothing, as a proxy does; the status and the body of the answer.
+async fn by_http2(harness: &Harness, request: http::Request<Vec<u8>>) -> (u16, String) {
+    use http_body_util::{BodyExt, Full};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let stream = TcpStream::connect(harness.address).await.unwrap();
+    let (mut send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let request = request.map(|body| Full::new(bytes::Bytes::from(body)));
+    let answer = timeout(PATIENCE, send.send_request(request))
+        .await
+        .unwrap()
+        .unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+#[tokio::test]
+async fn a_call_of_another_content_type_does_nothing() {
+    let harness = start().await;
+    let job = frame(&crate::harness::request("one", crate::harness::task()));
+    let post = |content: &str| {
+        http::Request::post(format!(
+            "http://{}/headway.v1.JobService/CreateJob",
+            harness.address
+        ))
+        .header("content-type", content)
+        .body(job.clone())
+        .unwrap()
+    };
+    for (content, shape) in [
+        ("text/plain", "this path is a method"),
+        ("application/json", "{\"code\":\"unimplemented\""),
+        ("application/connect+proto", "{\"code\":\"unimplemented\""),
+    ] {
+        let (status, body) = by_http2(&harness, post(content)).await;
+        assert_eq!(status, 415, "{body}");
+        assert!(
+            body.starts_with(shape) && body.contains("application/grpc"),
+            "{body}"
+        );
+        let head = format!(
+            "POST /headway.v1.JobService/CreateJob HTTP/1.1\r\ncontent-type: {content}\r\n"
+        );
+        let answer = ask(&harness, &head, &job).await;
+        assert!(answer.starts_with("HTTP/1.1 415 "), "{answer}");
+    }
+    let missing = v1::GetJobRequest { name: name("one") };
+    let missing = harness.client.clone().get_job(missing).await;
+    assert_eq!(missing.unwrap_err().code(), tonic::Code::NotFound);
+    let (status, _) = by_http2(&harness, post("application/grpc")).await;
+    assert_eq!(status, 200);
+    harness.create("one").await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_of_a_foreign_name_or_page_is_refused() {
+    let harness = Harness::start_with(|mut parts| {
+        parts.hosts = vec!["jobs.example.org".to_owned()];
+        parts
+    })
+    .await;
+    harness.create("one").await;
+    let get = frame(&v1::GetJobRequest { name: name("one") });
+    let call = |host: &str, origin: &str| {
+        let request = http::Request::post("/headway.v1.JobService/GetJob").header("host", host);
+        let request = request.header("content-type", "application/grpc-web+proto");
+        request.header("origin", origin).body(get.clone()).unwrap()
+    };
+    let heads = |request: http::Request<Vec<u8>>| {
+        let mut head = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri().path());
+        for (name, value) in request.headers() {
+            head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+        }
+        head
+    };
+    for (host, origin, fine) in [
+        ("jobs.example.org", "https://jobs.example.org", true),
+        ("rebound.example.com", "http://rebound.example.com", false),
+        ("jobs.example.org", "https://evil.example.com", false),
+    ] {
+        let mut stream = TcpStream::connect(harness.address).await.unwrap();
+        let head = heads(call(host, origin));
+        let head = format!(
+            "{head}connection: close\r\ncontent-length: {}\r\n\r\n",
+            get.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&get).await.unwrap();
+        let mut answer = Vec::new();
+        let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        read.unwrap().unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert_eq!(answer.contains(&name("one")), fine, "{answer}");
+        assert_eq!(answer.contains("grpc-status: 7\r\n"), !fine, "{answer}");
+    }
     harness.stop().await;
 }
 

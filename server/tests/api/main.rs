@@ -1,5 +1,6 @@
 //! The server over TCP, with a real store on SQLite and pipes in process. Tests play workers and tracking by hand.
 
+mod audit;
 mod control;
 mod exploring;
 mod gateway;

@@ -1,9 +1,13 @@
 //! Dead letters: failures of items whose messages the broker gave up.
 
-use headway_domain::{JobId, PartitionId, PipeName, effect::code};
+use headway_domain::{
+    JobId, PartitionId, PipeName,
+    effect::code,
+    event::{Caller, EventKind},
+};
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 
-use super::read::FailureRow;
+use super::{changes::Change, read::FailureRow};
 use crate::{
     Store,
     db::{Db, Durability},
@@ -96,7 +100,11 @@ impl Store {
     }
 
     /// Forgets what is known of some dead letters but that their items failed; how many, and whether there may be more.
-    pub async fn drop_dead_letters(&self, filter: &DeadFilter) -> Result<(u64, bool), StoreError> {
+    pub async fn drop_dead_letters(
+        &self,
+        filter: &DeadFilter,
+        caller: &Caller,
+    ) -> Result<(u64, bool), StoreError> {
         let db = &self.db;
         let mut values: Vec<Value> = vec![DROPPED.into(), code::DEAD_LETTER_DROPPED.into()];
         let source = filter.source(&mut values);
@@ -106,6 +114,16 @@ impl Store {
         );
         let tx = db.write(Durability::Full).await?;
         let dropped = db.run(&*tx, sql, values).await?;
+        let mut message = format!("{dropped} dropped");
+        if let Some(pipe) = &filter.pipe {
+            message.push_str(&format!(" of the pipe {pipe}"));
+        }
+        if let Some(job) = &filter.job {
+            message.push_str(&format!(" of the job {job}"));
+        }
+        let kind = EventKind::DeadLettersDropped;
+        let change = Change::of_partition(kind, &filter.partition, message);
+        db.record(&tx, change, caller).await?;
         tx.commit().await?;
         Ok((dropped, dropped == DROPPED as u64))
     }

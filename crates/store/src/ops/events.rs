@@ -267,7 +267,7 @@ impl Store {
     pub async fn last_uid(&self, name: &JobName) -> Result<Option<JobUid>, StoreError> {
         for sql in [
             "SELECT uid FROM job WHERE partition_id = $1 AND job_id = $2",
-            "SELECT uid FROM event WHERE partition_id = $1 AND job_id = $2 ORDER BY tx DESC, seq DESC LIMIT 1",
+            "SELECT uid FROM event WHERE partition_id = $1 AND job_id = $2 AND change = 0 ORDER BY tx DESC, seq DESC LIMIT 1",
         ] {
             let values = [name.partition.as_str().into(), name.job.as_str().into()];
             let found: Option<Uid> = self.db.one(self.db.reader(), sql, values).await?;

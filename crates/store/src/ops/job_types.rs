@@ -1,8 +1,12 @@
 //! Job types that were created by the API.
 
-use headway_domain::{Error, JobId, Micros, event::Caller};
+use headway_domain::{
+    Error, JobId, Micros, PartitionId,
+    event::{Caller, EventKind},
+};
 use sea_orm::FromQueryResult;
 
+use super::changes::Change;
 use crate::{
     Store,
     db::{Durability, Tx},
@@ -71,7 +75,7 @@ impl Store {
         if db.run(&*tx, sql, values).await? == 0 {
             return Err(Error::JobTypeExists(id.to_string()).into());
         }
-        self.end(tx, id).await
+        self.end(tx, id, EventKind::JobTypeCreated, caller).await
     }
 
     /// Changes a job type, durably, if it has the version that is named.
@@ -108,10 +112,19 @@ impl Store {
             db.now().into(),
         ];
         db.run(&*tx, sql, values).await?;
-        self.end(tx, id).await
+        self.end(tx, id, EventKind::JobTypeUpdated, caller).await
     }
 
-    async fn end(&self, tx: Tx<'_>, id: &JobId) -> Result<JobTypeView, StoreError> {
+    async fn end(
+        &self,
+        tx: Tx<'_>,
+        id: &JobId,
+        kind: EventKind,
+        caller: &Caller,
+    ) -> Result<JobTypeView, StoreError> {
+        let deployment = PartitionId::of_deployment();
+        let change = Change::of_job_type(kind, id, &deployment);
+        self.db.record(&tx, change, caller).await?;
         tx.commit().await?;
         self.job_type(id).await
     }
@@ -144,15 +157,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::JobTypeNotFound`].
-    pub async fn delete_job_type(&self, id: &JobId) -> Result<(), StoreError> {
+    pub async fn delete_job_type(&self, id: &JobId, caller: &Caller) -> Result<(), StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
         let sql = "DELETE FROM job_type WHERE type_id = $1";
-        let gone = db.run(&*tx, sql, [id.as_str().into()]).await?;
-        tx.commit().await?;
-        match gone {
-            0 => Err(Error::JobTypeNotFound(id.to_string()).into()),
-            _ => Ok(()),
+        if db.run(&*tx, sql, [id.as_str().into()]).await? == 0 {
+            return Err(Error::JobTypeNotFound(id.to_string()).into());
         }
+        let deployment = PartitionId::of_deployment();
+        let change = Change::of_job_type(EventKind::JobTypeDeleted, id, &deployment);
+        db.record(&tx, change, caller).await?;
+        tx.commit().await
     }
 }

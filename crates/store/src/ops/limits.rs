@@ -10,11 +10,12 @@ use headway_domain::{
     Error, PartitionId, PipeName,
     bulk::JOBS,
     error::Quota,
+    event::Caller,
     share::{PartitionShare, PipeLimits},
 };
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
-use super::{create::NewJob, partitions::PartitionDefaults};
+use super::{changes::Change, create::NewJob, partitions::PartitionDefaults};
 use crate::{
     Store,
     db::{Db, Durability, Tx},
@@ -221,6 +222,7 @@ impl Store {
         &self,
         pipe: &PipeName,
         limits: &PipeLimits,
+        caller: &Caller,
     ) -> Result<(), StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
@@ -237,6 +239,14 @@ impl Store {
             ];
             db.run(&*tx, sql, values).await?;
         }
+        let message = format!(
+            "max_in_flight {}, max_per_second {}",
+            limits.in_flight.unwrap_or(0),
+            limits.per_second.unwrap_or(0.0)
+        );
+        let deployment = PartitionId::of_deployment();
+        let change = Change::of_pipe(pipe.as_str(), message, &deployment);
+        db.record(&tx, change, caller).await?;
         tx.commit().await
     }
 }

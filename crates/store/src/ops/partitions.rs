@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headway_domain::{
-    Micros, PartitionId, bulk::JOBS, event::Caller, retention::Retention, share::PartitionShare,
+    Micros, PartitionId,
+    bulk::JOBS,
+    event::{Caller, EventKind},
+    retention::Retention,
+    share::PartitionShare,
 };
 use sea_orm::FromQueryResult;
 
-use super::{epoch::EPOCH_COLUMN, work::Locking};
+use super::{changes::Change, epoch::EPOCH_COLUMN, work::Locking};
 use crate::{
     Committed, Store,
     db::{Db, Durability, Tx},
@@ -153,6 +157,7 @@ impl Store {
         partition: &PartitionId,
         retention: &Retention,
         share: &PartitionShare,
+        caller: &Caller,
     ) -> Result<(), StoreError> {
         let db = &self.db;
         let text = serde_json::to_string(retention)
@@ -164,12 +169,21 @@ impl Store {
                    weight = excluded.weight, open_jobs = excluded.open_jobs, in_flight = excluded.in_flight";
         let values = [
             partition.as_str().into(),
-            text.into(),
+            text.as_str().into(),
             i64::from(share.weight).into(),
             i64::from(share.open_jobs.unwrap_or(0)).into(),
             i64::from(share.in_flight.unwrap_or(0)).into(),
         ];
         db.run(&*tx, sql, values).await?;
+        let quota = |quota: Option<u32>| quota.unwrap_or(0);
+        let message = format!(
+            "weight {}, max_open_jobs {}, max_items_in_flight {}, retention {text}",
+            share.weight,
+            quota(share.open_jobs),
+            quota(share.in_flight)
+        );
+        let change = Change::of_partition(EventKind::PartitionUpdated, partition, message);
+        db.record(&tx, change, caller).await?;
         tx.commit().await
     }
 
@@ -191,7 +205,14 @@ impl Store {
             caller.user.as_str().into(),
             db.now().into(),
         ];
-        db.run(&*tx, sql, values).await?;
+        if db.run(&*tx, sql, values).await? > 0 {
+            let kind = match suspended {
+                true => EventKind::PartitionSuspended,
+                false => EventKind::PartitionResumed,
+            };
+            let change = Change::of_partition(kind, partition, String::new());
+            db.record(&tx, change, caller).await?;
+        }
         tx.commit().await
     }
 

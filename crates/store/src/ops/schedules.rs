@@ -2,13 +2,14 @@
 
 use headway_domain::{
     Error, JobId, Micros, PartitionId,
-    event::Caller,
+    event::{Caller, EventKind},
     schedule::{Overlap, Schedule, ScheduleName},
     spec::JobSpec,
     timetable::Timetable,
 };
 use sea_orm::{FromQueryResult, Value};
 
+use super::changes::Change;
 use crate::{
     Store,
     db::Durability,
@@ -140,26 +141,29 @@ impl Store {
             next.unwrap_or(0).into(),
         ]);
         let tx = db.write(Durability::Full).await?;
-        let made = db.run(&*tx, sql, values).await?;
-        tx.commit().await?;
-        if made == 0 {
+        if db.run(&*tx, sql, values).await? == 0 {
             return Err(Error::ScheduleExists(name.to_string()).into());
         }
+        let change = Change::of_schedule(EventKind::ScheduleCreated, name);
+        db.record(&tx, change, caller).await?;
+        tx.commit().await?;
         self.schedule(name).await
     }
 
-    /// Changes what a schedule is to do, durably; where it stands is kept.
+    /// Changes what a schedule is to do, durably; where it stands is kept. The caller is the author of its jobs from then on.
     pub async fn update_schedule(
         &self,
         name: &ScheduleName,
         schedule: &Schedule,
+        caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
         let next = schedule.timetable.next_after(self.db.now()).unwrap_or(0);
         let sql = "UPDATE schedule SET cron = $3, time_zone = $4, overlap = $5, catch_up = $6, spec = $7, body = $8, \
-                   next_due = CASE WHEN paused = 1 THEN 0 ELSE $9 END, claimed = 0 WHERE partition_id = $1 AND schedule_id = $2";
+                   next_due = CASE WHEN paused = 1 THEN 0 ELSE $9 END, claimed = 0, creator = $10 WHERE partition_id = $1 AND schedule_id = $2";
         let mut values = written(name, schedule)?;
-        values.push(next.into());
-        self.change(name, sql, values).await
+        values.extend([next.into(), caller.user.as_str().into()]);
+        let change = Change::of_schedule(EventKind::ScheduleUpdated, name);
+        self.change(name, sql, values, change, caller).await
     }
 
     /// Stops making jobs, or goes on with the next time from now, durably.
@@ -167,6 +171,7 @@ impl Store {
         &self,
         name: &ScheduleName,
         paused: bool,
+        caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
         let view = self.schedule(name).await?;
         if view.paused == paused {
@@ -177,20 +182,29 @@ impl Store {
         let sql = "UPDATE schedule SET paused = $3, next_due = $4, claimed = 0 WHERE partition_id = $1 AND schedule_id = $2";
         let mut values = keyed(name);
         values.extend([i64::from(paused).into(), next.into()]);
-        self.change(name, sql, values).await
+        let kind = match paused {
+            true => EventKind::SchedulePaused,
+            false => EventKind::ScheduleResumed,
+        };
+        let change = Change::of_schedule(kind, name);
+        self.change(name, sql, values, change, caller).await
     }
 
     /// Removes a schedule, durably; its jobs stay.
-    pub async fn delete_schedule(&self, name: &ScheduleName) -> Result<(), StoreError> {
+    pub async fn delete_schedule(
+        &self,
+        name: &ScheduleName,
+        caller: &Caller,
+    ) -> Result<(), StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
         let sql = "DELETE FROM schedule WHERE partition_id = $1 AND schedule_id = $2";
-        let gone = db.run(&*tx, sql, keyed(name)).await?;
-        tx.commit().await?;
-        match gone {
-            0 => Err(Error::ScheduleNotFound(name.to_string()).into()),
-            _ => Ok(()),
+        if db.run(&*tx, sql, keyed(name)).await? == 0 {
+            return Err(Error::ScheduleNotFound(name.to_string()).into());
         }
+        let change = Change::of_schedule(EventKind::ScheduleDeleted, name);
+        db.record(&tx, change, caller).await?;
+        tx.commit().await
     }
 
     async fn change(
@@ -198,15 +212,17 @@ impl Store {
         name: &ScheduleName,
         sql: &str,
         values: Vec<Value>,
+        change: Change<'_>,
+        caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
-        let changed = db.run(&*tx, sql, values).await?;
-        tx.commit().await?;
-        match changed {
-            0 => Err(Error::ScheduleNotFound(name.to_string()).into()),
-            _ => self.schedule(name).await,
+        if db.run(&*tx, sql, values).await? == 0 {
+            return Err(Error::ScheduleNotFound(name.to_string()).into());
         }
+        db.record(&tx, change, caller).await?;
+        tx.commit().await?;
+        self.schedule(name).await
     }
 
     /// Reads a schedule.

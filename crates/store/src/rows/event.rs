@@ -27,14 +27,16 @@ pub struct Position {
 pub struct EventRow {
     /// Its place.
     pub position: Position,
-    /// The job.
+    /// The job; the nil one where the event is about something else.
     pub uid: JobUid,
-    /// The job's name.
-    pub name: JobName,
+    /// The job's name; none where the event is about something else.
+    pub name: Option<JobName>,
+    /// The name of what it is about where that is no job, such as `partitions/p/schedules/s`.
+    pub subject: String,
     /// What happened.
     pub kind: EventKind,
-    /// The job's state afterwards.
-    pub state: JobState,
+    /// The job's state afterwards; none where the event is about something else.
+    pub state: Option<JobState>,
     /// The job's revision afterwards.
     pub revision: i64,
     /// The run.
@@ -71,9 +73,11 @@ pub(crate) struct RawEvent {
     batch: Option<i64>,
     items: Option<i64>,
     recorded: Option<i64>,
+    change: Option<i64>,
+    subject: Option<String>,
 }
 
-/// `seq` and `tx` come from the database.
+/// `seq` and `tx` come from the database, and `change` and `subject` are of events that are not about jobs ([`crate::ops::changes`]).
 pub(crate) const EVENT: Table = Table {
     name: "event",
     keys: 0,
@@ -128,7 +132,20 @@ fn is_of_caller(kind: EventKind) -> bool {
         | EventKind::Cancelled
         | EventKind::Retried
         | EventKind::Updated
-        | EventKind::Deleted => true,
+        | EventKind::Deleted
+        | EventKind::ScheduleCreated
+        | EventKind::ScheduleUpdated
+        | EventKind::SchedulePaused
+        | EventKind::ScheduleResumed
+        | EventKind::ScheduleDeleted
+        | EventKind::PartitionUpdated
+        | EventKind::PartitionSuspended
+        | EventKind::PartitionResumed
+        | EventKind::DeadLettersDropped
+        | EventKind::PipeLimitsSet
+        | EventKind::JobTypeCreated
+        | EventKind::JobTypeUpdated
+        | EventKind::JobTypeDeleted => true,
         EventKind::Started
         | EventKind::BatchSplit
         | EventKind::FailureRecorded
@@ -154,6 +171,19 @@ pub(crate) fn kind_code(kind: EventKind) -> i64 {
         EventKind::Settled => 11,
         EventKind::Deleted => 12,
         EventKind::Updated => 13,
+        EventKind::ScheduleCreated => 14,
+        EventKind::ScheduleUpdated => 15,
+        EventKind::SchedulePaused => 16,
+        EventKind::ScheduleResumed => 17,
+        EventKind::ScheduleDeleted => 18,
+        EventKind::PartitionUpdated => 19,
+        EventKind::PartitionSuspended => 20,
+        EventKind::PartitionResumed => 21,
+        EventKind::DeadLettersDropped => 22,
+        EventKind::PipeLimitsSet => 23,
+        EventKind::JobTypeCreated => 24,
+        EventKind::JobTypeUpdated => 25,
+        EventKind::JobTypeDeleted => 26,
     }
 }
 
@@ -166,7 +196,10 @@ impl RawEvent {
         let broken = |what: &str| StoreError::Broken(format!("event {seq}: {what}"));
         let number = |value: Option<i64>| value.ok_or_else(|| broken("a column is empty"));
         let text = |value: Option<String>| value.ok_or_else(|| broken("a column is empty"));
-        let (kind, state) = (number(self.kind)?, number(self.state)?);
+        let change = number(self.change)?;
+        let is_job = change == 0;
+        let kind = if is_job { number(self.kind)? } else { change };
+        let state = number(self.state)?;
         let uid = self.uid.as_deref().and_then(JobUid::from_slice);
         Ok(Some(EventRow {
             position: Position {
@@ -174,15 +207,22 @@ impl RawEvent {
                 seq,
             },
             uid: uid.ok_or_else(|| broken("uid"))?,
-            name: JobName {
-                partition: PartitionId::new(text(self.partition_id)?)?,
-                job: JobId::new(text(self.job_id)?)?,
+            name: match is_job {
+                true => Some(JobName {
+                    partition: PartitionId::new(text(self.partition_id)?)?,
+                    job: JobId::new(text(self.job_id)?)?,
+                }),
+                false => None,
             },
+            subject: text(self.subject)?,
             kind: EventKind::ALL
                 .into_iter()
                 .find(|ours| kind_code(*ours) == kind)
                 .ok_or_else(|| broken("its kind is unknown"))?,
-            state: super::job::state_of(state)?,
+            state: match is_job {
+                true => Some(super::job::state_of(state)?),
+                false => None,
+            },
             revision: number(self.revision)?,
             run: unsigned(number(self.run)?)?,
             actor: text(self.actor)?,

@@ -112,7 +112,10 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
         per_second: None,
     };
     let pipe = PipeName::new(PIPE).unwrap();
-    store.set_pipe_limits(&pipe, &limits).await.unwrap();
+    store
+        .set_pipe_limits(&pipe, &limits, &Caller::default())
+        .await
+        .unwrap();
     let mut hungry = batch();
     hungry.max_in_flight = 1;
     driver.begin(hungry, Tree::new(flat(5))).await;

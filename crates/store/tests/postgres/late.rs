@@ -22,7 +22,11 @@ async fn late(f: &Fixture, job: &str) -> DatabaseTransaction {
 }
 
 fn jobs(events: &[EventRow]) -> Vec<&str> {
-    let mut jobs: Vec<_> = events.iter().map(|event| event.name.job.as_str()).collect();
+    let mut jobs: Vec<_> = events
+        .iter()
+        .filter_map(|event| event.name.as_ref())
+        .map(|name| name.job.as_str())
+        .collect();
     jobs.dedup();
     jobs
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use headway_domain::{
     Error, PartitionId,
     error::{Action, Quota},
+    event::Caller,
     report::ItemEvent,
     retention::Retention,
     share::{PartitionShare, PipeLimits, Share},
@@ -168,7 +169,10 @@ pub async fn pipes_with_limits(f: Fixture) {
         in_flight: Some(7),
         per_second: None,
     };
-    f.store.set_pipe_limits(&pipe, &limits).await.unwrap();
+    f.store
+        .set_pipe_limits(&pipe, &limits, &Caller::default())
+        .await
+        .unwrap();
     assert_eq!(f.store.pipe_limits(&pipe).await.unwrap(), limits);
     let store = f.another().await;
     let mut driver = Driver::new(&store);
@@ -203,7 +207,10 @@ pub async fn pipes_with_limits(f: Fixture) {
     let pipes = store.hungry_pipes().await.unwrap();
     assert_eq!((pipes[0].jobs.len(), pipes[0].reserved), (1, 1));
     let none = PipeLimits::default();
-    store.set_pipe_limits(&pipe, &none).await.unwrap();
+    store
+        .set_pipe_limits(&pipe, &none, &Caller::default())
+        .await
+        .unwrap();
     assert!(store.limits_of_pipes().await.unwrap().is_empty());
     driver.take_credit(&job).await;
     driver.finish_well(&small).await;
@@ -219,7 +226,7 @@ pub async fn partitions_with_quotas(f: Fixture) {
     };
     let kept = Retention::default();
     f.store
-        .set_partition(&partition, &kept, &share)
+        .set_partition(&partition, &kept, &share, &Caller::default())
         .await
         .unwrap();
     assert_eq!(f.store.partition(&partition).await.unwrap().share, share);

@@ -117,12 +117,12 @@ pub async fn a_life_in_events(f: Fixture) {
     );
 
     let created = &events[0];
-    assert_eq!((created.uid, &created.name), (job.uid, &job.name));
+    assert_eq!((created.uid, &created.name), (job.uid, &Some(job.name.clone())));
     assert_eq!(
         (created.actor.as_str(), created.correlation.as_str()),
         ("somebody", "call-1")
     );
-    assert_eq!(created.state, JobState::Waiting);
+    assert_eq!(created.state, Some(JobState::Waiting));
     assert_eq!((events[2].batch, events[2].items), (Some(1), 6));
     assert_eq!(events[1].actor, "", "nobody started it");
     assert_eq!(events[3].actor, "ada");
@@ -157,7 +157,7 @@ pub async fn pages_and_queries(f: Fixture) {
     assert_eq!(kinds(&started), [EventKind::Started; 10]);
     let one = &whole[7];
     let of_one = EventQuery {
-        job: Some((one.name.job.clone(), one.uid)),
+        job: one.name.clone().map(|name| (name.job, one.uid)),
         ..all()
     };
     let of_one = read(&f.store, &of_one, Position::default(), 1).await;
@@ -197,7 +197,7 @@ pub async fn what_is_old_is_removed(f: Fixture) {
     visible(&f).await;
     while f.store.expire_events(6).await.unwrap() {}
     let kept = read(&f.store, &all(), Position::default(), 10).await;
-    assert!(kept.len() == 2 && kept.iter().all(|event| event.name.job.as_str() == "new"));
+    assert!(kept.len() == 2 && kept.iter().all(|event| event.name.as_ref().unwrap().job.as_str() == "new"));
     let expired = f.store.events(&all(), old[0].position, 10).await;
     let Err(StoreError::CursorExpired { earliest }) = expired else {
         panic!("{expired:?}")
@@ -215,7 +215,7 @@ pub async fn what_is_old_is_removed(f: Fixture) {
     visible(&f).await;
     assert_eq!(read(&f.another().await, &all(), end, 10).await.len(), 2);
     assert_eq!(
-        f.store.last_uid(&kept[0].name).await.unwrap(),
+        f.store.last_uid(kept[0].name.as_ref().unwrap()).await.unwrap(),
         Some(kept[0].uid)
     );
 }

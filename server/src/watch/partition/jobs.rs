@@ -287,9 +287,12 @@ impl Follower {
             };
             missed.events = Some(page.next).filter(|_| page.more);
             for row in page.events {
+                let Some(name) = row.name else {
+                    continue;
+                };
                 if row.kind == EventKind::Deleted {
                     missed.jobs.remove(&row.uid);
-                    missed.deleted.push(gone(row.uid, row.name, true));
+                    missed.deleted.push(gone(row.uid, name, true));
                 } else {
                     missed.jobs.insert(row.uid);
                 }

@@ -81,9 +81,10 @@ pub(super) mod tests {
         EventRow {
             position: position(seq),
             uid: JobUid(Uuid::from_u128(1)),
-            name: "partitions/p/jobs/j".parse().unwrap(),
+            name: Some("partitions/p/jobs/j".parse().unwrap()),
+            subject: String::new(),
             kind,
-            state: JobState::Active,
+            state: Some(JobState::Active),
             revision: seq,
             run: 0,
             actor: String::new(),

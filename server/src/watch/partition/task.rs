@@ -123,9 +123,12 @@ impl PartitionTask {
                 Err(error) => return Err(error),
             };
             for row in &page.events {
-                match row.kind {
-                    EventKind::Deleted => self.feed.delete(row.uid, row.name.clone()),
-                    _ => self.suspect(row.uid, row.revision),
+                match &row.name {
+                    Some(name) if row.kind == EventKind::Deleted => {
+                        self.feed.delete(row.uid, name.clone());
+                    }
+                    Some(_) => self.suspect(row.uid, row.revision),
+                    None => {}
                 }
             }
             position = page.next;

@@ -1,5 +1,5 @@
 // The one client of the API: grpc-web to the origin that served this page.
-import { createClient, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createClient, encodeBinaryHeader, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { JobService } from "../../gen/headway/v1/job_service_pb";
 
@@ -11,13 +11,21 @@ const UNARY_TIMEOUT = 30_000;
 /** Who acts, as the server records it (`x-headway-user`); empty says nothing. */
 let actor = "";
 
-/** Sets who acts; what cannot travel in a header is left out. */
+/** Sets who acts. */
 export function setActor(name: string): void {
-  actor = name.replace(/[^\x20-\x7e]/g, "").trim().slice(0, 128);
+  actor = name.trim();
+}
+
+/** The header that says who acts: as it is in ASCII, else as bytes. */
+export function actorHeader(): [string, string] | undefined {
+  if (!actor) return undefined;
+  if (/^[\x20-\x7e]*$/.test(actor)) return ["x-headway-user", actor];
+  return ["x-headway-user-bin", encodeBinaryHeader(new TextEncoder().encode(actor))];
 }
 
 const saysWhoAsks: Interceptor = (next) => (request) => {
-  if (actor) request.header.set("x-headway-user", actor);
+  const named = actorHeader();
+  if (named) request.header.set(...named);
   return next(request);
 };
 

@@ -3,6 +3,7 @@
 //! Every column is NOT NULL: 0 and empty stand for "none". That lets many rows be bound as arrays.
 //! Times are microseconds since 1970 by the database's clock.
 
+mod changes;
 mod events;
 mod finding;
 mod kernel;
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(sharing::Sharing),
             Box::new(sorting::Sorting),
             Box::new(redriving::Redriving),
+            Box::new(changes::Changes),
         ]
     }
 }
