@@ -28,6 +28,7 @@ async fn report(d: &Deployment, page: pipe::PageReport) {
         pages: vec![page],
         heartbeat: false,
         asks_held: false,
+        fences: Vec::new(),
     };
     let outgoing = (0..d.store().shards()).map(|shard| Outgoing {
         queue: Queue::Reports(shard),

@@ -14,7 +14,13 @@ on_both!(
     workers_that_end_hand_back_their_long_items,
     cancelling_a_leased_item with short_leases,
     lost_messages_are_sent_again with short_leases,
+    messages_lost_on_a_busy_pipe_are_sent_again with shorter_leases,
 );
+
+fn shorter_leases(options: &mut Options) {
+    options.config.lease_after = Duration::from_millis(700);
+    options.config.repair_margin = Duration::from_millis(300);
+}
 
 fn short_leases(options: &mut Options) {
     options.config.lease_after = Duration::from_secs(1);
@@ -162,4 +168,74 @@ async fn lost_messages_are_sent_again(d: Deployment) {
     let job = d.finish(&name, JobState::Completed).await;
     assert_eq!(outcome_counts(&job), [60, 60, 0, 0]);
     record.assert_each_once(60);
+}
+
+async fn messages_lost_on_a_busy_pipe_are_sent_again(d: Deployment) {
+    // Nobody works yet. Somebody takes half of the messages, and nothing is heard of them again.
+    let name = d.create("lost", range(20, 10).build()).await;
+    let work = headway_broker::Queue::Pipe(headway_tests::WORK.to_owned());
+    let ready = || async { d.broker().depth(&work).await.unwrap().ready };
+    until("messages in the pipe", PATIENCE, || async {
+        (ready().await >= 20).then_some(())
+    })
+    .await;
+    let mut thief = d.broker().consume(&work, 20).await.unwrap();
+    let mut bodies = Vec::new();
+    while bodies.len() < 20 {
+        let deliveries = thief.next(20 - bodies.len()).await.unwrap();
+        let tags: Vec<_> = deliveries.iter().map(|delivery| delivery.tag).collect();
+        bodies.extend(deliveries.into_iter().map(|delivery| delivery.body));
+        thief.acker().ack(&tags).await;
+    }
+    drop(thief);
+    let kept = bodies.split_off(10).into_iter();
+    let kept = kept.map(|body| headway_broker::Outgoing {
+        queue: work.clone(),
+        body,
+    });
+    let published = d.broker().publish(kept.collect()).await;
+    assert!(published.iter().all(Result::is_ok));
+
+    // Another job keeps the pipe busy: it has more messages there than the workers may hold.
+    let steady = range(100_000, 1000).max_in_flight(400).build();
+    let steady = d.create("steady", steady).await;
+    until("the steady job's messages", PATIENCE, || async {
+        // Its first allowance; it gets more once somebody works.
+        (ready().await >= 100).then_some(())
+    })
+    .await;
+    let record = Record::default();
+    let notes = record.clone();
+    let uid = d.job(&name).await.name;
+    let only_first = move |task: &Task| task.job() == uid;
+    d.worker(|worker| {
+        worker.handler(move |task: Task| {
+            let running = only_first(&task).then(|| notes.start(&task));
+            async move {
+                let _running = running;
+                tokio::time::sleep(Duration::from_millis(15)).await;
+                Ok::<_, TaskError>(Outcome::done())
+            }
+        })
+    });
+    let completed = async {
+        let job = d.finish(&name, JobState::Completed).await;
+        assert_eq!(outcome_counts(&job), [20, 20, 0, 0]);
+    };
+    let never_empty = async {
+        loop {
+            assert!(
+                ready().await > 0,
+                "the pipe is empty, which proves more than a fence"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = completed => {}
+        () = never_empty => {}
+    }
+    record.assert_each_once(20);
+    d.client().cancel_job(&steady).await.unwrap();
+    d.finish(&steady, JobState::Cancelled).await;
 }

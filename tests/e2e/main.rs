@@ -27,6 +27,7 @@ macro_rules! on_both {
     };
 }
 
+mod absences;
 mod bad_inputs;
 mod batches;
 mod bounds;

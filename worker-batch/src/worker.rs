@@ -4,14 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use headway_broker::{Acker, BrokerError, Delivery, Queue};
+use headway_broker::{Acker, BrokerError, Delivery, Outgoing, Queue};
 use headway_relay::{
     Relay,
-    envelope::{BatchWork, decode_batch},
+    envelope::{BatchWork, decode_batch, encode_fence_task},
 };
 use headway_runtime::backoff::Backoff;
 use headway_store::StoreError;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{children::Memory, splitter::Registry};
 
@@ -125,6 +126,19 @@ impl BatchWorker {
         }
     }
 
+    /// Sends a fence on to a pipe. Tracking sends another one where it is lost.
+    async fn send_fence(&self, pipe: &str, id: Uuid, shard: u16) {
+        let fence = Outgoing {
+            queue: Queue::Pipe(pipe.to_owned()),
+            body: encode_fence_task(id, shard),
+        };
+        for result in self.relay.broker().publish(vec![fence]).await {
+            if let Err(error) = result {
+                tracing::warn!(%error, pipe, "cannot publish a fence; another one follows");
+            }
+        }
+    }
+
     /// Works a message off, waiting while the database is away; `false` when the process stops first. Then it is tried once more: the
     /// database may be back since the last try, and what is left comes to others only after a redelivery.
     async fn until_done(&self, work: BatchWork) -> bool {
@@ -137,6 +151,10 @@ impl BatchWorker {
                 }
                 BatchWork::Dispatch { uid, page, indexes } => {
                     self.dispatch_items(*uid, *page, indexes).await
+                }
+                BatchWork::Fence { pipe, id, shard } => {
+                    self.send_fence(pipe, *id, *shard).await;
+                    Ok(())
                 }
             };
             match outcome {

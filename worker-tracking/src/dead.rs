@@ -119,6 +119,8 @@ impl Tracker {
             BatchWork::Dispatch { uid, page, indexes } => {
                 self.bury_items(uid, page, &indexes).await
             }
+            // Another is sent where one is still needed.
+            BatchWork::Fence { .. } => Ok(true),
         }
     }
 

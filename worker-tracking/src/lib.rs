@@ -8,6 +8,8 @@ mod apply;
 mod clock;
 mod credit;
 mod dead;
+mod fences;
+mod hearing;
 mod janitor;
 mod rates;
 mod repair;
@@ -25,6 +27,7 @@ pub fn start(config: &Config, links: &Links, supervisor: &Supervisor) {
         sweep_interval: config.sweep_interval,
         outbox_after: config.outbox_after,
         silence: config.lease_after + config.repair_margin,
+        margin: config.repair_margin,
         epoch_interval: config.epoch_interval,
         event_retention: config.event_retention,
         ..TrackerConfig::default()

@@ -1,22 +1,33 @@
-//! Finding lost messages: a broker that lost everything shows no epoch mark; a pipe that lost some stays empty
-//! while items that were released there are heard of no more.
+//! Finding lost messages: a broker that lost everything shows no epoch mark; where a pipe lost some, nothing is heard of their
+//! items although all that was sent with them has come out.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
-use headway_broker::{BrokerError, Queue};
+use headway_broker::{BrokerError, Depth, Outgoing, Queue};
 use headway_domain::Micros;
+use headway_relay::envelope::encode_fence_order;
 use headway_store::StoreError;
 use tokio::time::Instant;
 
-use crate::tracker::Tracker;
+use crate::{fences::Passed, tracker::Tracker};
 
-/// Since when pipes have been empty.
-type Empty = BTreeMap<String, Instant>;
+/// One look at all pipes.
+struct Look {
+    /// The shards of this process; it repairs their jobs alone, because it knows what they have heard.
+    shards: Vec<u16>,
+    /// How long nothing must be heard after the messages came out.
+    silence: Micros,
+    /// What was sent before this time was in its pipe, or in the batch queue, when the look began.
+    before: Micros,
+    /// Whether the batch queue was empty.
+    batch_empty: bool,
+    /// The pipes that were looked at.
+    pipes: BTreeSet<String>,
+}
 
 impl Tracker {
     /// Watches the broker until shutdown.
     pub(crate) async fn repair(self) -> anyhow::Result<()> {
-        let mut empty = Empty::new();
         let mut looked = Instant::now();
         let look_every = (self.config.silence / 4).max(Duration::from_millis(100));
         let mut epoch_at: Option<Instant> = None;
@@ -25,10 +36,10 @@ impl Tracker {
                 epoch_at = Some(Instant::now());
                 self.check_epoch().await;
             }
-            if self.leads.load(Ordering::Relaxed) && looked.elapsed() >= look_every {
+            if looked.elapsed() >= look_every {
                 looked = Instant::now();
-                if let Err(error) = self.look_for_silence(&mut empty).await {
-                    tracing::warn!(%error, "lost messages are not looked for");
+                if let Err(error) = self.look_for_silence().await {
+                    tracing::warn!(%error, "cannot look for lost messages; trying again later");
                 }
             }
             if !self.pause(self.config.epoch_interval.min(look_every)).await {
@@ -79,42 +90,112 @@ impl Tracker {
         }
     }
 
-    async fn look_for_silence(&self, empty: &mut Empty) -> anyhow::Result<()> {
+    /// Sends again what is lost: pages of which nothing was heard although their messages have come out of the pipe, and the
+    /// workers that received them had the time to report.
+    async fn look_for_silence(&self) -> anyhow::Result<()> {
         let store = self.relay.store();
         let pipes = store.live_pipes().await?;
-        empty.retain(|pipe, _| pipes.contains(pipe));
-        let batch_empty = self.is_empty(&Queue::Batch).await?;
+        let mut look = Look {
+            shards: self.heard.shards(),
+            silence: i64::try_from(self.config.silence.as_micros())?,
+            before: store.now() - i64::try_from(self.config.margin.as_micros())?,
+            batch_empty: self.depth(&Queue::Batch).await?.ready == 0,
+            pipes: BTreeSet::new(),
+        };
         for pipe in pipes {
-            if !batch_empty || !self.is_empty(&Queue::Pipe(pipe.clone())).await? {
-                empty.remove(&pipe);
+            self.look_at_pipe(&mut look, &pipe, false).await?;
+            let now = store.now();
+            let Some(passed) = self.fences.passed_by(&pipe, now - look.silence) else {
                 continue;
-            }
-            let since = *empty.entry(pipe.clone()).or_insert_with(Instant::now);
-            if since.elapsed() < self.config.silence {
-                continue;
-            }
-            let silence = i64::try_from(self.config.silence.as_micros())?;
-            let before = store.now() - silence;
-            for key in store.silent_jobs(&pipe, before).await? {
-                if self.forwards_are_lost(key).await? {
-                    self.repair_job(key, before).await?;
+            };
+            let silent = store.silent_jobs(&pipe, passed.before, &look.shards);
+            for job in silent.await? {
+                // What the workers reported since then may wait in the shard's queue.
+                let Some(heard) = self.heard.ask(job.shard, now) else {
+                    continue;
+                };
+                let by = heard - look.silence;
+                if let Some(before) = self.all_came_out(&mut look, &pipe, job.key, by).await? {
+                    self.repair_job(job.key, before).await?;
                 }
+            }
+        }
+        self.fences.retain(&look.pipes);
+        Ok(())
+    }
+
+    /// Looks whether a pipe is empty, and sends it a fence if it is not and something may be lost, which is known already where
+    /// it `is_silent`.
+    async fn look_at_pipe(
+        &self,
+        look: &mut Look,
+        pipe: &str,
+        is_silent: bool,
+    ) -> anyhow::Result<()> {
+        let store = self.relay.store();
+        if !look.pipes.insert(pipe.to_owned()) {
+            return Ok(());
+        }
+        let depth = self.depth(&Queue::Pipe(pipe.to_owned())).await?;
+        let now = store.now();
+        if look.batch_empty && depth.ready == 0 {
+            let passed = Passed {
+                before: look.before,
+                at: now,
+            };
+            self.fences.note(pipe, passed);
+        } else if depth.consumers > 0 && !self.fences.cover(pipe, now - look.silence) {
+            let silent = now - look.silence;
+            let silent = store.silent_jobs(pipe, silent, &look.shards);
+            if is_silent || !silent.await?.is_empty() {
+                self.send_fence(look, pipe).await?;
             }
         }
         Ok(())
     }
 
-    async fn is_empty(&self, queue: &Queue) -> Result<bool, BrokerError> {
-        Ok(self.relay.broker().depth(queue).await?.ready == 0)
-    }
-
-    /// Items that were forwarded wait in other pipes: those must be empty too.
-    async fn forwards_are_lost(&self, key: i64) -> anyhow::Result<bool> {
+    /// Before when all messages of a job were sent that had come out of its pipe by then, and of the pipes that its items were
+    /// forwarded to.
+    async fn all_came_out(
+        &self,
+        look: &mut Look,
+        pipe: &str,
+        key: i64,
+        by: Micros,
+    ) -> anyhow::Result<Option<Micros>> {
+        let Some(passed) = self.fences.passed_by(pipe, by) else {
+            return Ok(None);
+        };
+        let mut before = passed.before;
         for pipe in self.relay.store().forward_pipes(key).await? {
-            if !self.is_empty(&Queue::Pipe(pipe)).await? {
-                return Ok(false);
+            self.look_at_pipe(look, &pipe, true).await?;
+            match self.fences.passed_by(&pipe, by) {
+                Some(passed) => before = before.min(passed.before),
+                None => return Ok(None),
             }
         }
-        Ok(true)
+        Ok(Some(before))
+    }
+
+    /// Sends a fence to a pipe, the way that its messages go.
+    async fn send_fence(&self, look: &Look, pipe: &str) -> anyhow::Result<()> {
+        let Some(shard) = look.shards.first() else {
+            return Ok(());
+        };
+        let Some(id) = self.fences.begin(pipe, look.before, self.config.silence) else {
+            return Ok(());
+        };
+        let order = Outgoing {
+            queue: Queue::Batch,
+            body: encode_fence_order(pipe, id, *shard),
+        };
+        for result in self.relay.broker().publish(vec![order]).await {
+            result?;
+        }
+        Ok(())
+    }
+
+    async fn depth(&self, queue: &Queue) -> Result<Depth, BrokerError> {
+        self.relay.broker().depth(queue).await
     }
 }

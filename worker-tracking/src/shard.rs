@@ -1,6 +1,6 @@
 //! The loop of one shard: takes what workers reported in micro-batches, applies each in one
-//! transaction, commits, acknowledges, and only then publishes what it caused; and fires timers once
-//! the reports up to their time are applied.
+//! transaction, commits, acknowledges, and only then publishes what it caused; and fires timers, and
+//! leases once the reports up to their end are applied.
 
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use headway_broker::{BrokerError, Consumer, Delivery, DeliveryTag, Queue};
 use headway_domain::{Micros, report::PageReport};
 use headway_relay::envelope::decode_reports;
 use headway_runtime::backoff::Backoff;
-use headway_store::Committed;
+use headway_store::{Committed, NextDue};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::tracker::Tracker;
+use crate::{hearing::Hearing, tracker::Tracker};
 
 /// Report messages in one transaction at most.
 const BATCH: usize = 512;
@@ -33,8 +34,37 @@ struct Shard {
     held: Vec<DeliveryTag>,
     /// Transactions in a row that left something.
     leaving: u32,
-    next_due: Option<Micros>,
+    /// Fences that came back and wait for `left`.
+    fences: Vec<Uuid>,
+    hearing: Hearing,
+    next_due: NextDue,
+    /// Timers and leases do not fire before this time: what is overdue belongs to a job that another transaction holds.
+    rests_until: Micros,
     busy_until: Option<Instant>,
+}
+
+impl Shard {
+    fn new(number: u16) -> Self {
+        Self {
+            number,
+            left: Vec::new(),
+            held: Vec::new(),
+            leaving: 0,
+            fences: Vec::new(),
+            hearing: Hearing::new(number),
+            next_due: NextDue::default(),
+            rests_until: 0,
+            busy_until: None,
+        }
+    }
+
+    /// When a timer or lease is to be fired next. A lease that is over but not heard of waits for a fence.
+    fn fires_at(&self, now: Micros) -> Option<Micros> {
+        let lease = self.next_due.lease;
+        let lease = lease.filter(|at| *at > now || self.hearing.reaches(*at));
+        let first = [self.next_due.timer, lease].into_iter().flatten().min();
+        first.map(|at| at.max(self.rests_until))
+    }
 }
 
 impl Tracker {
@@ -50,7 +80,10 @@ impl Tracker {
                 .await
             {
                 Ok(consumer) => {
-                    if self.track(number, consumer, &stop).await.is_err() {
+                    self.heard.begin(number);
+                    let tracked = self.track(number, consumer, &stop).await;
+                    self.heard.end(number);
+                    if tracked.is_err() {
                         return;
                     }
                 }
@@ -73,18 +106,11 @@ impl Tracker {
         stop: &CancellationToken,
     ) -> Result<(), BrokerError> {
         let acker = consumer.acker();
-        let mut shard = Shard {
-            number,
-            left: Vec::new(),
-            held: Vec::new(),
-            leaving: 0,
-            next_due: None,
-            busy_until: None,
-        };
+        let mut shard = Shard::new(number);
         let mut look = tokio::time::interval(self.config.sweep_interval);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let due = self.until(shard.next_due);
+            let due = self.until(shard.fires_at(self.relay.store().now()));
             let deliveries = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -94,10 +120,10 @@ impl Tracker {
                     Vec::new()
                 }
                 () = due => Vec::new(),
+                () = shard.hearing.published() => Vec::new(),
                 () = tokio::time::sleep(BUSY / 4), if !shard.left.is_empty() => Vec::new(),
                 deliveries = self.gather(&mut consumer, shard.busy_until) => deliveries?,
             };
-            let drained = deliveries.len() < BATCH && shard.left.is_empty();
             if !deliveries.is_empty() || !shard.left.is_empty() {
                 let Some(done) = self.apply(&mut shard, deliveries).await else {
                     return Ok(());
@@ -105,13 +131,19 @@ impl Tracker {
                 acker.ack(&done.tags).await;
                 self.relay.publish(done.committed).await;
             }
-            if drained
-                && shard
-                    .next_due
-                    .is_some_and(|due| due <= self.relay.store().now())
-            {
-                self.fire(&mut shard).await;
-            }
+            self.fire_due(&mut shard).await;
+        }
+    }
+
+    /// Fires what is due, and asks for a fence where a lease, or another task, needs to know what was reported by now.
+    async fn fire_due(&self, shard: &mut Shard) {
+        let now = self.relay.store().now();
+        let unheard = |at: Micros| at <= now && !shard.hearing.reaches(at);
+        if shard.next_due.lease.is_some_and(unheard) || self.heard.wanted(shard.number).is_some() {
+            shard.hearing.ask(self.relay.broker(), now);
+        }
+        if shard.fires_at(now).is_some_and(|at| at <= now) {
+            self.fire(shard).await;
         }
     }
 
@@ -136,19 +168,21 @@ impl Tracker {
         tokio::time::sleep(Duration::from_micros(left)).await;
     }
 
-    async fn read_next_due(&self, number: u16) -> Option<Micros> {
+    async fn read_next_due(&self, number: u16) -> NextDue {
         match self.relay.store().next_due(number).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, shard = number, "cannot read timers");
-                None
+                NextDue::default()
             }
         }
     }
 
     async fn fire(&self, shard: &mut Shard) {
+        // Times are positive: without a fence no lease ends.
+        let heard = shard.hearing.until().unwrap_or(0);
         loop {
-            match self.relay.store().fire_items(shard.number).await {
+            match self.relay.store().fire_items(shard.number, heard).await {
                 Ok((committed, more)) => {
                     self.relay.publish(committed).await;
                     if !more {
@@ -161,10 +195,8 @@ impl Tracker {
                 }
             }
         }
-        let next = self.read_next_due(shard.number).await;
-        // What is still overdue belongs to a job that another transaction holds: not at once again.
-        let soon = self.relay.store().now() + i64::try_from(BUSY.as_micros()).unwrap_or(0);
-        shard.next_due = next.map(|due| due.max(soon));
+        shard.next_due = self.read_next_due(shard.number).await;
+        shard.rests_until = self.relay.store().now() + i64::try_from(BUSY.as_micros()).unwrap_or(0);
     }
 
     /// Applies a micro-batch. `None` when the process stops before the database answers.
@@ -180,6 +212,9 @@ impl Tracker {
                         self.renew(message.session).await?;
                     }
                     asked |= message.asks_held;
+                    let now = self.relay.store().now();
+                    self.fences.returned(&message.fences, now);
+                    shard.fences.extend(message.fences);
                     reports.extend(message.pages);
                 }
                 // Nothing tells what it was about: repair finds the items that it spoke of.
@@ -193,13 +228,16 @@ impl Tracker {
         let applied = self
             .apply_insisting(reports, shard.leaving >= PATIENCE)
             .await?;
-        shard.next_due = [shard.next_due, applied.next_due]
-            .into_iter()
-            .flatten()
-            .min();
+        // Timer or lease: to look too early costs a look.
+        let timers = [shard.next_due.timer, applied.next_due];
+        shard.next_due.timer = timers.into_iter().flatten().min();
         shard.busy_until = (load >= LOAD).then(|| Instant::now() + BUSY);
         if applied.left.is_empty() {
             shard.leaving = 0;
+            let fences = std::mem::take(&mut shard.fences);
+            if shard.hearing.returned(&fences) {
+                self.heard.set(shard.number, shard.hearing.until());
+            }
             return Some(Done {
                 tags,
                 committed: applied.committed,

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::rates::Rates;
+use crate::{fences::Fences, hearing::Heard, rates::Rates};
 
 /// How a tracking worker works.
 #[derive(Debug, Clone)]
@@ -24,8 +24,10 @@ pub struct TrackerConfig {
     pub sweep_interval: Duration,
     /// After this time a message in the outbox is published again.
     pub outbox_after: Duration,
-    /// How long a pipe must be empty before items that rest on its messages count as lost.
+    /// Messages count as lost when nothing was heard of them for so long after they must have come out of their pipe.
     pub silence: Duration,
+    /// How long after a commit its messages may be on their way to their pipe.
+    pub margin: Duration,
     /// How often the broker's epoch is checked.
     pub epoch_interval: Duration,
     /// How long events of the audit log are kept, and how deleted jobs ended, for jobs that need them.
@@ -40,6 +42,7 @@ impl Default for TrackerConfig {
             sweep_interval: Duration::from_secs(1),
             outbox_after: Duration::from_secs(5),
             silence: Duration::from_secs(360),
+            margin: Duration::from_secs(60),
             epoch_interval: Duration::from_secs(5),
             event_retention: Duration::from_secs(30 * 24 * 3600),
             claim: Duration::from_secs(10),
@@ -54,6 +57,8 @@ pub struct Tracker {
     pub(crate) config: Arc<TrackerConfig>,
     pub(crate) owner: Uuid,
     pub(crate) rates: Arc<Rates>,
+    pub(crate) heard: Heard,
+    pub(crate) fences: Fences,
     /// Whether this process holds shard 0, and so does what one process must do alone.
     pub(crate) leads: Arc<AtomicBool>,
     pub(crate) shutdown: CancellationToken,
@@ -73,6 +78,8 @@ impl Tracker {
             config: Arc::new(config),
             owner: Uuid::new_v4(),
             rates: Arc::default(),
+            heard: Heard::default(),
+            fences: Fences::default(),
             leads: Arc::default(),
             shutdown,
         }

@@ -40,7 +40,21 @@ impl Reporter {
             session,
             pages,
             heartbeat,
-            asks_held: false,
+            ..ReportMessage::default()
+        };
+        Outgoing {
+            queue: Queue::Reports(shard),
+            body: message.encode_to_vec().into(),
+        }
+    }
+
+    /// Says that a fence came out of the pipe.
+    pub fn fence(&self, shard: u16, fence: Bytes) -> Outgoing {
+        let message = ReportMessage {
+            worker: self.worker.clone(),
+            session: Bytes::copy_from_slice(self.session.as_bytes()),
+            fences: vec![fence],
+            ..ReportMessage::default()
         };
         Outgoing {
             queue: Queue::Reports(shard),

@@ -45,6 +45,8 @@ pub struct Reports {
     pub heartbeat: bool,
     /// Whether the worker asks for the states of held jobs.
     pub asks_held: bool,
+    /// Fences that came back.
+    pub fences: Vec<Uuid>,
     /// Reports by page.
     pub pages: Vec<PageReport>,
 }
@@ -69,6 +71,15 @@ pub enum BatchWork {
         page: u32,
         /// The items.
         indexes: Vec<u32>,
+    },
+    /// Send a fence on to a pipe.
+    Fence {
+        /// The pipe.
+        pipe: String,
+        /// The fence.
+        id: Uuid,
+        /// Where the worker reports that it came out.
+        shard: u16,
     },
 }
 
@@ -105,6 +116,11 @@ pub fn decode_reports(body: Bytes) -> Result<Reports, Malformed> {
         session,
         heartbeat: message.heartbeat,
         asks_held: message.asks_held,
+        fences: message
+            .fences
+            .iter()
+            .filter_map(|id| Uuid::from_slice(id).ok())
+            .collect(),
         pages,
     })
 }
@@ -173,6 +189,46 @@ fn check_forward(forward: pipe::Forward) -> Result<Forward, String> {
     })
 }
 
+fn fence_bytes(id: Uuid) -> Bytes {
+    Bytes::copy_from_slice(id.as_bytes())
+}
+
+/// Writes a report that consists of a fence.
+pub fn encode_fence_report(id: Uuid) -> Bytes {
+    let message = pipe::ReportMessage {
+        fences: vec![fence_bytes(id)],
+        ..pipe::ReportMessage::default()
+    };
+    message.encode_to_vec().into()
+}
+
+/// Writes a task message that consists of a fence, to be reported to this shard.
+pub fn encode_fence_task(id: Uuid, shard: u16) -> Bytes {
+    let message = pipe::TaskMessage {
+        // No job has it. A worker that knows no fences gives the message up, and tracking finds no job to fail.
+        job_uid: fence_bytes(id),
+        shard: shard.into(),
+        fence: fence_bytes(id),
+        ..pipe::TaskMessage::default()
+    };
+    message.encode_to_vec().into()
+}
+
+/// Writes a message that has a batch worker send a fence to a pipe.
+pub fn encode_fence_order(pipe: &str, id: Uuid, shard: u16) -> Bytes {
+    let fence = pipe::Fence {
+        pipe: pipe.to_owned(),
+        id: fence_bytes(id),
+        shard: shard.into(),
+    };
+    let message = pipe::BatchMessage {
+        job_uid: fence_bytes(id),
+        action: Some(pipe::batch_message::Action::Fence(fence)),
+        ..pipe::BatchMessage::default()
+    };
+    message.encode_to_vec().into()
+}
+
 /// Writes a message for batch workers.
 pub fn encode_owed(owed: &Owed) -> Bytes {
     use pipe::batch_message::Action;
@@ -209,6 +265,11 @@ pub fn decode_batch(body: Bytes) -> Result<BatchWork, Malformed> {
             uid,
             page,
             indexes: dispatch.indexes,
+        }),
+        Some(Action::Fence(fence)) => Ok(BatchWork::Fence {
+            id: Uuid::from_slice(&fence.id).map_err(|error| Malformed(error.to_string()))?,
+            shard: u16::try_from(fence.shard).map_err(|error| Malformed(error.to_string()))?,
+            pipe: fence.pipe,
         }),
         None => Err(Malformed("a batch message must say what to do".to_owned())),
     }
@@ -329,6 +390,23 @@ mod tests {
                 indexes: vec![1, 5, 4095]
             }
         );
+    }
+
+    #[test]
+    fn fences_round_trip() {
+        let id = Uuid::new_v4();
+        let reports = decode_reports(encode_fence_report(id)).unwrap();
+        assert_eq!(reports.fences, [id]);
+        assert!(reports.pages.is_empty());
+        let order = BatchWork::Fence {
+            pipe: "work".to_owned(),
+            id,
+            shard: 7,
+        };
+        assert_eq!(decode_batch(encode_fence_order("work", id, 7)), Ok(order));
+        // As a worker of an older version gives it up.
+        let dead = decode_dead_task(encode_fence_task(id, 7)).unwrap();
+        assert!(dead.items.is_empty());
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl<'a> TaskMessages<'a> {
             items: Vec::new(),
             alone: false,
             announced: false,
+            fence: Bytes::new(),
         }
     }
 

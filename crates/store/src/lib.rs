@@ -33,6 +33,7 @@ pub use ops::{
     schedules::{SchedulePage, ScheduleView},
     shards::Claims,
     split::{DispatchPlan, PageSource, PlannedItem, ReleasePlan, SplitPlan, SplitResult},
+    timers::{NextDue, SilentJob},
     tree::{BatchPage, BatchView},
 };
 

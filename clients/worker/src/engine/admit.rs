@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use headway::pipe::item_report::Event;
 use headway::pipe::{ControlMessage, Discarded, Parked, Suspect, TaskMessage};
-use headway_broker::Delivery;
+use headway_broker::{Delivery, DeliveryTag};
 use prost::Message;
 use tokio::time::Instant;
 
-use super::Engine;
+use super::{Engine, Published};
 use crate::queue::Work;
 use crate::status::Withhold;
 use crate::task::{EndedBy, Envelope};
@@ -21,7 +21,34 @@ pub(super) fn withheld(withhold: Withhold) -> Event {
     }
 }
 
+/// Whether a message only asks to be reported once it has come out of the pipe.
+fn is_fence(message: &TaskMessage) -> bool {
+    !message.fence.is_empty() && message.items.is_empty()
+}
+
 impl Engine {
+    /// Reports a fence; its delivery is acknowledged once the report is confirmed.
+    fn report_fence(&mut self, message: &TaskMessage, tag: DeliveryTag) {
+        // One that is no shard's is acknowledged all the same: nobody waits for it.
+        let shard = u16::try_from(message.shard).ok();
+        let report = shard.map(|shard| {
+            let reporter = &self.settings.reporter;
+            reporter.fence(shard, message.fence.clone())
+        });
+        let broker = self.settings.broker.clone();
+        self.publishing.push(Box::pin(async move {
+            for error in broker
+                .publish(report.into_iter().collect())
+                .await
+                .into_iter()
+                .filter_map(Result::err)
+            {
+                tracing::warn!(%error, "a fence is not reported; tracking sends another one");
+            }
+            Ok(Published::Fence(tag))
+        }));
+    }
+
     pub(super) async fn on_deliveries(&mut self, deliveries: Vec<Delivery>) {
         let now = Instant::now();
         let mut ready = Vec::with_capacity(deliveries.len());
@@ -29,6 +56,10 @@ impl Engine {
         let mut suspects = 0;
         for delivery in deliveries {
             let message = TaskMessage::decode(delivery.body).ok();
+            if let Some(message) = message.as_ref().filter(|message| is_fence(message)) {
+                self.report_fence(message, delivery.tag);
+                continue;
+            }
             let envelope =
                 message.and_then(|message| Envelope::new(message, now, self.progress.clone()));
             let Some(envelope) = envelope else {

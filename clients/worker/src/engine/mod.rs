@@ -18,7 +18,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use headway::pipe::ControlMessage;
-use headway_broker::{Acker, Broker, BrokerError, Consumer, Outgoing};
+use headway_broker::{Acker, Broker, BrokerError, Consumer, DeliveryTag, Outgoing};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -73,6 +73,8 @@ enum Published {
     Started(Confirmed<Vec<Work>>),
     /// A heartbeat.
     Heartbeat,
+    /// A fence that came out of the pipe.
+    Fence(DeliveryTag),
 }
 
 /// The coordinator. See the module's head.
@@ -307,6 +309,7 @@ impl Engine {
             }
             Published::Results(confirmed) => self.on_results(confirmed),
             Published::Started(confirmed) => self.on_started(confirmed),
+            Published::Fence(tag) => self.acker.ack(&[tag]).await,
             Published::Heartbeat => self.heartbeats = self.heartbeats.saturating_sub(1),
         }
     }

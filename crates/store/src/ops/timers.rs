@@ -34,36 +34,69 @@ struct DuePage {
     number: i64,
 }
 
+/// When the next timer and the next lease of a shard's items end; either time may be in the past.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromQueryResult)]
+pub struct NextDue {
+    /// A retry is due.
+    pub timer: Option<Micros>,
+    /// A lease ends.
+    pub lease: Option<Micros>,
+}
+
+impl NextDue {
+    /// The earlier one.
+    pub fn first(self) -> Option<Micros> {
+        [self.timer, self.lease].into_iter().flatten().min()
+    }
+}
+
+/// A job with pages out of which nothing was heard for long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SilentJob {
+    /// Its key.
+    pub key: i64,
+    /// The shard that its reports go to.
+    pub shard: u16,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct SilentRow {
+    job_key: i64,
+    shard: i64,
+}
+
 impl Store {
-    /// When the next timer or lease of a shard's items is over; it may be in the past.
-    pub async fn next_due(&self, shard: u16) -> Result<Option<Micros>, StoreError> {
-        let sql = "SELECT min(value) AS value FROM ( \
-                     SELECT min(due) AS value FROM item WHERE shard = $1 AND due > 0 \
-                     UNION ALL SELECT min(lease_until) FROM item WHERE shard = $1 AND lease_until > 0 \
-                   ) AS next";
-        let statement = self.db.statement(sql, [i64::from(shard).into()]);
-        let row = sea_orm::ConnectionTrait::query_one_raw(self.db.reader(), statement).await?;
-        Ok(row
-            .map(|row| row.try_get::<Option<i64>>("", "value"))
-            .transpose()?
-            .flatten())
+    /// When the next timer and the next lease of a shard's items end.
+    pub async fn next_due(&self, shard: u16) -> Result<NextDue, StoreError> {
+        let sql = "SELECT (SELECT min(due) FROM item WHERE shard = $1 AND due > 0) AS timer, \
+                     (SELECT min(lease_until) FROM item WHERE shard = $1 AND lease_until > 0) AS lease";
+        let due = self
+            .db
+            .one(self.db.reader(), sql, [i64::from(shard).into()]);
+        Ok(due.await?.unwrap_or_default())
     }
 
-    /// Sends the items of a shard whose timer or lease is over. Call it once the shard's reports up to now are
-    /// applied: one of them may renew a lease. Whether there may be more.
-    pub async fn fire_items(&self, shard: u16) -> Result<(Committed, bool), StoreError> {
+    /// Sends the items of a shard whose timer is over, or whose lease ended by `heard`; whether there may be more.
+    ///
+    /// `heard` is a time up to which all reports to the shard are applied: a report that waits may renew the lease, or end the
+    /// item. An item with a timer has no message out, so that no report can speak of its present attempt.
+    pub async fn fire_items(
+        &self,
+        shard: u16,
+        heard: Micros,
+    ) -> Result<(Committed, bool), StoreError> {
         let db = &self.db;
         let now = db.now();
         let sql = "SELECT job_key, page, idx, due AS at FROM item WHERE shard = $1 AND due > 0 AND due <= $2 \
-                   UNION SELECT job_key, page, idx, lease_until FROM item WHERE shard = $1 AND lease_until > 0 AND lease_until <= $2 \
-                   LIMIT $3";
-        let due: Vec<DueItem> = db
-            .all(
-                db.reader(),
-                sql,
-                [i64::from(shard).into(), now.into(), BATCH.into()],
-            )
-            .await?;
+                   UNION SELECT job_key, page, idx, lease_until FROM item WHERE shard = $1 AND lease_until > 0 AND lease_until <= $3 \
+                   LIMIT $4";
+        let values = [
+            i64::from(shard).into(),
+            now.into(),
+            heard.min(now).into(),
+            BATCH.into(),
+        ];
+        let due: Vec<DueItem> = db.all(db.reader(), sql, values).await?;
         let more = due.len() as i64 == BATCH;
         let late = due.iter().any(|item| item.at < now - LATE_US);
         let locking = if late { Locking::Wait } else { Locking::Skip };
@@ -226,18 +259,35 @@ impl Store {
             .collect()
     }
 
-    /// The jobs of a pipe, by key, with pages out that nothing was heard of since `before`.
-    pub async fn silent_jobs(&self, pipe: &str, before: Micros) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT j.job_key AS value FROM job_progress j WHERE j.live = 1 AND j.pipe = $1 AND EXISTS ( \
-                     SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN (2, 3) \
-                       AND p.released + (p.state = 2)::int > 0 AND p.touched < $2 \
-                   ) ORDER BY j.job_key LIMIT 1000";
-        let sql = if self.db.is_sqlite() {
-            sql.replace("(p.state = 2)::int", "(p.state = 2)")
-        } else {
-            sql.to_owned()
+    /// The jobs of a pipe in these shards, by key, with pages out that nothing was heard of since `before`.
+    pub async fn silent_jobs(
+        &self,
+        pipe: &str,
+        before: Micros,
+        shards: &[u16],
+    ) -> Result<Vec<SilentJob>, StoreError> {
+        let splitting = match self.db.is_sqlite() {
+            true => "(p.state = 2)",
+            false => "(p.state = 2)::int",
         };
-        self.keys(&sql, [pipe.into(), before.into()]).await
+        let sql = format!(
+            "SELECT j.job_key, j.shard FROM job_progress j WHERE j.live = 1 AND j.pipe = $1 AND {} AND EXISTS ( \
+               SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN (2, 3) \
+                 AND p.released + {splitting} > 0 AND p.touched < $2 \
+             ) ORDER BY j.job_key LIMIT 1000",
+            self.db.is_in("j.shard", 3)
+        );
+        let shards = crate::db::keys::ints(shards.iter().map(|shard| i64::from(*shard)));
+        let values = [pipe.into(), before.into(), shards];
+        let rows: Vec<SilentRow> = self.db.all(self.db.reader(), sql, values).await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(SilentJob {
+                    key: row.job_key,
+                    shard: crate::rows::unsigned(row.shard)?,
+                })
+            })
+            .collect()
     }
 
     /// The pipes of jobs that have not settled.

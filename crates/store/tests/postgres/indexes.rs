@@ -96,8 +96,8 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
     let before = scans(&f).await;
     let mut driver = Driver::new(&store);
     let shard = driver.job(&big).await.meta.shard;
-    assert_eq!(store.next_due(shard).await.unwrap(), Some(1));
-    let (committed, _) = store.fire_items(shard).await.unwrap();
+    assert_eq!(store.next_due(shard).await.unwrap().first(), Some(1));
+    let (committed, _) = store.fire_items(shard, i64::MAX).await.unwrap();
     assert_eq!(committed.owed.len(), 1);
     store.fire_pages().await.unwrap();
     driver.control(&big, Action::Pause).await;
@@ -123,7 +123,7 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
     store.partition_uses().await.unwrap();
     store.set_shares(&[(key, Share::of(2000))]).await.unwrap();
     store.repair_job(key, 0).await.unwrap();
-    store.silent_jobs(PIPE, 1).await.unwrap();
+    store.silent_jobs(PIPE, 1, &[shard]).await.unwrap();
     store.jobs_of_older_epochs().await.unwrap();
     store
         .renew_leases(crate::suite::driver::SESSION)

@@ -91,13 +91,13 @@ pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
         .await;
     let shard = driver.job(&job).await.meta.shard;
     let lock = hold(&f, &job).await;
-    let (committed, _) = f.store.fire_items(shard).await.unwrap();
+    let (committed, _) = f.store.fire_items(shard, i64::MAX).await.unwrap();
     assert!(committed.owed.is_empty());
     let (committed, _) = f.store.advance_idle(0, 0).await.unwrap();
     assert!(committed.changes.is_empty());
     // A late one waits for its turn.
     f.sql("UPDATE item SET lease_until = 1").await;
-    let firing = f.store.fire_items(shard);
+    let firing = f.store.fire_items(shard, i64::MAX);
     let mut firing = std::pin::pin!(firing);
     let early = tokio::time::timeout(Duration::from_millis(200), &mut firing).await;
     assert!(early.is_err(), "it did not wait");

@@ -91,7 +91,7 @@ pub async fn timers_of_a_deleted_job(f: Fixture) {
         .await
         .unwrap();
     let shard = driver.job(&job).await.meta.shard;
-    assert_eq!(f.store.next_due(shard).await.unwrap(), Some(1));
+    assert_eq!(f.store.next_due(shard).await.unwrap().first(), Some(1));
     f.store
         .delete_job(&job.name, &Caller::default())
         .await
@@ -100,7 +100,7 @@ pub async fn timers_of_a_deleted_job(f: Fixture) {
         .delete_job(&splitting.name, &Caller::default())
         .await
         .unwrap();
-    assert_eq!(f.store.next_due(shard).await.unwrap(), None);
+    assert_eq!(f.store.next_due(shard).await.unwrap().first(), None);
     assert_eq!(f.store.renew_leases(SESSION).await.unwrap(), 0);
     let due = f.ints("SELECT due AS value FROM page").await;
     assert!(!due.is_empty() && due.iter().all(|due| *due == 0));

@@ -352,9 +352,9 @@ impl Driver {
     /// Sends what is due, if anything is.
     pub async fn fire(&mut self) {
         for shard in 0..self.store.shards() {
-            let due = self.store.next_due(shard).await.unwrap();
+            let due = self.store.next_due(shard).await.unwrap().first();
             if due.is_some_and(|due| due <= self.store.now()) {
-                let (committed, _) = self.store.fire_items(shard).await.unwrap();
+                let (committed, _) = self.store.fire_items(shard, i64::MAX).await.unwrap();
                 self.take(committed);
             }
         }
