@@ -1,5 +1,5 @@
-//! What is nobody's shard: messages owed too long, pages to split again, jobs that stand still, deleted jobs, old
-//! events, and the database's clock.
+//! What is nobody's shard: messages owed too long, pages to split again, jobs that stand still, deleted jobs, and
+//! old events.
 
 use std::time::Duration;
 
@@ -12,8 +12,6 @@ use crate::tracker::Tracker;
 const IDLE_US: i64 = 30_000_000;
 /// How often idle jobs are looked for.
 const IDLE_EVERY: Duration = Duration::from_secs(10);
-/// How often the database's clock is measured.
-const CLOCK_EVERY: Duration = Duration::from_secs(60);
 /// Rounds of removing deleted jobs' rows in one turn.
 const GARBAGE_ROUNDS: usize = 20;
 /// After each of them, and of [`EXPIRY_ROUNDS`], it rests so many times as long as that took.
@@ -29,7 +27,6 @@ impl Tracker {
     /// Sweeps until shutdown. Every process does: rows are taken with SKIP LOCKED, so that they share the work.
     pub(crate) async fn janitor(self) -> anyhow::Result<()> {
         let mut idle_at = Instant::now();
-        let mut clock_at = Instant::now();
         while self.pause(self.config.sweep_interval).await {
             if let Err(error) = self.sweep().await {
                 tracing::warn!(%error, "a sweep waits for the database");
@@ -38,12 +35,6 @@ impl Tracker {
             if idle_at.elapsed() >= IDLE_EVERY {
                 idle_at = Instant::now();
                 self.wake_idle().await;
-            }
-            if clock_at.elapsed() >= CLOCK_EVERY {
-                clock_at = Instant::now();
-                if let Err(error) = self.relay.store().sync_clock().await {
-                    tracing::warn!(%error, "the database's clock is not measured");
-                }
             }
         }
         Ok(())

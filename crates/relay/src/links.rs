@@ -21,6 +21,8 @@ use crate::Relay;
 /// How often dependencies are looked at for readiness, and how long they may take to answer.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_TIME: Duration = Duration::from_secs(2);
+/// How often the database's clock is compared.
+const CLOCK_EVERY: Duration = Duration::from_secs(10);
 
 /// What every role works with.
 #[derive(Debug, Clone)]
@@ -61,6 +63,10 @@ impl Links {
             Ok(())
         });
         insist("the broker's epoch", &shutdown, || relay.check_epoch()).await?;
+        let clock = relay.store().clone();
+        supervisor.spawn(TaskKind::Loop, "database-clock", async move {
+            follow_clock(clock).await
+        });
         let readiness = watch_dependencies(&relay, config, supervisor);
         Ok(Self { relay, readiness })
     }
@@ -127,6 +133,16 @@ where
         tokio::select! {
             () = shutdown.cancelled() => anyhow::bail!("told to stop while waiting for {what}"),
             () = tokio::time::sleep(backoff.next()) => {}
+        }
+    }
+}
+
+/// Compares the database's clock with this process's, as long as the process runs.
+async fn follow_clock(store: Store) -> anyhow::Result<()> {
+    loop {
+        tokio::time::sleep(CLOCK_EVERY).await;
+        if let Err(error) = store.sync_clock().await {
+            tracing::warn!(%error, "cannot read the database's clock; trying again in 10 s");
         }
     }
 }

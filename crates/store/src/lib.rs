@@ -10,7 +10,10 @@ mod error;
 mod ops;
 mod rows;
 
-pub use db::{StoreConfig, StoreUrl};
+pub use db::{
+    StoreConfig, StoreUrl,
+    clock::{SystemClock, TimeSource},
+};
 pub use error::StoreError;
 pub use ops::{
     control::Controlled,
@@ -87,7 +90,7 @@ impl Store {
         Ok(())
     }
 
-    /// Measures the database's clock again; to be called every minute or so.
+    /// Compares the database's clock with this process's; to be called every few seconds.
     pub async fn sync_clock(&self) -> Result<(), StoreError> {
         self.db.sync_clock().await
     }

@@ -83,7 +83,10 @@ impl State {
                 if monotonic.saturating_sub(since) < SETTLING {
                     return;
                 }
-                tracing::warn!(seconds = apart / 1_000_000, "taking over the new time of the clock");
+                tracing::warn!(
+                    seconds = apart / 1_000_000,
+                    "taking over the new time of the clock"
+                );
                 self.anchor = (monotonic, theirs);
                 self.jump = None;
                 if apart > 0 {

@@ -1,16 +1,13 @@
 //! Connections, transactions and the database's clock, in both dialects.
 
 pub(crate) mod bulk;
+pub(crate) mod clock;
 pub(crate) mod keys;
 mod migration;
 
 pub(crate) use migration::LOCK;
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicI64, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use headway_domain::Micros;
 use sea_orm::{
@@ -19,6 +16,7 @@ use sea_orm::{
 };
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::clock::{Clock, SystemClock, TimeSource};
 use crate::{error::StoreError, ops::limits::KnownLimits, rows::meta::MetaCache};
 
 /// Where the database is. Never printed: it may hold a password.
@@ -53,6 +51,8 @@ pub struct StoreConfig {
     pub lease: Duration,
     /// Pages of one job that batch workers may split at once.
     pub splits: u64,
+    /// The clocks of this machine.
+    pub time: Arc<dyn TimeSource>,
 }
 
 impl StoreConfig {
@@ -65,9 +65,13 @@ impl StoreConfig {
             shards: 16,
             lease: Duration::from_secs(300),
             splits: 16,
+            time: Arc::new(SystemClock::default()),
         }
     }
 }
+
+/// An answer that takes longer does not tell the time.
+const SLOW_CLOCK: Duration = Duration::from_secs(1);
 
 /// How much a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +88,7 @@ pub(crate) struct Db {
     process: DatabaseConnection,
     /// SQLite has one writer: waiting here is fair, waiting in SQLite is polling.
     writer: Option<Mutex<()>>,
-    /// The database's clock minus ours, in microseconds.
-    clock_offset: AtomicI64,
+    pub(crate) clock: Clock,
     pub(crate) shards: u16,
     pub(crate) lease: Micros,
     pub(crate) splits: u64,
@@ -129,7 +132,9 @@ impl Db {
             migration::run_postgres(&pool, &config.schema).await?;
             Self::assemble(config, pool.clone(), pool.clone(), pool, None)
         };
-        db.sync_clock().await?;
+        if let Some((theirs, monotonic)) = db.measure_clock().await? {
+            db.clock.set(theirs, monotonic);
+        }
         Ok(db)
     }
 
@@ -145,7 +150,7 @@ impl Db {
             full,
             process,
             writer,
-            clock_offset: AtomicI64::new(0),
+            clock: Clock::new(config.time.clone()),
             shards: config.shards.clamp(1, 256),
             lease: i64::try_from(config.lease.as_micros()).unwrap_or(i64::MAX),
             splits: config.splits.max(1),
@@ -161,22 +166,33 @@ impl Db {
         self
     }
 
-    /// Microseconds since 1970 by the database's clock.
+    /// Microseconds since 1970 by the database's clock. It does not follow a jump of that clock at once.
     pub(crate) fn now(&self) -> Micros {
-        local_now() + self.clock_offset.load(Ordering::Relaxed)
+        match self.is_sqlite() {
+            true => self.clock.now_by_wall(),
+            false => self.clock.now(),
+        }
     }
 
-    /// Measures the database's clock against ours. On SQLite both are the same.
+    /// Compares the database's clock with ours. On SQLite both are the same.
     pub(crate) async fn sync_clock(&self) -> Result<(), StoreError> {
-        if self.is_sqlite() {
-            return Ok(());
+        if let Some((theirs, monotonic)) = self.measure_clock().await? {
+            self.clock.compare(theirs, monotonic);
         }
-        let before = local_now();
-        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS value";
-        let theirs = self.one_int(&self.read, sql, []).await?.unwrap_or(before);
-        let ours = before + (local_now() - before) / 2;
-        self.clock_offset.store(theirs - ours, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// What the database's clock says at a moment of the monotonic clock; `None` where the answer took too long to tell.
+    async fn measure_clock(&self) -> Result<Option<(Micros, Duration)>, StoreError> {
+        if self.is_sqlite() {
+            return Ok(None);
+        }
+        let before = self.clock.monotonic();
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS value";
+        let theirs = self.one_int(&self.read, sql, []).await?;
+        let took = self.clock.monotonic().saturating_sub(before);
+        let told = theirs.filter(|_| took <= SLOW_CLOCK);
+        Ok(told.map(|theirs| (theirs, before + took / 2)))
     }
 
     pub(crate) fn is_sqlite(&self) -> bool {
@@ -320,13 +336,6 @@ impl std::ops::Deref for Tx<'_> {
     fn deref(&self) -> &DatabaseTransaction {
         &self.inner
     }
-}
-
-fn local_now() -> Micros {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 async fn sqlite(

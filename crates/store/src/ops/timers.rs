@@ -90,10 +90,16 @@ impl Store {
         let sql = "SELECT job_key, page, idx, due AS at FROM item WHERE shard = $1 AND due > 0 AND due <= $2 \
                    UNION SELECT job_key, page, idx, lease_until FROM item WHERE shard = $1 AND lease_until > 0 AND lease_until <= $3 \
                    LIMIT $4";
+        // Where the time jumped, leases of workers that are alive are not renewed yet.
+        let lease = std::time::Duration::from_micros(db.lease.unsigned_abs());
+        let heard = match db.clock.moved_within(lease) {
+            true => 0,
+            false => heard.min(now),
+        };
         let values = [
             i64::from(shard).into(),
             now.into(),
-            heard.min(now).into(),
+            heard.into(),
             BATCH.into(),
         ];
         let due: Vec<DueItem> = db.all(db.reader(), sql, values).await?;

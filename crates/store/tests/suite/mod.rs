@@ -3,6 +3,7 @@
 //! Each test gets tables of its own. A test never waits for a time to pass if it can move the rows' times instead.
 
 pub mod audit;
+pub mod clock;
 pub mod connect;
 pub mod control;
 pub mod create;
@@ -200,6 +201,7 @@ macro_rules! store_suite {
                 failures_of_a_running_job_run_again, more_failures_than_one_transaction_takes_back;
             outbox: owed_until_sent, overdue_rows_are_taken_once;
             shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
+            clock: a_jump_fires_nothing;
             repair: one_epoch_of_a_race, a_new_epoch_reaches_every_process, lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,
                 an_older_epoch, paused_jobs_of_an_older_epoch, an_idle_job_is_advanced;
             events: a_life_in_events, pages_and_queries, what_is_old_is_removed, rare_kinds_are_found_in_bounded_steps, failures_are_told_of_less_and_less;
