@@ -108,7 +108,7 @@ async fn workers_that_end_hand_back_their_long_items(d: Deployment) {
         .await;
         until("a lease", PATIENCE, || async {
             for shard in 0..shards {
-                if d.store().next_due(shard).await.unwrap().is_some() {
+                if d.store().next_due(shard).await.unwrap().lease.is_some() {
                     return Some(());
                 }
             }
