@@ -107,8 +107,8 @@ pub struct Config {
     /// After this time a message owed to the broker is published again by whoever finds it: 1 s to 1 h.
     #[serde(with = "duration")]
     pub outbox_after: Duration,
-    /// Items count as lost when their pipe has been empty for `lease_after` and this time and nothing was
-    /// heard of them: 1 s to 1 h.
+    /// How long messages may be on their way to their pipe. Items count as lost when nothing was heard of them for `lease_after` and
+    /// this time after they must have come out of it: 1 s to 1 h.
     #[serde(with = "duration")]
     pub repair_margin: Duration,
     /// How long events of the audit log are kept: 1 s to 87,600 h, which are ten years.
