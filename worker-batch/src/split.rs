@@ -7,7 +7,7 @@ use headway_domain::{
     spec::{BatchSpec, Work},
     split::Split,
 };
-use headway_store::{PageSource, ReleasePlan, SplitPlan};
+use headway_store::{PageSource, ReleasePlan, SplitPlan, StoreError};
 
 use crate::{
     children::{self, Found},
@@ -35,11 +35,19 @@ impl BatchWorker {
             Err(error) => return self.record_failure(uid, page, attempt, error).await,
         };
         let hash = split.hash;
-        let result = self
-            .relay
-            .store()
-            .record_split(&source, attempt, split)
-            .await?;
+        let recorded = self.relay.store().record_split(&source, attempt, split);
+        let result = match recorded.await {
+            Ok(result) => result,
+            // The same children are refused again: the batch fails with a reason.
+            Err(StoreError::Refused(why)) => {
+                tracing::warn!(error = %why, job = %source.meta.name, page, "the database refuses what the splitter found");
+                let message = "the database refuses what the splitter found: a definition or cursor is too large, or has \
+                    characters that the database does not store";
+                let error = SplitError::Invalid(message.to_owned());
+                return self.record_failure(uid, page, attempt, error).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
         // Sub-batches first: others can split them while this one sends its items.
         self.relay.publish(result.committed).await;
         match result.release {

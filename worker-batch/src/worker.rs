@@ -52,6 +52,16 @@ pub(crate) enum Interrupted {
     Store(StoreError),
 }
 
+/// How the work on a message ended.
+enum Ended {
+    /// All that it caused is committed and confirmed.
+    Done,
+    /// The process stops first.
+    Stopping,
+    /// It cannot be worked off, now or later.
+    Impossible,
+}
+
 impl From<StoreError> for Interrupted {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
@@ -114,15 +124,15 @@ impl BatchWorker {
         let work = match decode_batch(delivery.body) {
             Ok(work) => work,
             Err(error) => {
-                tracing::error!(%error, "dropping a batch message");
+                tracing::error!(%error, "cannot decode a batch message; it becomes a dead letter");
                 acker.reject(&[delivery.tag], false).await;
                 return;
             }
         };
-        if self.until_done(work).await {
-            acker.ack(&[delivery.tag]).await;
-        } else {
-            acker.reject(&[delivery.tag], true).await;
+        match self.until_done(work).await {
+            Ended::Done => acker.ack(&[delivery.tag]).await,
+            Ended::Stopping => acker.reject(&[delivery.tag], true).await,
+            Ended::Impossible => acker.reject(&[delivery.tag], false).await,
         }
     }
 
@@ -139,9 +149,9 @@ impl BatchWorker {
         }
     }
 
-    /// Works a message off, waiting while the database is away; `false` when the process stops first. Then it is tried once more: the
+    /// Works a message off, waiting while the database cannot store anything. When the process stops first it is tried once more: the
     /// database may be back since the last try, and what is left comes to others only after a redelivery.
-    async fn until_done(&self, work: BatchWork) -> bool {
+    async fn until_done(&self, work: BatchWork) -> Ended {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
             let stopping = self.shutdown.is_cancelled();
@@ -158,19 +168,19 @@ impl BatchWorker {
                 }
             };
             match outcome {
-                Ok(()) => return true,
-                Err(Interrupted::Shutdown) => return false,
+                Ok(()) => return Ended::Done,
+                Err(Interrupted::Shutdown) => return Ended::Stopping,
                 Err(Interrupted::Store(error)) if error.is_passing() => {
-                    tracing::warn!(%error, "waiting for the database");
+                    tracing::warn!(%error, ?work, "cannot work off a batch message; trying again");
                 }
-                // It will be the same the next time: the page stays as it is, and repair asks again later.
+                // It will be the same the next time. Tracking works dead letters off: the page or its items fail.
                 Err(Interrupted::Store(error)) => {
-                    tracing::error!(%error, ?work, "dropping a batch message");
-                    return true;
+                    tracing::error!(%error, ?work, "cannot work off a batch message; it becomes a dead letter");
+                    return Ended::Impossible;
                 }
             }
             if stopping {
-                return false;
+                return Ended::Stopping;
             }
             tokio::select! {
                 () = self.shutdown.cancelled() => {}

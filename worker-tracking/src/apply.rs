@@ -1,10 +1,11 @@
-//! Applying reports whatever happens: waiting while the database is away, and finding the one report that
-//! it refuses, which then ends its item as BAD_REPORT.
+//! Applying reports whatever happens: waiting while the database cannot store anything, and finding the one report whose
+//! data it refuses, which then ends its item as BAD_REPORT. A report that cannot be applied for any other reason is set
+//! aside; its message becomes a dead letter and is tried again later.
 
 use std::time::Duration;
 
 use headway_domain::{
-    Micros,
+    JobUid, Micros,
     effect::{Failed, code},
     report::{ItemEvent, ItemReport, PageReport},
 };
@@ -19,6 +20,8 @@ pub(crate) struct Applied {
     pub committed: Committed,
     /// Reports of jobs that another transaction holds.
     pub left: Vec<PageReport>,
+    /// The job and page of each report that cannot be applied. Their messages must not be acknowledged.
+    pub aside: Vec<(JobUid, u32)>,
     pub next_due: Option<Micros>,
 }
 
@@ -60,36 +63,47 @@ impl Tracker {
                     all.left.extend(left);
                 }
                 Err(error) if error.is_passing() => {
-                    tracing::warn!(%error, "waiting for the database");
+                    tracing::warn!(%error, reports = batch.len(), "cannot apply reports; trying again");
                     stack.push(batch);
                     if !self.pause(backoff.next()).await {
                         return None;
                     }
                 }
-                Err(error) => stack.extend(narrow(batch, &error)),
+                Err(error) => match narrow(batch, &error) {
+                    Narrowed::Smaller(batches) => stack.extend(batches),
+                    Narrowed::Aside(report) => {
+                        tracing::error!(%error, job = %report.job, page = report.page, "cannot apply a report; setting it aside");
+                        all.aside.push((report.job, report.page));
+                    }
+                },
             }
         }
         Some(all)
     }
 }
 
-/// Halves a refused batch; a report that is refused alone becomes its item's failure.
-fn narrow(mut batch: Vec<PageReport>, error: &StoreError) -> Vec<Vec<PageReport>> {
+/// What becomes of a batch that cannot be applied as a whole.
+enum Narrowed {
+    /// To be tried in these parts.
+    Smaller(Vec<Vec<PageReport>>),
+    /// Alone it cannot be applied either.
+    Aside(PageReport),
+}
+
+/// Halves a refused batch. A report that is refused alone becomes its item's failure if its data is at fault.
+fn narrow(mut batch: Vec<PageReport>, error: &StoreError) -> Narrowed {
     if batch.len() > 1 {
         let half = batch.split_off(batch.len() / 2);
-        return vec![half, batch];
+        return Narrowed::Smaller(vec![half, batch]);
     }
     let Some(report) = batch.pop() else {
-        return Vec::new();
+        return Narrowed::Smaller(Vec::new());
     };
     match report.items.len() + usize::from(!report.done.is_empty()) {
-        0 => Vec::new(),
-        1 if report.items.is_empty() => {
-            // Bits alone cannot be refused: the job's rows are at fault. Repair looks at them later.
-            tracing::error!(%error, job = %report.job, page = report.page, "dropping a report");
-            Vec::new()
-        }
-        1 => accuse(report, error),
+        0 => Narrowed::Smaller(Vec::new()),
+        1 if error.is_of_data() && !report.items.is_empty() => fail_item(report, error),
+        // The rows of the job are at fault, not what the report says.
+        1 => Narrowed::Aside(report),
         _ => {
             let mut first = report;
             let mut second = PageReport {
@@ -101,24 +115,24 @@ fn narrow(mut batch: Vec<PageReport>, error: &StoreError) -> Vec<Vec<PageReport>
             if first.items.is_empty() && first.done.is_empty() || second.items.is_empty() {
                 second.done = std::mem::take(&mut first.done);
             }
-            vec![vec![second], vec![first]]
+            Narrowed::Smaller(vec![vec![second], vec![first]])
         }
     }
 }
 
-fn accuse(mut report: PageReport, error: &StoreError) -> Vec<Vec<PageReport>> {
+/// Replaces what a report says of its one item with a failure that the database can store.
+fn fail_item(mut report: PageReport, error: &StoreError) -> Narrowed {
     let bad = |item: &ItemReport| matches!(&item.event, ItemEvent::Failed(failed) if failed.code == code::BAD_REPORT);
     if report.items.iter().any(bad) {
-        tracing::error!(%error, job = %report.job, page = report.page, "dropping a report");
-        return Vec::new();
+        return Narrowed::Aside(report);
     }
-    tracing::warn!(%error, job = %report.job, page = report.page, "a report is refused; its item fails");
+    tracing::warn!(%error, job = %report.job, page = report.page, "the database refuses a report; its item fails");
     for item in &mut report.items {
         let why = "the database refused what the worker reported about this item";
         item.event = ItemEvent::Failed(Failed::lasting(code::BAD_REPORT, why));
     }
     report.worker.clear();
-    vec![vec![report]]
+    Narrowed::Smaller(vec![vec![report]])
 }
 
 #[cfg(test)]
@@ -147,29 +161,43 @@ mod tests {
         }
     }
 
-    /// Narrows until nothing is left, as a database would that refuses everything.
-    fn exhaust(batch: Vec<PageReport>) -> (usize, usize) {
-        let error = StoreError::Refused("no".into());
-        let (mut stack, mut accused, mut rounds) = (vec![batch], 0, 0);
+    /// Narrows until nothing is left, as a database would that refuses everything with this error: the items that fail,
+    /// the reports set aside, and the rounds.
+    fn exhaust(batch: Vec<PageReport>, error: StoreError) -> (usize, usize) {
+        let (mut stack, mut failed, mut aside, mut rounds) = (vec![batch], 0, 0, 0);
         while let Some(batch) = stack.pop() {
             rounds += 1;
             assert!(rounds < 10_000, "narrowing does not end");
             let bad = batch.iter().flat_map(|report| &report.items);
-            accused += bad
+            failed += bad
                 .filter(|item| matches!(item.event, ItemEvent::Failed(_)))
                 .count();
-            stack.extend(narrow(batch, &error));
+            match narrow(batch, &error) {
+                Narrowed::Smaller(batches) => stack.extend(batches),
+                Narrowed::Aside(_) => aside += 1,
+            }
         }
-        (accused, rounds)
+        (failed, aside)
     }
 
     #[test]
-    fn every_item_is_accused_alone_and_narrowing_ends() {
-        assert_eq!(exhaust(vec![report(0, 1)]).0, 1);
-        assert_eq!(
-            exhaust(vec![report(3, 5), report(0, 9), report(4, 0)]).0,
-            14
-        );
-        assert_eq!(exhaust(vec![report(1, 1)]).0, 1);
+    fn every_item_of_refused_data_fails_alone_and_narrowing_ends() {
+        let refused = || StoreError::Refused("no".into());
+        assert_eq!(exhaust(vec![report(0, 1)], refused()), (1, 1));
+        let many = vec![report(3, 5), report(0, 9), report(4, 0)];
+        // Two of them also have bits, which are set aside by themselves.
+        assert_eq!(exhaust(many, refused()), (14, 16));
+        assert_eq!(exhaust(vec![report(1, 1)], refused()), (1, 2));
+    }
+
+    #[test]
+    fn no_item_fails_because_of_the_rows_of_its_job() {
+        for error in [
+            StoreError::Broken("a row".into()),
+            StoreError::Duplicate("a key".into()),
+            StoreError::Domain(headway_domain::Error::PageToken),
+        ] {
+            assert_eq!(exhaust(vec![report(3, 5), report(0, 2)], error), (0, 8));
+        }
     }
 }

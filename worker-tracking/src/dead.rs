@@ -1,4 +1,5 @@
-//! Dead letters: what the broker gave up ends as a failure with a reason, never in silence.
+//! Dead letters: what the broker gave up ends as a failure with a reason, never in silence. A dead letter that cannot be
+//! applied now stays in its queue and is tried again.
 
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use uuid::Uuid;
 use crate::tracker::Tracker;
 
 const PREFETCH: u16 = 64;
+/// Dead letters that wait for their next try at most; then no more are taken until one of them is applied.
+const MAX_WAITING: usize = 48;
+/// How long a dead letter that cannot be applied waits for its next try.
+const RETRY: Duration = Duration::from_secs(30);
 const GAVE_UP: &str = "the message broker gave the message up after too many deliveries";
 
 impl Tracker {
@@ -33,18 +38,24 @@ impl Tracker {
             match self.relay.broker().consume(&queue, PREFETCH).await {
                 Ok(mut consumer) => {
                     let acker = consumer.acker();
+                    let mut waiting: Vec<Delivery> = Vec::new();
+                    let mut retry = tokio::time::interval(RETRY);
                     loop {
+                        let room = MAX_WAITING.saturating_sub(waiting.len());
                         let deliveries = tokio::select! {
                             () = self.shutdown.cancelled() => return,
-                            deliveries = consumer.next(usize::from(PREFETCH)) => deliveries,
+                            _ = retry.tick() => std::mem::take(&mut waiting),
+                            deliveries = consumer.next(room), if room > 0 => match deliveries {
+                                Ok(deliveries) => deliveries,
+                                Err(_) => return,
+                            },
                         };
-                        let Ok(deliveries) = deliveries else { return };
                         for delivery in deliveries {
-                            let tag = delivery.tag;
-                            if !self.bury(&queue, delivery).await {
-                                return;
+                            match self.bury(&queue, &delivery).await {
+                                Buried::Done => acker.ack(&[delivery.tag]).await,
+                                Buried::Waits => waiting.push(delivery),
+                                Buried::Stopping => return,
                             }
-                            acker.ack(&[tag]).await;
                         }
                     }
                 }
@@ -57,55 +68,57 @@ impl Tracker {
         }
     }
 
-    /// Records what a dead letter was about; `false` when the process stops first.
-    async fn bury(&self, queue: &Queue, delivery: Delivery) -> bool {
+    /// Records what a dead letter was about.
+    async fn bury(&self, queue: &Queue, delivery: &Delivery) -> Buried {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
             let outcome = match queue {
-                Queue::DeadTasks => self.bury_task(&delivery).await,
-                _ => self.bury_system(&delivery).await,
+                Queue::DeadTasks => self.bury_task(delivery).await,
+                _ => self.bury_system(delivery).await,
             };
             match outcome {
-                Ok(done) => return done,
+                Ok(buried) => return buried,
                 Err(error) if error.is_passing() => {
-                    tracing::warn!(%error, "waiting for the database")
+                    tracing::warn!(%error, ?queue, "cannot record a dead letter; trying again");
                 }
                 Err(error) => {
-                    tracing::error!(%error, ?queue, "dropping a dead letter");
-                    return true;
+                    tracing::error!(%error, ?queue, "cannot record a dead letter; trying again in {RETRY:?}");
+                    return Buried::Waits;
                 }
             }
             if !self.pause(backoff.next()).await {
-                return false;
+                return Buried::Stopping;
             }
         }
     }
 
-    async fn bury_task(&self, delivery: &Delivery) -> Result<bool, StoreError> {
+    async fn bury_task(&self, delivery: &Delivery) -> Result<Buried, StoreError> {
         match decode_dead_task(delivery.body.clone()) {
             Ok(report) => Ok(self.report(vec![report]).await),
             Err(error) => {
                 tracing::error!(%error, "dropping a dead letter that is no task");
-                Ok(true)
+                Ok(Buried::Done)
             }
         }
     }
 
-    async fn bury_system(&self, delivery: &Delivery) -> Result<bool, StoreError> {
+    async fn bury_system(&self, delivery: &Delivery) -> Result<Buried, StoreError> {
         if let Ok(work) = decode_batch(delivery.body.clone()) {
             return self.bury_batch(work).await;
         }
         match decode_reports(delivery.body.clone()) {
-            // Tracking never rejects a report, so this one was delivered too often: once more, by itself.
+            // It was delivered too often, or could not be applied beside others: by itself.
             Ok(reports) => Ok(self.report(reports.pages).await),
             Err(error) => {
-                tracing::error!(%error, "dropping a dead letter that nobody can read");
-                Ok(true)
+                // Repair sends the items again that it spoke of.
+                let bytes = delivery.body.len();
+                tracing::error!(%error, bytes, "dropping a dead letter that nobody can read");
+                Ok(Buried::Done)
             }
         }
     }
 
-    async fn bury_batch(&self, work: BatchWork) -> Result<bool, StoreError> {
+    async fn bury_batch(&self, work: BatchWork) -> Result<Buried, StoreError> {
         let store = self.relay.store();
         match work {
             BatchWork::Split { uid, page, attempt } => {
@@ -114,7 +127,7 @@ impl Tracker {
                     .record_split_failure(uid, page, attempt, failure)
                     .await?;
                 self.relay.publish(committed).await;
-                Ok(true)
+                Ok(Buried::Done)
             }
             BatchWork::Dispatch { uid, page, indexes } => {
                 self.bury_items(uid, page, &indexes).await
@@ -129,9 +142,9 @@ impl Tracker {
         uid: JobUid,
         page: u32,
         indexes: &[u32],
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Buried, StoreError> {
         let Some(plan) = self.relay.store().plan_dispatch(uid, page, indexes).await? else {
-            return Ok(true);
+            return Ok(Buried::Done);
         };
         self.relay.publish(plan.committed).await;
         let items = plan.items.into_iter().map(|item| ItemReport {
@@ -152,12 +165,24 @@ impl Tracker {
         Ok(self.report(vec![report]).await)
     }
 
-    /// Applies reports; `false` when the process stops first.
-    async fn report(&self, reports: Vec<PageReport>) -> bool {
+    async fn report(&self, reports: Vec<PageReport>) -> Buried {
         let Some(applied) = self.apply_insisting(reports, true).await else {
-            return false;
+            return Buried::Stopping;
         };
         self.relay.publish(applied.committed).await;
-        true
+        match applied.aside.is_empty() {
+            true => Buried::Done,
+            false => Buried::Waits,
+        }
     }
+}
+
+/// What became of a dead letter.
+enum Buried {
+    /// It is recorded, or there is nothing to record: it is acknowledged.
+    Done,
+    /// It cannot be recorded now: it is tried again later.
+    Waits,
+    /// The process stops first.
+    Stopping,
 }

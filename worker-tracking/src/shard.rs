@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use headway_broker::{BrokerError, Consumer, Delivery, DeliveryTag, Queue};
-use headway_domain::{Micros, report::PageReport};
+use headway_domain::{JobUid, Micros, report::PageReport};
 use headway_relay::envelope::decode_reports;
 use headway_runtime::backoff::Backoff;
 use headway_store::{Committed, NextDue};
@@ -31,7 +31,7 @@ struct Shard {
     /// Reports of jobs that another transaction held: taken again with the next batch.
     left: Vec<PageReport>,
     /// Deliveries that wait for `left`.
-    held: Vec<DeliveryTag>,
+    held: Vec<Held>,
     /// Transactions in a row that left something.
     leaving: u32,
     /// Fences that came back and wait for `left`.
@@ -129,6 +129,9 @@ impl Tracker {
                     return Ok(());
                 };
                 acker.ack(&done.tags).await;
+                if !done.dead.is_empty() {
+                    acker.reject(&done.dead, false).await;
+                }
                 self.relay.publish(done.committed).await;
             }
             self.fire_due(&mut shard).await;
@@ -202,10 +205,11 @@ impl Tracker {
     /// Applies a micro-batch. `None` when the process stops before the database answers.
     async fn apply(&self, shard: &mut Shard, deliveries: Vec<Delivery>) -> Option<Done> {
         let mut reports = std::mem::take(&mut shard.left);
-        let mut tags = std::mem::take(&mut shard.held);
+        let mut held = std::mem::take(&mut shard.held);
+        let mut dead = Vec::new();
         let mut asked = false;
         for delivery in deliveries {
-            tags.push(delivery.tag);
+            let tag = delivery.tag;
             match decode_reports(delivery.body) {
                 Ok(message) => {
                     if message.heartbeat {
@@ -215,10 +219,18 @@ impl Tracker {
                     let now = self.relay.store().now();
                     self.fences.returned(&message.fences, now);
                     shard.fences.extend(message.fences);
+                    let pages = message.pages.iter();
+                    held.push(Held {
+                        tag,
+                        pages: pages.map(|report| (report.job, report.page)).collect(),
+                    });
                     reports.extend(message.pages);
                 }
                 // Nothing tells what it was about: repair finds the items that it spoke of.
-                Err(error) => tracing::error!(%error, shard = shard.number, "dropping a report"),
+                Err(error) => {
+                    tracing::error!(%error, shard = shard.number, "cannot decode a report; it becomes a dead letter");
+                    dead.push(tag);
+                }
             }
         }
         if asked {
@@ -232,6 +244,10 @@ impl Tracker {
         let timers = [shard.next_due.timer, applied.next_due];
         shard.next_due.timer = timers.into_iter().flatten().min();
         shard.busy_until = (load >= LOAD).then(|| Instant::now() + BUSY);
+        // What cannot be applied is not acknowledged: its message waits as a dead letter.
+        for held in held.extract_if(.., |held| held.speaks_of(&applied.aside)) {
+            dead.push(held.tag);
+        }
         if applied.left.is_empty() {
             shard.leaving = 0;
             let fences = std::mem::take(&mut shard.fences);
@@ -239,16 +255,18 @@ impl Tracker {
                 self.heard.set(shard.number, shard.hearing.until());
             }
             return Some(Done {
-                tags,
+                tags: held.iter().map(|held| held.tag).collect(),
+                dead,
                 committed: applied.committed,
             });
         }
         // Some deliveries hold reports that are not applied: none of this batch is acknowledged before they are.
         shard.leaving += 1;
         shard.left = applied.left;
-        shard.held = tags;
+        shard.held = held;
         Some(Done {
             tags: Vec::new(),
+            dead,
             committed: applied.committed,
         })
     }
@@ -272,13 +290,8 @@ impl Tracker {
         loop {
             match self.relay.store().renew_leases(session).await {
                 Ok(_) => return Some(()),
-                Err(error) if error.is_passing() => {
-                    tracing::warn!(%error, "waiting for the database")
-                }
-                Err(error) => {
-                    tracing::error!(%error, "leases were not renewed");
-                    return Some(());
-                }
+                // An unrenewed lease ends, and its item runs twice: rather everything waits.
+                Err(error) => tracing::warn!(%error, "cannot renew leases; trying again"),
             }
             if !self.pause(backoff.next()).await {
                 return None;
@@ -287,8 +300,23 @@ impl Tracker {
     }
 }
 
+/// A delivery and what it speaks of.
+struct Held {
+    tag: DeliveryTag,
+    pages: Vec<(JobUid, u32)>,
+}
+
+impl Held {
+    fn speaks_of(&self, pages: &[(JobUid, u32)]) -> bool {
+        !pages.is_empty() && self.pages.iter().any(|page| pages.contains(page))
+    }
+}
+
 /// A micro-batch that is committed.
 struct Done {
+    /// To be acknowledged.
     tags: Vec<DeliveryTag>,
+    /// To be dead-lettered.
+    dead: Vec<DeliveryTag>,
     committed: Committed,
 }

@@ -62,8 +62,15 @@ impl Splitter for MatchingJobs {
             .store
             .list_jobs(&definition.partition, &filter, Some(below), size);
         let found = found.await.map_err(|error| match error {
-            StoreError::Unavailable(why) => SplitError::transient(why),
-            other => SplitError::invalid(other.to_string()),
+            StoreError::Domain(refusal) => SplitError::invalid(refusal.to_string()),
+            error if error.is_of_data() => {
+                tracing::warn!(%error, "the database refuses the filter of a job over jobs");
+                SplitError::invalid("the database refuses a value of the filter")
+            }
+            error => {
+                tracing::warn!(%error, "cannot list the jobs of a job over jobs; trying again");
+                SplitError::transient("the jobs cannot be listed at the moment")
+            }
         })?;
         let ids = found
             .jobs

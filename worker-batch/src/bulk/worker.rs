@@ -81,7 +81,7 @@ impl Tools {
                     cycle.join(" needs ")
                 ),
             )),
-            Err(StoreError::Unavailable(why)) => {
+            Err(StoreError::Unavailable(why) | StoreError::Duplicate(why)) => {
                 tracing::warn!(job = %name, error = %why, "a job is changed later");
                 Err(TaskError::retryable(
                     "UNAVAILABLE",
