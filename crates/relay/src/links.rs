@@ -92,6 +92,7 @@ async fn open_store(config: &Config, shutdown: &CancellationToken) -> anyhow::Re
     let store = StoreConfig {
         schema: config.database_schema.clone(),
         connections: config.database_connections,
+        statement_timeout: config.database_statement_timeout,
         lease: config.lease_after,
         splits: config.max_splits_per_job.into(),
         ..StoreConfig::new(url)

@@ -93,8 +93,11 @@ pub struct Config {
     pub prefix: String,
     /// What this process runs; at least one role, and all of them while pipes are inside the process.
     pub roles: BTreeSet<Role>,
-    /// The most connections to the database, 1 to 1,000 a process.
+    /// The most connections to the database, 1 to 1,000 a process; a third of them are for what clients list.
     pub database_connections: u32,
+    /// How long the database may take for one statement: 1 s to 1 h.
+    #[serde(with = "duration")]
+    pub database_statement_timeout: Duration,
     /// A delivery that is not finished after this time becomes a lease: 1 s to 20 min.
     #[serde(with = "duration")]
     pub lease_after: Duration,
@@ -152,6 +155,7 @@ impl Default for Config {
             prefix: "headway".to_owned(),
             roles: BTreeSet::from(Role::ALL),
             database_connections: 16,
+            database_statement_timeout: Duration::from_secs(30),
             lease_after: Duration::from_secs(5 * 60),
             split_timeout: Duration::from_secs(60),
             sweep_interval: Duration::from_secs(1),
@@ -268,6 +272,12 @@ impl Settings for Config {
             in_range("max_splits_per_job", self.max_splits_per_job, 1, 1024),
             in_range("max_watches", self.max_watches, 1, 1_000_000),
             lasts("lease_after", self.lease_after, second, MAX_HOLD),
+            lasts(
+                "database_statement_timeout",
+                self.database_statement_timeout,
+                second,
+                3600 * second,
+            ),
             lasts("split_timeout", self.split_timeout, second, MAX_HOLD),
             lasts(
                 "sweep_interval",

@@ -144,6 +144,11 @@ fn every_bound_is_checked_and_named() {
         ),
         ("lease_after", "-5s", "is negative"),
         (
+            "database_statement_timeout",
+            "0",
+            "database_statement_timeout must be 1s to 1h, not 0s",
+        ),
+        (
             "split_timeout",
             "0",
             "split_timeout must be 1s to 20m, not 0s",
