@@ -5,6 +5,8 @@ use std::time::Duration;
 use headway_domain::Micros;
 use headway_store::StoreError;
 
+use tokio::time::Instant;
+
 use crate::tracker::Tracker;
 
 /// The longest time between two looks: another process may have set an earlier time.
@@ -12,11 +14,24 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The shortest time between two looks: what is overdue may be held by another transaction.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// A clock that is behind what it should show by so much, in microseconds, was set back.
+const SET_BACK_US: i64 = 1_000_000;
+
 impl Tracker {
     /// Fires the timers of jobs until shutdown. Every process does; they share the work by skipping what another has locked.
     pub(crate) async fn clock(self) -> anyhow::Result<()> {
         let mut wait = PAUSE;
+        // At the start the clock may have been set back while nothing ran.
+        let mut realign = true;
+        let mut seen = (Instant::now(), self.relay.store().now());
         while self.pause(wait).await {
+            let now = self.relay.store().now();
+            let passed = i64::try_from(seen.0.elapsed().as_micros()).unwrap_or(i64::MAX);
+            realign |= now < seen.1.saturating_add(passed) - SET_BACK_US;
+            seen = (Instant::now(), now);
+            if realign {
+                realign = !self.realign_schedules().await;
+            }
             wait = match self.fire_all().await {
                 Ok(next) => self.until_due(next),
                 Err(error) => {
@@ -26,6 +41,24 @@ impl Tracker {
             };
         }
         Ok(())
+    }
+
+    /// Finds the next times of schedules again after the clock was set back; whether that is done.
+    async fn realign_schedules(&self) -> bool {
+        match self.relay.store().realign_schedules().await {
+            Ok(0) => true,
+            Ok(schedules) => {
+                tracing::warn!(
+                    schedules,
+                    "moved the next times of schedules back, because the clock was set back"
+                );
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for schedules that the clock left behind; trying again");
+                false
+            }
+        }
     }
 
     async fn fire_all(&self) -> Result<Option<Micros>, StoreError> {

@@ -61,6 +61,7 @@ impl Tracker {
                 break;
             }
         }
+        self.relay.store().forget_unreadable().await?;
         self.expire_events().await
     }
 

@@ -285,6 +285,7 @@ async fn list(
     let response = ListJobsResponse {
         jobs,
         next_page_token: String::new(),
+        unreadable: Vec::new(),
     };
     let Settings {
         format, partition, ..

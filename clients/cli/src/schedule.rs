@@ -181,9 +181,10 @@ fn table(schedules: &[Schedule], console: &Console) -> String {
             last(&schedule.name),
             clean(&schedule.cron),
             clean(&schedule.time_zone),
-            match schedule.paused {
-                true => "paused".to_owned(),
-                false => time(schedule.next_time.as_ref(), console.time_zone()),
+            match (schedule.unreadable.is_empty(), schedule.paused) {
+                (false, _) => "unreadable".to_owned(),
+                (true, true) => "paused".to_owned(),
+                (true, false) => time(schedule.next_time.as_ref(), console.time_zone()),
             },
             last(&schedule.last_job),
             count(schedule.jobs_made),

@@ -179,6 +179,7 @@ async fn lists_go_over_all_pages_up_to_the_limit() {
         Ok(ListJobsResponse {
             jobs: vec![job(1, JobState::Paused, 2); 2],
             next_page_token: next.to_owned(),
+            unreadable: Vec::new(),
         })
     };
     fake.script().pages.extend([page("a"), page("b"), page("")]);

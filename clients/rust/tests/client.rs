@@ -204,6 +204,7 @@ async fn all_pages_are_read() -> TestResult {
         Ok(ListJobsResponse {
             jobs: jobs.iter().map(|revision| active(*revision)).collect(),
             next_page_token: next.to_owned(),
+            unreadable: Vec::new(),
         })
     };
     fake.script()

@@ -31,8 +31,10 @@ pub enum Overlap {
     Skip,
     /// The new job waits until the one before has ended.
     Queue,
-    /// The job before is cancelled.
+    /// The jobs before are cancelled.
     CancelPrevious,
+    /// The new job runs beside the others: each time has its job.
+    Allow,
 }
 
 /// A schedule, as clients say it.
@@ -131,6 +133,16 @@ impl ScheduleName {
             self.schedule,
             time.format("%Y%m%dT%H%M%SZ")
         ))
+    }
+
+    /// The id of a job that somebody asked for at this moment. It is never that of a time of the timetable, nor that of another
+    /// microsecond.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the schedule's id is too long for that.
+    pub fn job_now(&self, now: Micros) -> Result<JobId, Error> {
+        let second = self.job(now)?;
+        JobId::new(format!("{second}-{:06}", now.rem_euclid(1_000_000)))
     }
 }
 
@@ -235,5 +247,7 @@ mod tests {
         };
         let job = name.job(at("2026-01-31T03:00:00Z")).unwrap();
         assert_eq!(job.as_str(), "nightly-20260131T030000Z");
+        let now = name.job_now(at("2026-01-31T03:00:00.000042Z")).unwrap();
+        assert_eq!(now.as_str(), "nightly-20260131T030000Z-000042");
     }
 }

@@ -10,12 +10,14 @@ use croner::{
 };
 
 use crate::{
-    Micros,
+    Micros, cron,
     error::{Error, FieldViolation},
 };
 
 /// Bytes of a cron pattern.
 pub const CRON_BYTES: usize = 256;
+/// A pattern that names no time after this one never does: each pattern repeats within the years of a leap day.
+const ANY_TIME: Micros = 1_600_000_000_000_000;
 /// The most that a clock was ever put forward: Samoa left out a day in 2011.
 const LONGEST_SKIP_MINUTES: i64 = 24 * 60;
 
@@ -39,11 +41,44 @@ impl PartialEq for Timetable {
 }
 
 impl Timetable {
-    /// Reads a pattern of five fields, or six with seconds before them, or a nickname such as `@daily`; an empty zone is UTC.
+    /// Reads what a client sent: a pattern of five fields, or six with seconds before them, or a nickname such as `@daily`; an empty
+    /// zone is UTC. A pattern that names no time at all is refused.
     ///
     /// # Errors
     /// [`Error::Invalid`] for `schedule.cron` or `schedule.time_zone`.
     pub fn new(cron: &str, time_zone: &str) -> Result<Self, Error> {
+        let refuse = |why: String| {
+            Error::field(
+                "schedule.cron",
+                format!("must be a cron pattern such as \"0 3 * * MON-FRI\": {why}"),
+            )
+        };
+        // The zone is told of with the pattern where both are wrong.
+        if cron.len() <= CRON_BYTES
+            && let Err(why) = cron::check(cron)
+        {
+            let mut error = refuse(why);
+            if let (Error::Invalid(list), Err(Error::Invalid(more))) =
+                (&mut error, Self::stored("@daily", time_zone))
+            {
+                list.splice(0..0, more);
+            }
+            return Err(error);
+        }
+        let timetable = Self::stored(cron::normal(cron), time_zone)?;
+        match timetable.next_after(ANY_TIME) {
+            Some(_) => Ok(timetable),
+            None => Err(refuse(
+                "it names no time at all, such as the 30th of February".to_owned(),
+            )),
+        }
+    }
+
+    /// Reads a pattern that was accepted by this or an earlier version.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for `schedule.cron` or `schedule.time_zone`.
+    pub fn stored(cron: &str, time_zone: &str) -> Result<Self, Error> {
         let mut wrong = Vec::new();
         let mut refuse = |field: &str, description: String| {
             wrong.push(FieldViolation {
@@ -225,6 +260,33 @@ mod tests {
             ["schedule.time_zone", "schedule.cron"]
         );
         assert_eq!(fields(&"1,".repeat(200), ""), ["schedule.cron"]);
+    }
+
+    #[test]
+    fn a_pattern_that_never_comes_is_told() {
+        for cron in ["0 0 30 2 *", "0 0 31 4,6,9,11 *"] {
+            let Err(Error::Invalid(list)) = Timetable::new(cron, "") else {
+                panic!("{cron} is accepted")
+            };
+            assert!(
+                list[0].description.contains("names no time"),
+                "{}",
+                list[0].description
+            );
+        }
+        assert!(Timetable::new("0 0 29 2 *", "").is_ok());
+    }
+
+    #[test]
+    fn midnight_is_kept_as_what_every_version_reads() {
+        let midnight = Timetable::new("@midnight", "Europe/Berlin").unwrap();
+        assert_eq!(midnight.cron, "@daily");
+    }
+
+    #[test]
+    fn what_was_accepted_before_can_still_be_read() {
+        assert!(Timetable::stored("0 0 0 1 1 * 2090", "").is_ok());
+        assert!(Timetable::stored("0 0 30 2 *", "").is_ok());
     }
 
     /// The times from one to another, as the clock of the zone shows them.

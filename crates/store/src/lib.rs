@@ -33,11 +33,12 @@ pub use ops::{
     read::{FailurePage, FailureRow, JobView},
     report::Tracked,
     retry::{FailureFilter, Retry},
-    schedules::{SchedulePage, ScheduleView},
+    schedules::{ListedSchedule, SchedulePage, ScheduleView, UnreadableSchedule},
     shards::Claims,
     split::{DispatchPlan, PageSource, PlannedItem, ReleasePlan, SplitPlan, SplitResult},
     timers::{NextDue, SilentJob},
     tree::{BatchPage, BatchView},
+    unreadable::UnreadableRow,
 };
 
 pub use headway_domain::history::Sample;

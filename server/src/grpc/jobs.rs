@@ -114,9 +114,13 @@ impl JobApi {
         };
         let jobs = jobs.into_iter().take(fit).collect();
         let next_page_token = next.map(|place| query.place_token(place.key, &place.text, now()));
+        let unreadable = page.unreadable.iter();
         Ok(v1::ListJobsResponse {
             jobs,
             next_page_token: next_page_token.unwrap_or_default(),
+            unreadable: unreadable
+                .map(|id| format!("partitions/{partition}/jobs/{id}"))
+                .collect(),
         })
     }
 

@@ -9,7 +9,7 @@ use headway_domain::{
     spec::TypeUse,
     timetable::Timetable,
 };
-use headway_store::{ScheduleView, StoreError};
+use headway_store::{ListedSchedule, ScheduleView, StoreError, UnreadableSchedule};
 
 use super::{
     api::{JobApi, now},
@@ -108,11 +108,12 @@ impl JobApi {
             Ok(OverlapPolicy::Unspecified | OverlapPolicy::Skip) => Overlap::Skip,
             Ok(OverlapPolicy::Queue) => Overlap::Queue,
             Ok(OverlapPolicy::CancelPrevious) => Overlap::CancelPrevious,
+            Ok(OverlapPolicy::Allow) => Overlap::Allow,
             Err(_) => {
                 violations.push(
                     "schedule.overlap",
                     format!(
-                        "must be SKIP, QUEUE or CANCEL_PREVIOUS (1 to 3), not {}",
+                        "must be SKIP, QUEUE, CANCEL_PREVIOUS or ALLOW (1 to 4), not {}",
                         wire.overlap
                     ),
                 );
@@ -143,7 +144,10 @@ impl JobApi {
     /// GetSchedule.
     pub(super) async fn read_one_schedule(&self, name: &str) -> Result<v1::Schedule, ApiError> {
         let name = schedule_name("name", name)?;
-        full(&self.store().schedule(&name).await?)
+        match self.store().listed_schedule(&name).await? {
+            ListedSchedule::Readable(view) => full(&view),
+            ListedSchedule::Unreadable(schedule) => Ok(unreadable(schedule)),
+        }
     }
 
     /// ListSchedules.
@@ -166,7 +170,7 @@ impl JobApi {
             .await?;
         let next_page_token = page.next.map(|id| query.text_token(&id, now()));
         Ok(v1::ListSchedulesResponse {
-            schedules: page.schedules.iter().map(|view| wire(view, None)).collect(),
+            schedules: page.schedules.into_iter().map(listed).collect(),
             next_page_token: next_page_token.unwrap_or_default(),
         })
     }
@@ -254,6 +258,7 @@ fn wire(view: &ScheduleView, job: Option<v1::JobSpec>) -> v1::Schedule {
         Overlap::Skip => OverlapPolicy::Skip,
         Overlap::Queue => OverlapPolicy::Queue,
         Overlap::CancelPrevious => OverlapPolicy::CancelPrevious,
+        Overlap::Allow => OverlapPolicy::Allow,
     };
     let last_job = match view.last_job.as_str() {
         "" => String::new(),
@@ -274,5 +279,31 @@ fn wire(view: &ScheduleView, job: Option<v1::JobSpec>) -> v1::Schedule {
         times_skipped: int(view.skipped),
         create_time: Some(timestamp(view.created)),
         creator: view.creator.clone(),
+        unreadable: String::new(),
+    }
+}
+
+fn listed(schedule: ListedSchedule) -> v1::Schedule {
+    match schedule {
+        ListedSchedule::Readable(view) => wire(&view, None),
+        ListedSchedule::Unreadable(schedule) => unreadable(schedule),
+    }
+}
+
+fn unreadable(schedule: UnreadableSchedule) -> v1::Schedule {
+    v1::Schedule {
+        name: format!(
+            "partitions/{}/schedules/{}",
+            schedule.partition, schedule.schedule
+        ),
+        cron: schedule.cron,
+        time_zone: schedule.time_zone,
+        create_time: Some(timestamp(schedule.created)),
+        creator: schedule.creator,
+        unreadable: format!(
+            "this version of Headway cannot read it, so it makes no jobs ({}); update or delete it, or run the version that wrote it",
+            schedule.reason
+        ),
+        ..v1::Schedule::default()
     }
 }

@@ -157,8 +157,10 @@ pub enum OverlapArg {
     Skip,
     /// The new job waits; at most one does
     Queue,
-    /// The job before is cancelled
+    /// The jobs before are cancelled
     CancelPrevious,
+    /// The new job runs beside the others
+    Allow,
 }
 
 impl From<OverlapArg> for OverlapPolicy {
@@ -167,6 +169,7 @@ impl From<OverlapArg> for OverlapPolicy {
             OverlapArg::Skip => Self::Skip,
             OverlapArg::Queue => Self::Queue,
             OverlapArg::CancelPrevious => Self::CancelPrevious,
+            OverlapArg::Allow => Self::Allow,
         }
     }
 }

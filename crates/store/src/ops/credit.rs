@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -322,16 +323,30 @@ impl Store {
         Ok(rates.into_iter().map(|row| (row.pipe, row.rate)).collect())
     }
 
-    /// Sets what jobs may send, in one transaction, and releases what that allows. Jobs that are gone are passed over.
+    /// Sets what jobs may send, in one transaction, and releases what that allows. Jobs that are gone are passed over, and those
+    /// that cannot be read are set aside.
     pub async fn set_shares(&self, shares: &[(i64, Share)]) -> Result<Committed, StoreError> {
-        let db = &self.db;
         let by_key: BTreeMap<i64, Share> = shares.iter().copied().collect();
         if by_key.is_empty() {
             return Ok(Committed::default());
         }
-        let tx = db.write(Durability::Process).await?;
         let keys: Vec<i64> = by_key.keys().copied().collect();
-        let metas = self.metas_in(&tx, &keys).await?;
+        let by_key = Arc::new(by_key);
+        self.set_aside_unreadable(&keys, |keys| {
+            let (store, by_key) = (self.clone(), by_key.clone());
+            async move { store.set_shares_of(&keys, &by_key).await }
+        })
+        .await
+    }
+
+    async fn set_shares_of(
+        &self,
+        keys: &[i64],
+        by_key: &BTreeMap<i64, Share>,
+    ) -> Result<Committed, StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let metas = self.metas_in(&tx, keys).await?;
         let mut slices = db.lock_jobs(&tx, &metas, Locking::Wait).await?;
         for slice in &mut slices {
             if let Some(share) = by_key.get(&slice.job.meta.key) {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use headway_domain::{
-    Error, JobName, JobSlice, PartitionId,
+    Error, JobName, JobSlice, Micros, PartitionId,
     effect::Disposition,
     event::{Caller, EventKind, NewEvent},
     job::JobMeta,
@@ -89,21 +89,32 @@ impl Store {
         Ok(self.remove(&found, |_| true).await?.0)
     }
 
-    /// Deletes some jobs whose time is over; whether there may be more.
+    /// Deletes some jobs whose time is over; whether there may be more. Jobs that cannot be read are set aside.
     pub async fn expire_jobs(&self) -> Result<(Committed, bool), StoreError> {
-        let sql = "SELECT job_key AS value FROM job_progress WHERE expires > 0 AND expires <= $1 ORDER BY expires LIMIT $2";
+        let sql = format!(
+            "SELECT job_key AS value FROM job_progress WHERE expires > 0 AND expires <= $1 AND {} ORDER BY expires LIMIT $2",
+            self.db.job_not_set_aside("job_key", 1)
+        );
         let now = self.db.now();
-        let keys = self.keys(sql, [now.into(), EXPIRED.into()]).await?;
+        let keys = self.keys(&sql, [now.into(), EXPIRED.into()]).await?;
         let more = keys.len() as i64 == EXPIRED;
+        let committed = self.set_aside_unreadable(&keys, |keys| {
+            let store = self.clone();
+            async move { store.expire(&keys, now).await }
+        });
+        Ok((committed.await?, more))
+    }
+
+    async fn expire(&self, keys: &[i64], now: Micros) -> Result<Committed, StoreError> {
         let caller = Caller {
             user: "headway".to_owned(),
             correlation: String::new(),
         };
-        let over = self.metas_by_key(&keys).await?.into_iter();
+        let over = self.metas_by_key(keys).await?.into_iter();
         let over: Vec<_> = over.map(|meta| (meta, &caller)).collect();
         // It may have been retried meanwhile.
         let still = |slice: &JobSlice| slice.job.expires.is_some_and(|expires| expires <= now);
-        Ok((self.remove(&over, still).await?.0, more))
+        Ok(self.remove(&over, still).await?.0)
     }
 
     /// Removes jobs that are still wanted to be removed once they are locked; how many.

@@ -7,12 +7,14 @@ use headway_domain::{
     event::Caller,
     schedule::{LABEL, Overlap, ScheduleName, is_open},
     start::{OnPrerequisiteFailure, Prerequisite},
+    timetable::Timetable,
 };
 use sea_orm::FromQueryResult;
 
 use super::{
     create::{Created, NewJob},
     schedules::{ScheduleRow, ScheduleView, keyed},
+    unreadable::Source,
 };
 use crate::{
     Committed, Store,
@@ -24,6 +26,10 @@ use crate::{
 const LOOKS: i64 = 50;
 /// How long a look may take before another process repeats it, in microseconds.
 const CLAIM: Micros = 30_000_000;
+/// The newest jobs of a schedule that are looked at to find those that have not ended.
+const NEWEST: i64 = 1000;
+/// Microseconds that a job that is asked for now may be put forward, so that it has an id of its own.
+const RUNS: i64 = 100;
 /// How long a time waits until it is tried again, while its partition has what its quotas allow.
 const ROOM: Micros = 1_000_000;
 
@@ -39,20 +45,40 @@ pub struct Fired {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct StateRow {
+struct OpenRow {
+    job_id: String,
     state: i64,
 }
 
+#[derive(Debug, FromQueryResult)]
+struct TimesRow {
+    partition_id: String,
+    schedule_id: String,
+    cron: String,
+    time_zone: String,
+    next_due: i64,
+}
+
 impl Store {
-    /// Makes a job of a schedule now, whatever its times and other jobs are.
+    /// Makes a job of a schedule now, whatever its times and other jobs are: each call makes another one.
     pub async fn run_schedule(
         &self,
         name: &ScheduleName,
         caller: &Caller,
     ) -> Result<Created, StoreError> {
         let view = self.schedule(name).await?;
-        let now = self.db.now();
-        let created = self.create_job(new_job(&view, now, caller, None)?).await?;
+        let mut tries = 0;
+        let (now, created) = loop {
+            let now = self.db.now() + tries;
+            let job = new_job(&view, name.job_now(now)?, caller, Vec::new());
+            match self.create_job(job).await {
+                Ok(created) if !created.existed => break (now, created),
+                // Another call had the same microsecond.
+                Ok(_) | Err(StoreError::Domain(Error::JobExists(_))) if tries < RUNS => tries += 1,
+                Ok(created) => break (now, created),
+                Err(error) => return Err(error),
+            }
+        };
         let sql = "UPDATE schedule SET last_due = $3, last_job = $4, made = made + 1 WHERE partition_id = $1 AND schedule_id = $2";
         let mut values = keyed(name);
         let job = created.view.job.meta.name.job.as_str();
@@ -63,29 +89,85 @@ impl Store {
 
     /// When the next schedule is due of which no process has the look; it may be in the past.
     pub async fn next_schedule_due(&self) -> Result<Option<Micros>, StoreError> {
-        let sql = "SELECT COALESCE(min(next_due), 0) AS value FROM schedule WHERE next_due > 0 AND claimed <= $1";
+        let sql = format!(
+            "SELECT COALESCE(min(next_due), 0) AS value FROM schedule WHERE next_due > 0 AND claimed <= $1 AND {}",
+            self.readable_schedules(1)
+        );
         let now = self.db.now();
         let next = self.db.one_int(self.db.reader(), sql, [now.into()]).await?;
         Ok(optional(next.unwrap_or(0)))
     }
 
-    /// Looks at schedules whose time has come.
+    /// Looks at schedules whose time has come. One that cannot be read is set aside.
     pub async fn fire_schedules(&self) -> Result<Fired, StoreError> {
         let db = &self.db;
         let now = db.now();
-        let sql = "SELECT * FROM schedule WHERE next_due > 0 AND next_due <= $1 AND claimed <= $1 ORDER BY next_due LIMIT $2";
+        let sql = format!(
+            "SELECT * FROM schedule WHERE next_due > 0 AND next_due <= $1 AND claimed <= $1 AND {} ORDER BY next_due LIMIT $2",
+            self.readable_schedules(1)
+        );
         let due: Vec<ScheduleRow> = db.all(db.reader(), sql, [now.into(), LOOKS.into()]).await?;
         let mut fired = Fired {
             more: due.len() as i64 == LOOKS,
             ..Fired::default()
         };
         for row in due {
-            let view = ScheduleView::try_from(row)?;
-            if self.claim(&view, now).await? {
-                self.look(&view, now, &mut fired).await?;
+            let key = row.aside_key();
+            match self.fire_schedule(row, now, &mut fired).await {
+                Err(error) if !error.is_passing() => {
+                    self.set_aside(Source::Schedule, &key, &error).await?;
+                }
+                looked => looked?,
             }
         }
         Ok(fired)
+    }
+
+    fn readable_schedules(&self, now: usize) -> String {
+        let key = "(partition_id || '/' || schedule_id)";
+        self.db.not_set_aside(Source::Schedule, key, now)
+    }
+
+    async fn fire_schedule(
+        &self,
+        row: ScheduleRow,
+        now: Micros,
+        fired: &mut Fired,
+    ) -> Result<(), StoreError> {
+        let view = ScheduleView::try_from(row)?;
+        match self.claim(&view, now).await? {
+            true => self.look(&view, now, fired).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Moves schedules whose next time is later than their pattern says back to it: their time was found while the clock was ahead.
+    /// How many.
+    pub async fn realign_schedules(&self) -> Result<u64, StoreError> {
+        let db = &self.db;
+        let now = db.now();
+        let sql = "SELECT partition_id, schedule_id, cron, time_zone, next_due FROM schedule WHERE next_due > $1";
+        let ahead: Vec<TimesRow> = db.all(db.reader(), sql, [now.into()]).await?;
+        let mut moved = 0;
+        for row in ahead {
+            // One that cannot be read is shown when its time comes, and in lists.
+            let Ok(timetable) = Timetable::stored(&row.cron, &row.time_zone) else {
+                continue;
+            };
+            let next = timetable.next_after(now).unwrap_or(0);
+            if next == 0 || next >= row.next_due {
+                continue;
+            }
+            let sql = "UPDATE schedule SET next_due = $3, claimed = 0 WHERE partition_id = $1 AND schedule_id = $2 AND next_due = $4";
+            let values = [
+                row.partition_id.into(),
+                row.schedule_id.into(),
+                next.into(),
+                row.next_due.into(),
+            ];
+            moved += db.run_alone(sql, values).await?;
+        }
+        Ok(moved)
     }
 
     /// Whether this process has the look.
@@ -111,25 +193,30 @@ impl Store {
         let (mut made, mut skipped) = (0, due.missed);
         let (mut next, mut again) = (due.next.unwrap_or(0), 0);
         for time in due.times {
-            let before = self.open_job(view, &last_job).await?;
-            let after = match (before, view.schedule.overlap) {
-                (None, _) => None,
+            let open = self.open_jobs(view).await?;
+            let waits = open.iter().any(|(_, state)| *state == JobState::Waiting);
+            let after = match view.schedule.overlap {
+                _ if open.is_empty() => Vec::new(),
+                Overlap::Allow => Vec::new(),
                 // One that waits is enough.
-                (Some(_), Overlap::Skip) | (Some((_, JobState::Waiting)), Overlap::Queue) => {
+                Overlap::Queue if !waits => open.into_iter().map(|(name, _)| name.job).collect(),
+                Overlap::Skip | Overlap::Queue => {
                     skipped += 1;
                     continue;
                 }
-                (Some((before, _)), Overlap::Queue) => Some(before.job),
-                (Some((before, _)), Overlap::CancelPrevious) => {
-                    fired.committed.merge(self.cancel_previous(&before).await?);
-                    None
+                Overlap::CancelPrevious => {
+                    for (before, _) in &open {
+                        fired.committed.merge(self.cancel_previous(before).await?);
+                    }
+                    Vec::new()
                 }
             };
             let caller = Caller {
                 user: view.creator.clone(),
                 correlation: view.name.schedule.to_string(),
             };
-            match self.create_job(new_job(view, time, &caller, after)?).await {
+            let job = new_job(view, view.name.job(time)?, &caller, after);
+            match self.create_job(job).await {
                 Ok(created) => {
                     (last, last_job) = (time, created.view.job.meta.name.job.to_string());
                     made += u64::from(!created.existed);
@@ -186,26 +273,25 @@ impl Store {
         Ok(labels.get(LABEL).map(String::as_str) == Some(view.name.schedule.as_str()))
     }
 
-    /// The last job, if it has not ended.
-    async fn open_job(
-        &self,
-        view: &ScheduleView,
-        id: &str,
-    ) -> Result<Option<(JobName, JobState)>, StoreError> {
-        if id.is_empty() {
-            return Ok(None);
+    /// The jobs of a schedule that have not ended, of the newest ones: those that were asked for now, and those that were retried, too.
+    async fn open_jobs(&self, view: &ScheduleView) -> Result<Vec<(JobName, JobState)>, StoreError> {
+        let sql = "SELECT j.job_id, p.state FROM (SELECT job_key FROM label WHERE partition_id = $1 AND name = $3 AND value = $2 \
+                     ORDER BY job_key DESC LIMIT $4) k \
+                   JOIN job_progress p ON p.job_key = k.job_key JOIN job j ON j.job_key = k.job_key \
+                   WHERE p.ended = 0 AND j.created >= $5 ORDER BY k.job_key";
+        let mut values = keyed(&view.name);
+        values.extend([LABEL.into(), NEWEST.into(), view.created.into()]);
+        let rows: Vec<OpenRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let mut open = Vec::with_capacity(rows.len());
+        for row in rows {
+            let name = JobName {
+                partition: view.name.partition.clone(),
+                job: JobId::new(row.job_id)?,
+            };
+            open.push((name, state_of(row.state)?));
         }
-        let name = JobName {
-            partition: view.name.partition.clone(),
-            job: JobId::new(id)?,
-        };
-        let sql = "SELECT p.state FROM job j JOIN job_progress p ON p.job_key = j.job_key WHERE j.partition_id = $1 AND j.job_id = $2";
-        let values = [name.partition.as_str().into(), id.into()];
-        let row: Option<StateRow> = self.db.one(self.db.reader(), sql, values).await?;
-        let state: Option<JobState> = row.map(|row| state_of(row.state)).transpose()?;
-        Ok(state
-            .filter(|state| is_open(*state))
-            .map(|state| (name, state)))
+        open.retain(|(_, state)| is_open(*state));
+        Ok(open)
     }
 
     async fn cancel_previous(&self, name: &JobName) -> Result<Committed, StoreError> {
@@ -222,30 +308,27 @@ impl Store {
     }
 }
 
-fn new_job(
-    view: &ScheduleView,
-    time: Micros,
-    caller: &Caller,
-    after: Option<JobId>,
-) -> Result<NewJob, StoreError> {
+/// A job of a schedule, which waits for these jobs to end in any way.
+fn new_job(view: &ScheduleView, job: JobId, caller: &Caller, after: Vec<JobId>) -> NewJob {
     let mut spec = view.schedule.job.clone();
     let id = view.name.schedule.to_string();
     spec.labels.insert(LABEL.to_owned(), id);
-    if let Some(job) = after {
-        spec.prerequisites = vec![Prerequisite {
+    if !after.is_empty() {
+        let needed = |job| Prerequisite {
             job,
             optional: true,
-        }];
+        };
+        spec.prerequisites = after.into_iter().map(needed).collect();
         spec.on_prerequisite_failure = OnPrerequisiteFailure::RunAnyway;
     }
-    Ok(NewJob {
+    NewJob {
         name: JobName {
             partition: view.name.partition.clone(),
-            job: view.name.job(time)?,
+            job,
         },
         spec,
         request_id: String::new(),
         creator: caller.user.clone(),
         correlation: caller.correlation.clone(),
-    })
+    }
 }

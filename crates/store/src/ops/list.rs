@@ -61,6 +61,8 @@ pub struct JobPage {
 pub struct FoundJobs {
     /// In the order that was asked for.
     pub jobs: Vec<JobView>,
+    /// The ids of jobs of this page that this version cannot read.
+    pub unreadable: Vec<String>,
     /// Where to continue, if there may be more.
     pub next: Option<JobPlace>,
 }
@@ -187,6 +189,28 @@ struct Changed {
     revision: i64,
 }
 
+/// What the place of a job in an order is made of.
+#[derive(Debug, FromQueryResult)]
+struct FoundRow {
+    job_key: i64,
+    job_id: String,
+    display_name: String,
+}
+
+impl FoundRow {
+    fn place(&self, order: JobOrder) -> JobPlace {
+        let text = match order.by {
+            OrderField::CreateTime => "",
+            OrderField::Id => self.job_id.as_str(),
+            OrderField::DisplayName => self.display_name.as_str(),
+        };
+        JobPlace {
+            key: self.job_key,
+            text: text.to_owned(),
+        }
+    }
+}
+
 /// A failure among those of several jobs.
 #[derive(Debug, FromQueryResult)]
 struct FailureOf {
@@ -208,7 +232,7 @@ impl Store {
         });
         let order = JobOrder::default();
         let found = self.find_jobs(partition, filter, order, after.as_ref(), size);
-        let FoundJobs { jobs, next } = found.await?;
+        let FoundJobs { jobs, next, .. } = found.await?;
         Ok(JobPage {
             jobs,
             next: next.map(|place| place.key),
@@ -267,24 +291,36 @@ impl Store {
             )
         });
         let sql = format!(
-            "SELECT {META_COLUMNS}, p.* FROM ({}) k JOIN job j ON j.job_key = k.job_key \
+            "SELECT {META_COLUMNS}, j.display_name, p.* FROM ({}) k JOIN job j ON j.job_key = k.job_key \
              JOIN job_progress p ON p.job_key = k.job_key ORDER BY {} LIMIT {most}",
             keys.collect::<Vec<_>>().join(" UNION ALL "),
             order_by(order, "j")
         );
         let statement = db.statement(sql, conditions.values);
         let rows = db.reader().query_all_raw(statement).await?;
+        let more = rows.len() > size as usize;
         let mut jobs = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let meta = JobMeta::try_from(MetaRow::from_query_result(row, "")?)?;
-            let job = ProgressRow::from_query_result(row, "")?.into_job(Arc::new(meta))?;
-            jobs.push(JobView::new(job));
+        let mut unreadable = Vec::new();
+        let mut next = None;
+        for row in rows.iter().take(size as usize) {
+            let found = FoundRow::from_query_result(row, "")?;
+            let meta = MetaRow::from_query_result(row, "")?;
+            let progress = ProgressRow::from_query_result(row, "")?;
+            let job = JobMeta::try_from(meta).and_then(|meta| progress.into_job(Arc::new(meta)));
+            next = Some(found.place(order));
+            match job {
+                Ok(job) => jobs.push(JobView::new(job)),
+                Err(error) => {
+                    tracing::debug!(job = found.job_id, %error, "cannot read a job; the list names it apart");
+                    unreadable.push(found.job_id);
+                }
+            }
         }
-        let more = jobs.len() > size as usize;
-        jobs.truncate(size as usize);
-        let next = jobs.last().filter(|_| more);
-        let next = next.map(|view| JobPlace::of(view, order));
-        Ok(FoundJobs { jobs, next })
+        Ok(FoundJobs {
+            jobs,
+            unreadable,
+            next: next.filter(|_| more),
+        })
     }
 
     /// How many jobs of a partition are in each state that any is in.

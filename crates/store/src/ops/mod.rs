@@ -35,6 +35,7 @@ pub(crate) mod split;
 mod split_record;
 pub(crate) mod timers;
 pub(crate) mod tree;
+pub(crate) mod unreadable;
 pub(crate) mod update;
 pub(crate) mod work;
 pub(crate) mod write;

@@ -3,6 +3,7 @@
 use headway_domain::{JobUid, bitmap::Bitmap};
 use sea_orm::FromQueryResult;
 
+use super::unreadable::Source;
 use crate::{
     Store,
     db::{
@@ -120,18 +121,18 @@ impl Store {
     }
 
     /// Takes messages that have been owed for at least `age_us`, whose committer died or could not reach the
-    /// broker: their age begins again, so that other sweepers leave them alone for as long.
+    /// broker: their age begins again, so that other sweepers leave them alone for as long. One that cannot be read is set aside.
     pub async fn outbox_overdue(&self, age_us: i64, most: u32) -> Result<Vec<Owed>, StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
         let now = db.now();
         let sql = format!(
-            "SELECT * FROM outbox WHERE created <= $1 ORDER BY created LIMIT $2{}",
+            "SELECT * FROM outbox WHERE created <= $1 AND {} ORDER BY created LIMIT $2{}",
+            db.not_set_aside(Source::Outbox, "CAST(outbox_id AS TEXT)", 3),
             db.skip_locked()
         );
-        let rows: Vec<OutboxRow> = db
-            .all(&*tx, sql, [(now - age_us).into(), i64::from(most).into()])
-            .await?;
+        let values = [(now - age_us).into(), i64::from(most).into(), now.into()];
+        let rows: Vec<OutboxRow> = db.all(&*tx, sql, values).await?;
         if !rows.is_empty() {
             let sql = format!(
                 "UPDATE outbox SET created = $2 WHERE {}",
@@ -145,7 +146,15 @@ impl Store {
             .await?;
         }
         tx.commit().await?;
-        rows.into_iter().map(Owed::try_from).collect()
+        let mut owed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let key = row.outbox_id.to_string();
+            match Owed::try_from(row) {
+                Ok(message) => owed.push(message),
+                Err(error) => self.set_aside(Source::Outbox, &key, &error).await?,
+            }
+        }
+        Ok(owed)
     }
 
     /// How many messages are owed.

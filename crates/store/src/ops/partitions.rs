@@ -240,7 +240,11 @@ impl Store {
         let values = [partition.as_str().into(), after.into(), WALK.into()];
         let keys = self.keys(sql, values).await?;
         let next = keys.last().copied().filter(|_| keys.len() as i64 == WALK);
-        let committed = self.suspend_jobs(&keys, suspended).await?;
+        let committed = self.set_aside_unreadable(&keys, |keys| {
+            let store = self.clone();
+            async move { store.suspend_jobs(&keys, suspended).await }
+        });
+        let committed = committed.await?;
         if next.is_none() {
             let sql = "UPDATE partition_setting SET pending = 0 WHERE partition_id = $1 AND suspended = $2";
             let values = [partition.as_str().into(), i64::from(suspended).into()];
@@ -274,14 +278,17 @@ impl Store {
     /// Partitions whose jobs do not all follow their setting: a walk did not end, or jobs were created or retried while the
     /// setting changed.
     pub async fn partitions_to_walk(&self) -> Result<Vec<PartitionId>, StoreError> {
+        let readable = self.db.job_not_set_aside("p.job_key", 1);
         let sql = format!(
             "SELECT partition_id FROM partition_setting WHERE pending = 1 \
                    UNION SELECT s.partition_id FROM partition_setting s WHERE s.suspended = 1 AND EXISTS ( \
-                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1 AND p.ended = 0 AND p.suspended = 0 AND p.pipe <> '{JOBS}') \
+                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1 AND p.ended = 0 AND p.suspended = 0 AND p.pipe <> '{JOBS}' \
+                       AND {readable}) \
                    UNION SELECT s.partition_id FROM partition_setting s WHERE s.suspended = 0 AND EXISTS ( \
-                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.suspended = 1)"
+                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.suspended = 1 AND {readable})"
         );
-        let rows: Vec<NameRow> = self.db.all(self.db.reader(), sql, []).await?;
+        let now = self.db.now();
+        let rows: Vec<NameRow> = self.db.all(self.db.reader(), sql, [now.into()]).await?;
         rows.into_iter()
             .map(|row| Ok(PartitionId::new(row.partition_id)?))
             .collect()

@@ -20,6 +20,7 @@ use super::{
     cycles::Needing,
     owed::{RELEASE, TaskKind, task_cells},
     prerequisites::{Cause, PhaseRow, PrerequisiteState, Settled, broken, count, policy_code},
+    unreadable::Source,
     work::Locking,
 };
 use crate::{
@@ -101,7 +102,8 @@ impl Round {
 }
 
 impl Store {
-    /// Works off some of what is owed to jobs that wait; whether there may be more.
+    /// Works off some of what is owed to jobs that wait; whether there may be more. A task that leads to a row that cannot be
+    /// read is set aside.
     pub async fn release_dependents(&self) -> Result<(Committed, bool), StoreError> {
         let db = &self.db;
         let any =
@@ -109,16 +111,43 @@ impl Store {
         if db.one_int(db.reader(), any, []).await?.unwrap_or(0) == 0 {
             return Ok((Committed::default(), false));
         }
+        let mut seen = Vec::new();
+        match self.release_some(TASKS, &mut seen).await {
+            Err(error) if !error.is_passing() => {}
+            result => return result,
+        }
+        // A row behind one of these tasks cannot be read. Alone, the first task is worked off, or set aside.
+        let mut seen = Vec::new();
+        match self.release_some(1, &mut seen).await {
+            Err(error) if !error.is_passing() => {
+                for task in seen {
+                    self.set_aside(Source::Release, &task, &error).await?;
+                }
+                Ok((Committed::default(), true))
+            }
+            result => result,
+        }
+    }
+
+    async fn release_some(
+        &self,
+        most: i64,
+        seen: &mut Vec<String>,
+    ) -> Result<(Committed, bool), StoreError> {
+        let db = &self.db;
         let tx = db.write(Durability::Process).await?;
         let sql = format!(
             "SELECT task_id, kind, job_key, partition_id, job_id, after_key, created FROM release_task \
-             ORDER BY created, task_id LIMIT $1{}",
+             WHERE {} ORDER BY created, task_id LIMIT $1{}",
+            db.not_set_aside(Source::Release, "CAST(task_id AS TEXT)", 2),
             db.skip_locked()
         );
-        let tasks: Vec<TaskRow> = db.all(&*tx, sql, [TASKS.into()]).await?;
+        let values = [most.into(), db.now().into()];
+        let tasks: Vec<TaskRow> = db.all(&*tx, sql, values).await?;
         if tasks.is_empty() {
             return Ok((Committed::default(), false));
         }
+        seen.extend(tasks.iter().map(|task| task.task_id.to_string()));
         let round = db.work_off(&tx, &tasks).await?;
         let committed = self.finish_round(&tx, round).await?;
         tx.commit().await?;
@@ -227,6 +256,15 @@ impl Db {
         task: &TaskRow,
         round: &mut Round,
     ) -> Result<Option<i64>, StoreError> {
+        if ![TaskKind::Ended, TaskKind::Deleted]
+            .map(TaskKind::code)
+            .contains(&task.kind)
+        {
+            return Err(StoreError::Broken(format!(
+                "kind {} of a release task is unknown",
+                task.kind
+            )));
+        }
         let job = JobId::new(task.job_id.as_str())?;
         let broken = if task.kind == TaskKind::Deleted.code() {
             let tombstones = self

@@ -42,11 +42,39 @@ pub struct ScheduleView {
     pub skipped: u64,
 }
 
+/// A schedule that this version cannot read, as far as it can be told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableSchedule {
+    /// Its partition.
+    pub partition: String,
+    /// Its id.
+    pub schedule: String,
+    /// Its pattern, as it is stored.
+    pub cron: String,
+    /// Its time zone, as it is stored.
+    pub time_zone: String,
+    /// Who created it.
+    pub creator: String,
+    /// When.
+    pub created: Micros,
+    /// Why it cannot be read.
+    pub reason: String,
+}
+
+/// A schedule as lists show it.
+#[derive(Debug, Clone)]
+pub enum ListedSchedule {
+    /// One that can be read.
+    Readable(Box<ScheduleView>),
+    /// One that cannot; the others are listed beside it.
+    Unreadable(UnreadableSchedule),
+}
+
 /// Some schedules and where the next ones begin.
 #[derive(Debug, Clone)]
 pub struct SchedulePage {
     /// By id.
-    pub schedules: Vec<ScheduleView>,
+    pub schedules: Vec<ListedSchedule>,
     /// The id to continue above, if there may be more.
     pub next: Option<String>,
 }
@@ -76,6 +104,34 @@ fn overlap_code(overlap: Overlap) -> i64 {
         Overlap::Skip => 0,
         Overlap::Queue => 1,
         Overlap::CancelPrevious => 2,
+        Overlap::Allow => 3,
+    }
+}
+
+impl ScheduleRow {
+    /// The key under which it is set aside.
+    pub(super) fn aside_key(&self) -> String {
+        format!("{}/{}", self.partition_id, self.schedule_id)
+    }
+
+    fn listed(self) -> Result<ListedSchedule, StoreError> {
+        let mut unreadable = UnreadableSchedule {
+            partition: self.partition_id.clone(),
+            schedule: self.schedule_id.clone(),
+            cron: self.cron.clone(),
+            time_zone: self.time_zone.clone(),
+            creator: self.creator.clone(),
+            created: self.created,
+            reason: String::new(),
+        };
+        match ScheduleView::try_from(self) {
+            Ok(view) => Ok(ListedSchedule::Readable(Box::new(view))),
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => {
+                unreadable.reason = error.to_string();
+                Ok(ListedSchedule::Unreadable(unreadable))
+            }
+        }
     }
 }
 
@@ -88,15 +144,17 @@ impl TryFrom<ScheduleRow> for ScheduleView {
         let mut job: JobSpec =
             serde_json::from_str(&row.spec).map_err(|error| broken(&error.to_string()))?;
         job.set_body(row.body);
-        let timetable = Timetable::new(&row.cron, &row.time_zone)
+        let timetable = Timetable::stored(&row.cron, &row.time_zone)
             .map_err(|error| broken(&error.to_string()))?;
         Ok(Self {
             schedule: Schedule {
                 timetable,
                 overlap: match row.overlap {
+                    0 => Overlap::Skip,
                     1 => Overlap::Queue,
                     2 => Overlap::CancelPrevious,
-                    _ => Overlap::Skip,
+                    3 => Overlap::Allow,
+                    code => return Err(broken(&format!("overlap policy {code} is unknown"))),
                 },
                 catch_up_ms: unsigned(row.catch_up)?,
                 job,
@@ -233,7 +291,15 @@ impl Store {
             .try_into()
     }
 
-    /// Lists the schedules of a partition by id, above the last one seen.
+    /// Reads a schedule, also one that this version cannot read.
+    pub async fn listed_schedule(&self, name: &ScheduleName) -> Result<ListedSchedule, StoreError> {
+        let sql = "SELECT * FROM schedule WHERE partition_id = $1 AND schedule_id = $2";
+        let row: Option<ScheduleRow> = self.db.one(self.db.reader(), sql, keyed(name)).await?;
+        row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?
+            .listed()
+    }
+
+    /// Lists the schedules of a partition by id, above the last one seen; those that cannot be read too.
     pub async fn list_schedules(
         &self,
         partition: &PartitionId,
@@ -251,7 +317,7 @@ impl Store {
         rows.truncate(size as usize);
         let next = rows.last().filter(|_| more);
         let next = next.map(|row| row.schedule_id.clone());
-        let schedules = rows.into_iter().map(ScheduleView::try_from);
+        let schedules = rows.into_iter().map(ScheduleRow::listed);
         Ok(SchedulePage {
             schedules: schedules.collect::<Result<_, _>>()?,
             next,

@@ -1,11 +1,17 @@
 //! What time brings: timers and leases that are due, pages to split again, jobs that stand still, and repair.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use headway_domain::Micros;
 use sea_orm::FromQueryResult;
 
-use super::{epoch::EPOCH_COLUMN, work::Locking};
+use super::{epoch::EPOCH_COLUMN, unreadable::Source, work::Locking};
 use crate::{Committed, Store, db::Durability, error::StoreError};
 
 /// Items or pages handled by one transaction.
@@ -66,13 +72,15 @@ struct SilentRow {
 }
 
 impl Store {
-    /// When the next timer and the next lease of a shard's items end.
+    /// When the next timer and the next lease of a shard's items end. Items of jobs that are set aside do not count.
     pub async fn next_due(&self, shard: u16) -> Result<NextDue, StoreError> {
-        let sql = "SELECT (SELECT min(due) FROM item WHERE shard = $1 AND due > 0) AS timer, \
-                     (SELECT min(lease_until) FROM item WHERE shard = $1 AND lease_until > 0) AS lease";
-        let due = self
-            .db
-            .one(self.db.reader(), sql, [i64::from(shard).into()]);
+        let readable = self.db.job_not_set_aside("job_key", 2);
+        let sql = format!(
+            "SELECT (SELECT min(due) FROM item WHERE shard = $1 AND due > 0 AND {readable}) AS timer, \
+               (SELECT min(lease_until) FROM item WHERE shard = $1 AND lease_until > 0 AND {readable}) AS lease"
+        );
+        let values = [i64::from(shard).into(), self.db.now().into()];
+        let due = self.db.one(self.db.reader(), &sql, values);
         Ok(due.await?.unwrap_or_default())
     }
 
@@ -87,9 +95,12 @@ impl Store {
     ) -> Result<(Committed, bool), StoreError> {
         let db = &self.db;
         let now = db.now();
-        let sql = "SELECT job_key, page, idx, due AS at FROM item WHERE shard = $1 AND due > 0 AND due <= $2 \
-                   UNION SELECT job_key, page, idx, lease_until FROM item WHERE shard = $1 AND lease_until > 0 AND lease_until <= $3 \
-                   LIMIT $4";
+        let readable = db.job_not_set_aside("job_key", 2);
+        let sql = format!(
+            "SELECT job_key, page, idx, due AS at FROM item WHERE shard = $1 AND due > 0 AND due <= $2 AND {readable} \
+             UNION SELECT job_key, page, idx, lease_until FROM item WHERE shard = $1 AND lease_until > 0 AND lease_until <= $3 \
+             AND {readable} LIMIT $4"
+        );
         // Where the time jumped, leases of workers that are alive are not renewed yet.
         let lease = std::time::Duration::from_micros(db.lease.unsigned_abs());
         let heard = match db.clock.moved_within(lease) {
@@ -102,22 +113,45 @@ impl Store {
             heard.into(),
             BATCH.into(),
         ];
-        let due: Vec<DueItem> = db.all(db.reader(), sql, values).await?;
+        let due: Vec<DueItem> = db.all(db.reader(), &sql, values).await?;
         let more = due.len() as i64 == BATCH;
         let late = due.iter().any(|item| item.at < now - LATE_US);
         let locking = if late { Locking::Wait } else { Locking::Skip };
-        let mut by_job: BTreeMap<i64, Vec<(u32, u32)>> = BTreeMap::new();
+        let mut by_job: BTreeMap<i64, Vec<(i64, i64)>> = BTreeMap::new();
         for row in due {
-            by_job.entry(row.job_key).or_default().push((
-                crate::rows::unsigned(row.page)?,
-                crate::rows::unsigned(row.idx)?,
-            ));
+            let items = by_job.entry(row.job_key).or_default();
+            items.push((row.page, row.idx));
         }
         if by_job.is_empty() {
             return Ok((Committed::default(), false));
         }
         let jobs: Vec<i64> = by_job.keys().copied().collect();
-        let metas = self.metas_by_key(&jobs).await?;
+        let by_job = Arc::new(by_job);
+        let committed = self.set_aside_unreadable(&jobs, |jobs| {
+            let (store, by_job) = (self.clone(), by_job.clone());
+            async move { store.fire_items_of(&jobs, &by_job, locking).await }
+        });
+        Ok((committed.await?, more))
+    }
+
+    async fn fire_items_of(
+        &self,
+        jobs: &[i64],
+        due: &BTreeMap<i64, Vec<(i64, i64)>>,
+        locking: Locking,
+    ) -> Result<Committed, StoreError> {
+        let db = &self.db;
+        let mut by_job: BTreeMap<i64, Vec<(u32, u32)>> = BTreeMap::new();
+        for key in jobs {
+            for (page, index) in due.get(key).into_iter().flatten() {
+                let item = (
+                    crate::rows::unsigned(*page)?,
+                    crate::rows::unsigned(*index)?,
+                );
+                by_job.entry(*key).or_default().push(item);
+            }
+        }
+        let metas = self.metas_by_key(jobs).await?;
         let tx = db.write(Durability::Process).await?;
         let mut slices = db.lock_jobs(&tx, &metas, locking).await?;
         let items: Vec<_> = slices
@@ -144,16 +178,19 @@ impl Store {
         }
         let committed = db.write_slices(&tx, slices).await?;
         tx.commit().await?;
-        Ok((committed, more))
+        Ok(committed)
     }
 
     /// When the next job starts, or must have ended; it may be in the past.
     pub async fn next_job_due(&self) -> Result<Option<Micros>, StoreError> {
-        let sql = "SELECT min(value) AS value FROM ( \
-                     SELECT min(start_due) AS value FROM job_progress WHERE start_due > 0 \
-                     UNION ALL SELECT min(deadline) FROM job_progress WHERE deadline > 0 \
-                   ) AS next";
-        let statement = self.db.statement(sql, []);
+        let readable = self.db.job_not_set_aside("job_key", 1);
+        let sql = format!(
+            "SELECT min(value) AS value FROM ( \
+               SELECT min(start_due) AS value FROM job_progress WHERE start_due > 0 AND {readable} \
+               UNION ALL SELECT min(deadline) FROM job_progress WHERE deadline > 0 AND {readable} \
+             ) AS next"
+        );
+        let statement = self.db.statement(sql, [self.db.now().into()]);
         let row = sea_orm::ConnectionTrait::query_one_raw(self.db.reader(), statement).await?;
         Ok(row
             .map(|row| row.try_get::<Option<i64>>("", "value"))
@@ -163,16 +200,33 @@ impl Store {
 
     /// Starts jobs whose time has come, and ends those whose deadline has passed; whether there may be more.
     pub async fn fire_jobs(&self) -> Result<(Committed, bool), StoreError> {
-        let db = &self.db;
-        let sql = "SELECT value FROM (SELECT job_key AS value FROM job_progress WHERE start_due > 0 AND start_due <= $1 \
-                     ORDER BY start_due LIMIT $2) AS starting \
-                   UNION SELECT value FROM (SELECT job_key AS value FROM job_progress WHERE deadline > 0 AND deadline <= $1 \
-                     ORDER BY deadline LIMIT $2) AS late";
-        let keys = self.keys(sql, [db.now().into(), JOBS.into()]).await?;
-        let metas = self.metas_by_key(&keys).await?;
-        if metas.is_empty() {
+        let readable = self.db.job_not_set_aside("job_key", 1);
+        let sql = format!(
+            "SELECT value FROM (SELECT job_key AS value FROM job_progress WHERE start_due > 0 AND start_due <= $1 AND {readable} \
+               ORDER BY start_due LIMIT $2) AS starting \
+             UNION SELECT value FROM (SELECT job_key AS value FROM job_progress WHERE deadline > 0 AND deadline <= $1 AND {readable} \
+               ORDER BY deadline LIMIT $2) AS late"
+        );
+        let keys = self.keys(&sql, [self.db.now().into(), JOBS.into()]).await?;
+        if keys.is_empty() {
             return Ok((Committed::default(), false));
         }
+        let fired = Arc::new(AtomicUsize::new(0));
+        let committed = self.set_aside_unreadable(&keys, |keys| {
+            let (store, fired) = (self.clone(), fired.clone());
+            async move {
+                let (committed, count) = store.fire_jobs_of(&keys).await?;
+                fired.fetch_add(count, Ordering::Relaxed);
+                Ok(committed)
+            }
+        });
+        let committed = committed.await?;
+        Ok((committed, fired.load(Ordering::Relaxed) as i64 >= JOBS))
+    }
+
+    async fn fire_jobs_of(&self, keys: &[i64]) -> Result<(Committed, usize), StoreError> {
+        let db = &self.db;
+        let metas = self.metas_by_key(keys).await?;
         let tx = db.write(Durability::Process).await?;
         // Those that another transaction holds have their turn in the next round.
         let mut slices = db.lock_jobs(&tx, &metas, Locking::Skip).await?;
@@ -186,42 +240,54 @@ impl Store {
         }
         let committed = db.write_slices(&tx, slices).await?;
         tx.commit().await?;
-        Ok((committed, fired as i64 >= JOBS))
+        Ok((committed, fired))
     }
 
     /// Lets pages be split again whose delay is over.
     pub async fn fire_pages(&self) -> Result<Committed, StoreError> {
         let db = &self.db;
-        let sql =
-            "SELECT job_key, number FROM page WHERE due > 0 AND due <= $1 ORDER BY due LIMIT $2";
+        let sql = format!(
+            "SELECT job_key, number FROM page WHERE due > 0 AND due <= $1 AND {} ORDER BY due LIMIT $2",
+            db.job_not_set_aside("job_key", 1)
+        );
         let due: Vec<DuePage> = db
             .all(db.reader(), sql, [db.now().into(), BATCH.into()])
             .await?;
-        let mut by_job: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        let mut by_job: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
         for row in due {
-            by_job
-                .entry(row.job_key)
-                .or_default()
-                .push(crate::rows::unsigned(row.number)?);
+            by_job.entry(row.job_key).or_default().push(row.number);
         }
         let mut committed = Committed::default();
         for (key, pages) in by_job {
-            let Some(meta) = self.meta_by_key(key).await? else {
-                continue;
-            };
-            let tx = db.write(Durability::Process).await?;
-            let mut slices = db.lock_jobs(&tx, &[meta], Locking::Skip).await?;
-            let list: Vec<_> = pages.iter().map(|page| (key, *page)).collect();
-            db.load_pages(&tx, &mut slices, &list).await?;
-            for slice in &mut slices {
-                slice.fire_pages(&pages);
-                if slice.changed {
-                    db.advance(&tx, slice).await?;
-                }
-            }
-            committed.merge(db.write_slices(&tx, slices).await?);
-            tx.commit().await?;
+            let only = [key];
+            let fired = self.set_aside_unreadable(&only, |_| {
+                let (store, pages) = (self.clone(), pages.clone());
+                async move { store.fire_pages_of(key, &pages).await }
+            });
+            committed.merge(fired.await?);
         }
+        Ok(committed)
+    }
+
+    async fn fire_pages_of(&self, key: i64, pages: &[i64]) -> Result<Committed, StoreError> {
+        let db = &self.db;
+        let pages = pages.iter().map(|page| crate::rows::unsigned(*page));
+        let pages: Vec<u32> = pages.collect::<Result<_, _>>()?;
+        let Some(meta) = self.meta_by_key(key).await? else {
+            return Ok(Committed::default());
+        };
+        let tx = db.write(Durability::Process).await?;
+        let mut slices = db.lock_jobs(&tx, &[meta], Locking::Skip).await?;
+        let list: Vec<_> = pages.iter().map(|page| (key, *page)).collect();
+        db.load_pages(&tx, &mut slices, &list).await?;
+        for slice in &mut slices {
+            slice.fire_pages(&pages);
+            if slice.changed {
+                db.advance(&tx, slice).await?;
+            }
+        }
+        let committed = db.write_slices(&tx, slices).await?;
+        tx.commit().await?;
         Ok(committed)
     }
 
@@ -232,16 +298,28 @@ impl Store {
         idle: Micros,
         after: i64,
     ) -> Result<(Committed, Option<i64>), StoreError> {
-        let db = &self.db;
-        let sql = "SELECT job_key AS value FROM job_progress WHERE live = 1 AND updated <= $1 AND job_key > $2 \
-                   ORDER BY job_key LIMIT 100";
+        let now = self.db.now();
+        let sql = format!(
+            "SELECT job_key AS value FROM job_progress WHERE live = 1 AND updated <= $1 AND job_key > $2 AND {} \
+             ORDER BY job_key LIMIT 100",
+            self.db.job_not_set_aside("job_key", 3)
+        );
         let keys = self
-            .keys(sql, [(db.now() - idle).into(), after.into()])
+            .keys(&sql, [(now - idle).into(), after.into(), now.into()])
             .await?;
         let last = keys.last().copied().filter(|_| keys.len() == 100);
-        let metas = self.metas_by_key(&keys).await?;
+        let committed = self.set_aside_unreadable(&keys, |keys| {
+            let store = self.clone();
+            async move { store.advance_jobs(&keys).await }
+        });
+        Ok((committed.await?, last))
+    }
+
+    async fn advance_jobs(&self, keys: &[i64]) -> Result<Committed, StoreError> {
+        let db = &self.db;
+        let metas = self.metas_by_key(keys).await?;
         if metas.is_empty() {
-            return Ok((Committed::default(), last));
+            return Ok(Committed::default());
         }
         let tx = db.write(Durability::Process).await?;
         let mut slices = db.lock_jobs(&tx, &metas, Locking::Skip).await?;
@@ -250,7 +328,7 @@ impl Store {
         }
         let committed = db.write_slices(&tx, slices).await?;
         tx.commit().await?;
-        Ok((committed, last))
+        Ok(committed)
     }
 
     pub(crate) async fn keys(
@@ -280,12 +358,13 @@ impl Store {
             "SELECT j.job_key, j.shard FROM job_progress j WHERE j.live = 1 AND j.pipe = $1 AND {} AND EXISTS ( \
                SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN (2, 3) \
                  AND p.released + {splitting} > 0 AND p.touched < $2 \
-             ) ORDER BY j.job_key LIMIT 1000",
-            self.db.is_in("j.shard", 3)
+             ) AND {} ORDER BY j.job_key LIMIT 1000",
+            self.db.is_in("j.shard", 3),
+            self.db.job_not_set_aside("j.job_key", 4)
         );
         let shards = crate::db::keys::ints(shards.iter().map(|shard| i64::from(*shard)));
-        let values = [pipe.into(), before.into(), shards];
-        let rows: Vec<SilentRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let values = [pipe.into(), before.into(), shards, self.db.now().into()];
+        let rows: Vec<SilentRow> = self.db.all(self.db.reader(), &sql, values).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(SilentJob {
@@ -314,11 +393,14 @@ impl Store {
         let row = self.db.statement(format!("SELECT {EPOCH_COLUMN}"), []);
         let row = sea_orm::ConnectionTrait::query_one_raw(self.db.reader(), row).await?;
         let epoch = self.db.epoch_of(row.as_ref())?;
-        let sql = "SELECT j.job_key AS value FROM job_progress j WHERE j.live = 1 AND EXISTS ( \
-                     SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN (2, 3) AND p.epoch < $1 AND p.touched > 0 \
-                       AND (p.state = 2 OR p.released > 0) \
-                   ) ORDER BY j.job_key LIMIT 1000";
-        self.keys(sql, [epoch.into()]).await
+        let sql = format!(
+            "SELECT j.job_key AS value FROM job_progress j WHERE j.live = 1 AND EXISTS ( \
+               SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN (2, 3) AND p.epoch < $1 AND p.touched > 0 \
+                 AND (p.state = 2 OR p.released > 0) \
+             ) AND {} ORDER BY j.job_key LIMIT 1000",
+            self.db.job_not_set_aside("j.job_key", 2)
+        );
+        self.keys(&sql, [epoch.into(), self.db.now().into()]).await
     }
 
     /// The pipes, other than the one that a job's items enter first, that items of it were forwarded to.
@@ -329,8 +411,23 @@ impl Store {
     }
 
     /// Releases again what rests on lost messages in pages of a job that were not touched since `before`, or
-    /// were released in an older epoch. Some pages a call; whether there may be more.
+    /// were released in an older epoch. Some pages a call; whether there may be more. A job that cannot be read is set aside.
     pub async fn repair_job(
+        &self,
+        key: i64,
+        before: Micros,
+    ) -> Result<(Committed, bool), StoreError> {
+        match self.repair_pages(key, before).await {
+            Err(error) if !error.is_passing() => {
+                self.set_aside(Source::Job, &key.to_string(), &error)
+                    .await?;
+                Ok((Committed::default(), false))
+            }
+            result => result,
+        }
+    }
+
+    async fn repair_pages(
         &self,
         key: i64,
         before: Micros,

@@ -19,9 +19,11 @@ pub mod read;
 pub mod repair;
 pub mod reports;
 pub mod retry;
+pub mod schedules;
 pub mod shards;
 pub mod split;
 pub mod timers;
+pub mod unreadable;
 pub mod update;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -209,6 +211,10 @@ macro_rules! store_suite {
                 history_of_progress, pipes_of_a_partition, forwarded_items_are_at_their_pipe;
             credit: hungry_pipes_and_allowance, nobody_is_hidden_by_many, rates_add_up_and_fade, first_allowances, pipes_with_limits, partitions_with_quotas,
                 tokens_are_spent;
+            unreadable: a_schedule_that_comes_first, an_outbox_row, a_release_task, an_idle_job, jobs_that_start_or_expire,
+                timers_of_a_shard, pages_to_split_again, shares_and_suspension, a_row_of_a_list;
+            schedules: every_open_job_counts, a_job_that_was_retried_counts, each_call_makes_a_job, every_missed_time_is_made,
+                a_clock_that_was_set_back;
             update: other_processes_hear_of_it, lists_and_credit_hear_of_it;
             jobs: a_tree, without_children, folders_only, a_small_window, two_jobs_interleaved, unlucky_workers,
                 every_message_twice, a_hundred_thousand_items;

@@ -1,4 +1,6 @@
-//! The tables, made by migrations that are never changed once published.
+//! The tables, made by migrations that are never changed once published. A migration only adds what the release before does not look
+//! at: a table, or a column with a default. What nothing needs any more is taken away a release later, by a migration that raises
+//! `schema_compat` (see [`super::compat`]).
 //!
 //! Every column is NOT NULL: 0 and empty stand for "none". That lets many rows be bound as arrays.
 //! Times are microseconds since 1970 by the database's clock.
@@ -14,6 +16,7 @@ mod schedules;
 mod sharing;
 mod sorting;
 mod tree;
+mod unreadable;
 mod waiting;
 
 use sea_orm::{
@@ -44,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(sorting::Sorting),
             Box::new(redriving::Redriving),
             Box::new(changes::Changes),
+            Box::new(unreadable::Unreadable),
         ]
     }
 }

@@ -1,0 +1,145 @@
+//! What schedules do about their jobs that have not ended, and about a clock that moves.
+
+use std::collections::BTreeSet;
+
+use headway_domain::{
+    JobId, JobState, PartitionId,
+    error::Action,
+    event::Caller,
+    schedule::{Overlap, Schedule, ScheduleName},
+    timetable::Timetable,
+};
+use headway_store::Fired;
+
+use super::{Fixture, name, task};
+
+const MINUTE: i64 = 60_000_000;
+
+fn nightly() -> ScheduleName {
+    ScheduleName {
+        partition: PartitionId::new("acme").unwrap(),
+        schedule: JobId::new("nightly").unwrap(),
+    }
+}
+
+impl Fixture {
+    /// A schedule of every minute.
+    async fn minutely(&self, overlap: Overlap) -> ScheduleName {
+        let schedule = Schedule {
+            timetable: Timetable::new("* * * * *", "").unwrap(),
+            overlap,
+            catch_up_ms: 24 * 3600 * 1000,
+            job: task("tick"),
+        };
+        self.store
+            .create_schedule(&nightly(), &schedule, &Caller::default())
+            .await
+            .unwrap();
+        nightly()
+    }
+
+    /// Looks at the schedule as if its next time had been so long ago.
+    async fn fire(&self, ago: i64) -> Fired {
+        let due = (self.store.now() - ago) / MINUTE * MINUTE;
+        self.sql(format!("UPDATE schedule SET next_due = {due}, claimed = 0"))
+            .await;
+        self.store.fire_schedules().await.unwrap()
+    }
+
+    async fn run_now(&self) -> String {
+        let ran = self
+            .store
+            .run_schedule(&nightly(), &Caller::default())
+            .await
+            .unwrap();
+        assert!(!ran.existed);
+        ran.view.job.meta.name.job.to_string()
+    }
+
+    async fn control(&self, job: &str, action: Action) {
+        self.store
+            .control_job(&name(job), action, &Caller::default())
+            .await
+            .unwrap();
+    }
+
+    async fn is_in(&self, job: &str) -> JobState {
+        self.store.job(&name(job)).await.unwrap().job.state()
+    }
+}
+
+/// The job of an earlier time, and one that somebody asked for since and that ended first.
+pub async fn every_open_job_counts(f: Fixture) {
+    let schedule = f.minutely(Overlap::Skip).await;
+    let fired = f.fire(10 * MINUTE).await;
+    assert_eq!(fired.created.len(), 1);
+    let timed = fired.created[0].view.job.meta.name.job.to_string();
+    let asked = f.run_now().await;
+    f.control(&asked, Action::Cancel).await;
+    assert!(f.fire(5 * MINUTE).await.created.is_empty());
+    // The same with the policy that queues: it waits for all of them.
+    let again = f.run_now().await;
+    f.sql("UPDATE schedule SET overlap = 1").await;
+    let queued = f.fire(3 * MINUTE).await.created;
+    assert_eq!(queued.len(), 1);
+    let needs = &queued[0].view.prerequisites;
+    let needs: BTreeSet<_> = needs.iter().map(|needed| needed.job.as_str()).collect();
+    assert_eq!(needs, BTreeSet::from([timed.as_str(), again.as_str()]));
+    assert!(f.fire(2 * MINUTE).await.created.is_empty());
+    // And with the one that cancels: all of them.
+    let waiting = queued[0].view.job.meta.name.job.to_string();
+    f.sql("UPDATE schedule SET overlap = 2").await;
+    f.fire(MINUTE).await;
+    for job in [&timed, &again, &waiting] {
+        assert_eq!(f.is_in(job).await, JobState::Cancelled, "{job}");
+    }
+    let view = f.store.schedule(&schedule).await.unwrap();
+    assert!(view.skipped >= 2);
+}
+
+pub async fn a_job_that_was_retried_counts(f: Fixture) {
+    f.minutely(Overlap::Skip).await;
+    let first = f.run_now().await;
+    f.control(&first, Action::Cancel).await;
+    let second = f.run_now().await;
+    f.control(&second, Action::Cancel).await;
+    f.sql("UPDATE job_progress SET settled = 1").await;
+    f.control(&first, Action::Retry).await;
+    assert!(f.fire(2 * MINUTE).await.created.is_empty());
+}
+
+/// Twice within a second, and beside the job of a time.
+pub async fn each_call_makes_a_job(f: Fixture) {
+    let schedule = f.minutely(Overlap::Allow).await;
+    let mut ids = BTreeSet::new();
+    for _ in 0..5 {
+        ids.insert(f.run_now().await);
+    }
+    assert_eq!(ids.len(), 5);
+    let view = f.store.schedule(&schedule).await.unwrap();
+    assert_eq!(view.made, 5);
+    assert!(ids.contains(&view.last_job));
+}
+
+pub async fn every_missed_time_is_made(f: Fixture) {
+    f.minutely(Overlap::Allow).await;
+    let fired = f.fire(10 * MINUTE).await;
+    assert!(fired.created.len() >= 10, "{}", fired.created.len());
+    let view = f.store.schedule(&nightly()).await.unwrap();
+    assert_eq!(view.skipped, 0);
+}
+
+/// A next time that was found while the clock was a year ahead.
+pub async fn a_clock_that_was_set_back(f: Fixture) {
+    f.minutely(Overlap::Skip).await;
+    assert_eq!(f.store.realign_schedules().await.unwrap(), 0);
+    let year = 365 * 24 * 60 * MINUTE;
+    f.sql(format!("UPDATE schedule SET next_due = next_due + {year}"))
+        .await;
+    assert_eq!(f.store.realign_schedules().await.unwrap(), 1);
+    let next = f.store.next_schedule_due().await.unwrap().unwrap();
+    assert!(next - f.store.now() <= MINUTE);
+    // One that is paused stays so.
+    f.store.pause_schedule(&nightly(), true).await.unwrap();
+    assert_eq!(f.store.realign_schedules().await.unwrap(), 0);
+}
