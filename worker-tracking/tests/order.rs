@@ -160,6 +160,7 @@ fn task() -> NewJob {
         request_id: String::new(),
         creator: String::new(),
         correlation: String::new(),
+        created: None,
     }
 }
 

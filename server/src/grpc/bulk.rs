@@ -1,5 +1,7 @@
 //! Many jobs at once: accepted with a result each, or changed by a job of its own.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use headway::v1;
@@ -46,22 +48,52 @@ impl JobApi {
         let Some(partition) = partition else {
             return Err(Error::Invalid(Vec::new()).into());
         };
-        let accepting = request.jobs.into_iter().map(|entry| {
+        let reading = request.jobs.into_iter().map(|entry| {
             let (partition, caller) = (partition.clone(), caller.clone());
-            async move {
-                let new = self.new_job(partition, entry, caller).await;
-                let created = match new {
-                    Ok(new) => self.accept(new).await,
-                    Err(error) => Err(error),
-                };
-                created.map_or_else(refused, |(view, _)| v1::BatchCreateJobsResult {
-                    job: Some(convert_out::named(&view)),
-                    ..v1::BatchCreateJobsResult::default()
-                })
-            }
+            async move { self.new_job(partition, entry, caller).await }
         });
-        let results = stream::iter(accepting).buffered(AT_ONCE).collect().await;
-        Ok(v1::BatchCreateJobsResponse { results })
+        let mut read: Vec<_> = stream::iter(reading).buffered(AT_ONCE).collect().await;
+        // Listed by time of creation, the jobs stand in the order of the request.
+        for (new, created) in read.iter_mut().zip(self.store().creation_times(count)) {
+            if let Ok(new) = new {
+                new.created = Some(created);
+            }
+        }
+        // Of entries with one id the first wins: the others come after all first ones.
+        let mut seen = HashSet::new();
+        let (first, later): (Vec<_>, Vec<_>) = read
+            .into_iter()
+            .enumerate()
+            .partition(|(_, new)| new.as_ref().is_ok_and(|new| is_first(&mut seen, new)));
+        let accepting = first
+            .into_iter()
+            .map(|(at, new)| self.accept_entry(at, new));
+        let accepting = stream::iter(accepting).buffer_unordered(AT_ONCE);
+        let mut results: Vec<_> = accepting.collect().await;
+        for (at, new) in later {
+            results.push(self.accept_entry(at, new).await);
+        }
+        results.sort_by_key(|(at, _)| *at);
+        Ok(v1::BatchCreateJobsResponse {
+            results: results.into_iter().map(|(_, result)| result).collect(),
+        })
+    }
+
+    /// Accepts an entry of a request; its place there, and its result.
+    async fn accept_entry(
+        &self,
+        at: usize,
+        new: Result<NewJob, ApiError>,
+    ) -> (usize, v1::BatchCreateJobsResult) {
+        let created = match new {
+            Ok(new) => self.accept(new).await,
+            Err(error) => Err(error),
+        };
+        let result = created.map_or_else(refused, |(view, _)| v1::BatchCreateJobsResult {
+            job: Some(convert_out::named(&view)),
+            ..v1::BatchCreateJobsResult::default()
+        });
+        (at, result)
     }
 
     async fn new_job(
@@ -86,6 +118,7 @@ impl JobApi {
             request_id,
             creator: caller.user,
             correlation: caller.correlation,
+            created: None,
         })
     }
 
@@ -143,6 +176,7 @@ impl JobApi {
             request_id,
             creator: caller.user,
             correlation: caller.correlation,
+            created: None,
         };
         let (view, body) = match self.accept(new).await {
             Ok(accepted) => accepted,
@@ -198,4 +232,11 @@ fn refused(error: ApiError) -> v1::BatchCreateJobsResult {
         message: status.message().to_owned(),
         reason: reason.unwrap_or_default(),
     }
+}
+
+/// Whether no entry before has the job's id or its request id.
+fn is_first(seen: &mut HashSet<(bool, String)>, new: &NewJob) -> bool {
+    let fresh = seen.insert((false, new.name.job.to_string()));
+    let request = new.request_id.is_empty() || seen.insert((true, new.request_id.clone()));
+    fresh && request
 }

@@ -47,6 +47,7 @@ impl JobApi {
             request_id,
             creator: caller.user,
             correlation: caller.correlation,
+            created: None,
         };
         if request.validate_only {
             return self.rehearse(new).await;

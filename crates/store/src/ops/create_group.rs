@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use headway_domain::Micros;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::create::{Created, NewJob};
@@ -18,6 +19,9 @@ const HELD_UP: Duration = Duration::from_millis(50);
 /// Requests waiting at most; more are told to come back.
 const WAITING: usize = 4096;
 
+/// Times of creation are ahead of the clock by less than this, in microseconds.
+const AHEAD: Micros = 1_000_000;
+
 type Reply = oneshot::Sender<Result<Created, StoreError>>;
 
 /// Who waits for the next commit, and which commits may be under way: usually few, since the more requests share one the
@@ -25,6 +29,8 @@ type Reply = oneshot::Sender<Result<Created, StoreError>>;
 #[derive(Debug)]
 pub(crate) struct Lanes {
     waiting: Mutex<Vec<(NewJob, Reply)>>,
+    /// The last time of creation that was given out.
+    created: Mutex<Micros>,
     first: Arc<Semaphore>,
     more: Arc<Semaphore>,
 }
@@ -33,9 +39,20 @@ impl Lanes {
     pub(crate) fn new(first: usize, more: usize) -> Self {
         Self {
             waiting: Mutex::default(),
+            created: Mutex::default(),
             first: Arc::new(Semaphore::new(first)),
             more: Arc::new(Semaphore::new(more)),
         }
+    }
+
+    /// The first of so many times of creation, each given out once by this process: they stand in the order in which they are asked for.
+    pub(super) fn times(&self, now: Micros, count: i64) -> Micros {
+        let mut last = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where the clock was set back, it counts.
+        let ahead = *last >= now && *last - now < AHEAD;
+        let first = if ahead { *last + 1 } else { now };
+        *last = first + count - 1;
+        first
     }
 
     /// The right to begin a commit.
@@ -72,6 +89,10 @@ impl Lanes {
 impl Store {
     /// Accepts a job, durably. The same name, or the same request id, with the same spec returns the job that exists.
     pub async fn create_job(&self, job: NewJob) -> Result<Created, StoreError> {
+        let mut job = job;
+        if job.created.is_none() {
+            job.created = self.creation_times(1).next();
+        }
         let (reply, mut answer) = oneshot::channel();
         self.creates.push(job, reply)?;
         loop {

@@ -330,5 +330,6 @@ fn new_job(view: &ScheduleView, job: JobId, caller: &Caller, after: Vec<JobId>) 
         request_id: String::new(),
         creator: caller.user.clone(),
         correlation: caller.correlation.clone(),
+        created: None,
     }
 }

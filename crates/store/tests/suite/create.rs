@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, future::poll_fn, pin::pin};
 
-use headway_domain::{Error, JobState, job::Phase};
-use headway_store::{Created, NewJob, OwedKind, Store, StoreError};
+use headway_domain::{Error, JobState, PartitionId, filter::JobOrder, job::Phase};
+use headway_store::{Created, JobFilter, NewJob, OwedKind, Store, StoreError};
 use tokio::task::JoinSet;
 
 use super::{Fixture, audit::audit, batch, name, name_in, new_job, task};
@@ -196,4 +196,37 @@ pub async fn waiting_costs_nothing(f: Fixture) {
     });
     created.await.unwrap();
     assert!(polls <= 16, "polled {polls} times");
+}
+
+/// Jobs that are created together, in whatever order their commits come, are listed by the time that is shown, which has the order of
+/// the request.
+pub async fn listed_by_the_time_that_is_shown(f: Fixture) {
+    let mut creating = JoinSet::new();
+    for (number, created) in f.store.creation_times(40).enumerate() {
+        let store = f.store.clone();
+        // Ids in another order than the request.
+        let job = NewJob {
+            created: Some(created),
+            ..new_job(name(&format!("n{}", 7 * number % 40)), task("x"))
+        };
+        creating.spawn(async move { store.create_job(job).await.unwrap() });
+    }
+    while creating.join_next().await.is_some() {}
+    let order = JobOrder::parse("create_time").unwrap();
+    let acme = PartitionId::new("acme").unwrap();
+    let found = f
+        .store
+        .find_jobs(&acme, &JobFilter::default(), order, None, 100)
+        .await
+        .unwrap();
+    let listed: Vec<_> = found.jobs.iter().map(|view| &view.job.meta).collect();
+    let ids: Vec<_> = listed
+        .iter()
+        .map(|meta| meta.name.job.to_string())
+        .collect();
+    let asked: Vec<_> = (0..40)
+        .map(|number| format!("n{}", 7 * number % 40))
+        .collect();
+    assert_eq!(ids, asked);
+    assert!(listed.is_sorted_by(|a, b| a.created < b.created));
 }
