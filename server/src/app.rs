@@ -111,6 +111,7 @@ impl App {
             if let Some(program) = &config.job_type_evaluator {
                 parts.evaluator = Evaluator::new(program);
             }
+            parts.job_type_variables = config.job_type_variables.iter().cloned().collect();
             if let Some(folder) = &config.job_types_dir {
                 let variable = |name: &str| std::env::var(name).ok();
                 let types = FileTypes::read(folder, &parts.evaluator, variable).await;

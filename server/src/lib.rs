@@ -46,6 +46,8 @@ pub struct ServerParts {
     pub web_origins: Vec<http::HeaderValue>,
     /// The job types of the server's folder.
     pub job_types: Arc<FileTypes>,
+    /// The variables of the environment that job types made by the API may read.
+    pub job_type_variables: BTreeSet<String>,
     /// Runs the programs of job types.
     pub evaluator: Evaluator,
     /// Bounds of this process.
@@ -64,6 +66,7 @@ impl ServerParts {
             hosts: Vec::new(),
             web_origins: Vec::new(),
             job_types: Arc::default(),
+            job_type_variables: BTreeSet::new(),
             // Where the path is not known, job types cannot be used, and say so.
             evaluator: Evaluator::new(std::env::current_exe().unwrap_or_default()),
             limits: Limits::default(),

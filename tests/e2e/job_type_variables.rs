@@ -5,7 +5,7 @@ use headway_client::job_type_name;
 use headway_tests::{Cluster, ClusterOptions, request, run_cluster};
 use serde_json::json;
 
-use crate::job_types::typed;
+use crate::job_types::{create, typed};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_headway-test-process");
 
@@ -34,6 +34,9 @@ fn with_variables(options: ClusterOptions) -> ClusterOptions {
             ("HEADWAY_JOB_TYPES_DIR", folder),
             ("HEADWAY_JOB_TYPE_UNSET_BUCKET", "archive-17"),
             ("HEADWAY_JOB_TYPE_NUMBERS_PIPE", "elsewhere"),
+            ("HEADWAY_JOB_TYPE_OPEN_BUCKET", "told"),
+            ("HEADWAY_JOB_TYPE_SECRET_BUCKET", "hidden"),
+            ("HEADWAY_JOB_TYPE_VARIABLES", "HEADWAY_JOB_TYPE_OPEN_BUCKET"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
@@ -61,4 +64,20 @@ async fn set_by_the_environment(cluster: Cluster) {
         panic!("a batch")
     };
     assert_eq!(batch.item.unwrap().pipe, "elsewhere");
+    // Types made by the API read the variables that a setting names, and no other.
+    let definition = "configuration: {bucket: {}}\nprogram: '{task: {pipe: \"work\", type: .configuration.bucket}}'";
+    let open = create(client, "open", definition).await.unwrap();
+    assert_eq!(open.problem, "");
+    let Work::Task(task) = made("open", json!({})).await else {
+        panic!("a task")
+    };
+    assert_eq!(task.r#type, "told");
+    let secret = create(client, "secret", definition).await.unwrap();
+    assert!(secret.problem.contains("is not set"), "{}", secret.problem);
+    // Names that become a variable of another type are refused.
+    for id in ["Unset", "OPEN"] {
+        let refused = create(client, id, definition).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("same variable"), "{refused}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What a job type says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -108,6 +108,13 @@ impl Definition {
         format!("HEADWAY_JOB_TYPE_{}_{}", upper(job_type), upper(property))
     }
 
+    /// The variables that set the properties of this definition under a name, and what all variables of the name begin with.
+    pub fn variables(&self, job_type: &str) -> BTreeSet<String> {
+        let properties = self.configuration.keys();
+        let set = properties.map(|property| Self::variable(job_type, property));
+        set.chain([Self::variable(job_type, "")]).collect()
+    }
+
     /// The values of the configuration, of an environment.
     ///
     /// # Errors
@@ -165,6 +172,20 @@ program: '{task: {pipe: .configuration.pipe}}'
             Definition::version_of(text),
             Definition::version_of("other")
         );
+    }
+
+    #[test]
+    fn types_that_read_one_variable_are_told_apart() {
+        let with = |property: &str| {
+            Definition::parse(&format!("program: x\nconfiguration: {{{property}: {{}}}}")).unwrap()
+        };
+        let variables = |id: &str, property: &str| with(property).variables(id);
+        // The names alone.
+        assert!(!variables("Export", "a").is_disjoint(&variables("export", "b")));
+        assert!(!variables("export-aws", "a").is_disjoint(&variables("export_aws", "b")));
+        // Name and property together.
+        assert!(!variables("export", "aws_key").is_disjoint(&variables("export-aws", "key")));
+        assert!(variables("export", "key").is_disjoint(&variables("export-aws", "key")));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Job types from a folder of files, read once.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+};
 
 use crate::{Definition, Evaluator, definition::BadDefinition, definition::MOST_BYTES};
 
@@ -46,7 +50,43 @@ impl FileTypes {
             }
             types.insert(name.to_owned(), found);
         }
-        Ok(Self(types))
+        let mut types = Self(types);
+        types.refuse_shared_variables();
+        Ok(types)
+    }
+
+    /// The type of a file, other than this one, that reads one of these variables, and the variable.
+    pub fn reader(&self, id: &str, variables: &BTreeSet<String>) -> Option<(&str, String)> {
+        let others = self.0.iter().filter(|(other, _)| other.as_str() != id);
+        let mut usable = others.filter_map(|(other, file)| {
+            let (definition, _) = file.usable.as_ref().ok()?;
+            Some((other.as_str(), definition.variables(other)))
+        });
+        usable.find_map(|(other, theirs)| {
+            let shared = theirs.intersection(variables).last();
+            shared.map(|variable| (other, variable.clone()))
+        })
+    }
+
+    /// Refuses types whose names become the same variable: one would read what is meant for the other.
+    fn refuse_shared_variables(&mut self) {
+        let mut refused = Vec::new();
+        for (id, file) in &self.0 {
+            if let Ok((definition, _)) = &file.usable
+                && let Some((other, variable)) = self.reader(id, &definition.variables(id))
+            {
+                let why = format!(
+                    "it reads the same variables ({variable}) as job type {other}; give one of the two files another name"
+                );
+                tracing::error!(job_type = id, %why, "job type cannot be used");
+                refused.push((id.clone(), BadDefinition(why)));
+            }
+        }
+        for (id, why) in refused {
+            if let Some(file) = self.0.get_mut(&id) {
+                file.usable = Err(why);
+            }
+        }
     }
 }
 

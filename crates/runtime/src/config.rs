@@ -128,6 +128,9 @@ pub struct Config {
     pub file_roots: Vec<PathBuf>,
     /// The folder whose YAML files are job types, read once; none means that there are none but those of the API.
     pub job_types_dir: Option<PathBuf>,
+    /// The variables of the environment that job types made by the API may read, as in `HEADWAY_JOB_TYPE_EXPORT_BUCKET`; those of files
+    /// read theirs without being named here.
+    pub job_type_variables: Vec<String>,
     /// The executable that runs the programs of job types; none means the one that runs. For servers inside other programs.
     pub job_type_evaluator: Option<PathBuf>,
     /// A dependency may be away this long before the process says that it does not serve: at most 5 min.
@@ -167,6 +170,7 @@ impl Default for Config {
             max_watches: 20_000,
             file_roots: Vec::new(),
             job_types_dir: None,
+            job_type_variables: Vec::new(),
             job_type_evaluator: None,
             readiness_damping: DEFAULT_DAMPING,
             drain: Duration::from_secs(10),

@@ -54,6 +54,7 @@ impl JobApi {
             }),
             job_types: JobTypes {
                 files: parts.job_types.clone(),
+                variables: Arc::new(parts.job_type_variables.clone()),
                 evaluator: parts.evaluator.clone(),
             },
             publishing: Arc::new(Semaphore::new(parts.limits.publishing.max(1))),

@@ -1,6 +1,9 @@
 //! Job types, and the work that they make.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use headway::v1;
 use headway_domain::{Error, JobId, bulk::RESERVED, event::Caller, spec::TypeUse};
@@ -19,6 +22,8 @@ use super::{
 
 /// What stands before the id of a job type.
 const COLLECTION: &str = "jobTypes/";
+/// Stored types looked at in one round.
+const LOOKED_AT: u32 = 500;
 /// The message that programs make.
 const SPEC: &str = "headway.v1.JobSpec";
 /// The field of a request that names a type.
@@ -29,6 +34,8 @@ const FIELD: &str = "spec.job_type";
 pub(crate) struct JobTypes {
     /// Those of its folder.
     pub(crate) files: Arc<FileTypes>,
+    /// The variables of the environment that types made by the API may read.
+    pub(crate) variables: Arc<BTreeSet<String>>,
     /// Runs their programs.
     pub(crate) evaluator: Evaluator,
 }
@@ -41,8 +48,33 @@ struct Usable {
     configuration: BTreeMap<String, String>,
 }
 
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+impl JobTypes {
+    /// A variable of the environment, if types made by the API may read it.
+    fn environment(&self, name: &str) -> Option<String> {
+        let named = self.variables.contains(name);
+        named.then(|| std::env::var(name).ok()).flatten()
+    }
+
+    fn stored(&self, view: JobTypeView) -> v1::JobType {
+        let usable = Definition::parse(&view.definition).and_then(|definition| {
+            let configured = definition.configured(view.id.as_str(), |name| self.environment(name));
+            configured.map(|_| definition)
+        });
+        let (description, problem) = match usable {
+            Ok(definition) => (definition.description, String::new()),
+            Err(why) => (String::new(), why.0),
+        };
+        v1::JobType {
+            name: format!("{COLLECTION}{}", view.id),
+            definition: view.definition,
+            description,
+            version: view.version.to_string(),
+            from_file: false,
+            problem,
+            author: view.author,
+            update_time: Some(timestamp(view.updated)),
+        }
+    }
 }
 
 impl JobApi {
@@ -102,7 +134,7 @@ impl JobApi {
         let stored = self.store().job_type(&id).await?;
         let definition = Definition::parse(&stored.definition).map_err(|why| unusable(why.0))?;
         let configuration = definition
-            .configured(id.as_str(), environment)
+            .configured(id.as_str(), |name| types.environment(name))
             .map_err(|why| unusable(why.0))?;
         Ok(Usable {
             version: stored.version.to_string(),
@@ -113,13 +145,49 @@ impl JobApi {
     }
 
     /// Looks at all of a definition.
-    async fn check_definition(&self, definition: &str) -> Result<(), ApiError> {
+    async fn check_definition(&self, definition: &str) -> Result<Definition, ApiError> {
         let wrong = |why: String| Error::field("job_type.definition", format!("is refused: {why}"));
         let parsed = Definition::parse(definition).map_err(|why| wrong(why.0))?;
         match self.job_types.evaluator.check(&parsed).await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(parsed),
             Err(Fault::Unavailable) => Err(unavailable()),
             Err(fault) => Err(wrong(fault.to_string()).into()),
+        }
+    }
+
+    /// Refuses a type whose name, or properties, become variables that another type reads.
+    async fn check_variables(
+        &self,
+        field: &str,
+        id: &JobId,
+        definition: &Definition,
+    ) -> Result<(), ApiError> {
+        let variables = definition.variables(id.as_str());
+        let shared = |other: &str, variable: &str| {
+            let why = format!(
+                "becomes the same variable of the environment ({variable}) as job type {other:?}; choose another name"
+            );
+            Err(Error::field(field, why).into())
+        };
+        if let Some((other, variable)) = self.job_types.files.reader(id.as_str(), &variables) {
+            return shared(other, &variable);
+        }
+        let mut above = String::new();
+        loop {
+            let page = self.store().job_types(&above, LOOKED_AT).await?;
+            for other in page.iter().filter(|other| other.id != *id) {
+                let Ok(theirs) = Definition::parse(&other.definition) else {
+                    continue;
+                };
+                let theirs = theirs.variables(other.id.as_str());
+                if let Some(variable) = theirs.intersection(&variables).last() {
+                    return shared(other.id.as_str(), variable);
+                }
+            }
+            match page.last().filter(|_| page.len() >= LOOKED_AT as usize) {
+                Some(last) => above = last.id.to_string(),
+                None => return Ok(()),
+            }
         }
     }
 
@@ -137,10 +205,11 @@ impl JobApi {
             return Err(Error::Invalid(Vec::new()).into());
         };
         let definition = request.job_type.unwrap_or_default().definition;
-        self.check_definition(&definition).await?;
+        let parsed = self.check_definition(&definition).await?;
         if self.job_types.files.0.contains_key(id.as_str()) {
             return Err(Error::JobTypeExists(id.to_string()).into());
         }
+        self.check_variables("job_type_id", &id, &parsed).await?;
         if request.validate_only {
             return Ok(v1::JobType {
                 name: format!("{COLLECTION}{id}"),
@@ -149,7 +218,7 @@ impl JobApi {
             });
         }
         let view = self.store().create_job_type(&id, &definition, &caller);
-        Ok(stored(view.await?))
+        Ok(self.job_types.stored(view.await?))
     }
 
     /// UpdateJobType.
@@ -160,15 +229,17 @@ impl JobApi {
     ) -> Result<v1::JobType, ApiError> {
         let wanted = request.job_type.unwrap_or_default();
         let id = named("job_type.name", &wanted.name)?;
-        self.check_definition(&wanted.definition).await?;
+        let parsed = self.check_definition(&wanted.definition).await?;
         if self.job_types.files.0.contains_key(id.as_str()) {
             return Err(Error::JobTypeFixed(id.to_string()).into());
         }
+        self.check_variables("job_type.definition", &id, &parsed)
+            .await?;
         let version = Some(wanted.version.as_str()).filter(|version| !version.is_empty());
         let view = self
             .store()
             .update_job_type(&id, &wanted.definition, version, &caller);
-        Ok(stored(view.await?))
+        Ok(self.job_types.stored(view.await?))
     }
 
     /// GetJobType.
@@ -176,7 +247,7 @@ impl JobApi {
         let id = named("name", name)?;
         match self.file_type(id.as_str()) {
             Some(found) => Ok(found),
-            None => Ok(stored(self.store().job_type(&id).await?)),
+            None => Ok(self.job_types.stored(self.store().job_type(&id).await?)),
         }
     }
 
@@ -191,7 +262,7 @@ impl JobApi {
         let found = self.store().job_types(&above, size + 1).await?;
         let mut types: BTreeMap<String, v1::JobType> = found
             .into_iter()
-            .map(|view| (view.id.to_string(), stored(view)))
+            .map(|view| (view.id.to_string(), self.job_types.stored(view)))
             .collect();
         let files = self.job_types.files.0.keys();
         let files = files.filter(|id| **id > above).take(size as usize + 1);
@@ -239,27 +310,6 @@ impl JobApi {
             problem,
             ..v1::JobType::default()
         })
-    }
-}
-
-fn stored(view: JobTypeView) -> v1::JobType {
-    let usable = Definition::parse(&view.definition).and_then(|definition| {
-        let configured = definition.configured(view.id.as_str(), environment);
-        configured.map(|_| definition)
-    });
-    let (description, problem) = match usable {
-        Ok(definition) => (definition.description, String::new()),
-        Err(why) => (String::new(), why.0),
-    };
-    v1::JobType {
-        name: format!("{COLLECTION}{}", view.id),
-        definition: view.definition,
-        description,
-        version: view.version.to_string(),
-        from_file: false,
-        problem,
-        author: view.author,
-        update_time: Some(timestamp(view.updated)),
     }
 }
 
