@@ -272,17 +272,13 @@ fn restrict(
     match field {
         Field::State if equality || comparator == ":" => state(argument).map(Filter::State),
         Field::Text(field) if equality => Ok(Filter::Text(*field, TextTest::of(parts))),
-        Field::Text(field) if comparator == ":" => {
-            let anything = vec![String::new()];
-            let parts = [anything.clone(), parts, anything].concat();
-            Ok(Filter::Text(*field, TextTest::of(parts)))
-        }
+        Field::Text(field) if comparator == ":" => Ok(Filter::Text(*field, part(parts))),
         Field::Label(key) if equality => {
             Ok(Filter::Label(key.clone(), Some(TextTest::of(parts))))
         }
         Field::Label(key) if comparator == ":" => {
             let is_anything = parts.len() == 2 && parts.iter().all(String::is_empty);
-            let test = (!is_anything).then(|| TextTest::of(parts));
+            let test = (!is_anything).then(|| part(parts));
             Ok(Filter::Label(key.clone(), test))
         }
         Field::Labels if comparator == ":" && label_key(argument) => {
@@ -306,6 +302,12 @@ fn restrict(
             Err(format!("{comparator} does not fit this field; it can be compared with = != :"))
         }
     }
+}
+
+/// Whether a text has these parts in it.
+fn part(parts: Vec<String>) -> TextTest {
+    let anything = vec![String::new()];
+    TextTest::of([anything.clone(), parts, anything].concat())
 }
 
 fn comparison(comparator: &'static str) -> Result<Comparison, String> {

@@ -42,8 +42,12 @@ fn restrictions_are_read() {
         ),
         (
             "labels.k : \"\\*\"",
-            Filter::Label("k".to_owned(), Some(TextTest::Equals("*".to_owned()))),
+            Filter::Label(
+                "k".to_owned(),
+                Some(TextTest::Pattern(["", "*", ""].map(str::to_owned).to_vec())),
+            ),
         ),
+        ("labels.k : blue", of_label("k", Some("*blue*"))),
         ("labels.k : \"*\"", Filter::Label("k".to_owned(), None)),
         ("id = \"a \\\"b\\\"\"", text(TextField::Id, "a \"b\"")),
         ("name = 'x*'", text(TextField::DisplayName, "x*")),
