@@ -122,7 +122,7 @@ impl Services {
 fn queues(prefix: &str, pipes: &[&str], epoch: Option<&str>) -> Vec<String> {
     use headway_broker::{
         Queue,
-        names::{epoch_name, queue_name},
+        names::{deployment_name, epoch_name, queue_name},
     };
     let own = headway_domain::bulk::JOBS;
     let pipes = pipes.iter().copied().chain([own]);
@@ -136,6 +136,7 @@ fn queues(prefix: &str, pipes: &[&str], epoch: Option<&str>) -> Vec<String> {
         .collect();
     let mark = epoch.and_then(|epoch| epoch.rsplit(':').next()?.parse().ok());
     names.extend(mark.map(|mark| epoch_name(prefix, mark)));
+    names.push(deployment_name(prefix));
     names
 }
 

@@ -60,6 +60,20 @@ impl App {
         }
     }
 
+    /// Binds the configured address, if the configuration has the server role. Bind before [`App::build`], which migrates the database
+    /// and may begin an epoch: a process that cannot listen must change nothing.
+    ///
+    /// # Errors
+    /// When the address is in use, or may not be used.
+    pub async fn bind(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+        if !config.has(Role::Server) {
+            return Ok(None);
+        }
+        let listener = TcpListener::bind(config.listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
+        Ok(Some(listener))
+    }
+
     /// The broker, for workers that run in the same process.
     pub fn broker(&self) -> Arc<dyn Broker> {
         self.links.relay.broker().clone()
@@ -70,8 +84,8 @@ impl App {
         self.links.relay.store()
     }
 
-    /// Runs the roles until the shutdown token is cancelled. `listener` serves clients; a process that has the server role
-    /// and is given none binds the configured address.
+    /// Runs the roles until the shutdown token is cancelled. `listener` serves clients, see [`App::bind`]. Workers on this process's
+    /// pipes must end first: what they report while they drain is applied only before the token is cancelled.
     ///
     /// # Errors
     /// When a role failed, or did not end in time.
@@ -84,12 +98,7 @@ impl App {
         } = self;
         let shutdown = supervisor.shutdown().clone();
         if config.has(Role::Server) {
-            let listener = match listener {
-                Some(listener) => listener,
-                None => TcpListener::bind(config.listen)
-                    .await
-                    .with_context(|| format!("cannot listen on {}", config.listen))?,
-            };
+            let listener = listener.context("a process with the server role needs a listener")?;
             let mut parts = ServerParts::new(links.relay.clone(), links.readiness.clone());
             parts.hosts = config.hosts.clone();
             let origins = config.web_origins.iter();

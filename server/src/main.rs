@@ -66,5 +66,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let shutdown = shutdown::on_signals()?;
-    App::build(config, shutdown).await?.run(None).await
+    let listener = App::bind(&config).await?;
+    App::build(config, shutdown).await?.run(listener).await
 }

@@ -57,6 +57,7 @@ mod reflection;
 mod refusals;
 mod retries;
 mod schedules;
+mod second_processes;
 mod sharing;
 mod splitting;
 mod timing;

@@ -113,7 +113,8 @@ impl Namespace {
         let queues = queues
             .into_iter()
             .map(|queue| names::queue_name(&self.prefix, &queue));
-        for queue in queues.chain(mark) {
+        let claim = names::deployment_name(&self.prefix);
+        for queue in queues.chain(mark).chain([claim]) {
             channel
                 .queue_delete(queue.into(), QueueDeleteOptions::default())
                 .await?;

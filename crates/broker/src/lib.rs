@@ -126,6 +126,13 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
         keys: &[u8],
     ) -> Result<Box<dyn Subscription>, BrokerError>;
 
+    /// Takes the prefix of this broker's queues for a deployment, durably; names the other deployment that has it already. A broker
+    /// inside a process is shared with nobody: its prefix is always free.
+    async fn claim_prefix(&self, deployment: uuid::Uuid) -> Result<Option<String>, BrokerError> {
+        let _ = deployment;
+        Ok(None)
+    }
+
     /// Leaves a durable mark that tells this broker's data from an emptied one.
     async fn plant_epoch(&self, epoch: uuid::Uuid) -> Result<(), BrokerError>;
 

@@ -87,6 +87,11 @@ pub fn epoch_name(prefix: &str, epoch: Uuid) -> String {
     format!("{prefix}.s.epoch.{epoch}")
 }
 
+/// The name of the queue that says which deployment a prefix belongs to.
+pub fn deployment_name(prefix: &str) -> String {
+    format!("{prefix}.s.deployment")
+}
+
 /// The answer to a message of more than [`MAX_MESSAGE_BYTES`].
 pub(crate) fn too_large() -> BrokerError {
     BrokerError::Refused(format!(

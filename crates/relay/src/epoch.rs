@@ -14,6 +14,8 @@ pub enum EpochError {
     Store(StoreError),
     /// The broker.
     Broker(BrokerError),
+    /// The queues belong to another deployment now.
+    Taken(String),
 }
 
 impl std::fmt::Display for EpochError {
@@ -21,6 +23,10 @@ impl std::fmt::Display for EpochError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Broker(error) => error.fmt(f),
+            Self::Taken(other) => write!(
+                f,
+                "the queues belong to another deployment ({other}); set another prefix for one of the two"
+            ),
         }
     }
 }
@@ -51,6 +57,14 @@ impl Relay {
             && self.broker().has_epoch(mark).await?
         {
             return Ok(false);
+        }
+        // A broker that lost its data forgot whose queues these are.
+        if let Some(other) = self
+            .broker()
+            .claim_prefix(self.store().deployment())
+            .await?
+        {
+            return Err(EpochError::Taken(other));
         }
         // Planted before anybody can read of it, or whoever looks meanwhile would find it missing and begin another.
         let planted = Uuid::new_v4();

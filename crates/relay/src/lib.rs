@@ -3,6 +3,7 @@
 
 pub mod envelope;
 mod epoch;
+mod folder;
 mod links;
 mod relay;
 pub mod role;

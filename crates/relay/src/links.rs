@@ -16,7 +16,10 @@ use headway_runtime::{
 use headway_store::{Store, StoreConfig, StoreUrl};
 use tokio_util::sync::CancellationToken;
 
-use crate::Relay;
+use crate::{
+    Relay,
+    folder::{self, FolderLock},
+};
 
 /// How often dependencies are looked at for readiness, and how long they may take to answer.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -31,6 +34,8 @@ pub struct Links {
     pub relay: Relay,
     /// Whether the database and the broker answer.
     pub readiness: Readiness,
+    /// The right to use the embedded database.
+    _folder: Option<Arc<FolderLock>>,
 }
 
 impl Links {
@@ -54,8 +59,11 @@ impl Links {
         wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
     ) -> anyhow::Result<Self> {
         let shutdown = supervisor.shutdown().clone();
+        let folder = take_folder(config).await?;
         let store = open_store(config, &shutdown).await?;
-        let broker = wrap(open_broker(config, &shutdown).await?);
+        let broker = open_broker(config, &shutdown).await?;
+        claim_prefix(config, &store, broker.as_ref(), &shutdown).await?;
+        let broker = wrap(broker);
         // What a commit caused may be published until the very end, so the deleter ends after everybody else.
         let (relay, deleter) = Relay::new(store, broker, shutdown.clone());
         supervisor.spawn(TaskKind::Service, "outbox-deleter", async move {
@@ -68,7 +76,11 @@ impl Links {
             follow_clock(clock).await
         });
         let readiness = watch_dependencies(&relay, config, supervisor);
-        Ok(Self { relay, readiness })
+        Ok(Self {
+            relay,
+            readiness,
+            _folder: folder,
+        })
     }
 
     /// Closes the connections; the last thing that a process does.
@@ -78,16 +90,43 @@ impl Links {
     }
 }
 
+/// Takes an embedded database for this process.
+async fn take_folder(config: &Config) -> anyhow::Result<Option<Arc<FolderLock>>> {
+    let (database, folder) = match &config.database_url {
+        None => (Some(config.sqlite_path()), Some(config.data_dir.clone())),
+        Some(url) => (folder::sqlite_file(url.expose()), None),
+    };
+    let Some(database) = database else {
+        return Ok(None);
+    };
+    let take = move || folder::take(&database, folder.as_deref());
+    let lock = tokio::task::spawn_blocking(take).await??;
+    Ok(Some(Arc::new(lock)))
+}
+
+/// Makes sure that the queues of this prefix are this deployment's, before anything is taken from one.
+async fn claim_prefix(
+    config: &Config,
+    store: &Store,
+    broker: &dyn Broker,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let id = store.deployment();
+    let claim = || broker.claim_prefix(id);
+    if let Some(other) = insist("the message broker", shutdown, claim).await? {
+        anyhow::bail!(
+            "the queues with the prefix `{}` belong to another deployment ({other}), and this one is {id}; \
+             set another prefix, or a virtual host of its own in broker_url",
+            config.prefix
+        );
+    }
+    Ok(())
+}
+
 async fn open_store(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<Store> {
     let url = match &config.database_url {
         Some(url) => StoreUrl::new(url.expose()),
-        None => {
-            let path = config.sqlite_path();
-            if let Some(folder) = path.parent() {
-                tokio::fs::create_dir_all(folder).await?;
-            }
-            StoreUrl::new(format!("sqlite://{}", path.display()))
-        }
+        None => StoreUrl::new(format!("sqlite://{}", config.sqlite_path().display())),
     };
     let store = StoreConfig {
         schema: config.database_schema.clone(),

@@ -53,6 +53,7 @@ pub struct Store {
     creates: Arc<ops::create_group::Lanes>,
     free_pipes: Arc<ops::credit::FreePipes>,
     noted_pipes: Arc<ops::pipes::NotedPipes>,
+    deployment: uuid::Uuid,
 }
 
 impl Store {
@@ -63,6 +64,10 @@ impl Store {
         let shards = shards
             .parse()
             .map_err(|_| StoreError::Broken(format!("setting shards is {shards}, not a number")))?;
+        let deployment = uuid::Uuid::new_v4().to_string();
+        let deployment = db.setting("deployment", &deployment).await?;
+        let deployment = uuid::Uuid::parse_str(&deployment)
+            .map_err(|_| StoreError::Broken("setting deployment is no id".to_owned()))?;
         let mut db = db.with_shards(shards);
         db.settle_event_offset().await?;
         db.seed_shards().await?;
@@ -76,7 +81,13 @@ impl Store {
             creates: Arc::new(ops::create_group::Lanes::new(first, more)),
             free_pipes: Arc::default(),
             noted_pipes: Arc::default(),
+            deployment,
         })
+    }
+
+    /// The id of the deployment, made when its tables were. A database that is restored from a dump keeps it.
+    pub fn deployment(&self) -> uuid::Uuid {
+        self.deployment
     }
 
     /// Whether the database answers.

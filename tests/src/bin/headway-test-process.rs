@@ -12,8 +12,7 @@ use headway_runtime::{
 };
 use headway_server::App;
 use headway_tests::{ItemFile, WORK, end_with_input};
-use headway_worker::{Outcome, Task, TaskError, Worker, WorkerBuilder};
-use tokio::net::TcpListener;
+use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker, WorkerBuilder};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -47,15 +46,25 @@ async fn run() -> anyhow::Result<()> {
             Ok(worker(builder, &config)?.run(stop).await?)
         }
         "embedded" => {
-            let app = App::build(config.clone(), stop.clone()).await?;
+            let listener = App::bind(&config).await?.context("no server role")?;
+            let stop_app = CancellationToken::new();
+            let app = App::build(config.clone(), stop_app.clone()).await?;
             let worker = worker(Worker::builder().broker(app.broker()), &config)?;
             let worker = tokio::spawn(worker.run(stop));
-            serve(app, &config).await?;
-            Ok(worker.await??)
+            println!("ready {}", listener.local_addr()?);
+            let app = tokio::spawn(app.run(Some(listener)));
+            // The worker drains first.
+            let worker = worker.await;
+            stop_app.cancel();
+            app.await??;
+            Ok(worker??)
         }
         "server" => {
             config.roles = [Role::Server].into();
-            serve(App::build(config.clone(), stop).await?, &config).await
+            let listener = App::bind(&config).await?.context("no server role")?;
+            let app = App::build(config, stop).await?;
+            println!("ready {}", listener.local_addr()?);
+            app.run(Some(listener)).await
         }
         "tracking" | "batch" => {
             config.roles = [Role::from_str(&role).map_err(anyhow::Error::msg)?].into();
@@ -65,12 +74,6 @@ async fn run() -> anyhow::Result<()> {
         }
         other => bail!("`{other}` is no role"),
     }
-}
-
-async fn serve(app: App, config: &Config) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(config.listen).await?;
-    println!("ready {}", listener.local_addr()?);
-    app.run(Some(listener)).await
 }
 
 fn variable<T: FromStr>(name: &str) -> anyhow::Result<Option<T>> {

@@ -10,6 +10,7 @@ mod channels;
 mod config;
 mod consumer;
 mod declare;
+mod deployment;
 mod epoch;
 mod failure;
 mod link;
@@ -229,6 +230,10 @@ impl Broker for RabbitBroker {
     ) -> Result<Box<dyn Subscription>, BrokerError> {
         let subscription = RabbitSubscription::start(self.inner.clone(), topic, keys).await?;
         Ok(Box::new(subscription))
+    }
+
+    async fn claim_prefix(&self, deployment: Uuid) -> Result<Option<String>, BrokerError> {
+        deployment::claim(&self.inner, deployment).await
     }
 
     async fn plant_epoch(&self, epoch: Uuid) -> Result<(), BrokerError> {

@@ -144,3 +144,28 @@ async fn throughput() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prefix_belongs_to_one_deployment() {
+    run(|setup: Setup| async move {
+        let (ours, theirs) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+        let (broker, other) = (setup.broker().await, setup.broker().await);
+        // Of two that come at once one gets it.
+        let (one, two) = tokio::join!(broker.claim_prefix(ours), other.claim_prefix(theirs));
+        let (owner, foreign) = match (one.unwrap(), two.unwrap()) {
+            (None, Some(owner)) => (owner, theirs),
+            (Some(owner), None) => (owner, ours),
+            both => panic!("{both:?}"),
+        };
+        let owner_id: uuid::Uuid = owner.parse().unwrap();
+        assert!([ours, theirs].contains(&owner_id) && owner_id != foreign);
+        // Any process of the owner may claim it again, and nobody else may.
+        for broker in [&broker, &other] {
+            assert_eq!(broker.claim_prefix(owner_id).await, Ok(None));
+            assert_eq!(broker.claim_prefix(foreign).await, Ok(Some(owner.clone())));
+        }
+        broker.close().await;
+        other.close().await;
+    })
+    .await;
+}

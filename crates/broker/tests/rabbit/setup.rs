@@ -76,7 +76,11 @@ impl Setup {
             .iter()
             .chain(&system)
             .map(|queue| names::queue_name(&self.prefix, queue));
-        for queue in queues.chain([names::epoch_name(&self.prefix, EPOCH)]) {
+        let marks = [
+            names::epoch_name(&self.prefix, EPOCH),
+            names::deployment_name(&self.prefix),
+        ];
+        for queue in queues.chain(marks) {
             channel
                 .queue_delete(queue.into(), QueueDeleteOptions::default())
                 .await

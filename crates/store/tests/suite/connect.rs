@@ -34,8 +34,10 @@ pub async fn twice_at_once(f: Fixture) {
         Store::connect(&config),
         Store::connect(&config)
     );
+    let deployment = one.as_ref().unwrap().deployment();
     for store in [one, two, three] {
         let store = store.unwrap();
+        assert_eq!(store.deployment(), deployment);
         store.ping().await.unwrap();
         assert_eq!(store.shards(), 8);
     }
