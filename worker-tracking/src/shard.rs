@@ -22,6 +22,10 @@ const BATCH: usize = 512;
 const BUSY: Duration = Duration::from_millis(40);
 /// So often reports of a job that others hold are left for the next transaction; then they wait for their turn.
 const PATIENCE: u32 = 3;
+/// The pause before a lease that is over, and did not end, is looked at again.
+const LEASE_REST: Duration = Duration::from_millis(250);
+/// How long the reports that wait at the end of the process may take.
+const LAST_REPORTS: Duration = Duration::from_secs(2);
 /// A batch of so many reported pages makes the shard busy.
 const LOAD: usize = 8;
 
@@ -113,8 +117,8 @@ impl Tracker {
             let due = self.until(shard.fires_at(self.relay.store().now()));
             let deliveries = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(()),
-                () = self.shutdown.cancelled() => return Ok(()),
+                () = stop.cancelled() => return self.finish(&mut shard, &mut consumer).await,
+                () = self.shutdown.cancelled() => return self.finish(&mut shard, &mut consumer).await,
                 _ = look.tick() => {
                     shard.next_due = self.read_next_due(number).await;
                     Vec::new()
@@ -136,6 +140,29 @@ impl Tracker {
             }
             self.fire_due(&mut shard).await;
         }
+    }
+
+    /// When the process ends, applies what workers reported until then: pipes inside the process end with it. A shard that another
+    /// process has claimed is left to that process.
+    async fn finish(
+        &self,
+        shard: &mut Shard,
+        consumer: &mut Box<dyn Consumer>,
+    ) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + LAST_REPORTS;
+        while self.shutdown.is_cancelled() && Instant::now() < deadline {
+            let waiting = tokio::time::timeout(Duration::ZERO, consumer.next(BATCH));
+            let deliveries = waiting.await.unwrap_or_else(|_| Ok(Vec::new()))?;
+            if deliveries.is_empty() && shard.left.is_empty() {
+                break;
+            }
+            let Some(done) = self.apply(shard, deliveries).await else {
+                break;
+            };
+            consumer.acker().ack(&done.tags).await;
+            self.relay.publish(done.committed).await;
+        }
+        Ok(())
     }
 
     /// Fires what is due, and asks for a fence where a lease, or another task, needs to know what was reported by now.
@@ -199,7 +226,14 @@ impl Tracker {
             }
         }
         shard.next_due = self.read_next_due(shard.number).await;
-        shard.rests_until = self.relay.store().now() + i64::try_from(BUSY.as_micros()).unwrap_or(0);
+        let now = self.relay.store().now();
+        // A lease that did not end now has time: its job is locked, or the clock has jumped.
+        let stays = |at: Micros| at <= now && shard.hearing.reaches(at);
+        let rest = match shard.next_due.lease.is_some_and(stays) {
+            true => LEASE_REST,
+            false => BUSY,
+        };
+        shard.rests_until = now + i64::try_from(rest.as_micros()).unwrap_or(0);
     }
 
     /// Applies a micro-batch. `None` when the process stops before the database answers.

@@ -65,24 +65,28 @@ async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let roots = FileRoots::new(config.file_roots.iter().cloned());
-    let app = App::build(config, shutdown.clone()).await?;
+    let stop_app = CancellationToken::new();
+    let app = tokio::select! {
+        app = App::build(config, stop_app.clone()) => app?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
     let mut workers: JoinSet<Result<(), WorkerError>> = JoinSet::new();
-    // What they finished and could not report any more is released again at the next start.
-    let stop_workers = shutdown.child_token();
     for builder in [export_worker(roots.clone()), tag_worker(roots)] {
         let worker = builder
             .broker(app.broker())
             .concurrency(8)
             .drain(DRAIN)
             .build()?;
-        workers.spawn(worker.run(stop_workers.clone()));
+        workers.spawn(worker.run(shutdown.clone()));
     }
-    let ended = app.run(Some(listener)).await;
-    stop_workers.cancel();
+    let app = tokio::spawn(app.run(Some(listener)));
+    // They drain first, so that what they report at their end is on record. They end, too, when the server fails: it takes
+    // the pipes along.
     while let Some(worker) = workers.join_next().await {
         if let Err(error) = worker? {
             tracing::debug!(%error, "a worker ended");
         }
     }
-    ended
+    stop_app.cancel();
+    app.await.context("the server panicked")?
 }
