@@ -159,6 +159,22 @@ impl Process {
         Ok(())
     }
 
+    /// Sends it a signal by name, such as `STOP` and `CONT`, which freeze it and let it go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let (child, _) = self.running.as_ref().context("it does not run")?;
+        let pid = child.id().context("it has ended")?.to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        ensure!(
+            status.await?.success(),
+            "cannot send {name} to {}",
+            self.role
+        );
+        Ok(())
+    }
+
     /// Tells it to end in order, and waits for that.
     ///
     /// # Errors
