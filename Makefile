@@ -15,7 +15,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and the order of what a target needs matters.
 .NOTPARALLEL:
-.PHONY: help demo demo-cluster serve web screenshots test bench bench-short lint fmt docs clean install install-all format-check clippy buf deny dependency-rule web-check build-tests web-tests
+.PHONY: help demo demo-cluster serve web screenshots test test-upgrade bench bench-short lint fmt docs clean install install-all format-check clippy buf deny dependency-rule web-check build-tests web-tests
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ web: ## build the dashboard, clients/web/dist, which the server embeds (needs np
 
 test: install-all web lint build-tests web-tests ## lints and all tests, embedded and on private PostgreSQL and RabbitMQ, the dashboard in a browser
 	$(SERVICES) run $(CARGO) test --workspace --locked
+
+test-upgrade: install ## this version and an earlier one (REV=...) over one database and broker, each way
+	CARGO="$(CARGO)" $(SERVICES) run scripts/test-upgrade.sh run $(REV)
 
 screenshots: install-all web build-tests ## make the pictures of docs/img, in a browser on a real server
 	$(WEB) screenshots

@@ -51,6 +51,7 @@ mod job_type_files;
 mod job_type_programs;
 mod job_type_variables;
 mod job_types;
+mod left_behind;
 mod long_items;
 mod redriving;
 mod reflection;

@@ -1,7 +1,12 @@
 //! What a deployment runs on, and what a test may change about it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures::future::BoxFuture;
 use headway_broker::Broker;
 use headway_runtime::{
     SecretUrl,
@@ -20,6 +25,9 @@ pub enum BackEnd {
     Cluster,
 }
 
+/// Puts something into a deployment's folder, or into its schema and queues, before any role starts.
+pub type Prepare = fn(PathBuf, Option<Namespace>) -> BoxFuture<'static, anyhow::Result<()>>;
+
 /// How the test's deployment is different from the usual one.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -31,6 +39,8 @@ pub struct Options {
     pub registry: Registry,
     /// What stands between the roles and their brokers. Workers of the test and the harness itself are not concerned.
     pub wrap: fn(Arc<dyn Broker>) -> Arc<dyn Broker>,
+    /// What is done before any role starts.
+    pub prepare: Option<Prepare>,
     /// How many batch and tracking workers a cluster has of each.
     pub copies: usize,
     /// How long the test may take.
@@ -45,6 +55,7 @@ impl Options {
             config: brisk(),
             registry: Registry::with_file_roots(FileRoots::new([std::env::temp_dir()])),
             wrap: |broker| broker,
+            prepare: None,
             copies: 1,
             deadline: Duration::from_secs(60),
         }

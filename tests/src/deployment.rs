@@ -82,6 +82,9 @@ impl Deployment {
         match options.back_end {
             BackEnd::Embedded => {
                 let config = placed(&options.config, Role::ALL, folder.path(), None);
+                if let Some(prepare) = options.prepare {
+                    prepare(folder.path().to_owned(), None).await?;
+                }
                 let (app, stop) = app(config, &options).await?;
                 let (store, broker) = (app.store().clone(), app.broker());
                 let role = running("embedded", stop, app.run(Some(listener)));
@@ -244,6 +247,9 @@ async fn start_roles(
     folder: &TempDir,
     listener: TcpListener,
 ) -> anyhow::Result<(Harness, Vec<Running>)> {
+    if let Some(prepare) = options.prepare {
+        prepare(folder.path().to_owned(), Some(namespace.clone())).await?;
+    }
     // First, so that the tables are made with few shards.
     let store = namespace.store().await?;
     let broker = Arc::new(namespace.broker().await?);

@@ -17,7 +17,7 @@ mod record;
 mod services;
 mod wait;
 
-pub use back_end::{BackEnd, Options};
+pub use back_end::{BackEnd, Options, Prepare};
 pub use brokers::{deaf, twice};
 pub use cluster::{Cluster, ClusterOptions};
 pub use deployment::{Deployment, WorkerHandle};

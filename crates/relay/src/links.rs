@@ -13,7 +13,7 @@ use headway_runtime::{
     readiness::Readiness,
     tasks::{Supervisor, TaskKind},
 };
-use headway_store::{Store, StoreConfig, StoreUrl};
+use headway_store::{Store, StoreConfig, StoreError, StoreUrl};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -136,7 +136,16 @@ async fn open_store(config: &Config, shutdown: &CancellationToken) -> anyhow::Re
         splits: config.max_splits_per_job.into(),
         ..StoreConfig::new(url)
     };
-    insist("the database", shutdown, || Store::connect(&store)).await
+    // Waiting does not mend tables that this version must not use.
+    let connect = || async {
+        match Store::connect(&store).await {
+            Err(error @ StoreError::Incompatible(_)) => Ok(Err(error)),
+            Err(error) => Err(error),
+            Ok(store) => Ok(Ok(store)),
+        }
+    };
+    let connected = insist("the database", shutdown, connect).await?;
+    Ok(connected?)
 }
 
 async fn open_broker(

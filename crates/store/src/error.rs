@@ -21,6 +21,9 @@ pub enum StoreError {
         /// The place from which on events are kept.
         earliest: crate::rows::event::Position,
     },
+    /// The tables are those of a version that does not let this one use them. Trying again does not help.
+    #[error("{0}")]
+    Incompatible(String),
     /// A row says what no version of Headway writes, or a statement is wrong. Trying again does not help.
     #[error("the database contradicts itself: {0}")]
     Broken(String),

@@ -81,9 +81,10 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Domain(error) => Self::Domain(error),
             StoreError::CursorExpired { earliest } => Self::CursorExpired(earliest),
-            StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Broken(_) => {
-                Self::Store(error)
-            }
+            StoreError::Unavailable(_)
+            | StoreError::Refused(_)
+            | StoreError::Incompatible(_)
+            | StoreError::Broken(_) => Self::Store(error),
         }
     }
 }
@@ -307,7 +308,7 @@ fn from_store(error: StoreError) -> Status {
             )
             .status()
         }
-        StoreError::Broken(why) => {
+        StoreError::Incompatible(why) | StoreError::Broken(why) => {
             let incident = Uuid::new_v4();
             tracing::error!(error = %why, %incident, "a call failed because of an internal fault");
             Answer::new(

@@ -2,6 +2,7 @@
 
 pub(crate) mod bulk;
 pub(crate) mod clock;
+mod compat;
 pub(crate) mod keys;
 mod migration;
 

@@ -1,6 +1,6 @@
 //! Connecting: tables are made once, by whoever comes first.
 
-use headway_store::{Store, StoreConfig};
+use headway_store::{Store, StoreConfig, StoreError};
 
 use sea_orm::ConnectionTrait;
 
@@ -24,6 +24,7 @@ async fn take_tables_away(f: &Fixture) {
 
 /// Two processes start on empty tables at once.
 pub async fn twice_at_once(f: Fixture) {
+    let migrations = f.count("seaql_migrations").await;
     take_tables_away(&f).await;
     let config = StoreConfig {
         shards: 8,
@@ -42,7 +43,7 @@ pub async fn twice_at_once(f: Fixture) {
         assert_eq!(store.shards(), 8);
     }
     assert_eq!(f.count("shard_claim").await, 8);
-    assert_eq!(f.count("seaql_migrations").await, 11);
+    assert_eq!(f.count("seaql_migrations").await, migrations);
 }
 
 pub async fn shards_are_set_once(f: Fixture) {
@@ -80,4 +81,19 @@ pub async fn closed_store_is_unavailable(f: Fixture) {
         .unwrap_err();
     assert!(refused.is_passing(), "{refused}");
     accept(&f.store, "early", task("x")).await;
+}
+
+/// Tables of a newer version, which says whether this one may use them.
+pub async fn tables_of_a_newer_version(f: Fixture) {
+    f.sql("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m2099_01_01_000001_future', 1)")
+        .await;
+    let store = f.another().await;
+    store.ping().await.unwrap();
+    f.sql("UPDATE schema_compat SET oldest_level = 1000, oldest_version = '9.0.0'")
+        .await;
+    let refused = Store::connect(&f.config).await.unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::Incompatible(why) if why.contains("9.0.0")),
+        "{refused}"
+    );
 }

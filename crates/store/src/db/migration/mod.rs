@@ -6,6 +6,7 @@
 //! Times are microseconds since 1970 by the database's clock.
 
 mod changes;
+mod compatibility;
 mod events;
 mod finding;
 mod kernel;
@@ -25,6 +26,7 @@ use sea_orm::{
 };
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
+use super::compat::{self, Tables};
 use crate::error::StoreError;
 
 /// A key that no other application is likely to lock: the ASCII bytes of "headway".
@@ -48,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(redriving::Redriving),
             Box::new(changes::Changes),
             Box::new(unreadable::Unreadable),
+            Box::new(compatibility::Compatibility),
         ]
     }
 }
@@ -63,7 +66,9 @@ pub(crate) async fn run_postgres(
         .await?;
     pool.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""))
         .await?;
-    Migrator::up(pool, None).await?;
+    if compat::look(pool).await? == Tables::Known {
+        Migrator::up(pool, None).await?;
+    }
     turn.commit().await?;
     Ok(())
 }
@@ -76,7 +81,9 @@ pub(crate) async fn run_sqlite(pool: &DatabaseConnection) -> Result<(), StoreErr
         ..TransactionOptions::default()
     };
     let turn = pool.begin_with_options(options).await?;
-    Migrator::up(&turn, None).await?;
+    if compat::look(&turn).await? == Tables::Known {
+        Migrator::up(&turn, None).await?;
+    }
     turn.commit().await?;
     Ok(())
 }
