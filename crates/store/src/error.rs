@@ -1,6 +1,10 @@
-//! What can go wrong with a database, sorted by what helps; the only place that knows the codes of either.
+//! What can go wrong with a database, sorted by what helps.
 
-use sea_orm::{DbErr, RuntimeErr};
+pub mod codes;
+
+use sea_orm::{DbErr, RuntimeErr, sqlx};
+
+use codes::{Entry, Meaning};
 
 /// Why a store operation failed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -8,12 +12,16 @@ pub enum StoreError {
     /// The request breaks a rule.
     #[error(transparent)]
     Domain(#[from] headway_domain::Error),
-    /// The database cannot be reached or is overloaded; trying again helps.
+    /// The database cannot do it now: it is away, overloaded, full, read-only, or in a state that nobody foresaw. Trying
+    /// again helps.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
     /// The database refuses the data; trying again does not help.
     #[error("the database refuses the data: {0}")]
     Refused(String),
+    /// A row with this key exists: another call wrote it.
+    #[error("another row has this key: {0}")]
+    Duplicate(String),
     /// Events after this place in the audit log are not kept any more, or it is one of a database that was restored since. Trying again
     /// does not help.
     #[error("the events after this cursor are not kept any more")]
@@ -24,7 +32,7 @@ pub enum StoreError {
     /// The tables are those of a version that does not let this one use them. Trying again does not help.
     #[error("{0}")]
     Incompatible(String),
-    /// A row says what no version of Headway writes, or a statement is wrong. Trying again does not help.
+    /// A row says what this version of Headway does not write. Trying again does not help.
     #[error("the database contradicts itself: {0}")]
     Broken(String),
 }
@@ -34,51 +42,62 @@ impl StoreError {
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+
+    /// Whether the data of the call is at fault, so that the same data is refused again.
+    pub fn is_of_data(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
 }
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
-        match &error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(error.to_string()),
-            DbErr::Exec(RuntimeErr::SqlxError(inner))
-            | DbErr::Query(RuntimeErr::SqlxError(inner)) => from_sqlx(inner),
-            _ => Self::Broken(error.to_string()),
+        let text = error.to_string();
+        match sqlx_error(&error) {
+            // The database answered, but the row does not fit our types.
+            Some(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => Self::Broken(text),
+            Some(error) => match entry(error).meaning {
+                Meaning::Data => Self::Refused(text),
+                Meaning::Duplicate => Self::Duplicate(text),
+                Meaning::Wait => Self::Unavailable(text),
+            },
+            None if matches!(error, DbErr::Type(_) | DbErr::Json(_)) => Self::Broken(text),
+            None => Self::Unavailable(text),
         }
     }
 }
 
-fn from_sqlx(error: &sea_orm::sqlx::Error) -> StoreError {
-    use sea_orm::sqlx::Error as Sqlx;
-    let text = error.to_string();
+/// Whether the connections that are as old as this error must not be used again.
+pub(crate) fn closes_connections(error: &DbErr) -> bool {
     match error {
-        Sqlx::Io(_)
-        | Sqlx::Tls(_)
-        | Sqlx::Protocol(_)
-        | Sqlx::PoolTimedOut
-        | Sqlx::PoolClosed
-        | Sqlx::WorkerCrashed
-        | Sqlx::BeginFailed => StoreError::Unavailable(text),
-        Sqlx::Database(database) => match database.code().as_deref() {
-            Some(code) if is_passing(code) => StoreError::Unavailable(text),
-            Some(code) if code.starts_with("22") || code == "54000" => StoreError::Refused(text),
-            // SQLITE_TOOBIG, SQLITE_MISMATCH
-            Some("18" | "20") => StoreError::Refused(text),
-            _ => StoreError::Broken(text),
-        },
-        _ => StoreError::Broken(text),
+        // No connection was to be had.
+        DbErr::ConnectionAcquire(_) => false,
+        _ => sqlx_error(error).is_some_and(|error| entry(error).close),
     }
 }
 
-/// PostgreSQL: connection (08), resources (53), operator intervention (57), system error (58),
-/// serialization and deadlock (40), lock not available and idle timeouts (55P03, 25P0x).
-/// SQLite: BUSY (5), LOCKED (6), NOMEM (7), IOERR (10), FULL (13) and CANTOPEN (14), with their extended codes.
-fn is_passing(code: &str) -> bool {
-    if code.len() == 5 {
-        return ["08", "53", "57", "58", "40"]
-            .iter()
-            .any(|class| code.starts_with(class))
-            || matches!(code, "55P03" | "25P03" | "25P04");
+fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(inner))
+        | DbErr::Exec(RuntimeErr::SqlxError(inner))
+        | DbErr::Query(RuntimeErr::SqlxError(inner)) => Some(inner),
+        _ => None,
     }
-    code.parse::<u32>()
-        .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14))
+}
+
+fn entry(error: &sqlx::Error) -> Entry {
+    use sqlx::Error as Sqlx;
+    let no_code = |meaning, close| Entry {
+        meaning,
+        close,
+        ..codes::UNLISTED
+    };
+    match error {
+        Sqlx::Database(database) => database
+            .code()
+            .map_or(codes::UNLISTED, |code| codes::look_up(&code)),
+        // A value that the protocol cannot carry.
+        Sqlx::Encode(_) => no_code(Meaning::Data, false),
+        Sqlx::PoolTimedOut | Sqlx::PoolClosed => no_code(Meaning::Wait, false),
+        _ => codes::UNLISTED,
+    }
 }

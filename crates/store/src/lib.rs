@@ -14,7 +14,7 @@ pub use db::{
     StoreConfig, StoreUrl,
     clock::{SystemClock, TimeSource},
 };
-pub use error::StoreError;
+pub use error::{StoreError, codes as error_codes};
 pub use ops::{
     control::Controlled,
     create::{Created, NewJob},
@@ -90,16 +90,9 @@ impl Store {
         self.deployment
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes changes.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.db
-            .one_int(
-                self.db.reader(),
-                "SELECT count(*) AS value FROM setting",
-                [],
-            )
-            .await?;
-        Ok(())
+        self.db.probe().await
     }
 
     /// Compares the database's clock with this process's; to be called every few seconds.

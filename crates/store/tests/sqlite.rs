@@ -2,6 +2,10 @@
 
 #[macro_use]
 mod suite;
+#[path = "sqlite/mod.rs"]
+mod dialect;
+#[path = "sqlite/disk.rs"]
+mod disk;
 
 use headway_store::{StoreConfig, StoreUrl};
 use sea_orm::ConnectOptions;
@@ -28,3 +32,7 @@ where
 }
 
 store_suite!(run);
+
+cases! { run, dialect;
+    commits: a_commit_that_fails, a_transaction_that_sqlite_rolls_back;
+}

@@ -84,6 +84,7 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(_)
             | StoreError::Refused(_)
             | StoreError::Incompatible(_)
+            | StoreError::Duplicate(_)
             | StoreError::Broken(_) => Self::Store(error),
         }
     }
@@ -295,6 +296,16 @@ fn from_store(error: StoreError) -> Status {
                 Code::Unavailable,
                 "DATABASE_UNAVAILABLE",
                 "the database is not available at the moment; try again",
+            )
+            .retry(SOON)
+            .status()
+        }
+        StoreError::Duplicate(why) => {
+            tracing::warn!(error = %why, "a call failed because another call wrote a row with the same key");
+            Answer::new(
+                Code::Unavailable,
+                "CONCURRENT_CHANGE",
+                "another call changed the same thing at the same moment; try again",
             )
             .retry(SOON)
             .status()

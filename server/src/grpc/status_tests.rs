@@ -100,6 +100,12 @@ fn every_error_has_its_code_reason_and_sentence() {
             false,
         ),
         (
+            StoreError::Duplicate("secret".into()).into(),
+            Code::Unavailable,
+            "CONCURRENT_CHANGE",
+            true,
+        ),
+        (
             StoreError::Broken("secret".into()).into(),
             Code::Internal,
             "INTERNAL",

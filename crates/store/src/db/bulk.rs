@@ -1,6 +1,8 @@
 //! Many rows in one statement: UNNEST on PostgreSQL, whose text does not depend on the number
 //! of rows; a prepared statement a row on SQLite, where a statement costs no round trip.
 
+use std::collections::HashSet;
+
 use sea_orm::{Value, sea_query::ArrayType};
 
 use super::{Db, Durability, Tx};
@@ -76,6 +78,17 @@ impl Table {
         db.run(&**tx, sql, self.transpose(rows)).await
     }
 
+    /// All columns for a SELECT, with the table as `alias`. Statements name their columns, so that they stay valid, prepared
+    /// or not, while a migration adds one.
+    pub(crate) fn columns_of(&self, alias: &str) -> String {
+        let names: Vec<_> = self
+            .columns
+            .iter()
+            .map(|(name, _)| format!("{alias}.{name}"))
+            .collect();
+        names.join(", ")
+    }
+
     /// An insert of many rows, whose columns are arrays bound from `$first` on.
     fn unnest(&self, first: usize) -> String {
         format!(
@@ -84,6 +97,12 @@ impl Table {
             self.names(),
             self.array_markers(first)
         )
+    }
+
+    /// The column that says which job a row is about: `job_key`, or else `uid`.
+    fn job_column(&self) -> usize {
+        let position = |wanted: &str| self.columns.iter().position(|(name, _)| *name == wanted);
+        position("job_key").or_else(|| position("uid")).unwrap_or(0)
     }
 
     fn names(&self) -> String {
@@ -161,36 +180,91 @@ impl Table {
 /// Rows of a table.
 pub(crate) type Part = (&'static Table, Vec<Vec<Cell>>);
 
-/// Inserts rows into several tables, durably, in a transaction of their own: on PostgreSQL in one statement, which costs one
-/// round trip instead of one a table. A row whose key exists is an error.
-pub(crate) async fn insert_all(db: &Db, mut parts: Vec<Part>) -> Result<(), StoreError> {
+/// Inserts jobs with their rows in other tables, durably, in a transaction of their own: on PostgreSQL in one statement, which
+/// costs one round trip instead of one a table. The first columns of `jobs` are `job_key` and `uid`; every other table has
+/// one of them. A job whose name or request id is taken is left out, with all of its rows.
+///
+/// Returns the keys of the jobs that were inserted.
+pub(crate) async fn insert_jobs(
+    db: &Db,
+    jobs: Part,
+    mut parts: Vec<Part>,
+) -> Result<HashSet<i64>, StoreError> {
     parts.retain(|(_, rows)| !rows.is_empty());
     if db.is_sqlite() {
         let tx = db.write(Durability::Full).await?;
-        for (table, rows) in parts {
+        let inserted = insert_free(db, &tx, jobs).await?;
+        for (table, mut rows) in parts {
+            let of = table.job_column();
+            rows.retain(|row| row.get(of).is_some_and(|cell| inserted.contains(cell)));
             table.write(db, &tx, rows, Conflict::Fail).await?;
         }
-        return tx.commit().await;
+        tx.commit().await?;
+        return Ok(inserted.keys);
     }
-    let mut inserts = Vec::new();
-    let mut values = Vec::new();
-    for (table, rows) in parts {
-        inserts.push(table.unnest(values.len() + 1));
+    let (job, rows) = jobs;
+    let mut sql = format!(
+        "WITH inserted AS ({} ON CONFLICT DO NOTHING RETURNING job_key, uid)",
+        job.unnest(1)
+    );
+    let mut values = job.transpose(rows);
+    for (number, (table, rows)) in parts.into_iter().enumerate() {
+        let (names, markers) = (table.names(), table.array_markers(values.len() + 1));
+        let (into, of) = (table.name, table.columns[table.job_column()].0);
+        sql.push_str(&format!(
+            ", part{number} AS (INSERT INTO {into} ({names}) SELECT {names} FROM UNNEST({markers}) AS r({names}) \
+             WHERE r.{of} IN (SELECT {of} FROM inserted))"
+        ));
         values.extend(table.transpose(rows));
     }
-    let Some(last) = inserts.pop() else {
-        return Ok(());
-    };
-    let others = inserts.iter().enumerate();
-    let others: Vec<_> = others
-        .map(|(n, insert)| format!("part{n} AS ({insert})"))
-        .collect();
-    let with = match others.is_empty() {
-        true => String::new(),
-        false => format!("WITH {} ", others.join(", ")),
-    };
-    db.run_alone(with + &last, values).await?;
-    Ok(())
+    sql.push_str(" SELECT job_key AS value FROM inserted");
+    let rows = db.rows_alone(sql, values).await?;
+    rows.iter()
+        .map(|row| Ok(row.try_get::<i64>("", "value")?))
+        .collect()
+}
+
+/// Inserts the jobs whose names and request ids are free.
+pub(crate) async fn insert_free(
+    db: &Db,
+    tx: &Tx<'_>,
+    (table, rows): Part,
+) -> Result<Inserted, StoreError> {
+    let sql = format!(
+        "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+        table.name,
+        table.names(),
+        table.markers()
+    );
+    let mut inserted = Inserted::default();
+    for row in rows {
+        let identity = (row.first().cloned(), row.get(1).cloned());
+        let changed = db
+            .run(&**tx, sql.as_str(), row.into_iter().map(Value::from))
+            .await?;
+        if let (1, (Some(Cell::Int(key)), Some(Cell::Bytes(uid)))) = (changed, identity) {
+            inserted.keys.insert(key);
+            inserted.uids.insert(uid);
+        }
+    }
+    Ok(inserted)
+}
+
+/// Jobs that were inserted.
+#[derive(Debug, Default)]
+pub(crate) struct Inserted {
+    pub(crate) keys: HashSet<i64>,
+    uids: HashSet<Vec<u8>>,
+}
+
+impl Inserted {
+    fn contains(&self, cell: &Cell) -> bool {
+        match cell {
+            Cell::Int(key) => self.keys.contains(key),
+            Cell::Bytes(uid) => self.uids.contains(uid),
+            Cell::Text(_) | Cell::Real(_) => false,
+        }
+    }
 }
 
 impl From<Cell> for Value {

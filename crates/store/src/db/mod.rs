@@ -5,15 +5,17 @@ pub(crate) mod clock;
 mod compat;
 pub(crate) mod keys;
 mod migration;
+pub(crate) mod pools;
 
 pub(crate) use migration::LOCK;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use headway_domain::Micros;
+use pools::{Freshness, Pools};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    FromQueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, FromQueryResult,
+    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -44,8 +46,10 @@ pub struct StoreConfig {
     pub url: StoreUrl,
     /// The PostgreSQL schema that holds the tables; made if missing. Letters, digits and `_`. Ignored on SQLite.
     pub schema: String,
-    /// Connections at most, on PostgreSQL.
+    /// Connections at most, on PostgreSQL; a third of them only read. At least 6 are used.
     pub connections: u32,
+    /// How long PostgreSQL may take for one statement. SQLite has no such limit.
+    pub statement_timeout: Duration,
     /// Logical shards, set in the database at its first start, 1 to 256.
     pub shards: u16,
     /// How long a lease of a long-running item lasts.
@@ -63,16 +67,24 @@ impl StoreConfig {
             url,
             schema: "headway".to_owned(),
             connections: 16,
+            statement_timeout: Duration::from_secs(30),
             shards: 16,
             lease: Duration::from_secs(300),
             splits: 16,
             time: Arc::new(SystemClock::default()),
         }
     }
+
+    /// Connections that only read.
+    fn readers(&self) -> u32 {
+        (self.connections / 3).max(2)
+    }
 }
 
 /// An answer that takes longer does not tell the time.
 const SLOW_CLOCK: Duration = Duration::from_secs(1);
+/// Where nothing was committed for so long, a probe changes a row.
+const PROBE_AFTER: Duration = Duration::from_secs(5);
 
 /// How much a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +96,7 @@ pub(crate) enum Durability {
 }
 
 pub(crate) struct Db {
-    read: DatabaseConnection,
-    full: DatabaseConnection,
-    process: DatabaseConnection,
+    pools: Pools,
     /// SQLite has one writer: waiting here is fair, waiting in SQLite is polling.
     writer: Option<Mutex<()>>,
     pub(crate) clock: Clock,
@@ -102,7 +112,7 @@ pub(crate) struct Db {
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Db")
-            .field("backend", &self.read.get_database_backend())
+            .field("backend", &self.pools.read.get_database_backend())
             .finish_non_exhaustive()
     }
 }
@@ -110,12 +120,19 @@ impl fmt::Debug for Db {
 /// A write transaction.
 pub(crate) struct Tx<'a> {
     inner: DatabaseTransaction,
+    fresh: &'a Freshness,
     _writer: Option<MutexGuard<'a, ()>>,
 }
 
 impl Tx<'_> {
+    /// Commits. After an error the transaction is rolled back, or its connection is closed; whether the commit was applied
+    /// is not known if the connection was lost.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.inner.commit().await?)
+        let fresh = self.fresh;
+        let committed = self.inner.commit().await;
+        committed.map_err(|error| fresh.note(error))?;
+        fresh.committed();
+        Ok(())
     }
 }
 
@@ -123,15 +140,14 @@ impl Db {
     pub(crate) async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
         let url = &config.url.0;
         let db = if url.starts_with("sqlite:") {
-            let full = sqlite(url, "FULL", 1).await?;
-            migration::run_sqlite(&full).await?;
-            let process = sqlite(url, "NORMAL", 1).await?;
-            let read = sqlite(url, "NORMAL", 4).await?;
-            Self::assemble(config, read, full, process, Some(Mutex::new(())))
+            let pools = pools::sqlite(url).await?;
+            migration::run_sqlite(&pools.full).await?;
+            Self::assemble(config, pools, Some(Mutex::new(())))
         } else {
-            let pool = postgres(config).await?;
-            migration::run_postgres(&pool, &config.schema).await?;
-            Self::assemble(config, pool.clone(), pool.clone(), pool, None)
+            let patient = pools::postgres_patient(config).await?;
+            migration::run_postgres(&patient, &config.schema).await?;
+            patient.close().await?;
+            Self::assemble(config, pools::postgres(config).await?, None)
         };
         if let Some((theirs, monotonic)) = db.measure_clock().await? {
             db.clock.set(theirs, monotonic);
@@ -139,17 +155,9 @@ impl Db {
         Ok(db)
     }
 
-    fn assemble(
-        config: &StoreConfig,
-        read: DatabaseConnection,
-        full: DatabaseConnection,
-        process: DatabaseConnection,
-        writer: Option<Mutex<()>>,
-    ) -> Self {
+    fn assemble(config: &StoreConfig, pools: Pools, writer: Option<Mutex<()>>) -> Self {
         Self {
-            read,
-            full,
-            process,
+            pools,
             writer,
             clock: Clock::new(config.time.clone()),
             shards: config.shards.clamp(1, 256),
@@ -190,7 +198,7 @@ impl Db {
         }
         let before = self.clock.monotonic();
         let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS value";
-        let theirs = self.one_int(&self.read, sql, []).await?;
+        let theirs = self.one_int(self.work_reader(), sql, []).await?;
         let took = self.clock.monotonic().saturating_sub(before);
         let told = theirs.filter(|_| took <= SLOW_CLOCK);
         Ok(told.map(|theirs| (theirs, before + took / 2)))
@@ -201,18 +209,20 @@ impl Db {
     }
 
     pub(crate) fn backend(&self) -> DbBackend {
-        self.read.get_database_backend()
+        self.pools.read.get_database_backend()
     }
 
     /// Begins a write transaction: IMMEDIATE on SQLite, READ COMMITTED on PostgreSQL.
     pub(crate) async fn write(&self, durability: Durability) -> Result<Tx<'_>, StoreError> {
         let pool = match durability {
-            Durability::Full => &self.full,
-            Durability::Process => &self.process,
+            Durability::Full => &self.pools.full,
+            Durability::Process => &self.pools.process,
         };
+        let fresh = &self.pools.fresh;
         let Some(writer) = &self.writer else {
             return Ok(Tx {
-                inner: pool.begin().await?,
+                inner: pool.begin().await.map_err(|error| fresh.note(error))?,
+                fresh,
                 _writer: None,
             });
         };
@@ -221,14 +231,26 @@ impl Db {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
+        let begun = pool.begin_with_options(options).await;
         Ok(Tx {
-            inner: pool.begin_with_options(options).await?,
+            inner: begun.map_err(|error| fresh.note(error))?,
+            fresh,
             _writer: Some(guard),
         })
     }
 
+    /// For short reads that work waits for, and of single jobs, which answer changes. On PostgreSQL they use the connections of writes, so that slow reads of clients do
+    /// not hold work up.
+    pub(crate) fn work_reader(&self) -> &DatabaseConnection {
+        match self.is_sqlite() {
+            true => &self.pools.read,
+            false => &self.pools.process,
+        }
+    }
+
+    /// For what clients list.
     pub(crate) fn reader(&self) -> &DatabaseConnection {
-        &self.read
+        &self.pools.read
     }
 
     /// ` FOR UPDATE` where the dialect has row locks.
@@ -259,13 +281,35 @@ impl Db {
         Statement::from_sql_and_values(self.backend(), sql.into(), values)
     }
 
+    /// The rows of a statement, for callers that read them themselves.
+    pub(crate) async fn rows(
+        &self,
+        on: &impl ConnectionTrait,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        let rows = on.query_all_raw(self.statement(sql, values)).await;
+        rows.map_err(|error| self.pools.fresh.note(error))
+    }
+
+    /// The first row of a statement.
+    pub(crate) async fn row(
+        &self,
+        on: &impl ConnectionTrait,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Option<QueryResult>, StoreError> {
+        let row = on.query_one_raw(self.statement(sql, values)).await;
+        row.map_err(|error| self.pools.fresh.note(error))
+    }
+
     pub(crate) async fn all<T: FromQueryResult>(
         &self,
         on: &impl ConnectionTrait,
         sql: impl Into<String>,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<T>, StoreError> {
-        let rows = on.query_all_raw(self.statement(sql, values)).await?;
+        let rows = self.rows(on, sql, values).await?;
         rows.iter()
             .map(|row| Ok(T::from_query_result(row, "")?))
             .collect()
@@ -277,7 +321,7 @@ impl Db {
         sql: impl Into<String>,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Option<T>, StoreError> {
-        let row = on.query_one_raw(self.statement(sql, values)).await?;
+        let row = self.row(on, sql, values).await?;
         row.map(|row| Ok(T::from_query_result(&row, "")?))
             .transpose()
     }
@@ -289,7 +333,7 @@ impl Db {
         sql: impl Into<String>,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Option<i64>, StoreError> {
-        let row = on.query_one_raw(self.statement(sql, values)).await?;
+        let row = self.row(on, sql, values).await?;
         row.map(|row| Ok(row.try_get::<i64>("", "value")?))
             .transpose()
     }
@@ -301,10 +345,22 @@ impl Db {
         sql: impl Into<String>,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<u64, StoreError> {
-        Ok(on
-            .execute_raw(self.statement(sql, values))
-            .await?
-            .rows_affected())
+        let done = on.execute_raw(self.statement(sql, values)).await;
+        let done = done.map_err(|error| self.pools.fresh.note(error))?;
+        Ok(done.rows_affected())
+    }
+
+    /// Whether the database can be read, and takes changes: asks by a small change where nothing else was committed lately.
+    pub(crate) async fn probe(&self) -> Result<(), StoreError> {
+        if self.pools.fresh.committed_within(PROBE_AFTER) {
+            let sql = "SELECT count(*) AS value FROM setting";
+            self.one_int(self.reader(), sql, []).await?;
+            return Ok(());
+        }
+        let sql = "INSERT INTO setting (name, value) VALUES ('probe', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        let tx = self.write(Durability::Process).await?;
+        self.run(&*tx, sql, [self.now().to_string().into()]).await?;
+        tx.commit().await
     }
 
     /// Runs a statement in a transaction of its own, without the round trips that begin and end one.
@@ -314,7 +370,7 @@ impl Db {
         values: impl IntoIterator<Item = Value>,
     ) -> Result<u64, StoreError> {
         if !self.is_sqlite() {
-            return self.run(&self.process, sql, values).await;
+            return self.run(&self.pools.process, sql, values).await;
         }
         let tx = self.write(Durability::Process).await?;
         let changed = self.run(&*tx, sql, values).await?;
@@ -322,8 +378,17 @@ impl Db {
         Ok(changed)
     }
 
+    /// The rows of a changing statement in a transaction of its own. For PostgreSQL.
+    pub(crate) async fn rows_alone(
+        &self,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        self.rows(&self.pools.full, sql, values).await
+    }
+
     pub(crate) async fn close(&self) {
-        for pool in [&self.read, &self.full, &self.process] {
+        for pool in [&self.pools.read, &self.pools.full, &self.pools.process] {
             if let Err(error) = pool.close_by_ref().await {
                 tracing::warn!(%error, "could not close the database");
             }
@@ -337,63 +402,4 @@ impl std::ops::Deref for Tx<'_> {
     fn deref(&self) -> &DatabaseTransaction {
         &self.inner
     }
-}
-
-async fn sqlite(
-    url: &str,
-    synchronous: &'static str,
-    connections: u32,
-) -> Result<DatabaseConnection, StoreError> {
-    let mut options = ConnectOptions::new(url.to_owned());
-    options
-        .max_connections(connections)
-        .min_connections(1)
-        .sqlx_logging(false)
-        .test_before_acquire(false)
-        .acquire_timeout(Duration::from_secs(30))
-        .map_sqlx_sqlite_opts(move |options| {
-            options
-                .create_if_missing(true)
-                .pragma("journal_mode", "WAL")
-                .pragma("synchronous", synchronous)
-                .pragma("temp_store", "MEMORY")
-                .pragma("wal_autocheckpoint", "4000")
-                .pragma("cache_size", "-32000")
-                .busy_timeout(Duration::from_secs(10))
-                .statement_cache_capacity(256)
-        })
-        .map_sqlx_sqlite_pool_opts(|options| options.idle_timeout(None).max_lifetime(None));
-    Ok(Database::connect(options).await?)
-}
-
-async fn postgres(config: &StoreConfig) -> Result<DatabaseConnection, StoreError> {
-    let valid = !config.schema.is_empty()
-        && config
-            .schema
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !valid {
-        return Err(StoreError::Broken(
-            "the schema's name must be letters, digits and _".to_owned(),
-        ));
-    }
-    let mut options = ConnectOptions::new(config.url.0.clone());
-    options
-        .max_connections(config.connections.max(4))
-        .min_connections(1)
-        .sqlx_logging(false)
-        .test_before_acquire(false)
-        .acquire_timeout(Duration::from_secs(10))
-        .set_schema_search_path(config.schema.clone())
-        .set_application_name("headway")
-        .map_sqlx_postgres_opts(|options| {
-            options.statement_cache_capacity(256).options([
-                ("idle_in_transaction_session_timeout", "30s"),
-                ("lock_timeout", "10s"),
-                ("jit", "off"),
-                // A plan that was made while a table was empty reads all of it, and is kept when the table has grown.
-                ("enable_seqscan", "off"),
-            ])
-        });
-    Ok(Database::connect(options).await?)
 }

@@ -105,7 +105,7 @@ impl Db {
     ) -> Result<Vec<Checked>, StoreError> {
         let sql = format!(
             "SELECT p.job_key, p.number, p.needed, p.optional, p.policy, COALESCE(j.job_key, 0) AS needed_key FROM ( \
-               SELECT p.* FROM {} JOIN prerequisite p ON p.job_key = k.a AND p.number > k.b AND p.state = 0 \
+               SELECT p.job_key, p.number, p.needed, p.optional, p.policy, p.partition_id FROM {} JOIN prerequisite p ON p.job_key = k.a AND p.number > k.b AND p.state = 0 \
                ORDER BY p.job_key, p.number LIMIT $2) AS p \
              LEFT JOIN job j ON j.partition_id = p.partition_id AND j.job_id = p.needed \
              ORDER BY p.job_key, p.number",

@@ -78,7 +78,7 @@ impl Store {
                    WHERE p.live = 1 AND (p.paused = 1 OR p.suspended = 1 OR p.ended > 0) \
                    AND p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed > 0 \
                    ORDER BY p.job_key DESC LIMIT $1";
-        let held: Vec<Held> = db.all(db.reader(), sql, [HELD.into()]).await?;
+        let held: Vec<Held> = db.all(db.work_reader(), sql, [HELD.into()]).await?;
         let control = |held: Held| {
             Ok(Control {
                 uid: JobUid::from_slice(&held.uid)

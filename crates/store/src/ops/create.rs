@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Committed, Store,
-    db::bulk::{Cell, Kind, Table, insert_all},
+    db::bulk::{Cell, Kind, Table, insert_jobs},
     error::StoreError,
 };
 
@@ -94,15 +94,16 @@ struct Existing {
 }
 
 impl Store {
-    /// Inserts all of them, or none if one exists or is refused.
-    pub(super) async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Created>, StoreError> {
+    /// Inserts jobs; `None` for one whose name or request id is taken, or that is to be tried alone because another's is.
+    /// None is inserted if one is refused.
+    pub(super) async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Option<Created>>, StoreError> {
         let db = &self.db;
         let uses = jobs.iter();
         self.note_pipes(uses.map(|job| (&job.name.partition, job.spec.pipe().as_str())))
             .await?;
         let partitions = jobs.iter().map(|job| job.name.partition.as_str());
         let (defaults, epoch) = self.partition_defaults(partitions.collect()).await?;
-        let limited = db.limited(db.reader()).await?;
+        let limited = db.limited(db.work_reader()).await?;
         let mut rows = Vec::with_capacity(jobs.len());
         let mut labels = Vec::new();
         let mut slices = Vec::with_capacity(jobs.len());
@@ -124,7 +125,7 @@ impl Store {
             .map(|slice| JobView::new(slice.job.clone()))
             .collect();
         let (tables, mut all) = new_rows(slices, db.now());
-        let mut parts = vec![(&JOB, rows), (&LABEL, labels)];
+        let mut parts = vec![(&LABEL, labels)];
         parts.extend(tables);
         let keys = views.iter().map(|view| view.job.meta.key);
         let waiting: Vec<_> = jobs
@@ -133,12 +134,16 @@ impl Store {
             .filter(|(job, _)| !job.spec.prerequisites.is_empty())
             .collect();
         let quotas = Quotas::of(jobs, &defaults);
-        if waiting.is_empty() && quotas.is_empty() {
-            insert_all(db, parts).await?;
+        let inserted = if waiting.is_empty() && quotas.is_empty() {
+            insert_jobs(db, (&JOB, rows), parts).await?
         } else {
-            self.insert_checked(parts, &waiting, &quotas).await?;
-        }
+            self.insert_checked((&JOB, rows), parts, &waiting, &quotas)
+                .await?
+        };
         let created = views.into_iter().zip(jobs).map(|(view, job)| {
+            if !inserted.contains(&view.job.meta.key) {
+                return None;
+            }
             self.db.meta.insert(view.job.meta.clone());
             let uid = view.job.meta.uid;
             // Each caller publishes what is owed for its own job.
@@ -151,7 +156,7 @@ impl Store {
                     .extract_if(.., |change| change.uid == uid)
                     .collect(),
             };
-            Created {
+            Some(Created {
                 view: JobView {
                     body: Some(job.spec.body().to_vec()),
                     prerequisites: requested(job),
@@ -159,7 +164,7 @@ impl Store {
                 },
                 existed: false,
                 committed,
-            }
+            })
         });
         Ok(created.collect())
     }
@@ -229,7 +234,7 @@ impl Store {
             let sql = "SELECT uid, hash FROM job WHERE partition_id = $1 AND request_id = $2";
             let found: Option<Existing> = db
                 .one(
-                    db.reader(),
+                    db.work_reader(),
                     sql,
                     [partition.into(), job.request_id.as_str().into()],
                 )
@@ -241,7 +246,7 @@ impl Store {
         let sql = "SELECT uid, hash FROM job WHERE partition_id = $1 AND job_id = $2";
         let found: Option<Existing> = db
             .one(
-                db.reader(),
+                db.work_reader(),
                 sql,
                 [partition.into(), job.name.job.as_str().into()],
             )

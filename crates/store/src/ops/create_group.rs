@@ -129,12 +129,16 @@ impl Store {
         // Checking beforehand whether they exist would cost all of them as much as it saves those that do.
         match self.insert(&jobs).await {
             Ok(created) => {
-                for (reply, created) in replies.into_iter().zip(created) {
+                for ((reply, created), job) in replies.into_iter().zip(created).zip(jobs) {
                     // A caller that went away finds the job by its id or request id.
-                    let _ = reply.send(Ok(created));
+                    let _ = match created {
+                        Some(created) => reply.send(Ok(created)),
+                        // It exists, or is in the group twice.
+                        None => reply.send(self.create_alone(job).await),
+                    };
                 }
             }
-            // Some of them exist, or are in the group twice, or one is refused: each by itself.
+            // One of them is refused: each by itself.
             Err(StoreError::Domain(_) | StoreError::Refused(_) | StoreError::Broken(_)) => {
                 for (reply, job) in replies.into_iter().zip(jobs) {
                     let _ = reply.send(self.create_alone(job).await);
@@ -160,16 +164,14 @@ impl Store {
                 });
             }
             tries -= 1;
-            match self.insert(std::slice::from_ref(&job)).await {
-                Ok(created) => {
-                    return created
-                        .into_iter()
-                        .next()
-                        .ok_or_else(|| StoreError::Broken("an insert gave nothing".to_owned()));
-                }
-                // Somebody else may have created it meanwhile.
-                Err(StoreError::Broken(_)) if tries > 0 => {}
-                Err(error) => return Err(error),
+            let created = self.insert(std::slice::from_ref(&job)).await?;
+            if let Some(created) = created.into_iter().flatten().next() {
+                return Ok(created);
+            }
+            // Another call created it meanwhile, and perhaps a third deleted it again.
+            if tries == 0 {
+                let text = format!("other calls create and delete job {} at once", job.name);
+                return Err(StoreError::Unavailable(text));
             }
         }
     }

@@ -16,7 +16,12 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::work::Locking;
-use crate::{Committed, Store, db::Durability, error::StoreError, rows::unsigned};
+use crate::{
+    Committed, Store,
+    db::Durability,
+    error::StoreError,
+    rows::{job::PROGRESS, unsigned},
+};
 
 /// Jobs that share credit in one round, about: as many of each partition on each pipe as there is room for, by priority, and of
 /// those of one priority the oldest.
@@ -178,7 +183,7 @@ impl Store {
         }
         let sql = "SELECT pipe, sum(rate) AS rate FROM pipe_rate WHERE updated >= $1 GROUP BY pipe";
         let rates: Vec<RateRow> = db
-            .all(db.reader(), sql, [(db.now() - SILENT_US).into()])
+            .all(db.work_reader(), sql, [(db.now() - SILENT_US).into()])
             .await?;
         let rates: BTreeMap<String, f64> =
             rates.into_iter().map(|row| (row.pipe, row.rate)).collect();
@@ -217,11 +222,12 @@ impl Store {
                  WHERE q.hungry = 1 AND (q.pipe, q.partition_id) > (t.pipe, t.partition_id) \
                  ORDER BY q.pipe, q.partition_id LIMIT 1) n \
              ) SELECT {COLUMNS} FROM turn t CROSS JOIN LATERAL ( \
-               SELECT * FROM job_progress q WHERE q.hungry = 1 AND q.pipe = t.pipe AND q.partition_id = t.partition_id \
+               SELECT {} FROM job_progress q WHERE q.hungry = 1 AND q.pipe = t.pipe AND q.partition_id = t.partition_id \
                ORDER BY q.priority DESC, q.job_key LIMIT GREATEST($2, $1 / (SELECT GREATEST(count(*), 1) FROM turn)) \
-             ) p JOIN job j ON j.job_key = p.job_key"
+             ) p JOIN job j ON j.job_key = p.job_key",
+            PROGRESS.columns_of("q")
         );
-        db.all(db.reader(), sql, [SHARING.into(), LEAST.into()])
+        db.all(db.work_reader(), sql, [SHARING.into(), LEAST.into()])
             .await
     }
 
@@ -236,7 +242,7 @@ impl Store {
                 (turn.pipe.as_str(), turn.partition_id.as_str())
             });
             match db
-                .one(db.reader(), next, [pipe.into(), partition.into()])
+                .one(db.work_reader(), next, [pipe.into(), partition.into()])
                 .await?
             {
                 Some(turn) => turns.push(turn),
@@ -255,7 +261,7 @@ impl Store {
                 turn.partition_id.into(),
                 each.max(LEAST).into(),
             ];
-            hungry.extend(db.all(db.reader(), sql.clone(), values).await?);
+            hungry.extend(db.all(db.work_reader(), sql.clone(), values).await?);
         }
         Ok(hungry)
     }
@@ -265,7 +271,7 @@ impl Store {
         let db = &self.db;
         let sql = "SELECT CAST(COALESCE(SUM(known - done - failed - discarded - unreleased - parked), 0) AS BIGINT) AS value \
                    FROM job_progress WHERE pipe = $1 AND live = 1 AND hungry = 0";
-        let items = db.one_int(db.reader(), sql, [pipe.into()]).await?;
+        let items = db.one_int(db.work_reader(), sql, [pipe.into()]).await?;
         unsigned(items.unwrap_or(0))
     }
 
@@ -278,7 +284,7 @@ impl Store {
                      FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1 AND p.pipe <> '{JOBS}') END AS in_flight \
                    FROM partition_setting s WHERE s.weight <> 1 OR s.in_flight > 0"
         );
-        let rows: Vec<UseRow> = db.all(db.reader(), sql, []).await?;
+        let rows: Vec<UseRow> = db.all(db.work_reader(), sql, []).await?;
         let of = |row: UseRow| {
             let quota: u32 = unsigned(row.quota)?;
             let share = PartitionShare {
@@ -318,7 +324,7 @@ impl Store {
         let sql = "SELECT r.pipe, sum(r.rate) AS rate FROM pipe_rate r WHERE r.updated >= $1 \
                    AND NOT EXISTS (SELECT 1 FROM job_progress p WHERE p.pipe = r.pipe AND p.hungry = 1) GROUP BY r.pipe";
         let rates: Vec<RateRow> = db
-            .all(db.reader(), sql, [(db.now() - SILENT_US).into()])
+            .all(db.work_reader(), sql, [(db.now() - SILENT_US).into()])
             .await?;
         Ok(rates.into_iter().map(|row| (row.pipe, row.rate)).collect())
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
 
 use headway_domain::job::Phase;
 use petgraph::{algo::kosaraju_scc, graphmap::DiGraphMap};
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::FromQueryResult;
 
 use super::prerequisites::PrerequisiteState;
 use crate::{
@@ -58,8 +58,7 @@ impl Db {
         if !self.is_sqlite() {
             let sql =
                 "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 0))";
-            let statement = self.statement(sql, [partition.into()]);
-            (**tx).query_one_raw(statement).await?;
+            self.row(&**tx, sql, [partition.into()]).await?;
         }
         Ok(())
     }
@@ -68,7 +67,7 @@ impl Db {
     pub(crate) async fn would_wait_again(&self, key: i64) -> Result<bool, StoreError> {
         let sql = "SELECT count(*) AS value FROM ( \
                      SELECT 1 AS one FROM prerequisite WHERE job_key = $1 AND state <> 1 LIMIT 1) AS unmet";
-        Ok(self.one_int(self.reader(), sql, [key.into()]).await? == Some(1))
+        Ok(self.one_int(self.work_reader(), sql, [key.into()]).await? == Some(1))
     }
 
     /// The cycles that jobs of a partition would close if they waited again for what was not complete.

@@ -5,13 +5,14 @@ use headway_domain::{
     effect::code,
     event::{Caller, EventKind},
 };
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use sea_orm::{FromQueryResult, Value};
 
 use super::{changes::Change, read::FailureRow};
 use crate::{
     Store,
     db::{Db, Durability},
     error::StoreError,
+    rows::item::FAILURE,
 };
 
 /// Dead letters that one call drops at most.
@@ -83,10 +84,11 @@ impl Store {
         let mut values: Vec<Value> = vec![key.into(), seq.into(), i64::from(size).into()];
         let source = filter.source(&mut values);
         let sql = format!(
-            "SELECT j.job_id, p.pipe, f.* FROM {source} AND (f.job_key < $1 OR (f.job_key = $1 AND f.seq > $2)) \
-             ORDER BY f.job_key DESC, f.seq LIMIT $3"
+            "SELECT j.job_id, p.pipe, {} FROM {source} AND (f.job_key < $1 OR (f.job_key = $1 AND f.seq > $2)) \
+             ORDER BY f.job_key DESC, f.seq LIMIT $3",
+            FAILURE.columns_of("f")
         );
-        let rows = db.reader().query_all_raw(db.statement(sql, values)).await?;
+        let rows = db.rows(db.reader(), sql, values).await?;
         let view = |row: &sea_orm::QueryResult| {
             let of = OfJob::from_query_result(row, "")?;
             Ok(DeadLetterView {

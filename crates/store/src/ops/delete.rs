@@ -78,7 +78,7 @@ impl Store {
         );
         let list = serde_json::to_string(&ids).unwrap_or_default();
         let values = [partition.as_str().into(), list.into()];
-        let rows: Vec<MetaRow> = db.all(db.reader(), sql, values).await?;
+        let rows: Vec<MetaRow> = db.all(db.work_reader(), sql, values).await?;
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
             let meta = Arc::new(JobMeta::try_from(row)?);

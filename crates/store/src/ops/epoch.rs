@@ -75,7 +75,7 @@ impl Store {
     /// The mark that the broker should hold, if an epoch was begun.
     pub async fn epoch_mark(&self) -> Result<Option<Uuid>, StoreError> {
         let sql = "SELECT value FROM setting WHERE name = 'epoch'";
-        let setting: Option<Setting> = self.db.one(self.db.reader(), sql, []).await?;
+        let setting: Option<Setting> = self.db.one(self.db.work_reader(), sql, []).await?;
         setting
             .map(|setting| Ok(Epoch::parse(&setting.value)?.mark))
             .transpose()

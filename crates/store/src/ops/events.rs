@@ -11,7 +11,7 @@ use crate::{
     Store,
     db::{Db, Durability, LOCK},
     error::StoreError,
-    rows::event::{EventRow, Position, RawEvent, kind_code},
+    rows::event::{EventRow, Position, RawEvent, event_columns, kind_code},
 };
 
 /// Events that one transaction removes at most.
@@ -182,26 +182,30 @@ impl Store {
             let n = values.len();
             wanted.push_str(&format!(" AND job_id = ${} AND uid = ${n}", n - 1));
         }
+        let columns = event_columns("e");
         let found = match query.kinds.as_slice() {
-            [] => format!("SELECT * FROM event WHERE {wanted} ORDER BY tx, seq LIMIT $4"),
+            [] => {
+                format!(
+                    "SELECT {columns} FROM event e WHERE {wanted} ORDER BY e.tx, e.seq LIMIT $4"
+                )
+            }
             kinds => {
                 let codes = kinds.iter().map(|kind| kind_code(*kind).to_string());
                 let codes = codes.collect::<Vec<_>>().join(", ");
                 format!(
-                    "SELECT * FROM (SELECT * FROM event WHERE {wanted} ORDER BY tx, seq LIMIT {LOOKED_AT}) l \
+                    "SELECT {columns} FROM (SELECT {columns} FROM event e WHERE {wanted} ORDER BY e.tx, e.seq LIMIT {LOOKED_AT}) e \
                      WHERE kind IN ({codes}) ORDER BY tx, seq LIMIT $4"
                 )
             }
         };
         // One statement: what is read, how far, and what was removed are of one moment.
         let sql = format!(
-            "SELECT f.tx AS floor_tx, f.seq AS floor_seq, {} AS horizon, e.* FROM event_floor f \
+            "SELECT f.tx AS floor_tx, f.seq AS floor_seq, {} AS horizon, {columns} FROM event_floor f \
              LEFT JOIN ({found}) e ON f.one = 1 WHERE f.one = 1 ORDER BY e.tx, e.seq",
             db.horizon()
         );
         let (bound, of_all) = (wanted, values.clone());
-        let statement = db.statement(sql, values);
-        let rows = sea_orm::ConnectionTrait::query_all_raw(db.reader(), statement).await?;
+        let rows = db.rows(db.reader(), sql, values).await?;
         let first = rows
             .first()
             .ok_or_else(|| StoreError::Broken("event_floor is empty".to_owned()))?;

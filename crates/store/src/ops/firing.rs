@@ -13,7 +13,7 @@ use sea_orm::FromQueryResult;
 
 use super::{
     create::{Created, NewJob},
-    schedules::{ScheduleRow, ScheduleView, keyed},
+    schedules::{COLUMNS, ScheduleRow, ScheduleView, keyed},
     unreadable::Source,
 };
 use crate::{
@@ -94,7 +94,10 @@ impl Store {
             self.readable_schedules(1)
         );
         let now = self.db.now();
-        let next = self.db.one_int(self.db.reader(), sql, [now.into()]).await?;
+        let next = self
+            .db
+            .one_int(self.db.work_reader(), sql, [now.into()])
+            .await?;
         Ok(optional(next.unwrap_or(0)))
     }
 
@@ -103,10 +106,12 @@ impl Store {
         let db = &self.db;
         let now = db.now();
         let sql = format!(
-            "SELECT * FROM schedule WHERE next_due > 0 AND next_due <= $1 AND claimed <= $1 AND {} ORDER BY next_due LIMIT $2",
+            "SELECT {COLUMNS} FROM schedule WHERE next_due > 0 AND next_due <= $1 AND claimed <= $1 AND {} ORDER BY next_due LIMIT $2",
             self.readable_schedules(1)
         );
-        let due: Vec<ScheduleRow> = db.all(db.reader(), sql, [now.into(), LOOKS.into()]).await?;
+        let due: Vec<ScheduleRow> = db
+            .all(db.work_reader(), sql, [now.into(), LOOKS.into()])
+            .await?;
         let mut fired = Fired {
             more: due.len() as i64 == LOOKS,
             ..Fired::default()
@@ -147,7 +152,7 @@ impl Store {
         let db = &self.db;
         let now = db.now();
         let sql = "SELECT partition_id, schedule_id, cron, time_zone, next_due FROM schedule WHERE next_due > $1";
-        let ahead: Vec<TimesRow> = db.all(db.reader(), sql, [now.into()]).await?;
+        let ahead: Vec<TimesRow> = db.all(db.work_reader(), sql, [now.into()]).await?;
         let mut moved = 0;
         for row in ahead {
             // One that cannot be read is shown when its time comes, and in lists.
@@ -281,7 +286,7 @@ impl Store {
                    WHERE p.ended = 0 AND j.created >= $5 ORDER BY k.job_key";
         let mut values = keyed(&view.name);
         values.extend([LABEL.into(), NEWEST.into(), view.created.into()]);
-        let rows: Vec<OpenRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let rows: Vec<OpenRow> = self.db.all(self.db.work_reader(), sql, values).await?;
         let mut open = Vec::with_capacity(rows.len());
         for row in rows {
             let name = JobName {

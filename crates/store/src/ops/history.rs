@@ -58,7 +58,7 @@ impl Store {
     /// [`headway_domain::Error::JobNotFound`].
     pub async fn job_history(&self, name: &JobName) -> Result<Vec<Sample>, StoreError> {
         let meta = self.named(name).await?;
-        let sql = "SELECT * FROM sample WHERE job_key = $1 ORDER BY at DESC LIMIT $2";
+        let sql = "SELECT at, done, failed, in_flight, known, run FROM sample WHERE job_key = $1 ORDER BY at DESC LIMIT $2";
         let mut rows: Vec<Row> = self
             .db
             .all(self.db.reader(), sql, [meta.key.into(), READ.into()])

@@ -137,7 +137,7 @@ impl Store {
         let sql =
             "SELECT type_id, version, definition, author, updated FROM job_type WHERE type_id = $1";
         let db = &self.db;
-        let row: Option<TypeRow> = db.one(db.reader(), sql, [id.as_str().into()]).await?;
+        let row: Option<TypeRow> = db.one(db.work_reader(), sql, [id.as_str().into()]).await?;
         row.ok_or_else(|| Error::JobTypeNotFound(id.to_string()))?
             .try_into()
     }

@@ -10,7 +10,7 @@ use headway_domain::{
     filter::{Filter, JobOrder, OrderField, TextTest},
     job::JobMeta,
 };
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::FromQueryResult;
 
 use super::{
     filter::Conditions,
@@ -21,7 +21,8 @@ use crate::{
     db::keys,
     error::StoreError,
     rows::{
-        job::{ProgressRow, state_code, state_of},
+        item::FAILURE,
+        job::{PROGRESS, ProgressRow, state_code, state_of},
         meta::{META_COLUMNS, MetaRow},
         unsigned,
     },
@@ -291,13 +292,13 @@ impl Store {
             )
         });
         let sql = format!(
-            "SELECT {META_COLUMNS}, j.display_name, p.* FROM ({}) k JOIN job j ON j.job_key = k.job_key \
+            "SELECT {META_COLUMNS}, j.display_name, {} FROM ({}) k JOIN job j ON j.job_key = k.job_key \
              JOIN job_progress p ON p.job_key = k.job_key ORDER BY {} LIMIT {most}",
+            PROGRESS.columns_of("p"),
             keys.collect::<Vec<_>>().join(" UNION ALL "),
             order_by(order, "j")
         );
-        let statement = db.statement(sql, conditions.values);
-        let rows = db.reader().query_all_raw(statement).await?;
+        let rows = db.rows(db.reader(), sql, conditions.values).await?;
         let more = rows.len() > size as usize;
         let mut jobs = Vec::with_capacity(rows.len());
         let mut unreadable = Vec::new();
@@ -398,8 +399,9 @@ impl Store {
             return Ok(HashMap::new());
         }
         let sql = format!(
-            "SELECT * FROM job_progress WHERE {}",
-            self.db.is_in("job_key", 1)
+            "SELECT {} FROM job_progress p WHERE {}",
+            PROGRESS.columns_of("p"),
+            self.db.is_in("p.job_key", 1)
         );
         let list = keys::ints(by_key.keys().copied());
         let rows: Vec<ProgressRow> = self.db.all(self.db.reader(), sql, [list]).await?;
@@ -433,11 +435,15 @@ impl Store {
             return Ok(());
         }
         let sql = format!(
-            "SELECT f.* FROM {} JOIN failure f ON f.job_key = k.a AND f.run = k.b AND f.seq > k.c ORDER BY f.job_key, f.seq DESC",
+            "SELECT {} FROM {} JOIN failure f ON f.job_key = k.a AND f.run = k.b AND f.seq > k.c ORDER BY f.job_key, f.seq DESC",
+            FAILURE.columns_of("f"),
             self.db.triples("k", 1)
         );
-        let statement = self.db.statement(sql, [keys::triples(failing)]);
-        for row in self.db.reader().query_all_raw(statement).await? {
+        for row in self
+            .db
+            .rows(self.db.reader(), sql, [keys::triples(failing)])
+            .await?
+        {
             let of = FailureOf::from_query_result(&row, "")?;
             let failure = FailureRow::from_query_result(&row, "")?;
             if let Some(view) = views.get_mut(&of.job_key) {

@@ -51,7 +51,7 @@ impl Db {
         rows: Vec<ProgressRow>,
         known: &HashMap<i64, &Arc<JobMeta>>,
     ) -> Result<Vec<Job>, StoreError> {
-        let fresh = self.fresh_metas(self.reader(), &rows, known).await?;
+        let fresh = self.fresh_metas(self.work_reader(), &rows, known).await?;
         let mut jobs = Vec::with_capacity(rows.len());
         for row in rows {
             let meta = fresh.get(&row.job_key);
@@ -104,7 +104,7 @@ impl Store {
         let list = uids.iter().map(|uid| uid.0.as_bytes().to_vec().into());
         let list = Value::Array(ArrayType::Bytes, Some(Box::new(list.collect())));
         let sql = format!("SELECT {META_COLUMNS} FROM job j WHERE j.uid = ANY ($1::bytea[])");
-        let rows: Vec<MetaRow> = self.db.all(self.db.reader(), sql, [list]).await?;
+        let rows: Vec<MetaRow> = self.db.all(self.db.work_reader(), sql, [list]).await?;
         let metas = rows.into_iter().map(|row| self.remember(Some(row)));
         metas.filter_map(Result::transpose).collect()
     }
@@ -113,7 +113,11 @@ impl Store {
         let sql = format!("SELECT {META_COLUMNS} FROM job j WHERE j.uid = $1");
         let row: Option<MetaRow> = self
             .db
-            .one(self.db.reader(), sql, [uid.0.as_bytes().to_vec().into()])
+            .one(
+                self.db.work_reader(),
+                sql,
+                [uid.0.as_bytes().to_vec().into()],
+            )
             .await?;
         self.remember(row)
     }
@@ -123,13 +127,16 @@ impl Store {
             return Ok(Some(meta));
         }
         let sql = format!("SELECT {META_COLUMNS} FROM job j WHERE j.job_key = $1");
-        let row: Option<MetaRow> = self.db.one(self.db.reader(), sql, [key.into()]).await?;
+        let row: Option<MetaRow> = self
+            .db
+            .one(self.db.work_reader(), sql, [key.into()])
+            .await?;
         self.remember(row)
     }
 
     /// What is known of jobs beside their progress. Jobs that are gone are left out.
     pub(crate) async fn metas_by_key(&self, keys: &[i64]) -> Result<Vec<Arc<JobMeta>>, StoreError> {
-        self.metas_on(self.db.reader(), keys).await
+        self.metas_on(self.db.work_reader(), keys).await
     }
 
     /// The same, read on the connection of a transaction: a second one may not be free.

@@ -127,8 +127,9 @@ impl Store {
         let tx = db.write(Durability::Process).await?;
         let now = db.now();
         let sql = format!(
-            "SELECT * FROM outbox WHERE created <= $1 AND {} ORDER BY created LIMIT $2{}",
-            db.not_set_aside(Source::Outbox, "CAST(outbox_id AS TEXT)", 3),
+            "SELECT {} FROM outbox o WHERE o.created <= $1 AND {} ORDER BY o.created LIMIT $2{}",
+            OUTBOX.columns_of("o"),
+            db.not_set_aside(Source::Outbox, "CAST(o.outbox_id AS TEXT)", 3),
             db.skip_locked()
         );
         let values = [(now - age_us).into(), i64::from(most).into(), now.into()];

@@ -128,8 +128,7 @@ impl Store {
                WHERE partition_id IN ({})) AS s ON TRUE",
             db.texts(1)
         );
-        let statement = db.statement(sql, [list.into()]);
-        let found = sea_orm::ConnectionTrait::query_all_raw(db.reader(), statement).await?;
+        let found = db.rows(db.work_reader(), sql, [list.into()]).await?;
         let epoch = db.epoch_of(found.first())?;
         let mut rows = Vec::with_capacity(found.len());
         for row in &found {
@@ -288,7 +287,10 @@ impl Store {
                      SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.suspended = 1 AND {readable})"
         );
         let now = self.db.now();
-        let rows: Vec<NameRow> = self.db.all(self.db.reader(), sql, [now.into()]).await?;
+        let rows: Vec<NameRow> = self
+            .db
+            .all(self.db.work_reader(), sql, [now.into()])
+            .await?;
         rows.into_iter()
             .map(|row| Ok(PartitionId::new(row.partition_id)?))
             .collect()

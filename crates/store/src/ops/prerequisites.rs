@@ -1,6 +1,6 @@
 //! Which jobs wait for which: written with the job that waits, and remembered of jobs that are gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use headway_domain::{
     Error, JobId, JobName, JobSlice, PartitionId,
@@ -20,7 +20,7 @@ use crate::{
     Store,
     db::{
         Db, Durability, Tx,
-        bulk::{Cell, Conflict, Kind, Part, Table},
+        bulk::{Cell, Conflict, Kind, Part, Table, insert_free},
         keys,
     },
     error::StoreError,
@@ -143,13 +143,15 @@ fn prerequisite_cells(job: &NewJob, key: i64) -> Vec<Vec<Cell>> {
 
 impl Store {
     /// Inserts jobs of which some wait for others. Those that wait owe a look at what they wait for, which finds what ended
-    /// before it could know of them. Creations that may close a cycle take turns.
+    /// before it could know of them. Creations that may close a cycle take turns. Inserts all, or none if the name or request
+    /// id of one is taken. Returns the keys of those that were inserted.
     pub(crate) async fn insert_checked(
         &self,
+        jobs: Part,
         parts: Vec<Part>,
         waiting: &[(&NewJob, i64)],
         quotas: &Quotas,
-    ) -> Result<(), StoreError> {
+    ) -> Result<HashSet<i64>, StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
         let mut partitions: BTreeMap<&PartitionId, Needs> = BTreeMap::new();
@@ -163,6 +165,11 @@ impl Store {
             db.take_turns(&tx, partition.as_str()).await?;
         }
         db.hold_to(&tx, quotas).await?;
+        let wanted = jobs.1.len();
+        let inserted = insert_free(db, &tx, jobs).await?.keys;
+        if inserted.len() < wanted {
+            return Ok(HashSet::new());
+        }
         for (table, rows) in parts {
             table.write(db, &tx, rows, Conflict::Fail).await?;
         }
@@ -179,7 +186,8 @@ impl Store {
         RELEASE
             .write(db, &tx, tasks.collect(), Conflict::Fail)
             .await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(inserted)
     }
 
     /// What a job waits or waited for, by id.
@@ -189,7 +197,10 @@ impl Store {
     ) -> Result<Vec<PrerequisiteView>, StoreError> {
         let sql =
             "SELECT needed, optional, state FROM prerequisite WHERE job_key = $1 ORDER BY number";
-        let rows: Vec<PrerequisiteRow> = self.db.all(self.db.reader(), sql, [key.into()]).await?;
+        let rows: Vec<PrerequisiteRow> = self
+            .db
+            .all(self.db.work_reader(), sql, [key.into()])
+            .await?;
         let view = |row: PrerequisiteRow| {
             Ok(PrerequisiteView {
                 job: JobId::new(row.needed)?,

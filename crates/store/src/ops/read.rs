@@ -17,7 +17,8 @@ use crate::{
     db::keys,
     error::StoreError,
     rows::{
-        job::ProgressRow,
+        item::FAILURE,
+        job::{PROGRESS, ProgressRow},
         meta::{META_COLUMNS, MetaRow},
         unsigned,
     },
@@ -101,7 +102,7 @@ impl Store {
         let body: Option<BodyRow> = self
             .db
             .one(
-                self.db.reader(),
+                self.db.work_reader(),
                 "SELECT body, (SELECT count(*) FROM prerequisite p WHERE p.job_key = $1) AS prerequisites \
                  FROM job WHERE job_key = $1",
                 [meta.key.into()],
@@ -165,7 +166,7 @@ impl Store {
         let sql =
             format!("SELECT {META_COLUMNS} FROM job j WHERE j.partition_id = $1 AND j.job_id = $2");
         let values = [name.partition.as_str().into(), name.job.as_str().into()];
-        let row: Option<MetaRow> = self.db.one(self.db.reader(), sql, values).await?;
+        let row: Option<MetaRow> = self.db.one(self.db.work_reader(), sql, values).await?;
         let row = row.ok_or_else(|| Error::JobNotFound(name.clone()))?;
         let meta = Arc::new(JobMeta::try_from(row)?);
         self.db.meta.insert(meta.clone());
@@ -173,10 +174,13 @@ impl Store {
     }
 
     pub(crate) async fn read_job(&self, meta: &Arc<JobMeta>) -> Result<Option<Job>, StoreError> {
-        let sql = "SELECT * FROM job_progress WHERE job_key = $1";
+        let sql = format!(
+            "SELECT {} FROM job_progress p WHERE p.job_key = $1",
+            PROGRESS.columns_of("p")
+        );
         let row: Option<ProgressRow> = self
             .db
-            .one(self.db.reader(), sql, [meta.key.into()])
+            .one(self.db.work_reader(), sql, [meta.key.into()])
             .await?;
         let known = HashMap::from([(meta.key, meta)]);
         let jobs = self.db.jobs_of(Vec::from_iter(row), &known).await?;
@@ -187,14 +191,16 @@ impl Store {
         if job.counts.standing_failures() == 0 {
             return Ok(Vec::new());
         }
-        let sql =
-            "SELECT * FROM failure WHERE job_key = $1 AND run = $2 ORDER BY seq DESC LIMIT $3";
+        let sql = format!(
+            "SELECT {} FROM failure f WHERE f.job_key = $1 AND f.run = $2 ORDER BY f.seq DESC LIMIT $3",
+            FAILURE.columns_of("f")
+        );
         let values = [
             job.meta.key.into(),
             i64::from(job.run).into(),
             SAMPLE.into(),
         ];
-        self.db.all(self.db.reader(), sql, values).await
+        self.db.all(self.db.work_reader(), sql, values).await
     }
 
     /// Lists the failures of a job's present run that are meant, oldest first, above the last number seen. A number of an
@@ -216,7 +222,8 @@ impl Store {
         }
         let (meant, more) = listed(filter, &self.db, 5);
         let sql = format!(
-            "SELECT f.* FROM failure f WHERE f.job_key = $1 AND f.run = $2 AND f.seq > $3 AND {meant} ORDER BY f.seq LIMIT $4"
+            "SELECT {} FROM failure f WHERE f.job_key = $1 AND f.run = $2 AND f.seq > $3 AND {meant} ORDER BY f.seq LIMIT $4",
+            FAILURE.columns_of("f")
         );
         let values = [
             meta.key.into(),

@@ -108,7 +108,7 @@ impl Store {
         let db = &self.db;
         let any =
             "SELECT count(*) AS value FROM (SELECT 1 AS one FROM release_task LIMIT 1) AS owed";
-        if db.one_int(db.reader(), any, []).await?.unwrap_or(0) == 0 {
+        if db.one_int(db.work_reader(), any, []).await?.unwrap_or(0) == 0 {
             return Ok((Committed::default(), false));
         }
         let mut seen = Vec::new();
@@ -157,7 +157,7 @@ impl Store {
     /// How many looks are owed to jobs that wait.
     pub async fn release_tasks(&self) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) AS value FROM release_task";
-        let owed = self.db.one_int(self.db.reader(), sql, []).await?;
+        let owed = self.db.one_int(self.db.work_reader(), sql, []).await?;
         crate::rows::unsigned(owed.unwrap_or(0))
     }
 

@@ -174,8 +174,10 @@ impl Store {
             "SELECT job_key AS value FROM job_progress WHERE {}",
             self.db.is_in("job_key", 1)
         );
-        let statement = self.db.statement(sql, [crate::db::keys::ints(missing)]);
-        let rows = sea_orm::ConnectionTrait::query_all_raw(&**tx, statement).await?;
+        let rows = self
+            .db
+            .rows(&**tx, sql, [crate::db::keys::ints(missing)])
+            .await?;
         rows.iter()
             .map(|row| Ok(row.try_get::<i64>("", "value")?))
             .collect()

@@ -99,6 +99,10 @@ pub(super) struct ScheduleRow {
     skipped: i64,
 }
 
+/// The columns of [`ScheduleRow`].
+pub(super) const COLUMNS: &str = "partition_id, schedule_id, cron, time_zone, overlap, catch_up, spec, body, creator, created, \
+     paused, next_due, last_due, last_job, made, skipped";
+
 fn overlap_code(overlap: Overlap) -> i64 {
     match overlap {
         Overlap::Skip => 0,
@@ -285,7 +289,8 @@ impl Store {
 
     /// Reads a schedule.
     pub async fn schedule(&self, name: &ScheduleName) -> Result<ScheduleView, StoreError> {
-        let sql = "SELECT * FROM schedule WHERE partition_id = $1 AND schedule_id = $2";
+        let sql =
+            format!("SELECT {COLUMNS} FROM schedule WHERE partition_id = $1 AND schedule_id = $2");
         let row: Option<ScheduleRow> = self.db.one(self.db.reader(), sql, keyed(name)).await?;
         row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?
             .try_into()
@@ -293,7 +298,8 @@ impl Store {
 
     /// Reads a schedule, also one that this version cannot read.
     pub async fn listed_schedule(&self, name: &ScheduleName) -> Result<ListedSchedule, StoreError> {
-        let sql = "SELECT * FROM schedule WHERE partition_id = $1 AND schedule_id = $2";
+        let sql =
+            format!("SELECT {COLUMNS} FROM schedule WHERE partition_id = $1 AND schedule_id = $2");
         let row: Option<ScheduleRow> = self.db.one(self.db.reader(), sql, keyed(name)).await?;
         row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?
             .listed()
@@ -306,7 +312,9 @@ impl Store {
         above: &str,
         size: u32,
     ) -> Result<SchedulePage, StoreError> {
-        let sql = "SELECT * FROM schedule WHERE partition_id = $1 AND schedule_id > $2 ORDER BY schedule_id LIMIT $3";
+        let sql = format!(
+            "SELECT {COLUMNS} FROM schedule WHERE partition_id = $1 AND schedule_id > $2 ORDER BY schedule_id LIMIT $3"
+        );
         let values = [
             partition.as_str().into(),
             above.into(),

@@ -15,7 +15,7 @@ use crate::{
     db::{Db, keys},
     error::StoreError,
     rows::{
-        item::ItemRow,
+        item::{ITEM, ItemRow},
         page::{ContentRow, PAGE_COLUMNS, PageRow},
     },
 };
@@ -147,7 +147,8 @@ impl Store {
             let Some(job) = self.read_job(&meta).await? else {
                 return nothing();
             };
-            let Some((page, content)) = self.db.page(self.db.reader(), &meta, number).await? else {
+            let Some((page, content)) = self.db.page(self.db.work_reader(), &meta, number).await?
+            else {
                 return nothing();
             };
             match page.state {
@@ -190,7 +191,8 @@ impl Store {
         };
         // Once more for the same reason as in a split.
         loop {
-            let Some((page, content)) = self.db.page(self.db.reader(), &meta, number).await? else {
+            let Some((page, content)) = self.db.page(self.db.work_reader(), &meta, number).await?
+            else {
                 return Ok(None);
             };
             if page.state != PageState::Open {
@@ -239,14 +241,15 @@ impl Store {
         let mut rows = std::collections::HashMap::new();
         if job.counts.item_rows > 0 {
             let sql = format!(
-                "SELECT * FROM item WHERE job_key = $1 AND page = $2 AND {}",
-                self.db.is_in("idx", 3)
+                "SELECT {} FROM item i WHERE i.job_key = $1 AND i.page = $2 AND {}",
+                ITEM.columns_of("i"),
+                self.db.is_in("i.idx", 3)
             );
             let list = keys::ints(indexes.iter().map(|index| i64::from(*index)));
             let found: Vec<ItemRow> = self
                 .db
                 .all(
-                    self.db.reader(),
+                    self.db.work_reader(),
                     sql,
                     [meta.key.into(), i64::from(page.number).into(), list],
                 )
@@ -289,7 +292,7 @@ impl Store {
                 vec![meta.key.into(), i64::from(page.batch).into()],
             )
         };
-        let row: Option<Definition> = self.db.one(self.db.reader(), sql, values).await?;
+        let row: Option<Definition> = self.db.one(self.db.work_reader(), sql, values).await?;
         // A definition that is gone belongs to a job that was deleted meanwhile: its split is then refused.
         let definition = row.map(|row| row.definition).unwrap_or_default();
         Ok(PageSource {
@@ -315,8 +318,10 @@ impl Db {
             "SELECT {PAGE_COLUMNS}, p.split_cursor, p.split_limit, p.hash, p.children \
              FROM page p WHERE p.job_key = $1 AND p.number = $2"
         );
-        let statement = self.statement(sql, [meta.key.into(), i64::from(number).into()]);
-        let Some(row) = on.query_one_raw(statement).await? else {
+        let Some(row) = self
+            .row(on, sql, [meta.key.into(), i64::from(number).into()])
+            .await?
+        else {
             return Ok(None);
         };
         let page = Page::try_from(PageRow::from_query_result(&row, "")?)?;

@@ -80,7 +80,7 @@ impl Store {
                (SELECT min(lease_until) FROM item WHERE shard = $1 AND lease_until > 0 AND {readable}) AS lease"
         );
         let values = [i64::from(shard).into(), self.db.now().into()];
-        let due = self.db.one(self.db.reader(), &sql, values);
+        let due = self.db.one(self.db.work_reader(), &sql, values);
         Ok(due.await?.unwrap_or_default())
     }
 
@@ -113,7 +113,7 @@ impl Store {
             heard.into(),
             BATCH.into(),
         ];
-        let due: Vec<DueItem> = db.all(db.reader(), &sql, values).await?;
+        let due: Vec<DueItem> = db.all(db.work_reader(), &sql, values).await?;
         let more = due.len() as i64 == BATCH;
         let late = due.iter().any(|item| item.at < now - LATE_US);
         let locking = if late { Locking::Wait } else { Locking::Skip };
@@ -190,8 +190,10 @@ impl Store {
                UNION ALL SELECT min(deadline) FROM job_progress WHERE deadline > 0 AND {readable} \
              ) AS next"
         );
-        let statement = self.db.statement(sql, [self.db.now().into()]);
-        let row = sea_orm::ConnectionTrait::query_one_raw(self.db.reader(), statement).await?;
+        let row = self
+            .db
+            .row(self.db.work_reader(), sql, [self.db.now().into()])
+            .await?;
         Ok(row
             .map(|row| row.try_get::<Option<i64>>("", "value"))
             .transpose()?
@@ -251,7 +253,7 @@ impl Store {
             db.job_not_set_aside("job_key", 1)
         );
         let due: Vec<DuePage> = db
-            .all(db.reader(), sql, [db.now().into(), BATCH.into()])
+            .all(db.work_reader(), sql, [db.now().into(), BATCH.into()])
             .await?;
         let mut by_job: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
         for row in due {
@@ -336,8 +338,7 @@ impl Store {
         sql: &str,
         values: impl IntoIterator<Item = sea_orm::Value>,
     ) -> Result<Vec<i64>, StoreError> {
-        let statement = self.db.statement(sql, values);
-        let rows = sea_orm::ConnectionTrait::query_all_raw(self.db.reader(), statement).await?;
+        let rows = self.db.rows(self.db.work_reader(), sql, values).await?;
         rows.iter()
             .map(|row| Ok(row.try_get::<i64>("", "value")?))
             .collect()
@@ -364,7 +365,7 @@ impl Store {
         );
         let shards = crate::db::keys::ints(shards.iter().map(|shard| i64::from(*shard)));
         let values = [pipe.into(), before.into(), shards, self.db.now().into()];
-        let rows: Vec<SilentRow> = self.db.all(self.db.reader(), &sql, values).await?;
+        let rows: Vec<SilentRow> = self.db.all(self.db.work_reader(), &sql, values).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(SilentJob {
@@ -380,7 +381,7 @@ impl Store {
         let rows: Vec<PipeRow> = self
             .db
             .all(
-                self.db.reader(),
+                self.db.work_reader(),
                 "SELECT DISTINCT pipe FROM job_progress WHERE live = 1",
                 [],
             )
@@ -390,8 +391,8 @@ impl Store {
 
     /// Jobs that have not settled and have pages out that were released in an older broker epoch.
     pub async fn jobs_of_older_epochs(&self) -> Result<Vec<i64>, StoreError> {
-        let row = self.db.statement(format!("SELECT {EPOCH_COLUMN}"), []);
-        let row = sea_orm::ConnectionTrait::query_one_raw(self.db.reader(), row).await?;
+        let sql = format!("SELECT {EPOCH_COLUMN}");
+        let row = self.db.row(self.db.work_reader(), sql, []).await?;
         let epoch = self.db.epoch_of(row.as_ref())?;
         let sql = format!(
             "SELECT j.job_key AS value FROM job_progress j WHERE j.live = 1 AND EXISTS ( \
@@ -406,7 +407,10 @@ impl Store {
     /// The pipes, other than the one that a job's items enter first, that items of it were forwarded to.
     pub async fn forward_pipes(&self, key: i64) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT pipe FROM item WHERE job_key = $1 AND forwarded = 1";
-        let rows: Vec<PipeRow> = self.db.all(self.db.reader(), sql, [key.into()]).await?;
+        let rows: Vec<PipeRow> = self
+            .db
+            .all(self.db.work_reader(), sql, [key.into()])
+            .await?;
         Ok(rows.into_iter().map(|row| row.pipe).collect())
     }
 
@@ -448,8 +452,7 @@ impl Store {
             slice.moment.epoch.into(),
             i64::from(slice.job.run).into(),
         ];
-        let statement = db.statement(sql, values);
-        let rows = sea_orm::ConnectionTrait::query_all_raw(&*tx, statement).await?;
+        let rows = db.rows(&*tx, sql, values).await?;
         let mut pages = Vec::with_capacity(rows.len());
         for row in &rows {
             pages.push(crate::rows::unsigned::<u32>(

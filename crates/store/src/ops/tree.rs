@@ -124,8 +124,7 @@ impl Store {
             i64::from(above).into(),
             (i64::from(size) + 1).into(),
         ];
-        let statement = db.statement(sql, values);
-        let rows = sea_orm::ConnectionTrait::query_all_raw(db.reader(), statement).await?;
+        let rows = db.rows(db.reader(), sql, values).await?;
         let mut numbers = Vec::with_capacity(rows.len());
         for row in &rows {
             numbers.push(row.try_get::<i64>("", "value")?);

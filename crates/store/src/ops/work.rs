@@ -17,8 +17,8 @@ use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
     rows::{
-        item::ItemRow,
-        job::ProgressRow,
+        item::{ITEM, ItemRow},
+        job::{PROGRESS, ProgressRow},
         page::{BatchRow, PAGE_COLUMNS, PageRow, todo_code},
         unsigned,
     },
@@ -66,15 +66,15 @@ impl Db {
             Locking::Skip => self.skip_locked(),
         };
         let sql = format!(
-            "SELECT *, {EPOCH_COLUMN} FROM job_progress WHERE {} ORDER BY job_key{lock}",
-            self.is_in("job_key", 1)
+            "SELECT {}, {EPOCH_COLUMN} FROM job_progress p WHERE {} ORDER BY p.job_key{lock}",
+            PROGRESS.columns_of("p"),
+            self.is_in("p.job_key", 1)
         );
         let by_key: HashMap<i64, &Arc<JobMeta>> =
             metas.iter().map(|meta| (meta.key, meta)).collect();
         let mut sorted: Vec<i64> = by_key.keys().copied().collect();
         sorted.sort_unstable();
-        let statement = self.statement(sql, [keys::ints(sorted)]);
-        let found = sea_orm::ConnectionTrait::query_all_raw(&**tx, statement).await?;
+        let found = self.rows(&**tx, sql, [keys::ints(sorted)]).await?;
         let epoch = self.epoch_of(found.first())?;
         let rows = found
             .iter()
@@ -145,8 +145,9 @@ impl Db {
             return Ok(());
         }
         let sql = format!(
-            "SELECT * FROM item WHERE job_key = $1 AND {}",
-            self.is_in("page", 2)
+            "SELECT {} FROM item i WHERE i.job_key = $1 AND {}",
+            ITEM.columns_of("i"),
+            self.is_in("i.page", 2)
         );
         let list = keys::ints(pages.iter().map(|page| i64::from(*page)));
         let rows: Vec<ItemRow> = self
@@ -169,7 +170,8 @@ impl Db {
             return Ok(());
         }
         let sql = format!(
-            "SELECT i.* FROM {} JOIN item i ON i.job_key = k.a AND i.page = k.b AND i.idx = k.c",
+            "SELECT {} FROM {} JOIN item i ON i.job_key = k.a AND i.page = k.b AND i.idx = k.c",
+            ITEM.columns_of("i"),
             self.triples("k", 1)
         );
         let list = items
@@ -338,8 +340,9 @@ impl Db {
                SELECT {columns} FROM batch b WHERE b.job_key = $1 AND {} \
                UNION SELECT {columns} FROM batch b JOIN chain c ON b.job_key = $1 AND b.number = c.parent \
                  AND c.exhausted = 1 AND c.open_pages = 0 AND c.kept_pages = 0 AND c.children = 1 \
-             ) SELECT * FROM chain",
-            self.is_in("b.number", 2)
+             ) SELECT {} FROM chain",
+            self.is_in("b.number", 2),
+            columns.replace("b.", "")
         );
         let list = keys::ints(numbers.iter().map(|number| i64::from(*number)));
         let rows: Vec<BatchRow> = self

@@ -99,6 +99,11 @@ pub(crate) const EVENT: Table = Table {
     ],
 };
 
+/// The columns of [`RawEvent`], with the table as `alias`.
+pub(crate) fn event_columns(alias: &str) -> String {
+    format!("{alias}.seq, {alias}.tx, {}", EVENT.columns_of(alias))
+}
+
 /// The cells of [`EVENT`].
 pub(crate) fn event_cells(job: &Job, event: &NewEvent, caller: &Caller) -> Vec<Cell> {
     let name = &job.meta.name;

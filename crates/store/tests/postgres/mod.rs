@@ -3,4 +3,6 @@
 pub mod indexes;
 pub mod late;
 pub mod locks;
+pub mod outages;
+pub mod proxy;
 pub mod texts;

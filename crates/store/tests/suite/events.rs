@@ -117,7 +117,10 @@ pub async fn a_life_in_events(f: Fixture) {
     );
 
     let created = &events[0];
-    assert_eq!((created.uid, &created.name), (job.uid, &Some(job.name.clone())));
+    assert_eq!(
+        (created.uid, &created.name),
+        (job.uid, &Some(job.name.clone()))
+    );
     assert_eq!(
         (created.actor.as_str(), created.correlation.as_str()),
         ("somebody", "call-1")
@@ -197,7 +200,12 @@ pub async fn what_is_old_is_removed(f: Fixture) {
     visible(&f).await;
     while f.store.expire_events(6).await.unwrap() {}
     let kept = read(&f.store, &all(), Position::default(), 10).await;
-    assert!(kept.len() == 2 && kept.iter().all(|event| event.name.as_ref().unwrap().job.as_str() == "new"));
+    assert!(
+        kept.len() == 2
+            && kept
+                .iter()
+                .all(|event| event.name.as_ref().unwrap().job.as_str() == "new")
+    );
     let expired = f.store.events(&all(), old[0].position, 10).await;
     let Err(StoreError::CursorExpired { earliest }) = expired else {
         panic!("{expired:?}")
@@ -215,7 +223,10 @@ pub async fn what_is_old_is_removed(f: Fixture) {
     visible(&f).await;
     assert_eq!(read(&f.another().await, &all(), end, 10).await.len(), 2);
     assert_eq!(
-        f.store.last_uid(kept[0].name.as_ref().unwrap()).await.unwrap(),
+        f.store
+            .last_uid(kept[0].name.as_ref().unwrap())
+            .await
+            .unwrap(),
         Some(kept[0].uid)
     );
 }

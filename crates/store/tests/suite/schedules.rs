@@ -140,6 +140,9 @@ pub async fn a_clock_that_was_set_back(f: Fixture) {
     let next = f.store.next_schedule_due().await.unwrap().unwrap();
     assert!(next - f.store.now() <= MINUTE);
     // One that is paused stays so.
-    f.store.pause_schedule(&nightly(), true).await.unwrap();
+    f.store
+        .pause_schedule(&nightly(), true, &Caller::default())
+        .await
+        .unwrap();
     assert_eq!(f.store.realign_schedules().await.unwrap(), 0);
 }

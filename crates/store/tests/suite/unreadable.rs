@@ -117,7 +117,11 @@ pub async fn a_schedule_that_comes_first(f: Fixture) {
     assert!(broken.reason.contains("Mars"), "{}", broken.reason);
     // Once a client mends it, it goes on when its time to be tried again has come.
     f.store
-        .update_schedule(&schedule_name("broken"), &schedule(Overlap::Allow))
+        .update_schedule(
+            &schedule_name("broken"),
+            &schedule(Overlap::Allow),
+            &headway_domain::event::Caller::default(),
+        )
         .await
         .unwrap();
     f.sql(due("broken", now - 2_000_000)).await;
@@ -257,11 +261,11 @@ pub async fn timers_of_a_shard(f: Fixture) {
     ))
     .await;
     let store = f.break_job(jobs[0].name.job.as_str()).await;
-    let (committed, _) = store.fire_items(0).await.unwrap();
+    let (committed, _) = store.fire_items(0, store.now()).await.unwrap();
     let uids: BTreeSet<_> = committed.owed.iter().map(|owed| owed.uid).collect();
     assert_eq!(uids, BTreeSet::from([jobs[1].uid]));
     assert_eq!(f.aside().await, [format!("job {}", jobs[0].key)]);
-    assert_eq!(store.next_due(0).await.unwrap(), None);
+    assert_eq!(store.next_due(0).await.unwrap().first(), None);
 }
 
 pub async fn pages_to_split_again(f: Fixture) {
