@@ -133,7 +133,7 @@ impl Tracker {
                 self.bury_items(uid, page, &indexes).await
             }
             // Another is sent where one is still needed.
-            BatchWork::Fence { .. } => Ok(true),
+            BatchWork::Fence { .. } => Ok(Buried::Done),
         }
     }
 
