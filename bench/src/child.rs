@@ -65,6 +65,8 @@ pub enum Role {
     Batch,
     /// A worker whose handler does nothing.
     Worker(WorkerArgs),
+    /// A worker whose handlers take their time or kill it.
+    Sleeper(crate::sleeper::Args),
     /// Changes jobs at a steady pace.
     Driver(crate::driver::Args),
     /// A bare server of streams.
@@ -90,6 +92,7 @@ pub async fn run(role: Role) -> anyhow::Result<()> {
     tokio::spawn(end_with_input(shutdown.clone()));
     match role {
         Role::Worker(args) => work(args, &config, shutdown).await,
+        Role::Sleeper(args) => crate::sleeper::run(args, &config, shutdown).await,
         Role::Driver(args) => crate::driver::run(args, config, shutdown).await,
         Role::FanOut(args) => crate::fan_out::run(args, shutdown).await,
         Role::Server => {

@@ -21,7 +21,7 @@ pub struct Shape {
 }
 
 /// A request for a job under this id.
-fn request(partition: &str, id: &str, builder: JobBuilder) -> CreateJobRequest {
+pub fn request(partition: &str, id: &str, builder: JobBuilder) -> CreateJobRequest {
     CreateJobRequest {
         job_id: id.to_owned(),
         ..create_request(partition, builder.build())

@@ -13,6 +13,7 @@ mod report;
 mod sections;
 mod services;
 mod sizes;
+mod sleeper;
 mod starts;
 mod stats;
 mod usage;

@@ -30,6 +30,21 @@ pub struct FanOut {
     pub soak: Option<Duration>,
 }
 
+/// What dies in section k.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Crashes {
+    /// Handlers of a worker that run at once.
+    pub slots: usize,
+    /// How long an item takes of those that all slots run when a worker is killed, in milliseconds.
+    pub long_ms: u64,
+    /// Items of the job in the middle of which a worker is killed.
+    pub items: u64,
+    /// How long each of these takes, in milliseconds.
+    pub short_ms: u64,
+    /// Items among which there are some that kill.
+    pub among: u64,
+}
+
 /// The sizes of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sizes {
@@ -61,6 +76,8 @@ pub struct Sizes {
     pub probe_every: Duration,
     /// i: how long the handlers take that the large job is run with, one after the other.
     pub handler_times: &'static [Duration],
+    /// k: what dies.
+    pub crashes: Crashes,
     /// m: partitions, and the jobs of each.
     pub many: (usize, usize),
     /// m: how often each list is asked for.
@@ -99,6 +116,13 @@ impl Sizes {
             probes: 15,
             probe_every: Duration::from_millis(500),
             handler_times: &QUICK_AND_SLOW,
+            crashes: Crashes {
+                slots: 64,
+                long_ms: 1000,
+                items: 4000,
+                short_ms: 50,
+                among: 1000,
+            },
             many: (50, 20_000),
             finds: 500,
             deleted: 100_000,
@@ -134,6 +158,13 @@ impl Sizes {
             probes: 3,
             probe_every: Duration::from_millis(100),
             handler_times: &SLOW,
+            crashes: Crashes {
+                slots: 8,
+                long_ms: 200,
+                items: 100,
+                short_ms: 10,
+                among: 100,
+            },
             many: (2, 400),
             finds: 20,
             deleted: 400,

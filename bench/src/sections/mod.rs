@@ -2,6 +2,7 @@
 
 mod behind;
 mod broker;
+mod crashes;
 mod create;
 mod database;
 mod deletions;
@@ -43,6 +44,8 @@ pub enum Section {
     H,
     /// A small job behind a large one.
     I,
+    /// What the death of a worker costs.
+    K,
     /// Finding jobs among a million.
     M,
     /// Jobs that wait for others.
@@ -53,7 +56,7 @@ pub enum Section {
 
 impl Section {
     /// All of them, in their order: limits come before what is compared with them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::A,
         Self::B,
         Self::C,
@@ -63,6 +66,7 @@ impl Section {
         Self::G,
         Self::H,
         Self::I,
+        Self::K,
         Self::M,
         Self::P,
         Self::W,
@@ -79,6 +83,7 @@ impl Section {
             Self::G => "g: a large job",
             Self::H => "h: cost against size",
             Self::I => "i: a small job behind a large one of another partition",
+            Self::K => "k: what the death of a worker costs",
             Self::M => "m: finding jobs among many",
             Self::P => "p: jobs that wait for others",
             Self::W => "w: many watchers of one server",
@@ -175,6 +180,7 @@ async fn one(bench: &mut Bench, section: Section) -> anyhow::Result<()> {
         Section::G => large::measure(bench).await,
         Section::H => throughput::scale(bench).await,
         Section::I => behind::measure(bench).await,
+        Section::K => crashes::measure(bench).await,
         Section::M => many::measure(bench).await,
         Section::P => waiting::measure(bench).await,
         Section::W => fanout::measure(bench).await,
