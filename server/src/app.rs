@@ -109,6 +109,7 @@ impl App {
             parts.limits = Limits {
                 drain: config.drain,
                 watches: usize::try_from(config.max_watches).context("max_watches")?,
+                client_share: config.client_share,
                 ..Limits::default()
             };
             if config.has(Role::Batch) {

@@ -1,13 +1,16 @@
-//! Around every call: how many at once, how long, what is logged, and details for errors that the gRPC library
-//! makes by itself.
+//! Around every call: how many at once, in all and of one client, how long, what is logged, what becomes of a panic, and
+//! details for errors that the gRPC library makes by itself.
 
 use std::{
-    sync::Arc,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, time::Instant};
+use futures::FutureExt;
+use tokio::time::Instant;
 use tonic::{
     Code, Status,
     body::Body,
@@ -15,14 +18,23 @@ use tonic::{
 };
 use tower::Layer;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use crate::{
+    Limits,
+    accept::STREAMS,
+    connection::{Peer, UnderWay},
     gate,
     grpc::status::{ApiError, Refusal},
+    shares::{Client, Full, Place, Shares},
 };
 
 /// Calls of standard services, whose errors are the standard's.
 const STANDARD: &str = "/grpc.";
+/// In which a client says how much time it gives a call.
+const TIMEOUT: &str = "grpc-timeout";
+/// How long before a client's deadline it is answered, at most.
+const EARLY: Duration = Duration::from_millis(50);
 
 /// What a request asks for.
 #[derive(Debug, Clone)]
@@ -62,21 +74,91 @@ impl Kind {
     }
 }
 
+/// What a call takes of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    /// A place among the calls until its answer begins.
+    Call,
+    /// The same, and then one among the watches of jobs.
+    JobWatch,
+    /// The same, and then one among the watches of partitions.
+    PartitionWatch,
+    /// A standard service: health must answer however busy the server is, so it has places of its own.
+    Standard,
+}
+
+impl Takes {
+    fn of(path: &str) -> Self {
+        let method = path.rsplit('/').next().unwrap_or_default();
+        match method {
+            _ if path.starts_with(STANDARD) => Self::Standard,
+            "WatchJob" => Self::JobWatch,
+            _ if method.starts_with("Watch") => Self::PartitionWatch,
+            _ => Self::Call,
+        }
+    }
+}
+
 /// The layer.
 #[derive(Debug, Clone)]
 pub(crate) struct EdgeLayer {
-    calls: Arc<Semaphore>,
-    timeout: Duration,
+    calls: Shares,
+    job_watches: Shares,
+    partition_watches: Shares,
+    standard: Shares,
+    limits: Limits,
 }
 
 impl EdgeLayer {
-    /// At most so many calls at once, each of which begins to answer within `timeout`. A call counts until its
-    /// answer begins, so an open stream does not.
-    pub(crate) fn new(calls: usize, timeout: Duration) -> Self {
+    /// Bounds calls by these limits. A call counts until its answer begins, so that an open stream does not: it counts among
+    /// the watches.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let shares = |most| Shares::new(most, limits.client_share);
         Self {
-            calls: Arc::new(Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS))),
-            timeout,
+            calls: shares(limits.calls),
+            job_watches: shares(limits.watches),
+            partition_watches: shares(limits.partition_watches),
+            standard: shares(limits.standard_calls),
+            limits: limits.clone(),
         }
+    }
+
+    /// The places that a call needs until its answer begins, and until it has ended.
+    fn places(
+        &self,
+        takes: Takes,
+        client: Client,
+    ) -> Result<(Option<Place>, Option<Place>), ApiError> {
+        let call = |shares: &Shares| {
+            shares.take(client).map_err(|full| match full {
+                Full::All => ApiError::Overloaded,
+                Full::OfClient => ApiError::ClientBusy("calls"),
+            })
+        };
+        let watch = |shares: &Shares, most| {
+            shares.take(client).map_err(|full| match full {
+                Full::All => ApiError::TooManyWatches(most),
+                Full::OfClient => ApiError::ClientBusy("watches"),
+            })
+        };
+        Ok(match takes {
+            Takes::Call => (Some(call(&self.calls)?), None),
+            Takes::JobWatch => {
+                let most = self.limits.watches;
+                (
+                    Some(call(&self.calls)?),
+                    Some(watch(&self.job_watches, most)?),
+                )
+            }
+            Takes::PartitionWatch => {
+                let most = self.limits.partition_watches;
+                (
+                    Some(call(&self.calls)?),
+                    Some(watch(&self.partition_watches, most)?),
+                )
+            }
+            Takes::Standard => (None, Some(call(&self.standard)?)),
+        })
     }
 }
 
@@ -113,16 +195,15 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let path = request.uri().path().to_owned();
-        let kind = Kind::of(&request);
-        let span = tracing::debug_span!("call", method = %path);
+        let call = Call::of(&request);
+        let span = tracing::debug_span!("call", method = %call.path);
         // The service that was polled ready is the one to call; the clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let edge = self.edge.clone();
         let answer = async move {
             let started = Instant::now();
-            let answer = edge.answer(&path, kind, || inner.call(request)).await;
+            let answer = edge.answer(call, || inner.call(request)).await;
             if let Ok(response) = &answer {
                 let code = status_of(response).map(|status| status.code());
                 let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -134,52 +215,178 @@ where
     }
 }
 
+/// What is known of a call before it is made.
+#[derive(Debug)]
+struct Call {
+    path: String,
+    kind: Kind,
+    /// The client's time for it.
+    time: Option<Duration>,
+    peer: Peer,
+    under_way: UnderWay,
+}
+
+impl Call {
+    fn of<B>(request: &http::Request<B>) -> Self {
+        // Every connection has one; only tests make calls without.
+        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = peer.unwrap_or_else(|| Peer::new(Client::from(IpAddr::from([127, 0, 0, 1]))));
+        Self {
+            path: request.uri().path().to_owned(),
+            kind: Kind::of(request),
+            time: request.headers().get(TIMEOUT).and_then(time_of),
+            under_way: peer.begin(),
+            peer,
+        }
+    }
+}
+
+/// The time that a client gives a call: up to eight digits and a unit.
+fn time_of(header: &http::HeaderValue) -> Option<Duration> {
+    let text = header.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number = Some(digits).filter(|digits| digits.len() <= 8)?;
+    let number: u64 = number.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.saturating_mul(3600)),
+        "M" => Duration::from_secs(number.saturating_mul(60)),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
 impl EdgeLayer {
     async fn answer<F, E>(
         &self,
-        path: &str,
-        kind: Kind,
-        call: impl FnOnce() -> F,
+        call: Call,
+        make: impl FnOnce() -> F,
     ) -> Result<http::Response<Body>, E>
     where
         F: Future<Output = Result<http::Response<Body>, E>>,
     {
+        let Call {
+            path,
+            kind,
+            time,
+            peer,
+            under_way,
+        } = call;
+        let make = AssertUnwindSafe(async move { make().await }).catch_unwind();
         if matches!(kind, Kind::Page) {
-            return call().await;
+            let answer = match make.await {
+                Ok(answer) => answer?,
+                Err(panic) => {
+                    let incident = log_panic(&path, panic.as_ref());
+                    let text = format!(
+                        "an internal fault; the server's log says more at incident {incident}\n"
+                    );
+                    let mut answer = http::Response::new(Body::new(text));
+                    *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                    answer
+                }
+            };
+            return Ok(held(answer, under_way));
         }
-        let standard = path.starts_with(STANDARD);
-        // Health must answer however busy the server is.
-        let _permit = if standard {
-            None
-        } else {
-            match self.calls.try_acquire() {
-                Ok(permit) => Some(permit),
-                Err(_) => return Ok(kind.refuse(ApiError::Overloaded)),
+        let takes = Takes::of(&path);
+        let (call_place, stream_place) = match self.places(takes, peer.client()) {
+            Ok(places) => places,
+            Err(error) => return Ok(held(kind.refuse(error), under_way)),
+        };
+        let open = match takes {
+            Takes::Call => None,
+            Takes::JobWatch | Takes::PartitionWatch | Takes::Standard => {
+                match peer.open_stream(STREAMS) {
+                    Some(open) => Some(open),
+                    None => return Ok(kind.refuse(ApiError::TooManyStreams(STREAMS))),
+                }
             }
         };
-        let response = match tokio::time::timeout(self.timeout, call()).await {
-            Ok(response) => response?,
+        // The client is to read why, before it gives up by itself.
+        let time = time.map(|time| time.saturating_sub((time / 10).min(EARLY)));
+        let limit = self.limits.call_timeout.min(time.unwrap_or(Duration::MAX));
+        let response = match tokio::time::timeout(limit, make).await {
+            Ok(Ok(response)) => response?,
+            Ok(Err(panic)) => {
+                let incident = log_panic(&path, panic.as_ref());
+                kind.refuse(ApiError::Panicked(incident))
+            }
+            Err(_) if limit < self.limits.call_timeout => kind.refuse(ApiError::Deadline),
             Err(_) => {
                 tracing::warn!(method = %path, "a call took too long");
-                return Ok(kind.refuse(ApiError::TooSlow(self.timeout)));
+                kind.refuse(ApiError::TooSlow(limit))
             }
         };
-        if standard {
-            return Ok(response);
-        }
-        let status = status_of(&response);
-        Ok(match status {
-            // Ours have details; what has none was made before the call reached us.
-            Some(status) if status.details().is_empty() && status.code() != Code::Ok => {
-                let refusal = Refusal {
-                    code: status.code(),
-                    path: path.to_owned(),
-                    message: status.message().to_owned(),
-                };
-                kind.refuse(ApiError::Transport(refusal))
+        drop(call_place);
+        let response = match takes {
+            Takes::Standard => response,
+            Takes::Call | Takes::JobWatch | Takes::PartitionWatch => {
+                detailed(response, &kind, path)
             }
-            Some(_) | None => response,
+        };
+        Ok(held(response, (under_way, stream_place, open)))
+    }
+}
+
+/// The answer with details, where it is an error of the library.
+fn detailed(response: http::Response<Body>, kind: &Kind, path: String) -> http::Response<Body> {
+    match status_of(&response) {
+        // Ours have details; what has none was made before the call reached us.
+        Some(status) if status.details().is_empty() && status.code() != Code::Ok => {
+            let refusal = Refusal {
+                code: status.code(),
+                path,
+                message: status.message().to_owned(),
+            };
+            kind.refuse(ApiError::Transport(refusal))
+        }
+        Some(_) | None => response,
+    }
+}
+
+/// Logs what a method said as it panicked; the number under which.
+fn log_panic(path: &str, panic: &(dyn std::any::Any + Send)) -> Uuid {
+    let incident = Uuid::new_v4();
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(method = %path, %incident, panic = said.unwrap_or_default(), "a call failed because its method panicked");
+    incident
+}
+
+/// The answer, which holds this until its body has ended.
+fn held<G: Send + Unpin + 'static>(answer: http::Response<Body>, guard: G) -> http::Response<Body> {
+    answer.map(|body| {
+        Body::new(Held {
+            body,
+            _guard: guard,
         })
+    })
+}
+
+struct Held<G> {
+    body: Body,
+    _guard: G,
+}
+
+impl<G: Unpin> http_body::Body for Held<G> {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -199,6 +406,27 @@ mod tests {
 
     const METHOD: &str = "/headway.v1.JobService/GetJob";
 
+    fn edge() -> EdgeLayer {
+        EdgeLayer::new(&Limits {
+            calls: 1,
+            call_timeout: Duration::from_secs(1),
+            client_share: 100,
+            ..Limits::default()
+        })
+    }
+
+    fn call(path: &str, headers: &[(&str, &str)]) -> Call {
+        let mut request = http::Request::builder().uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Call::of(&request.body(()).unwrap())
+    }
+
+    fn someone() -> Client {
+        Client::from(IpAddr::from([127, 0, 0, 1]))
+    }
+
     fn reason(response: &http::Response<Body>) -> Option<String> {
         Some(
             status_of(response)?
@@ -214,13 +442,13 @@ mod tests {
         path: &str,
         result: http::Response<Body>,
     ) -> http::Response<Body> {
-        let answer = edge.answer(path, Kind::Grpc, || async { Ok::<_, Infallible>(result) });
+        let answer = edge.answer(call(path, &[]), || async { Ok::<_, Infallible>(result) });
         answer.await.unwrap()
     }
 
     #[tokio::test]
     async fn errors_of_the_library_get_details_and_ours_stay() {
-        let edge = EdgeLayer::new(1, Duration::from_secs(1));
+        let edge = edge();
         let bare = Status::internal("recursion limit reached").into_http();
         let detailed = answer(&edge, METHOD, bare).await;
         assert_eq!(reason(&detailed).as_deref(), Some("MALFORMED_REQUEST"));
@@ -238,8 +466,8 @@ mod tests {
 
     #[tokio::test]
     async fn too_many_calls_are_told_to_come_back_but_health_answers() {
-        let edge = EdgeLayer::new(1, Duration::from_secs(1));
-        let held = edge.calls.try_acquire().unwrap();
+        let edge = edge();
+        let held = edge.calls.take(someone()).unwrap();
         let fine = || Status::ok("").into_http();
         let refused = answer(&edge, METHOD, fine()).await;
         assert_eq!(reason(&refused).as_deref(), Some("SERVER_OVERLOADED"));
@@ -252,29 +480,83 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_hangs_is_ended() {
-        let edge = EdgeLayer::new(1, Duration::from_secs(1));
+        let edge = edge();
         let hang = std::future::pending::<Result<http::Response<Body>, Infallible>>;
-        let answer = edge.answer(METHOD, Kind::Grpc, hang).await.unwrap();
+        let answer = edge.answer(call(METHOD, &[]), hang).await.unwrap();
         assert_eq!(reason(&answer).as_deref(), Some("SERVER_TOO_SLOW"));
-        assert_eq!(edge.calls.available_permits(), 1);
+        assert_eq!(edge.calls.taken(), 0);
     }
 
     #[tokio::test]
     async fn browsers_can_read_refusals_and_pages_are_left_alone() {
-        let edge = EdgeLayer::new(1, Duration::from_secs(1));
-        let _held = edge.calls.try_acquire().unwrap();
+        let edge = edge();
+        let _held = edge.calls.take(someone()).unwrap();
         let fine = || async { Ok::<_, Infallible>(http::Response::new(Body::empty())) };
         let content = http::HeaderValue::from_static("application/grpc-web+proto");
-        let request = http::Request::builder()
-            .uri(METHOD)
-            .header(http::header::CONTENT_TYPE, &content)
-            .body(())
-            .unwrap();
-        let refused = edge.answer(METHOD, Kind::of(&request), fine).await.unwrap();
+        let web = call(METHOD, &[("content-type", "application/grpc-web+proto")]);
+        let refused = edge.answer(web, fine).await.unwrap();
         assert_eq!(refused.headers()[http::header::CONTENT_TYPE], content);
         assert_eq!(reason(&refused).as_deref(), Some("SERVER_OVERLOADED"));
-        let page = Kind::of(&http::Request::new(()));
-        let page = edge.answer("/healthz", page, fine).await.unwrap();
+        let page = edge.answer(call("/healthz", &[]), fine).await.unwrap();
         assert!(page.headers().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clients_deadline_is_answered_before_it_passes() {
+        let edge = edge();
+        for (said, least, most) in [("500m", 400, 500), ("20m", 15, 20), ("100000u", 80, 100)] {
+            let began = Instant::now();
+            let hang = std::future::pending::<Result<http::Response<Body>, Infallible>>;
+            let call = call(METHOD, &[("grpc-timeout", said)]);
+            let answer = edge.answer(call, hang).await.unwrap();
+            assert_eq!(reason(&answer).as_deref(), Some("DEADLINE_EXCEEDED"));
+            assert_eq!(answer.headers()["grpc-status"], "4");
+            let passed = began.elapsed().as_millis();
+            assert!((least..most).contains(&passed), "{passed} of {said}");
+        }
+        let of = |text: &str| time_of(&http::HeaderValue::from_str(text).unwrap());
+        assert_eq!(of("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(of("3M"), Some(Duration::from_secs(180)));
+        for bad in ["", "5", "m", "123456789S", "-1S", "1x"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_method_that_panics_is_an_internal_fault() {
+        let edge = edge();
+        let answer = edge.answer(call(METHOD, &[]), || async {
+            if edge.calls.taken() == 1 {
+                panic!("secret");
+            }
+            Ok::<_, Infallible>(Status::ok("").into_http())
+        });
+        let answer = answer.await.unwrap();
+        assert_eq!(reason(&answer).as_deref(), Some("INTERNAL"));
+        assert!(!format!("{:?}", answer.headers()).contains("secret"));
+        assert_eq!(edge.calls.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_stream_has_its_place_until_it_ends() {
+        let edge = edge();
+        let watch = "/headway.v1.JobService/WatchJob";
+        let open = answer(
+            &edge,
+            watch,
+            http::Response::new(Body::new("a message".to_owned())),
+        )
+        .await;
+        assert_eq!((edge.calls.taken(), edge.job_watches.taken()), (0, 1));
+        let health = "/grpc.health.v1.Health/Watch";
+        let other = answer(
+            &edge,
+            health,
+            http::Response::new(Body::new("a message".to_owned())),
+        )
+        .await;
+        assert_eq!(edge.standard.taken(), 1);
+        drop((open, other));
+        assert_eq!((edge.job_watches.taken(), edge.standard.taken()), (0, 0));
     }
 }

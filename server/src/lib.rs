@@ -3,6 +3,7 @@
 //!
 //! What does not live here: timers, sweepers and the splitting and tracking of jobs, which are roles of their own.
 
+mod accept;
 mod app;
 mod connection;
 mod dashboard;
@@ -11,7 +12,9 @@ mod gate;
 mod gateway;
 mod grpc;
 mod identity;
+mod intake;
 mod listen;
+mod shares;
 mod watch;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -93,6 +96,16 @@ pub struct Limits {
     pub calls: usize,
     /// How long a call may take until its answer begins.
     pub call_timeout: Duration,
+    /// How many hundredths of the connections, calls and watches one client's address may take.
+    pub client_share: u32,
+    /// Calls and streams of the standard services, health and reflection. More are told to come back.
+    pub standard_calls: usize,
+    /// How long a connection may take until its first byte, and a request by HTTP/1 for its headers.
+    pub first_byte: Duration,
+    /// How long a connection is kept without a call under way.
+    pub idle_connection: Duration,
+    /// How long a request may send nothing before its message is complete.
+    pub body_pause: Duration,
     /// Open watches of jobs. More are refused.
     pub watches: usize,
     /// Open watches of partitions and audit logs. More are refused.
@@ -110,6 +123,11 @@ impl Default for Limits {
             connections: 10_000,
             calls: 1024,
             call_timeout: Duration::from_secs(60),
+            client_share: 50,
+            standard_calls: 1024,
+            first_byte: Duration::from_secs(10),
+            idle_connection: Duration::from_secs(300),
+            body_pause: Duration::from_secs(10),
             watches: 20_000,
             partition_watches: 2000,
             publishing: 1024,

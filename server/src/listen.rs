@@ -1,7 +1,5 @@
 //! The listener: the services on one port, health that follows readiness, and a shutdown with an end.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use headway::v1::job_service_server::{JobServiceServer, SERVICE_NAME};
 use headway_runtime::Readiness;
@@ -10,7 +8,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     codec::CompressionEncoding,
     service::{LayerExt, Routes},
-    transport::{Server, server::TcpIncoming},
 };
 use tonic_health::{
     ServingStatus,
@@ -18,23 +15,18 @@ use tonic_health::{
     server::{HealthReporter, HealthService},
 };
 use tonic_web::GrpcWebLayer;
+use tower::ServiceBuilder;
 
 use crate::{
-    MAX_REQUEST_BYTES, ServerParts, connection, dashboard,
+    MAX_REQUEST_BYTES, ServerParts, accept, dashboard,
     edge::EdgeLayer,
     gate::GateLayer,
     gateway,
     grpc::{JobApi, WatchedJobs},
     identity::IdentityLayer,
+    intake::{Gauge, Intake},
     watch::{Hub, HubTask, Partitions},
 };
-
-/// An idle connection is asked whether it is still there after this time, and closed without an answer in the next.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-/// Calls and open watches of one connection at once.
-const STREAMS: u32 = 1000;
-/// Bytes of a request's headers.
-const HEADER_BYTES: u32 = 16 * 1024;
 
 /// Serves clients on this listener until `shutdown`, then ends: open watches at once, calls under way and
 /// changes that are being published within [`crate::Limits::drain`].
@@ -76,17 +68,15 @@ pub async fn serve(
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    let incoming = TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(KEEPALIVE.0));
-    let incoming = connection::bounded(incoming, parts.limits.connections);
     let web = GrpcWebLayer::new();
     let jobs = JobServiceServer::new(api.clone())
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
     let health = HealthServer::new(HealthService::from_health_reporter(reporter));
-    let mut routes = Routes::new(web.named_layer(WatchedJobs::new(api, jobs)))
+    let gauge = Gauge::new(parts.limits.body_pause)?;
+    let jobs = Intake::new(WatchedJobs::new(api, jobs), gauge);
+    let mut routes = Routes::new(web.named_layer(jobs))
         .add_service(web.named_layer(health))
         .add_service(descriptors().build_v1()?)
         .add_service(descriptors().build_v1alpha()?);
@@ -94,31 +84,19 @@ pub async fn serve(
     *routes.axum_router_mut() = pages
         .route(gateway::HEALTH, gateway::health(parts.readiness.clone()))
         .fallback(dashboard::serve);
-    let server = Server::builder()
-        // grpc-web and pages come by HTTP/1.1 too.
-        .accept_http1(true)
-        .http2_keepalive_interval(Some(KEEPALIVE.0))
-        .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .http2_max_header_list_size(HEADER_BYTES)
-        .max_concurrent_streams(STREAMS)
+    let service = ServiceBuilder::new()
         .layer(GateLayer::new(&parts.hosts, &parts.web_origins))
         .layer(gateway::cors(&parts.web_origins))
         .layer(IdentityLayer)
-        .layer(EdgeLayer::new(
-            parts.limits.calls,
-            parts.limits.call_timeout,
-        ))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stopping.clone().cancelled_owned());
+        .layer(EdgeLayer::new(&parts.limits))
+        .service(routes.prepare());
+    let server = accept::serve(listener, service, &parts.limits, stopping.clone());
     let mut server = std::pin::pin!(server);
     tracing::info!(%address, "listening");
 
     let mut served = false;
     tokio::select! {
-        ended = &mut server => {
-            ended.context("the listener failed")?;
-            served = true;
-        }
+        () = &mut server => served = true,
         Some(ended) = background.join_next() => {
             // Both run until the shutdown; an earlier end is a fault.
             ended.context("a part of the server panicked")??;
@@ -188,6 +166,7 @@ async fn follow_readiness(
 fn descriptors() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(headway::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)

@@ -49,6 +49,13 @@ async fn start() -> ExitCode {
     }
 }
 
+/// Every connection is an open file. Where more are not allowed, the accept loop says so when it runs out of them.
+fn raise_open_files() {
+    if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
 async fn run(args: Args) -> anyhow::Result<()> {
     let layers = Layers::from_process(args.config)
         .set("listen", args.listen)
@@ -65,6 +72,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         print!("{config}");
         return Ok(());
     }
+    raise_open_files();
     let shutdown = shutdown::on_signals()?;
     let listener = App::bind(&config).await?;
     App::build(config, shutdown).await?.run(listener).await

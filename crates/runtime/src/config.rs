@@ -126,6 +126,8 @@ pub struct Config {
     pub max_watches: u32,
     /// The folders in and below which the splitters `files` and `lines` may read; none means that they refuse every job.
     pub file_roots: Vec<PathBuf>,
+    /// How many hundredths of a server's connections, calls and watches one client's address may take, 1 to 100.
+    pub client_share: u32,
     /// The folder whose YAML files are job types, read once; none means that there are none but those of the API.
     pub job_types_dir: Option<PathBuf>,
     /// The variables of the environment that job types made by the API may read, as in `HEADWAY_JOB_TYPE_EXPORT_BUCKET`; those of files
@@ -169,6 +171,7 @@ impl Default for Config {
             max_splits_per_job: 16,
             max_watches: 20_000,
             file_roots: Vec::new(),
+            client_share: 50,
             job_types_dir: None,
             job_type_variables: Vec::new(),
             job_type_evaluator: None,
@@ -275,6 +278,7 @@ impl Settings for Config {
             in_range("database_connections", self.database_connections, 1, 1000),
             in_range("max_splits_per_job", self.max_splits_per_job, 1, 1024),
             in_range("max_watches", self.max_watches, 1, 1_000_000),
+            in_range("client_share", self.client_share, 1, 100),
             lasts("lease_after", self.lease_after, second, MAX_HOLD),
             lasts(
                 "database_statement_timeout",

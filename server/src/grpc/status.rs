@@ -57,6 +57,18 @@ pub(crate) enum ApiError {
     Transport(Refusal),
     /// The request may not enter: see [`crate::gate`].
     Door(Door),
+    /// Decoding the request would take more than so many bytes of memory.
+    TooCostly(usize),
+    /// The request was not complete, and nothing more of it came in this time.
+    SlowRequest(Duration),
+    /// The client's address has its share of the calls under way, or of open streams.
+    ClientBusy(&'static str),
+    /// So many streams are open on one connection.
+    TooManyStreams(usize),
+    /// The client's deadline is about to pass.
+    Deadline,
+    /// A method panicked; what it said is in the log under this number.
+    Panicked(Uuid),
 }
 
 /// Why the gRPC library refused a request, or answered by itself.
@@ -135,6 +147,44 @@ impl From<ApiError> for Status {
             .retry(SOON)
             .status(),
             ApiError::Transport(refusal) => from_transport(refusal),
+            ApiError::TooCostly(most) => Answer::new(
+                Code::ResourceExhausted,
+                "REQUEST_TOO_COSTLY",
+                format!(
+                    "the request would take more than {most} bytes of memory once it is decoded: it has too many entries for its \
+                     size; send fewer at once, and not compressed"
+                ),
+            )
+            .info("limit_bytes", most.to_string())
+            .status(),
+            ApiError::SlowRequest(limit) => Answer::new(
+                Code::DeadlineExceeded,
+                "REQUEST_INCOMPLETE",
+                format!(
+                    "nothing of the request's message came for {} s; send it without a pause",
+                    limit.as_secs()
+                ),
+            )
+            .status(),
+            ApiError::ClientBusy(what) => Answer::new(
+                Code::Unavailable,
+                "CLIENT_OVERLOADED",
+                format!(
+                    "your address has its share of the server's {what}; end some, or try again in a moment. Where many clients \
+                     share an address, as behind a proxy, raise the setting `client_share`"
+                ),
+            )
+            .retry(SOON)
+            .status(),
+            ApiError::TooManyStreams(most) => Answer::new(
+                Code::ResourceExhausted,
+                "TOO_MANY_WATCHES",
+                format!("the connection has {most} open streams and takes no more; open another connection for them"),
+            )
+            .info("limit", most.to_string())
+            .status(),
+            ApiError::Deadline => deadline(),
+            ApiError::Panicked(incident) => internal(incident),
             ApiError::Door(door) => {
                 let reason = match door {
                     Door::Host(_) => "HOST_NOT_ALLOWED",
@@ -322,15 +372,29 @@ fn from_store(error: StoreError) -> Status {
         StoreError::Incompatible(why) | StoreError::Broken(why) => {
             let incident = Uuid::new_v4();
             tracing::error!(error = %why, %incident, "a call failed because of an internal fault");
-            Answer::new(
-                Code::Internal,
-                "INTERNAL",
-                format!("an internal fault; the server's log says more at incident {incident}"),
-            )
-            .info("incident", incident.to_string())
-            .status()
+            internal(incident)
         }
     }
+}
+
+fn internal(incident: Uuid) -> Status {
+    Answer::new(
+        Code::Internal,
+        "INTERNAL",
+        format!("an internal fault; the server's log says more at incident {incident}"),
+    )
+    .info("incident", incident.to_string())
+    .status()
+}
+
+fn deadline() -> Status {
+    Answer::new(
+        Code::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
+        "the call's deadline passed before it was done; read the job before trying again",
+    )
+    .retry(SOON)
+    .status()
 }
 
 fn from_transport(refusal: Refusal) -> Status {
@@ -375,12 +439,7 @@ fn from_transport(refusal: Refusal) -> Status {
             "the server cannot take the call now; try again in a moment",
         )
         .retry(SOON),
-        Code::Cancelled | Code::DeadlineExceeded => Answer::new(
-            Code::DeadlineExceeded,
-            "DEADLINE_EXCEEDED",
-            "the call's deadline passed before it was done; read the job before trying again",
-        )
-        .retry(SOON),
+        Code::Cancelled | Code::DeadlineExceeded => return deadline(),
         Code::PermissionDenied | Code::Unauthenticated => {
             Answer::new(code, "ACCESS_DENIED", "the server does not accept this caller")
         }

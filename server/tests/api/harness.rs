@@ -57,8 +57,10 @@ impl Harness {
         let readiness = Readiness::new(Duration::ZERO);
         let database = readiness.dependency("database");
         tokio::spawn(readiness.clone().run(shutdown.clone()));
-        let parts =
+        let mut parts =
             ServerParts::new(relay.clone(), readiness).with_splitters(Registry::with_builtins());
+        // All clients of a test have one address.
+        parts.limits.client_share = 100;
         let parts = change(parts);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

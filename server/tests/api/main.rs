@@ -2,6 +2,7 @@
 
 mod audit;
 mod control;
+mod doors;
 mod exploring;
 mod gateway;
 mod harness;
