@@ -294,11 +294,16 @@ impl PartitionFeed {
         }
     }
 
-    /// Adds what was read.
+    /// Adds what was read. What made it be read may be anybody's message with a job of another partition, whose view nobody
+    /// here may see.
     pub(super) fn put(&self, views: impl IntoIterator<Item = JobView>) {
         let mut inner = self.lock();
         let mut new = false;
         for view in views {
+            if view.job.meta.name.partition != self.partition {
+                tracing::debug!(partition = %self.partition, uid = %view.job.meta.uid, "dropped the state of a job of another partition");
+                continue;
+            }
             new |= inner.log.put(Arc::new(view));
         }
         drop(inner);
@@ -369,6 +374,47 @@ impl Inner {
             self.dirty.insert(uid);
         } else {
             self.doubt = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headway_domain::job::Phase;
+    use proptest::prelude::*;
+
+    use super::{super::super::table::tests::view, *};
+
+    proptest! {
+        /// Whatever jobs are heard of and read, watchers of a partition see its own.
+        #[test]
+        fn views_of_other_partitions_are_never_shown(
+            jobs in proptest::collection::vec((0_u128..20, 1_i64..5, "[pq]"), 0..50),
+        ) {
+            let feed = PartitionFeed::new(PartitionId::new("p").unwrap());
+            let mut own = BTreeSet::new();
+            for (number, revision, partition) in jobs {
+                // A uid is of one job in one partition.
+                let number = number * 2 + u128::from(partition == "q");
+                let seen = view(number, revision, Phase::Active);
+                let mut meta = (*seen.job.meta).clone();
+                meta.name = format!("partitions/{partition}/jobs/j").parse().unwrap();
+                let mut seen = (*seen).clone();
+                seen.job.meta = Arc::new(meta);
+                if partition == "p" {
+                    own.insert(seen.job.meta.uid);
+                }
+                feed.put([seen]);
+            }
+            let taken = feed.take(0, usize::MAX).unwrap();
+            let shown = taken.entries.into_iter().map(|(_, entry)| match entry {
+                Entry::State(view) => {
+                    assert_eq!(view.job.meta.name.partition.as_str(), "p");
+                    view.job.meta.uid
+                }
+                Entry::Deleted(gone) => panic!("{gone:?}"),
+            });
+            prop_assert_eq!(shown.collect::<BTreeSet<_>>(), own);
         }
     }
 }
