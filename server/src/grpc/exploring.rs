@@ -5,9 +5,10 @@ use headway::v1;
 use headway_broker::{Broker, Depth, Queue};
 use headway_domain::{
     Error, JobId, JobUid, PartitionId,
-    filter::{Filter, JobOrder},
+    filter::{Filter, JobOrder, OrderField},
 };
 use headway_store::{EventQuery, JobFilter, Position};
+use prost::Message;
 
 use super::{
     api::{JobApi, fitting, now},
@@ -41,7 +42,13 @@ pub(super) fn jobs_query(
     if expression.is_empty() && order == JobOrder::default() {
         return query;
     }
-    query.with(expression).with(&format!("{order:?}"))
+    let by = match order.by {
+        OrderField::CreateTime => "create_time",
+        OrderField::Id => "id",
+        OrderField::DisplayName => "display_name",
+    };
+    let direction = if order.descending { "desc" } else { "asc" };
+    query.with(expression).with(by).with(direction)
 }
 
 impl JobApi {
@@ -53,6 +60,8 @@ impl JobApi {
         let mut violations = Violations::default();
         let name = violations.take(request::job_name("parent", &request.parent));
         let size = violations.take(request::page_size(request.page_size));
+        // As it travels, which later versions keep.
+        let wire = request.filter.as_ref().map(Message::encode_to_vec);
         let filter = dead::filter(request.filter, name.as_ref(), &mut violations);
         violations.finish()?;
         let (Some(name), Some(size)) = (name, size) else {
@@ -60,7 +69,7 @@ impl JobApi {
         };
         let mut query = Query::new("failures").with(&name.to_string());
         if !filter.is_everything() {
-            query = query.with(&format!("{filter:?}"));
+            query = query.with_bytes(&wire.unwrap_or_default());
         }
         let above = match query.keys(&request.page_token, now())? {
             Some([run, seq]) => Some((u32::try_from(run).map_err(|_| Error::PageToken)?, seq)),
@@ -243,4 +252,35 @@ async fn depth(broker: &dyn Broker, pipe: String) -> Option<Depth> {
     depth
         .inspect_err(|error| tracing::debug!(%error, pipe, "a pipe's depth is not known"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use headway_domain::JobState;
+
+    use super::*;
+
+    /// A token is good on a server of another version too: what is hashed must not follow the names of Rust.
+    #[test]
+    fn a_token_of_this_release_is_read_by_the_next() {
+        let filter = JobFilter {
+            states: vec![JobState::Failed],
+            ..JobFilter::default()
+        };
+        let order = JobOrder {
+            by: OrderField::DisplayName,
+            descending: true,
+        };
+        let partition = PartitionId::new("acme").unwrap();
+        let query = jobs_query(&partition, &filter, "x", order);
+        assert_eq!(
+            query.token([7, 0], 1_800_000_000),
+            "AQAAAABrSdIAAAAAAAAAAAcAAAAAAAAAALEjXxuBtU0qpDVLjhT68f8"
+        );
+        for (by, descending) in [(OrderField::Id, true), (OrderField::DisplayName, false)] {
+            let other = jobs_query(&partition, &filter, "x", JobOrder { by, descending });
+            let token = query.token([7, 0], 1_800_000_000);
+            assert_eq!(other.keys(&token, 1_800_000_000), Err(Error::PageToken));
+        }
+    }
 }

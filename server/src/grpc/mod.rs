@@ -7,6 +7,8 @@ mod convert_in;
 mod convert_out;
 mod cursor;
 mod dead;
+#[cfg(test)]
+mod errors_doc;
 mod explaining;
 mod exploring;
 mod job_types;

@@ -31,9 +31,14 @@ impl Query {
     }
 
     /// The same query narrowed by one more text. Order counts; lengths keep texts apart.
-    pub(super) fn with(mut self, text: &str) -> Self {
-        self.0.update(text.len().to_be_bytes());
-        self.0.update(text.as_bytes());
+    pub(super) fn with(self, text: &str) -> Self {
+        self.with_bytes(text.as_bytes())
+    }
+
+    /// The same with bytes. What is hashed must be the same in every version: wire forms, and names that are written out.
+    pub(super) fn with_bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.update(bytes.len().to_be_bytes());
+        self.0.update(bytes);
         self
     }
 
