@@ -109,7 +109,7 @@ impl Site {
         } else {
             match self.find(path) {
                 Some(entry) => entry.answer(headers),
-                None => text(StatusCode::NOT_FOUND, "there is no such file\n"),
+                None => text(StatusCode::NOT_FOUND, "there is nothing at this path\n"),
             }
         };
         let headers = response.headers_mut();
@@ -123,14 +123,12 @@ impl Site {
         response
     }
 
-    /// The file at a path. A path that names no file is a place in the dashboard.
+    /// The file at a path, where the dashboard's own places are all its page.
     fn find(&self, path: &str) -> Option<&Entry> {
         if let Some(entry) = self.files.get(path) {
             return Some(entry);
         }
-        let last = path.rsplit('/').next().unwrap_or(path);
-        let is_place =
-            path.starts_with(PLACES) || !(path.starts_with(ASSETS) || last.contains('.'));
+        let is_place = path == "/" || path.starts_with(PLACES);
         is_place.then(|| self.files.get(INDEX)).flatten()
     }
 }

@@ -66,7 +66,9 @@ async fn which_file_answers_which_path() {
             "/partitions/default/pipes/documents.export",
             Some((html, PAGE, ASK)),
         ),
-        ("/somewhere/else", Some((html, PAGE, ASK))),
+        ("/somewhere/else", None),
+        ("/metrics", None),
+        ("/healthz/", None),
         ("/icon.png", Some(("image/png", PICTURE, ASK))),
         (
             "/assets/app-1a2b.js",
