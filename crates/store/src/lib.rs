@@ -21,7 +21,7 @@ pub use ops::{
     credit::{HungryJob, PartitionUse, PipeShare},
     dead::{DeadFilter, DeadLetterView},
     events::{EventPage, EventQuery},
-    explain::{Bounds, Explanation, LeaseCount, Since},
+    explain::{Bounds, Explanation, LeaseCount, Since, SplitRetry},
     firing::Fired,
     job_types::JobTypeView,
     limits::PipeLimitView,

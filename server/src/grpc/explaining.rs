@@ -3,7 +3,7 @@
 use headway::v1::{self, Reason, reason::Kind};
 use headway_broker::{BrokerError, Depth, Queue};
 use headway_domain::Job;
-use headway_store::{Bounds, Explanation};
+use headway_store::{Bounds, Explanation, SplitRetry};
 
 use super::{
     api::JobApi,
@@ -60,6 +60,9 @@ fn reasons(known: &Explanation, pipe: Option<Pipe>) -> Vec<Reason> {
     }
     if job.counts.delayed > 0 {
         reasons.push(delayed(known));
+    }
+    if let Some(retry) = &known.split_retry {
+        reasons.push(split_retry(retry));
     }
     if job.is_running() {
         reasons.extend(limits(job, &known.bounds));
@@ -223,6 +226,23 @@ fn delayed(known: &Explanation) -> Reason {
             Kind::RetryDelay,
             format!("{delayed} items wait for their next attempt"),
         )
+    }
+}
+
+fn split_retry(retry: &SplitRetry) -> Reason {
+    let SplitRetry {
+        pages,
+        tries,
+        message,
+        ..
+    } = retry;
+    let message = format!(
+        "{pages} pages of its batches could not be split and are tried again; after {tries} tries of one: {message}"
+    );
+    Reason {
+        count: int(*pages),
+        time: Some(timestamp(retry.due)),
+        ..reason(Kind::RetryDelay, message)
     }
 }
 

@@ -226,6 +226,7 @@ impl Store {
             ("batch", "job_key, number"),
             ("failure", "job_key, run, seq"),
             ("sample", "job_key, at"),
+            ("split_retry", "job_key, page"),
             ("prerequisite", "job_key, number"),
         ] {
             let sql = format!(

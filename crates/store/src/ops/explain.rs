@@ -37,6 +37,19 @@ pub struct LeaseCount {
     pub silent: u64,
 }
 
+/// Pages whose split failed in a passing way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitRetry {
+    /// How many there are.
+    pub pages: u64,
+    /// How often one of them was tried.
+    pub tries: u64,
+    /// When it may be split again; in the past while it is being split.
+    pub due: Micros,
+    /// Why it could not be split the last time.
+    pub message: String,
+}
+
 /// What is known of a job that does not run or end.
 #[derive(Debug, Clone)]
 pub struct Explanation {
@@ -54,6 +67,8 @@ pub struct Explanation {
     pub leases: LeaseCount,
     /// Items whose messages the broker gave up, among the newest failures.
     pub dead_letters: u64,
+    /// Pages that are to be split again.
+    pub split_retry: Option<SplitRetry>,
     /// What keeps it from sending more.
     pub bounds: Bounds,
 }
@@ -120,8 +135,13 @@ impl Store {
             true => self.bounds(&job).await?,
             false => Bounds::default(),
         };
+        let split_retry = match job.counts.splitting + job.counts.unsplit {
+            0 => None,
+            _ => db.split_retry(meta.key).await?,
+        };
         Ok(Explanation {
             bounds,
+            split_retry,
             view: JobView::new(job),
             waits_for: waits_for
                 .into_iter()

@@ -33,6 +33,7 @@ pub(crate) mod schedules;
 pub(crate) mod shards;
 pub(crate) mod split;
 mod split_record;
+mod split_retry;
 pub(crate) mod timers;
 pub(crate) mod tree;
 pub(crate) mod unreadable;

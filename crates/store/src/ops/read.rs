@@ -258,6 +258,7 @@ impl Store {
             "item",
             "failure",
             "sample",
+            "split_retry",
             "prerequisite",
         ] {
             let sql = format!("SELECT count(*) AS value FROM {table} WHERE job_key = $1");

@@ -33,11 +33,16 @@ impl Store {
                 release: None,
             });
         };
+        let tries = slice.page(source.page).map_or(0, |page| page.tries);
         if slice.record_split(source.page, attempt, split) == SplitOutcome::Lost {
             return Ok(SplitResult {
                 committed: Committed::default(),
                 release: None,
             });
+        }
+        if tries > 0 {
+            let key = slice.job.meta.key;
+            self.db.forget_split_retry(&tx, key, source.page).await?;
         }
         self.db.advance(&tx, &mut slice).await?;
         let mut indexes = Bitmap::default();
@@ -75,10 +80,19 @@ impl Store {
         let Some(meta) = self.meta_of(uid).await? else {
             return Ok(Committed::default());
         };
-        self.change_page(&meta, page, |slice| {
-            slice.record_split_failure(page, attempt, failure);
-        })
-        .await
+        let (tx, slice) = self.lock_page(&meta, page).await?;
+        let Some(mut slice) = slice else {
+            return Ok(Committed::default());
+        };
+        if slice.record_split_failure(page, attempt, failure.clone()) == SplitOutcome::Recorded {
+            self.db
+                .note_split_retry(&tx, &slice, page, &failure)
+                .await?;
+            self.db.advance(&tx, &mut slice).await?;
+        }
+        let committed = self.db.write_slices(&tx, vec![slice]).await?;
+        tx.commit().await?;
+        Ok(committed)
     }
 
     /// Records that a splitter answered differently the second time: these items fail.

@@ -95,6 +95,7 @@ pub async fn whoever_lost_sends_what_is_open(f: Fixture) {
     let overdue = f.store.outbox_overdue(-1_000_000, 100).await.unwrap();
     driver.owed.extend(overdue);
     let ended = driver.finish_well(&job).await;
+    assert_eq!(f.count("split_retry").await, 0);
     assert_eq!((ended.state(), ended.counts.done), (JobState::Completed, 9));
 }
 
@@ -120,6 +121,15 @@ pub async fn passing_faults(f: Fixture) {
         driver.take(fail().await.unwrap());
         let counts = driver.job(&job).await.counts;
         assert_eq!((counts.unsplit, counts.splitting), (1, 0));
+        let known = f
+            .store
+            .explain(&job.name)
+            .await
+            .unwrap()
+            .split_retry
+            .unwrap();
+        assert_eq!((known.pages, known.tries), (1, u64::from(attempt) + 1));
+        assert_eq!(known.message, "the file server is away");
         audit(&f, job.uid).await;
         // Said twice, it counts once.
         driver.take(fail().await.unwrap());
@@ -138,6 +148,7 @@ pub async fn passing_faults(f: Fixture) {
         assert!(matches!(plan, SplitPlan::Nothing(_)));
     }
     let ended = driver.finish_well(&job).await;
+    assert_eq!(f.count("split_retry").await, 0);
     assert_eq!((ended.state(), ended.counts.done), (JobState::Completed, 2));
     assert_eq!(ended.counts.failures, 0);
 }
@@ -160,6 +171,7 @@ pub async fn lasting_faults(f: Fixture) {
     audit(&f, job.uid).await;
     assert_eq!(driver.job(&job).await.state(), JobState::Active);
     let ended = driver.finish_well(&job).await;
+    assert_eq!(f.count("split_retry").await, 0);
     assert_eq!((ended.state(), ended.counts.done), (JobState::Failed, 2));
     assert_eq!(ended.counts.failures, 1);
     let view = f.store.job(&job.name).await.unwrap();

@@ -16,6 +16,7 @@ mod retention;
 mod schedules;
 mod sharing;
 mod sorting;
+mod split_retry;
 mod tree;
 mod unreadable;
 mod waiting;
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(changes::Changes),
             Box::new(unreadable::Unreadable),
             Box::new(compatibility::Compatibility),
+            Box::new(split_retry::SplitRetry),
         ]
     }
 }
