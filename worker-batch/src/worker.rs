@@ -1,7 +1,13 @@
 //! The consumer of batch messages: several at a time, each acknowledged only once all that it caused is
 //! committed and confirmed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use headway_broker::{Acker, BrokerError, Delivery, Outgoing, Queue};
@@ -11,15 +17,21 @@ use headway_relay::{
 };
 use headway_runtime::backoff::Backoff;
 use headway_store::StoreError;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{children::Memory, splitter::Registry};
 
+/// After this time a message counts as slow, and another is worked on beside it.
+const SLOW_AFTER: Duration = Duration::from_millis(250);
+/// Slow messages that leave their places to others. It bounds what a process holds.
+const MAX_SLOW: u16 = 48;
+
 /// How a batch worker works.
 #[derive(Debug, Clone)]
 pub struct BatchConfig {
-    /// Messages worked on at once.
+    /// Messages worked on at once, slow ones not counted.
     pub concurrency: u16,
     /// How long one page may take to split.
     pub split_timeout: Duration,
@@ -68,6 +80,35 @@ impl From<StoreError> for Interrupted {
     }
 }
 
+/// Counts what takes long, as a splitter whose source does not answer: it must not keep the places of other jobs.
+#[derive(Default)]
+struct Slow {
+    count: AtomicUsize,
+    grown: Notify,
+}
+
+impl Slow {
+    fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Waits until there is one more.
+    async fn changed(&self) {
+        self.grown.notified().await;
+    }
+
+    async fn watch(&self, work: impl Future<Output = ()>) {
+        let mut work = std::pin::pin!(work);
+        if tokio::time::timeout(SLOW_AFTER, &mut work).await.is_ok() {
+            return;
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.grown.notify_one();
+        work.await;
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl BatchWorker {
     /// A worker that splits with these splitters until `shutdown`.
     pub fn new(
@@ -94,20 +135,27 @@ impl BatchWorker {
         let mut consumer = self
             .relay
             .broker()
-            .consume(&Queue::Batch, slots.saturating_mul(2))
+            .consume(
+                &Queue::Batch,
+                slots.saturating_mul(2).saturating_add(MAX_SLOW),
+            )
             .await?;
         let acker = consumer.acker();
+        let slow = Slow::default();
         let mut running = FuturesUnordered::new();
         loop {
-            let room = usize::from(slots).saturating_sub(running.len());
+            let places = usize::from(slots) + slow.count().min(usize::from(MAX_SLOW));
+            let room = places.saturating_sub(running.len());
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => break,
                 Some(()) = running.next(), if !running.is_empty() => {}
+                () = slow.changed() => {}
                 next = consumer.next(room.max(1)), if room > 0 => match next {
                     Ok(deliveries) => {
                         for delivery in deliveries {
-                            running.push(self.clone().handle(delivery, acker.clone()));
+                            let work = self.clone().handle(delivery, acker.clone());
+                            running.push(slow.watch(work));
                         }
                     }
                     Err(BrokerError::Closed) => break,

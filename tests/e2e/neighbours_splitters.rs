@@ -1,0 +1,176 @@
+//! Splitters that hang or panic: what they cost jobs beside them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use headway::v1::{Job, JobSpec, JobState, Reason, reason::Kind};
+use headway_client::{BatchBuilder, JobBuilder, JobName, create_request};
+use headway_tests::{Deployment, Options, PATIENCE, Record, WORK, outcome_counts, range, until};
+use headway_worker_batch::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
+use serde_json::{Value, json};
+
+use crate::handlers::quick;
+
+on_both!(
+    beside_a_splitter_that_hangs with troublemakers,
+    beside_a_splitter_that_panics with troublemakers,
+    a_split_that_never_ends_fails_with_its_reason with troublemakers,
+);
+
+/// How many sub-batches hang: as many as the deployment splits of one job at once.
+const HUNG: u32 = 16;
+/// Items of the job beside them.
+const ITEMS: u32 = 300;
+
+fn troublemakers(options: &mut Options) {
+    options.config.split_timeout = Duration::from_secs(1);
+    let registry = options.registry.clone().add(Arc::new(Hangs));
+    options.registry = registry.add(Arc::new(Panics(AtomicU32::new(0))));
+}
+
+/// Finds sub-batches whose pages are never found.
+struct Hangs;
+
+#[async_trait]
+impl Splitter for Hangs {
+    fn name(&self) -> &str {
+        "hangs"
+    }
+
+    fn reproducible(&self) -> bool {
+        false
+    }
+
+    fn total(&self, _: &Definition, _: &Value) -> Result<Option<u64>, SplitError> {
+        Ok(None)
+    }
+
+    async fn page(&self, request: PageRequest<'_>) -> Result<Page, SplitError> {
+        let batches = request.definition.json()?.as_f64().unwrap_or(0.0);
+        if batches == 0.0 {
+            std::future::pending::<()>().await;
+        }
+        let hung = |_| Child::Batch {
+            definition: Definition::Json(json!(0)),
+            total: None,
+        };
+        Ok(Page {
+            children: (0..HUNG).map(hung).collect(),
+            next: None,
+        })
+    }
+}
+
+/// Takes a definition once, as the server asks, and panics whenever it is asked again.
+struct Panics(AtomicU32);
+
+#[async_trait]
+impl Splitter for Panics {
+    fn name(&self) -> &str {
+        "panics"
+    }
+
+    fn reproducible(&self) -> bool {
+        true
+    }
+
+    fn total(&self, _: &Definition, _: &Value) -> Result<Option<u64>, SplitError> {
+        assert!(self.0.fetch_add(1, Ordering::Relaxed) == 0, "on purpose");
+        Ok(None)
+    }
+
+    async fn page(&self, _: PageRequest<'_>) -> Result<Page, SplitError> {
+        panic!("on purpose");
+    }
+}
+
+fn spec(splitter: &str, definition: Value) -> JobSpec {
+    let batch = BatchBuilder::new(splitter).json(&definition).unwrap();
+    // The retries of a range come quickly.
+    JobBuilder::new(batch.item(WORK, "item"))
+        .retry_policy(range(1, 1).build().retry_policy.unwrap_or_default())
+        .build()
+}
+
+/// Runs a job of another partition; how long it took to start and to end.
+async fn neighbour(d: &Deployment, id: &str) -> (Duration, Duration) {
+    let mut request = create_request("neighbours", range(ITEMS, 50).build());
+    request.job_id = id.to_owned();
+    let began = Instant::now();
+    d.client().create_job(request).await.unwrap();
+    let name = JobName::new("neighbours", id).unwrap();
+    let progress = |job: &Job| job.progress.unwrap_or_default();
+    d.watch_until(&name, "it has begun", |job| progress(job).items_done > 0)
+        .await;
+    let started = began.elapsed();
+    let job = d.finish(&name, JobState::Completed).await;
+    assert_eq!(progress(&job).items_done, i64::from(ITEMS));
+    (started, began.elapsed())
+}
+
+fn assert_unhurt(alone: (Duration, Duration), beside: (Duration, Duration)) {
+    let told = format!("alone {alone:?}, beside {beside:?}");
+    // The machine may be busy: what it costs alone counts on top.
+    assert!(beside.0 < Duration::from_secs(1) + alone.0, "{told}");
+    assert!(beside.1 < Duration::from_secs(1) + 3 * alone.1, "{told}");
+}
+
+async fn beside_a_splitter_that_hangs(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let alone = neighbour(&d, "alone").await;
+    let hung = d.create("hung", spec("hangs", json!(1))).await;
+    until("its sub-batches to hang", PATIENCE, || async {
+        let explained = d.client().explain_job(&hung).await.unwrap();
+        let hang =
+            |reason: &Reason| reason.kind() == Kind::Splitting && reason.count >= i64::from(HUNG);
+        explained.reasons.iter().any(hang).then_some(())
+    })
+    .await;
+    let beside = neighbour(&d, "beside").await;
+    d.client().cancel_job(&hung).await.unwrap();
+    assert_unhurt(alone, beside);
+}
+
+async fn beside_a_splitter_that_panics(d: Deployment) {
+    let record = Record::default();
+    d.worker(|worker| worker.handler(quick(&record)));
+    let alone = neighbour(&d, "alone").await;
+    let name = d.create("panics", spec("panics", json!(0))).await;
+    let beside = neighbour(&d, "beside").await;
+    d.finish(&name, JobState::Failed).await;
+    let failures = d.failures(&name).await;
+    assert_eq!(failures[0].code, "SPLIT_FAILED");
+    assert!(failures[0].message.contains("panicked"), "{failures:?}");
+    assert_unhurt(alone, beside);
+}
+
+async fn a_split_that_never_ends_fails_with_its_reason(d: Deployment) {
+    let mut spec = spec("hangs", json!(0));
+    if let Some(policy) = &mut spec.retry_policy {
+        policy.max_attempts = 2;
+    }
+    let name = d.create("never", spec).await;
+    let reason = until("the reason to be told", PATIENCE, || async {
+        let explained = d.client().explain_job(&name).await.unwrap();
+        let mut reasons = explained.reasons.into_iter();
+        reasons.find(|reason| reason.kind() == Kind::RetryDelay)
+    })
+    .await;
+    assert!(
+        reason.message.contains("found no page within 1 s"),
+        "{reason:?}"
+    );
+    let job = d.finish(&name, JobState::Failed).await;
+    assert_eq!(outcome_counts(&job), [0; 4]);
+    let failures = d.failures(&name).await;
+    assert_eq!(failures[0].code, "SPLIT_FAILED");
+    let rows = d.store().rows_of(d.uid(&name).await).await.unwrap();
+    assert_eq!(rows["split_retry"], 0);
+}
