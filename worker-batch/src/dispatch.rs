@@ -231,7 +231,7 @@ impl<'a> Inputs<'a> {
                 let item = item.ok_or("the page has fewer children than were recorded")?;
                 let payload = template
                     .render(item, parameters)
-                    .map_err(|error| error.to_string())?;
+                    .map_err(|error| bad_row(item).unwrap_or_else(|| error.to_string()))?;
                 if payload.len() > headway_domain::limits::PAYLOAD_BYTES {
                     return Err(format!(
                         "the item's payload has {} bytes, and at most {} are allowed",
@@ -243,4 +243,10 @@ impl<'a> Inputs<'a> {
             }
         }
     }
+}
+
+/// What is wrong with the row that an item of the `lines` splitter stands for, where it says so.
+fn bad_row(item: &Value) -> Option<String> {
+    let (offset, why) = (item.get("offset")?, item.get("error")?.as_str()?);
+    Some(format!("the line at byte {offset} {why}"))
 }

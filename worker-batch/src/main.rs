@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use headway_relay::role;
+use headway_runtime::shutdown;
 use headway_worker_batch::{
     splitter::{FileRoots, Registry},
     start,
@@ -19,15 +20,13 @@ struct Args {
     config: Option<PathBuf>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    role::main(
+fn main() -> ExitCode {
+    shutdown::run(role::main(
         "headway-worker-batch",
         Args::parse().config,
         |config, links, supervisor| {
             let roots = FileRoots::new(config.file_roots.iter().cloned());
             start(config, links, Registry::with_file_roots(roots), supervisor);
         },
-    )
-    .await
+    ))
 }

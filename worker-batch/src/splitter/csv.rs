@@ -14,6 +14,8 @@ pub(super) enum ReadError {
     Io(io::Error),
     /// The content is wrong. A part of a sentence that follows "the line at byte N".
     Content(String),
+    /// The same, of a row that was read to its end, so that the next one can be read.
+    Row(String),
 }
 
 impl From<io::Error> for ReadError {
@@ -134,20 +136,26 @@ pub(super) fn read_record(
                 len,
             }));
         }
+        // Where no quoted field goes on over a line end, the next row begins on the next line, whatever is in this one.
+        let fault = |error| match error {
+            ReadError::Content(why) if !dialect.quoted_newlines => ReadError::Row(why),
+            error => error,
+        };
         line.content()
             .iter()
-            .try_for_each(|byte| fields.feed(*byte))?;
+            .try_for_each(|byte| fields.feed(*byte))
+            .map_err(fault)?;
         if fields.state != State::Quoted {
-            fields.end_field()?;
+            fields.end_field().map_err(fault)?;
             return Ok(Some(Record {
                 fields: fields.done,
                 len,
             }));
         }
         if !dialect.quoted_newlines {
-            return Err(ReadError::content(
+            return Err(fault(ReadError::content(
                 "has a quoted field that goes on over the end of the line, although `quoted_newlines` is false",
-            ));
+            )));
         }
         fields.field.extend_from_slice(&line.bytes[line.content..]);
     }
@@ -216,7 +224,9 @@ mod tests {
                     found.push(record.fields);
                 }
                 Ok(None) => return Ok(found),
-                Err(ReadError::Content(sentence)) => return Err(sentence),
+                Err(ReadError::Content(sentence) | ReadError::Row(sentence)) => {
+                    return Err(sentence);
+                }
                 Err(ReadError::Io(error)) => panic!("{error}"),
             }
         }

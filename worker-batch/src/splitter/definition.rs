@@ -65,7 +65,7 @@ impl Definition {
     pub fn json(&self) -> Result<Cow<'_, Value>, SplitError> {
         match self {
             Self::Json(value) => Ok(Cow::Borrowed(value)),
-            Self::Data(data) => serde_json::from_slice(data)
+            Self::Data(data) => serde_json::from_slice(without_mark(data))
                 .map(Cow::Owned)
                 .map_err(|error| {
                     SplitError::invalid(format!(
@@ -103,6 +103,11 @@ impl Definition {
             Self::Data(data) => data.len(),
         }
     }
+}
+
+/// Text without the byte order mark that some editors put before it.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// What follows the kind in a stored definition.
@@ -231,6 +236,8 @@ mod tests {
             json!([1])
         );
         assert!(Definition::Data(Bytes::from_static(b"[1")).json().is_err());
+        let marked = Definition::Data(Bytes::from_static(b"\xef\xbb\xbf[1]"));
+        assert_eq!(*marked.json().unwrap(), json!([1]));
     }
 
     proptest! {

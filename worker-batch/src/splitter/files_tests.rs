@@ -162,6 +162,18 @@ fn wrong_definitions_are_invalid() {
 }
 
 #[test]
+fn a_path_that_is_too_long_leaves_room_for_the_reason() {
+    let path = std::env::temp_dir().join("folder/".repeat(1000));
+    match Walk::ask(&files(), &definition(&path, json!({})), None, 10, None) {
+        Err(SplitError::Invalid(sentence)) => {
+            assert!(sentence.len() < 500, "{} bytes", sentence.len());
+            assert!(sentence.contains("too long"), "{sentence}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_sub_folder_that_is_gone_is_empty() {
     let folder = folder_with(&["a/b/file", "c"]);
     let files = files();

@@ -73,8 +73,29 @@ struct Written {
     quoted_newlines: bool,
     #[serde(default = "one", deserialize_with = "integer")]
     group: i64,
+    #[serde(default, skip_serializing_if = "BadRows::is_fail")]
+    bad_rows: BadRows,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     range: Option<ByteRange>,
+}
+
+/// What becomes of a row that cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum BadRows {
+    /// The job fails.
+    #[default]
+    Fail,
+    /// It is left out.
+    Skip,
+    /// An item says what is wrong with it.
+    List,
+}
+
+impl BadRows {
+    fn is_fail(&self) -> bool {
+        *self == Self::Fail
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +150,11 @@ impl Source {
         check_absolute("path", &written.path)?;
         let group = bounded("group", written.group, 1, MAX_GROUP)?;
         let is_csv = written.format == Format::Csv;
+        if written.format == Format::Text && written.bad_rows != BadRows::Fail {
+            return Err(SplitError::invalid(
+                "`bad_rows` is for the formats `csv` and `ndjson`",
+            ));
+        }
         if !is_csv && (written.header || written.delimiter != comma() || !written.quoted_newlines) {
             return Err(SplitError::invalid(
                 "`header`, `delimiter` and `quoted_newlines` are for the format `csv`",
@@ -149,7 +175,7 @@ impl Source {
         if let Some(range) = &written.range
             && !(range.first <= range.start
                 && range.start <= range.end
-                && range.end <= range.version.length)
+                && (range.end <= range.version.length || range.version.is_unsized()))
         {
             return Err(SplitError::invalid("`range` is not a part of the file"));
         }
@@ -180,7 +206,8 @@ impl Source {
         if let Some(seen) = seen {
             file.check(seen.version)?;
         }
-        let version = file.version;
+        // The length at the first page counts: what is appended later belongs to nobody.
+        let version = seen.map_or(file.version, |seen| seen.version);
         let (first, columns) = self.start_of_data(&mut file)?;
         let step = if self.is_sequential() {
             u64::MAX
@@ -189,8 +216,17 @@ impl Source {
         };
         let mut start = seen.map_or(first, |seen| seen.start);
         let mut page = PageBuilder::new(limit);
-        while start < version.length {
-            let end = start.saturating_add(step).min(version.length);
+        // A file whose size is said to be 0 and that has content, as in /proc, is read to its end.
+        let length = match version.is_unsized() && file.has_content()? {
+            true => u64::MAX,
+            false => version.length,
+        };
+        let step = match length {
+            u64::MAX => u64::MAX,
+            _ => step,
+        };
+        while start < length {
+            let end = start.saturating_add(step).min(length);
             let range = ByteRange {
                 start,
                 end,
@@ -315,11 +351,15 @@ impl Source {
         let mut bytes = 0;
         let mut offset = start;
         while entries.len() < self.group && offset < range.end && offset - start < MAX_PAGE_READ {
-            let entry = self
-                .entry(file, range, offset)
-                .map_err(|error| file.fault(offset, error))?;
-            let Some((entry, len)) = entry else {
-                return Ok((entries, range.end));
+            let (entry, len) = match self.entry(file, range, offset) {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok((entries, range.end)),
+                Err(ReadError::Row(why)) if self.written.bad_rows != BadRows::Fail => {
+                    let listed = json!({"offset": offset, "error": why});
+                    let listed = (self.written.bad_rows == BadRows::List).then_some(listed);
+                    (listed, file.read_since(offset)?)
+                }
+                Err(error) => return Err(file.fault(offset, error)),
             };
             if self.group > 1 {
                 bytes += entry.as_ref().map_or(0, json_len);
@@ -361,7 +401,7 @@ impl Source {
             Format::Ndjson if content.trim_ascii().is_empty() => None,
             Format::Ndjson => {
                 let value: Value = serde_json::from_slice(content).map_err(|error| {
-                    ReadError::Content(format!("is not JSON: {}", json_fault(&error)))
+                    ReadError::Row(format!("is not JSON: {}", json_fault(&error)))
                 })?;
                 Some(json!({"offset": offset, "value": value}))
             }
@@ -395,7 +435,7 @@ fn row(fields: Vec<String>, columns: Option<&[String]>) -> Result<Option<Value>,
     };
     if fields.len() != columns.len() {
         let (found, expected) = (fields.len(), columns.len());
-        return Err(ReadError::Content(format!(
+        return Err(ReadError::Row(format!(
             "has {found} fields where the header has {expected}"
         )));
     }

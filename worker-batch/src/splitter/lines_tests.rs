@@ -250,8 +250,13 @@ fn a_file_that_changes_is_found_out() {
     else {
         panic!("{page:?}")
     };
+    // What is appended does not count, also for the ranges of a later page.
     file.write_all(b"e\n").unwrap();
     file.flush().unwrap();
+    assert!(Walk::ask(&lines, range, None, 10, None).is_ok());
+    let rest = Walk::ask(&lines, &root, page.next.as_deref(), 10, None).unwrap();
+    assert_eq!((rest.children.len(), rest.next), (2, None));
+    file.as_file().set_len(4).unwrap();
     for (definition, cursor) in [(&root, page.next.as_deref()), (range, None)] {
         match Walk::ask(&lines, definition, cursor, 10, None) {
             Err(SplitError::Invalid(sentence)) => {
@@ -423,5 +428,59 @@ fn groups_are_bounded_in_bytes() {
             .map(|item| item["lines"].as_array().unwrap().len())
             .sum::<usize>(),
         100
+    );
+}
+
+#[test]
+fn bad_rows_fail_are_left_out_or_are_listed() {
+    let csv = b"a,b\n1,2\n3\n\"x\"y,4\n\xff,5\n6,7\n";
+    let ndjson = b"{\"a\":1}\n{\"a\":\n[2]\n";
+    let csv_options = |bad_rows: &str| json!({"format": "csv", "header": true, "quoted_newlines": false, "bad_rows": bad_rows});
+    let json_options = |bad_rows: &str| json!({"format": "ndjson", "bad_rows": bad_rows});
+    assert!(refused(csv, csv_options("fail")).contains("has 1 fields where the header has 2"));
+    assert!(refused(ndjson, json_options("fail")).contains("is not JSON"));
+    let offsets = |items: &[Value], key: &str| -> Vec<u64> {
+        let with = items.iter().filter(|item| item.get(key).is_some());
+        with.filter_map(|item| item["offset"].as_u64()).collect()
+    };
+    let skipped = items(csv, csv_options("skip"));
+    assert_eq!((offsets(&skipped, "row"), skipped.len()), (vec![4, 21], 2));
+    let listed = items(csv, csv_options("list"));
+    assert_eq!(offsets(&listed, "row"), [4, 21]);
+    assert_eq!(offsets(&listed, "error"), [8, 10, 17]);
+    assert_eq!(
+        offsets(&items(ndjson, json_options("skip")), "value"),
+        [0, 14]
+    );
+    let listed = items(ndjson, json_options("list"));
+    assert_eq!(offsets(&listed, "error"), [8]);
+    assert!(
+        listed[1]["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("is not JSON: EOF")
+    );
+    let file = file_with(b"x");
+    let text = definition(&file, json!({"bad_rows": "skip"}));
+    invalid(&lines(), &text, "for the formats `csv` and `ndjson`");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_of_no_size_is_read_to_its_end() {
+    let path = "/proc/filesystems";
+    let lines = Lines::new(FileRoots::new(["/proc".into()]));
+    let definition = Definition::Json(json!({"path": path}));
+    let found: Vec<_> = walk(&lines, definition, 4)
+        .into_iter()
+        .map(|item| item["text"].as_str().unwrap().to_owned())
+        .collect();
+    let content = fs::read_to_string(path).unwrap();
+    assert!(!content.is_empty());
+    assert_eq!(found.len(), content.lines().count());
+    assert!(
+        content
+            .lines()
+            .all(|line| found.iter().any(|text| text == line))
     );
 }

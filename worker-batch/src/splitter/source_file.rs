@@ -27,6 +27,11 @@ pub(super) struct Version {
 }
 
 impl Version {
+    /// Whether the length says nothing: a file of /proc, or an empty one.
+    pub(super) fn is_unsized(self) -> bool {
+        self.length == 0
+    }
+
     fn of(metadata: &Metadata) -> Self {
         let modified = metadata
             .modified()
@@ -132,13 +137,35 @@ impl SourceFile {
     }
 
     fn compare(&self, found: Version, expected: Version) -> Result<(), SplitError> {
-        if found == expected {
+        let same = found == expected || (found.is_unsized() && expected.is_unsized());
+        // What was appended since is not looked at.
+        if same || found.length > expected.length {
             return Ok(());
         }
         Err(self.invalid(format!(
-            "changed while it was being split: it had {} bytes and has {}, or was written again",
+            "changed while it was being split: it had {} bytes and has {}, or was written again; create the job again \
+             to read it as it is now",
             expected.length, found.length
         )))
+    }
+
+    /// Whether there is a first byte.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn has_content(&mut self) -> Result<bool, SplitError> {
+        Ok(!self.mark()?.is_empty())
+    }
+
+    /// How many bytes were read since this one.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn read_since(&mut self, offset: u64) -> Result<usize, SplitError> {
+        let position = self.reader.stream_position();
+        let position = position.map_err(|error| self.failed(&error))?;
+        let read = usize::try_from(position.saturating_sub(offset));
+        Ok(read.unwrap_or(usize::MAX))
     }
 
     /// Goes to a byte.
@@ -200,10 +227,12 @@ impl SourceFile {
     pub(super) fn fault(&self, offset: u64, error: ReadError) -> SplitError {
         match error {
             ReadError::Io(error) => self.failed(&error),
-            ReadError::Content(sentence) => SplitError::invalid(format!(
-                "the line at byte {offset} of {} {sentence}",
-                shorten(&self.path)
-            )),
+            ReadError::Content(sentence) | ReadError::Row(sentence) => {
+                SplitError::invalid(format!(
+                    "the line at byte {offset} of {} {sentence}",
+                    shorten(&self.path)
+                ))
+            }
         }
     }
 }
