@@ -35,10 +35,9 @@ fn main() -> ExitCode {
         // Before there are threads: they would count against its limits.
         return ExitCode::from(u8::from(child::run().is_err()));
     }
-    start()
+    shutdown::run(start())
 }
 
-#[tokio::main]
 async fn start() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use headway_relay::role;
+use headway_runtime::shutdown;
 use headway_worker_tracking::start;
 
 /// Headway's tracking worker. Settings come from defaults, a YAML file and HEADWAY_* variables, the later
@@ -16,7 +17,10 @@ struct Args {
     config: Option<PathBuf>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    role::main("headway-worker-tracking", Args::parse().config, start).await
+fn main() -> ExitCode {
+    shutdown::run(role::main(
+        "headway-worker-tracking",
+        Args::parse().config,
+        start,
+    ))
 }

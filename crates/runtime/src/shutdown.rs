@@ -1,8 +1,30 @@
 //! The process's signals: the first asks for a clean end, the second ends the process at once.
 
-use std::io;
+use std::{io, process::ExitCode, time::Duration};
 
 use tokio_util::sync::CancellationToken;
+
+/// How long threads may take to end once the main future has.
+const THREADS_GRACE: Duration = Duration::from_secs(1);
+
+/// Runs the main future of a process and gives its exit status, without waiting for threads that block: one that reads
+/// from a file system which does not answer must not keep the process from ending. What such a thread does is lost, as
+/// in a crash.
+pub fn run(main: impl Future<Output = ExitCode>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start the threads of this process: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let status = runtime.block_on(main);
+    runtime.shutdown_timeout(THREADS_GRACE);
+    status
+}
 
 /// A token that SIGINT or SIGTERM (Ctrl-C where there are no signals) cancels. A second signal of
 /// either kind ends the process with the status a shell gives for it (130 or 143), without
@@ -141,20 +163,19 @@ mod tests {
         );
     }
 
-    async fn two_signals(first: &str, second: &str) -> Option<i32> {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "shutdown::tests::child",
-                "--exact",
-                "--ignored",
-                "--nocapture",
-            ])
-            .env(CHILD, "1")
+    fn start(test: &str, value: &std::ffi::OsStr) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args([test, "--exact", "--ignored", "--nocapture"])
+            .env(CHILD, value)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    async fn two_signals(first: &str, second: &str) -> Option<i32> {
+        let mut child = start("shutdown::tests::child", "1".as_ref());
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("ready"));
         signal(&child, first).await;
@@ -168,6 +189,36 @@ mod tests {
         );
         signal(&child, second).await;
         child.wait().await.unwrap().code()
+    }
+
+    /// Not a test of its own: a process with a thread that never comes back.
+    #[test]
+    #[ignore = "runs only as the child process of the test below"]
+    fn blocked_child() {
+        let Some(pipe) = std::env::var_os(CHILD) else {
+            return;
+        };
+        run(async {
+            let token = on_signals().unwrap();
+            tokio::task::spawn_blocking(move || std::fs::File::open(pipe));
+            eprintln!("ready");
+            token.cancelled().await;
+            ExitCode::SUCCESS
+        });
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_blocks_does_not_keep_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = Command::new("mkfifo").arg(&pipe).status().await.unwrap();
+        assert!(made.success());
+        let mut child = start("shutdown::tests::blocked_child", pipe.as_os_str());
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("ready"));
+        signal(&child, "TERM").await;
+        let ended = tokio::time::timeout(Duration::from_secs(20), child.wait()).await;
+        assert_eq!(ended.unwrap().unwrap().code(), Some(0));
     }
 
     #[tokio::test]

@@ -58,15 +58,16 @@ impl Kind {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("headway-documents: {error:#}");
-            ExitCode::FAILURE
+fn main() -> ExitCode {
+    shutdown::run(async {
+        match run(Arguments::parse()).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("headway-documents: {error:#}");
+                ExitCode::FAILURE
+            }
         }
-    }
+    })
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {

@@ -68,10 +68,9 @@ fn main() -> ExitCode {
         // The server in this process runs the programs of job types so.
         return ExitCode::from(u8::from(child::run().is_err()));
     }
-    start()
+    shutdown::run(start())
 }
 
-#[tokio::main]
 async fn start() -> ExitCode {
     let arguments = Arguments::parse();
     if let Err(error) = telemetry::init(&arguments.log, LogFormat::Text) {
