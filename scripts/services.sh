@@ -33,6 +33,7 @@ usage: scripts/services.sh [--instance NAME] COMMAND
   stop-rabbit           stop RabbitMQ in order    stop-postgres    stop PostgreSQL in order
   start-rabbit          start it again, on the ports and data that it had
   start-postgres        the same for PostgreSQL
+  stop-queue NAME       take a quorum queue of RabbitMQ its leader: it exists, and answers nobody
   wipe-rabbit           SIGKILL RabbitMQ and delete all its data; start-rabbit starts an empty one
 
 environment
@@ -288,6 +289,11 @@ case $command in
             wipe-*) rabbit_kill && rm -rf "$rabbit_dir/data" ;;
             start-*) "${service}_find" && "${service}_restart" ;;
         esac
+        ;;
+    stop-queue)
+        need_instance
+        rabbit_find
+        rabbit_stop_queue "${1:?a queue}"
         ;;
     *)
         usage >&2

@@ -176,3 +176,14 @@ rabbit_kill() {
 rabbit_url() {
     echo "amqp://guest:guest@127.0.0.1:$(<"$rabbit_dir/port")/%2f"
 }
+
+# Stops the replica of quorum queue $1 in the default virtual host: with one node, the queue is without a leader then.
+rabbit_stop_queue() {
+    local ctl=${rabbit_server%-server}ctl
+    [[ $1 =~ ^[A-Za-z0-9._-]+$ ]] || die "'$1' is not the name of a queue"
+    cd "$rabbit_dir"
+    env -i PATH="$PATH" LC_ALL=C.UTF-8 HOME="$rabbit_dir/home" \
+        ERL_EPMD_PORT="$(<"$rabbit_dir/epmd_port")" ERL_EPMD_ADDRESS=127.0.0.1 \
+        RABBITMQ_CONF_ENV_FILE="$rabbit_dir/conf/rabbitmq-env.conf" RABBITMQ_NODENAME="$(<"$rabbit_dir/node")" \
+        "$ctl" -n "$(<"$rabbit_dir/node")" eval "ra:stop_server(quorum_queues, {'%2F_$1', node()})."
+}

@@ -89,9 +89,26 @@ pub enum BrokerError {
     /// The broker refused the message, as when a queue is full; trying again later helps.
     #[error("the message broker refused the message: {0}")]
     Refused(String),
+    /// The message's queue does not answer although the broker does, as when the queue has no leader; trying again later
+    /// helps. The message may have arrived all the same.
+    #[error("the queue does not answer: {0}")]
+    Stalled(String),
+    /// The message is larger than the broker takes. Lasting.
+    #[error("the message of {0} bytes is larger than the message broker takes")]
+    TooLarge(usize),
     /// The broker was shut down on purpose by [`Broker::close`]. Lasting.
     #[error("the message broker connection is closed")]
     Closed,
+}
+
+impl BrokerError {
+    /// Whether the trouble is that of the message's queue alone: messages to other queues can still be published.
+    pub fn is_of_queue(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Stalled(_) | Self::Unroutable(_) => true,
+            Self::Unavailable(_) | Self::TooLarge(_) | Self::Closed => false,
+        }
+    }
 }
 
 /// A message broker: durable queues and transient topics.

@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::{BrokerError, Queue, Topic};
+use crate::{Queue, Topic};
 
 /// The most bytes that a queue name may have on a broker that speaks AMQP.
 pub const MAX_NAME_BYTES: usize = 255;
@@ -90,13 +90,6 @@ pub fn epoch_name(prefix: &str, epoch: Uuid) -> String {
 /// The name of the queue that says which deployment a prefix belongs to.
 pub fn deployment_name(prefix: &str) -> String {
     format!("{prefix}.s.deployment")
-}
-
-/// The answer to a message of more than [`MAX_MESSAGE_BYTES`].
-pub(crate) fn too_large() -> BrokerError {
-    BrokerError::Refused(format!(
-        "a message is larger than {MAX_MESSAGE_BYTES} bytes"
-    ))
 }
 
 #[cfg(test)]

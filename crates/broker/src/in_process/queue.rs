@@ -87,7 +87,7 @@ impl QueueCore {
             }
             for body in bodies {
                 if body.len() > names::MAX_MESSAGE_BYTES {
-                    results.push(Err(names::too_large()));
+                    results.push(Err(BrokerError::TooLarge(body.len())));
                     continue;
                 }
                 let bytes = byte_count(&body);

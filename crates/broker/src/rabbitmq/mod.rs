@@ -48,6 +48,9 @@ const FRESH: Duration = Duration::from_secs(2);
 /// How many broadcasts are sent at once.
 const BROADCASTERS: usize = 2;
 
+/// How many publishes wait for queues that do not answer, beside those that run at once.
+const HELD_UP: usize = 256;
+
 /// A broker on RabbitMQ. Clones share everything; when the last one and all that it made are gone, the
 /// connections close.
 #[derive(Clone)]
@@ -64,6 +67,8 @@ struct Inner {
     links: TaskTracker,
     /// Publishes that run at once.
     publishers: Semaphore,
+    /// Publishes that wait for queues that do not answer.
+    held_up: Semaphore,
     broadcasters: Semaphore,
     /// Queues that were declared, and when, until the broker says that one is missing.
     declared: Mutex<HashMap<Queue, Instant>>,
@@ -107,6 +112,7 @@ impl RabbitBroker {
             closed,
             links,
             publishers,
+            held_up: Semaphore::new(HELD_UP),
             broadcasters,
             declared,
         };

@@ -2,6 +2,7 @@
 //! awaited, and every confirm is awaited.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -10,18 +11,23 @@ use std::time::Duration;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation, PublisherConfirm};
+use tokio::sync::SemaphorePermit;
 
-use super::failure::unavailable;
+use super::failure::{is_declared_otherwise, unavailable};
 use super::link::{Live, short};
 use super::{Inner, declare};
 use crate::names::MAX_MESSAGE_BYTES;
 use crate::{BrokerError, Outgoing, Queue, names};
 
-/// The most messages of a window. Bounds what is copied for sending at once.
-const WINDOW_MESSAGES: usize = 1000;
+/// The most messages of a window. Fewer than the 400 that RabbitMQ takes from a connection for a channel that does not keep
+/// up: with more, a queue without a leader stops its channel, that the connection, and so every publish (seen on 3.10).
+const WINDOW_MESSAGES: usize = 300;
 
 /// The most bytes of a window, unless its one message is larger.
 const WINDOW_BYTES: usize = 8 << 20;
+
+/// A window that waits longer for its confirms is held up by a queue, and gives its turn to the next one.
+const HELD_UP: Duration = Duration::from_millis(250);
 
 /// How long what was sent before the broker blocked the connection may still be confirmed.
 const BLOCKED_GRACE: Duration = Duration::from_secs(5);
@@ -42,7 +48,7 @@ pub(super) async fn publish(inner: &Inner, messages: &[Outgoing]) -> Results {
     let mut todo = Vec::with_capacity(messages.len());
     for (index, (message, result)) in messages.iter().zip(&mut results).enumerate() {
         if message.body.len() > MAX_MESSAGE_BYTES {
-            *result = Err(names::too_large());
+            *result = Err(BrokerError::TooLarge(message.body.len()));
         } else {
             todo.push(index);
         }
@@ -123,6 +129,21 @@ async fn publish_on(
     while !rest.is_empty() {
         let (window, later) = rest.split_at(window_length(messages, rest));
         rest = later;
+        send_halving(inner, live, messages, window, results).await;
+    }
+}
+
+/// Sends one window. A broker that takes only small messages closes the channel over a larger one without saying which it
+/// was, so such a window is halved until that message is alone.
+async fn send_halving(
+    inner: &Inner,
+    live: &Live,
+    messages: &[Outgoing],
+    window: &[(usize, &ShortString)],
+    results: &mut Results,
+) {
+    let mut windows = vec![window];
+    while let Some(window) = windows.pop() {
         if live.is_blocked() {
             window
                 .iter()
@@ -130,6 +151,13 @@ async fn publish_on(
             continue;
         }
         send_window(inner, live, messages, window, results).await;
+        let refused = |(index, _): &(usize, &ShortString)| {
+            matches!(results[*index], Err(BrokerError::TooLarge(_)))
+        };
+        if window.len() > 1 && window.iter().any(refused) {
+            let (first, second) = window.split_at(window.len() / 2);
+            windows.extend([second, first]);
+        }
     }
 }
 
@@ -154,7 +182,11 @@ async fn routes<'a>(
 async fn route(inner: &Inner, live: &Live, queue: &Queue) -> Result<ShortString, BrokerError> {
     let name = short(names::queue_name(&inner.config.prefix, queue))?;
     if !inner.is_declared(queue) {
-        declare::declare(live, &inner.config.prefix, queue).await?;
+        let declared = declare::declare(live, &inner.config.prefix, queue).await;
+        declared.map_err(|error| match error {
+            BrokerError::Unavailable(why) if live.is_connected() => BrokerError::Stalled(why),
+            other => other,
+        })?;
         inner.remember(queue);
     }
     Ok(name)
@@ -190,13 +222,17 @@ enum Outcome {
 struct Returned(Option<usize>);
 
 impl Outcome {
-    fn of(confirmed: lapin::Result<Confirmation>) -> Self {
+    fn of(confirmed: lapin::Result<Confirmation>, bytes: usize) -> Self {
         let confirmation = match confirmed {
             Ok(Confirmation::NotRequested) => {
                 let reason = "the channel gives no confirms".into();
                 return Self::Failed(BrokerError::Unavailable(reason));
             }
             Ok(confirmation) => confirmation,
+            // Publishing to a queue by its name has no other precondition than the size of a message.
+            Err(error) if is_declared_otherwise(&error) => {
+                return Self::Failed(BrokerError::TooLarge(bytes));
+            }
             Err(error) => return Self::Failed(unavailable(&error)),
         };
         let accepted = confirmation.is_ack();
@@ -221,8 +257,8 @@ async fn send_window(
             .iter()
             .for_each(|(index, _)| results[*index] = Err(error.clone()));
     };
-    // The semaphore is never closed.
-    let Ok(_permit) = inner.publishers.acquire().await else {
+    // The semaphores are never closed.
+    let Ok(turn) = inner.publishers.acquire().await else {
         return fail(results, BrokerError::Closed);
     };
     let lease = match live.confirms.lease(live.connection()).await {
@@ -248,16 +284,22 @@ async fn send_window(
     }
     let mut outcomes: Vec<Outcome> = window.iter().map(|_| Outcome::Unknown).collect();
     let collect = async {
-        for (send, outcome) in sends.into_iter().zip(&mut outcomes) {
-            *outcome = Outcome::of(send.confirmed().await);
+        let sent = sends.into_iter().zip(window).zip(&mut outcomes);
+        for ((send, (index, _)), outcome) in sent {
+            *outcome = Outcome::of(send.confirmed().await, messages[*index].body.len());
         }
     };
     let complete = tokio::select! {
         biased;
         () = collect => true,
         () = give_up(live, inner.config.confirm_timeout) => false,
+        never = step_aside(inner, turn) => match never {},
     };
-    let sound = record(window, messages, outcomes, results);
+    let unconfirmed = match live.is_blocked() || !live.is_connected() {
+        true => blocked(),
+        false => BrokerError::Stalled("no confirm in time".into()),
+    };
+    let sound = record(window, messages, outcomes, &unconfirmed, results);
     if complete && sound {
         lease.keep();
     }
@@ -291,6 +333,15 @@ impl<F: Future<Output = lapin::Result<PublisherConfirm>>> Send<F> {
     }
 }
 
+/// Lets the next window begin once this one is held up, so that a queue that does not answer costs other queues nothing.
+/// Only so many windows step aside: each keeps a channel.
+async fn step_aside(inner: &Inner, turn: SemaphorePermit<'_>) -> Infallible {
+    tokio::time::sleep(HELD_UP).await;
+    let _aside = inner.held_up.acquire().await;
+    drop(turn);
+    std::future::pending().await
+}
+
 /// Ends when no more confirms are worth waiting for.
 async fn give_up(live: &Live, timeout: Duration) {
     tokio::select! {
@@ -307,6 +358,7 @@ fn record(
     window: &[(usize, &ShortString)],
     messages: &[Outgoing],
     outcomes: Vec<Outcome>,
+    unconfirmed: &BrokerError,
     results: &mut Results,
 ) -> bool {
     let mut sound = true;
@@ -332,7 +384,7 @@ fn record(
             }
             Outcome::Unknown => {
                 sound = false;
-                Err(BrokerError::Unavailable("no confirm in time".into()))
+                Err(unconfirmed.clone())
             }
         };
     }

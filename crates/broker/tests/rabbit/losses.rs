@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use headway_broker::{Broker, BrokerError, Outgoing, RabbitBroker, Topic};
+use headway_broker::{Broker, BrokerError, Outgoing, Queue, RabbitBroker, Topic};
 
 use crate::proxy::Proxy;
 use crate::setup::{Setup, run};
@@ -291,6 +291,64 @@ async fn closing_is_bounded_while_the_broker_is_away() {
         let (next, ()) = tokio::join!(within(consumer.next(1)), within(broker.close()));
         assert_eq!(next.unwrap_err(), BrokerError::Closed);
         assert!(begun.elapsed() < Duration::from_millis(5500));
+    })
+    .await;
+}
+
+/// Leaves a queue without a leader.
+async fn stop_queue(setup: &Setup, queue: &Queue) {
+    let Some(services) = std::env::var_os("HEADWAY_TEST_SERVICES") else {
+        panic!(
+            "HEADWAY_TEST_SERVICES is not set: this test stops a queue of a RabbitMQ of its own"
+        );
+    };
+    let name = headway_broker::names::queue_name(&setup.prefix, queue);
+    let stop = move || {
+        std::process::Command::new(services)
+            .args(["stop-queue", &name])
+            .output()
+    };
+    let stopped = tokio::task::spawn_blocking(stop).await.unwrap().unwrap();
+    assert!(stopped.status.success(), "{stopped:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_without_a_leader_delays_no_other() {
+    run(|setup: Setup| async move {
+        let mut config = setup.config();
+        config.confirm_timeout = Duration::from_secs(3);
+        let broker = std::sync::Arc::new(RabbitBroker::connect(config).await.unwrap());
+        publish(&*broker, numbered(&pipe(), 0..5)).await;
+        publish(&*broker, numbered(&Queue::Batch, 0..5)).await;
+        stop_queue(&setup, &pipe()).await;
+        // More publishes than run at once, and more messages than the broker takes from a channel that is stuck.
+        let stalled: Vec<_> = (0..8)
+            .map(|_| {
+                let broker = broker.clone();
+                tokio::spawn(async move { broker.publish(numbered(&pipe(), 0..1000)).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for _ in 0..10 {
+            let begun = Instant::now();
+            publish(&*broker, numbered(&Queue::Batch, 0..100)).await;
+            assert!(
+                begun.elapsed() < Duration::from_secs(1),
+                "{:?}",
+                begun.elapsed()
+            );
+        }
+        for stalled in stalled {
+            let results = within(stalled).await.unwrap();
+            assert!(
+                results
+                    .iter()
+                    .all(|result| matches!(result, Err(BrokerError::Stalled(_)))),
+                "{:?}",
+                results[0]
+            );
+        }
+        broker.close().await;
     })
     .await;
 }

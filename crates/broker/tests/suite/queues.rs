@@ -46,7 +46,7 @@ pub async fn an_oversized_message_is_refused_alone(fixture: Fixture) {
     messages[1].body = Bytes::from(vec![0; headway_broker::names::MAX_MESSAGE_BYTES + 1]);
     let results = within(fixture.broker.publish(messages)).await;
     assert_eq!(results[0], Ok(()));
-    assert!(matches!(results[1], Err(BrokerError::Refused(_))));
+    assert!(matches!(results[1], Err(BrokerError::TooLarge(_))));
     assert_eq!(results[2], Ok(()));
 }
 
