@@ -1,5 +1,7 @@
 //! "Send these items of this page": find the children again and publish the task messages with confirms.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use headway_domain::{
     JobUid,
@@ -7,20 +9,21 @@ use headway_domain::{
     report::{ItemEvent, ItemReport, PageReport},
     spec::Work,
 };
-use headway_relay::tasks::TaskMessages;
+use headway_relay::tasks::{TaskMessages, TaskSend};
 use headway_store::{DispatchPlan, PageSource, PlannedItem};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     children::{self, Items},
+    publish::Window,
     splitter::SplitError,
     template::Template,
     worker::{BatchWorker, Interrupted},
 };
 
-/// Messages published at once: enough to hide the broker's round trip, few enough to bound memory.
-const WINDOW: usize = 1000;
+/// Items that are reported as failed in one transaction.
+const FAILURES: usize = 256;
 
 /// Why the children of a page are not to be had.
 enum Lost {
@@ -37,16 +40,37 @@ impl BatchWorker {
         page: u32,
         indexes: &[u32],
     ) -> Result<(), Interrupted> {
-        match self.relay.store().plan_dispatch(uid, page, indexes).await? {
-            Some(plan) => self.send_planned(plan).await,
-            None => {
+        let mut indexes = Cow::Borrowed(indexes);
+        loop {
+            let Some(mut plan) = self
+                .relay
+                .store()
+                .plan_dispatch(uid, page, &indexes)
+                .await?
+            else {
                 self.memory.forget(uid, page);
-                Ok(())
+                return Ok(());
+            };
+            let left = std::mem::take(&mut plan.left);
+            self.send_some(plan).await?;
+            if left.is_empty() {
+                return Ok(());
             }
+            indexes = Cow::Owned(left);
         }
     }
 
-    pub(crate) async fn send_planned(&self, plan: DispatchPlan) -> Result<(), Interrupted> {
+    pub(crate) async fn send_planned(&self, mut plan: DispatchPlan) -> Result<(), Interrupted> {
+        let (uid, page) = (plan.source.meta.uid, plan.source.page);
+        let left = std::mem::take(&mut plan.left);
+        self.send_some(plan).await?;
+        match left.is_empty() {
+            true => Ok(()),
+            false => self.dispatch_items(uid, page, &left).await,
+        }
+    }
+
+    async fn send_some(&self, plan: DispatchPlan) -> Result<(), Interrupted> {
         self.relay.publish(plan.committed).await;
         if plan.items.is_empty() {
             return Ok(());
@@ -120,7 +144,8 @@ impl BatchWorker {
         Ok(())
     }
 
-    /// Publishes task messages and waits for every confirm. Items whose payload cannot be made fail.
+    /// Publishes task messages, some bytes at a time, and waits for every confirm. Items whose payload cannot be made, or is
+    /// larger than the broker takes, fail.
     pub(crate) async fn send(
         &self,
         source: &PageSource,
@@ -131,38 +156,86 @@ impl BatchWorker {
     ) -> Result<(), Interrupted> {
         let inputs = match Inputs::new(source) {
             Ok(inputs) => inputs,
-            Err(message) => return self.fail(source, run, items, &message).await,
+            Err(message) => {
+                let failure = Failed::lasting(code::SPLIT_FAILED, message);
+                let failed = items.into_iter().map(|item| (item, failure.clone()));
+                return self.fail(source, run, failed.collect()).await;
+            }
         };
-        let mut payloads = std::collections::HashMap::with_capacity(items.len());
-        let mut sendable = Vec::with_capacity(items.len());
-        let mut unusable: Vec<(PlannedItem, String)> = Vec::new();
-        for item in items {
-            if item.forward.is_some() {
-                sendable.push(item);
-                continue;
-            }
-            match inputs.render(children.get(item.index as usize)) {
-                Ok(payload) => {
-                    payloads.insert(item.index, payload);
-                    sendable.push(item);
-                }
-                Err(message) => unusable.push((item, message)),
+        let messages = TaskMessages::new(&source.meta, source.page, run, control);
+        let too_large = self
+            .send_with(messages, source, run, items, |item| {
+                inputs.render(children.get(item.index as usize))
+            })
+            .await?;
+        // What is too large together may not be so alone.
+        let mut alone = Vec::new();
+        let mut failed = Vec::new();
+        for send in too_large {
+            match send.items.len() {
+                1 => failed.push(send),
+                _ => alone.extend(send.items),
             }
         }
-        for (item, message) in unusable {
-            self.fail(source, run, vec![item], &message).await?;
+        if !alone.is_empty() {
+            let messages = TaskMessages::new(&source.meta, source.page, run, control).one_by_one();
+            let too_large = self
+                .send_with(messages, source, run, alone, |item| {
+                    inputs.render(children.get(item.index as usize))
+                })
+                .await?;
+            failed.extend(too_large);
         }
-        let builder = TaskMessages::new(&source.meta, source.page, run, control);
-        let mut messages = builder.build(sendable, |index| {
-            payloads.remove(&index).unwrap_or_default()
+        let failed = failed.into_iter().flat_map(|send| {
+            let why = format!(
+                "the item's message has {} bytes, more than the message broker takes; make its payload or headers smaller",
+                send.message.body.len()
+            );
+            let failure = Failed::lasting(code::MESSAGE_TOO_LARGE, why);
+            send.items.into_iter().map(move |item| (item, failure.clone()))
         });
-        while !messages.is_empty() {
-            let window = messages.drain(..messages.len().min(WINDOW)).collect();
-            if !self.relay.insist(window, &self.shutdown).await {
-                return Err(Interrupted::Shutdown);
+        self.fail(source, run, failed.collect()).await
+    }
+
+    /// Publishes task messages; those that are too large for the broker are given back.
+    async fn send_with(
+        &self,
+        mut messages: TaskMessages<'_>,
+        source: &PageSource,
+        run: u32,
+        items: Vec<PlannedItem>,
+        render: impl Fn(&PlannedItem) -> Result<Bytes, String>,
+    ) -> Result<Vec<TaskSend>, Interrupted> {
+        let mut window = Window::default();
+        let mut too_large = Vec::new();
+        let mut failed = Vec::new();
+        for item in items {
+            let payload = match &item.forward {
+                Some(_) => Bytes::new(),
+                None => match render(&item) {
+                    Ok(payload) => payload,
+                    Err(message) => {
+                        failed.push((item, Failed::lasting(code::SPLIT_FAILED, message)));
+                        if failed.len() >= FAILURES {
+                            self.fail(source, run, std::mem::take(&mut failed)).await?;
+                        }
+                        continue;
+                    }
+                },
+            };
+            if let Some(send) = messages.add(item, payload) {
+                window.push(send);
+            }
+            if window.is_full() {
+                too_large.extend(self.publish_tasks(source, run, window.take()).await?);
             }
         }
-        Ok(())
+        self.fail(source, run, failed).await?;
+        if let Some(send) = messages.finish() {
+            window.push(send);
+        }
+        too_large.extend(self.publish_tasks(source, run, window.take()).await?);
+        Ok(too_large)
     }
 
     /// Items that can never be sent end as failures of their own.
@@ -170,24 +243,23 @@ impl BatchWorker {
         &self,
         source: &PageSource,
         run: u32,
-        items: Vec<PlannedItem>,
-        message: &str,
+        failed: Vec<(PlannedItem, Failed)>,
     ) -> Result<(), Interrupted> {
-        let failure = Failed::lasting(code::SPLIT_FAILED, message);
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let items = failed.into_iter().map(|(item, failure)| ItemReport {
+            index: item.index,
+            attempt: item.attempt,
+            stage: item.stage,
+            event: ItemEvent::Failed(failure),
+        });
         let report = PageReport {
             job: source.meta.uid,
             page: source.page,
             run,
             done: Vec::new(),
-            items: items
-                .into_iter()
-                .map(|item| ItemReport {
-                    index: item.index,
-                    attempt: item.attempt,
-                    stage: item.stage,
-                    event: ItemEvent::Failed(failure.clone()),
-                })
-                .collect(),
+            items: items.collect(),
             session: Uuid::nil(),
             worker: String::new(),
         };

@@ -7,6 +7,8 @@
 mod bulk;
 mod children;
 mod dispatch;
+mod pipes;
+mod publish;
 mod split;
 pub mod splitter;
 pub mod template;

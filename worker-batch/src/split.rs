@@ -3,7 +3,6 @@
 use headway_domain::{
     JobUid,
     effect::{Failed, code},
-    limits,
     spec::{BatchSpec, Work},
     split::Split,
 };
@@ -118,7 +117,6 @@ impl BatchWorker {
             page,
             reproducible,
         } = self.ask(source, spec, root).await?;
-        check(source, page.children.len(), page.next.as_deref())?;
         let next = page.next.clone();
         let found = children::take(page).map_err(SplitError::Invalid)?;
         let split = Split {
@@ -183,8 +181,13 @@ impl BatchWorker {
                 reproducible: splitter.reproducible(),
             })
         });
-        match tokio::time::timeout(self.config.split_timeout, &mut task).await {
-            Ok(Ok(answer)) => answer,
+        let answer = tokio::time::timeout(self.config.split_timeout, &mut task);
+        match self.wait_for_splitter(answer).await {
+            Ok(Ok(answer)) => {
+                let answer = answer?;
+                answer.page.check(source.cursor.as_deref(), limit)?;
+                Ok(answer)
+            }
             Ok(Err(_)) => Err(SplitError::Invalid(
                 "the splitter panicked; see the batch worker's log".to_owned(),
             )),
@@ -215,27 +218,4 @@ fn batch_spec(source: &PageSource) -> Result<&BatchSpec, SplitError> {
             "a single task cannot be split".to_owned(),
         )),
     }
-}
-
-/// Whether a splitter kept to its contract.
-fn check(source: &PageSource, children: usize, next: Option<&[u8]>) -> Result<(), SplitError> {
-    if children > source.limit as usize {
-        return Err(SplitError::Invalid(format!(
-            "the splitter found {children} children where {} were asked for",
-            source.limit
-        )));
-    }
-    let Some(next) = next else { return Ok(()) };
-    if next.is_empty() || next.len() > limits::CURSOR_BYTES {
-        return Err(SplitError::Invalid(format!(
-            "the splitter's cursor must be 1 to {} bytes",
-            limits::CURSOR_BYTES
-        )));
-    }
-    if source.cursor.as_deref() == Some(next) {
-        return Err(SplitError::Invalid(
-            "the splitter's cursor did not move".to_owned(),
-        ));
-    }
-    Ok(())
 }

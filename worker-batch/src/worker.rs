@@ -1,13 +1,7 @@
 //! The consumer of batch messages: several at a time, each acknowledged only once all that it caused is
 //! committed and confirmed.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use headway_broker::{Acker, BrokerError, Delivery, Outgoing, Queue};
@@ -17,21 +11,26 @@ use headway_relay::{
 };
 use headway_runtime::backoff::Backoff;
 use headway_store::StoreError;
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{children::Memory, splitter::Registry};
+use crate::{
+    children::Memory,
+    pipes::Pipes,
+    publish::{SLOW_BYTES, SLOW_DELIVERIES, Slot},
+    splitter::Registry,
+};
 
-/// After this time a message counts as slow, and another is worked on beside it.
-const SLOW_AFTER: Duration = Duration::from_millis(250);
-/// Slow messages that leave their places to others. It bounds what a process holds.
-const MAX_SLOW: u16 = 48;
+/// A splitter that takes longer gives up its slot.
+const SLOW_SPLIT: Duration = Duration::from_millis(250);
+/// Messages that wait for slow splitters without a slot.
+const SLOW_SPLITS: u16 = 48;
 
 /// How a batch worker works.
 #[derive(Debug, Clone)]
 pub struct BatchConfig {
-    /// Messages worked on at once, slow ones not counted.
+    /// Messages worked on at once. Those that wait for a slow splitter or a slow pipe do not count.
     pub concurrency: u16,
     /// How long one page may take to split.
     pub split_timeout: Duration,
@@ -53,6 +52,13 @@ pub struct BatchWorker {
     pub(crate) registry: Arc<Registry>,
     pub(crate) config: BatchConfig,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) pipes: Arc<Pipes>,
+    /// Kibibytes of messages that may wait for slow pipes without a slot.
+    pub(crate) slow: Arc<Semaphore>,
+    /// Messages that may wait for slow splitters without a slot.
+    slow_splits: Arc<Semaphore>,
+    /// The slot that this clone works in.
+    pub(crate) slot: Slot,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -60,6 +66,8 @@ pub struct BatchWorker {
 pub(crate) enum Interrupted {
     /// The process is stopping.
     Shutdown,
+    /// The job was paused, cancelled, retried or deleted meanwhile: its message is to be read again.
+    Changed,
     /// The database is away.
     Store(StoreError),
 }
@@ -80,35 +88,6 @@ impl From<StoreError> for Interrupted {
     }
 }
 
-/// Counts what takes long, as a splitter whose source does not answer: it must not keep the places of other jobs.
-#[derive(Default)]
-struct Slow {
-    count: AtomicUsize,
-    grown: Notify,
-}
-
-impl Slow {
-    fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// Waits until there is one more.
-    async fn changed(&self) {
-        self.grown.notified().await;
-    }
-
-    async fn watch(&self, work: impl Future<Output = ()>) {
-        let mut work = std::pin::pin!(work);
-        if tokio::time::timeout(SLOW_AFTER, &mut work).await.is_ok() {
-            return;
-        }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.grown.notify_one();
-        work.await;
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl BatchWorker {
     /// A worker that splits with these splitters until `shutdown`.
     pub fn new(
@@ -122,6 +101,10 @@ impl BatchWorker {
             registry: Arc::new(registry),
             config,
             memory: Arc::default(),
+            pipes: Arc::default(),
+            slow: Arc::new(Semaphore::new(SLOW_BYTES / 1024)),
+            slow_splits: Arc::new(Semaphore::new(SLOW_SPLITS.into())),
+            slot: Slot::default(),
             shutdown,
         }
     }
@@ -131,31 +114,29 @@ impl BatchWorker {
     /// # Errors
     /// When the broker was closed under it.
     pub async fn run(self) -> anyhow::Result<()> {
-        let slots = self.config.concurrency.max(1);
-        let mut consumer = self
-            .relay
-            .broker()
-            .consume(
-                &Queue::Batch,
-                slots.saturating_mul(2).saturating_add(MAX_SLOW),
-            )
-            .await?;
+        let concurrency = self.config.concurrency.max(1);
+        let slots = Arc::new(Semaphore::new(concurrency.into()));
+        let prefetch = concurrency
+            .saturating_mul(2)
+            .saturating_add(SLOW_DELIVERIES)
+            .saturating_add(SLOW_SPLITS);
+        let mut consumer = self.relay.broker().consume(&Queue::Batch, prefetch).await?;
         let acker = consumer.acker();
-        let slow = Slow::default();
         let mut running = FuturesUnordered::new();
         loop {
-            let places = usize::from(slots) + slow.count().min(usize::from(MAX_SLOW));
-            let room = places.saturating_sub(running.len());
+            let room = slots.available_permits();
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => break,
                 Some(()) = running.next(), if !running.is_empty() => {}
-                () = slow.changed() => {}
+                // A slot may be given back while its message is still worked on.
+                _ = slots.acquire(), if room == 0 => {}
                 next = consumer.next(room.max(1)), if room > 0 => match next {
                     Ok(deliveries) => {
                         for delivery in deliveries {
-                            let work = self.clone().handle(delivery, acker.clone());
-                            running.push(slow.watch(work));
+                            let slot = Slot::new(slots.clone().try_acquire_owned().ok());
+                            let worker = Self { slot, ..self.clone() };
+                            running.push(worker.handle(delivery, acker.clone()));
                         }
                     }
                     Err(BrokerError::Closed) => break,
@@ -166,6 +147,18 @@ impl BatchWorker {
         consumer.stop().await;
         while running.next().await.is_some() {}
         Ok(())
+    }
+
+    /// Waits for a splitter. One that takes long, as one whose source does not answer, gives up its slot to other messages, unless
+    /// too many wait like that already.
+    pub(crate) async fn wait_for_splitter<T>(&self, answer: impl Future<Output = T>) -> T {
+        let mut answer = pin!(answer);
+        if let Ok(answer) = tokio::time::timeout(SLOW_SPLIT, &mut answer).await {
+            return answer;
+        }
+        let waiting = self.slow_splits.try_acquire();
+        let _waiting = waiting.inspect(|_| self.slot.give_back());
+        answer.await
     }
 
     async fn handle(self, delivery: Delivery, acker: Arc<dyn Acker>) {
@@ -218,6 +211,8 @@ impl BatchWorker {
             match outcome {
                 Ok(()) => return Ended::Done,
                 Err(Interrupted::Shutdown) => return Ended::Stopping,
+                Err(Interrupted::Changed) if stopping => return Ended::Stopping,
+                Err(Interrupted::Changed) => continue,
                 Err(Interrupted::Store(error)) if error.is_passing() => {
                     tracing::warn!(%error, ?work, "cannot work off a batch message; trying again");
                 }

@@ -123,6 +123,8 @@ pub mod code {
     pub const DEAD_LETTER_DROPPED: &str = "DEAD_LETTER_DROPPED";
     /// The batch could not be split.
     pub const SPLIT_FAILED: &str = "SPLIT_FAILED";
+    /// The item's message is larger than the message broker takes.
+    pub const MESSAGE_TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
     /// A prerequisite of the job was not completed.
     pub const PREREQUISITE_FAILED: &str = "PREREQUISITE_FAILED";
     /// The job had not ended by its deadline.

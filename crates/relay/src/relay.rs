@@ -1,9 +1,9 @@
 //! Publishing what a commit caused: owed messages with confirms, then broadcasts that nobody waits for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use headway_broker::{Broker, BrokerError, Outgoing, Queue, Topic};
+use headway_broker::{Broker, Outgoing, Queue, Topic};
 use headway_domain::spec::Work;
 use headway_store::{Change, Committed, Created, Owed, OwedKind, Store, StoreError};
 use tokio::sync::{Notify, mpsc};
@@ -12,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     envelope::{encode_change, encode_control, encode_owed},
     tasks::{TaskMessages, first_try},
-    windows::Windows,
+    windows::{QueueWindows, Windows},
 };
 
 /// Confirmed messages that wait to be deleted from the outbox. When full, the publisher waits for the deleter.
 const CONFIRMED: usize = 64;
 /// Outbox rows deleted in one statement.
 const DELETED: usize = 1000;
+/// How long a commit's publisher waits for confirms before it leaves them to a task.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// Overdue messages taken in one round of the sweep.
 const SWEEP: u32 = 1000;
 
@@ -130,8 +132,10 @@ impl Relay {
         let messages = match (&meta.spec.work, owed.as_slice()) {
             (Work::Task(_), [only]) if only.kind == OwedKind::Dispatch => {
                 let job = &created.view.job;
-                TaskMessages::new(meta, only.page, job.run, job.control)
-                    .build(vec![first_try(0, 0)], |_| body.clone())
+                let mut tasks = TaskMessages::new(meta, only.page, job.run, job.control);
+                let complete = tasks.add(first_try(0, 0), body);
+                let send = complete.or_else(|| tasks.finish());
+                send.into_iter().map(|send| send.message).collect()
             }
             _ => owed.iter().map(batch_message).collect(),
         };
@@ -139,54 +143,48 @@ impl Relay {
         self.tell(&created.committed.changes).await;
     }
 
+    /// Publishes messages of the outbox. What the broker does not confirm soon is left to a task of its own: a commit never
+    /// waits for a queue that does not answer.
     async fn send(&self, owed: &[Owed], messages: Vec<Outgoing>) {
-        if messages.is_empty() {
+        let Some(first) = messages.first() else {
             return;
+        };
+        let windows = self.windows.of(&first.queue);
+        let ids = owed.iter().map(|owed| owed.id).collect();
+        let outbox = self.clone().publish_outbox(windows.clone(), ids, messages);
+        let publishing = tokio::spawn(outbox);
+        if !windows.is_slow() && tokio::time::timeout(PATIENCE, publishing).await.is_err() {
+            windows.found_slow();
+            tracing::debug!(
+                "the broker confirms slowly; messages stay in the outbox until it does"
+            );
         }
-        let results = self.windows.publish(self.broker.as_ref(), messages).await;
-        let mut ids = Vec::with_capacity(owed.len());
+    }
+
+    /// Publishes messages of the outbox to one queue and has those that were confirmed deleted. Bounded: [`Windows`] refuses
+    /// what is too much for one queue.
+    async fn publish_outbox(
+        self,
+        windows: Arc<QueueWindows>,
+        rows: Vec<i64>,
+        messages: Vec<Outgoing>,
+    ) {
+        let results = windows.publish(self.broker.as_ref(), messages).await;
+        let left = rows.len();
+        let mut ids = Vec::with_capacity(left);
         let mut failure = None;
-        for (owed, result) in owed.iter().zip(results) {
+        for (row, result) in rows.into_iter().zip(results) {
             match result {
-                Ok(()) => ids.push(owed.id),
+                Ok(()) => ids.push(row),
                 Err(error) => failure = Some(error),
             }
         }
         if let Some(error) = failure {
-            tracing::warn!(%error, left = owed.len() - ids.len(), "messages stay in the outbox for now");
+            tracing::warn!(%error, left = left - ids.len(), "messages stay in the outbox for now");
         }
         if !ids.is_empty() && self.confirmed.send(ids).await.is_err() {
             // The deleter has ended: the rows stay, and the sweep of another process sends them again, harmlessly.
             tracing::debug!("confirmed messages stay in the outbox");
-        }
-    }
-
-    /// Publishes messages that are not in the outbox, in windows, until each is confirmed or `shutdown`; whether
-    /// all were.
-    pub async fn insist(&self, mut messages: Vec<Outgoing>, shutdown: &CancellationToken) -> bool {
-        let mut wait = std::time::Duration::from_millis(20);
-        loop {
-            let results = self.broker.publish(messages.clone()).await;
-            let mut left = Vec::new();
-            let mut failure = None;
-            for (message, result) in messages.into_iter().zip(results) {
-                match result {
-                    Ok(()) => {}
-                    Err(BrokerError::Closed) => return false,
-                    Err(error) => {
-                        failure = Some(error);
-                        left.push(message);
-                    }
-                }
-            }
-            let Some(error) = failure else { return true };
-            tracing::warn!(%error, left = left.len(), "publishing again");
-            messages = left;
-            tokio::select! {
-                () = shutdown.cancelled() => return false,
-                () = tokio::time::sleep(wait) => {}
-            }
-            wait = (wait * 2).min(std::time::Duration::from_secs(2));
         }
     }
 

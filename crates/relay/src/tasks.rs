@@ -4,12 +4,16 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use headway::pipe;
 use headway_broker::{Outgoing, Queue};
-use headway_domain::{job::JobMeta, spec::Work};
+use headway_domain::{job::JobMeta, limits, spec::Work};
 use headway_store::PlannedItem;
 use prost::Message;
 
 /// The content type of payloads that a splitter made.
 const JSON: &str = "application/json";
+
+/// Payload bytes in one message at most, unless one item alone has more. A message then stays far below what brokers take:
+/// the payload of one item is as large at most, and headers are small.
+const MESSAGE_BYTES: usize = limits::PAYLOAD_BYTES;
 
 /// Builds the task messages of one page.
 #[derive(Debug)]
@@ -20,6 +24,32 @@ pub struct TaskMessages<'a> {
     control: u32,
     /// The encoded fields that all ordinary items share.
     shared: Vec<u8>,
+    /// Items in one message at most.
+    together: usize,
+    /// The message in the making: its items, and the bytes of their payloads.
+    group: Vec<pipe::TaskItem>,
+    group_bytes: usize,
+    /// Whether the starts of its items are announced.
+    announced: bool,
+    items: Vec<PlannedItem>,
+}
+
+/// A task message and the items in it.
+#[derive(Debug, Clone)]
+pub struct TaskSend {
+    /// The message.
+    pub message: Outgoing,
+    /// Its items. A forwarded one is without what it became: that is in the message.
+    pub items: Vec<PlannedItem>,
+}
+
+impl TaskSend {
+    fn new(message: Outgoing, mut items: Vec<PlannedItem>) -> Self {
+        for item in &mut items {
+            item.forward = None;
+        }
+        Self { message, items }
+    }
 }
 
 impl<'a> TaskMessages<'a> {
@@ -31,6 +61,11 @@ impl<'a> TaskMessages<'a> {
             run,
             control,
             shared: Vec::new(),
+            together: (meta.spec.items_per_message as usize).max(1),
+            group: Vec::new(),
+            group_bytes: 0,
+            announced: false,
+            items: Vec::new(),
         };
         let (task_type, content_type) = match &meta.spec.work {
             Work::Task(task) => (task.task_type.as_str(), task.content_type.as_str()),
@@ -38,6 +73,15 @@ impl<'a> TaskMessages<'a> {
         };
         messages.shared = messages.message(task_type, content_type).encode_to_vec();
         messages
+    }
+
+    /// Puts each item into a message of its own.
+    #[must_use]
+    pub fn one_by_one(self) -> Self {
+        Self {
+            together: 1,
+            ..self
+        }
     }
 
     fn message(&self, task_type: &str, content_type: &str) -> pipe::TaskMessage {
@@ -72,45 +116,47 @@ impl<'a> TaskMessages<'a> {
         }
     }
 
-    /// Messages for these items in order; `payload` gives the input of an item that was not forwarded.
-    pub fn build(
-        &self,
-        items: Vec<PlannedItem>,
-        mut payload: impl FnMut(u32) -> Bytes,
-    ) -> Vec<Outgoing> {
-        let together = self.meta.spec.items_per_message as usize;
-        let mut messages = Vec::with_capacity(items.len() / together.max(1) + 1);
-        let mut group: Vec<pipe::TaskItem> = Vec::with_capacity(together);
-        let mut announced: Vec<pipe::TaskItem> = Vec::new();
-        for item in items {
-            match &item.forward {
-                Some(forward) => messages.push(self.forwarded(&item, forward)),
-                None if item.alone => messages.push(self.alone(&item, payload(item.index))),
-                None => {
-                    let group = if item.announced {
-                        &mut announced
-                    } else {
-                        &mut group
-                    };
-                    group.push(task_item(&item, payload(item.index)));
-                    if group.len() >= together {
-                        messages.push(self.siblings(group, item.announced));
-                    }
-                }
-            }
+    /// Puts an item into the next message, with its input unless it was forwarded. The message that this completes, if any: it
+    /// may be one of earlier items.
+    pub fn add(&mut self, item: PlannedItem, payload: Bytes) -> Option<TaskSend> {
+        if let Some(forward) = &item.forward {
+            let message = self.forwarded(&item, forward);
+            return Some(TaskSend::new(message, vec![item]));
         }
-        for (mut group, announced) in [(group, false), (announced, true)] {
-            if !group.is_empty() {
-                messages.push(self.siblings(&mut group, announced));
-            }
+        if item.alone {
+            let message = self.alone(&item, payload);
+            return Some(TaskSend::new(message, vec![item]));
         }
-        messages
+        let bytes = payload.len();
+        let overflows = self.group_bytes + bytes > MESSAGE_BYTES;
+        let before = (overflows || self.announced != item.announced)
+            .then(|| self.finish())
+            .flatten();
+        self.announced = item.announced;
+        self.group.push(task_item(&item, payload));
+        self.group_bytes += bytes;
+        self.items.push(item);
+        before.or_else(|| {
+            (self.group.len() >= self.together)
+                .then(|| self.finish())
+                .flatten()
+        })
     }
 
-    fn siblings(&self, group: &mut Vec<pipe::TaskItem>, announced: bool) -> Outgoing {
+    /// The message of the items that were added last, if one is begun.
+    pub fn finish(&mut self) -> Option<TaskSend> {
+        if self.group.is_empty() {
+            return None;
+        }
+        self.group_bytes = 0;
+        let message = self.ordinary();
+        Some(TaskSend::new(message, std::mem::take(&mut self.items)))
+    }
+
+    fn ordinary(&mut self) -> Outgoing {
         let items = pipe::TaskMessage {
-            items: std::mem::take(group),
-            announced,
+            items: std::mem::take(&mut self.group),
+            announced: self.announced,
             ..pipe::TaskMessage::default()
         };
         let mut body = BytesMut::with_capacity(self.shared.len() + items.encoded_len());
@@ -171,5 +217,76 @@ pub fn first_try(index: u32, attempt: u32) -> PlannedItem {
         announced: false,
         alone: false,
         forward: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headway_domain::{
+        JobId, JobName, JobUid, PartitionId, PipeName,
+        spec::{JobSpec, TaskSpec},
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn meta(items_per_message: u32) -> JobMeta {
+        let work = Work::Task(TaskSpec {
+            pipe: PipeName::new("work").unwrap(),
+            task_type: "export".to_owned(),
+            payload: Vec::new(),
+            content_type: JSON.to_owned(),
+            headers: Default::default(),
+        });
+        JobMeta {
+            key: 1,
+            uid: JobUid(Uuid::nil()),
+            name: JobName {
+                partition: PartitionId::new("a").unwrap(),
+                job: JobId::new("j").unwrap(),
+            },
+            shard: 0,
+            spec: JobSpec {
+                items_per_message,
+                ..JobSpec::new(work)
+            },
+            creator: String::new(),
+            created: 0,
+            version: 0,
+        }
+    }
+
+    /// Indexes by message, for items with payloads of these bytes.
+    fn messages(mut tasks: TaskMessages<'_>, bytes: &[usize]) -> Vec<Vec<u32>> {
+        let mut sends = Vec::new();
+        for (index, bytes) in (0..).zip(bytes) {
+            sends.extend(tasks.add(first_try(index, 0), vec![0; *bytes].into()));
+        }
+        sends.extend(tasks.finish());
+        assert!(tasks.finish().is_none());
+        let read = |send: &TaskSend| {
+            let message = pipe::TaskMessage::decode(send.message.body.clone()).unwrap();
+            let indexes: Vec<_> = message.items.iter().map(|item| item.index).collect();
+            let items: Vec<_> = send.items.iter().map(|item| item.index).collect();
+            assert_eq!(indexes, items);
+            assert!(send.message.body.len() < 2 * MESSAGE_BYTES + 1024);
+            indexes
+        };
+        sends.iter().map(read).collect()
+    }
+
+    #[test]
+    fn a_message_is_cut_by_count_and_by_bytes() {
+        let meta = meta(3);
+        let tasks = || TaskMessages::new(&meta, 1, 0, 0);
+        assert_eq!(messages(tasks(), &[1; 5]), [vec![0, 1, 2], vec![3, 4]]);
+        let most = MESSAGE_BYTES;
+        let sizes = [most / 2, most / 2, 1, most, 1, 1];
+        assert_eq!(
+            messages(tasks(), &sizes),
+            [vec![0, 1], vec![2], vec![3], vec![4, 5]]
+        );
+        assert_eq!(messages(tasks().one_by_one(), &[1; 2]), [vec![0], vec![1]]);
+        assert!(messages(tasks(), &[]).is_empty());
     }
 }

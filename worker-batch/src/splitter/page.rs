@@ -69,6 +69,9 @@ impl Page {
         let Some(next) = self.next.as_deref() else {
             return Ok(());
         };
+        if next.is_empty() {
+            return fault("the splitter answered with an empty cursor".to_owned());
+        }
         if next.len() > MAX_CURSOR_BYTES {
             return fault(format!(
                 "the splitter answered with a cursor of {} bytes, more than {MAX_CURSOR_BYTES}",
@@ -250,6 +253,7 @@ mod tests {
         assert_eq!(page(0, None).check(Some(b"a"), 2), Ok(()));
         assert!(page(3, None).check(None, 2).is_err());
         assert!(page(1, Some(b"a")).check(Some(b"a"), 2).is_err());
+        assert!(page(1, Some(b"")).check(None, 2).is_err());
         assert!(
             page(1, Some(&[0; MAX_CURSOR_BYTES + 1]))
                 .check(None, 2)

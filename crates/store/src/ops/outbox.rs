@@ -3,12 +3,12 @@
 use headway_domain::{JobUid, bitmap::Bitmap};
 use sea_orm::FromQueryResult;
 
-use super::unreadable::Source;
+use super::{unreadable::Source, write::random_id};
 use crate::{
     Store,
     db::{
         Durability,
-        bulk::{Cell, Kind, Table},
+        bulk::{Cell, Conflict, Kind, Table},
         keys,
     },
     error::StoreError,
@@ -117,6 +117,34 @@ impl Store {
         let db = &self.db;
         let sql = format!("DELETE FROM outbox WHERE {}", db.is_in("outbox_id", 1));
         db.run_alone(sql, [keys::ints(ids.iter().copied())]).await?;
+        Ok(())
+    }
+
+    /// Puts a request to send items into the outbox, to be published after `wait` at the earliest: their pipe takes no messages
+    /// now.
+    pub async fn defer_dispatch(
+        &self,
+        uid: JobUid,
+        page: u32,
+        run: u32,
+        indexes: Bitmap,
+        wait: std::time::Duration,
+    ) -> Result<(), StoreError> {
+        let db = &self.db;
+        let owed = Owed {
+            id: random_id(),
+            uid,
+            kind: OwedKind::Dispatch,
+            page,
+            run,
+            attempt: 0,
+            indexes,
+        };
+        let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+        let cells = outbox_cells(&owed, db.now().saturating_add(wait));
+        let tx = db.write(Durability::Process).await?;
+        OUTBOX.write(db, &tx, vec![cells], Conflict::Fail).await?;
+        tx.commit().await?;
         Ok(())
     }
 

@@ -87,6 +87,8 @@ pub struct DispatchPlan {
     pub children: Option<Vec<u8>>,
     /// The items. Empty when nothing is to be sent.
     pub items: Vec<PlannedItem>,
+    /// Items that are to be planned after these: their forwarded payloads are too large to be held together.
+    pub left: Vec<u32>,
     /// What is to be published because items were taken back.
     pub committed: Committed,
 }
@@ -122,6 +124,15 @@ impl From<Item> for PlannedItem {
             forward: item.forward,
         }
     }
+}
+
+/// Bytes of forwarded payloads that one plan holds at most, unless one item alone has more.
+const FORWARDED_BYTES: i64 = 4 << 20;
+
+#[derive(Debug, FromQueryResult)]
+struct PayloadSize {
+    idx: i64,
+    bytes: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -225,6 +236,7 @@ impl Store {
             hash: content.hash,
             children: content.children,
             items: Vec::new(),
+            left: Vec::new(),
             committed: Committed::default(),
         };
         let Some(job) = self.read_job(&meta).await? else {
@@ -239,7 +251,12 @@ impl Store {
             return Ok(withheld.map(|committed| DispatchPlan { committed, ..plan }));
         }
         let mut rows = std::collections::HashMap::new();
+        let mut indexes = indexes;
         if job.counts.item_rows > 0 {
+            let fitting = self.fitting(&meta, page.number, indexes).await?;
+            let (now, left) = indexes.split_at(fitting);
+            plan.left = left.to_vec();
+            indexes = now;
             let sql = format!(
                 "SELECT {} FROM item i WHERE i.job_key = $1 AND i.page = $2 AND {}",
                 ITEM.columns_of("i"),
@@ -272,6 +289,40 @@ impl Store {
             .map(PlannedItem::from)
             .collect();
         Ok(Some(plan))
+    }
+
+    /// How many of these items, from the first, have forwarded payloads that fit into memory together; at least one.
+    async fn fitting(
+        &self,
+        meta: &JobMeta,
+        page: u32,
+        indexes: &[u32],
+    ) -> Result<usize, StoreError> {
+        if indexes.len() < 2 {
+            return Ok(indexes.len());
+        }
+        let sql = format!(
+            "SELECT idx, CAST(length(payload) AS BIGINT) AS bytes FROM item \
+             WHERE job_key = $1 AND page = $2 AND forwarded = 1 AND {}",
+            self.db.is_in("idx", 3)
+        );
+        let list = keys::ints(indexes.iter().map(|index| i64::from(*index)));
+        let values = [meta.key.into(), i64::from(page).into(), list];
+        let sizes: Vec<PayloadSize> = self.db.all(self.db.reader(), sql, values).await?;
+        let sizes: std::collections::HashMap<_, _> =
+            sizes.iter().map(|row| (row.idx, row.bytes)).collect();
+        let mut bytes = 0;
+        let fits = |index: &&u32| {
+            bytes += sizes.get(&i64::from(**index)).copied().unwrap_or(0);
+            bytes <= FORWARDED_BYTES
+        };
+        Ok(indexes.iter().take_while(fits).count().max(1))
+    }
+
+    /// Whether items of the job may still be sent in this run.
+    pub async fn is_sendable(&self, meta: &Arc<JobMeta>, run: u32) -> Result<bool, StoreError> {
+        let job = self.read_job(meta).await?;
+        Ok(job.is_some_and(|job| job.run == run && job.is_running()))
     }
 
     async fn source(
