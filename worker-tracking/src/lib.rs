@@ -3,6 +3,7 @@
 //!
 //! [`Tracker`] claims logical shards and runs a `shard.rs` loop for each. `janitor.rs` does what is nobody's
 //! shard: overdue outbox rows, idle jobs, deleted jobs, old events. `repair.rs` watches the broker for lost messages.
+//! `settling.rs` takes back what nobody took.
 
 mod apply;
 mod clock;
@@ -13,6 +14,7 @@ mod hearing;
 mod janitor;
 mod rates;
 mod repair;
+mod settling;
 mod shard;
 mod share;
 mod tracker;

@@ -107,6 +107,10 @@ impl Tracker {
         supervisor.spawn(TaskKind::Service, "tracking-repair", async move {
             tracker.repair().await
         });
+        let tracker = self.clone();
+        supervisor.spawn(TaskKind::Service, "tracking-settling", async move {
+            tracker.settling().await
+        });
         supervisor.spawn(TaskKind::Service, "tracking-dead-letters", async move {
             self.dead_letters().await
         });

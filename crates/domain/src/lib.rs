@@ -33,6 +33,7 @@ pub mod split;
 pub mod start;
 pub mod timers;
 pub mod timetable;
+mod untaken;
 pub mod update;
 
 pub use error::{Error, FieldViolation};

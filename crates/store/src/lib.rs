@@ -39,6 +39,7 @@ pub use ops::{
     timers::{NextDue, SilentJob},
     tree::{BatchPage, BatchView},
     unreadable::UnreadableRow,
+    untaken::UnsettledJob,
 };
 
 pub use headway_domain::history::Sample;

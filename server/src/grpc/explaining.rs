@@ -52,7 +52,7 @@ fn by(user: &str) -> String {
 fn reasons(known: &Explanation, pipe: Option<Pipe>) -> Vec<Reason> {
     let job = &known.view.job;
     if job.phase.is_final() {
-        return ended(known);
+        return ended(known, pipe.as_ref());
     }
     let mut reasons = held(known);
     if job.counts.in_flight() > 0 {
@@ -77,7 +77,12 @@ fn reasons(known: &Explanation, pipe: Option<Pipe>) -> Vec<Reason> {
     reasons
 }
 
-fn ended(known: &Explanation) -> Vec<Reason> {
+/// Whether a pipe has no consumers.
+fn is_unconsumed(pipe: Option<&Pipe>) -> bool {
+    matches!(pipe, Some(Ok(depth)) if depth.consumers == 0)
+}
+
+fn ended(known: &Explanation, pipe: Option<&Pipe>) -> Vec<Reason> {
     let job = &known.view.job;
     let state = job.state().to_string().to_lowercase();
     let mut reasons = vec![Reason {
@@ -86,8 +91,15 @@ fn ended(known: &Explanation) -> Vec<Reason> {
     }];
     if job.settled.is_none() {
         let running = job.counts.in_flight() + job.counts.splitting;
-        let message =
-            format!("{running} of its items and splits are still to come back from workers");
+        let message = match is_unconsumed(pipe) && known.leases.items == 0 {
+            true => format!(
+                "{running} of its items and splits are out; no worker consumes pipe {}, so they are taken back",
+                job.meta.spec.pipe()
+            ),
+            false => {
+                format!("{running} of its items and splits are still to come back from workers")
+            }
+        };
         reasons.push(Reason {
             count: int(running),
             ..reason(Kind::Settling, message)
@@ -172,6 +184,7 @@ fn out(known: &Explanation, pipe: Option<Pipe>) -> Vec<Reason> {
     let job = &known.view.job;
     let name = job.meta.spec.pipe().to_string();
     let mut reasons = Vec::new();
+    let unconsumed = is_unconsumed(pipe.as_ref());
     match pipe {
         Some(Ok(depth)) if depth.consumers == 0 => {
             let message = format!(
@@ -206,13 +219,16 @@ fn out(known: &Explanation, pipe: Option<Pipe>) -> Vec<Reason> {
         });
     }
     let flying = job.counts.in_flight();
+    let message = match unconsumed {
+        true if known.leases.items == 0 => {
+            format!("{flying} items are in pipe {name}; no worker is there to take them")
+        }
+        true | false => format!("{flying} items are in pipe {name} or at its workers"),
+    };
     reasons.push(Reason {
         count: int(flying),
         pipe: name.clone(),
-        ..reason(
-            Kind::InFlight,
-            format!("{flying} items are in pipe {name} or at its workers"),
-        )
+        ..reason(Kind::InFlight, message)
     });
     reasons
 }

@@ -37,6 +37,7 @@ mod split_retry;
 pub(crate) mod timers;
 pub(crate) mod tree;
 pub(crate) mod unreadable;
+pub(crate) mod untaken;
 pub(crate) mod update;
 pub(crate) mod work;
 pub(crate) mod write;

@@ -189,7 +189,7 @@ macro_rules! store_suite {
             control: illegal_transitions, repeated_actions_change_nothing, paused_items_are_parked_and_sent_again,
                 parked_too_late_is_sent_again, a_dispatch_of_a_paused_job_is_parked, a_split_of_a_paused_job_is_taken_back,
                 cancel_settles, cancel_while_splitting, discarding_a_job_that_runs_sends_again, quick_turns,
-                held_jobs_are_told_of;
+                held_jobs_are_told_of, what_nobody_took_is_discarded;
             delete: a_live_job, timers_of_a_deleted_job, a_job_of_many_rows, create_again_under_the_same_name;
             reports: duplicates_and_the_past_change_nothing, many_jobs_in_one_call, indexes_out_of_range,
                 unknown_jobs_are_dropped, concurrent_reports_count_once, forward_then_done, fractions;
@@ -202,7 +202,7 @@ macro_rules! store_suite {
             retry: failed_items_run_again, discarded_items_run_again, a_failed_split_runs_again, parked_items_of_an_older_run,
                 many_pages_are_opened_again, stale_messages_of_an_older_run, stale_reports_of_an_older_run,
                 failures_of_a_running_job_run_again, more_failures_than_one_transaction_takes_back;
-            outbox: owed_until_sent, overdue_rows_are_taken_once;
+            outbox: owed_until_sent, overdue_rows_are_taken_once, deferred_until_a_pipe_takes_it;
             shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
             clock: a_jump_fires_nothing;
             repair: one_epoch_of_a_race, a_new_epoch_reaches_every_process, lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,

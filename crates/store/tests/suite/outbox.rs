@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use headway_domain::report::ItemEvent;
+use headway_domain::{error::Action, report::ItemEvent};
 use headway_store::Owed;
 
 use super::{
@@ -74,4 +74,22 @@ pub async fn overdue_rows_are_taken_once(f: Fixture) {
     let distinct: BTreeSet<_> = taken.iter().copied().collect();
     assert_eq!((taken.len(), distinct.len()), (60, 60));
     assert_eq!(f.store.outbox_len().await.unwrap(), 60);
+}
+
+/// What a pipe does not take waits; once its job has ended it does not wait any more.
+pub async fn deferred_until_a_pipe_takes_it(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver.begin(batch(), Tree::new(flat(4))).await;
+    let hour = std::time::Duration::from_secs(3600);
+    let indexes = [1, 3].into_iter().collect();
+    let deferred = f.store.defer_dispatch(job.uid, 1, 0, indexes, hour);
+    deferred.await.unwrap();
+    f.store.hasten_deferred().await.unwrap();
+    assert!(f.store.outbox_overdue(0, 10).await.unwrap().is_empty());
+    assert_eq!(f.store.outbox_len().await.unwrap(), 1);
+    driver.control(&job, Action::Cancel).await;
+    f.store.hasten_deferred().await.unwrap();
+    let owed = f.store.outbox_overdue(0, 10).await.unwrap();
+    assert_eq!((owed.len(), owed[0].uid, owed[0].page), (1, job.uid, 1));
+    assert_eq!(owed[0].indexes.iter().collect::<Vec<_>>(), [1, 3]);
 }

@@ -14,6 +14,7 @@ mod partitions;
 mod redriving;
 mod retention;
 mod schedules;
+mod settling;
 mod sharing;
 mod sorting;
 mod split_retry;
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(unreadable::Unreadable),
             Box::new(compatibility::Compatibility),
             Box::new(split_retry::SplitRetry),
+            Box::new(settling::Settling),
         ]
     }
 }
