@@ -90,9 +90,9 @@ impl Outcome {
                 payload,
                 content_type,
             } => {
-                if !text::is_pipe_name(pipe) {
+                if !text::is_target_pipe(pipe) {
                     return refuse(format!(
-                        "the forward names the pipe {pipe:?}; pipes have 1 to 128 ASCII letters, digits, _ - ."
+                        "the forward names the pipe {pipe:?}; pipes have 1 to 128 ASCII letters, digits, _ - . and do not begin with headway."
                     ));
                 }
                 if task_type.len() > text::MAX_TYPE_BYTES || task_type.contains('\0') {

@@ -32,6 +32,11 @@ pub fn is_pipe_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(allowed)
 }
 
+/// Whether items and results may be sent to a pipe of this name. Names that begin with `headway.` are Headway's own.
+pub fn is_target_pipe(name: &str) -> bool {
+    is_pipe_name(name) && !name.starts_with("headway.")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -42,6 +47,7 @@ mod tests {
     fn pipe_names_keep_to_their_letters() {
         for good in ["documents.export", "a", "A-b_c.9", &"x".repeat(128)] {
             assert!(is_pipe_name(good), "{good}");
+            assert!(is_target_pipe(good), "{good}");
         }
         for bad in ["", "a b", "a/b", "hw.*", "ä", "a\0", &"x".repeat(129)] {
             assert!(!is_pipe_name(bad), "{bad}");

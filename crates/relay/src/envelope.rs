@@ -5,6 +5,7 @@ use bytes::Bytes;
 use headway::pipe;
 use headway_domain::{
     JobUid, PartitionId, PipeName,
+    bulk::RESERVED,
     effect::{Disposition, Failed, code},
     limits,
     page::Forward,
@@ -162,6 +163,12 @@ fn item_report(item: pipe::ItemReport) -> ItemReport {
 fn check_forward(forward: pipe::Forward) -> Result<Forward, String> {
     if PipeName::new(forward.pipe.as_str()).is_err() {
         return Err("the item was forwarded to a pipe whose name is not allowed".to_owned());
+    }
+    // Headway's own workers trust what is in their pipes.
+    if forward.pipe.starts_with(RESERVED) {
+        return Err(format!(
+            "the item was forwarded to a pipe whose name begins with {RESERVED:?}: those are Headway's own"
+        ));
     }
     let texts = [
         (&forward.r#type, limits::SHORT_TEXT_BYTES),
@@ -411,9 +418,11 @@ mod tests {
 
     #[test]
     fn unusable_reports_become_failures_not_losses() {
-        let forward = pipe::Forward {
-            pipe: "a/b".into(),
-            ..pipe::Forward::default()
+        let forward = |pipe: &str| {
+            Some(pipe::item_report::Event::Forward(pipe::Forward {
+                pipe: pipe.into(),
+                ..pipe::Forward::default()
+            }))
         };
         let message = pipe::ReportMessage {
             pages: vec![pipe::PageReport {
@@ -426,7 +435,12 @@ mod tests {
                     },
                     pipe::ItemReport {
                         index: 2,
-                        event: Some(pipe::item_report::Event::Forward(forward)),
+                        event: forward("a/b"),
+                        ..Default::default()
+                    },
+                    pipe::ItemReport {
+                        index: 3,
+                        event: forward("headway.jobs"),
                         ..Default::default()
                     },
                 ],

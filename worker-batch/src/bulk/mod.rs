@@ -2,6 +2,7 @@
 //! deletes each of them. Both run within the batch role.
 
 mod deletions;
+mod requests;
 mod splitter;
 mod worker;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headway_domain::{
     Error, JobId, JobName,
-    bulk::{ACTION_HEADER, BulkAction, CORRELATION_HEADER, JOBS, USER_HEADER},
+    bulk::{BulkAction, JOBS},
     error::Action,
     event::Caller,
 };
@@ -15,7 +15,7 @@ use headway_worker::{Outcome, Task, TaskError, Worker};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::deletions::Deletions;
+use super::{deletions::Deletions, requests::Requests};
 
 /// Items that one process has under way at once: enough for deletions to share transactions.
 const CONCURRENCY: usize = 100;
@@ -28,6 +28,7 @@ pub(crate) async fn worker(relay: Relay, shutdown: CancellationToken) -> anyhow:
     let tools = Tools {
         deletions: Deletions::begin(relay.clone()),
         changes: Arc::new(Semaphore::new(CHANGES)),
+        requests: Arc::default(),
         relay,
     };
     let worker = Worker::builder()
@@ -49,27 +50,33 @@ struct Tools {
     relay: Relay,
     deletions: Deletions,
     changes: Arc<Semaphore>,
+    requests: Arc<Requests>,
+}
+
+fn unavailable() -> TaskError {
+    let why = "the database is not available at the moment";
+    TaskError::retryable("UNAVAILABLE", why)
 }
 
 impl Tools {
     async fn handle(&self, task: &Task) -> Result<Outcome, TaskError> {
-        let header = |key: &str| task.headers().get(key).cloned().unwrap_or_default();
         let fatal = |what: &str| TaskError::fatal("BAD_TASK", format!("the item has {what}"));
-        let action: BulkAction = header(ACTION_HEADER)
-            .parse()
-            .map_err(|()| fatal("no action"))?;
         // The partition is that of the job that asks, whatever the payload says.
         let asking: JobName = task.job().parse().map_err(|_| fatal("no job"))?;
+        let request = match self.requests.of(&self.relay, &asking).await {
+            Ok(request) => request.ok_or_else(|| fatal("a job that changes no others"))?,
+            Err(error) => {
+                tracing::warn!(job = %asking, %error, "cannot read what a job asks for; retrying");
+                return Err(unavailable());
+            }
+        };
         let job: String = task.payload()?;
         let name = JobName {
             partition: asking.partition,
             job: JobId::new(job).map_err(|_| fatal("no id of a job"))?,
         };
-        let caller = Caller {
-            user: header(USER_HEADER),
-            correlation: header(CORRELATION_HEADER),
-        };
-        match self.act(action, &name, caller).await {
+        let action = request.action;
+        match self.act(action, &name, request.caller).await {
             Ok(()) => Ok(Outcome::done()),
             Err(StoreError::Domain(Error::JobNotFound(_) | Error::IllegalTransition { .. })) => {
                 Ok(Outcome::done())
@@ -83,10 +90,7 @@ impl Tools {
             )),
             Err(StoreError::Unavailable(why) | StoreError::Duplicate(why)) => {
                 tracing::warn!(job = %name, error = %why, "a job is changed later");
-                Err(TaskError::retryable(
-                    "UNAVAILABLE",
-                    "the database is not available at the moment",
-                ))
+                Err(unavailable())
             }
             Err(error) => {
                 tracing::error!(job = %name, %error, "a job cannot be changed");
