@@ -82,6 +82,7 @@ struct Parts {
     status_capacity: usize,
     lease_after: Duration,
     heartbeat: Option<Duration>,
+    result_timeout: Duration,
     drain: Duration,
     cancel_grace: Duration,
     timeout_grace: Duration,
@@ -110,6 +111,7 @@ impl Worker {
             status_capacity: status::DEFAULT_CAPACITY,
             lease_after: Duration::from_secs(300),
             heartbeat: None,
+            result_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(30),
             cancel_grace: Duration::from_secs(5),
             timeout_grace: Duration::from_secs(5),
@@ -186,6 +188,7 @@ async fn work(
         status_capacity: parts.status_capacity,
         lease_after: parts.lease_after,
         heartbeat: parts.heartbeat.unwrap_or(parts.lease_after / 3),
+        result_timeout: parts.result_timeout,
         drain: parts.drain,
         cancel_grace: parts.cancel_grace,
         timeout_grace: parts.timeout_grace,
@@ -269,6 +272,14 @@ impl WorkerBuilder {
     /// How often leases are renewed. Default: a third of [`WorkerBuilder::lease_after`].
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.parts.heartbeat = Some(heartbeat);
+        self
+    }
+
+    /// How long a result is offered to a result pipe that refuses it, as when the pipe is full. Then its item fails with
+    /// [`code::RESULT_UNDELIVERED`](crate::code::RESULT_UNDELIVERED), and further results of that pipe are offered once each until
+    /// one is taken. Default 10 s.
+    pub fn result_timeout(mut self, timeout: Duration) -> Self {
+        self.parts.result_timeout = timeout;
         self
     }
 

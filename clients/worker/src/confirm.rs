@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use headway_broker::{Broker, BrokerError, Outgoing};
+use tokio::time::Instant;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -65,6 +66,63 @@ pub async fn publish<T>(
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Ok(Confirmed(about))
+}
+
+/// What became of results.
+#[derive(Debug)]
+pub struct Delivered<T> {
+    /// What says those that the broker took.
+    pub confirmed: Vec<T>,
+    /// What says those that their pipe does not take, and why.
+    pub undelivered: Vec<(T, BrokerError)>,
+}
+
+/// Publishes results, each with what says it. What its pipe refuses is tried again for `patience`; while the whole broker is
+/// away everything waits.
+///
+/// # Errors
+/// `Closed`, once the broker was closed on purpose.
+pub async fn deliver<T>(
+    broker: &dyn Broker,
+    results: Vec<(Outgoing, T)>,
+    patience: Duration,
+) -> Result<Delivered<T>, BrokerError> {
+    let begun = Instant::now();
+    let mut delivered = Delivered {
+        confirmed: Vec::with_capacity(results.len()),
+        undelivered: Vec::new(),
+    };
+    let mut left = results;
+    let mut pause = FIRST_PAUSE;
+    while !left.is_empty() {
+        let messages = left.iter().map(|(message, _)| message.clone()).collect();
+        let mut answers = broker.publish(messages).await.into_iter();
+        let late = begun.elapsed() >= patience;
+        let mut again = Vec::new();
+        for (message, about) in left {
+            match answers.next() {
+                Some(Ok(())) => delivered.confirmed.push(about),
+                Some(Err(BrokerError::Closed)) => return Err(BrokerError::Closed),
+                Some(Err(error @ BrokerError::TooLarge(_))) => {
+                    delivered.undelivered.push((about, error));
+                }
+                Some(Err(error)) if late && error.is_of_queue() => {
+                    delivered.undelivered.push((about, error));
+                }
+                Some(Err(_)) | None => again.push((message, about)),
+            }
+        }
+        left = again;
+        if !left.is_empty() {
+            tracing::warn!(
+                results = left.len(),
+                "results are not confirmed yet, trying again"
+            );
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+    Ok(delivered)
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub mod code {
     pub const BAD_PAYLOAD: &str = "BAD_PAYLOAD";
     /// The handler's outcome breaks a bound: a forward to a pipe that cannot exist, or too large a payload.
     pub const BAD_OUTCOME: &str = "BAD_OUTCOME";
+    /// The item was done, but its job's result pipe does not take the result: it is full, or the broker has lost it.
+    pub const RESULT_UNDELIVERED: &str = "RESULT_UNDELIVERED";
 }
 
 /// How an item ended well.

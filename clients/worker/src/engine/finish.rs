@@ -1,6 +1,7 @@
 //! What handlers made of their items, on the way to a report.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headway::pipe::item_report::Event;
 use headway::pipe::{Discarded, Done, Failed, Forward, Fraction, Parked, ResultMessage};
@@ -8,10 +9,10 @@ use headway_broker::{Outgoing, Queue};
 use prost::Message;
 
 use super::{Engine, PUBLISHES, Published};
-use crate::confirm::{self, Confirmed};
+use crate::confirm::{self, Delivered};
 use crate::executor::{Finished, Verdict};
 use crate::ledger::Settlement;
-use crate::outcome::Ending;
+use crate::outcome::{Ending, code};
 use crate::task::Envelope;
 use crate::text;
 
@@ -62,7 +63,7 @@ impl Engine {
                 content_type,
             }) => {
                 let pipe = &envelope.message.result_pipe;
-                if text::is_pipe_name(pipe) {
+                if text::is_target_pipe(pipe) {
                     let item = envelope
                         .message
                         .items
@@ -114,31 +115,69 @@ impl Engine {
             .add(&envelope, position, event, Some(settlement));
     }
 
-    /// Publishes the results that wait. Their outcomes are gathered once they are confirmed.
+    /// Publishes the results that wait, one batch at a time for each pipe. Their outcomes are gathered once they are confirmed,
+    /// or given up.
     pub(super) fn flush_results(&mut self) {
-        // Half of the publishes stay free for reports, so that a full result pipe holds up nobody else.
-        if self.results.is_empty() || self.publishing.len() >= PUBLISHES / 2 {
-            return;
+        let mut place = 0;
+        // Half of the publishes stay free for reports, so that full result pipes hold up nobody else.
+        while place < self.results.len() && self.publishing.len() < PUBLISHES / 2 {
+            let pipe = &self.results[place].1.envelope.message.result_pipe;
+            if self.delivering.contains(pipe) {
+                place += 1;
+                continue;
+            }
+            let pipe = pipe.clone();
+            let of_pipe = |(_, recorded): &mut (Outgoing, Recorded)| {
+                recorded.envelope.message.result_pipe == pipe
+            };
+            let results = self.results.extract_if(place.., of_pipe).collect();
+            // Once a pipe has refused results for so long, the next ones are tried only once: they fail at the pace of the work
+            // instead of holding it up.
+            let patience = match self.undelivered.contains(&pipe) {
+                true => Duration::ZERO,
+                false => self.settings.result_timeout,
+            };
+            self.delivering.insert(pipe.clone());
+            let broker = self.settings.broker.clone();
+            self.publishing.push(Box::pin(async move {
+                let delivered = confirm::deliver(broker.as_ref(), results, patience).await?;
+                Ok(Published::Results(pipe, delivered))
+            }));
         }
-        let (messages, recorded) = std::mem::take(&mut self.results).into_iter().unzip();
-        let broker = self.settings.broker.clone();
-        self.publishing.push(Box::pin(async move {
-            Ok(Published::Results(
-                confirm::publish(broker.as_ref(), messages, recorded).await?,
-            ))
-        }));
     }
 
-    pub(super) fn on_results(&mut self, confirmed: Confirmed<Vec<Recorded>>) {
-        for recorded in confirmed.into_inner() {
-            let Recorded {
-                envelope,
-                position,
-                settlement,
-            } = recorded;
-            self.gatherer
-                .add(&envelope, position, Event::Done(Done {}), Some(settlement));
+    pub(super) fn on_results(&mut self, pipe: &str, delivered: Delivered<Recorded>) {
+        self.delivering.remove(pipe);
+        match delivered.undelivered.is_empty() {
+            true => self.undelivered.remove(pipe),
+            false => self.undelivered.insert(pipe.to_owned()),
+        };
+        for recorded in delivered.confirmed {
+            self.report_result(recorded, Event::Done(Done {}));
         }
+        for (recorded, error) in delivered.undelivered {
+            let message = format!(
+                "the item was done, but result pipe {pipe} does not take its result; see that the pipe is consumed, then retry the job"
+            );
+            tracing::warn!(%error, pipe, "cannot deliver a result; its item fails");
+            let failed = Failed {
+                retryable: false,
+                code: code::RESULT_UNDELIVERED.to_owned(),
+                message,
+                details: String::new(),
+            };
+            self.report_result(recorded, Event::Failed(failed));
+        }
+    }
+
+    fn report_result(&mut self, recorded: Recorded, event: Event) {
+        let Recorded {
+            envelope,
+            position,
+            settlement,
+        } = recorded;
+        self.gatherer
+            .add(&envelope, position, event, Some(settlement));
     }
 
     /// Reports the newest fractions of running items.

@@ -11,6 +11,7 @@ mod finish;
 mod lease;
 mod shutdown;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::WorkerError;
-use crate::confirm::{self, Confirmed};
+use crate::confirm::{self, Confirmed, Delivered};
 use crate::executor::{Executor, Finished, Handler};
 use crate::ledger::{Ledger, Settlement};
 use crate::prefetch::{Observed, Prefetch};
@@ -57,6 +58,7 @@ pub struct Settings {
     pub executors: usize,
     pub status_capacity: usize,
     pub lease_after: Duration,
+    pub result_timeout: Duration,
     pub heartbeat: Duration,
     pub drain: Duration,
     pub cancel_grace: Duration,
@@ -67,8 +69,8 @@ pub struct Settings {
 enum Published {
     /// Outcomes.
     Report(Confirmed<Vec<Settlement>>),
-    /// Results, whose outcomes may be reported now.
-    Results(Confirmed<Vec<Recorded>>),
+    /// Results for a pipe, whose outcomes may be reported now.
+    Results(String, Delivered<Recorded>),
     /// Starts of items that may run now.
     Started(Confirmed<Vec<Work>>),
     /// A heartbeat.
@@ -99,6 +101,10 @@ pub struct Engine {
     gatherer: Gatherer,
     /// Outcomes whose results have to be confirmed first, with those results.
     results: Vec<(Outgoing, Recorded)>,
+    /// Result pipes that results are published to now.
+    delivering: HashSet<String>,
+    /// Result pipes that did not take their last results.
+    undelivered: HashSet<String>,
     publishing: FuturesUnordered<BoxFuture<'static, Result<Published, BrokerError>>>,
     heartbeats: usize,
     progress: Arc<ProgressInbox>,
@@ -176,6 +182,8 @@ impl Engine {
             statuses: StatusCache::new(settings.status_capacity),
             gatherer: Gatherer::default(),
             results: Vec::new(),
+            delivering: HashSet::new(),
+            undelivered: HashSet::new(),
             publishing: FuturesUnordered::new(),
             heartbeats: 0,
             progress: Arc::new(ProgressInbox::default()),
@@ -307,7 +315,7 @@ impl Engine {
                     self.acker.ack(&tags).await;
                 }
             }
-            Published::Results(confirmed) => self.on_results(confirmed),
+            Published::Results(pipe, delivered) => self.on_results(&pipe, delivered),
             Published::Started(confirmed) => self.on_started(confirmed),
             Published::Fence(tag) => self.acker.ack(&[tag]).await,
             Published::Heartbeat => self.heartbeats = self.heartbeats.saturating_sub(1),

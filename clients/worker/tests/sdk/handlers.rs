@@ -1,5 +1,6 @@
 //! What handlers do: errors, panics, timeouts, results, forwards, progress.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use headway::pipe::item_report::Event;
@@ -8,7 +9,7 @@ use headway_broker::{Broker, Queue};
 use headway_worker::{Outcome, Task, TaskError, Worker, code};
 use prost::Message;
 
-use crate::harness::{Puppet, Running, TestBroker, Tracking, message, single};
+use crate::harness::{Puppet, RESULTS, Running, TestBroker, Tracking, message, single};
 
 fn failed(event: Event) -> Failed {
     let Event::Failed(failed) = event else {
@@ -214,5 +215,71 @@ async fn progress_is_reported_as_the_newest_fraction() {
     end.send(Ok(Outcome::done())).expect("waits");
     assert_eq!(tracking.one().await, Event::Done(Done {}));
     broker.until_acked(1).await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_its_pipe_does_not_take_fails_its_item() {
+    let broker = TestBroker::new();
+    let mut tracking = Tracking::new(&broker).await;
+    let builder = Worker::builder().handler(|task: Task| async move {
+        match task.item().as_str() {
+            "0-9" => Ok::<_, TaskError>(Outcome::done()),
+            _ => Ok(Outcome::done_with_result("done", "text/plain")),
+        }
+    });
+    let worker = Running::start(&broker, builder).await;
+    let with_result = |index| TaskMessage {
+        result_pipe: RESULTS.into(),
+        ..single(index)
+    };
+    broker.full.store(true, Ordering::SeqCst);
+    broker.send(with_result(0)).await;
+    broker.send(single(9)).await;
+    // Work without results goes on meanwhile.
+    assert_eq!(tracking.next(1).await[0].index, 9);
+    let failure = failed(tracking.one().await);
+    assert_eq!(
+        (failure.retryable, failure.code.as_str()),
+        (false, code::RESULT_UNDELIVERED)
+    );
+    assert!(failure.message.contains(RESULTS), "{failure:?}");
+    // The next one is not waited for.
+    let begun = tokio::time::Instant::now();
+    broker.send(with_result(1)).await;
+    failed(tracking.one().await);
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    broker.full.store(false, Ordering::SeqCst);
+    broker.send(with_result(2)).await;
+    assert_eq!(tracking.one().await, Event::Done(Done {}));
+    broker.until_acked(4).await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_result_and_no_forward_reaches_headways_own_pipes() {
+    let broker = TestBroker::new();
+    let mut tracking = Tracking::new(&broker).await;
+    let builder = Worker::builder().handler(|task: Task| async move {
+        match task.item().as_str() {
+            "0-0" => Ok::<_, TaskError>(Outcome::done_with_result("done", "text/plain")),
+            _ => Ok(Outcome::forward(
+                "headway.jobs",
+                "delete",
+                "x",
+                "text/plain",
+            )),
+        }
+    });
+    let worker = Running::start(&broker, builder).await;
+    let result = TaskMessage {
+        result_pipe: "headway.jobs".into(),
+        ..single(0)
+    };
+    broker.send(result).await;
+    assert_eq!(tracking.one().await, Event::Done(Done {}));
+    broker.send(single(1)).await;
+    assert_eq!(failed(tracking.one().await).code, code::BAD_OUTCOME);
+    assert_eq!(broker.ready(Queue::Pipe("headway.jobs".into())).await, 0);
     worker.stop().await;
 }

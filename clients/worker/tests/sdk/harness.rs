@@ -2,7 +2,7 @@
 //! acknowledgements are counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 pub const PIPE: &str = "work";
+pub const RESULTS: &str = "results";
 pub const SHARD: u16 = 3;
 /// Where workers ask which jobs are held.
 pub const QUESTIONS: Queue = Queue::Reports(0);
@@ -31,6 +32,8 @@ pub struct TestBroker {
     confirming: Arc<watch::Sender<bool>>,
     /// So many publishes are answered with `Unavailable` and not made.
     pub failures: Arc<AtomicUsize>,
+    /// While true, the result pipe refuses messages, as a full pipe does.
+    pub full: Arc<AtomicBool>,
     acked: Arc<watch::Sender<usize>>,
     pub listening: Arc<watch::Sender<bool>>,
 }
@@ -41,6 +44,7 @@ impl TestBroker {
             inner: InProcessBroker::new(),
             confirming: Arc::new(watch::Sender::new(true)),
             failures: Arc::default(),
+            full: Arc::default(),
             acked: Arc::new(watch::Sender::new(0)),
             listening: Arc::new(watch::Sender::new(false)),
         }
@@ -115,6 +119,12 @@ impl Broker for TestBroker {
                 .iter()
                 .map(|_| Err(BrokerError::Unavailable("a test says so".into())))
                 .collect();
+        }
+        let result = Queue::Pipe(RESULTS.into());
+        let full = self.full.load(Ordering::SeqCst);
+        if full && messages.iter().any(|message| message.queue == result) {
+            let refused = || Err(BrokerError::Refused("a test says so".into()));
+            return messages.iter().map(|_| refused()).collect();
         }
         let results = self.inner.publish(messages).await;
         self.confirming
