@@ -11,6 +11,7 @@ mod credit;
 mod dead;
 mod fences;
 mod hearing;
+mod intake;
 mod janitor;
 mod rates;
 mod repair;

@@ -13,10 +13,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{hearing::Hearing, tracker::Tracker};
+use crate::{
+    hearing::Hearing,
+    intake::{self, Intake},
+    tracker::Tracker,
+};
 
-/// Report messages in one transaction at most.
-const BATCH: usize = 512;
 /// The least time between two transactions of a busy shard: about 20 a second, so that the rows of a
 /// busy job are not rewritten more often than anybody looks.
 const BUSY: Duration = Duration::from_millis(40);
@@ -76,7 +78,7 @@ impl Tracker {
     pub(crate) async fn shard(self, number: u16, stop: CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         while !stop.is_cancelled() && !self.shutdown.is_cancelled() {
-            let prefetch = u16::try_from(BATCH * 2).unwrap_or(u16::MAX);
+            let prefetch = Intake::default().prefetch();
             match self
                 .relay
                 .broker()
@@ -111,14 +113,15 @@ impl Tracker {
     ) -> Result<(), BrokerError> {
         let acker = consumer.acker();
         let mut shard = Shard::new(number);
+        let mut intake = Intake::default();
         let mut look = tokio::time::interval(self.config.sweep_interval);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let due = self.until(shard.fires_at(self.relay.store().now()));
             let deliveries = tokio::select! {
                 biased;
-                () = stop.cancelled() => return self.finish(&mut shard, &mut consumer).await,
-                () = self.shutdown.cancelled() => return self.finish(&mut shard, &mut consumer).await,
+                () = stop.cancelled() => return self.finish(&mut shard, &mut consumer, intake.batch()).await,
+                () = self.shutdown.cancelled() => return self.finish(&mut shard, &mut consumer, intake.batch()).await,
                 _ = look.tick() => {
                     shard.next_due = self.read_next_due(number).await;
                     Vec::new()
@@ -126,9 +129,13 @@ impl Tracker {
                 () = due => Vec::new(),
                 () = shard.hearing.published() => Vec::new(),
                 () = tokio::time::sleep(BUSY / 4), if !shard.left.is_empty() => Vec::new(),
-                deliveries = self.gather(&mut consumer, shard.busy_until) => deliveries?,
+                deliveries = self.gather(&mut consumer, intake.batch(), shard.busy_until) => deliveries?,
             };
-            if !deliveries.is_empty() || !shard.left.is_empty() {
+            let prefetch = intake.adapt(&deliveries);
+            for deliveries in intake::groups(deliveries) {
+                if deliveries.is_empty() && shard.left.is_empty() {
+                    continue;
+                }
                 let Some(done) = self.apply(&mut shard, deliveries).await else {
                     return Ok(());
                 };
@@ -137,6 +144,12 @@ impl Tracker {
                     acker.reject(&done.dead, false).await;
                 }
                 self.relay.publish(done.committed).await;
+            }
+            // Not a part of the select: a subscription that is being replaced must not be left half-way.
+            if let Some(prefetch) = prefetch
+                && let Err(error) = consumer.set_prefetch(prefetch).await
+            {
+                tracing::debug!(%error, shard = number, "the prefetch is set when the consumer is back");
             }
             self.fire_due(&mut shard).await;
         }
@@ -148,10 +161,11 @@ impl Tracker {
         &self,
         shard: &mut Shard,
         consumer: &mut Box<dyn Consumer>,
+        batch: usize,
     ) -> Result<(), BrokerError> {
         let deadline = Instant::now() + LAST_REPORTS;
         while self.shutdown.is_cancelled() && Instant::now() < deadline {
-            let waiting = tokio::time::timeout(Duration::ZERO, consumer.next(BATCH));
+            let waiting = tokio::time::timeout(Duration::ZERO, consumer.next(batch));
             let deliveries = waiting.await.unwrap_or_else(|_| Ok(Vec::new()))?;
             if deliveries.is_empty() && shard.left.is_empty() {
                 break;
@@ -160,6 +174,9 @@ impl Tracker {
                 break;
             };
             consumer.acker().ack(&done.tags).await;
+            if !done.dead.is_empty() {
+                consumer.acker().reject(&done.dead, false).await;
+            }
             self.relay.publish(done.committed).await;
         }
         Ok(())
@@ -182,12 +199,13 @@ impl Tracker {
     async fn gather(
         &self,
         consumer: &mut Box<dyn Consumer>,
+        most: usize,
         busy_until: Option<Instant>,
     ) -> Result<Vec<Delivery>, BrokerError> {
         if let Some(until) = busy_until {
             tokio::time::sleep_until(until).await;
         }
-        consumer.next(BATCH).await
+        consumer.next(most).await
     }
 
     async fn until(&self, due: Option<Micros>) {

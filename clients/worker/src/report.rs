@@ -20,7 +20,7 @@ pub const GATHER: Duration = Duration::from_micros(2_500);
 /// A report with so many outcomes goes at once.
 const FULL_OUTCOMES: usize = 2_000;
 /// A report of so many bytes of payloads and texts goes at once.
-const FULL_BYTES: usize = 1 << 20;
+const FULL_BYTES: usize = 256 << 10;
 
 /// Who reports.
 #[derive(Debug, Clone)]
