@@ -14,6 +14,7 @@ mod hearing;
 mod intake;
 mod janitor;
 mod rates;
+mod removal;
 mod repair;
 mod settling;
 mod shard;
@@ -33,6 +34,7 @@ pub fn start(config: &Config, links: &Links, supervisor: &Supervisor) {
         margin: config.repair_margin,
         epoch_interval: config.epoch_interval,
         event_retention: config.event_retention,
+        pipe_retention: config.pipe_retention,
         ..TrackerConfig::default()
     };
     let shutdown = supervisor.shutdown().clone();

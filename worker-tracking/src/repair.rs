@@ -76,7 +76,7 @@ impl Tracker {
         }
     }
 
-    async fn repair_job(&self, key: i64, before: Micros) -> Result<(), StoreError> {
+    pub(crate) async fn repair_job(&self, key: i64, before: Micros) -> Result<(), StoreError> {
         loop {
             let (committed, more) = self.relay.store().repair_job(key, before).await?;
             let owed = committed.owed.len();

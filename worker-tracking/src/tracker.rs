@@ -32,6 +32,8 @@ pub struct TrackerConfig {
     pub epoch_interval: Duration,
     /// How long events of the audit log are kept, and how deleted jobs ended, for jobs that need them.
     pub event_retention: Duration,
+    /// How long a pipe must be unused and empty before it is removed.
+    pub pipe_retention: Duration,
     /// How long a claim on a shard lasts without renewal.
     pub claim: Duration,
 }
@@ -45,6 +47,7 @@ impl Default for TrackerConfig {
             margin: Duration::from_secs(60),
             epoch_interval: Duration::from_secs(5),
             event_retention: Duration::from_secs(30 * 24 * 3600),
+            pipe_retention: Duration::from_secs(24 * 3600),
             claim: Duration::from_secs(10),
         }
     }
@@ -110,6 +113,10 @@ impl Tracker {
         let tracker = self.clone();
         supervisor.spawn(TaskKind::Service, "tracking-settling", async move {
             tracker.settling().await
+        });
+        let tracker = self.clone();
+        supervisor.spawn(TaskKind::Service, "tracking-removal", async move {
+            tracker.removal().await
         });
         supervisor.spawn(TaskKind::Service, "tracking-dead-letters", async move {
             self.dead_letters().await

@@ -125,6 +125,8 @@ pub mod code {
     pub const SPLIT_FAILED: &str = "SPLIT_FAILED";
     /// The item's message is larger than the message broker takes.
     pub const MESSAGE_TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
+    /// The item was forwarded to a new pipe, and the deployment has all that it may have.
+    pub const TOO_MANY_PIPES: &str = "TOO_MANY_PIPES";
     /// A prerequisite of the job was not completed.
     pub const PREREQUISITE_FAILED: &str = "PREREQUISITE_FAILED";
     /// The job had not ended by its deadline.

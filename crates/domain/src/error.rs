@@ -165,6 +165,16 @@ pub enum Error {
         /// How many it may have.
         limit: u32,
     },
+    /// The deployment has all the pipes that it may have.
+    #[error(
+        "pipe {pipe} would be a new one, and the deployment has its {limit} pipes already; use one of them, or have max_pipes raised"
+    )]
+    TooManyPipes {
+        /// The pipe.
+        pipe: String,
+        /// How many there may be.
+        limit: u32,
+    },
     /// A page token is malformed, belongs to another query or is too old.
     #[error(
         "page_token is not valid for this request or is older than 24 hours; start again without it"

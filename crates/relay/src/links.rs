@@ -134,6 +134,7 @@ async fn open_store(config: &Config, shutdown: &CancellationToken) -> anyhow::Re
         statement_timeout: config.database_statement_timeout,
         lease: config.lease_after,
         splits: config.max_splits_per_job.into(),
+        pipes: config.max_pipes,
         ..StoreConfig::new(url)
     };
     // Waiting does not mend tables that this version must not use.

@@ -98,6 +98,11 @@ pub struct Config {
     /// How long the database may take for one statement: 1 s to 1 h.
     #[serde(with = "duration")]
     pub database_statement_timeout: Duration,
+    /// The most pipes of all partitions together, 1 to 100,000: each is a queue of the broker.
+    pub max_pipes: u32,
+    /// After this time a pipe that no job uses, and that is empty and not consumed, is removed: 1 s to 365 days.
+    #[serde(with = "duration")]
+    pub pipe_retention: Duration,
     /// A delivery that is not finished after this time becomes a lease: 1 s to 20 min.
     #[serde(with = "duration")]
     pub lease_after: Duration,
@@ -161,6 +166,8 @@ impl Default for Config {
             roles: BTreeSet::from(Role::ALL),
             database_connections: 16,
             database_statement_timeout: Duration::from_secs(30),
+            max_pipes: 1000,
+            pipe_retention: Duration::from_secs(24 * 3600),
             lease_after: Duration::from_secs(5 * 60),
             split_timeout: Duration::from_secs(60),
             sweep_interval: Duration::from_secs(1),
@@ -276,6 +283,7 @@ impl Settings for Config {
                 "must be 1 to 63 letters, digits and _".to_owned()
             }),
             in_range("database_connections", self.database_connections, 1, 1000),
+            in_range("max_pipes", self.max_pipes, 1, 100_000),
             in_range("max_splits_per_job", self.max_splits_per_job, 1, 1024),
             in_range("max_watches", self.max_watches, 1, 1_000_000),
             in_range("client_share", self.client_share, 1, 100),
@@ -292,6 +300,12 @@ impl Settings for Config {
                 self.sweep_interval,
                 Duration::from_millis(10),
                 3600 * second,
+            ),
+            lasts(
+                "pipe_retention",
+                self.pipe_retention,
+                second,
+                365 * 24 * 3600 * second,
             ),
             lasts("repair_margin", self.repair_margin, second, 3600 * second),
             lasts(

@@ -287,6 +287,16 @@ fn from_domain(error: Error) -> Status {
                 .add_quota_failure_violation(subject, clean(&sentence, DETAIL_BYTES));
             answer.status()
         }
+        Error::TooManyPipes { pipe, limit } => {
+            let mut answer = Answer::new(Code::ResourceExhausted, "TOO_MANY_PIPES", &*sentence)
+                .info("pipe", &*pipe)
+                .info("limit", limit.to_string());
+            let subject = format!("pipes/{pipe}");
+            answer
+                .details
+                .add_quota_failure_violation(subject, clean(&sentence, DETAIL_BYTES));
+            answer.status()
+        }
         Error::PageToken => Answer::new(Code::InvalidArgument, "PAGE_TOKEN_INVALID", sentence)
             .field(
                 "page_token",

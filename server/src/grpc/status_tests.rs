@@ -52,6 +52,16 @@ fn every_error_has_its_code_reason_and_sentence() {
             false,
         ),
         (
+            Error::TooManyPipes {
+                pipe: "new".to_owned(),
+                limit: 1000,
+            }
+            .into(),
+            Code::ResourceExhausted,
+            "TOO_MANY_PIPES",
+            false,
+        ),
+        (
             Error::RequestIdReused(name()).into(),
             Code::AlreadyExists,
             "REQUEST_ID_REUSED",

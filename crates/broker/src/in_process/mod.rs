@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{Broker, BrokerError, Consumer, Depth, Outgoing, Queue, Subscription, Topic};
 use consumer::InProcessConsumer;
-use queue::{Push, QueueCore};
+use queue::{PipeMemory, Push, QueueCore};
 use topics::Topics;
 
 /// Locks; a panic elsewhere while it was held leaves data that is still whole, because no critical
@@ -26,6 +26,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The most bytes of ready messages in all pipes together.
+const PIPES_BYTES: u64 = 1 << 30;
+
 /// A broker in memory, for one process. Clones share everything.
 #[derive(Debug, Clone, Default)]
 pub struct InProcessBroker {
@@ -33,12 +36,25 @@ pub struct InProcessBroker {
 }
 
 /// What all handles of one broker share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Core {
     queues: RwLock<HashMap<Queue, Arc<QueueCore>>>,
+    memory: Arc<PipeMemory>,
     topics: Topics,
     epochs: Mutex<HashSet<Uuid>>,
     closed: CancellationToken,
+}
+
+impl Default for Core {
+    fn default() -> Self {
+        Self {
+            queues: RwLock::default(),
+            memory: Arc::new(PipeMemory::new(PIPES_BYTES)),
+            topics: Topics::default(),
+            epochs: Mutex::default(),
+            closed: CancellationToken::new(),
+        }
+    }
 }
 
 impl InProcessBroker {
@@ -63,7 +79,7 @@ impl Core {
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
         let made = queues
             .entry(queue.clone())
-            .or_insert_with(|| Arc::new(QueueCore::new(queue)));
+            .or_insert_with(|| Arc::new(QueueCore::new(queue, &self.memory)));
         made.clone()
     }
 

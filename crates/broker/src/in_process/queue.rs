@@ -3,7 +3,8 @@
 //! What does not live here: deliveries in the hands of consumers (see [`super::consumer`]).
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -39,10 +40,34 @@ pub(super) enum Take {
     Deleted,
 }
 
+/// The bytes of ready messages of all pipes of one broker, and how many they may be. A pipe may have as many as are still
+/// free, so a full one always leaves room for the others (dynamic thresholds: Choudhury and Hahne, 1998).
+#[derive(Debug)]
+pub(super) struct PipeMemory {
+    used: AtomicU64,
+    most: u64,
+}
+
+impl PipeMemory {
+    pub fn new(most: u64) -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            most,
+        }
+    }
+
+    /// How many bytes are left for each pipe.
+    fn free(&self) -> u64 {
+        self.most.saturating_sub(self.used.load(Ordering::Relaxed))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct QueueCore {
     queue: Queue,
     arguments: QueueArguments,
+    /// What it shares with other pipes, if it is one.
+    memory: Option<Arc<PipeMemory>>,
     state: Mutex<State>,
     /// Wakes consumers that found the queue empty, one for each message at most.
     arrivals: Notify,
@@ -59,10 +84,12 @@ struct State {
 }
 
 impl QueueCore {
-    pub fn new(queue: &Queue) -> Self {
+    pub fn new(queue: &Queue, memory: &Arc<PipeMemory>) -> Self {
+        let is_pipe = matches!(queue, Queue::Pipe(_));
         Self {
             queue: queue.clone(),
             arguments: names::queue_arguments(queue),
+            memory: is_pipe.then(|| memory.clone()),
             state: Mutex::default(),
             arrivals: Notify::new(),
         }
@@ -91,8 +118,13 @@ impl QueueCore {
                     continue;
                 }
                 let bytes = byte_count(&body);
+                let free = self
+                    .memory
+                    .as_ref()
+                    .map_or(u64::MAX, |memory| memory.free());
+                let most = self.arguments.max_bytes.min(free);
                 let full = as_u64(state.ready.len()) >= self.arguments.max_messages
-                    || state.ready_bytes.saturating_add(bytes) > self.arguments.max_bytes;
+                    || state.ready_bytes.saturating_add(bytes) > most;
                 if full {
                     results.push(Err(BrokerError::Refused(format!(
                         "queue {:?} is full",
@@ -100,7 +132,7 @@ impl QueueCore {
                     ))));
                     continue;
                 }
-                state.ready_bytes += bytes;
+                self.grow(&mut state, bytes);
                 state.ready.push_back(Message { body, returns: 0 });
                 accepted += 1;
                 results.push(Ok(()));
@@ -120,7 +152,7 @@ impl QueueCore {
             }
             let wake = state.waiting.min(bodies.len());
             for body in bodies {
-                state.ready_bytes += byte_count(&body);
+                self.grow(&mut state, byte_count(&body));
                 state.ready.push_back(Message { body, returns: 0 });
             }
             wake
@@ -132,14 +164,39 @@ impl QueueCore {
     /// Takes up to `limit` messages, and no more than an even share while other consumers wait too, so
     /// that one with a large prefetch does not leave the others idle.
     pub fn take(&self, limit: usize) -> Take {
-        take(&mut lock(&self.state), limit)
+        self.take_from(&mut lock(&self.state), limit)
+    }
+
+    fn take_from(&self, state: &mut State, limit: usize) -> Take {
+        let before = state.ready_bytes;
+        let taken = take(state, limit);
+        self.forget(before - state.ready_bytes);
+        taken
+    }
+
+    fn grow(&self, state: &mut State, bytes: u64) {
+        state.ready_bytes += bytes;
+        if let Some(memory) = &self.memory {
+            memory.used.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn shrink(&self, state: &mut State, bytes: u64) {
+        state.ready_bytes = state.ready_bytes.saturating_sub(bytes);
+        self.forget(bytes);
+    }
+
+    fn forget(&self, bytes: u64) {
+        if let Some(memory) = &self.memory {
+            memory.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Takes, or registers the caller as waiting under the same lock, so that a message that arrives in
     /// between wakes it. The guard ends the registration.
     pub fn take_or_wait(&self, limit: usize) -> Result<Take, Waiting<'_>> {
         let mut state = lock(&self.state);
-        match take(&mut state, limit) {
+        match self.take_from(&mut state, limit) {
             Take::Empty => {
                 state.waiting += 1;
                 Err(Waiting {
@@ -172,7 +229,7 @@ impl QueueCore {
                     given_up.push(message.body);
                     continue;
                 }
-                state.ready_bytes += byte_count(&message.body);
+                self.grow(&mut state, byte_count(&message.body));
                 state.ready.push_front(message);
             }
             state.waiting.min(state.ready.len() - before)
@@ -203,7 +260,8 @@ impl QueueCore {
     pub fn purge(&self) {
         let dropped = {
             let mut state = lock(&self.state);
-            state.ready_bytes = 0;
+            let bytes = state.ready_bytes;
+            self.shrink(&mut state, bytes);
             std::mem::take(&mut state.ready)
         };
         // A long queue is freed outside the lock.
@@ -237,7 +295,7 @@ impl Waiting<'_> {
         let mut state = lock(&self.queue.state);
         state.waiting = state.waiting.saturating_sub(1);
         self.registered = false;
-        take(&mut state, limit)
+        self.queue.take_from(&mut state, limit)
     }
 }
 
@@ -278,7 +336,8 @@ mod tests {
     use super::*;
 
     fn small(max_messages: u64, max_bytes: u64) -> QueueCore {
-        let mut queue = QueueCore::new(&Queue::Batch);
+        let memory = Arc::new(PipeMemory::new(u64::MAX));
+        let mut queue = QueueCore::new(&Queue::Batch, &memory);
         queue.arguments.max_messages = max_messages;
         queue.arguments.max_bytes = max_bytes;
         queue
@@ -354,5 +413,26 @@ mod tests {
             [Bytes::from_static(b"poison")]
         );
         assert_eq!(queue.depth().ready, 0);
+    }
+
+    #[test]
+    fn a_full_pipe_leaves_room_for_others() {
+        let memory = Arc::new(PipeMemory::new(100));
+        let pipe = |name: &str| QueueCore::new(&Queue::Pipe(name.into()), &memory);
+        let (first, second) = (pipe("a"), pipe("b"));
+        let fill = |queue: &QueueCore| {
+            (0..1000)
+                .take_while(|_| push(queue, &[b"0123456789"]) == [true])
+                .count()
+        };
+        // Half of all, then about half of the rest.
+        assert_eq!((fill(&first), fill(&second)), (5, 3));
+        let taken = taken(first.take(3));
+        assert_eq!(fill(&second), 1);
+        assert!(first.give_back(taken).is_empty());
+        first.purge();
+        second.delete();
+        assert_eq!(memory.used.load(Ordering::Relaxed), 0);
+        assert_eq!(fill(&first), 5);
     }
 }

@@ -116,6 +116,12 @@ fn every_bound_is_checked_and_named() {
             "0",
             "database_connections must be 1 to 1000, not 0",
         ),
+        ("max_pipes", "0", "max_pipes must be 1 to 100000, not 0"),
+        (
+            "pipe_retention",
+            "0",
+            "pipe_retention must be 1s to 8760h, not 0s",
+        ),
         (
             "max_splits_per_job",
             "1025",

@@ -58,6 +58,8 @@ pub struct StoreConfig {
     pub splits: u64,
     /// The clocks of this machine.
     pub time: Arc<dyn TimeSource>,
+    /// Pipes of all partitions together at most.
+    pub pipes: u32,
 }
 
 impl StoreConfig {
@@ -72,6 +74,7 @@ impl StoreConfig {
             lease: Duration::from_secs(300),
             splits: 16,
             time: Arc::new(SystemClock::default()),
+            pipes: 1000,
         }
     }
 
@@ -103,6 +106,7 @@ pub(crate) struct Db {
     pub(crate) shards: u16,
     pub(crate) lease: Micros,
     pub(crate) splits: u64,
+    pub(crate) pipes: u32,
     pub(crate) meta: MetaCache,
     pub(crate) known_limits: KnownLimits,
     /// What the audit log adds to transaction ids.
@@ -163,6 +167,7 @@ impl Db {
             shards: config.shards.clamp(1, 256),
             lease: i64::try_from(config.lease.as_micros()).unwrap_or(i64::MAX),
             splits: config.splits.max(1),
+            pipes: config.pipes,
             meta: MetaCache::default(),
             known_limits: KnownLimits::default(),
             event_offset: 0,

@@ -99,6 +99,17 @@ impl Store {
     pub(super) async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Option<Created>>, StoreError> {
         let db = &self.db;
         let uses = jobs.iter();
+        let results = |job: &'_ NewJob| {
+            job.spec
+                .result_pipe
+                .as_ref()
+                .map(|pipe| pipe.as_str().to_owned())
+        };
+        let results: Vec<String> = jobs.iter().filter_map(results).collect();
+        let results = results.iter().map(String::as_str);
+        let pipes = uses.clone().map(|job| job.spec.pipe().as_str());
+        self.admit_pipes(pipes.chain(results.clone())).await?;
+        self.note_result_pipes(results).await?;
         self.note_pipes(uses.map(|job| (&job.name.partition, job.spec.pipe().as_str())))
             .await?;
         let partitions = jobs.iter().map(|job| job.name.partition.as_str());

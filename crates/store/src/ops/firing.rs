@@ -228,7 +228,9 @@ impl Store {
                     fired.created.push(created);
                 }
                 // There may be room before the time is too late.
-                Err(StoreError::Domain(Error::QuotaExceeded { .. })) => {
+                Err(StoreError::Domain(
+                    Error::QuotaExceeded { .. } | Error::TooManyPipes { .. },
+                )) => {
                     (next, again) = (time, now + ROOM);
                     break;
                 }

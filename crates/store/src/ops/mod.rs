@@ -22,6 +22,7 @@ mod metas;
 pub(crate) mod outbox;
 mod owed;
 pub(crate) mod partitions;
+mod pipe_count;
 pub(crate) mod pipes;
 pub(crate) mod prerequisites;
 pub(crate) mod read;

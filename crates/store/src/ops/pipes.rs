@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use headway_domain::{PartitionId, effect::code};
@@ -13,26 +14,59 @@ use crate::{Store, error::StoreError};
 
 /// Uses that are remembered, so that they are not written again; then all are forgotten.
 const NOTED: usize = 10_000;
+/// How long they are remembered: a pipe may be forgotten by another process.
+const NOTED_FOR: Duration = Duration::from_secs(60);
 
-/// Uses of pipes by partitions that were written.
+/// Uses of pipes by partitions that were written lately.
 #[derive(Debug, Default)]
 pub(crate) struct NotedPipes {
-    noted: Mutex<HashSet<(PartitionId, String)>>,
+    noted: Mutex<Noted>,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    uses: HashSet<(PartitionId, String)>,
+    results: HashSet<String>,
+    names: HashSet<String>,
+    since: Option<Instant>,
 }
 
 impl NotedPipes {
     /// Whether this use may not have been written yet.
     fn is_new(&self, partition: &PartitionId, pipe: &str) -> bool {
-        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        !noted.contains(&(partition.clone(), pipe.to_owned()))
+        let noted = self.lock();
+        !noted.uses.contains(&(partition.clone(), pipe.to_owned()))
     }
 
     fn note(&self, partition: PartitionId, pipe: String) {
+        let mut noted = self.lock();
+        noted.names.insert(pipe.clone());
+        noted.uses.insert((partition, pipe));
+    }
+
+    /// Whether a pipe was written lately, for any use.
+    pub(crate) fn knows(&self, pipe: &str) -> bool {
+        self.lock().names.contains(pipe)
+    }
+
+    pub(crate) fn is_noted_result(&self, pipe: &str) -> bool {
+        self.lock().results.contains(pipe)
+    }
+
+    pub(crate) fn note_result(&self, pipe: &str) {
+        let mut noted = self.lock();
+        noted.names.insert(pipe.to_owned());
+        noted.results.insert(pipe.to_owned());
+    }
+
+    /// What is noted; nothing once it is too much, or so old that others may have forgotten a pipe since.
+    fn lock(&self) -> MutexGuard<'_, Noted> {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if noted.len() >= NOTED {
-            noted.clear();
+        let since = *noted.since.get_or_insert_with(Instant::now);
+        if since.elapsed() > NOTED_FOR || noted.uses.len() + noted.results.len() >= NOTED {
+            *noted = Noted::default();
         }
-        noted.insert((partition, pipe));
+        noted
     }
 }
 

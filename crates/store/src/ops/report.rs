@@ -88,6 +88,8 @@ impl Store {
         if metas.is_empty() {
             return Ok(tracked);
         }
+        let changed = self.without_new_pipes(reports, &metas).await?;
+        let reports = changed.as_deref().unwrap_or(reports);
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
         let list: Vec<_> = metas.values().cloned().collect();

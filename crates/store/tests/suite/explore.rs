@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use headway_domain::{
-    Error, JobState, JobUid, PartitionId, effect::Failed, error::Action, event::Caller,
-    page::Forward, report::ItemEvent,
+    Error, JobState, JobUid, PartitionId, PipeName, effect::Failed, error::Action, event::Caller,
+    page::Forward, report::ItemEvent, spec::Work,
 };
 use headway_store::{BatchView, JobFilter, PipeView, StoreError};
 use uuid::Uuid;
@@ -347,4 +347,62 @@ pub async fn forwarded_items_are_at_their_pipe(f: Fixture) {
     let seen = pipes(&f, "acme").await;
     assert_eq!((seen[PIPE].in_flight, seen["next"].in_flight), (1, 3));
     assert_eq!((seen[PIPE].jobs, seen["next"].jobs), (1, 0));
+}
+
+/// New pipes are refused beyond the bound, wherever they are named; those that no job uses are forgotten.
+pub async fn no_more_pipes_than_the_bound(f: Fixture) {
+    let fill = "INSERT INTO pipe (partition_id, name) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999) \
+                SELECT 'other', 'p' || i FROM n";
+    f.sql(fill).await;
+    let mut driver = Driver::new(&f.store);
+    let job = driver.begin(task("x"), Tree::new(Vec::new())).await;
+    let on = |pipe: &str, results: Option<&str>| {
+        let mut spec = task("x");
+        if let Work::Task(task) = &mut spec.work {
+            task.pipe = PipeName::new(pipe).unwrap();
+        }
+        spec.result_pipe = results.map(|pipe| PipeName::new(pipe).unwrap());
+        spec
+    };
+    for (pipe, results) in [("new", None), (PIPE, Some("new"))] {
+        let refused = f
+            .store
+            .create_job(new_job(name("refused"), on(pipe, results)))
+            .await;
+        let Err(StoreError::Domain(Error::TooManyPipes { pipe, limit })) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!((pipe.as_str(), limit), ("new", 1000));
+    }
+    let tasks = driver.take_tasks();
+    let forward = ItemEvent::Forward(Forward {
+        pipe: "new".to_owned(),
+        task_type: String::new(),
+        payload: Vec::new(),
+        content_type: String::new(),
+    });
+    driver.say(&tasks[0], forward).await;
+    let failed = driver.job(&job).await;
+    assert_eq!(
+        (failed.state(), failed.counts.failed),
+        (JobState::Failed, 1)
+    );
+
+    let live = driver
+        .begin(on(PIPE, Some("p2")), Tree::new(Vec::new()))
+        .await;
+    let unused = f.store.unused_pipes().await.unwrap();
+    assert_eq!(
+        unused.len(),
+        998,
+        "all but the pipe of a live job and that of results"
+    );
+    assert!(!f.store.forget_pipe(PIPE).await.unwrap());
+    assert_eq!(f.store.jobs_on_pipe(PIPE).await.unwrap(), [live.key]);
+    assert!(f.store.forget_pipe("p1").await.unwrap());
+    let created = f
+        .store
+        .create_job(new_job(name("taken"), on("new", None)))
+        .await;
+    created.unwrap();
 }

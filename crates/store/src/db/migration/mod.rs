@@ -11,6 +11,7 @@ mod events;
 mod finding;
 mod kernel;
 mod partitions;
+mod pipes;
 mod redriving;
 mod retention;
 mod schedules;
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(compatibility::Compatibility),
             Box::new(split_retry::SplitRetry),
             Box::new(settling::Settling),
+            Box::new(pipes::Pipes),
         ]
     }
 }

@@ -1,0 +1,158 @@
+//! How many pipes a deployment has: each is a queue of the broker. New ones are refused beyond a bound, and those that no job
+//! uses any more are forgotten.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use headway_domain::{
+    Error, JobUid,
+    bulk::RESERVED,
+    effect::{Failed, code},
+    job::JobMeta,
+    report::{ItemEvent, PageReport},
+};
+use sea_orm::FromQueryResult;
+
+use crate::{Store, db::keys, error::StoreError};
+
+/// Pipes that one look finds at most.
+const UNUSED: i64 = 1000;
+
+/// Whether no job that has not settled uses the pipe `p.name`, nor any results.
+const IS_UNUSED: &str = "NOT EXISTS (SELECT 1 FROM job_progress j WHERE j.live = 1 AND j.hungry = 0 AND j.pipe = p.name) \
+    AND NOT EXISTS (SELECT 1 FROM job_progress j WHERE j.hungry = 1 AND j.pipe = p.name) \
+    AND NOT EXISTS (SELECT 1 FROM result_pipe r WHERE r.name = p.name) \
+    AND p.name NOT IN (SELECT i.pipe FROM item i WHERE i.forwarded = 1)";
+
+#[derive(Debug, FromQueryResult)]
+struct Name {
+    name: String,
+}
+
+impl Store {
+    /// Refuses pipes that would be more than the deployment may have.
+    pub(crate) async fn admit_pipes<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), StoreError> {
+        match self.pipes_beyond(names).await?.into_iter().next() {
+            None => Ok(()),
+            Some(pipe) => Err(Error::TooManyPipes {
+                pipe,
+                limit: self.db.pipes,
+            }
+            .into()),
+        }
+    }
+
+    /// Those of some pipes that are new and more than the deployment may have.
+    async fn pipes_beyond<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let names = names
+            .into_iter()
+            .filter(|name| !name.starts_with(RESERVED) && !self.noted_pipes.knows(name));
+        let names: BTreeSet<_> = names.map(str::to_owned).collect();
+        if names.is_empty() {
+            return Ok(names);
+        }
+        let db = &self.db;
+        let sql = format!(
+            "SELECT t.value AS name FROM ({}) AS t WHERE NOT EXISTS (SELECT 1 FROM pipe p WHERE p.name = t.value) \
+             AND NOT EXISTS (SELECT 1 FROM result_pipe r WHERE r.name = t.value) ORDER BY 1",
+            db.texts(1)
+        );
+        let list: Vec<_> = names.into_iter().collect();
+        let new: Vec<Name> = db.all(db.reader(), sql, [keys::texts(&list)]).await?;
+        if new.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let sql = "SELECT count(*) AS value FROM (SELECT name FROM pipe UNION SELECT name FROM result_pipe) AS names";
+        let count = db.one_int(db.reader(), sql, []).await?.unwrap_or(0);
+        let room = usize::try_from(i64::from(db.pipes) - count).unwrap_or(0);
+        Ok(new.into_iter().skip(room).map(|row| row.name).collect())
+    }
+
+    /// Notes that results of jobs go to pipes. Costs nothing for those that were noted lately.
+    pub(crate) async fn note_result_pipes<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), StoreError> {
+        for name in names {
+            if self.noted_pipes.is_noted_result(name) {
+                continue;
+            }
+            let sql = "INSERT INTO result_pipe (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
+            self.db.run_alone(sql, [name.into()]).await?;
+            self.noted_pipes.note_result(name);
+        }
+        Ok(())
+    }
+
+    /// Reports in which forwards to pipes beyond the bound are failures; `None` if there are no such forwards.
+    pub(crate) async fn without_new_pipes(
+        &self,
+        reports: &[PageReport],
+        metas: &HashMap<JobUid, Arc<JobMeta>>,
+    ) -> Result<Option<Vec<PageReport>>, StoreError> {
+        let known = reports
+            .iter()
+            .filter(|report| metas.contains_key(&report.job));
+        let items = known.flat_map(|report| &report.items);
+        let names: HashSet<_> = items
+            .filter_map(|item| match &item.event {
+                ItemEvent::Forward(forward) => Some(forward.pipe.as_str()),
+                _ => None,
+            })
+            .collect();
+        let beyond = self.pipes_beyond(names).await?;
+        if beyond.is_empty() {
+            return Ok(None);
+        }
+        let mut reports = reports.to_vec();
+        for item in reports.iter_mut().flat_map(|report| &mut report.items) {
+            if let ItemEvent::Forward(forward) = &item.event
+                && beyond.contains(&forward.pipe)
+            {
+                let error = Error::TooManyPipes {
+                    pipe: forward.pipe.clone(),
+                    limit: self.db.pipes,
+                };
+                let failed = Failed::lasting(code::TOO_MANY_PIPES, error.to_string());
+                item.event = ItemEvent::Failed(failed);
+            }
+        }
+        Ok(Some(reports))
+    }
+
+    /// Pipes that no job uses which has not settled, by name.
+    pub async fn unused_pipes(&self) -> Result<Vec<String>, StoreError> {
+        let db = &self.db;
+        // Jobs that were retried use their pipe again.
+        let sql = "INSERT INTO pipe (partition_id, name) SELECT DISTINCT partition_id, pipe FROM job_progress WHERE live = 1 \
+                   ON CONFLICT (partition_id, name) DO NOTHING";
+        db.run_alone(sql, []).await?;
+        let sql = format!(
+            "SELECT DISTINCT p.name FROM pipe p WHERE {IS_UNUSED} ORDER BY p.name LIMIT $1"
+        );
+        let rows: Vec<Name> = db.all(db.reader(), sql, [UNUSED.into()]).await?;
+        let names = rows.into_iter().map(|row| row.name);
+        Ok(names.filter(|name| !name.starts_with(RESERVED)).collect())
+    }
+
+    /// Forgets a pipe unless a job uses it; whether it was forgotten.
+    pub async fn forget_pipe(&self, name: &str) -> Result<bool, StoreError> {
+        let sql = format!(
+            "DELETE FROM pipe WHERE name = $1 AND EXISTS (SELECT 1 FROM (SELECT $1 AS name) AS p WHERE {IS_UNUSED})"
+        );
+        let forgotten = self.db.run_alone(sql, [name.into()]).await?;
+        Ok(forgotten > 0)
+    }
+
+    /// The keys of jobs on a pipe that have not settled.
+    pub async fn jobs_on_pipe(&self, name: &str) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT job_key AS value FROM job_progress WHERE live = 1 AND pipe = $1 ORDER BY job_key";
+        self.keys(sql, [name.into()]).await
+    }
+}
