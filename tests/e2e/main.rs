@@ -53,6 +53,7 @@ mod job_type_variables;
 mod job_types;
 mod left_behind;
 mod long_items;
+mod neighbours;
 mod neighbours_splitters;
 mod redriving;
 mod reflection;

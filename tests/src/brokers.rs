@@ -1,6 +1,6 @@
 //! A broker that misbehaves within what the contract allows, around any other one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,6 +8,8 @@ use headway::pipe::{ControlMessage, Disposition};
 use headway_broker::{Broker, BrokerError, Consumer, Depth, Outgoing, Queue, Subscription, Topic};
 use prost::Message;
 use uuid::Uuid;
+
+use crate::SECOND;
 
 /// Publishes every message twice.
 pub fn twice(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
@@ -25,10 +27,31 @@ pub fn deaf(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
     })
 }
 
+/// Refuses every message to [`SECOND`], as a full pipe does.
+pub fn full(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
+    Arc::new(Faulty {
+        inner: broker,
+        fault: Fault::Full,
+    })
+}
+
+/// Confirms no message to [`SECOND`], as a queue without a leader: who publishes there waits for the confirm timeout.
+pub fn leaderless(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
+    Arc::new(Faulty {
+        inner: broker,
+        fault: Fault::Leaderless,
+    })
+}
+
+/// How long a publish waits for confirms.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Twice,
     Deaf,
+    Full,
+    Leaderless,
 }
 
 #[derive(Debug)]
@@ -37,9 +60,45 @@ struct Faulty {
     fault: Fault,
 }
 
+impl Faulty {
+    /// Publishes all but the messages to [`SECOND`], which that pipe does not take.
+    async fn publish_elsewhere(&self, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>> {
+        let (error, pause) = match self.fault {
+            Fault::Full => (
+                BrokerError::Refused("a test says so".into()),
+                Duration::ZERO,
+            ),
+            _ => (
+                BrokerError::Stalled("a test says so".into()),
+                CONFIRM_TIMEOUT,
+            ),
+        };
+        let second = Queue::Pipe(SECOND.to_owned());
+        let is_second: Vec<bool> = messages
+            .iter()
+            .map(|message| message.queue == second)
+            .collect();
+        let others = messages
+            .into_iter()
+            .filter(|message| message.queue != second);
+        let mut results = self.inner.publish(others.collect()).await.into_iter();
+        if is_second.contains(&true) {
+            tokio::time::sleep(pause).await;
+        }
+        let result = |second: bool| match second {
+            true => Err(error.clone()),
+            false => results.next().unwrap_or_else(|| Err(error.clone())),
+        };
+        is_second.into_iter().map(result).collect()
+    }
+}
+
 #[async_trait]
 impl Broker for Faulty {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>> {
+        if matches!(self.fault, Fault::Full | Fault::Leaderless) {
+            return self.publish_elsewhere(messages).await;
+        }
         if self.fault != Fault::Twice {
             return self.inner.publish(messages).await;
         }
