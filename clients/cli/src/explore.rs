@@ -98,6 +98,7 @@ pub async fn events(
         parent,
         page_size: PER_PAGE,
         after: args.after.clone().unwrap_or_default(),
+        kinds: args.kind.iter().map(|kind| (*kind).into()).collect(),
         ..ListEventsRequest::default()
     });
     let listed = listed.take(limit.unwrap_or(usize::MAX)).try_collect().await;
@@ -123,6 +124,7 @@ async fn follow_events(
     let mut watch = remote.client.watch_events(WatchEventsRequest {
         parent,
         after: args.after.clone().unwrap_or_default(),
+        kinds: args.kind.iter().map(|kind| (*kind).into()).collect(),
         ..WatchEventsRequest::default()
     });
     let mut left = args.limit.unwrap_or(u32::MAX);

@@ -82,6 +82,10 @@ impl Failure {
     pub fn status(&self) -> ExitStatus {
         match self {
             Self::Usage { .. } => ExitStatus::Usage,
+            // The reader of a pipe has seen enough, as `head` does.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                ExitStatus::Completed
+            }
             Self::Output(_) => ExitStatus::Failed,
             Self::Api { error, .. } if error.is_unreachable() => ExitStatus::Unreachable,
             Self::Api { error, .. } if error.code() == Code::InvalidArgument => ExitStatus::Usage,
@@ -135,9 +139,18 @@ impl fmt::Display for Failure {
 
 /// The `google.rpc` details, one to a line.
 fn write_details(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
+    // One value may be wrong in several fields, such as a retention for all states: its sentence is told once.
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
     for violation in error.field_violations() {
         let (field, text) = (clean(&violation.field), clean(&violation.description));
-        writeln!(f, "  field {field}: {text}")?;
+        match told.iter_mut().find(|(other, _)| *other == text) {
+            Some((_, fields)) => fields.push(field),
+            None => told.push((text, vec![field])),
+        }
+    }
+    for (text, fields) in told {
+        let word = if fields.len() > 1 { "fields" } else { "field" };
+        writeln!(f, "  {word} {}: {text}", fields.join(", "))?;
     }
     for violation in error.precondition_violations() {
         let (subject, text) = (clean(&violation.subject), clean(&violation.description));
@@ -229,7 +242,7 @@ mod tests {
     fn a_closed_pipe_is_silent() {
         let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!(failure.to_string(), "");
-        assert_eq!(failure.status(), ExitStatus::Failed);
+        assert_eq!(failure.status(), ExitStatus::Completed);
     }
 
     #[test]

@@ -87,14 +87,18 @@ pub fn between(start: &prost_types::Timestamp, end: &prost_types::Timestamp) -> 
     })
 }
 
-/// A moment in the reader's zone: `2026-03-01 14:05:09`; `-` for none.
+/// A moment in the reader's zone: `2026-03-01 14:05:09+02:00`, with `Z` for UTC; `-` for none.
 pub fn time(moment: Option<&prost_types::Timestamp>, zone: &TimeZone) -> String {
     let moment = moment.and_then(|moment| Timestamp::new(moment.seconds, moment.nanos).ok());
     match moment {
-        Some(moment) => moment
-            .to_zoned_datetime(zone.clone())
-            .strftime("%Y-%m-%d %H:%M:%S")
-            .to_string(),
+        Some(moment) => {
+            let shown = moment.to_zoned_datetime(zone.clone());
+            let format = match shown.offset().seconds() == 0 {
+                true => "%Y-%m-%d %H:%M:%SZ",
+                false => "%Y-%m-%d %H:%M:%S%:z",
+            };
+            shown.strftime(format).to_string()
+        }
         None => "-".to_owned(),
     }
 }
@@ -175,9 +179,9 @@ mod tests {
             seconds: 1_772_373_909,
             nanos: 5,
         };
-        assert_eq!(time(Some(&moment), &TimeZone::UTC), "2026-03-01 14:05:09");
+        assert_eq!(time(Some(&moment), &TimeZone::UTC), "2026-03-01 14:05:09Z");
         let zone = TimeZone::fixed(jiff::tz::offset(2));
-        assert_eq!(time(Some(&moment), &zone), "2026-03-01 16:05:09");
+        assert_eq!(time(Some(&moment), &zone), "2026-03-01 16:05:09+02:00");
         assert_eq!(time(None, &zone), "-");
         let end = prost_types::Timestamp {
             seconds: 1_772_373_910,

@@ -1,7 +1,11 @@
 //! Job files: a JobSpec, or a CreateJobRequest, as YAML or JSON with the contract's field names in
 //! snake_case or camelCase. Errors name the field by its path.
+//!
+//! The payload of a task is what the file says: a text as it is, any other value as JSON. Bytes are given in base64, as
+//! `payload_base64`. A job as `get -o yaml` prints it can be submitted again; its payload is in base64 as the contract has it.
 
-use headway::v1::CreateJobRequest;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use headway::v1::{CreateJobRequest, Job};
 use headway_job_types::{spec, yaml};
 use serde_json::{Map, Value as Json};
 
@@ -29,13 +33,73 @@ pub fn request(json: &Json) -> Result<CreateJobRequest, String> {
     let Json::Object(fields) = json else {
         return Err("a job is an object with fields such as `task` or `batch`".to_owned());
     };
-    if fields.contains_key("spec") {
-        return message(fields);
+    if fields.contains_key("uid") && fields.contains_key("spec") {
+        return again(fields);
     }
+    let mut fields = fields.clone();
+    let whole = fields.contains_key("spec");
+    let (spec, path) = match fields.get_mut("spec") {
+        Some(Json::Object(spec)) => (spec, "spec.task"),
+        Some(_) => return message(&fields),
+        None => (&mut fields, "task"),
+    };
+    if let Some(Json::Object(task)) = spec.get_mut("task") {
+        encode_payload(task).map_err(|why| format!("{path}.{why}"))?;
+    }
+    match whole {
+        true => message(&fields),
+        false => Ok(CreateJobRequest {
+            spec: Some(message(&fields)?),
+            ..CreateJobRequest::default()
+        }),
+    }
+}
+
+/// The request that makes a job like one that was printed, under an id of its own.
+fn again(fields: &Map<String, Json>) -> Result<CreateJobRequest, String> {
+    let job: Job = message(fields)?;
+    let mut spec = job.spec.unwrap_or_default();
+    if spec.job_type.is_some() {
+        // What a type made is made again.
+        spec.work = None;
+    }
+    for needed in &mut spec.prerequisites {
+        needed.state = 0;
+    }
+    let parent = job.name.split_once("/jobs/");
     Ok(CreateJobRequest {
-        spec: Some(message(fields)?),
+        parent: parent.map_or_else(String::new, |(parent, _)| parent.to_owned()),
+        spec: Some(spec),
         ..CreateJobRequest::default()
     })
+}
+
+/// Turns the payload of a task into the contract's form, which is base64.
+fn encode_payload(task: &mut Map<String, Json>) -> Result<(), String> {
+    let bytes = task.remove("payload_base64");
+    let bytes = bytes.or_else(|| task.remove("payloadBase64"));
+    let said = task.remove("payload").filter(|value| !value.is_null());
+    let payload = match (said, bytes) {
+        (None, None) => return Ok(()),
+        (Some(_), Some(_)) => {
+            return Err(
+                "payload: give a value, or bytes in base64 as payload_base64, not both".to_owned(),
+            );
+        }
+        (None, Some(bytes)) => match bytes {
+            Json::String(text) if BASE64_STANDARD.decode(&text).is_ok() => text,
+            _ => return Err("payload_base64: must be bytes in base64".to_owned()),
+        },
+        (Some(Json::String(text)), None) => BASE64_STANDARD.encode(text),
+        (Some(value), None) => {
+            if !task.contains_key("content_type") && !task.contains_key("contentType") {
+                task.insert("content_type".to_owned(), "application/json".into());
+            }
+            BASE64_STANDARD.encode(value.to_string())
+        }
+    };
+    task.insert("payload".to_owned(), Json::String(payload));
+    Ok(())
 }
 
 fn message<M: Document>(fields: &Map<String, Json>) -> Result<M, String> {
@@ -48,6 +112,8 @@ mod tests {
     use headway::v1::{batch::Definition, failure_policy::OnExceeded, job_spec::Work};
     use headway_client::value_to_json;
     use serde_json::json;
+
+    use crate::document::{Layout, render};
 
     const YAML: &str = "
 display_name: Export
@@ -88,7 +154,7 @@ max_in_flight: 500
 
     #[test]
     fn a_request_holds_a_spec() {
-        let text = r#"{"parent": "partitions/p", "jobId": "j", "spec": {"task": {"pipe": "mail", "payload": "aGk="}}}"#;
+        let text = r#"{"parent": "partitions/p", "jobId": "j", "spec": {"task": {"pipe": "mail", "payload": "hi"}}}"#;
         let request = parse(text).expect("a valid file");
         assert_eq!(
             (request.parent.as_str(), request.job_id.as_str()),
@@ -98,6 +164,55 @@ max_in_flight: 500
             panic!("the file has a task")
         };
         assert_eq!(task.payload, b"hi");
+    }
+
+    #[test]
+    fn payloads_are_what_the_file_says() {
+        for (text, payload, content_type) in [
+            ("task: {payload: test}", "test", ""),
+            ("task: {payload: aGk=}", "aGk=", ""),
+            ("task: {payload: {a: 1}}", r#"{"a":1}"#, "application/json"),
+            ("task: {payload: [1, x]}", r#"[1,"x"]"#, "application/json"),
+            ("task: {payload: 7}", "7", "application/json"),
+            (
+                "task: {payload: {a: 1}, contentType: text/x}",
+                r#"{"a":1}"#,
+                "text/x",
+            ),
+            ("task: {payload_base64: aGk=}", "hi", ""),
+            ("spec: {task: {payload: test}}", "test", ""),
+            ("task: {payload: null}", "", ""),
+        ] {
+            let request = parse(text).expect(text);
+            let Some(Work::Task(task)) = request.spec.and_then(|spec| spec.work) else {
+                panic!("{text}: the file has a task")
+            };
+            let seen = (task.payload.as_slice(), task.content_type.as_str());
+            assert_eq!(seen, (payload.as_bytes(), content_type), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_printed_job_can_be_submitted() {
+        let spec = parse("task: {pipe: mail, payload: hi}\nprerequisites: [{job: a}]")
+            .expect("a valid file")
+            .spec;
+        let job = Job {
+            name: "partitions/p/jobs/j".to_owned(),
+            uid: "0c8ee6ae-6c7c-4a62-8a0f-0a2f5c1c1a11".to_owned(),
+            spec: spec.clone(),
+            revision: 7,
+            ..Job::default()
+        };
+        for layout in [Layout::Yaml, Layout::Json] {
+            let text = render(&job, layout).expect("a document");
+            let request = parse(&text).expect("a job");
+            assert_eq!(
+                (request.parent.as_str(), request.job_id.as_str()),
+                ("partitions/p", "")
+            );
+            assert_eq!(request.spec, spec);
+        }
     }
 
     #[test]
@@ -117,7 +232,16 @@ max_in_flight: 500
             ("max_in_flight: many", "max_in_flight", "many"),
             ("item_timeout: soon", "item_timeout", ""),
             ("task: 5", "task", ""),
-            ("task: {payload: 'no base64!'}", "task.payload", ""),
+            (
+                "task: {payload_base64: 'no base64!'}",
+                "task.payload_base64",
+                "base64",
+            ),
+            (
+                "spec: {task: {payload: a, payloadBase64: aGk=}}",
+                "spec.task.payload",
+                "not both",
+            ),
             (
                 "failure_policy: {on_exceeded: EXPLODE}",
                 "failure_policy.on_exceeded",

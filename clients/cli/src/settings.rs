@@ -47,7 +47,10 @@ impl Settings {
     pub fn load(flags: &GlobalArgs, console: &Console) -> Result<Self, Failure> {
         let file = match &flags.config {
             Some(path) => read(path, true)?,
-            None => match (console.variable("HEADWAY_CONFIG"), default_path(console)) {
+            None => match (
+                console.variable("HEADWAY_CLI_CONFIG"),
+                default_path(console),
+            ) {
                 (Some(path), _) => read(Path::new(path), true)?,
                 (None, Some(path)) => read(&path, false)?,
                 (None, None) => FileSettings::default(),
@@ -81,7 +84,7 @@ impl Settings {
         let ca_variable = || console.variable("HEADWAY_CA_FILE").map(PathBuf::from);
         Ok(Self {
             server: text(&flags.server, "HEADWAY_SERVER", file.server)
-                .unwrap_or_else(|| "http://127.0.0.1:6420".to_owned()),
+                .map_or_else(|| "http://127.0.0.1:6420".to_owned(), address),
             partition: text(&flags.partition, "HEADWAY_PARTITION", file.partition)
                 .unwrap_or_else(|| "default".to_owned()),
             partition_by_flag: flags.partition.is_some(),
@@ -99,6 +102,15 @@ impl Settings {
 fn login(console: &Console) -> Option<String> {
     let own = |name: &&str| !["headway", "system"].contains(&name.to_ascii_lowercase().as_str());
     console.variable("USER").filter(own).map(str::to_owned)
+}
+
+/// A server's address; one such as `localhost:6420` is read as one without TLS.
+fn address(text: String) -> String {
+    let port = text.rsplit_once(':').map(|(_, port)| port);
+    match port.is_some_and(|port| port.parse::<u16>().is_ok()) && !text.contains("://") {
+        true => format!("http://{text}"),
+        false => text,
+    }
 }
 
 /// Where the configuration file is looked for when nothing says where.
@@ -172,6 +184,30 @@ mod tests {
         assert_eq!(settings.partition, "of-environment");
         assert_eq!(settings.format, Format::Yaml);
         assert_eq!(settings.timeout, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn an_address_needs_no_scheme() {
+        let console = console().with_variable("HEADWAY_SERVER", "localhost:6420");
+        let settings = Settings::merge(&GlobalArgs::default(), &console, FileSettings::default());
+        assert_eq!(settings.expect("valid").server, "http://localhost:6420");
+        assert_eq!(
+            address("https://jobs.example.org".to_owned()),
+            "https://jobs.example.org"
+        );
+    }
+
+    #[test]
+    fn the_file_of_a_server_is_another_one() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("of-server.yaml");
+        fs::write(&path, "listen: 127.0.0.1:6420\n")?;
+        let path = path.to_string_lossy();
+        let console = console().with_variable("HEADWAY_CONFIG", path.clone());
+        assert!(Settings::load(&GlobalArgs::default(), &console).is_ok());
+        let console = console.with_variable("HEADWAY_CLI_CONFIG", path);
+        assert!(Settings::load(&GlobalArgs::default(), &console).is_err());
+        Ok(())
     }
 
     #[test]

@@ -23,6 +23,9 @@ use crate::{
     settings::Settings,
 };
 
+/// What some editors put before a text in UTF-8.
+const MARK: char = '\u{feff}';
+
 /// The request that the arguments ask for: the job file's, overridden by flags.
 pub fn request(args: &SubmitArgs, settings: &Settings) -> Result<CreateJobRequest, Failure> {
     changed(args, JobSpec::default(), settings)
@@ -48,6 +51,9 @@ pub fn changed(
     if request.parent.is_empty() || settings.partition_by_flag {
         request.parent = partition_name(&settings.partition)?;
     }
+    if args.id.as_deref() == Some("") {
+        return Err(Failure::usage("--id is empty").hint("leave it out for a random id"));
+    }
     set(&mut request.job_id, &args.id);
     let spec = request.spec.get_or_insert_default();
     apply_work(args, spec)?;
@@ -57,8 +63,9 @@ pub fn changed(
 
 /// The text of a job file.
 pub fn text(path: &Path) -> Result<String, Failure> {
-    String::from_utf8(read(path)?)
-        .map_err(|_| Failure::usage(format!("job file {} is not UTF-8", path.display())))
+    let text = String::from_utf8(read(path)?)
+        .map_err(|_| Failure::usage(format!("job file {} is not UTF-8", path.display())))?;
+    Ok(text.trim_start_matches(MARK).to_owned())
 }
 
 /// What is wrong with a job file.
@@ -353,7 +360,9 @@ pub fn json(flag: &str, text: &str) -> Result<Json, Failure> {
         Some(path) => (format!("{flag} {path}"), read(Path::new(path))?),
         None => (flag.to_owned(), text.as_bytes().to_vec()),
     };
-    serde_json::from_slice(&bytes).map_err(|error| {
+    let mark = MARK.to_string();
+    let bytes = bytes.strip_prefix(mark.as_bytes()).unwrap_or(&bytes);
+    serde_json::from_slice(bytes).map_err(|error| {
         Failure::usage(format!("{source} is not JSON: {error}")).hint(
             "quote it for the shell, such as --definition '{\"root\": \"/srv\"}', or use @FILE",
         )

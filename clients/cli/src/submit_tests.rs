@@ -324,3 +324,27 @@ fn a_job_type_takes_other_parameters_or_gives_way() -> Result<(), String> {
     assert!(next.work.is_none() && next.job_type.is_some());
     Ok(())
 }
+
+#[test]
+fn a_mark_before_the_text_is_skipped() -> Result<(), String> {
+    let job = file("\u{feff}task: {pipe: mail}\n");
+    let path = job.path().display().to_string();
+    assert_eq!(task(submit(&["-f", &path])?).pipe, "mail");
+    let definition = file("\u{feff}{\"root\": \"/srv\"}");
+    let argument = format!("@{}", definition.path().display());
+    submit(&[
+        "--splitter",
+        "files",
+        "--pipe",
+        "p",
+        "--definition",
+        &argument,
+    ])?;
+    Ok(())
+}
+
+#[test]
+fn an_empty_id_is_refused() {
+    let error = submit(&["--id", "", "--pipe", "mail"]).expect_err("an empty id");
+    assert!(error.contains("--id is empty"), "{error}");
+}

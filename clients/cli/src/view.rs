@@ -4,7 +4,7 @@ use headway::v1::{
     Batch, BatchChangeJobsResponse, DeadLetter, Failure, Job, JobProgress, JobState, Prerequisite,
     PrerequisiteState, Task, job_spec::Work,
 };
-use headway_client::JobName;
+use headway_client::{JobName, is_final};
 use jiff::tz::TimeZone;
 
 use crate::{
@@ -319,12 +319,18 @@ fn progress_details(job: &Job) -> String {
         percentage(progress_counts.percentage),
         progress(job)
     );
-    for (number, what) in [
-        (progress_counts.items_in_flight, "in flight"),
-        (progress_counts.items_parked, "parked"),
-        (progress_counts.items_delayed, "waiting for their next try"),
+    // Of a job that has ended nothing waits any more, whatever it was when it ended.
+    let ended = is_final(job.state());
+    for (number, what, waits) in [
+        (progress_counts.items_in_flight, "in flight", false),
+        (progress_counts.items_parked, "parked", true),
+        (
+            progress_counts.items_delayed,
+            "waiting for their next try",
+            true,
+        ),
     ] {
-        if number > 0 {
+        if number > 0 && !(waits && ended) {
             text.push_str(&format!(", {} {what}", count(number)));
         }
     }

@@ -1,6 +1,7 @@
 //! What is said of jobs and what belongs to them.
 
 use clap::{Args, ValueEnum};
+use headway::v1::EventKind;
 use headway_client::BulkAction;
 
 use super::{submit::OnExceededArg, values::*};
@@ -130,6 +131,9 @@ pub struct EventsArgs {
     /// Tell of events from now on, or after CURSOR, until it is interrupted
     #[arg(short, long)]
     pub follow: bool,
+    /// Only events of this kind, such as created, failed or failure-recorded; may be repeated [default: all]
+    #[arg(long, value_name = "KIND", value_parser = event_kind)]
+    pub kind: Vec<EventKind>,
     /// Only events after this one [default: from the earliest]
     #[arg(long, value_name = "CURSOR")]
     pub after: Option<String>,

@@ -50,7 +50,7 @@ pub struct GlobalArgs {
     /// The certificate authority (PEM) that an https server is checked against
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// The configuration file [default: HEADWAY_CONFIG, else ~/.config/headway/config.yaml]
+    /// The configuration file [default: HEADWAY_CLI_CONFIG, else ~/.config/headway/config.yaml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

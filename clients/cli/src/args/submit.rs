@@ -11,7 +11,7 @@ use super::values::*;
 /// What to submit: a job file, flags, or both; flags override the file.
 #[derive(Debug, Default, Args)]
 pub struct SubmitArgs {
-    /// A job as YAML or JSON: a JobSpec, or a CreateJobRequest with `spec` in it; - for stdin
+    /// A job as YAML or JSON: a JobSpec, a CreateJobRequest with `spec` in it, or a job as `get -o yaml` prints it; - for stdin
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The job's id [default: a random one]
@@ -109,19 +109,19 @@ pub struct SubmitArgs {
     /// What becomes of the job when one of them is not completed
     #[arg(long, value_enum, value_name = "POLICY", help_heading = "When it runs")]
     pub on_prerequisite_failure: Option<PrerequisitePolicyArg>,
-    /// How long to wait before it starts, such as 90s or 2h, once those are complete
+    /// How long to wait before it starts, such as 90s, 2h or 1d, once those are complete
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "not_before", help_heading = "When it runs")]
     pub delay: Option<Duration>,
-    /// Before when it does not start, such as 2030-01-31T08:00:00Z
+    /// Before when it does not start, such as 2030-01-31T08:00:00Z, or 2030-01-31T08:00 or 2030-01-31 in the local zone
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "When it runs")]
     pub not_before: Option<Timestamp>,
-    /// How long the job may take from its start, such as 90s or 2h
+    /// How long the job may take from its start, such as 90s, 2h or 1d
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "deadline", help_heading = "When it runs")]
     pub max_duration: Option<Duration>,
     /// When the job is deleted once it is over, such as end+P7D, for one state or for all; may be repeated
     #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry, help_heading = "When it runs")]
     pub retention: Vec<(Option<RetentionState>, String)>,
-    /// By when the job must have ended, such as 2030-01-31T08:00:00Z
+    /// By when the job must have ended, in the forms of --not-before
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "When it runs")]
     pub deadline: Option<Timestamp>,
 }
