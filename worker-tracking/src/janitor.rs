@@ -27,6 +27,7 @@ impl Tracker {
     /// Sweeps until shutdown. Every process does: rows are taken with SKIP LOCKED, so that they share the work.
     pub(crate) async fn janitor(self) -> anyhow::Result<()> {
         let mut idle_at = Instant::now();
+        let mut audited = 0;
         while self.pause(self.config.sweep_interval).await {
             if let Err(error) = self.sweep().await {
                 tracing::warn!(%error, "a sweep waits for the database");
@@ -35,6 +36,7 @@ impl Tracker {
             if idle_at.elapsed() >= IDLE_EVERY {
                 idle_at = Instant::now();
                 self.wake_idle().await;
+                audited = self.audit(audited).await;
             }
         }
         Ok(())
@@ -49,6 +51,8 @@ impl Tracker {
         // What a crash between a commit and its consequences left.
         self.relay.look_at_dependents();
         let committed = self.relay.store().fire_pages().await?;
+        self.relay.publish(committed).await;
+        let committed = self.relay.store().recount_jobs().await?;
         self.relay.publish(committed).await;
         self.walk_partitions().await?;
         self.expire_jobs().await?;
@@ -115,6 +119,20 @@ impl Tracker {
             }
         }
         Ok(())
+    }
+
+    /// Looks whether the counters of the next job agree with its rows; the key to go on above.
+    async fn audit(&self, after: i64) -> i64 {
+        match self.relay.store().audit_job(after).await {
+            Ok((committed, next)) => {
+                self.relay.publish(committed).await;
+                next
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot audit the counters of a job; trying again later");
+                after
+            }
+        }
     }
 
     async fn wake_idle(&self) {

@@ -3,6 +3,7 @@
 //! changes a job.
 
 use crate::{
+    counting::Counter,
     effect::{Disposition, Effect},
     event::EventKind,
     job::{JobState, Phase},
@@ -178,7 +179,7 @@ impl JobSlice {
         };
         let (batch, done) = (page.batch, u64::from(page.done.len()));
         let keep = !page.failed.is_empty() || !page.discarded.is_empty();
-        self.job.counts.open -= 1;
+        self.miscounted |= !self.job.counts.open.less(1);
         if keep {
             self.job.counts.retained += 1;
             if let Some(page) = self.page_mut(number) {
@@ -190,12 +191,13 @@ impl JobSlice {
         let Some(batch) = self.batch_mut(batch) else {
             return;
         };
-        batch.open_pages -= 1;
+        let fits = batch.open_pages.less(1);
         if keep {
             batch.kept_pages += 1;
         } else {
             batch.done += done;
         }
+        self.miscounted |= !fits;
     }
 
     /// Folds batches that are done into their parents, as far up as these are in the slice: [`JobSlice::needs`] asks
@@ -220,13 +222,14 @@ impl JobSlice {
             let Some(above) = self.batch_mut(parent) else {
                 continue;
             };
-            above.children -= 1;
+            let fits = above.children.less(1);
             above.done += done;
             if above.is_finished()
                 && let Some(next) = above.parent
             {
                 folding.push((parent, next));
             }
+            self.miscounted |= !fits;
         }
     }
 
@@ -271,7 +274,7 @@ impl JobSlice {
                 page.parked.remove(*index);
             }
             let items = indexes.len() as u64;
-            self.job.counts.parked -= items;
+            self.miscounted |= !self.job.counts.parked.less(items);
             self.spend(items);
             self.dispatch(number, indexes);
         }
@@ -329,7 +332,7 @@ impl JobSlice {
             page.again.remove(*index);
         }
         let items = indexes.len() as u64;
-        self.job.counts.unreleased -= items;
+        self.miscounted |= !self.job.counts.unreleased.less(items);
         self.spend(items);
         self.dispatch(number, indexes);
         self.start();
@@ -358,7 +361,7 @@ impl JobSlice {
             page.touched = now;
             page.epoch = epoch;
             let attempt = page.attempt;
-            self.job.counts.unsplit -= 1;
+            self.miscounted |= !self.job.counts.unsplit.less(1);
             self.job.counts.splitting += 1;
             self.effects.push(Effect::Split {
                 page: number,

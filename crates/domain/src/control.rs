@@ -112,7 +112,10 @@ impl JobSlice {
         counts.parked = 0;
         counts.delayed = 0;
         counts.fractions = 0;
-        counts.unreleased = counts.known - counts.done - counts.failed;
+        let ended = counts.done.checked_add(counts.failed);
+        let left = ended.and_then(|ended| counts.known.checked_sub(ended));
+        counts.unreleased = left.unwrap_or(0);
+        self.miscounted |= left.is_none();
         // Pages of a run before the last one may still wait for theirs.
         counts.reopen += counts.open + counts.retained + counts.split_failed;
         counts.open = 0;

@@ -140,13 +140,13 @@ impl Counts {
     /// Items without an outcome.
     pub fn open_items(&self) -> u64 {
         self.known
-            .saturating_sub(self.done + self.failed + self.discarded)
+            .saturating_sub(sum([self.done, self.failed, self.discarded]))
     }
 
     /// Open items that are in pipes, at workers, or leased.
     pub fn in_flight(&self) -> u64 {
         self.open_items()
-            .saturating_sub(self.unreleased + self.parked + self.delayed)
+            .saturating_sub(sum([self.unreleased, self.parked, self.delayed]))
     }
 
     /// Items that the window bounds: in flight, delayed or parked.
@@ -158,6 +158,10 @@ impl Counts {
     pub fn live_pages(&self) -> u64 {
         self.unsplit + self.splitting + self.open + self.reopen
     }
+}
+
+fn sum(parts: [u64; 3]) -> u64 {
+    parts.into_iter().fold(0, u64::saturating_add)
 }
 
 /// A job as a transaction holds it.

@@ -9,6 +9,7 @@ pub mod advance;
 pub mod bitmap;
 pub mod bulk;
 pub mod control;
+mod counting;
 mod cron;
 pub mod effect;
 pub mod error;

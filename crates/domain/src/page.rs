@@ -178,7 +178,7 @@ impl Page {
 
     /// Children that are items.
     pub fn items(&self) -> u32 {
-        self.count - self.sub.len()
+        self.count.saturating_sub(self.sub.len())
     }
 
     /// Whether the child is an item without an outcome.
@@ -212,7 +212,9 @@ impl Page {
 
     /// How many items have no outcome.
     pub fn open_items(&self) -> u32 {
-        self.items() - self.done.len() - self.failed.len() - self.discarded.len()
+        let ended = [&self.done, &self.failed, &self.discarded];
+        let ended: u32 = ended.into_iter().map(Bitmap::len).sum();
+        self.items().saturating_sub(ended)
     }
 
     /// What `advance` has to do with it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    counting::Counter,
     error::{Action, Error},
     event::EventKind,
     page::PageState,
@@ -59,7 +60,7 @@ impl JobSlice {
             PageState::SplitFailed if of.split => {
                 let batch = page.batch;
                 self.unsplit(number);
-                self.job.counts.split_failed -= 1;
+                self.miscounted |= !self.job.counts.split_failed.less(1);
                 self.unkeep(batch);
                 1
             }
@@ -71,7 +72,7 @@ impl JobSlice {
     /// What was carried of a page that is yet to be opened again is opened with it.
     fn uncarry(&mut self, of: &Kept) -> u64 {
         let items = of.items.len() as u64;
-        self.job.counts.failed -= items;
+        self.miscounted |= !self.job.counts.failed.less(items);
         self.job.counts.unreleased += items;
         items + u64::from(of.split)
     }
@@ -109,12 +110,12 @@ impl JobSlice {
         if was == PageState::Retained {
             page.state = PageState::Open;
             page.epoch = epoch;
-            self.job.counts.retained -= 1;
+            self.miscounted |= !self.job.counts.retained.less(1);
             self.job.counts.open += 1;
             self.unkeep(batch);
         }
         let items = failed.len() as u64;
-        self.job.counts.failed -= items;
+        self.miscounted |= !self.job.counts.failed.less(items);
         self.job.counts.unreleased += items;
         items
     }

@@ -1,6 +1,7 @@
 //! Pages that are opened again: those of an older run, one after the other as `advance` gets to them.
 
 use crate::{
+    counting::Counter,
     page::PageState,
     slice::{Fate, JobSlice, Kept},
 };
@@ -44,7 +45,7 @@ impl JobSlice {
         let run = self.job.run;
         if let Some(page) = self.page_mut(number) {
             page.run = run;
-            self.job.counts.reopen -= 1;
+            self.miscounted |= !self.job.counts.reopen.less(1);
             self.job.counts.split_failed += 1;
         }
     }
@@ -70,7 +71,7 @@ impl JobSlice {
             self.job.counts.open += 1;
             self.drop_page_items(number);
         }
-        self.job.counts.reopen -= 1;
+        self.miscounted |= !self.job.counts.reopen.less(1);
         if was != PageState::Open {
             self.unkeep(batch);
         }
@@ -94,8 +95,9 @@ impl JobSlice {
     /// A page of this batch that was kept is open again.
     pub(crate) fn unkeep(&mut self, batch: u32) {
         if let Some(batch) = self.batch_mut(batch) {
-            batch.kept_pages -= 1;
+            let fits = batch.kept_pages.less(1);
             batch.open_pages += 1;
+            self.miscounted |= !fits;
         }
     }
 }

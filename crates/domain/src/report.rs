@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::{
+    counting::Counter,
     effect::{Failed, Subject, code},
     ids::JobUid,
     job::Phase,
@@ -250,7 +251,7 @@ impl JobSlice {
             && !item.rests_on_message()
         {
             if item.due.is_some() {
-                self.job.counts.delayed = self.job.counts.delayed.saturating_sub(1);
+                self.miscounted |= !self.job.counts.delayed.less(1);
             }
             // What is set aside has no timer of any kind: the lease is of a copy that runs elsewhere.
             if let Some(item) = self.item_mut(page, index) {
@@ -368,7 +369,7 @@ impl JobSlice {
         item.lease = None;
         let fraction = u64::from(std::mem::take(&mut item.fraction));
         item.forward = Some(forward);
-        self.job.counts.fractions = self.job.counts.fractions.saturating_sub(fraction);
+        self.miscounted |= !self.job.counts.fractions.less(fraction);
         self.resend(page, index);
         true
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Micros,
+    counting::Counter,
     effect::{Effect, Failed, NewFailure, Subject},
     event::{Caller, NewEvent},
     history::Sample,
@@ -84,6 +85,8 @@ pub struct JobSlice {
     pub effects: Vec<Effect>,
     /// Whether anything changed.
     pub changed: bool,
+    /// Whether a counter would have fallen below zero: then nothing of this may be stored.
+    pub miscounted: bool,
 }
 
 /// Failures of one page that are not run again.
@@ -142,6 +145,7 @@ impl JobSlice {
             caller: Caller::default(),
             effects: Vec::new(),
             changed: false,
+            miscounted: false,
         }
     }
 
@@ -280,13 +284,11 @@ impl JobSlice {
             return;
         };
         let counts = &mut self.job.counts;
-        counts.item_rows = counts.item_rows.saturating_sub(1);
-        counts.fractions = counts
-            .fractions
-            .saturating_sub(u64::from(item.row.fraction));
-        if item.row.due.is_some() {
-            counts.delayed = counts.delayed.saturating_sub(1);
-        }
+        let delayed = u64::from(item.row.due.is_some());
+        let fits = counts.item_rows.less(1)
+            & counts.fractions.less(item.row.fraction.into())
+            & counts.delayed.less(delayed);
+        self.miscounted |= !fits;
         item.fate = Fate::Deleted;
         self.changed = true;
     }
@@ -301,7 +303,7 @@ impl JobSlice {
         {
             if item.fate != Fate::Deleted {
                 item.fate = Fate::Deleted;
-                self.job.counts.item_rows = self.job.counts.item_rows.saturating_sub(1);
+                self.miscounted |= !self.job.counts.item_rows.less(1);
             }
         }
     }

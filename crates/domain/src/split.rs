@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    counting::Counter,
     effect::{Failed, Subject, code},
     event::EventKind,
     job::{Job, JobMeta},
@@ -181,14 +182,14 @@ impl JobSlice {
             batch.items += items;
         }
         let counts = &mut self.job.counts;
-        counts.splitting -= 1;
+        self.miscounted |= !counts.splitting.less(1);
         counts.open += 1;
         counts.known += items;
         counts.unreleased += items;
         if !parent.declared {
             counts.undeclared += items;
             counts.undeclared_pages += 1;
-            counts.undeclared_unsplit -= 1;
+            self.miscounted |= !counts.undeclared_unsplit.less(1);
         }
     }
 
@@ -214,7 +215,9 @@ impl JobSlice {
                 finished: false,
             };
             if let Some(total) = total.filter(|_| !parent.declared) {
-                self.job.counts.declared += total;
+                let declared = self.job.counts.declared.checked_add(total);
+                self.miscounted |= declared.is_none();
+                self.job.counts.declared = declared.unwrap_or(self.job.counts.declared);
             }
             self.insert_batch(batch.clone());
             self.add_page_of(&batch, None);
@@ -273,14 +276,14 @@ impl JobSlice {
         if failure.retryable && running && tries < retry.max_attempts {
             page.state = PageState::Unsplit;
             page.due = Some(now + retry.delay_us(tries, 0.0));
-            self.job.counts.splitting -= 1;
+            self.miscounted |= !self.job.counts.splitting.less(1);
             self.job.counts.unsplit += 1;
             return SplitOutcome::Recorded;
         }
         page.state = PageState::SplitFailed;
         page.run = run;
         let (batch, declared) = (page.batch, page.declared);
-        self.job.counts.splitting -= 1;
+        self.miscounted |= !self.job.counts.splitting.less(1);
         self.keep_page(batch, declared);
         self.record_failure(Subject::Page(number), failure.cleaned(), tries, "");
         SplitOutcome::Recorded
@@ -294,11 +297,12 @@ impl JobSlice {
     fn keep_page(&mut self, batch: u32, declared: bool) {
         self.job.counts.split_failed += 1;
         if !declared {
-            self.job.counts.undeclared_unsplit -= 1;
+            self.miscounted |= !self.job.counts.undeclared_unsplit.less(1);
         }
         if let Some(batch) = self.batch_mut(batch) {
-            batch.open_pages -= 1;
+            let fits = batch.open_pages.less(1);
             batch.kept_pages += 1;
+            self.miscounted |= !fits;
         }
     }
 
@@ -318,7 +322,7 @@ impl JobSlice {
                 .page(number)
                 .is_some_and(|page| page.parked.contains(*index))
             {
-                self.job.counts.parked -= 1;
+                self.miscounted |= !self.job.counts.parked.less(1);
                 if let Some(page) = self.page_mut(number) {
                     page.parked.remove(*index);
                 }
@@ -345,7 +349,7 @@ impl JobSlice {
         // Another worker may be splitting it under this attempt, for longer than the run lasts.
         page.attempt += 1;
         page.state = PageState::Unsplit;
-        self.job.counts.splitting -= 1;
+        self.miscounted |= !self.job.counts.splitting.less(1);
         self.job.counts.unsplit += 1;
     }
 

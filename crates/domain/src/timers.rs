@@ -1,6 +1,7 @@
 //! What time brings: items due for their next attempt, leases that ended, pages to split again,
 //! and repair of what was lost with its messages.
 
+use crate::counting::Counter;
 use crate::{page::PageState, slice::JobSlice};
 
 impl JobSlice {
@@ -42,7 +43,7 @@ impl JobSlice {
         if let Some(item) = self.item_mut(page, index) {
             item.due = None;
         }
-        self.job.counts.delayed = self.job.counts.delayed.saturating_sub(1);
+        self.miscounted |= !self.job.counts.delayed.less(1);
         if self.drops_items() {
             // Nothing runs it any more; a retry of the job finds it parked.
             self.park(page, index);
@@ -108,7 +109,7 @@ impl JobSlice {
         page.state = PageState::Unsplit;
         page.touched = now;
         page.epoch = epoch;
-        self.job.counts.splitting -= 1;
+        self.miscounted |= !self.job.counts.splitting.less(1);
         self.job.counts.unsplit += 1;
     }
 

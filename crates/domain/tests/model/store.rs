@@ -241,6 +241,11 @@ impl Store {
 
     /// Writes back what changed and gives what is owed.
     pub fn commit(&mut self, slice: JobSlice) -> Vec<Effect> {
+        assert!(
+            slice.counts_agree(),
+            "counters that a store would refuse: {:?}",
+            slice.job.counts
+        );
         if !slice.changed {
             assert!(slice.job == self.job, "a change that nothing tells of");
             assert!(slice.effects.is_empty() && slice.failures.is_empty());

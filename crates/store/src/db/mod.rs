@@ -20,7 +20,11 @@ use sea_orm::{
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::clock::{Clock, SystemClock, TimeSource};
-use crate::{error::StoreError, ops::limits::KnownLimits, rows::meta::MetaCache};
+use crate::{
+    error::StoreError,
+    ops::{limits::KnownLimits, recount::Miscounts},
+    rows::meta::MetaCache,
+};
 
 /// Where the database is. Never printed: it may hold a password.
 #[derive(Clone)]
@@ -109,6 +113,7 @@ pub(crate) struct Db {
     pub(crate) pipes: u32,
     pub(crate) meta: MetaCache,
     pub(crate) known_limits: KnownLimits,
+    pub(crate) miscounts: Miscounts,
     /// What the audit log adds to transaction ids.
     pub(crate) event_offset: i64,
 }
@@ -170,6 +175,7 @@ impl Db {
             pipes: config.pipes,
             meta: MetaCache::default(),
             known_limits: KnownLimits::default(),
+            miscounts: Miscounts::default(),
             event_offset: 0,
         }
     }

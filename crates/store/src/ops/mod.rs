@@ -26,6 +26,7 @@ mod pipe_count;
 pub(crate) mod pipes;
 pub(crate) mod prerequisites;
 pub(crate) mod read;
+pub(crate) mod recount;
 mod redrive;
 pub(crate) mod releases;
 pub(crate) mod report;

@@ -34,6 +34,7 @@ impl Db {
         tx: &Tx<'_>,
         slices: Vec<JobSlice>,
     ) -> Result<Committed, StoreError> {
+        self.refuse_miscounted(&slices)?;
         let (rows, mut committed) = Rows::of(slices, self.now());
         committed.releases = rows.write(self, tx).await?;
         Ok(committed)
@@ -176,7 +177,11 @@ impl Rows {
                     .push((key, row.page.into(), row.index.into())),
             }
         }
-        let first = job.counts.failures - slice.failures.len() as u64 + 1;
+        let before = job
+            .counts
+            .failures
+            .saturating_sub(slice.failures.len() as u64);
+        let first = before + 1;
         for (seq, failure) in (first..).zip(&slice.failures) {
             let seq = i64::try_from(seq).unwrap_or(i64::MAX);
             self.failures
