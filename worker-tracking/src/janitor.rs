@@ -20,6 +20,8 @@ const REST: u32 = 7;
 const LONGEST_REST: Duration = Duration::from_millis(250);
 /// Rounds of deleting jobs whose time is over in one turn.
 const EXPIRY_ROUNDS: usize = 10;
+/// Rounds of giving unused room of the database's file back in one turn.
+const SHRINK_ROUNDS: usize = 10;
 /// Rounds of removing old events in one turn.
 const EVENT_ROUNDS: usize = 5;
 
@@ -62,6 +64,12 @@ impl Tracker {
                 break;
             }
             if !self.rest(begun.elapsed()).await {
+                break;
+            }
+        }
+        for _ in 0..SHRINK_ROUNDS {
+            let begun = Instant::now();
+            if !self.relay.store().shrink().await? || !self.rest(begun.elapsed()).await {
                 break;
             }
         }

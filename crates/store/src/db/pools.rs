@@ -13,6 +13,8 @@ use sea_orm::{
     sqlx::{Connection, pool::PoolOptions},
 };
 
+use sea_orm::sqlx::sqlite::SqliteAutoVacuum;
+
 use super::StoreConfig;
 use crate::error::{StoreError, closes_connections};
 
@@ -117,6 +119,8 @@ async fn sqlite_pool(
         .map_sqlx_sqlite_opts(move |options| {
             options
                 .create_if_missing(true)
+                // Only a file without tables takes it; an older one takes it with VACUUM.
+                .auto_vacuum(SqliteAutoVacuum::Incremental)
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", synchronous)
                 .pragma("temp_store", "MEMORY")

@@ -33,6 +33,7 @@ pub(crate) mod report;
 pub(crate) mod retry;
 pub(crate) mod schedules;
 pub(crate) mod shards;
+mod shrink;
 pub(crate) mod split;
 mod split_record;
 mod split_retry;

@@ -166,3 +166,37 @@ pub async fn create_again_under_the_same_name(f: Fixture) {
     nothing_is_left(&f, &job).await;
     assert!(f.store.job(&name("other")).await.is_err());
 }
+
+/// What deleted jobs took is given back to the file system.
+pub async fn the_file_shrinks(f: Fixture) {
+    if f.is_postgres() {
+        assert!(!f.store.shrink().await.unwrap());
+        return;
+    }
+    for number in 0..20 {
+        let id = format!("large-{number}");
+        let created = f
+            .store
+            .create_job(new_job(name(&id), task(&"x".repeat(500_000))));
+        created.await.unwrap();
+    }
+    let pages = async || {
+        f.ints("SELECT page_count AS value FROM pragma_page_count()")
+            .await[0]
+    };
+    let before = pages().await;
+    for number in 0..20 {
+        f.store
+            .delete_job(&name(&format!("large-{number}")), &Caller::default())
+            .await
+            .unwrap();
+    }
+    collect(&f).await;
+    let mut rounds = 0;
+    while f.store.shrink().await.unwrap() {
+        rounds += 1;
+        assert!(rounds < 50, "it does not end");
+    }
+    let after = pages().await;
+    assert!(rounds > 0 && after <= before - 500, "{before} {after}");
+}
