@@ -3,6 +3,7 @@
 pub mod indexes;
 pub mod late;
 pub mod locks;
+pub mod lost_answers;
 pub mod outages;
 pub mod proxy;
 pub mod texts;

@@ -26,7 +26,7 @@ fn address() -> (String, String, String) {
 }
 
 /// A store whose connections go through a proxy.
-async fn through_proxy(f: &Fixture) -> (Proxy, Store) {
+pub async fn through_proxy(f: &Fixture) -> (Proxy, Store) {
     let (user, host, database) = address();
     let proxy = Proxy::start(host).await;
     let url = format!("{user}127.0.0.1:{}{database}?sslmode=disable", proxy.port());
@@ -39,7 +39,7 @@ async fn through_proxy(f: &Fixture) -> (Proxy, Store) {
 }
 
 /// Repeats a call for as long as it may succeed later; how often it failed.
-async fn repeated<T, Answer>(mut call: impl FnMut() -> Answer) -> (T, u32)
+pub async fn repeated<T, Answer>(mut call: impl FnMut() -> Answer) -> (T, u32)
 where
     Answer: Future<Output = Result<T, StoreError>>,
 {

@@ -1,9 +1,6 @@
 //! A proxy between the store and PostgreSQL that loses answers, cuts connections, and takes prepared statements away.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,13 +18,37 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct Faults {
-    /// Every so many changes an answer is lost; 0 for never.
-    lose_each: AtomicU32,
-    changes: AtomicU64,
-    lost: AtomicU64,
-    /// Statements that are run on each connection once, before its next request.
+    /// The answer to lose.
+    lose: Mutex<Option<Lose>>,
+    /// A statement that is run on each connection once, before its next request.
     inject: Mutex<Option<(u64, &'static str)>>,
     cut: Notify,
+}
+
+/// Which answer is lost: after so many others, of changes or of all.
+#[derive(Clone, Copy)]
+struct Lose {
+    skip: u32,
+    of_changes: bool,
+}
+
+impl Faults {
+    /// Whether this answer is to be lost.
+    async fn loses(&self, changed: bool) -> bool {
+        let mut lose = self.lose.lock().await;
+        match &mut *lose {
+            Some(wanted) if wanted.of_changes && !changed => false,
+            Some(wanted) if wanted.skip > 0 => {
+                wanted.skip -= 1;
+                false
+            }
+            Some(_) => {
+                *lose = None;
+                true
+            }
+            None => false,
+        }
+    }
 }
 
 impl Proxy {
@@ -57,14 +78,25 @@ impl Proxy {
         self.port
     }
 
-    /// Loses the answer to every so many changes after the server applied them, and cuts the connection; 0 for none.
-    pub fn lose_each(&self, changes: u32) {
-        self.faults.lose_each.store(changes, Ordering::SeqCst);
+    /// Loses the answer to the next change after the server applied it, and cuts the connection.
+    pub async fn lose_next_change(&self) {
+        *self.faults.lose.lock().await = Some(Lose {
+            skip: 0,
+            of_changes: true,
+        });
     }
 
-    /// Answers that were lost.
-    pub fn lost(&self) -> u64 {
-        self.faults.lost.load(Ordering::SeqCst)
+    /// Loses the answer to a request after so many others, and cuts the connection.
+    pub async fn lose_answer(&self, skip: u32) {
+        *self.faults.lose.lock().await = Some(Lose {
+            skip,
+            of_changes: false,
+        });
+    }
+
+    /// Loses nothing any more.
+    pub async fn lose_nothing(&self) {
+        *self.faults.lose.lock().await = None;
     }
 
     /// Runs a statement on every connection, before its next request.
@@ -118,13 +150,10 @@ async fn carry_until_lost(
                     return Ok(());
                 }
                 answer.bytes.extend_from_slice(&downward[..read]);
-                if answer.read_messages() {
-                    let number = faults.changes.fetch_add(1, Ordering::SeqCst) + 1;
-                    let each = u64::from(faults.lose_each.load(Ordering::SeqCst));
-                    if each > 0 && number % each == 0 {
-                        faults.lost.fetch_add(1, Ordering::SeqCst);
-                        return Ok(());
-                    }
+                if let Some(changed) = answer.read_messages()
+                    && faults.loses(changed).await
+                {
+                    return Ok(());
                 }
                 client.write_all(&answer.whole).await?;
                 answer.whole.clear();
@@ -165,9 +194,9 @@ struct Answer {
 }
 
 impl Answer {
-    /// Reads whole messages; whether one ends an answer that says that a change was committed.
-    fn read_messages(&mut self) -> bool {
-        let mut committed = false;
+    /// Reads whole messages. At the end of an answer outside of a transaction: whether it says that something was changed.
+    fn read_messages(&mut self) -> Option<bool> {
+        let mut ended = None;
         while let Some(head) = self.bytes.get(..5) {
             let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize + 1;
             let Some(message) = self.bytes.get(..length) else {
@@ -180,14 +209,17 @@ impl Answer {
                     self.changed |= changes.iter().any(|change| tag.starts_with(change));
                 }
                 b'Z' => {
+                    let changed = std::mem::take(&mut self.changed);
                     // Not inside a transaction any more.
-                    committed |= std::mem::take(&mut self.changed) && message[5] == b'I';
+                    if message[5] == b'I' {
+                        ended = Some(changed || ended == Some(true));
+                    }
                     self.ready = true;
                 }
                 _ => {}
             }
             self.whole.extend(self.bytes.drain(..length));
         }
-        committed
+        ended
     }
 }
