@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -102,6 +103,7 @@ export class Server {
     return {
       ...Object.fromEntries(inherited),
       HEADWAY_LOG: 'warn',
+      HEADWAY_FILE_ROOTS: [this.folder, tmpdir()].join(),
       ...this.settings,
       ...this.place,
       HEADWAY_LISTEN: this.listen,
