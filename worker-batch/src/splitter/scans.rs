@@ -101,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn a_thread_counts_until_it_is_back() {
         let scans = Arc::new(Scans::new(3, 2));
-        let (release, hung) = mpsc::channel::<()>();
+        let (release, hung) = mpsc::sync_channel::<()>(2);
         let hung = Arc::new(Mutex::new(hung));
         for _ in 0..2 {
             let (hung, begun) = (Arc::clone(&hung), Arc::new(tokio::sync::Notify::new()));
