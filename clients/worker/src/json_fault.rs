@@ -74,7 +74,7 @@ mod tests {
             format!("{{\"number\": \"{SECRET}\"}}"),
             format!("{{\"number\": 1, \"kind\": \"{SECRET}\"}}"),
             format!("{{\"{SECRET}\": 1}}"),
-            format!("{SECRET}"),
+            SECRET.to_string(),
         ] {
             let fault = fault(&text);
             for part in ["root", "$6", "secret"] {

@@ -10,10 +10,8 @@ use std::{
 
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DbErr,
-    sqlx::{Connection, pool::PoolOptions},
+    sqlx::{Connection, pool::PoolOptions, sqlite::SqliteAutoVacuum},
 };
-
-use sea_orm::sqlx::sqlite::SqliteAutoVacuum;
 
 use super::StoreConfig;
 use crate::error::{StoreError, closes_connections};
