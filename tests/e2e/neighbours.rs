@@ -249,7 +249,8 @@ async fn an_unused_pipe_is_removed_and_comes_back(d: Deployment) {
             .await;
         d.finish(&name, JobState::Completed).await;
         record.assert_each_once(20);
-        assert_eq!(pipes(&d).await.len(), 1);
+        // Processes remember for a minute that they noted a pipe, so only the first use is sure to be listed.
+        assert!(round > 0 || pipes(&d).await.len() == 1);
         worker.stop();
         until("the pipe to be removed", PATIENCE, || async {
             pipes(&d).await.is_empty().then_some(())

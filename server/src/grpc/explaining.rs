@@ -219,11 +219,10 @@ fn out(known: &Explanation, pipe: Option<Pipe>) -> Vec<Reason> {
         });
     }
     let flying = job.counts.in_flight();
-    let message = match unconsumed {
-        true if known.leases.items == 0 => {
-            format!("{flying} items are in pipe {name}; no worker is there to take them")
-        }
-        true | false => format!("{flying} items are in pipe {name} or at its workers"),
+    let message = if unconsumed && known.leases.items == 0 {
+        format!("{flying} items are in pipe {name}; no worker is there to take them")
+    } else {
+        format!("{flying} items are in pipe {name} or at its workers")
     };
     reasons.push(Reason {
         count: int(flying),
