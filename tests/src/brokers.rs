@@ -46,12 +46,24 @@ pub fn leaderless(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
 /// How long a publish waits for confirms.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The pipe that [`busy`] never shows without a message.
+pub const BUSY: &str = "busy";
+
+/// Never shows the pipe [`BUSY`] without a message, as if somebody had just sent one each time that it is looked at.
+pub fn busy(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
+    Arc::new(Faulty {
+        inner: broker,
+        fault: Fault::Busy,
+    })
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Twice,
     Deaf,
     Full,
     Leaderless,
+    Busy,
 }
 
 #[derive(Debug)]
@@ -136,7 +148,11 @@ impl Broker for Faulty {
     }
 
     async fn depth(&self, queue: &Queue) -> Result<Depth, BrokerError> {
-        self.inner.depth(queue).await
+        let mut depth = self.inner.depth(queue).await?;
+        if self.fault == Fault::Busy && matches!(queue, Queue::Pipe(pipe) if pipe == BUSY) {
+            depth.ready = depth.ready.max(1);
+        }
+        Ok(depth)
     }
 
     async fn purge(&self, queue: &Queue) -> Result<(), BrokerError> {
