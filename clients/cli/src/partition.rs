@@ -57,7 +57,10 @@ pub async fn limits(
     let Some(pipe) = &args.pipe else {
         let limits = client.all_pipe_limits().await;
         let limits = limits.map_err(|error| remote.failure("the limits are not listed", error))?;
-        let response = ListPipeLimitsResponse { limits };
+        let response = ListPipeLimitsResponse {
+            limits,
+            ..ListPipeLimitsResponse::default()
+        };
         print(console, remote.settings.format, &response, |console| {
             view_explore::limits(&response.limits, console)
         })?;
@@ -118,7 +121,10 @@ async fn suspended(remote: &Remote, console: &mut Console) -> Result<ExitStatus,
     let partitions = remote.client.suspended_partitions().await;
     let partitions =
         partitions.map_err(|error| remote.failure("the partitions are not listed", error))?;
-    let response = ListSuspendedPartitionsResponse { partitions };
+    let response = ListSuspendedPartitionsResponse {
+        partitions,
+        ..ListSuspendedPartitionsResponse::default()
+    };
     print(
         console,
         remote.settings.format,

@@ -69,7 +69,12 @@ fn tell(
     console: &mut Console,
 ) -> Result<(), Failure> {
     match (layout(remote.settings.format), &result.job, id) {
-        (Some(layout), _, _) => console.text(&render(result, layout)?)?,
+        (Some(layout), _, _) => {
+            // The details are messages that the contract's descriptors do not have; code, reason and message say it.
+            let mut result = result.clone();
+            result.details.clear();
+            console.text(&render(&result, layout)?)?;
+        }
         (None, Some(job), _) => console.line(&job.name)?,
         (None, None, "") => console.error(&refusal(result, &number.to_string()))?,
         (None, None, id) => {

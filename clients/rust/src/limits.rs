@@ -4,6 +4,9 @@ use headway::v1::{GetPipeLimitsRequest, ListPipeLimitsRequest, PipeLimits, SetPi
 
 use crate::{Client, Error, retry::Repeat};
 
+/// Entries of a page.
+const PAGE: i32 = 1000;
+
 impl Client {
     /// Reads the limits of a pipe; 0 stands for none.
     ///
@@ -47,12 +50,23 @@ impl Client {
     /// # Errors
     /// `UNAVAILABLE`.
     pub async fn all_pipe_limits(&self) -> Result<Vec<PipeLimits>, Error> {
-        let request = ListPipeLimitsRequest {};
-        let response = self
-            .call(Repeat::Harmless, request, |mut stub, request| async move {
-                stub.list_pipe_limits(request).await
-            })
-            .await?;
-        Ok(response.limits)
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = ListPipeLimitsRequest {
+                page_size: PAGE,
+                page_token,
+            };
+            let response = self
+                .call(Repeat::Harmless, request, |mut stub, request| async move {
+                    stub.list_pipe_limits(request).await
+                })
+                .await?;
+            all.extend(response.limits);
+            page_token = response.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
     }
 }

@@ -9,6 +9,9 @@ use prost_types::FieldMask;
 
 use crate::{Client, Error, JobName, retry::Repeat};
 
+/// Entries of a page.
+const PAGE: i32 = 1000;
+
 impl Client {
     /// Says why a job does not run, or does not end.
     ///
@@ -104,12 +107,23 @@ impl Client {
     /// # Errors
     /// `UNAVAILABLE`.
     pub async fn suspended_partitions(&self) -> Result<Vec<Partition>, Error> {
-        let request = ListSuspendedPartitionsRequest {};
-        let response = self
-            .call(Repeat::Harmless, request, |mut stub, request| async move {
-                stub.list_suspended_partitions(request).await
-            })
-            .await?;
-        Ok(response.partitions)
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = ListSuspendedPartitionsRequest {
+                page_size: PAGE,
+                page_token,
+            };
+            let response = self
+                .call(Repeat::Harmless, request, |mut stub, request| async move {
+                    stub.list_suspended_partitions(request).await
+                })
+                .await?;
+            all.extend(response.partitions);
+            page_token = response.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ use headway_domain::{
 };
 use headway_store::{JobFilter, JobView, NewJob, StoreError};
 use headway_worker_batch::splitter::Definition;
+use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -231,6 +232,9 @@ fn refused(error: ApiError) -> v1::BatchCreateJobsResult {
         code: code.into(),
         message: status.message().to_owned(),
         reason: reason.unwrap_or_default(),
+        details: tonic_types::Status::decode(status.details())
+            .map(|status| status.details)
+            .unwrap_or_default(),
     }
 }
 

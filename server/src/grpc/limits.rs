@@ -4,7 +4,14 @@ use headway::v1;
 use headway_domain::{Error, PipeName, bulk::RESERVED, event::Caller, limits, share::PipeLimits};
 use headway_store::PipeLimitView;
 
-use super::{api::JobApi, convert_explore::limits_out, status::ApiError, violations::Violations};
+use super::{
+    api::{JobApi, now},
+    convert_explore::limits_out,
+    page_token::Query,
+    request,
+    status::ApiError,
+    violations::Violations,
+};
 
 impl JobApi {
     /// GetPipeLimits.
@@ -52,10 +59,21 @@ impl JobApi {
     }
 
     /// ListPipeLimits.
-    pub(super) async fn all_limits(&self) -> Result<v1::ListPipeLimitsResponse, ApiError> {
-        let limits = self.store().limits_of_pipes().await?;
+    pub(super) async fn all_limits(
+        &self,
+        request: v1::ListPipeLimitsRequest,
+    ) -> Result<v1::ListPipeLimitsResponse, ApiError> {
+        let size = request::page_size(request.page_size)?;
+        let query = Query::new("pipe limits");
+        let above = query.text(&request.page_token, now())?.unwrap_or_default();
+        let mut limits = self.store().limits_of_pipes_above(&above, size + 1).await?;
+        let more = limits.len() > size as usize;
+        limits.truncate(size as usize);
+        let last = limits.last().filter(|_| more);
+        let next = last.map(|view| query.text_token(view.pipe.as_str(), now()));
         Ok(v1::ListPipeLimitsResponse {
             limits: limits.iter().map(limits_out).collect(),
+            next_page_token: next.unwrap_or_default(),
         })
     }
 }

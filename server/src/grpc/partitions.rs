@@ -7,8 +7,9 @@ use headway_domain::{
 use headway_store::{PartitionView, StoreError};
 
 use super::{
-    api::JobApi,
+    api::{JobApi, now},
     convert_out::{narrow, timestamp},
+    page_token::Query,
     request, retention,
     status::ApiError,
     violations::Violations,
@@ -124,9 +125,20 @@ impl JobApi {
     }
 
     /// ListSuspendedPartitions.
-    pub(super) async fn suspended(&self) -> Result<v1::ListSuspendedPartitionsResponse, ApiError> {
-        let partitions = self.store().suspended_partitions().await?;
+    pub(super) async fn suspended(
+        &self,
+        request: v1::ListSuspendedPartitionsRequest,
+    ) -> Result<v1::ListSuspendedPartitionsResponse, ApiError> {
+        let size = request::page_size(request.page_size)?;
+        let query = Query::new("suspended partitions");
+        let above = query.text(&request.page_token, now())?.unwrap_or_default();
+        let mut partitions = self.store().suspended_partitions(&above, size + 1).await?;
+        let more = partitions.len() > size as usize;
+        partitions.truncate(size as usize);
+        let last = partitions.last().filter(|_| more);
+        let next = last.map(|view| query.text_token(view.partition.as_str(), now()));
         Ok(v1::ListSuspendedPartitionsResponse {
+            next_page_token: next.unwrap_or_default(),
             partitions: partitions.into_iter().map(wire).collect(),
         })
     }

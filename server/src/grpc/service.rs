@@ -156,9 +156,9 @@ impl JobService for JobApi {
 
     async fn list_pipe_limits(
         &self,
-        _request: Request<v1::ListPipeLimitsRequest>,
+        request: Request<v1::ListPipeLimitsRequest>,
     ) -> Result<Response<v1::ListPipeLimitsResponse>, Status> {
-        Ok(Response::new(self.all_limits().await?))
+        Ok(Response::new(self.all_limits(request.into_inner()).await?))
     }
 
     async fn create_job_type(
@@ -398,9 +398,9 @@ impl JobService for JobApi {
 
     async fn list_suspended_partitions(
         &self,
-        _request: Request<v1::ListSuspendedPartitionsRequest>,
+        request: Request<v1::ListSuspendedPartitionsRequest>,
     ) -> Result<Response<v1::ListSuspendedPartitionsResponse>, Status> {
-        Ok(Response::new(self.suspended().await?))
+        Ok(Response::new(self.suspended(request.into_inner()).await?))
     }
 
     async fn list_pipes(

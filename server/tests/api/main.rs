@@ -8,6 +8,7 @@ mod gateway;
 mod harness;
 mod inputs;
 mod jobs;
+mod pages;
 mod partition_watch;
 mod partitions;
 mod serving;

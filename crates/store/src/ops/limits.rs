@@ -208,13 +208,22 @@ impl Store {
     pub async fn limits_of_pipes(&self) -> Result<Vec<PipeLimitView>, StoreError> {
         let sql = "SELECT pipe, in_flight, per_second FROM pipe_limit ORDER BY pipe";
         let rows: Vec<LimitRow> = self.db.all(self.db.reader(), sql, []).await?;
-        let view = |row: LimitRow| {
-            Ok(PipeLimitView {
-                limits: row.limits()?,
-                pipe: PipeName::new(row.pipe)?,
-            })
-        };
-        rows.into_iter().map(view).collect()
+        rows.into_iter().map(LimitRow::view).collect()
+    }
+
+    /// Some of them, above a pipe, in the order of their names' bytes.
+    pub async fn limits_of_pipes_above(
+        &self,
+        above: &str,
+        size: u32,
+    ) -> Result<Vec<PipeLimitView>, StoreError> {
+        let pipe = self.db.bytewise("pipe");
+        let sql = format!(
+            "SELECT pipe, in_flight, per_second FROM pipe_limit WHERE {pipe} > $1 ORDER BY {pipe} LIMIT $2"
+        );
+        let values = [above.into(), i64::from(size).into()];
+        let rows: Vec<LimitRow> = self.db.all(self.db.reader(), sql, values).await?;
+        rows.into_iter().map(LimitRow::view).collect()
     }
 
     /// Says what a pipe takes, durably. It holds within about a second for what is sent from then on.
@@ -252,6 +261,13 @@ impl Store {
 }
 
 impl LimitRow {
+    fn view(self) -> Result<PipeLimitView, StoreError> {
+        Ok(PipeLimitView {
+            limits: self.limits()?,
+            pipe: PipeName::new(self.pipe)?,
+        })
+    }
+
     /// 0 is no limit.
     fn limits(&self) -> Result<PipeLimits, StoreError> {
         let in_flight: u32 = unsigned(self.in_flight)?;

@@ -105,12 +105,18 @@ impl Store {
         }
     }
 
-    /// The partitions that are suspended, by id.
-    pub async fn suspended_partitions(&self) -> Result<Vec<PartitionView>, StoreError> {
+    /// Some of the partitions that are suspended, above one, in the order of their ids' bytes.
+    pub async fn suspended_partitions(
+        &self,
+        above: &str,
+        size: u32,
+    ) -> Result<Vec<PartitionView>, StoreError> {
+        let id = self.db.bytewise("partition_id");
         let sql = format!(
-            "SELECT {SETTING_COLUMNS} FROM partition_setting WHERE suspended = 1 ORDER BY partition_id"
+            "SELECT {SETTING_COLUMNS} FROM partition_setting WHERE suspended = 1 AND {id} > $1 ORDER BY {id} LIMIT $2"
         );
-        let rows: Vec<SettingRow> = self.db.all(self.db.reader(), sql, []).await?;
+        let values = [above.into(), i64::from(size).into()];
+        let rows: Vec<SettingRow> = self.db.all(self.db.reader(), sql, values).await?;
         rows.into_iter().map(SettingRow::view).collect()
     }
 
