@@ -38,6 +38,7 @@ fn task() -> NewJob {
         request_id: String::new(),
         creator: String::new(),
         correlation: String::new(),
+        created: None,
     }
 }
 
