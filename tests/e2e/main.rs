@@ -37,6 +37,7 @@ mod commands;
 mod control;
 mod crashes;
 mod cycles;
+mod database_faults;
 mod doubled;
 mod downtime;
 mod epochs;

@@ -152,6 +152,11 @@ impl Cluster {
         })))
     }
 
+    /// Where its tables and queues are; none if it is embedded.
+    pub fn namespace(&self) -> Option<&Namespace> {
+        self.0.namespace.as_ref()
+    }
+
     /// What the workers ran.
     pub fn items(&self) -> &ItemFile {
         &self.0.items

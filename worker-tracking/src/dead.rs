@@ -19,8 +19,8 @@ use crate::tracker::Tracker;
 const PREFETCH: u16 = 64;
 /// Dead letters that wait for their next try at most; then no more are taken until one of them is applied.
 const MAX_WAITING: usize = 48;
-/// How long a dead letter that cannot be applied waits for its next try.
-const RETRY: Duration = Duration::from_secs(30);
+/// A dead letter that cannot be applied is tried again after so many sweeps, half a minute as configured.
+const RETRY_SWEEPS: u32 = 30;
 const GAVE_UP: &str = "the message broker gave the message up after too many deliveries";
 
 impl Tracker {
@@ -39,7 +39,8 @@ impl Tracker {
                 Ok(mut consumer) => {
                     let acker = consumer.acker();
                     let mut waiting: Vec<Delivery> = Vec::new();
-                    let mut retry = tokio::time::interval(RETRY);
+                    let mut retry =
+                        tokio::time::interval(self.config.sweep_interval * RETRY_SWEEPS);
                     loop {
                         let room = MAX_WAITING.saturating_sub(waiting.len());
                         let deliveries = tokio::select! {
@@ -82,7 +83,7 @@ impl Tracker {
                     tracing::warn!(%error, ?queue, "cannot record a dead letter; trying again");
                 }
                 Err(error) => {
-                    tracing::error!(%error, ?queue, "cannot record a dead letter; trying again in {RETRY:?}");
+                    tracing::error!(%error, ?queue, "cannot record a dead letter; trying again later");
                     return Buried::Waits;
                 }
             }
