@@ -252,7 +252,9 @@ impl Store {
             assert!(slice.events.is_empty(), "an event of nothing");
         }
         self.check_events(&slice);
-        self.batches_seen += slice.batches.len();
+        if slice.changed {
+            self.batches_seen += slice.batches.len();
+        }
         for (number, tracked) in slice.batches {
             let mut row = tracked.row;
             if let Some(definition) = row.definition.take() {
