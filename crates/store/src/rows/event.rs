@@ -101,7 +101,10 @@ pub(crate) const EVENT: Table = Table {
 
 /// The columns of [`RawEvent`], with the table as `alias`.
 pub(crate) fn event_columns(alias: &str) -> String {
-    format!("{alias}.seq, {alias}.tx, {}", EVENT.columns_of(alias))
+    format!(
+        "{alias}.seq, {alias}.tx, {alias}.change, {alias}.subject, {}",
+        EVENT.columns_of(alias)
+    )
 }
 
 /// The cells of [`EVENT`].

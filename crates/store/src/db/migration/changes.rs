@@ -8,7 +8,7 @@ pub(super) struct Changes;
 
 impl MigrationName for Changes {
     fn name(&self) -> &str {
-        "m2026_11_28_000020_changes"
+        "m2026_11_28_000011_changes"
     }
 }
 

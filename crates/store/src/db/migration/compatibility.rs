@@ -8,7 +8,7 @@ pub(super) struct Compatibility;
 
 impl MigrationName for Compatibility {
     fn name(&self) -> &str {
-        "m2026_11_28_000012_compatibility"
+        "m2026_11_28_000013_compatibility"
     }
 }
 

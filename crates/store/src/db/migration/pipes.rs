@@ -8,7 +8,7 @@ pub(super) struct Pipes;
 
 impl MigrationName for Pipes {
     fn name(&self) -> &str {
-        "m2026_11_28_000013_pipes"
+        "m2026_11_28_000016_pipes"
     }
 }
 

@@ -8,7 +8,7 @@ pub(super) struct Settling;
 
 impl MigrationName for Settling {
     fn name(&self) -> &str {
-        "m2026_11_28_000012_settling"
+        "m2026_11_28_000015_settling"
     }
 }
 

@@ -8,7 +8,7 @@ pub(super) struct SplitRetry;
 
 impl MigrationName for SplitRetry {
     fn name(&self) -> &str {
-        "m2026_11_28_000020_split_retry"
+        "m2026_11_28_000014_split_retry"
     }
 }
 

@@ -8,7 +8,7 @@ pub(super) struct Unreadable;
 
 impl MigrationName for Unreadable {
     fn name(&self) -> &str {
-        "m2026_11_28_000011_unreadable"
+        "m2026_11_28_000012_unreadable"
     }
 }
 
