@@ -30,6 +30,8 @@ demo-cluster: install web ## the same on private PostgreSQL and RabbitMQ, with s
 
 serve: web ## run the server with all its roles, its dashboard and the document workers, data in .run/serve
 	$(BUILD_DEMO)
+	@mkdir -p "$(RUN_DIR)/archives"
+	HEADWAY_JOB_TYPE_EXPORT_ARCHIVE="$$(cd "$(RUN_DIR)/archives" && pwd -P)" \
 	"$(PROGRAMS)/headway-demo" serve --data-dir "$(RUN_DIR)/serve" --file-roots "$(DIR)" --job-types-dir examples/job-types
 
 web: ## build the dashboard, clients/web/dist, which the server embeds (needs npm; without it this does nothing)

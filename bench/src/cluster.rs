@@ -218,6 +218,8 @@ fn settings(services: &Services, scope: &Scope, kind: Option<Kind>) -> Vec<(&'st
         ("HEADWAY_BROKER_URL", services.amqp_url.clone()),
         ("HEADWAY_DATABASE_SCHEMA", scope.schema.clone()),
         ("HEADWAY_PREFIX", scope.prefix.clone()),
+        // All of the bench's clients have one address.
+        ("HEADWAY_CLIENT_SHARE", "100".to_owned()),
     ];
     if std::env::var_os("HEADWAY_LOG").is_none() {
         settings.push(("HEADWAY_LOG", "warn".to_owned()));

@@ -41,6 +41,7 @@ impl Embedded {
         let shutdown = CancellationToken::new();
         let config = Config {
             data_dir: folder.path().to_owned(),
+            client_share: 100,
             ..Config::default()
         };
         let app = App::build(config, shutdown.clone()).await?;

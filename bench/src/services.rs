@@ -178,7 +178,7 @@ mod tests {
     fn every_queue_of_a_deployment_is_named() {
         let mark = uuid::Uuid::nil();
         let names = queues("b", &["work"], Some(&format!("1:{mark}")));
-        assert_eq!(names.len(), 2 + 16 + 3 + 1);
+        assert_eq!(names.len(), 2 + 16 + 3 + 1 + 1);
         for name in [
             "b.p.work",
             "b.s.reports.15",
@@ -187,7 +187,7 @@ mod tests {
         ] {
             assert!(names.iter().any(|named| named == name), "{name}");
         }
-        assert_eq!(queues("b", &[], Some("no mark")).len(), 20);
+        assert_eq!(queues("b", &[], Some("no mark")).len(), 21);
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.first_byte);
+        .header_read_timeout(limits.idle_connection);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -100,9 +100,9 @@ pub struct Limits {
     pub client_share: u32,
     /// Calls and streams of the standard services, health and reflection. More are told to come back.
     pub standard_calls: usize,
-    /// How long a connection may take until its first byte, and a request by HTTP/1 for its headers.
+    /// How long a connection may take until its first byte.
     pub first_byte: Duration,
-    /// How long a connection is kept without a call under way.
+    /// How long a connection is kept without a call under way. The headers of a request by HTTP/1 have to come within it, too.
     pub idle_connection: Duration,
     /// How long a request may send nothing before its message is complete.
     pub body_pause: Duration,

@@ -44,6 +44,13 @@ const ENTRIES: &[Entry] = &[
         "End some, or wait. Behind a proxy raise the setting `client_share`.",
     ),
     (
+        "CONCURRENT_CHANGE",
+        "UNAVAILABLE",
+        "RetryInfo",
+        "Another call changed the same thing at the same moment.",
+        "Try again.",
+    ),
+    (
         "CURSOR_EXPIRED",
         "OUT_OF_RANGE",
         "metadata `earliest_cursor`",
@@ -259,6 +266,13 @@ const ENTRIES: &[Entry] = &[
         "RetryInfo",
         "The server did not answer within its own limit.",
         "Read the job before trying again: the change may have been made.",
+    ),
+    (
+        "TOO_MANY_PIPES",
+        "RESOURCE_EXHAUSTED",
+        "QuotaFailure; metadata `pipe`, `limit`",
+        "The job would use a new pipe, and there are `max_pipes` already.",
+        "Use one of them, or raise the setting `max_pipes`.",
     ),
     (
         "TOO_MANY_WATCHES",

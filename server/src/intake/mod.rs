@@ -32,7 +32,7 @@ const HEAD: usize = 5;
 /// Bytes of memory that decoding may take for each byte of a request as it came,
 const COST_PER_BYTE: usize = 20;
 /// and whatever its size.
-const COST: usize = 8 * 1024 * 1024;
+const COST: usize = 10 * 1024 * 1024;
 /// Bytes of memory that all messages of the process take together while they are decoded and answered.
 const DECODING: usize = 256 * 1024 * 1024;
 /// The unit of a permit of those.

@@ -90,6 +90,12 @@ async fn start() -> ExitCode {
             job_types_dir,
         } => match shutdown::on_signals() {
             Ok(token) => {
+                // Jobs name folders as they are given, or as they really are.
+                let real: Vec<_> = file_roots
+                    .iter()
+                    .filter_map(|root| root.canonicalize().ok())
+                    .collect();
+                file_roots.extend(real);
                 file_roots.extend(data_dir.parent().and_then(job::archives));
                 let config = Config {
                     data_dir,
