@@ -64,12 +64,12 @@ impl Store {
             db.texts(1)
         );
         let list: Vec<_> = names.into_iter().collect();
-        let new: Vec<Name> = db.all(db.reader(), sql, [keys::texts(&list)]).await?;
+        let new: Vec<Name> = db.all(db.work_reader(), sql, [keys::texts(&list)]).await?;
         if new.is_empty() {
             return Ok(BTreeSet::new());
         }
         let sql = "SELECT count(*) AS value FROM (SELECT name FROM pipe UNION SELECT name FROM result_pipe) AS names";
-        let count = db.one_int(db.reader(), sql, []).await?.unwrap_or(0);
+        let count = db.one_int(db.work_reader(), sql, []).await?.unwrap_or(0);
         let room = usize::try_from(i64::from(db.pipes) - count).unwrap_or(0);
         Ok(new.into_iter().skip(room).map(|row| row.name).collect())
     }
@@ -136,7 +136,7 @@ impl Store {
         let sql = format!(
             "SELECT DISTINCT p.name FROM pipe p WHERE {IS_UNUSED} ORDER BY p.name LIMIT $1"
         );
-        let rows: Vec<Name> = db.all(db.reader(), sql, [UNUSED.into()]).await?;
+        let rows: Vec<Name> = db.all(db.work_reader(), sql, [UNUSED.into()]).await?;
         let names = rows.into_iter().map(|row| row.name);
         Ok(names.filter(|name| !name.starts_with(RESERVED)).collect())
     }

@@ -135,7 +135,7 @@ impl Store {
         };
         let sql = "SELECT count(*) AS value FROM (SELECT 1 AS one FROM page WHERE job_key = $1 LIMIT $2) AS pages";
         let values = [key.into(), (AUDITED_PAGES + 1).into()];
-        let pages = db.one_int(db.reader(), sql, values).await?;
+        let pages = db.one_int(db.work_reader(), sql, values).await?;
         if pages.unwrap_or(0) > AUDITED_PAGES {
             return Ok((Committed::default(), key));
         }

@@ -308,7 +308,7 @@ impl Store {
         );
         let list = keys::ints(indexes.iter().map(|index| i64::from(*index)));
         let values = [meta.key.into(), i64::from(page).into(), list];
-        let sizes: Vec<PayloadSize> = self.db.all(self.db.reader(), sql, values).await?;
+        let sizes: Vec<PayloadSize> = self.db.all(self.db.work_reader(), sql, values).await?;
         let sizes: std::collections::HashMap<_, _> =
             sizes.iter().map(|row| (row.idx, row.bytes)).collect();
         let mut bytes = 0;

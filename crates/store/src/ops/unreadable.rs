@@ -167,7 +167,7 @@ impl Store {
     async fn aside(&self, source: Source) -> Result<BTreeSet<String>, StoreError> {
         let sql = "SELECT row_key FROM unreadable WHERE source = $1 AND until > $2";
         let values = [source.name().into(), self.db.now().into()];
-        let rows: Vec<KeyRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let rows: Vec<KeyRow> = self.db.all(self.db.work_reader(), sql, values).await?;
         Ok(rows.into_iter().map(|row| row.row_key).collect())
     }
 
@@ -183,7 +183,7 @@ impl Store {
         let db = &self.db;
         let before = db.now() - FORGOTTEN;
         let sql = "SELECT count(*) AS value FROM unreadable WHERE until < $1";
-        let old = db.one_int(db.reader(), sql, [before.into()]).await?;
+        let old = db.one_int(db.work_reader(), sql, [before.into()]).await?;
         if unsigned::<u64>(old.unwrap_or(0))? == 0 {
             return Ok(0);
         }

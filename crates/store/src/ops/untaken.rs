@@ -24,7 +24,7 @@ impl Store {
         let sql = "WITH ended AS (SELECT job_key, pipe FROM job_progress WHERE live = 1 AND ended > 0 ORDER BY job_key LIMIT $1) \
                    SELECT job_key, pipe FROM ended \
                    UNION SELECT i.job_key, i.pipe FROM ended e JOIN item i ON i.job_key = e.job_key AND i.forwarded = 1";
-        self.db.all(self.db.reader(), sql, [JOBS.into()]).await
+        self.db.all(self.db.work_reader(), sql, [JOBS.into()]).await
     }
 
     /// Messages of live jobs that are in a pipe or at its workers, as the rows have it. Duplicates and messages of deleted jobs
@@ -40,7 +40,7 @@ impl Store {
         for sql in [home, forwarded] {
             let count = self
                 .db
-                .one_int(self.db.reader(), sql, [pipe.into()])
+                .one_int(self.db.work_reader(), sql, [pipe.into()])
                 .await?;
             messages += count.unwrap_or(0).max(0);
         }
