@@ -16,7 +16,7 @@ use crate::{
     db::{Db, Durability, Tx},
     error::StoreError,
     rows::{
-        item::ItemRow,
+        item::{ITEM, ItemRow},
         page::{BatchRow, PAGE_COLUMNS, PageRow},
     },
 };
@@ -95,7 +95,10 @@ impl Db {
         for row in batches {
             slice.add_batch(row.try_into()?);
         }
-        let sql = "SELECT * FROM item WHERE job_key = $1";
+        let sql = format!(
+            "SELECT {} FROM item i WHERE i.job_key = $1",
+            ITEM.columns_of("i")
+        );
         let items: Vec<ItemRow> = self.all(&**tx, sql, [key.into()]).await?;
         for row in items {
             slice.add_item(row.try_into()?);

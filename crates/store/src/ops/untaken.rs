@@ -80,8 +80,7 @@ impl Store {
             i64::from(after).into(),
             i64::try_from(PAGES).unwrap_or(i64::MAX).into(),
         ];
-        let statement = db.statement(sql, values);
-        let rows = sea_orm::ConnectionTrait::query_all_raw(&*tx, statement).await?;
+        let rows = db.rows(&*tx, sql, values).await?;
         let mut pages = Vec::with_capacity(rows.len());
         for row in &rows {
             pages.push(unsigned::<u32>(row.try_get::<i64>("", "value")?)?);
