@@ -54,7 +54,7 @@ impl Tracker {
         self.relay.look_at_dependents();
         let committed = self.relay.store().fire_pages().await?;
         self.relay.publish(committed).await;
-        let committed = self.relay.store().recount_jobs().await?;
+        let committed = self.relay.store().recount_jobs().await;
         self.relay.publish(committed).await;
         self.walk_partitions().await?;
         self.expire_jobs().await?;

@@ -75,6 +75,10 @@ impl Links {
         supervisor.spawn(TaskKind::Loop, "database-clock", async move {
             follow_clock(clock).await
         });
+        let recounting = relay.clone();
+        supervisor.spawn(TaskKind::Loop, "recount", async move {
+            recount(recounting).await
+        });
         let readiness = watch_dependencies(&relay, config, supervisor);
         Ok(Self {
             relay,
@@ -194,6 +198,15 @@ async fn follow_clock(store: Store) -> anyhow::Result<()> {
         if let Err(error) = store.sync_clock().await {
             tracing::warn!(%error, "cannot read the database's clock; trying again in 10 s");
         }
+    }
+}
+
+/// Counts jobs again as soon as this process finds their counters wrong: until then it can store nothing of them.
+async fn recount(relay: Relay) -> anyhow::Result<()> {
+    loop {
+        relay.store().miscounted().await;
+        let committed = relay.store().recount_jobs().await;
+        relay.publish(committed).await;
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use headway_domain::{JobSlice, Micros};
+use tokio::sync::Notify;
 
 use super::work::Locking;
 use crate::{
@@ -27,12 +28,30 @@ const AUDITED_PAGES: i64 = 1000;
 const AGAIN: Micros = 600_000_000;
 /// Wrong jobs that are remembered at most.
 const REMEMBERED: usize = 1000;
+/// How often a job is tried whose recount fails for a cause that may pass.
+const TRIES: u32 = 3;
+/// The time between such tries, in microseconds.
+const TRY_AGAIN: Micros = 1_000_000;
+/// A recount under way is left alone for so long by others, in microseconds.
+const UNDER_WAY: Micros = 10_000_000;
 
-/// Jobs that were found to be wrong, and when each was counted again.
+/// Jobs that were found to be wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Miscounts {
-    jobs: Mutex<BTreeMap<i64, Option<Micros>>>,
+    jobs: Mutex<BTreeMap<i64, Miscount>>,
     found: AtomicU64,
+    noted: Notify,
+}
+
+/// A job that was found to be wrong.
+#[derive(Debug, Clone, Copy, Default)]
+struct Miscount {
+    /// When it was counted again, or given up.
+    counted: Option<Micros>,
+    /// How often counting it again was tried.
+    tries: u32,
+    /// When it may be tried next.
+    next: Micros,
 }
 
 impl Miscounts {
@@ -40,23 +59,46 @@ impl Miscounts {
     fn note(&self, key: i64, now: Micros) -> bool {
         self.found.fetch_add(1, Ordering::Relaxed);
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.retain(|_, counted| counted.is_none_or(|at| now - at < AGAIN));
-        if jobs.get(&key).is_some_and(Option::is_some) || jobs.len() >= REMEMBERED {
-            return false;
+        jobs.retain(|_, job| job.counted.is_none_or(|at| now - at < AGAIN));
+        match jobs.get(&key) {
+            Some(job) if job.counted.is_some() => return false,
+            Some(_) => {}
+            None if jobs.len() >= REMEMBERED => return false,
+            None => {
+                jobs.insert(key, Miscount::default());
+            }
         }
-        jobs.insert(key, None);
+        self.noted.notify_one();
         true
     }
 
-    fn waiting(&self) -> Vec<i64> {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = jobs.iter().filter(|(_, counted)| counted.is_none());
-        waiting.map(|(key, _)| *key).collect()
+    /// Takes the jobs that are to be counted again now.
+    fn take_due(&self, now: Micros) -> Vec<i64> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = jobs
+            .iter_mut()
+            .filter(|(_, job)| job.counted.is_none() && job.next <= now);
+        due.map(|(key, job)| {
+            job.tries += 1;
+            job.next = now + UNDER_WAY;
+            *key
+        })
+        .collect()
     }
 
     fn counted(&self, key: i64, now: Micros) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.insert(key, Some(now));
+        jobs.entry(key).or_default().counted = Some(now);
+    }
+
+    /// Notes that a job could not be counted again. It is given up if that may not pass, or did not pass for some tries.
+    fn failed(&self, key: i64, is_passing: bool, now: Micros) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = jobs.entry(key).or_default();
+        match is_passing && job.tries < TRIES {
+            true => job.next = now + TRY_AGAIN,
+            false => job.counted = Some(now),
+        }
     }
 }
 
@@ -113,15 +155,29 @@ impl Store {
         self.db.miscounts.found.load(Ordering::Relaxed)
     }
 
-    /// Counts jobs again whose counters were found to be wrong.
-    pub async fn recount_jobs(&self) -> Result<Committed, StoreError> {
+    /// Waits until this process finds a job whose counters are wrong.
+    pub async fn miscounted(&self) {
+        self.db.miscounts.noted.notified().await;
+    }
+
+    /// Counts jobs again whose counters this process found to be wrong. One that cannot be counted is tried some more times if
+    /// that may help; then its changes are refused as broken, so that it is set aside and the others go on.
+    pub async fn recount_jobs(&self) -> Committed {
+        let db = &self.db;
         let mut committed = Committed::default();
-        for key in self.db.miscounts.waiting() {
-            let (_, done) = self.recount_job(key).await?;
-            committed.merge(done);
-            self.db.miscounts.counted(key, self.db.now());
+        for key in db.miscounts.take_due(db.now()) {
+            match self.recount_job(key).await {
+                Ok((_, done)) => {
+                    committed.merge(done);
+                    db.miscounts.counted(key, db.now());
+                }
+                Err(error) => {
+                    tracing::error!(%error, job_key = key, "cannot count a job again");
+                    db.miscounts.failed(key, error.is_passing(), db.now());
+                }
+            }
         }
-        Ok(committed)
+        committed
     }
 
     /// Looks whether the counters of one job above a key agree with its rows, and counts them again if not; the key to go on above, 0

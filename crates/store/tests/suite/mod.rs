@@ -214,7 +214,7 @@ macro_rules! store_suite {
                 no_more_pipes_than_the_bound;
             credit: hungry_pipes_and_allowance, nobody_is_hidden_by_many, rates_add_up_and_fade, first_allowances, pipes_with_limits, partitions_with_quotas,
                 tokens_are_spent;
-            recount: a_report_waits_for_a_recount, a_sweep_finds_a_wrong_count;
+            recount: a_report_waits_for_a_recount, a_recount_that_fails_stops_no_other, a_sweep_finds_a_wrong_count;
             unreadable: a_schedule_that_comes_first, an_outbox_row, a_release_task, an_idle_job, jobs_that_start_or_expire,
                 timers_of_a_shard, pages_to_split_again, shares_and_suspension, a_row_of_a_list;
             schedules: every_open_job_counts, a_job_that_was_retried_counts, each_call_makes_a_job, every_missed_time_is_made,

@@ -7,7 +7,7 @@ use super::{
     Fixture,
     audit::audit,
     batch,
-    driver::{Driver, Tree, flat, reports},
+    driver::{Driver, Task, Tree, flat, reports},
 };
 
 /// A counter that would fall below zero refuses the report; counted again, the report counts and the job ends.
@@ -38,7 +38,7 @@ pub async fn a_report_waits_for_a_recount(f: Fixture) {
     );
     assert_eq!(driver.job(&job).await.counts.done, 0);
     assert!(f.store.miscounts() > before);
-    let committed = f.store.recount_jobs().await.unwrap();
+    let committed = f.store.recount_jobs().await;
     driver.take(committed);
     audit(&f, job.uid).await;
     driver.answer(&tasks, |_| ItemEvent::Done).await;
@@ -47,6 +47,42 @@ pub async fn a_report_waits_for_a_recount(f: Fixture) {
         (ended.state(), ended.counts.done, ended.counts.known),
         (JobState::Completed, 5, 5)
     );
+}
+
+/// A job that cannot be counted again does not keep others from it, and is refused for good instead of being tried for ever.
+pub async fn a_recount_that_fails_stops_no_other(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let broken = driver
+        .begin(batch(), Tree::new(flat(2)).in_pages_of(1))
+        .await;
+    let broken_tasks = driver.take_tasks();
+    let wrong = driver.begin(batch(), Tree::new(flat(2))).await;
+    let tasks = driver.take_tasks();
+    assert_eq!((broken_tasks.len(), tasks.len()), (2, 2));
+    f.sql("UPDATE job_progress SET known = 0").await;
+    f.sql(format!(
+        "UPDATE page SET state = 99 WHERE job_key = {} AND number = {}",
+        broken.key, broken_tasks[1].page
+    ))
+    .await;
+    let report = async |tasks: &[Task]| {
+        let reports = reports(tasks, |_| ItemEvent::Done);
+        f.store.apply_reports(&reports).await
+    };
+    for tasks in [&broken_tasks[..1], &tasks] {
+        let refused = report(tasks).await;
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable(_))),
+            "{refused:?}"
+        );
+    }
+    f.store.miscounted().await;
+    let committed = f.store.recount_jobs().await;
+    driver.take(committed);
+    let refused = report(&broken_tasks[..1]).await;
+    assert!(matches!(refused, Err(StoreError::Broken(_))), "{refused:?}");
+    driver.answer(&tasks, |_| ItemEvent::Done).await;
+    assert_eq!(driver.job(&wrong).await.state(), JobState::Completed);
 }
 
 pub async fn a_sweep_finds_a_wrong_count(f: Fixture) {
