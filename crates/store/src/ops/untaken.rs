@@ -27,13 +27,12 @@ impl Store {
         self.db.all(self.db.work_reader(), sql, [JOBS.into()]).await
     }
 
-    /// Messages of live jobs that are in a pipe or at its workers, as the rows have it. Duplicates and messages of deleted jobs
-    /// are not in it, and a message that holds fewer items than allowed counts as a part of one: there are at least so many.
+    /// How many messages of live jobs are in a pipe or at its workers at most: as many as items, because a message may have to
+    /// hold fewer items than allowed. Duplicates and messages of deleted jobs are not in it.
     pub async fn messages_out(&self, pipe: &str) -> Result<u64, StoreError> {
-        let home = "SELECT CAST(COALESCE(SUM((p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed \
-                      - (SELECT COUNT(*) FROM item i WHERE i.job_key = p.job_key AND i.forwarded = 1 AND i.due = 0) \
-                      + j.items_per_message - 1) / j.items_per_message), 0) AS BIGINT) AS value \
-                    FROM job_progress p JOIN job j ON j.job_key = p.job_key WHERE p.live = 1 AND p.pipe = $1";
+        let home = "SELECT CAST(COALESCE(SUM(p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed \
+                      - (SELECT COUNT(*) FROM item i WHERE i.job_key = p.job_key AND i.forwarded = 1 AND i.due = 0)), 0) AS BIGINT) AS value \
+                    FROM job_progress p WHERE p.live = 1 AND p.pipe = $1";
         let forwarded = "SELECT CAST(COUNT(*) AS BIGINT) AS value FROM item i JOIN job_progress p ON p.job_key = i.job_key \
                          WHERE i.forwarded = 1 AND i.due = 0 AND i.pipe = $1 AND p.live = 1";
         let mut messages = 0;

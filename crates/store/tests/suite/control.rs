@@ -334,6 +334,15 @@ pub async fn held_jobs_are_told_of(f: Fixture) {
 pub async fn what_nobody_took_is_discarded(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
+/// A message may have to hold fewer items than allowed, so there may be as many messages as items.
+pub async fn as_many_messages_as_items_may_be_out(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let mut spec = batch();
+    spec.items_per_message = 4;
+    driver.begin(spec, Tree::new(flat(8))).await;
+    assert_eq!(f.store.messages_out(PIPE).await.unwrap(), 8);
+}
+
         .begin(batch(), Tree::new(flat(100)).in_pages_of(1))
         .await;
     let tasks = driver.take_tasks();

@@ -190,7 +190,7 @@ macro_rules! store_suite {
             control: illegal_transitions, repeated_actions_change_nothing, paused_items_are_parked_and_sent_again,
                 parked_too_late_is_sent_again, a_dispatch_of_a_paused_job_is_parked, a_split_of_a_paused_job_is_taken_back,
                 cancel_settles, cancel_while_splitting, discarding_a_job_that_runs_sends_again, quick_turns,
-                held_jobs_are_told_of, what_nobody_took_is_discarded;
+                held_jobs_are_told_of, what_nobody_took_is_discarded, as_many_messages_as_items_may_be_out;
             delete: the_file_shrinks, a_live_job, timers_of_a_deleted_job, a_job_of_many_rows, create_again_under_the_same_name;
             reports: duplicates_and_the_past_change_nothing, many_jobs_in_one_call, indexes_out_of_range,
                 unknown_jobs_are_dropped, concurrent_reports_count_once, forward_then_done, fractions;
