@@ -121,7 +121,7 @@ impl Store {
     }
 
     /// Puts a request to send items into the outbox, to be published after `wait` at the earliest: their pipe takes no messages
-    /// now.
+    /// now. Until then nothing is heard of them, so their page counts as touched then.
     pub async fn defer_dispatch(
         &self,
         uid: JobUid,
@@ -141,9 +141,18 @@ impl Store {
             indexes,
         };
         let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-        let cells = outbox_cells(&owed, db.now().saturating_add(wait));
+        let due = db.now().saturating_add(wait);
+        let cells = outbox_cells(&owed, due);
         let tx = db.write(Durability::Process).await?;
         OUTBOX.write(db, &tx, vec![cells], Conflict::Fail).await?;
+        let sql = "UPDATE page SET touched = $1 WHERE job_key = (SELECT job_key FROM job WHERE uid = $2) AND number = $3 \
+                   AND touched < $1";
+        let values = [
+            due.into(),
+            uid.0.as_bytes().to_vec().into(),
+            i64::from(page).into(),
+        ];
+        db.run(&*tx, sql, values).await?;
         tx.commit().await?;
         Ok(())
     }

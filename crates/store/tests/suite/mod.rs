@@ -203,7 +203,7 @@ macro_rules! store_suite {
             retry: failed_items_run_again, discarded_items_run_again, a_failed_split_runs_again, parked_items_of_an_older_run,
                 many_pages_are_opened_again, stale_messages_of_an_older_run, stale_reports_of_an_older_run,
                 failures_of_a_running_job_run_again, more_failures_than_one_transaction_takes_back;
-            outbox: owed_until_sent, overdue_rows_are_taken_once, deferred_until_a_pipe_takes_it;
+            outbox: owed_until_sent, overdue_rows_are_taken_once, deferred_until_a_pipe_takes_it, deferred_items_are_not_silent;
             shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
             clock: a_jump_fires_nothing;
             repair: one_epoch_of_a_race, a_new_epoch_reaches_every_process, lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,

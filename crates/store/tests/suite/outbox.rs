@@ -6,7 +6,7 @@ use headway_domain::{error::Action, report::ItemEvent};
 use headway_store::Owed;
 
 use super::{
-    Fixture, batch,
+    Fixture, PIPE, batch,
     create::accept,
     driver::{Driver, Tree, flat},
     task,
@@ -74,6 +74,26 @@ pub async fn overdue_rows_are_taken_once(f: Fixture) {
     let distinct: BTreeSet<_> = taken.iter().copied().collect();
     assert_eq!((taken.len(), distinct.len()), (60, 60));
     assert_eq!(f.store.outbox_len().await.unwrap(), 60);
+}
+
+/// Nothing is heard of items that wait in the outbox: they are not lost.
+pub async fn deferred_items_are_not_silent(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver.begin(batch(), Tree::new(flat(4))).await;
+    let shard = driver.job(&job).await.meta.shard;
+    let minute = 60_000_000;
+    let silent = async || {
+        let before = f.store.now() + minute;
+        f.store.silent_jobs(PIPE, before, &[shard]).await.unwrap()
+    };
+    assert_eq!(silent().await.len(), 1);
+    for wait in [3600, 0] {
+        let wait = std::time::Duration::from_secs(wait);
+        let indexes = [1, 3].into_iter().collect();
+        let deferred = f.store.defer_dispatch(job.uid, 1, 0, indexes, wait);
+        deferred.await.unwrap();
+        assert!(silent().await.is_empty());
+    }
 }
 
 /// What a pipe does not take waits; once its job has ended it does not wait any more.
