@@ -1,6 +1,6 @@
 //! "Send these items of this page": find the children again and publish the task messages with confirms.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use headway_domain::{
@@ -24,6 +24,8 @@ use crate::{
 
 /// Items that are reported as failed in one transaction.
 const FAILURES: usize = 256;
+/// Items whose source fails wait for so long in the outbox, so that they hold no slot.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why the children of a page are not to be had.
 enum Lost {
@@ -87,10 +89,13 @@ impl BatchWorker {
                 Ok(items) => items,
                 Err(Lost::Changed) => return self.not_reproducible(source, &plan.items).await,
                 Err(Lost::Passing(message)) => {
-                    tracing::warn!(job = %source.meta.name, page = source.page, message, "the splitter could not be asked again");
-                    return Err(Interrupted::Store(headway_store::StoreError::Unavailable(
-                        message,
-                    )));
+                    tracing::warn!(job = %source.meta.name, page = source.page, message, "cannot ask the splitter again; the items wait in the outbox");
+                    let indexes = plan.items.iter().map(|item| item.index).collect();
+                    let store = self.relay.store();
+                    store
+                        .defer_dispatch(source.meta.uid, source.page, plan.run, indexes, ASK_AGAIN)
+                        .await?;
+                    return Ok(());
                 }
             }
         };
