@@ -177,8 +177,9 @@ impl BatchWorker {
         }
     }
 
-    /// Sends a fence on to a pipe. Tracking sends another one where it is lost.
+    /// Sends a fence on to a pipe. Tracking sends another one where it is lost. A pipe that takes long holds no slot.
     async fn send_fence(&self, pipe: &str, id: Uuid, shard: u16) {
+        self.slot.give_back();
         let fence = Outgoing {
             queue: Queue::Pipe(pipe.to_owned()),
             body: encode_fence_task(id, shard),
