@@ -47,7 +47,14 @@ impl Tracker {
                             () = self.shutdown.cancelled() => return,
                             _ = retry.tick() => std::mem::take(&mut waiting),
                             deliveries = consumer.next(room), if room > 0 => match deliveries {
-                                Ok(deliveries) => deliveries,
+                                Ok(deliveries) => {
+                                    if let Some(newest) = deliveries.last() {
+                                        // After a reconnect the broker delivers the older ones again.
+                                        let generation = newest.tag.generation;
+                                        waiting.retain(|old| old.tag.generation == generation);
+                                    }
+                                    deliveries
+                                }
                                 Err(_) => return,
                             },
                         };
