@@ -136,7 +136,14 @@ impl Tracker {
         if !look.pipes.insert(pipe.to_owned()) {
             return Ok(());
         }
-        let depth = self.depth(&Queue::Pipe(pipe.to_owned())).await?;
+        let depth = match self.depth(&Queue::Pipe(pipe.to_owned())).await {
+            Ok(depth) => depth,
+            Err(error) => {
+                // The others are looked at all the same.
+                tracing::debug!(%error, pipe, "cannot look at a pipe");
+                return Ok(());
+            }
+        };
         let now = store.now();
         if look.batch_empty && depth.ready == 0 {
             let passed = Passed {
