@@ -27,6 +27,8 @@ macro_rules! on_both {
     };
 }
 
+use headway_tests::handlers;
+
 mod absences;
 mod bad_inputs;
 mod batches;
@@ -47,15 +49,13 @@ mod failures;
 mod fencing;
 mod finding;
 mod guide;
-mod handlers;
 mod job_type_files;
 mod job_type_programs;
 mod job_type_variables;
 mod job_types;
 mod left_behind;
 mod long_items;
-mod neighbours;
-mod neighbours_splitters;
+mod pipes;
 mod redriving;
 mod reflection;
 mod refusals;

@@ -8,6 +8,7 @@ mod back_end;
 mod brokers;
 mod cluster;
 mod deployment;
+pub mod handlers;
 mod harness;
 mod input;
 mod jobs;

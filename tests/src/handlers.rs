@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use headway_tests::Record;
 use headway_worker::{Outcome, Task, TaskError};
+
+use crate::Record;
 
 /// The number that is the item.
 pub fn number(task: &Task) -> Result<u32, TaskError> {

@@ -11,11 +11,11 @@ use std::{
 use async_trait::async_trait;
 use headway::v1::{Job, JobSpec, JobState, Reason, reason::Kind};
 use headway_client::{BatchBuilder, JobBuilder, JobName, create_request};
-use headway_tests::{Deployment, Options, PATIENCE, Record, WORK, outcome_counts, range, until};
+use headway_tests::{
+    Deployment, Options, PATIENCE, Record, WORK, handlers::quick, outcome_counts, range, until,
+};
 use headway_worker_batch::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use serde_json::{Value, json};
-
-use crate::handlers::quick;
 
 on_both!(
     beside_a_splitter_that_hangs with troublemakers,
