@@ -143,6 +143,20 @@ impl Tx<'_> {
         fresh.committed();
         Ok(())
     }
+
+    /// Commits what worked, or rolls back at once what failed. A transaction that is dropped keeps its locks until its
+    /// connection is looked at again, and the next try, which skips locked rows, would not find them.
+    pub(crate) async fn end<T>(self, worked: Result<T, StoreError>) -> Result<T, StoreError> {
+        match worked {
+            Ok(done) => self.commit().await.map(|()| done),
+            Err(error) => {
+                if let Err(failure) = self.inner.rollback().await {
+                    self.fresh.note(failure);
+                }
+                Err(error)
+            }
+        }
+    }
 }
 
 impl Db {

@@ -148,10 +148,12 @@ impl Store {
             return Ok((Committed::default(), false));
         }
         seen.extend(tasks.iter().map(|task| task.task_id.to_string()));
-        let round = db.work_off(&tx, &tasks).await?;
-        let committed = self.finish_round(&tx, round).await?;
-        tx.commit().await?;
-        Ok((committed, true))
+        let worked_off = async {
+            let round = db.work_off(&tx, &tasks).await?;
+            self.finish_round(&tx, round).await
+        };
+        let worked_off = worked_off.await;
+        Ok((tx.end(worked_off).await?, true))
     }
 
     /// How many looks are owed to jobs that wait.

@@ -153,32 +153,36 @@ impl Store {
         }
         let metas = self.metas_by_key(jobs).await?;
         let tx = db.write(Durability::Process).await?;
-        let mut slices = db.lock_jobs(&tx, &metas, locking).await?;
-        let items: Vec<_> = slices
-            .iter()
-            .filter_map(|slice| {
-                by_job
-                    .get(&slice.job.meta.key)
-                    .map(|items| (slice.job.meta.key, items))
-            })
-            .flat_map(|(key, items)| items.iter().map(move |(page, index)| (key, *page, *index)))
-            .collect();
-        let pages: std::collections::BTreeSet<_> =
-            items.iter().map(|(key, page, _)| (*key, *page)).collect();
-        db.load_pages(&tx, &mut slices, &pages.into_iter().collect::<Vec<_>>())
-            .await?;
-        db.load_items(&tx, &mut slices, &items).await?;
-        for slice in &mut slices {
-            if let Some(items) = by_job.get(&slice.job.meta.key) {
-                slice.fire_items(items);
+        let worked = async {
+            let mut slices = db.lock_jobs(&tx, &metas, locking).await?;
+            let items: Vec<_> = slices
+                .iter()
+                .filter_map(|slice| {
+                    by_job
+                        .get(&slice.job.meta.key)
+                        .map(|items| (slice.job.meta.key, items))
+                })
+                .flat_map(|(key, items)| {
+                    items.iter().map(move |(page, index)| (key, *page, *index))
+                })
+                .collect();
+            let pages: std::collections::BTreeSet<_> =
+                items.iter().map(|(key, page, _)| (*key, *page)).collect();
+            db.load_pages(&tx, &mut slices, &pages.into_iter().collect::<Vec<_>>())
+                .await?;
+            db.load_items(&tx, &mut slices, &items).await?;
+            for slice in &mut slices {
+                if let Some(items) = by_job.get(&slice.job.meta.key) {
+                    slice.fire_items(items);
+                }
+                if slice.changed {
+                    db.advance(&tx, slice).await?;
+                }
             }
-            if slice.changed {
-                db.advance(&tx, slice).await?;
-            }
-        }
-        let committed = db.write_slices(&tx, slices).await?;
-        tx.commit().await?;
-        Ok(committed)
+            db.write_slices(&tx, slices).await
+        };
+        let worked = worked.await;
+        tx.end(worked).await
     }
 
     /// When the next job starts, or must have ended; it may be in the past.
@@ -230,19 +234,21 @@ impl Store {
         let db = &self.db;
         let metas = self.metas_by_key(keys).await?;
         let tx = db.write(Durability::Process).await?;
-        // Those that another transaction holds have their turn in the next round.
-        let mut slices = db.lock_jobs(&tx, &metas, Locking::Skip).await?;
-        let fired = slices.len();
-        for slice in &mut slices {
-            slice.fire_start();
-            slice.fire_deadline();
-            if slice.changed {
-                db.advance(&tx, slice).await?;
+        let worked = async {
+            // Those that another transaction holds have their turn in the next round.
+            let mut slices = db.lock_jobs(&tx, &metas, Locking::Skip).await?;
+            let fired = slices.len();
+            for slice in &mut slices {
+                slice.fire_start();
+                slice.fire_deadline();
+                if slice.changed {
+                    db.advance(&tx, slice).await?;
+                }
             }
-        }
-        let committed = db.write_slices(&tx, slices).await?;
-        tx.commit().await?;
-        Ok((committed, fired))
+            Ok((db.write_slices(&tx, slices).await?, fired))
+        };
+        let worked = worked.await;
+        tx.end(worked).await
     }
 
     /// Lets pages be split again whose delay is over.
@@ -279,18 +285,20 @@ impl Store {
             return Ok(Committed::default());
         };
         let tx = db.write(Durability::Process).await?;
-        let mut slices = db.lock_jobs(&tx, &[meta], Locking::Skip).await?;
-        let list: Vec<_> = pages.iter().map(|page| (key, *page)).collect();
-        db.load_pages(&tx, &mut slices, &list).await?;
-        for slice in &mut slices {
-            slice.fire_pages(&pages);
-            if slice.changed {
-                db.advance(&tx, slice).await?;
+        let worked = async {
+            let mut slices = db.lock_jobs(&tx, &[meta], Locking::Skip).await?;
+            let list: Vec<_> = pages.iter().map(|page| (key, *page)).collect();
+            db.load_pages(&tx, &mut slices, &list).await?;
+            for slice in &mut slices {
+                slice.fire_pages(&pages);
+                if slice.changed {
+                    db.advance(&tx, slice).await?;
+                }
             }
-        }
-        let committed = db.write_slices(&tx, slices).await?;
-        tx.commit().await?;
-        Ok(committed)
+            db.write_slices(&tx, slices).await
+        };
+        let worked = worked.await;
+        tx.end(worked).await
     }
 
     /// Advances jobs that have not ended, or not settled, and did not change for `idle`: what a crash between two
@@ -324,13 +332,15 @@ impl Store {
             return Ok(Committed::default());
         }
         let tx = db.write(Durability::Process).await?;
-        let mut slices = db.lock_jobs(&tx, &metas, Locking::Skip).await?;
-        for slice in &mut slices {
-            db.advance(&tx, slice).await?;
-        }
-        let committed = db.write_slices(&tx, slices).await?;
-        tx.commit().await?;
-        Ok(committed)
+        let worked = async {
+            let mut slices = db.lock_jobs(&tx, &metas, Locking::Skip).await?;
+            for slice in &mut slices {
+                db.advance(&tx, slice).await?;
+            }
+            db.write_slices(&tx, slices).await
+        };
+        let worked = worked.await;
+        tx.end(worked).await
     }
 
     pub(crate) async fn keys(
