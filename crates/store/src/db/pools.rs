@@ -69,8 +69,12 @@ impl Freshness {
 
     /// Whether a connection of this age may be used.
     fn allows(&self, age: Duration) -> bool {
-        let made = micros(self.begun.elapsed()).saturating_sub(micros(age));
-        made >= self.oldest.load(Ordering::Relaxed)
+        self.allows_made(self.begun.elapsed().saturating_sub(age))
+    }
+
+    /// Whether a connection that was made so long after `begun` may be used.
+    fn allows_made(&self, made: Duration) -> bool {
+        micros(made) >= self.oldest.load(Ordering::Relaxed)
     }
 }
 
@@ -230,10 +234,14 @@ fn close_stale<DB: sea_orm::sqlx::Database>(
 mod tests {
     use super::*;
 
-    /// Lets the clock go on by more than a millisecond.
-    fn pass_milliseconds() {
-        let before = Instant::now();
-        while before.elapsed() < Duration::from_millis(2) {
+    /// Waits until the clock has gone on by a microsecond, and tells its new time since `begun`.
+    fn later(fresh: &Freshness) -> Duration {
+        let before = micros(fresh.begun.elapsed());
+        loop {
+            let now = fresh.begun.elapsed();
+            if micros(now) > before {
+                return now;
+            }
             std::hint::spin_loop();
         }
     }
@@ -242,18 +250,24 @@ mod tests {
     fn connections_older_than_an_error_are_not_used_again() {
         let fresh = Freshness::new();
         assert!(fresh.allows(Duration::from_secs(3600)));
+
+        let older = later(&fresh);
+        later(&fresh);
         let gone = DbErr::Query(sea_orm::RuntimeErr::SqlxError(Arc::new(
             sea_orm::sqlx::Error::WorkerCrashed,
         )));
-        pass_milliseconds();
         assert!(fresh.note(gone).is_passing());
-        assert!(!fresh.allows(Duration::from_millis(1)));
+        let newer = later(&fresh);
+        assert!(!fresh.allows_made(older));
+        assert!(fresh.allows_made(newer));
+        assert!(!fresh.allows(Duration::from_secs(3600)));
         assert!(fresh.allows(Duration::ZERO));
-        let full = DbErr::Conn(sea_orm::RuntimeErr::SqlxError(Arc::new(
+
+        let busy = DbErr::Conn(sea_orm::RuntimeErr::SqlxError(Arc::new(
             sea_orm::sqlx::Error::PoolTimedOut,
         )));
-        pass_milliseconds();
-        fresh.note(full);
-        assert!(fresh.allows(Duration::from_millis(1)));
+        later(&fresh);
+        fresh.note(busy);
+        assert!(fresh.allows_made(newer));
     }
 }
