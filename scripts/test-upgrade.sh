@@ -22,8 +22,7 @@ old=$run_dir/upgrade/$rev
 
 if [[ ! -d $old ]]; then
   mkdir -p "$run_dir/upgrade"
-  git worktree prune
-  git worktree add --detach "$old" "$rev" >&2
+  git worktree add --force --detach "$old" "$rev" >&2
 fi
 old=$(cd "$old" && pwd)
 

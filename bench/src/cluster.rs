@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     child::Kind,
-    services::{Scope, Services},
+    services::{Scope, Services, scratch},
     sizes::CONCURRENCY,
     usage::{self, Watched},
 };
@@ -220,6 +220,7 @@ fn settings(services: &Services, scope: &Scope, kind: Option<Kind>) -> Vec<(&'st
         ("HEADWAY_PREFIX", scope.prefix.clone()),
         // All of the bench's clients have one address.
         ("HEADWAY_CLIENT_SHARE", "100".to_owned()),
+        ("HEADWAY_FILE_ROOTS", scratch().display().to_string()),
     ];
     if std::env::var_os("HEADWAY_LOG").is_none() {
         settings.push(("HEADWAY_LOG", "warn".to_owned()));

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use crate::services;
+
 /// A running embedded deployment.
 pub struct Embedded {
     /// The API, connected over the loopback.
@@ -42,6 +44,7 @@ impl Embedded {
         let config = Config {
             data_dir: folder.path().to_owned(),
             client_share: 100,
+            file_roots: vec![services::scratch()],
             ..Config::default()
         };
         let app = App::build(config, shutdown.clone()).await?;

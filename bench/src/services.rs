@@ -42,6 +42,12 @@ impl Scope {
     }
 }
 
+/// Where trees of files are made, and what jobs of the bench may read: the folder of temporary files, without links.
+pub fn scratch() -> PathBuf {
+    let folder = std::env::temp_dir();
+    folder.canonicalize().unwrap_or(folder)
+}
+
 impl Services {
     /// From the environment that `scripts/services.sh run` makes.
     ///

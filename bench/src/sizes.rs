@@ -84,6 +84,8 @@ pub struct Sizes {
     pub finds: usize,
     /// m: jobs that are deleted while a batch runs.
     pub deleted: usize,
+    /// n: levels of folders.
+    pub levels: [u32; 3],
     /// p: links of a chain of jobs.
     pub chain: usize,
     /// p: prerequisites of one job.
@@ -126,6 +128,7 @@ impl Sizes {
             many: (50, 20_000),
             finds: 500,
             deleted: 100_000,
+            levels: [100, 300, 1000],
             chain: 1000,
             fan_in: 10_000,
             waiting: 100_000,
@@ -168,6 +171,7 @@ impl Sizes {
             many: (2, 400),
             finds: 20,
             deleted: 400,
+            levels: [5, 10, 20],
             chain: 20,
             fan_in: 200,
             waiting: 1000,

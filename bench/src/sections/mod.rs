@@ -5,6 +5,7 @@ mod broker;
 mod crashes;
 mod create;
 mod database;
+mod deep;
 mod deletions;
 mod fanout;
 mod large;
@@ -48,6 +49,8 @@ pub enum Section {
     K,
     /// Finding jobs among a million.
     M,
+    /// Folders in folders.
+    N,
     /// Jobs that wait for others.
     P,
     /// Many watchers of one server.
@@ -56,7 +59,7 @@ pub enum Section {
 
 impl Section {
     /// All of them, in their order: limits come before what is compared with them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::A,
         Self::B,
         Self::C,
@@ -68,6 +71,7 @@ impl Section {
         Self::I,
         Self::K,
         Self::M,
+        Self::N,
         Self::P,
         Self::W,
     ];
@@ -85,6 +89,7 @@ impl Section {
             Self::I => "i: a small job behind a large one of another partition",
             Self::K => "k: what the death of a worker costs",
             Self::M => "m: finding jobs among many",
+            Self::N => "n: folders in folders",
             Self::P => "p: jobs that wait for others",
             Self::W => "w: many watchers of one server",
         }
@@ -182,6 +187,7 @@ async fn one(bench: &mut Bench, section: Section) -> anyhow::Result<()> {
         Section::I => behind::measure(bench).await,
         Section::K => crashes::measure(bench).await,
         Section::M => many::measure(bench).await,
+        Section::N => deep::measure(bench).await,
         Section::P => waiting::measure(bench).await,
         Section::W => fanout::measure(bench).await,
     }
