@@ -57,7 +57,8 @@ impl Options {
             wrap: |broker| broker,
             prepare: None,
             copies: 1,
-            deadline: Duration::from_secs(60),
+            // For what hangs: beside other work on its cores the longest test takes a minute.
+            deadline: Duration::from_secs(120),
         }
     }
 

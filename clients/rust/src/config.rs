@@ -10,7 +10,7 @@ use crate::Error;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    /// Where the server is: `http://HOST:PORT`, or `https://HOST:PORT` together with `ca_certificate`.
+    /// Where the server is: `http://HOST:PORT`, or `https://HOST:PORT`.
     pub endpoint: String,
     /// How long making one connection may take. Default 5 s.
     pub connect_timeout: Duration,
@@ -22,7 +22,8 @@ pub struct ClientConfig {
     /// How long a watch goes on without hearing from the server before it ends with the last
     /// error. Default 5 min.
     pub watch_patience: Duration,
-    /// The certificate authority, as PEM, that a server behind `https` is checked against.
+    /// The certificate authorities, as PEM, that a server behind `https` is checked against. Default: those that the
+    /// system trusts, or those of the file that `SSL_CERT_FILE` names.
     pub ca_certificate: Option<Vec<u8>>,
     /// The largest answer that is accepted, in bytes. A page of jobs carries their payloads.
     /// Default 64 MiB.
@@ -94,7 +95,7 @@ impl ClientConfig {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` if the endpoint is no URL, has a scheme other than `http` and `https`,
-    /// or is `https` without a certificate authority.
+    /// or is `https` where no certificate authority can be read.
     pub(crate) fn endpoint(&self) -> Result<Endpoint, Error> {
         let refuse = |why: &str| Error::config(format!("server address {:?} {why}", self.endpoint));
         let secure = match self.endpoint.split_once("://") {
@@ -116,12 +117,10 @@ impl ClientConfig {
         if !secure {
             return Ok(endpoint);
         }
-        let Some(pem) = &self.ca_certificate else {
-            return Err(refuse(
-                "needs the certificate authority to check it against",
-            ));
+        let tls = match &self.ca_certificate {
+            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+            None => ClientTlsConfig::new().with_native_roots(),
         };
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
         endpoint
             .tls_config(tls)
             .map_err(|error| refuse(&format!("cannot be used: {error}")))
@@ -139,7 +138,6 @@ mod tests {
             ("ftp://localhost", "does not begin with"),
             ("http://", "is not a valid URL"),
             ("http://exa mple", "is not a valid URL"),
-            ("https://example.org", "needs the certificate authority"),
         ] {
             let error = ClientConfig::new(address).endpoint().unwrap_err();
             assert!(error.message().contains(why), "{address}: {error}");

@@ -47,7 +47,8 @@ pub struct GlobalArgs {
     /// How long one call may take, such as 10s or 2m [default: 30s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
-    /// The certificate authority (PEM) that an https server is checked against
+    /// The certificate authorities (PEM) that an https server is checked against [default: those
+    /// that the system trusts]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// The configuration file [default: HEADWAY_CLI_CONFIG, else ~/.config/headway/config.yaml]

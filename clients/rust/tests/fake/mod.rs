@@ -23,7 +23,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Response, Status};
+use tonic::{Response, Status, transport::Server};
 
 /// What the server is to answer, and what it was asked.
 #[derive(Default)]
@@ -95,10 +95,14 @@ impl Fake {
 
     /// Serves on a free port until the runtime ends.
     pub async fn serve(&self) -> std::io::Result<SocketAddr> {
+        self.serve_by(Server::builder()).await
+    }
+
+    /// The same by a server of this kind, such as one with a certificate.
+    pub async fn serve_by(&self, mut server: Server) -> std::io::Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let service = JobServiceServer::new(self.clone());
-        let server = tonic::transport::Server::builder().add_service(service);
+        let server = server.add_service(JobServiceServer::new(self.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Ok(address)
     }
