@@ -5,10 +5,10 @@ use std::io::{self, BufWriter};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use headway_files::{FileRoots, OpenError};
+use headway_files::{FileRoots, OpenError, shorten};
 use headway_worker::TaskError;
 
-use crate::source::{code, unwritable};
+use crate::source::code;
 
 /// What the names of unfinished files begin with. A crash may leave some; whoever reads a folder skips them.
 pub const UNFINISHED: &str = ".unfinished-";
@@ -23,7 +23,10 @@ pub fn write(
     roots: &FileRoots,
     fill: impl FnOnce(&mut BufWriter<&File>) -> Result<(), TaskError>,
 ) -> Result<(), TaskError> {
-    let wrap = |error: io::Error| unwritable(&error);
+    let wrap = |error: io::Error| {
+        let what = format!("nothing can be written into {}: {error}", shorten(folder));
+        TaskError::retryable(code::OUTPUT, what)
+    };
     let refused = |error: OpenError| {
         TaskError::fatal(
             code::BAD_SOURCE,
@@ -67,6 +70,19 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::source::unwritable;
+
+    #[test]
+    fn a_failure_names_the_folder() -> anyhow::Result<()> {
+        let root = tempfile::tempdir()?;
+        fs::write(root.path().join("file"), "")?;
+        let roots = FileRoots::new([root.path().to_owned()]);
+        let folder = root.path().join("file/below");
+        let error = write(&folder, "a", &roots, |_| Ok(())).unwrap_err();
+        let named = folder.display().to_string();
+        assert!(format!("{error:?}").contains(&named), "{error:?}");
+        Ok(())
+    }
 
     #[test]
     fn a_file_appears_whole_or_not_at_all() -> anyhow::Result<()> {
