@@ -255,6 +255,10 @@ mod tests {
         };
         assert_eq!(fields("soon", ""), ["schedule.cron"]);
         assert_eq!(fields("61 * * * *", ""), ["schedule.cron"]);
+        // The parser takes these, but not for what they seem to say.
+        for odd in ["0 0 0 1 1 * 2090", "*/99 * * * *"] {
+            assert_eq!(fields(odd, ""), ["schedule.cron"], "{odd}");
+        }
         assert_eq!(
             fields("", "Mars/Olympus"),
             ["schedule.time_zone", "schedule.cron"]

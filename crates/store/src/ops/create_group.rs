@@ -180,3 +180,20 @@ impl Store {
 fn given_up() -> StoreError {
     StoreError::Unavailable("the commit was given up".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_time_of_creation_is_given_out_once() {
+        let lanes = Lanes::new(1, 1);
+        let now = 1_000 * AHEAD;
+        assert_eq!(lanes.times(now, 1), now);
+        assert_eq!(lanes.times(now, 3), now + 1);
+        assert_eq!(lanes.times(now, 1), now + 4);
+        assert_eq!(lanes.times(now + 10, 1), now + 10);
+        // A clock that was set back counts.
+        assert_eq!(lanes.times(now - AHEAD, 1), now - AHEAD);
+    }
+}

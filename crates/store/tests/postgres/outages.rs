@@ -156,6 +156,24 @@ pub async fn columns_are_added_under_a_running_job(f: Fixture) {
     let mut tasks = driver.take_tasks();
     let sql = "SELECT count(*) AS value FROM pg_tables WHERE schemaname = current_schema()";
     assert!(f.ints(sql).await[0] > 15);
+    // Prepared on every connection: one that is not used reads the new columns without trouble.
+    let read = async || {
+        for _ in 0..f.config.connections {
+            f.store.job(&job.name).await.unwrap();
+            f.store
+                .list_failures(&job.name, &FailureFilter::default(), None, 10)
+                .await
+                .unwrap();
+            f.store.outbox_overdue(0, 10).await.unwrap();
+            f.store
+                .list_schedules(&job.name.partition, "", 10)
+                .await
+                .unwrap();
+            f.store.unsettled_jobs().await.unwrap();
+            f.store.held_jobs().await.unwrap();
+        }
+    };
+    read().await;
     for table in [
         "job",
         "job_progress",
@@ -186,12 +204,7 @@ pub async fn columns_are_added_under_a_running_job(f: Fixture) {
             "ALTER TABLE {table} ADD COLUMN added bigint NOT NULL DEFAULT 0"
         ))
         .await;
-        f.store.job(&job.name).await.unwrap();
-        f.store
-            .list_failures(&job.name, &FailureFilter::default(), None, 10)
-            .await
-            .unwrap();
-        f.store.outbox_overdue(0, 10).await.unwrap();
+        read().await;
         driver.fire().await;
     }
     audit(&f, job.uid).await;

@@ -199,7 +199,7 @@ macro_rules! store_suite {
             timers: retry_with_delay, delays_wait, lease_renewed_and_lost, leases_end_in_poison, suspects_end_in_poison,
                 a_suspect_may_survive, timers_of_a_cancelled_job;
             split: a_race_has_one_winner, whoever_lost_sends_what_is_open, passing_faults, lasting_faults,
-                children_are_kept, not_reproducible, messages_of_unknown_pages;
+                children_are_kept, not_reproducible, large_forwards_are_planned_in_parts, messages_of_unknown_pages;
             retry: failed_items_run_again, discarded_items_run_again, a_failed_split_runs_again, parked_items_of_an_older_run,
                 many_pages_are_opened_again, stale_messages_of_an_older_run, stale_reports_of_an_older_run,
                 failures_of_a_running_job_run_again, more_failures_than_one_transaction_takes_back;

@@ -3,6 +3,7 @@
 use headway_domain::{
     JobState, JobUid,
     effect::{Failed, code},
+    page::Forward,
     report::ItemEvent,
 };
 use headway_store::{OwedKind, PageSource, SplitPlan};
@@ -231,6 +232,33 @@ pub async fn not_reproducible(f: Fixture) {
             .iter()
             .all(|failure| failure.code == code::NOT_REPRODUCIBLE)
     );
+}
+
+/// Large payloads are planned some at a time, so that a batch worker never holds all of them.
+pub async fn large_forwards_are_planned_in_parts(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver.begin(batch(), Tree::new(flat(5))).await;
+    let forward = |bytes: usize| {
+        ItemEvent::Forward(Forward {
+            pipe: "next".to_owned(),
+            task_type: String::new(),
+            payload: vec![b'x'; bytes],
+            content_type: String::new(),
+        })
+    };
+    for (task, bytes) in driver.take_tasks().iter().zip([900_000; 5]) {
+        driver.say(task, forward(bytes)).await;
+    }
+    let mut left = vec![0, 1, 2, 3, 4];
+    let mut planned = Vec::new();
+    while !left.is_empty() {
+        let plan = f.store.plan_dispatch(job.uid, 1, &left).await;
+        let plan = plan.unwrap().unwrap();
+        planned.push(plan.items.iter().map(|item| item.index).collect::<Vec<_>>());
+        left = plan.left;
+    }
+    assert_eq!(planned, [vec![0, 1, 2, 3], vec![4]]);
+    assert_eq!(driver.finish_well(&job).await.counts.done, 5);
 }
 
 pub async fn messages_of_unknown_pages(f: Fixture) {
