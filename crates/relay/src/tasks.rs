@@ -289,4 +289,30 @@ mod tests {
         assert_eq!(messages(tasks().one_by_one(), &[1; 2]), [vec![0], vec![1]]);
         assert!(messages(tasks(), &[]).is_empty());
     }
+
+    /// A worker announces the starts of all items of a message, or of none.
+    #[test]
+    fn items_that_are_announced_have_messages_of_their_own() {
+        let meta = meta(3);
+        let mut tasks = TaskMessages::new(&meta, 1, 0, 0);
+        let mut sends = Vec::new();
+        for (index, announced) in (0..).zip([false, true, true, false, false]) {
+            let item = PlannedItem {
+                announced,
+                ..first_try(index, 0)
+            };
+            sends.extend(tasks.add(item, Bytes::new()));
+        }
+        sends.extend(tasks.finish());
+        let read = |send: &TaskSend| {
+            let message = pipe::TaskMessage::decode(send.message.body.clone()).unwrap();
+            let indexes: Vec<_> = message.items.iter().map(|item| item.index).collect();
+            (indexes, message.announced)
+        };
+        let read: Vec<_> = sends.iter().map(read).collect();
+        assert_eq!(
+            read,
+            [(vec![0], false), (vec![1, 2], true), (vec![3, 4], false)]
+        );
+    }
 }

@@ -183,7 +183,7 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use futures::future::join_all;
+    use futures::{FutureExt, future::join_all};
     use headway_broker::in_process::InProcessBroker;
 
     use super::*;
@@ -253,7 +253,9 @@ mod tests {
         let lanes = of_pipe.lanes.acquire_many(LANES as u32).await;
         let mut first = Box::pin(of_pipe.publish(&broker, vec![message(); MAX_WAITING]));
         assert!(futures::poll!(&mut first).is_pending());
-        let more = windows.of(&pipe).publish(&broker, vec![message()]).await;
+        let more = windows.of(&pipe);
+        let more = more.publish(&broker, vec![message()]).now_or_never();
+        let more = more.expect("the answer comes at once");
         assert!(matches!(more[..], [Err(BrokerError::Stalled(_))]));
         let other = Queue::Pipe("other".into());
         let elsewhere = Outgoing {
@@ -266,5 +268,22 @@ mod tests {
         );
         drop(lanes);
         assert_eq!(first.await.len(), MAX_WAITING);
+    }
+
+    #[test]
+    fn what_waits_for_a_queue_is_bounded_in_bytes() {
+        let parcel = |bytes: usize| Parcel {
+            messages: vec![Outgoing {
+                body: vec![0; bytes].into(),
+                ..message()
+            }],
+            reply: oneshot::channel().0,
+        };
+        let mut waiting = Waiting::default();
+        assert!(waiting.push(parcel(MAX_WAITING_BYTES - 1)));
+        assert!(waiting.push(parcel(1)));
+        assert!(!waiting.push(parcel(1)));
+        assert_eq!(waiting.take().len(), 2);
+        assert!(waiting.push(parcel(1)));
     }
 }
