@@ -112,6 +112,37 @@ async fn events_are_a_table_or_lines() {
 }
 
 #[tokio::test]
+async fn events_of_some_kinds_are_asked_for() {
+    let fake = Fake::default();
+    let events = || {
+        vec![
+            event(EventKind::Paused, "ada"),
+            event(EventKind::Resumed, "ada"),
+        ]
+    };
+    fake.script().event_pages.push_back(ListEventsResponse {
+        events: events(),
+        ..ListEventsResponse::default()
+    });
+    let (status, stdout, _) = run(&fake, &["events", "j", "--kind", "resumed"]).await;
+    assert_eq!(status, ExitStatus::Completed);
+    assert!(!stdout.contains("paused"), "{stdout}");
+    assert!(stdout.contains("resumed"), "{stdout}");
+
+    fake.script().events_watches.push_back(Scene {
+        steps: vec![Ok(WatchEventsResponse {
+            events: events(),
+            cursor: "c".to_owned(),
+        })],
+        open: true,
+    });
+    let arguments = ["events", "--follow", "--limit", "1", "--kind", "resumed"];
+    let (status, stdout, _) = run(&fake, &arguments).await;
+    assert_eq!(status, ExitStatus::Completed);
+    assert!(stdout.trim_end().ends_with("j resumed by ada"), "{stdout}");
+}
+
+#[tokio::test]
 async fn batches_and_pipes_are_tables() {
     let fake = Fake::default();
     let batch = |number: u32, title: &str| BatchStatus {

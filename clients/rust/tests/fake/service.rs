@@ -7,7 +7,7 @@ use headway::v1::{
     BatchCreateJobsResponse, CancelJobRequest, CountJobsRequest, CountJobsResponse,
     CreateJobRequest, CreateJobTypeRequest, CreateScheduleRequest, DeleteJobRequest,
     DeleteJobTypeRequest, DeleteScheduleRequest, DropDeadLettersRequest, DropDeadLettersResponse,
-    ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobHistoryResponse,
+    Event, ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobHistoryResponse,
     GetJobRequest, GetJobTypeRequest, GetPartitionRequest, GetPipeLimitsRequest,
     GetScheduleRequest, Job, JobType, ListBatchesRequest, ListBatchesResponse,
     ListDeadLettersRequest, ListDeadLettersResponse, ListEventsRequest, ListEventsResponse,
@@ -24,6 +24,11 @@ use headway::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{Answers, Fake, play};
+
+/// Whether a request for events of these kinds, or of all if there are none, asks for this one.
+fn is_wanted(kinds: &[i32], event: &Event) -> bool {
+    kinds.is_empty() || kinds.contains(&event.kind)
+}
 
 #[tonic::async_trait]
 impl JobService for Fake {
@@ -84,9 +89,12 @@ impl JobService for Fake {
         request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let mut script = self.script();
-        let after = request.into_inner().after;
+        let WatchEventsRequest { after, kinds, .. } = request.into_inner();
         script.calls.push(("watch events", after, Instant::now()));
-        play(script.events_watches.pop_front(), |message| message)
+        play(script.events_watches.pop_front(), move |mut message| {
+            message.events.retain(|event| is_wanted(&kinds, event));
+            message
+        })
     }
 
     async fn list_events(
@@ -94,10 +102,11 @@ impl JobService for Fake {
         request: Request<ListEventsRequest>,
     ) -> Result<Response<ListEventsResponse>, Status> {
         let mut script = self.script();
-        let after = request.into_inner().after;
+        let ListEventsRequest { after, kinds, .. } = request.into_inner();
         script.calls.push(("events", after, Instant::now()));
-        let page = script.event_pages.pop_front();
-        Ok(Response::new(page.unwrap_or_default()))
+        let mut page = script.event_pages.pop_front().unwrap_or_default();
+        page.events.retain(|event| is_wanted(&kinds, event));
+        Ok(Response::new(page))
     }
 
     async fn list_batches(
