@@ -67,6 +67,19 @@ async fn silent_connections_end() {
 }
 
 #[tokio::test]
+async fn a_connection_that_says_nothing_is_not_kept_for_the_idle_time() {
+    let harness = Harness::start_with(|mut parts| {
+        parts.limits.first_byte = SHORT;
+        parts.limits.idle_connection = 100 * PATIENCE;
+        parts
+    })
+    .await;
+    let mut stream = TcpStream::connect(harness.address).await.unwrap();
+    until_closed(&mut stream).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn an_open_watch_keeps_its_connection() {
     let harness = Harness::start_with(|mut parts| {
         parts.limits.first_byte = SHORT;
