@@ -56,6 +56,8 @@ fn hosts_are_addresses_loopback_and_what_is_configured() {
     // HTTP/2 names the host in the target; a header beside it must be allowed too.
     let target = "http://evil.example.com/";
     assert_eq!(refused(target, &[("host", "localhost")]), Some(421));
+    let target = "http://localhost/";
+    assert_eq!(refused(target, &[("host", "evil.example.com")]), Some(421));
     // HTTP/1.0 has no host, and no browser speaks it.
     assert_eq!(refused("/", &[]), None);
     assert_eq!(refused("/healthz", &[("host", "anything")]), None);
