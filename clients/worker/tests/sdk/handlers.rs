@@ -238,7 +238,8 @@ async fn a_result_that_its_pipe_does_not_take_fails_its_item() {
     broker.send(single(9)).await;
     // Work without results goes on meanwhile.
     assert_eq!(tracking.next(1).await[0].index, 9);
-    let failure = failed(tracking.one().await);
+    let given_up = tokio::time::timeout(Duration::from_secs(3600), tracking.one()).await;
+    let failure = failed(given_up.expect("the result is given up"));
     assert_eq!(
         (failure.retryable, failure.code.as_str()),
         (false, code::RESULT_UNDELIVERED)
