@@ -330,6 +330,9 @@ fn a_mark_before_the_text_is_skipped() -> Result<(), String> {
     let job = file("\u{feff}task: {pipe: mail}\n");
     let path = job.path().display().to_string();
     assert_eq!(task(submit(&["-f", &path])?).pipe, "mail");
+    // A file of many jobs is known by its first character.
+    let many = file("\u{feff}{}\n{}\n");
+    assert_eq!(text(many.path()).expect("a text"), "{}\n{}\n");
     let definition = file("\u{feff}{\"root\": \"/srv\"}");
     let argument = format!("@{}", definition.path().display());
     submit(&[

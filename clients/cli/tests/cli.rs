@@ -242,6 +242,9 @@ async fn bad_fields_are_usage() {
         "spec.batch.splitter",
         "no splitter \u{1b}[31mx; known: files",
     );
+    for state in ["completed", "failed"] {
+        details.add_bad_request_violation(format!("spec.retention.{state}"), "is too long");
+    }
     fake.script().jobs.push_back(Err(Status::with_error_details(
         Code::InvalidArgument,
         "the job is not valid",
@@ -253,6 +256,9 @@ async fn bad_fields_are_usage() {
         stderr.contains("  field spec.batch.splitter: no splitter \u{fffd}[31mx; known: files\n"),
         "{stderr}"
     );
+    // What is wrong in several fields is told once.
+    let retention = "  fields spec.retention.completed, spec.retention.failed: is too long\n";
+    assert!(stderr.contains(retention), "{stderr}");
     assert!(stderr.contains("hint: correct these fields"), "{stderr}");
 }
 
