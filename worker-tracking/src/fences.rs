@@ -174,4 +174,20 @@ mod tests {
         assert_eq!(fences.passed_by("p", 25), Some(passed(10, 25)));
         assert!(fences.begin("p", 30, PAUSE).is_some());
     }
+
+    #[test]
+    fn fences_under_way_are_bounded_and_older_ones_are_void_with_a_newer_one() {
+        let fences = Fences::default();
+        let sent: Vec<_> = (0..)
+            .take(MAX_UNDER_WAY + 2)
+            .map(|time| fences.begin("p", time, Duration::ZERO).unwrap())
+            .collect();
+        assert_eq!(fences.lock()["p"].under_way.len(), MAX_UNDER_WAY);
+        fences.returned(&sent[..2], 100);
+        assert_eq!(fences.passed_by("p", 100), None, "they are forgotten");
+        fences.returned(&sent[4..5], 100);
+        assert_eq!(fences.passed_by("p", 100), Some(passed(4, 100)));
+        // The two that were sent before it came out with it.
+        assert_eq!(fences.lock()["p"].under_way.len(), MAX_UNDER_WAY - 3);
+    }
 }

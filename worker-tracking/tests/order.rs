@@ -1,4 +1,5 @@
-//! Nothing is acknowledged before what it caused is committed: a process that is killed in between must find the report again.
+//! Nothing is acknowledged before what it caused is committed: a process that is killed in between must find the report again. One
+//! that ends in order applies what waits first.
 
 use std::{
     collections::BTreeMap,
@@ -214,4 +215,39 @@ async fn a_report_is_committed_before_it_is_acknowledged() {
     assert_eq!(*seen.lock().unwrap(), [1]);
     shutdown.cancel();
     supervisor.join(limit).await.unwrap();
+}
+
+/// Pipes inside the process end with it, so what workers reported while they drained is applied first.
+#[tokio::test]
+async fn reports_that_wait_are_applied_before_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("headway.db").display());
+    let config = StoreConfig::new(StoreUrl::new(url));
+    let store = Store::connect(&config).await.unwrap();
+    let created = store.create_job(task()).await.unwrap();
+    let meta = created.view.job.meta.clone();
+    let broker = InProcessBroker::new();
+    let shutdown = CancellationToken::new();
+    let (relay, deleter) = Relay::new(store.clone(), Arc::new(broker.clone()), shutdown.clone());
+    tokio::spawn(deleter);
+    let supervisor = Supervisor::new(shutdown.clone());
+    Tracker::new(relay, TrackerConfig::default(), shutdown.clone()).spawn(&supervisor);
+    let limit = Duration::from_secs(20);
+    let queue = Queue::Reports(meta.shard);
+    let consumed = async {
+        while broker.depth(&queue).await.unwrap().consumers == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(limit, consumed).await.unwrap();
+
+    let body = done(meta.uid);
+    assert_eq!(
+        broker.publish(vec![Outgoing { queue, body }]).await,
+        [Ok(())]
+    );
+    shutdown.cancel();
+    supervisor.join(limit).await.unwrap();
+    let view = store.job_state(meta.uid).await.unwrap().unwrap();
+    assert_eq!(view.job.counts.done, 1);
 }

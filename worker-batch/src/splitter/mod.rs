@@ -210,6 +210,37 @@ impl fmt::Debug for Registry {
 mod tests {
     use super::*;
 
+    /// Panics at every definition.
+    struct Panics;
+
+    #[async_trait]
+    impl Splitter for Panics {
+        fn name(&self) -> &str {
+            "panics"
+        }
+
+        fn reproducible(&self) -> bool {
+            true
+        }
+
+        fn total(&self, _: &Definition, _: &Value) -> Result<Option<u64>, SplitError> {
+            panic!("on purpose")
+        }
+
+        async fn page(&self, _: PageRequest<'_>) -> Result<Page, SplitError> {
+            Err(SplitError::transient("not now"))
+        }
+    }
+
+    #[test]
+    fn a_splitter_that_panics_refuses_the_definition() {
+        let checked = check(&Panics, &Definition::Json(Value::Null), &Value::Null);
+        match checked {
+            Err(SplitError::Invalid(why)) => assert!(why.contains("panicked"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Stands for a deployment's own `range`.
     struct Mine;
 
