@@ -25,7 +25,7 @@ use crate::{
     grpc::{JobApi, WatchedJobs},
     identity::IdentityLayer,
     intake::{Gauge, Intake},
-    watch::{Hub, HubTask, Partitions},
+    watch::{Hub, HubTask, PartitionPoller, Partitions},
 };
 
 /// Serves clients on this listener until `shutdown`, then ends: open watches at once, calls under way and
@@ -55,6 +55,12 @@ pub async fn serve(
         parts.limits.repair_interval,
     );
     background.spawn(hub_task.run(stopping.clone()));
+    let poller = PartitionPoller::new(
+        partitions.clone(),
+        parts.relay.store().clone(),
+        parts.limits.repair_interval,
+    );
+    background.spawn(poller.run(stopping.clone()));
     let reporter = HealthReporter::new();
     // It begins as serving, which it is not before readiness says so.
     report(&reporter, ServingStatus::NotServing).await;
@@ -98,7 +104,7 @@ pub async fn serve(
     tokio::select! {
         () = &mut server => served = true,
         Some(ended) = background.join_next() => {
-            // Both run until the shutdown; an earlier end is a fault.
+            // They run until the shutdown; an earlier end is a fault.
             ended.context("a part of the server panicked")??;
             if !stopping.is_cancelled() {
                 anyhow::bail!("a part of the server ended early");

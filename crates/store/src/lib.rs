@@ -16,6 +16,7 @@ pub use db::{
 };
 pub use error::{StoreError, codes as error_codes};
 pub use ops::{
+    changed_partitions::ChangedPartitions,
     control::Controlled,
     create::{Created, NewJob},
     credit::{HungryJob, PartitionUse, PipeShare},
@@ -99,6 +100,11 @@ impl Store {
     /// Compares the database's clock with this process's; to be called every few seconds.
     pub async fn sync_clock(&self) -> Result<(), StoreError> {
         self.db.sync_clock().await
+    }
+
+    /// How many statements this handle and its clones have sent, but for those that begin and end transactions.
+    pub fn statements(&self) -> u64 {
+        self.db.statements()
     }
 
     /// Closes every connection.

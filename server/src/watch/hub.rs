@@ -1,5 +1,5 @@
-//! The hub's task: hears of changes, reads each changed job once, and shows it to all who watch it; and lets a task follow each
-//! watched partition.
+//! The hub's task: hears of changes, reads each changed job once, and shows it to all who watch it; and tells watched partitions
+//! of their changes.
 //!
 //! Events may be lost at any time. So every job that gains a watcher is compared with the database once, and all
 //! watched jobs are every now and then. A job that nobody watches is neither heard of nor read.
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     feed::{Feed, Heard},
-    partition::{PartitionTask, Partitions},
+    partition::Partitions,
     table::Hub,
 };
 
@@ -33,8 +33,6 @@ const CHUNK: usize = 500;
 pub(crate) struct HubTask {
     hub: Hub,
     partitions: Partitions,
-    /// The tasks of watched partitions.
-    followers: JoinSet<()>,
     store: Store,
     feed: Feed,
     repair_interval: Duration,
@@ -76,7 +74,6 @@ impl HubTask {
         Self {
             hub,
             partitions,
-            followers: JoinSet::new(),
             store,
             feed: Feed::new(broker),
             repair_interval,
@@ -100,6 +97,7 @@ impl HubTask {
         let mut repair = tokio::time::interval(self.repair_interval);
         repair.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let mut lost = false;
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 heard = self.feed.next() => match heard {
@@ -107,18 +105,18 @@ impl HubTask {
                         self.partitions.note(&change);
                         self.note(change.uid, change.revision);
                     }
-                    Heard::MaybeLost => {
-                        self.partitions.doubt();
-                        self.doubt = true;
-                    }
+                    Heard::MaybeLost => lost = true,
                 },
                 () = self.hub.gained() => {}
                 () = self.partitions.gained() => {}
-                Some(ended) = self.followers.join_next() => ended?,
                 Some(done) = self.work.join_next() => self.done(done?),
                 _ = repair.tick() => self.repair(),
             }
             self.welcome().await;
+            if lost {
+                self.partitions.doubt();
+                self.doubt = true;
+            }
             self.start();
         }
     }
@@ -153,14 +151,14 @@ impl HubTask {
     async fn welcome(&mut self) {
         let fresh = self.hub.take_fresh();
         self.keys.extend(fresh.iter().map(|uid| uid.event_key()));
-        for started in self.partitions.take_fresh() {
-            let task = PartitionTask::new(started, self.store.clone(), self.repair_interval);
-            self.followers.spawn(task.run());
-        }
+        let partitions = self.partitions.take_fresh();
         match self.partitions.any() {
             // Which jobs will be in a partition nobody knows.
             true => self.feed.listen(&(0..=u8::MAX).collect()).await,
             false => self.feed.listen(&self.keys).await,
+        }
+        if !partitions.is_empty() {
+            self.partitions.listened(partitions);
         }
         if !fresh.is_empty() {
             self.compare(fresh, false);

@@ -9,7 +9,8 @@ mod watcher;
 
 pub(crate) use hub::HubTask;
 pub(crate) use partition::{
-    EventsUpdate, JobsPace, JobsUpdate, Partitions, Since, follow_events, follow_jobs,
+    EventsUpdate, JobsPace, JobsUpdate, PartitionPoller, Partitions, Since, follow_events,
+    follow_jobs,
 };
 pub(crate) use table::Hub;
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod doors;
 mod exploring;
 mod gateway;
 mod harness;
+mod idle_partitions;
 mod inputs;
 mod jobs;
 mod pages;

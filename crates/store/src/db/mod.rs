@@ -9,7 +9,14 @@ pub(crate) mod pools;
 
 pub(crate) use migration::LOCK;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use headway_domain::Micros;
 use pools::{Freshness, Pools};
@@ -116,6 +123,8 @@ pub(crate) struct Db {
     pub(crate) miscounts: Miscounts,
     /// What the audit log adds to transaction ids.
     pub(crate) event_offset: i64,
+    /// Statements sent, but for those that begin and end transactions.
+    statements: AtomicU64,
 }
 
 impl fmt::Debug for Db {
@@ -191,6 +200,7 @@ impl Db {
             known_limits: KnownLimits::default(),
             miscounts: Miscounts::default(),
             event_offset: 0,
+            statements: AtomicU64::new(0),
         }
     }
 
@@ -298,12 +308,18 @@ impl Db {
         }
     }
 
-    pub(crate) fn statement<V: IntoIterator<Item = Value>>(
+    /// A statement that is about to be sent, which is counted here.
+    fn statement<V: IntoIterator<Item = Value>>(
         &self,
         sql: impl Into<String>,
         values: V,
     ) -> Statement {
+        self.statements.fetch_add(1, Ordering::Relaxed);
         Statement::from_sql_and_values(self.backend(), sql.into(), values)
+    }
+
+    pub(crate) fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
     }
 
     /// The rows of a statement, for callers that read them themselves.

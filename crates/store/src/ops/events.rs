@@ -47,15 +47,17 @@ pub struct EventPage {
     pub more: bool,
 }
 
+/// What was removed from the log, and what is known of it, at one moment.
 #[derive(Debug, FromQueryResult)]
-struct Bounds {
+pub(super) struct Bounds {
     floor_tx: i64,
     floor_seq: i64,
     horizon: i64,
 }
 
 impl Bounds {
-    fn floor(&self) -> Position {
+    /// What was before this was removed.
+    pub(super) fn floor(&self) -> Position {
         Position {
             tx: self.floor_tx,
             seq: self.floor_seq,
@@ -90,7 +92,7 @@ struct Uid {
 
 impl Db {
     /// What is known by now: on PostgreSQL everything below this transaction, on SQLite everything up to this number.
-    fn horizon(&self) -> String {
+    pub(super) fn horizon(&self) -> String {
         match self.is_sqlite() {
             true => "(SELECT COALESCE(MAX(seq), 0) FROM event)".to_owned(),
             false => format!(
@@ -100,7 +102,8 @@ impl Db {
         }
     }
 
-    fn end(&self, bounds: &Bounds) -> Position {
+    /// The position after everything that can be read by now.
+    pub(super) fn end(&self, bounds: &Bounds) -> Position {
         let end = match self.is_sqlite() {
             true => Position {
                 tx: 0,

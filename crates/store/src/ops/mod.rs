@@ -1,5 +1,6 @@
 //! What roles do with the store: one file for each concern, one method for each transaction.
 
+pub(crate) mod changed_partitions;
 mod changes;
 mod checks;
 pub(crate) mod control;

@@ -4,19 +4,20 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use headway_domain::{
-    JobName, JobState, PipeName,
+    JobName, JobState, PartitionId, PipeName,
     error::Action,
     event::Caller,
     report::ItemEvent,
     share::{PipeLimits, Share},
     start::Prerequisite,
 };
-use headway_store::Retry;
+use headway_store::{Position, Retry};
 use sea_orm::{ConnectionTrait, Statement};
 
 use crate::suite::{
     Fixture, PIPE, batch,
     driver::{Driver, Tree, flat},
+    events::visible,
     name, task,
 };
 
@@ -236,4 +237,41 @@ pub async fn what_waits_is_found_by_index(f: Fixture) {
     ];
     let tables = ["prerequisite", "job_progress", "job"];
     assert_found(&f, &before, &indexes, &tables).await;
+}
+
+/// However many jobs and events they and others have, and however many of them are absent.
+pub async fn changed_partitions_are_found_by_index(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let ended = driver.begin(task("x"), Tree::new(Vec::new())).await;
+    driver.finish_well(&ended).await;
+    let live = driver.begin(task("x"), Tree::new(Vec::new())).await;
+    // Nearly all that is live is of one partition.
+    for (from, key, of, rows) in [(ended.key, 0, 3, CROWD), (live.key, CROWD, 1, CROWD)] {
+        let named = format!("'job_key', -{key} - n, 'partition_id', 'crowd-' || n % {of}");
+        crowd(&f, "job_progress", from, &named, rows).await;
+    }
+    f.sql(format!(
+        "INSERT INTO event (uid, partition_id, job_id, kind, state, revision, run, actor, correlation, message, batch, items, recorded) \
+         SELECT decode(md5(n::text), 'hex'), 'crowd-' || n % 3, 'j', 1, 1, 1, 0, '', '', '', 0, 0, 1 FROM generate_series(1, {CROWD}) AS n"
+    ))
+    .await;
+    f.sql("ANALYZE").await;
+    visible(&f).await;
+    let store = f.another().await;
+    let before = scans(&f).await;
+    let watched: Vec<PartitionId> = (0..2000)
+        .map(|number| PartitionId::new(format!("crowd-{number}")).unwrap())
+        .collect();
+    let end = store.events_end().await.unwrap();
+    let long_ago = Position::default();
+    // Often enough for a plan that fits all parameters.
+    let looks = [(end, i64::MAX, 0), (end, 0, 1), (long_ago, i64::MAX, 3)];
+    for (after, since, changed) in looks.into_iter().flat_map(|look| [look; 4]) {
+        let found = store.changed_partitions(&watched, after, since).await;
+        assert_eq!(found.unwrap().partitions.len(), changed);
+    }
+    // The counts of a connection are complete once it is closed.
+    store.close().await;
+    let indexes = ["event_partition", "job_progress_open"];
+    assert_found(&f, &before, &indexes, &["event", "job_progress"]).await;
 }

@@ -7,7 +7,7 @@ use crate::suite::{
     Fixture,
     create::accept,
     events::{all, read, visible, visible_to},
-    task,
+    name_in, new_job, task,
 };
 
 /// A transaction that wrote an event of this job and is not committed.
@@ -100,4 +100,25 @@ pub async fn events_of_another_cluster_come_first(f: Fixture) {
         };
         assert_eq!(read(store, &all(), moved, 10).await, events[1..]);
     }
+}
+
+pub async fn a_partition_that_commits_late_is_found(f: Fixture) {
+    visible(&f).await;
+    let start = f.store.events_end().await.unwrap();
+    let late = late(&f, "late").await;
+    let watched = [all().partition];
+    let mut after = start;
+    // Others poll and begin later, and commit before it.
+    for number in 0..3 {
+        let other = new_job(name_in("other", &format!("more-{number}")), task("x"));
+        f.store.create_job(other).await.unwrap();
+        let look = f.store.changed_partitions(&watched, after, i64::MAX).await;
+        let look = look.unwrap();
+        assert_eq!(look.partitions, []);
+        after = look.end;
+    }
+    late.commit().await.unwrap();
+    visible(&f).await;
+    let look = f.store.changed_partitions(&watched, after, i64::MAX).await;
+    assert_eq!(look.unwrap().partitions, watched);
 }

@@ -6,7 +6,7 @@ use headway_domain::{
     Error, JobState, JobUid, PartitionId, PipeName, effect::Failed, error::Action, event::Caller,
     page::Forward, report::ItemEvent, spec::Work,
 };
-use headway_store::{BatchView, JobFilter, PipeView, StoreError};
+use headway_store::{BatchView, JobFilter, PipeView, Position, StoreError};
 use uuid::Uuid;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     batch,
     create::accept,
     driver::{Driver, Node, Started, Tree, flat},
+    events::visible,
     name, name_in, new_job, task,
 };
 
@@ -127,6 +128,58 @@ pub async fn changed_jobs_of_a_partition(f: Fixture) {
         .unwrap();
     assert!(later.iter().all(|(uid, _)| *uid != live.uid));
     assert_eq!(f.store.changed_jobs(&acme(), 0, 0).await.unwrap(), []);
+}
+
+pub async fn changed_partitions(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let settled = driver.begin(task("x"), Tree::new(Vec::new())).await;
+    driver.finish_well(&settled).await;
+    let live = new_job(name_in("live", "x"), task("x"));
+    let live = f.store.create_job(live).await.unwrap().view.job;
+    visible(&f).await;
+    let end = f.store.events_end().await.unwrap();
+    // More than a statement takes as single parameters.
+    let absent = (0..40_000).map(|number| format!("absent-{number}"));
+    let names = ["acme", "live"].map(str::to_owned);
+    let watched: Vec<PartitionId> = names
+        .into_iter()
+        .chain(absent)
+        .map(|name| PartitionId::new(name).unwrap())
+        .collect();
+    let changed = async |watched: &[PartitionId], after, since| {
+        let changed = f.store.changed_partitions(watched, after, since).await;
+        let changed = changed.unwrap();
+        let mut names: Vec<_> = changed.partitions.iter().map(ToString::to_string).collect();
+        names.sort();
+        (names, changed.end)
+    };
+    let nothing = changed(&watched, end, live.updated + 1).await;
+    assert_eq!(nothing.0, [""; 0]);
+    assert!(nothing.1 >= end);
+    assert_eq!(changed(&[], end, 0).await.0, [""; 0]);
+    // A settled job has said everything in the audit log.
+    assert_eq!(changed(&watched, end, live.updated).await.0, ["live"]);
+    assert_eq!(changed(&watched, end, 0).await.0, ["live"]);
+
+    accept(&f.store, "another", task("x")).await;
+    visible(&f).await;
+    let (names, next) = changed(&watched, end, i64::MAX).await;
+    assert_eq!(names, ["acme"]);
+    assert_eq!(changed(&watched[1..], end, i64::MAX).await.0, [""; 0]);
+    assert_eq!(changed(&watched, next, i64::MAX).await.0, [""; 0]);
+
+    let beyond = Position {
+        tx: next.tx + 1_000_000,
+        ..next
+    };
+    let expired = f.store.changed_partitions(&watched, beyond, 0).await;
+    assert!(matches!(expired, Err(StoreError::CursorExpired { .. })));
+    // The events between the two looks go too.
+    accept(&f.store, "last", task("x")).await;
+    visible(&f).await;
+    while f.store.expire_events(i64::MAX).await.unwrap() {}
+    let expired = f.store.changed_partitions(&watched, next, 0).await;
+    assert!(matches!(expired, Err(StoreError::CursorExpired { .. })));
 }
 
 async fn children(f: &Fixture, job: &Started, parent: Option<u32>) -> Vec<BatchView> {

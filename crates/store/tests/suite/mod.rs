@@ -209,7 +209,7 @@ macro_rules! store_suite {
             repair: one_epoch_of_a_race, a_new_epoch_reaches_every_process, lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,
                 an_older_epoch, paused_jobs_of_an_older_epoch, an_idle_job_is_advanced;
             events: a_life_in_events, pages_and_queries, what_is_old_is_removed, rare_kinds_are_found_in_bounded_steps, failures_are_told_of_less_and_less;
-            explore: counts_by_state, states_of_many_jobs, changed_jobs_of_a_partition, a_tree_while_it_runs, batches_by_pages,
+            explore: counts_by_state, states_of_many_jobs, changed_jobs_of_a_partition, changed_partitions, a_tree_while_it_runs, batches_by_pages,
                 history_of_progress, pipes_of_a_partition, forwarded_items_are_at_their_pipe,
                 no_more_pipes_than_the_bound;
             credit: hungry_pipes_and_allowance, nobody_is_hidden_by_many, rates_add_up_and_fade, first_allowances, pipes_with_limits, partitions_with_quotas,

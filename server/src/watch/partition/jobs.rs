@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    feed::{Mark, STALE, Taken},
     log::{Entry, Gone},
     shown::{Said, Shown},
-    table::{Mark, Taken, WatchedPartition},
+    table::WatchedPartition,
     task::COMMIT_LAG,
 };
 use crate::grpc::status::ApiError;
@@ -26,8 +27,6 @@ const CHUNK: usize = 200;
 const EVENTS: u32 = 500;
 /// Changed jobs that are looked at by a watcher that goes on; if there may be more it begins anew.
 const CHANGED: u32 = 10_000;
-/// Without a mark for so much longer than a bookmark's interval nobody knows whether anything changed.
-const STALE: Duration = Duration::from_secs(5);
 
 /// What a watcher wants to see, and how.
 #[derive(Debug, Clone)]

@@ -28,6 +28,11 @@ impl Ring {
         }
     }
 
+    /// Up to where it is complete.
+    pub(super) fn end(&self) -> Position {
+        self.end
+    }
+
     /// Adds the events after `end`, which with them is at this position.
     pub(super) fn extend(&mut self, rows: Vec<EventRow>, end: Position) {
         self.rows.extend(rows.into_iter().map(Arc::new));

@@ -1,39 +1,17 @@
-//! Which partitions are watched and what is known of each; shared by the hub's task, the partitions' tasks and the watchers.
+//! Which partitions are watched; shared by the hub's task, the poller and the watchers.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use headway_domain::{JobName, JobUid, Micros, PartitionId};
-use headway_store::{Change, EventRow, JobView, Position};
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use headway_domain::PartitionId;
+use headway_store::Change;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    log::{Entry, Log},
-    ring::{Events, Ring},
-};
+use super::feed::PartitionFeed;
 use crate::grpc::status::ApiError;
-
-/// Jobs that wait to be read at most; beyond it the partition is compared with the database instead.
-const DIRTY: usize = 65_536;
-
-/// A moment up to which everything that was committed is in the log and the ring.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Mark {
-    /// By the database's clock.
-    pub(super) time: Micros,
-    /// In the audit log.
-    pub(super) position: Position,
-    /// In the log of jobs: it is complete before this place.
-    pub(super) place: u64,
-    /// When it was made, by our clock.
-    pub(super) made: Instant,
-}
 
 /// The handle by which calls watch partitions; cheap to clone.
 #[derive(Debug, Clone)]
@@ -46,6 +24,10 @@ struct Shared {
     table: Mutex<Table>,
     /// A partition is watched that was not before.
     wake: Notify,
+    /// The hub listens to the changes of one more partition.
+    heard: Notify,
+    /// Messages about changes may have been lost.
+    doubted: Notify,
     /// Watchers at most.
     most: usize,
 }
@@ -54,8 +36,10 @@ struct Shared {
 struct Table {
     feeds: HashMap<PartitionId, Slot>,
     watchers: usize,
-    /// Partitions that wait for their task.
+    /// Partitions to whose changes the hub does not listen yet.
     fresh: Vec<Started>,
+    /// Partitions that wait for their task.
+    heard: Vec<Started>,
 }
 
 #[derive(Debug)]
@@ -79,6 +63,8 @@ impl Partitions {
             shared: Arc::new(Shared {
                 table: Mutex::default(),
                 wake: Notify::new(),
+                heard: Notify::new(),
+                doubted: Notify::new(),
                 most,
             }),
         }
@@ -111,7 +97,7 @@ impl Partitions {
         });
         slot.watchers += 1;
         Ok(WatchedPartition {
-            news: slot.feed.news.subscribe(),
+            news: slot.feed.news(),
             feed: Arc::clone(&slot.feed),
             partitions: self.clone(),
         })
@@ -122,9 +108,15 @@ impl Partitions {
         self.shared.wake.notified().await;
     }
 
-    /// Takes the partitions that wait for their task.
+    /// The partitions that are watched but not listened to.
     pub(in crate::watch) fn take_fresh(&self) -> Vec<Started> {
         std::mem::take(&mut self.lock().fresh)
+    }
+
+    /// Hands partitions to the poller: their changes are heard of from now on.
+    pub(in crate::watch) fn listened(&self, fresh: Vec<Started>) {
+        self.lock().heard.extend(fresh);
+        self.shared.heard.notify_one();
     }
 
     /// Whether any partition is watched.
@@ -139,11 +131,36 @@ impl Partitions {
         }
     }
 
-    /// Changes may have been missed: every watched partition is to be compared with the database.
+    /// Messages about changes may have been lost: the poller is to look at once.
     pub(in crate::watch) fn doubt(&self) {
-        for slot in self.lock().feeds.values() {
-            slot.feed.doubt();
-        }
+        self.shared.doubted.notify_one();
+    }
+
+    // For the poller.
+
+    /// Waits until partitions wait for their task. Cancel-safe; none is missed.
+    pub(super) async fn heard(&self) {
+        self.shared.heard.notified().await;
+    }
+
+    /// Waits until messages may have been lost. Cancel-safe.
+    pub(super) async fn doubted(&self) {
+        self.shared.doubted.notified().await;
+    }
+
+    /// Takes the partitions that wait for their task.
+    pub(super) fn take_heard(&self) -> Vec<Started> {
+        std::mem::take(&mut self.lock().heard)
+    }
+
+    /// The partitions that are followed.
+    pub(super) fn begun(&self) -> Vec<Arc<PartitionFeed>> {
+        let table = self.lock();
+        let feeds = table.feeds.values().map(|slot| &slot.feed);
+        feeds
+            .filter(|feed| feed.has_begun())
+            .map(Arc::clone)
+            .collect()
     }
 
     fn leave(&self, partition: &PartitionId) {
@@ -178,243 +195,5 @@ pub(crate) struct WatchedPartition {
 impl Drop for WatchedPartition {
     fn drop(&mut self) {
         self.partitions.leave(&self.feed.partition);
-    }
-}
-
-/// What is known of a watched partition.
-#[derive(Debug)]
-pub(super) struct PartitionFeed {
-    /// The partition.
-    pub(super) partition: PartitionId,
-    inner: Mutex<Inner>,
-    news: watch::Sender<u64>,
-    poke: Notify,
-}
-
-#[derive(Debug)]
-struct Inner {
-    log: Log,
-    ring: Ring,
-    mark: Option<Mark>,
-    dirty: BTreeSet<JobUid>,
-    doubt: bool,
-}
-
-/// What the log has from a place on.
-#[derive(Debug)]
-pub(super) struct Taken {
-    /// Entries, each with the place after it.
-    pub(super) entries: Vec<(u64, Entry)>,
-    /// Whether there are no more.
-    pub(super) all: bool,
-    /// The newest mark.
-    pub(super) mark: Option<Mark>,
-}
-
-impl PartitionFeed {
-    fn new(partition: PartitionId) -> Self {
-        Self {
-            partition,
-            inner: Mutex::new(Inner {
-                log: Log::default(),
-                ring: Ring::at(Position::default()),
-                mark: None,
-                dirty: BTreeSet::new(),
-                doubt: false,
-            }),
-            news: watch::Sender::new(0),
-            poke: Notify::new(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self) {
-        self.news.send_modify(|news| *news = news.wrapping_add(1));
-    }
-
-    fn note(&self, change: &Change) {
-        let mut inner = self.lock();
-        // Of a deleted job the audit log tells; until it does, reading finds nothing.
-        if !change.deleted {
-            inner.mark_dirty(change.uid);
-        }
-        drop(inner);
-        self.poke.notify_one();
-    }
-
-    fn doubt(&self) {
-        self.lock().doubt = true;
-        self.poke.notify_one();
-    }
-
-    // For the partition's task.
-
-    /// Waits for something to do. Cancel-safe.
-    pub(super) async fn poked(&self) {
-        self.poke.notified().await;
-    }
-
-    /// Whether changes may have been missed since the last call.
-    pub(super) fn take_doubt(&self) -> bool {
-        std::mem::take(&mut self.lock().doubt)
-    }
-
-    /// Marks jobs as to be read.
-    pub(super) fn mark_dirty(&self, uids: impl IntoIterator<Item = JobUid>) {
-        let mut inner = self.lock();
-        for uid in uids {
-            inner.mark_dirty(uid);
-        }
-    }
-
-    /// Takes up to `most` jobs to read.
-    pub(super) fn take_dirty(&self, most: usize) -> Vec<JobUid> {
-        let dirty = &mut self.lock().dirty;
-        std::iter::from_fn(|| dirty.pop_first())
-            .take(most)
-            .collect()
-    }
-
-    /// The audit log is read from this position on; what was known before is void.
-    pub(super) fn begin(&self, position: Position) {
-        let mut inner = self.lock();
-        inner.ring = Ring::at(position);
-        inner.log.forget();
-    }
-
-    /// Adds the events that follow.
-    pub(super) fn add_events(&self, rows: Vec<EventRow>, end: Position) {
-        let new = !rows.is_empty();
-        self.lock().ring.extend(rows, end);
-        if new {
-            self.tell();
-        }
-    }
-
-    /// Adds what was read. What made it be read may be anybody's message with a job of another partition, whose view nobody
-    /// here may see.
-    pub(super) fn put(&self, views: impl IntoIterator<Item = JobView>) {
-        let mut inner = self.lock();
-        let mut new = false;
-        for view in views {
-            if view.job.meta.name.partition != self.partition {
-                tracing::debug!(partition = %self.partition, uid = %view.job.meta.uid, "dropped the state of a job of another partition");
-                continue;
-            }
-            new |= inner.log.put(Arc::new(view));
-        }
-        drop(inner);
-        if new {
-            self.tell();
-        }
-    }
-
-    /// Adds that a job was deleted.
-    pub(super) fn delete(&self, uid: JobUid, name: JobName) {
-        let mut inner = self.lock();
-        inner.dirty.remove(&uid);
-        let new = inner.log.delete(uid, name);
-        drop(inner);
-        if new {
-            self.tell();
-        }
-    }
-
-    /// Everything that was committed before this moment is in the log and the ring.
-    pub(super) fn set_mark(&self, time: Micros, position: Position) {
-        let mut inner = self.lock();
-        inner.mark = Some(Mark {
-            time,
-            position,
-            place: inner.log.next(),
-            made: Instant::now(),
-        });
-        drop(inner);
-        self.tell();
-    }
-
-    // For watchers.
-
-    /// The newest mark and the place of the next entry of the log, once there is a mark.
-    pub(super) fn present(&self) -> Option<(Mark, u64)> {
-        let inner = self.lock();
-        inner.mark.map(|mark| (mark, inner.log.next()))
-    }
-
-    /// Up to `most` entries of the log; `None` where it has forgotten some.
-    pub(super) fn take(&self, place: u64, most: usize) -> Option<Taken> {
-        let inner = self.lock();
-        let entries = inner.log.since(place, most)?;
-        Some(Taken {
-            all: entries.len() < most,
-            entries,
-            mark: inner.mark,
-        })
-    }
-
-    /// Up to `most` events after a position that `wanted` takes; `None` where the ring has forgotten some, or has none yet.
-    pub(super) fn events(
-        &self,
-        position: Position,
-        most: usize,
-        wanted: impl Fn(&EventRow) -> bool,
-    ) -> Option<Events> {
-        let inner = self.lock();
-        inner.mark?;
-        inner.ring.since(position, most, wanted)
-    }
-}
-
-impl Inner {
-    fn mark_dirty(&mut self, uid: JobUid) {
-        if self.dirty.len() < DIRTY {
-            self.dirty.insert(uid);
-        } else {
-            self.doubt = true;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use headway_domain::job::Phase;
-    use proptest::prelude::*;
-
-    use super::{super::super::table::tests::view, *};
-
-    proptest! {
-        /// Whatever jobs are heard of and read, watchers of a partition see its own.
-        #[test]
-        fn views_of_other_partitions_are_never_shown(
-            jobs in proptest::collection::vec((0_u128..20, 1_i64..5, "[pq]"), 0..50),
-        ) {
-            let feed = PartitionFeed::new(PartitionId::new("p").unwrap());
-            let mut own = BTreeSet::new();
-            for (number, revision, partition) in jobs {
-                // A uid is of one job in one partition.
-                let number = number * 2 + u128::from(partition == "q");
-                let seen = view(number, revision, Phase::Active);
-                let mut meta = (*seen.job.meta).clone();
-                meta.name = format!("partitions/{partition}/jobs/j").parse().unwrap();
-                let mut seen = (*seen).clone();
-                seen.job.meta = Arc::new(meta);
-                if partition == "p" {
-                    own.insert(seen.job.meta.uid);
-                }
-                feed.put([seen]);
-            }
-            let taken = feed.take(0, usize::MAX).unwrap();
-            let shown = taken.entries.into_iter().map(|(_, entry)| match entry {
-                Entry::State(view) => {
-                    assert_eq!(view.job.meta.name.partition.as_str(), "p");
-                    view.job.meta.uid
-                }
-                Entry::Deleted(gone) => panic!("{gone:?}"),
-            });
-            prop_assert_eq!(shown.collect::<BTreeSet<_>>(), own);
-        }
     }
 }

@@ -8,13 +8,11 @@ use headway_store::{EventQuery, EventRow, Position, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::table::WatchedPartition;
+use super::{feed::STALE, table::WatchedPartition};
 use crate::grpc::status::ApiError;
 
 /// Events in one message at most.
 const CHUNK: usize = 500;
-/// Without a mark for so much longer than a bookmark's interval nobody knows whether anything happened.
-const STALE: Duration = Duration::from_secs(5);
 
 /// One message; without events it is a bookmark.
 #[derive(Debug)]

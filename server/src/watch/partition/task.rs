@@ -1,19 +1,20 @@
 //! The task of a watched partition: reads what changed, once for all who watch.
 //!
-//! Changes are heard of, but may be missed at any time. So the audit log is followed, which tells of every beginning, end and
-//! deletion, and every now and then the revisions of jobs at work that changed lately are compared. After each
-//! such round a mark says up to when everything is known.
+//! It waits until a message names a changed job, or until the poller found changes. Then it follows the audit log, which tells of
+//! every beginning, end and deletion. Where the poller asked, it also compares the revisions of unsettled jobs that changed lately,
+//! and sets a mark that says up to when everything is known.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use headway_domain::{JobUid, Micros, event::EventKind};
 use headway_store::{EventQuery, Position, Store, StoreError};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    feed::PartitionFeed,
     shown::{Said, Shown},
-    table::{PartitionFeed, Started},
+    table::Started,
 };
 
 /// Jobs read in one call.
@@ -37,20 +38,16 @@ pub(crate) struct PartitionTask {
     feed: Arc<PartitionFeed>,
     stop: CancellationToken,
     store: Store,
-    repair_interval: Duration,
     query: EventQuery,
-    /// How far the audit log was read; `None` before the beginning.
-    position: Option<Position>,
     /// What was read, so that it is not read again.
     known: Shown,
-    /// The time of the last comparison, by the database's clock.
-    compared: Micros,
     /// The database did not answer the last time.
     away: bool,
 }
 
 impl PartitionTask {
-    pub(crate) fn new(started: Started, store: Store, repair_interval: Duration) -> Self {
+    /// The task of a partition whose feed has begun.
+    pub(super) fn new(started: Started, store: Store) -> Self {
         let Started { feed, stop } = started;
         Self {
             query: EventQuery {
@@ -61,36 +58,30 @@ impl PartitionTask {
             feed,
             stop,
             store,
-            repair_interval,
-            position: None,
             known: Shown::of(KNOWN),
-            compared: 0,
             away: false,
         }
     }
 
     /// Runs until nobody watches the partition.
-    pub(crate) async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let stop = self.stop.clone();
         stop.run_until_cancelled(self.follow()).await;
     }
 
     async fn follow(&mut self) {
-        let mut repair = tokio::time::interval(self.repair_interval);
-        repair.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let tick = tokio::select! {
-                biased;
-                _ = repair.tick() => true,
-                () = self.feed.poked() => false,
-            };
+            self.feed.poked().await;
             let began = Instant::now();
-            let compare = self.feed.take_doubt() || tick;
+            let compare = self.feed.take_asked();
             match self.round(compare).await {
                 Ok(()) => self.answered(),
-                Err(error) => self.unanswered(&error),
+                Err(error) => {
+                    self.feed.ask_later();
+                    self.unanswered(&error);
+                }
             }
-            tokio::time::sleep((began.elapsed() * REST).clamp(PACE.0, PACE.1)).await;
+            tokio::time::sleep(pause(began.elapsed())).await;
         }
     }
 
@@ -102,17 +93,13 @@ impl PartitionTask {
         }
         self.read_dirty().await?;
         if compare {
-            self.compared = began;
-            self.feed.set_mark(began, position);
+            self.feed.compared(began, position);
         }
         Ok(())
     }
 
     async fn read_events(&mut self) -> Result<Position, StoreError> {
-        let mut position = match self.position {
-            Some(position) => position,
-            None => self.begin().await?,
-        };
+        let mut position = self.feed.position();
         loop {
             let page = match self.store.events(&self.query, position, EVENTS).await {
                 Ok(page) => page,
@@ -132,7 +119,6 @@ impl PartitionTask {
                 }
             }
             position = page.next;
-            self.position = Some(position);
             self.feed.add_events(page.events, position);
             if !page.more {
                 return Ok(position);
@@ -140,13 +126,12 @@ impl PartitionTask {
         }
     }
 
-    /// Begins at the present end of the audit log.
+    /// Begins again at the present end of the audit log.
     async fn begin(&mut self) -> Result<Position, StoreError> {
-        self.compared = self.store.now();
+        let time = self.store.now();
         let position = self.store.events_end().await?;
-        self.feed.begin(position);
         self.known.clear();
-        self.position = Some(position);
+        self.feed.begin(time, position);
         Ok(position)
     }
 
@@ -162,7 +147,7 @@ impl PartitionTask {
     }
 
     async fn compare(&mut self) -> Result<(), StoreError> {
-        let since = self.compared.saturating_sub(COMMIT_LAG);
+        let since = self.feed.known_until().saturating_sub(COMMIT_LAG);
         let partition = &self.feed.partition;
         let changed = self.store.changed_jobs(partition, since, COMPARED).await?;
         for (uid, revision) in changed {
@@ -203,6 +188,11 @@ impl PartitionTask {
             tracing::warn!(%error, partition = %self.feed.partition, "a watched partition cannot be read, trying again");
         }
     }
+}
+
+/// How long to wait after a round that took so long.
+pub(super) fn pause(took: Duration) -> Duration {
+    (took * REST).clamp(PACE.0, PACE.1)
 }
 
 /// In the order of their changes.

@@ -1,0 +1,406 @@
+//! What is known of a watched partition; shared by the poller, the partition's task and its watchers.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use headway_domain::{JobName, JobUid, Micros, PartitionId};
+use headway_store::{Change, EventRow, JobView, Position};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use super::{
+    log::{Entry, Log},
+    ring::{Events, Ring},
+};
+
+/// Jobs that wait to be read at most; beyond it the partition is compared with the database instead.
+const DIRTY: usize = 65_536;
+/// Without a mark for so much longer than a bookmark's interval nobody knows whether anything changed.
+pub(super) const STALE: Duration = Duration::from_secs(5);
+
+/// A moment up to which everything that was committed is in the log and the ring.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    /// By the database's clock.
+    pub(super) time: Micros,
+    /// In the audit log.
+    pub(super) position: Position,
+    /// In the log of jobs: it is complete before this place.
+    pub(super) place: u64,
+    /// When it was made, by our clock.
+    pub(super) made: Instant,
+}
+
+/// What is known of a watched partition.
+#[derive(Debug)]
+pub(super) struct PartitionFeed {
+    /// The partition.
+    pub(super) partition: PartitionId,
+    inner: Mutex<Inner>,
+    news: watch::Sender<u64>,
+    poke: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    log: Log,
+    ring: Ring,
+    mark: Option<Mark>,
+    dirty: BTreeSet<JobUid>,
+    standing: Standing,
+}
+
+/// Whether a partition is to be compared with the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Everything is known up to the poller's last poll.
+    Current,
+    /// The task is to compare.
+    Asked,
+    /// The task compares.
+    Comparing,
+}
+
+/// What the log has from a place on.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// Entries, each with the place after it.
+    pub(super) entries: Vec<(u64, Entry)>,
+    /// Whether there are no more.
+    pub(super) all: bool,
+    /// The newest mark.
+    pub(super) mark: Option<Mark>,
+}
+
+impl PartitionFeed {
+    pub(super) fn new(partition: PartitionId) -> Self {
+        Self {
+            partition,
+            inner: Mutex::new(Inner {
+                log: Log::default(),
+                ring: Ring::at(Position::default()),
+                mark: None,
+                dirty: BTreeSet::new(),
+                standing: Standing::Current,
+            }),
+            news: watch::Sender::new(0),
+            poke: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A receiver that changes whenever there is something new.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|news| *news = news.wrapping_add(1));
+    }
+
+    /// Notes that a job changed.
+    pub(super) fn note(&self, change: &Change) {
+        let mut inner = self.lock();
+        // Of a deleted job the audit log tells; until it does, reading finds nothing.
+        if !change.deleted {
+            inner.mark_dirty(change.uid);
+        }
+        drop(inner);
+        self.poke.notify_one();
+    }
+
+    // For the poller.
+
+    /// Whether there is a position in the audit log.
+    pub(super) fn has_begun(&self) -> bool {
+        self.lock().mark.is_some()
+    }
+
+    /// The task is to compare the partition with the database.
+    pub(super) fn ask(&self) {
+        self.ask_later();
+        self.poke.notify_one();
+    }
+
+    /// The database has no changes since the last poll: everything that was committed before this moment is known, unless the
+    /// task has not read yet what the last poll found.
+    pub(super) fn unchanged(&self, time: Micros, position: Position) {
+        let mut inner = self.lock();
+        if inner.standing != Standing::Current {
+            drop(inner);
+            return self.ask();
+        }
+        inner.ring.extend(Vec::new(), position);
+        let before = inner.mark;
+        if before.is_none_or(|mark| mark.position <= position) {
+            inner.set_mark(time, position);
+        }
+        drop(inner);
+        // Watchers look at the mark when their bookmarks are due. They wait for one only where there was none for long.
+        if before.is_none_or(|mark| mark.made.elapsed() >= STALE) {
+            self.tell();
+        }
+    }
+
+    // For the partition's task.
+
+    /// Waits for something to do. Cancel-safe.
+    pub(super) async fn poked(&self) {
+        self.poke.notified().await;
+    }
+
+    /// Whether the task is to compare, which it does now.
+    pub(super) fn take_asked(&self) -> bool {
+        let mut inner = self.lock();
+        let asked = inner.standing == Standing::Asked;
+        if asked {
+            inner.standing = Standing::Comparing;
+        }
+        asked
+    }
+
+    /// The task could not read: it is to compare when the poller looks the next time.
+    pub(super) fn ask_later(&self) {
+        self.lock().standing = Standing::Asked;
+    }
+
+    /// How far the audit log was read.
+    pub(super) fn position(&self) -> Position {
+        self.lock().ring.end()
+    }
+
+    /// All changes before this time are known.
+    pub(super) fn known_until(&self) -> Micros {
+        self.lock().mark.map_or(0, |mark| mark.time)
+    }
+
+    /// Marks jobs as to be read.
+    pub(super) fn mark_dirty(&self, uids: impl IntoIterator<Item = JobUid>) {
+        let mut inner = self.lock();
+        for uid in uids {
+            inner.mark_dirty(uid);
+        }
+    }
+
+    /// Takes up to `most` jobs to read.
+    pub(super) fn take_dirty(&self, most: usize) -> Vec<JobUid> {
+        let dirty = &mut self.lock().dirty;
+        std::iter::from_fn(|| dirty.pop_first())
+            .take(most)
+            .collect()
+    }
+
+    /// The audit log is read from this position on; what was known before is void.
+    pub(super) fn begin(&self, time: Micros, position: Position) {
+        let mut inner = self.lock();
+        inner.ring = Ring::at(position);
+        inner.log.forget();
+        inner.set_mark(time, position);
+        drop(inner);
+        self.tell();
+    }
+
+    /// Adds the events that follow.
+    pub(super) fn add_events(&self, rows: Vec<EventRow>, end: Position) {
+        let new = !rows.is_empty();
+        self.lock().ring.extend(rows, end);
+        if new {
+            self.tell();
+        }
+    }
+
+    /// Adds what was read. What made it be read may be anybody's message with a job of another partition, whose view nobody
+    /// here may see.
+    pub(super) fn put(&self, views: impl IntoIterator<Item = JobView>) {
+        let mut inner = self.lock();
+        let mut new = false;
+        for view in views {
+            if view.job.meta.name.partition != self.partition {
+                tracing::debug!(partition = %self.partition, uid = %view.job.meta.uid, "dropped the state of a job of another partition");
+                continue;
+            }
+            new |= inner.log.put(Arc::new(view));
+        }
+        drop(inner);
+        if new {
+            self.tell();
+        }
+    }
+
+    /// Adds that a job was deleted.
+    pub(super) fn delete(&self, uid: JobUid, name: JobName) {
+        let mut inner = self.lock();
+        inner.dirty.remove(&uid);
+        let new = inner.log.delete(uid, name);
+        drop(inner);
+        if new {
+            self.tell();
+        }
+    }
+
+    /// The task has compared: everything that was committed before this moment is in the log and the ring.
+    pub(super) fn compared(&self, time: Micros, position: Position) {
+        let mut inner = self.lock();
+        if inner.standing == Standing::Comparing {
+            inner.standing = Standing::Current;
+        }
+        inner.set_mark(time, position);
+        drop(inner);
+        self.tell();
+    }
+
+    // For watchers.
+
+    /// The newest mark and the place of the next entry of the log, once there is a mark.
+    pub(super) fn present(&self) -> Option<(Mark, u64)> {
+        let inner = self.lock();
+        inner.mark.map(|mark| (mark, inner.log.next()))
+    }
+
+    /// Up to `most` entries of the log; `None` where it has forgotten some.
+    pub(super) fn take(&self, place: u64, most: usize) -> Option<Taken> {
+        let inner = self.lock();
+        let entries = inner.log.since(place, most)?;
+        Some(Taken {
+            all: entries.len() < most,
+            entries,
+            mark: inner.mark,
+        })
+    }
+
+    /// Up to `most` events after a position that `wanted` takes; `None` where the ring has forgotten some, or has none yet.
+    pub(super) fn events(
+        &self,
+        position: Position,
+        most: usize,
+        wanted: impl Fn(&EventRow) -> bool,
+    ) -> Option<Events> {
+        let inner = self.lock();
+        inner.mark?;
+        inner.ring.since(position, most, wanted)
+    }
+}
+
+impl Inner {
+    fn mark_dirty(&mut self, uid: JobUid) {
+        if self.dirty.len() < DIRTY {
+            self.dirty.insert(uid);
+        } else {
+            self.standing = Standing::Asked;
+        }
+    }
+
+    fn set_mark(&mut self, time: Micros, position: Position) {
+        self.mark = Some(Mark {
+            time,
+            position,
+            place: self.log.next(),
+            made: Instant::now(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headway_domain::job::Phase;
+    use proptest::prelude::*;
+
+    use super::{super::super::table::tests::view, *};
+
+    proptest! {
+        /// Whatever jobs are heard of and read, watchers of a partition see its own.
+        #[test]
+        fn views_of_other_partitions_are_never_shown(
+            jobs in proptest::collection::vec((0_u128..20, 1_i64..5, "[pq]"), 0..50),
+        ) {
+            let feed = PartitionFeed::new(PartitionId::new("p").unwrap());
+            let mut own = BTreeSet::new();
+            for (number, revision, partition) in jobs {
+                // A uid is of one job in one partition.
+                let number = number * 2 + u128::from(partition == "q");
+                let seen = view(number, revision, Phase::Active);
+                let mut meta = (*seen.job.meta).clone();
+                meta.name = format!("partitions/{partition}/jobs/j").parse().unwrap();
+                let mut seen = (*seen).clone();
+                seen.job.meta = Arc::new(meta);
+                if partition == "p" {
+                    own.insert(seen.job.meta.uid);
+                }
+                feed.put([seen]);
+            }
+            let taken = feed.take(0, usize::MAX).unwrap();
+            let shown = taken.entries.into_iter().map(|(_, entry)| match entry {
+                Entry::State(view) => {
+                    assert_eq!(view.job.meta.name.partition.as_str(), "p");
+                    view.job.meta.uid
+                }
+                Entry::Deleted(gone) => panic!("{gone:?}"),
+            });
+            prop_assert_eq!(shown.collect::<BTreeSet<_>>(), own);
+        }
+    }
+
+    fn at(seq: i64) -> Position {
+        Position { tx: 0, seq }
+    }
+
+    fn marked(feed: &PartitionFeed) -> (Micros, Position) {
+        let (mark, _) = feed.present().unwrap();
+        (mark.time, mark.position)
+    }
+
+    #[test]
+    fn a_mark_waits_until_what_was_found_is_read() {
+        let feed = PartitionFeed::new(PartitionId::new("p").unwrap());
+        assert!(!feed.has_begun());
+        feed.begin(10, at(1));
+        assert!(feed.has_begun());
+        feed.unchanged(20, at(2));
+        assert_eq!((marked(&feed), feed.position()), ((20, at(2)), at(2)));
+
+        feed.ask();
+        feed.unchanged(30, at(3));
+        assert_eq!((marked(&feed), feed.position()), ((20, at(2)), at(2)));
+        assert!(feed.take_asked());
+        assert!(!feed.take_asked(), "once for each time that it is asked");
+        // What the next poll finds, or what cannot be read, is for another comparison.
+        feed.ask();
+        feed.compared(31, at(3));
+        feed.unchanged(40, at(4));
+        assert_eq!(marked(&feed), (31, at(3)));
+        assert!(feed.take_asked());
+        feed.ask_later();
+        feed.unchanged(50, at(5));
+        assert_eq!(marked(&feed), (31, at(3)));
+        assert!(feed.take_asked());
+        feed.compared(51, at(5));
+        feed.unchanged(60, at(6));
+        assert_eq!(marked(&feed), (60, at(6)));
+        // A poll that ends late.
+        feed.unchanged(59, at(5));
+        assert_eq!((marked(&feed), feed.position()), ((60, at(6)), at(6)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn watchers_are_woken_by_a_mark_that_comes_late() {
+        let feed = PartitionFeed::new(PartitionId::new("p").unwrap());
+        feed.begin(10, at(1));
+        let mut news = feed.news();
+        feed.unchanged(20, at(2));
+        assert!(!news.has_changed().unwrap());
+        tokio::time::advance(STALE).await;
+        feed.unchanged(30, at(3));
+        assert!(news.has_changed().unwrap());
+        news.borrow_and_update();
+        feed.compared(31, at(3));
+        assert!(news.has_changed().unwrap());
+    }
+}
