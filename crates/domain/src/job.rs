@@ -154,6 +154,19 @@ impl Counts {
         self.open_items().saturating_sub(self.unreleased)
     }
 
+    /// The counters of a job that has ended, as clients see them: its open items that are not out never run, so they count as
+    /// discarded. Items that are still at workers stay open until they are reported.
+    fn of_ended(&self) -> Self {
+        let in_flight = self.in_flight();
+        Self {
+            discarded: self.discarded + self.open_items().saturating_sub(in_flight),
+            unreleased: 0,
+            parked: 0,
+            delayed: 0,
+            ..self.clone()
+        }
+    }
+
     /// Pages that have work left in this run.
     pub fn live_pages(&self) -> u64 {
         self.unsplit + self.splitting + self.open + self.reopen
@@ -258,6 +271,14 @@ impl Job {
             (Phase::Waiting | Phase::Active, true) => JobState::Paused,
             (Phase::Waiting, false) => JobState::Waiting,
             (Phase::Active, false) => JobState::Active,
+        }
+    }
+
+    /// The counters as clients see them.
+    pub fn visible_counts(&self) -> Counts {
+        match self.phase.is_final() {
+            true => self.counts.of_ended(),
+            false => self.counts.clone(),
         }
     }
 

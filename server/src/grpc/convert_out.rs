@@ -111,8 +111,8 @@ pub(super) fn state(state: JobState) -> v1::JobState {
 }
 
 fn progress(job: &Job, now: Micros) -> v1::JobProgress {
-    let counts = &job.counts;
-    let (items_expected, total_final) = expected(counts);
+    let counts = job.visible_counts();
+    let (items_expected, total_final) = expected(&counts);
     v1::JobProgress {
         items_known: int(counts.known),
         items_expected: int(items_expected),

@@ -109,6 +109,8 @@ fn counters_add_up_and_times_are_exact() {
         progress.items_known
     );
     assert_eq!((progress.items_open, progress.items_in_flight), (5, 1));
+    let waiting = (progress.items_parked, progress.items_delayed);
+    assert_eq!(waiting, (1, 1));
     assert_eq!((progress.items_expected, progress.total_final), (20, true));
     assert_eq!(job.failure_count, 4);
     assert_eq!(job.creator, "ada");

@@ -2,9 +2,13 @@
 
 use headway::v1::{self, JobState};
 use headway_broker::{Queue, Topic};
+use headway_domain::report::ItemEvent;
 use tonic::Code;
 
-use crate::harness::{Harness, name, refused};
+use crate::{
+    harness::{Harness, PARENT, batch, name, refused},
+    partition_watch::{Watch, all},
+};
 
 #[tokio::test]
 async fn a_job_is_paused_resumed_cancelled_and_retried() {
@@ -174,5 +178,61 @@ async fn the_message_of_a_task_is_in_its_pipe() {
         .unwrap();
     let deliveries = consumer.next(10).await.unwrap();
     assert_eq!(deliveries.len(), 1);
+    harness.stop().await;
+}
+
+/// What is open or parked when a job ends does not run, and is not shown as if it would.
+#[tokio::test]
+async fn an_ended_job_has_nothing_open_but_what_is_in_flight() {
+    let harness = Harness::start().await;
+    let mut client = harness.client.clone();
+    let mut spec = batch();
+    spec.max_in_flight = 3;
+    let job = harness.create_spec("one", spec).await;
+    harness.split(&job, 5).await;
+    let pause = v1::PauseJobRequest { name: name("one") };
+    client.pause_job(pause).await.unwrap();
+    harness.report_items(&job, &[(0, ItemEvent::Parked)]).await;
+    let counts = |job: &v1::Job| {
+        let progress = job.progress.unwrap();
+        let waiting = (progress.items_parked, progress.items_delayed);
+        let outcomes = (progress.items_done, progress.items_discarded);
+        (
+            outcomes,
+            progress.items_open,
+            progress.items_in_flight,
+            waiting,
+        )
+    };
+    let paused = harness.get("one").await;
+    assert_eq!(counts(&paused), ((0, 0), 5, 2, (1, 0)));
+
+    let cancel = v1::CancelJobRequest { name: name("one") };
+    let cancelled = client.cancel_job(cancel).await.unwrap().into_inner();
+    let ended = ((0, 3), 2, 2, (0, 0));
+    assert_eq!(counts(&cancelled), ended);
+    assert_eq!(counts(&harness.get("one").await), ended);
+    let list = v1::ListJobsRequest {
+        parent: PARENT.to_owned(),
+        ..v1::ListJobsRequest::default()
+    };
+    let listed = client.list_jobs(list).await.unwrap().into_inner().jobs;
+    assert_eq!(listed.iter().map(counts).collect::<Vec<_>>(), [ended]);
+    let watch = Watch::listed(&harness, all()).await;
+    assert_eq!(watch.jobs.values().map(counts).collect::<Vec<_>>(), [ended]);
+
+    let last = [(1, ItemEvent::Done), (2, ItemEvent::Discarded)];
+    harness.report_items(&job, &last).await;
+    let settled = harness.get("one").await;
+    assert!(settled.settled_time.is_some());
+    assert_eq!(counts(&settled), ((1, 4), 0, 0, (0, 0)));
+
+    // They are open again where they are to run again.
+    let retry = v1::RetryJobRequest {
+        name: name("one"),
+        ..v1::RetryJobRequest::default()
+    };
+    let retried = client.retry_job(retry).await.unwrap().into_inner();
+    assert_eq!(counts(&retried), ((1, 0), 4, 3, (0, 0)));
     harness.stop().await;
 }

@@ -127,18 +127,36 @@ impl Harness {
 
     /// Applies what a worker reports, as tracking does; the caller publishes it or lets the event be lost.
     pub async fn report(&self, job: &v1::Job, done: Vec<u32>, failed: &[u32]) -> Committed {
-        let failed = failed.iter().map(|index| ItemReport {
-            index: *index,
+        let broken = |index| Failed::lasting("BROKEN", format!("item {index} is broken"));
+        let failed = failed
+            .iter()
+            .map(|index| (*index, ItemEvent::Failed(broken(index))));
+        self.apply(job, done, failed.collect()).await
+    }
+
+    /// The same for anything that workers report of items.
+    pub async fn report_items(&self, job: &v1::Job, events: &[(u32, ItemEvent)]) -> Committed {
+        self.apply(job, Vec::new(), events.to_vec()).await
+    }
+
+    async fn apply(
+        &self,
+        job: &v1::Job,
+        done: Vec<u32>,
+        events: Vec<(u32, ItemEvent)>,
+    ) -> Committed {
+        let items = events.into_iter().map(|(index, event)| ItemReport {
+            index,
             attempt: 0,
             stage: 0,
-            event: ItemEvent::Failed(Failed::lasting("BROKEN", format!("item {index} is broken"))),
+            event,
         });
         let report = PageReport {
             job: uid(job),
             page: 1,
             run: u32::try_from(job.run).unwrap(),
             done,
-            items: failed.collect(),
+            items: items.collect(),
             session: Uuid::nil(),
             worker: "tester".to_owned(),
         };

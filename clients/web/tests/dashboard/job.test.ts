@@ -77,6 +77,10 @@ test('a job is paused, resumed, cancelled and retried by clicking', async () => 
 
   // Only what nothing runs of any more can be retried.
   await until('it is settled', async () => (await button(page, 'Retry').getAttribute('aria-disabled')) === null);
+  // Items that never ran are discarded. Nothing is shown as if it might still run.
+  const legend = page.getByRole('region', { name: 'Progress' });
+  await legend.getByText('Discarded').waitFor();
+  for (const waits of ['Not yet released', 'Parked', 'In flight']) assert.equal(await legend.getByText(waits).count(), 0, waits);
   gate.open(6);
   await button(page, 'Retry').click();
   await state(page, 'Completed');
