@@ -280,20 +280,38 @@ async fn list(
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
     let remote = Remote::connect(settings).await?;
-    let jobs = gather(remote.client.jobs(request), limit).await;
-    let jobs = jobs.map_err(|error| remote.failure("the jobs could not be listed", error))?;
-    let response = ListJobsResponse {
-        jobs,
-        next_page_token: String::new(),
-        unreadable: Vec::new(),
-    };
+    let listed = list_all(&remote, request, limit).await;
+    let response = listed.map_err(|error| remote.failure("the jobs could not be listed", error))?;
     let Settings {
         format, partition, ..
     } = &remote.settings;
     print(console, *format, &response, |console| {
-        view::jobs(&response.jobs, partition, console)
+        let table = view::jobs(&response, partition, console);
+        table + &view::unreadable(&response.unreadable, partition)
     })?;
     Ok(ExitStatus::Completed)
+}
+
+/// The jobs of all pages, or as many as are asked for, and those that the server cannot read.
+async fn list_all(
+    remote: &Remote,
+    mut request: ListJobsRequest,
+    limit: Option<u32>,
+) -> Result<ListJobsResponse, Error> {
+    let most = limit.and_then(|limit| usize::try_from(limit).ok());
+    let most = most.unwrap_or(usize::MAX);
+    let mut all = ListJobsResponse::default();
+    while all.jobs.len() < most {
+        let page = remote.client.list_jobs(request.clone()).await?;
+        all.jobs.extend(page.jobs);
+        all.unreadable.extend(page.unreadable);
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    all.jobs.truncate(most);
+    Ok(all)
 }
 
 pub async fn gather<T>(

@@ -175,7 +175,7 @@ pub async fn batches(
     }
     let response = ListBatchesResponse {
         batches,
-        next_page_token: String::new(),
+        ..ListBatchesResponse::default()
     };
     print(console, remote.settings.format, &response, |console| {
         view_explore::batches(&response.batches, console)

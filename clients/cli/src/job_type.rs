@@ -104,7 +104,7 @@ async fn list(settings: Settings, console: &mut Console) -> Result<ExitStatus, F
     let types: Result<Vec<_>, _> = remote.client.job_types().try_collect().await;
     let response = ListJobTypesResponse {
         job_types: types.map_err(|error| remote.failure("the job types are not listed", error))?,
-        next_page_token: String::new(),
+        ..ListJobTypesResponse::default()
     };
     print(
         console,

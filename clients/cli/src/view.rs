@@ -1,10 +1,10 @@
 //! Jobs and failures for people.
 
 use headway::v1::{
-    Batch, BatchChangeJobsResponse, DeadLetter, Failure, Job, JobProgress, JobState, Prerequisite,
-    PrerequisiteState, Task, job_spec::Work,
+    Batch, BatchChangeJobsResponse, DeadLetter, Failure, Job, JobProgress, JobState,
+    ListJobsResponse, Prerequisite, PrerequisiteState, Task, job_spec::Work,
 };
-use headway_client::{JobName, is_final};
+use headway_client::JobName;
 use jiff::tz::TimeZone;
 
 use crate::{
@@ -152,7 +152,7 @@ fn failure_line(failure: &Failure) -> String {
 }
 
 /// A table of jobs.
-pub fn jobs(jobs: &[Job], partition: &str, console: &Console) -> String {
+pub fn jobs(listed: &ListJobsResponse, partition: &str, console: &Console) -> String {
     const COLUMNS: [Column; 8] = [
         Column::left("JOB", 9),
         Column::left("STATE", 9),
@@ -164,7 +164,7 @@ pub fn jobs(jobs: &[Job], partition: &str, console: &Console) -> String {
         Column::text("NAME", 4),
     ];
     let empty = JobProgress::default();
-    let rows = jobs.iter().map(|job| {
+    let rows = listed.jobs.iter().map(|job| {
         let progress = job.progress.as_ref().unwrap_or(&empty);
         let name = job.spec.as_ref().map(|spec| clean(&spec.display_name));
         vec![
@@ -181,10 +181,20 @@ pub fn jobs(jobs: &[Job], partition: &str, console: &Console) -> String {
             name.unwrap_or_default(),
         ]
     });
-    match jobs {
-        [] => format!("no jobs in partition {partition} match\n"),
+    match (listed.jobs.as_slice(), listed.unreadable.as_slice()) {
+        ([], []) => format!("no jobs in partition {partition} match\n"),
+        ([], _) => String::new(),
         _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
     }
+}
+
+/// A line for each job that the server cannot read.
+pub fn unreadable(names: &[String], partition: &str) -> String {
+    let line = |name: &String| {
+        let label = label(name, partition);
+        format!("{label} cannot be read by this version of the server\n")
+    };
+    names.iter().map(line).collect()
 }
 
 /// How many jobs are changed, and by which job.
@@ -319,18 +329,12 @@ fn progress_details(job: &Job) -> String {
         percentage(progress_counts.percentage),
         progress(job)
     );
-    // Of a job that has ended nothing waits any more, whatever it was when it ended.
-    let ended = is_final(job.state());
-    for (number, what, waits) in [
-        (progress_counts.items_in_flight, "in flight", false),
-        (progress_counts.items_parked, "parked", true),
-        (
-            progress_counts.items_delayed,
-            "waiting for their next try",
-            true,
-        ),
+    for (number, what) in [
+        (progress_counts.items_in_flight, "in flight"),
+        (progress_counts.items_parked, "parked"),
+        (progress_counts.items_delayed, "waiting for their next try"),
     ] {
-        if number > 0 && !(waits && ended) {
+        if number > 0 {
             text.push_str(&format!(", {} {what}", count(number)));
         }
     }

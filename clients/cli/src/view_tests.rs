@@ -29,6 +29,13 @@ fn job() -> Job {
     }
 }
 
+fn listed(jobs: Vec<Job>) -> ListJobsResponse {
+    ListJobsResponse {
+        jobs,
+        ..ListJobsResponse::default()
+    }
+}
+
 #[test]
 fn a_line_has_everything_that_moves() {
     assert_eq!(
@@ -62,13 +69,13 @@ fn nothing_waits_in_a_job_that_has_ended() {
 #[test]
 fn a_table_of_jobs_cannot_steer_the_terminal() {
     let console = Console::captured(std::io::sink(), std::io::sink());
-    let text = jobs(&[job()], "default", &console);
+    let text = jobs(&listed(vec![job()]), "default", &console);
     assert!(
         text.contains("420/1,000+") && text.contains("Export\u{fffd}[31m"),
         "{text}"
     );
     assert_eq!(
-        jobs(&[], "default", &console),
+        jobs(&listed(Vec::new()), "default", &console),
         "no jobs in partition default match\n"
     );
 }
@@ -134,4 +141,14 @@ fn what_a_retry_would_run_is_not_nothing_where_a_batch_is_split_again() {
         would_retry(&job, "default"),
         "j would have 1,200 items to run, 1 failure would stay"
     );
+}
+
+#[test]
+fn jobs_that_the_server_cannot_read_are_named() {
+    let names = ["partitions/default/jobs/future".to_owned()];
+    assert_eq!(
+        unreadable(&names, "default"),
+        "future cannot be read by this version of the server\n"
+    );
+    assert_eq!(unreadable(&[], "default"), "");
 }

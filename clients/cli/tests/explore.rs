@@ -155,7 +155,7 @@ async fn batches_and_pipes_are_tables() {
     };
     let page = |batches| ListBatchesResponse {
         batches,
-        next_page_token: String::new(),
+        ..ListBatchesResponse::default()
     };
     let pages = [
         page(vec![batch(1, "/data")]),

@@ -155,6 +155,7 @@ async fn lists_come_page_by_page() -> TestResult {
         events: events(cursors, "").events,
         next_cursor: next.to_owned(),
         more,
+        ..ListEventsResponse::default()
     };
     let batch = |name: &str, next: &str| ListBatchesResponse {
         batches: vec![BatchStatus {
@@ -162,6 +163,7 @@ async fn lists_come_page_by_page() -> TestResult {
             ..BatchStatus::default()
         }],
         next_page_token: next.to_owned(),
+        ..ListBatchesResponse::default()
     };
     let pipe = |name: &str, next: &str| ListPipesResponse {
         pipes: vec![Pipe {

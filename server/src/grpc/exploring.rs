@@ -147,6 +147,7 @@ impl JobApi {
         };
         let page = self.store().list_batches(&job, parent, above, size).await?;
         let batches = page.batches.iter();
+        let unreadable = page.unreadable.iter();
         let next_page_token = page
             .next
             .map(|number| query.token([number.into(), 0], now()));
@@ -155,6 +156,9 @@ impl JobApi {
                 .map(|view| convert_explore::batch(&job, view))
                 .collect(),
             next_page_token: next_page_token.unwrap_or_default(),
+            unreadable: unreadable
+                .map(|number| format!("{job}/batches/{number}"))
+                .collect(),
         })
     }
 
@@ -181,10 +185,13 @@ impl JobApi {
         };
         let after: Position = after.unwrap_or_default();
         let page = self.store().events(&query, after, size).await?;
+        let unreadable = page.unreadable.iter();
+        let unreadable = unreadable.map(|event| cursor_text(event.position));
         Ok(v1::ListEventsResponse {
             events: page.events.iter().map(convert_explore::event).collect(),
             next_cursor: cursor_text(page.next),
             more: page.more,
+            unreadable: unreadable.collect(),
         })
     }
 

@@ -175,7 +175,7 @@ impl JobApi {
         let mut above = String::new();
         loop {
             let page = self.store().job_types(&above, LOOKED_AT).await?;
-            for other in page.iter().filter(|other| other.id != *id) {
+            for other in page.types.iter().filter(|other| other.id != *id) {
                 let Ok(theirs) = Definition::parse(&other.definition) else {
                     continue;
                 };
@@ -184,8 +184,8 @@ impl JobApi {
                     return shared(other.id.as_str(), variable);
                 }
             }
-            match page.last().filter(|_| page.len() >= LOOKED_AT as usize) {
-                Some(last) => above = last.id.to_string(),
+            match page.next {
+                Some(next) => above = next,
                 None => return Ok(()),
             }
         }
@@ -259,13 +259,17 @@ impl JobApi {
         let size = request::page_size(request.page_size)?;
         let query = Query::new("job types");
         let above = query.text(&request.page_token, now())?.unwrap_or_default();
-        let found = self.store().job_types(&above, size + 1).await?;
-        let mut types: BTreeMap<String, v1::JobType> = found
+        let page = self.store().job_types(&above, size).await?;
+        let mut types: BTreeMap<String, v1::JobType> = page
+            .types
             .into_iter()
             .map(|view| (view.id.to_string(), self.job_types.stored(view)))
             .collect();
         let files = self.job_types.files.0.keys();
-        let files = files.filter(|id| **id > above).take(size as usize + 1);
+        // Beyond the end of this page there may be stored ones between them.
+        let in_page = |id: &str| page.next.as_deref().is_none_or(|next| id <= next);
+        let files = files.filter(|id| **id > above && in_page(id));
+        let files = files.take(size as usize + 1);
         for id in files {
             // One of the same name that was created before the file came is hidden by it.
             types.extend(self.file_type(id).map(|found| (id.clone(), found)));
@@ -276,13 +280,17 @@ impl JobApi {
         });
         let brief: Vec<_> = brief.collect();
         let fit = fitting(&brief);
-        let last = types.keys().nth(fit.wrapping_sub(1));
-        let last = last.filter(|_| fit < types.len());
+        let last = match fit < types.len() {
+            true => types.keys().nth(fit.wrapping_sub(1)),
+            false => page.next.as_ref(),
+        };
+        let unreadable = page.unreadable.iter();
         Ok(v1::ListJobTypesResponse {
             job_types: brief.into_iter().take(fit).collect(),
             next_page_token: last
                 .map(|last| query.text_token(last, now()))
                 .unwrap_or_default(),
+            unreadable: unreadable.map(|id| format!("{COLLECTION}{id}")).collect(),
         })
     }
 

@@ -132,14 +132,13 @@ impl JobApi {
         let size = request::page_size(request.page_size)?;
         let query = Query::new("suspended partitions");
         let above = query.text(&request.page_token, now())?.unwrap_or_default();
-        let mut partitions = self.store().suspended_partitions(&above, size + 1).await?;
-        let more = partitions.len() > size as usize;
-        partitions.truncate(size as usize);
-        let last = partitions.last().filter(|_| more);
-        let next = last.map(|view| query.text_token(view.partition.as_str(), now()));
+        let page = self.store().suspended_partitions(&above, size).await?;
+        let next = page.next.map(|last| query.text_token(&last, now()));
+        let unreadable = page.unreadable.iter();
         Ok(v1::ListSuspendedPartitionsResponse {
             next_page_token: next.unwrap_or_default(),
-            partitions: partitions.into_iter().map(wire).collect(),
+            partitions: page.partitions.into_iter().map(wire).collect(),
+            unreadable: unreadable.map(|id| format!("partitions/{id}")).collect(),
         })
     }
 }

@@ -162,6 +162,7 @@ fn messages(
     let mut messages = vec![v1::WatchJobsResponse {
         removed: removed.collect(),
         reset: update.reset,
+        unreadable: update.unreadable,
         ..v1::WatchJobsResponse::default()
     }];
     while !left.is_empty() {

@@ -12,7 +12,7 @@ use std::{
 
 use headway_broker::Broker;
 use headway_domain::JobUid;
-use headway_store::{JobView, Store, StoreError};
+use headway_store::{JobStates, Store, StoreError};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +55,7 @@ pub(crate) struct HubTask {
 
 /// What a task of the hub brings back.
 enum Work {
-    Read(Vec<JobUid>, Result<HashMap<JobUid, JobView>, StoreError>),
+    Read(Vec<JobUid>, Result<JobStates, StoreError>),
     Compared {
         asked: Vec<JobUid>,
         all: bool,
@@ -190,8 +190,8 @@ impl HubTask {
             self.reading += 1;
             let store = self.store.clone();
             self.work.spawn(async move {
-                let views = store.job_states(&uids).await;
-                Work::Read(uids, views)
+                let states = store.job_states(&uids).await;
+                Work::Read(uids, states)
             });
         }
     }
@@ -209,10 +209,15 @@ impl HubTask {
             Work::Read(uids, result) => {
                 self.reading -= 1;
                 match result {
-                    Ok(mut views) => {
+                    Ok(mut states) => {
                         self.answered();
                         for uid in uids {
-                            let view = views.remove(&uid);
+                            if states.unreadable.contains(&uid) {
+                                self.hub.not_read(uid);
+                                self.failed.push(uid);
+                                continue;
+                            }
+                            let view = states.views.remove(&uid);
                             if self.hub.read(uid, view.map(|view| Arc::new(view.into()))) {
                                 self.enqueue(uid);
                             }

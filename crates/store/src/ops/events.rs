@@ -40,11 +40,29 @@ pub struct EventQuery {
 pub struct EventPage {
     /// In the log's order.
     pub events: Vec<EventRow>,
+    /// Events among them that this version cannot read.
+    pub unreadable: Vec<UnreadableEvent>,
     /// The place of the last one if there are more; else one up to which everything is known, so that the reader of a
     /// quiet log does not fall behind what is kept.
     pub next: Position,
     /// Whether there are more.
     pub more: bool,
+}
+
+/// An event that this version cannot read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableEvent {
+    /// Its place.
+    pub position: Position,
+    /// Why it cannot be read.
+    pub reason: String,
+}
+
+/// The place of an event; none in the row that has only bounds.
+#[derive(Debug, FromQueryResult)]
+struct FoundPlace {
+    tx: Option<i64>,
+    seq: Option<i64>,
 }
 
 /// What was removed from the log, and what is known of it, at one moment.
@@ -220,15 +238,35 @@ impl Store {
                 earliest: bounds.floor(),
             });
         }
-        let mut events = Vec::with_capacity(rows.len());
+        let mut found = Vec::with_capacity(rows.len());
         for row in &rows {
-            events.extend(RawEvent::from_query_result(row, "")?.read()?);
+            let FoundPlace { tx, seq } = FoundPlace::from_query_result(row, "")?;
+            if let (Some(tx), Some(seq)) = (tx, seq) {
+                found.push((Position { tx, seq }, row));
+            }
         }
-        let more = events.len() > limit as usize;
-        events.truncate(limit as usize);
-        if let Some(last) = events.last().filter(|_| more) {
-            let next = last.position;
-            return Ok(EventPage { events, next, more });
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let last = found.last().filter(|_| more).map(|(position, _)| *position);
+        let (mut events, mut unreadable) = (Vec::with_capacity(found.len()), Vec::new());
+        for (position, row) in found {
+            let event = RawEvent::from_query_result(row, "").map_err(StoreError::from);
+            match event.and_then(RawEvent::read) {
+                Ok(event) => events.extend(event),
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => unreadable.push(UnreadableEvent {
+                    position,
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        if let Some(next) = last {
+            return Ok(EventPage {
+                events,
+                unreadable,
+                next,
+                more,
+            });
         }
         let rest = match query.kinds.is_empty() {
             true => None,
@@ -236,6 +274,7 @@ impl Store {
         };
         Ok(EventPage {
             events,
+            unreadable,
             next: rest.unwrap_or(end),
             more: rest.is_some(),
         })

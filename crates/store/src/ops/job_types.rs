@@ -6,7 +6,7 @@ use headway_domain::{
 };
 use sea_orm::FromQueryResult;
 
-use super::changes::Change;
+use super::{changes::Change, unreadable::Sorted};
 use crate::{
     Store,
     db::{Durability, Tx},
@@ -26,6 +26,17 @@ pub struct JobTypeView {
     pub author: String,
     /// When it was changed last.
     pub updated: Micros,
+}
+
+/// Some job types and where the next ones begin.
+#[derive(Debug, Clone)]
+pub struct JobTypePage {
+    /// In the order of their ids' bytes.
+    pub types: Vec<JobTypeView>,
+    /// The ids of job types of this page that this version cannot read.
+    pub unreadable: Vec<String>,
+    /// The id to continue above, if there may be more.
+    pub next: Option<String>,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -143,14 +154,23 @@ impl Store {
     }
 
     /// Lists job types above an id, in the order of their ids' bytes.
-    pub async fn job_types(&self, above: &str, size: u32) -> Result<Vec<JobTypeView>, StoreError> {
+    pub async fn job_types(&self, above: &str, size: u32) -> Result<JobTypePage, StoreError> {
         let id = self.db.bytewise("type_id");
         let sql = format!(
             "SELECT type_id, version, definition, author, updated FROM job_type WHERE {id} > $1 ORDER BY {id} LIMIT $2"
         );
-        let values = [above.into(), i64::from(size).into()];
-        let rows: Vec<TypeRow> = self.db.all(self.db.reader(), sql, values).await?;
-        rows.into_iter().map(TryInto::try_into).collect()
+        let values = [above.into(), (i64::from(size) + 1).into()];
+        let mut rows: Vec<TypeRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let more = rows.len() > size as usize;
+        rows.truncate(size as usize);
+        let next = rows.last().filter(|_| more).map(|row| row.type_id.clone());
+        let rows = rows.into_iter().map(|row| (row.type_id.clone(), row));
+        let sorted = Sorted::read(rows, JobTypeView::try_from)?;
+        Ok(JobTypePage {
+            types: sorted.readable,
+            unreadable: sorted.unreadable,
+            next,
+        })
     }
 
     /// Removes a job type, durably; its jobs stay.

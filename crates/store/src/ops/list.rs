@@ -53,6 +53,8 @@ pub struct JobPlace {
 pub struct JobPage {
     /// Newest first.
     pub jobs: Vec<JobView>,
+    /// The ids of jobs of this page that this version cannot read.
+    pub unreadable: Vec<String>,
     /// The key to continue below, if there may be more.
     pub next: Option<i64>,
 }
@@ -66,6 +68,15 @@ pub struct FoundJobs {
     pub unreadable: Vec<String>,
     /// Where to continue, if there may be more.
     pub next: Option<JobPlace>,
+}
+
+/// The present states of some jobs.
+#[derive(Debug, Clone, Default)]
+pub struct JobStates {
+    /// Those that are there.
+    pub views: HashMap<JobUid, JobView>,
+    /// Those that this version cannot read.
+    pub unreadable: Vec<JobUid>,
 }
 
 /// A filter as a statement looks at it.
@@ -233,9 +244,14 @@ impl Store {
         });
         let order = JobOrder::default();
         let found = self.find_jobs(partition, filter, order, after.as_ref(), size);
-        let FoundJobs { jobs, next, .. } = found.await?;
+        let FoundJobs {
+            jobs,
+            unreadable,
+            next,
+        } = found.await?;
         Ok(JobPage {
             jobs,
+            unreadable,
             next: next.map(|place| place.key),
         })
     }
@@ -387,8 +403,31 @@ impl Store {
     }
 
     /// The present states of jobs, without bodies, in a number of statements that does not depend on how many there are. Those that are gone
-    /// are left out.
-    pub async fn job_states(
+    /// are left out. Jobs that this version cannot read are found by halves, and told apart.
+    pub async fn job_states(&self, uids: &[JobUid]) -> Result<JobStates, StoreError> {
+        let mut states = JobStates::default();
+        let mut parts = vec![uids];
+        while let Some(part) = parts.pop() {
+            match self.readable_states(part).await {
+                Ok(views) => states.views.extend(views),
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => match part {
+                    [uid] => {
+                        tracing::debug!(job = %uid, %error, "cannot read a job; the others are read");
+                        states.unreadable.push(*uid);
+                    }
+                    part => {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                },
+            }
+        }
+        Ok(states)
+    }
+
+    /// The same; fails where one of them cannot be read.
+    async fn readable_states(
         &self,
         uids: &[JobUid],
     ) -> Result<HashMap<JobUid, JobView>, StoreError> {

@@ -12,7 +12,7 @@ use headway_domain::{
 };
 use sea_orm::FromQueryResult;
 
-use super::{changes::Change, epoch::EPOCH_COLUMN, work::Locking};
+use super::{changes::Change, epoch::EPOCH_COLUMN, unreadable::Sorted, work::Locking};
 use crate::{
     Committed, Store,
     db::{Db, Durability, Tx},
@@ -45,6 +45,17 @@ pub struct Suspension {
     pub by: String,
     /// When.
     pub since: Micros,
+}
+
+/// Some partitions and where the next ones begin.
+#[derive(Debug, Clone)]
+pub struct PartitionPage {
+    /// In the order of their ids' bytes.
+    pub partitions: Vec<PartitionView>,
+    /// The ids of partitions of this page that this version cannot read.
+    pub unreadable: Vec<String>,
+    /// The id to continue above, if there may be more.
+    pub next: Option<String>,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -110,14 +121,24 @@ impl Store {
         &self,
         above: &str,
         size: u32,
-    ) -> Result<Vec<PartitionView>, StoreError> {
+    ) -> Result<PartitionPage, StoreError> {
         let id = self.db.bytewise("partition_id");
         let sql = format!(
             "SELECT {SETTING_COLUMNS} FROM partition_setting WHERE suspended = 1 AND {id} > $1 ORDER BY {id} LIMIT $2"
         );
-        let values = [above.into(), i64::from(size).into()];
-        let rows: Vec<SettingRow> = self.db.all(self.db.reader(), sql, values).await?;
-        rows.into_iter().map(SettingRow::view).collect()
+        let values = [above.into(), (i64::from(size) + 1).into()];
+        let mut rows: Vec<SettingRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let more = rows.len() > size as usize;
+        rows.truncate(size as usize);
+        let next = rows.last().filter(|_| more);
+        let next = next.map(|row| row.partition_id.clone());
+        let rows = rows.into_iter().map(|row| (row.partition_id.clone(), row));
+        let sorted = Sorted::read(rows, SettingRow::view)?;
+        Ok(PartitionPage {
+            partitions: sorted.readable,
+            unreadable: sorted.unreadable,
+            next,
+        })
     }
 
     /// What jobs that are about to be created take over from their partitions, by id, without partitions that have no

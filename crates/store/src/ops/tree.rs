@@ -5,6 +5,7 @@ use std::sync::Arc;
 use headway_domain::{Error, JobName, job::JobMeta};
 use sea_orm::FromQueryResult;
 
+use super::unreadable::Sorted;
 use crate::{
     Store,
     db::keys,
@@ -55,6 +56,8 @@ pub struct BatchView {
 pub struct BatchPage {
     /// By number.
     pub batches: Vec<BatchView>,
+    /// The numbers of batches of this page that this version cannot read.
+    pub unreadable: Vec<String>,
     /// The number to continue above, if there may be more.
     pub next: Option<u32>,
 }
@@ -106,6 +109,7 @@ impl Store {
             };
             return Ok(BatchPage {
                 batches: root,
+                unreadable: Vec::new(),
                 next: None,
             });
         };
@@ -132,8 +136,10 @@ impl Store {
         let more = numbers.len() > size as usize;
         numbers.truncate(size as usize);
         let next = numbers.last().filter(|_| more).copied();
+        let sorted = self.batch_sums(key, numbers).await?;
         Ok(BatchPage {
-            batches: self.batch_sums(key, numbers).await?,
+            batches: sorted.readable,
+            unreadable: sorted.unreadable,
             next: next.map(unsigned).transpose()?,
         })
     }
@@ -176,11 +182,12 @@ impl Store {
         &self,
         job_key: i64,
         numbers: Vec<i64>,
-    ) -> Result<Vec<BatchView>, StoreError> {
+    ) -> Result<Sorted<BatchView>, StoreError> {
         let db = &self.db;
         let values = [job_key.into(), keys::ints(numbers), DEFINITION.into()];
         let rows: Vec<Row> = db.all(db.reader(), self.sums(), values).await?;
-        rows.into_iter().map(Row::view).collect()
+        let rows = rows.into_iter().map(|row| (row.number.to_string(), row));
+        Sorted::read(rows, Row::view)
     }
 
     /// The batches whose numbers are bound as `$2`, each with sums over the unfinished batches below it and their pages. Of a batch that is done

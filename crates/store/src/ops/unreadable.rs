@@ -56,6 +56,42 @@ pub struct UnreadableRow {
     pub reason: String,
 }
 
+/// The rows of a list that this version can read, and the names of the others.
+#[derive(Debug, Clone)]
+pub struct Sorted<T> {
+    /// In the order of the list.
+    pub readable: Vec<T>,
+    /// In the order of the list.
+    pub unreadable: Vec<String>,
+}
+
+impl<T> Sorted<T> {
+    /// Reads the rows of a list, each with its name.
+    ///
+    /// # Errors
+    /// Where the database fails; a row that cannot be read is no error.
+    pub(crate) fn read<Row>(
+        rows: impl IntoIterator<Item = (String, Row)>,
+        read: impl Fn(Row) -> Result<T, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+        for (name, row) in rows {
+            match read(row) {
+                Ok(row) => readable.push(row),
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => {
+                    tracing::debug!(name, %error, "cannot read a row of a list; the list names it apart");
+                    unreadable.push(name);
+                }
+            }
+        }
+        Ok(Self {
+            readable,
+            unreadable,
+        })
+    }
+}
+
 #[derive(Debug, FromQueryResult)]
 struct KeyRow {
     row_key: String,

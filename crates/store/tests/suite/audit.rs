@@ -124,7 +124,8 @@ async fn explore(fixture: &Fixture, job: &Job) {
         .store
         .batch_sums(job.meta.key, vec![1])
         .await
-        .unwrap();
+        .unwrap()
+        .readable;
     assert_eq!(
         (shown[0].known, shown[0].done, shown[0].batches),
         (root[0].known, root[0].done, root[0].batches)

@@ -94,7 +94,7 @@ pub async fn states_of_many_jobs(f: Fixture) {
     for store in [f.store.clone(), f.another().await] {
         let mut asked = uids.clone();
         asked.extend([gone, JobUid(Uuid::from_u128(9)), uids[0]]);
-        let states = store.job_states(&asked).await.unwrap();
+        let states = store.job_states(&asked).await.unwrap().views;
         assert_eq!(states.len(), uids.len());
         for uid in &uids {
             let alone = store.job_state(*uid).await.unwrap().unwrap();
@@ -102,7 +102,7 @@ pub async fn states_of_many_jobs(f: Fixture) {
             assert_eq!(states[uid].failures, alone.failures);
         }
         assert_eq!(states[&failing.uid].failures.len(), 10);
-        assert!(store.job_states(&[]).await.unwrap().is_empty());
+        assert!(store.job_states(&[]).await.unwrap().views.is_empty());
     }
 }
 

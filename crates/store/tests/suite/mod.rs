@@ -216,7 +216,8 @@ macro_rules! store_suite {
                 tokens_are_spent;
             recount: a_report_waits_for_a_recount, a_recount_that_fails_stops_no_other, a_sweep_finds_a_wrong_count;
             unreadable: a_schedule_that_comes_first, an_outbox_row, a_release_task, an_idle_job, jobs_that_start_or_expire,
-                timers_of_a_shard, pages_to_split_again, shares_and_suspension, a_row_of_a_list;
+                timers_of_a_shard, pages_to_split_again, shares_and_suspension, a_row_of_a_list, one_of_many_states,
+                an_event, a_batch, a_job_type_and_a_partition;
             schedules: every_open_job_counts, a_job_that_was_retried_counts, each_call_makes_a_job, every_missed_time_is_made,
                 a_clock_that_was_set_back;
             update: other_processes_hear_of_it, lists_and_credit_hear_of_it;

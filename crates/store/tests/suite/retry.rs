@@ -318,7 +318,7 @@ pub async fn failures_of_a_running_job_run_again(f: Fixture) {
     assert_eq!(retried.view.failures.len(), 2);
     driver.take(retried.committed);
     audit(&f, job.uid).await;
-    let states = f.store.job_states(&[job.uid]).await.unwrap();
+    let states = f.store.job_states(&[job.uid]).await.unwrap().views;
     assert_eq!(states[&job.uid].failures, retried.view.failures);
     let everything = FailureFilter::default();
     let listed = f.store.list_failures(&job.name, &everything, None, 100);

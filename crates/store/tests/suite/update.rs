@@ -38,7 +38,7 @@ pub async fn other_processes_hear_of_it(f: Fixture) {
     driver.take(changed.unwrap().committed);
     let state = f.store.job_state(job.uid).await.unwrap().unwrap();
     assert_eq!(state.job.meta.spec.max_in_flight, 12);
-    let states = f.store.job_states(&[job.uid]).await.unwrap();
+    let states = f.store.job_states(&[job.uid]).await.unwrap().views;
     assert_eq!(states[&job.uid].job.meta.version, 2);
     let ended = driver.finish_well(&job).await;
     assert_eq!(ended.counts.done, 20);

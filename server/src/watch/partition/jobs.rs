@@ -74,6 +74,8 @@ pub(crate) struct JobsUpdate {
     pub(crate) listed: bool,
     /// Where another stream may go on.
     pub(crate) since: Option<Since>,
+    /// The names of jobs of the listing that this version cannot read.
+    pub(crate) unreadable: Vec<String>,
     /// Where the listing was cut.
     pub(crate) below: Option<i64>,
 }
@@ -257,11 +259,15 @@ impl Follower {
                 first: false,
             };
         }
+        let unreadable = page.unreadable.iter();
         Ok(JobsUpdate {
             jobs: page.jobs,
             reset: first,
             listed: last,
             since: self.since.filter(|_| last),
+            unreadable: unreadable
+                .map(|id| format!("partitions/{}/jobs/{id}", self.watched.feed.partition))
+                .collect(),
             below: page.next.filter(|_| last),
             ..JobsUpdate::default()
         })
@@ -316,7 +322,7 @@ impl Follower {
         };
         let uids = std::iter::from_fn(|| missed.jobs.pop_first());
         let uids: Vec<_> = uids.take(CHUNK).collect();
-        for (_, view) in self.store.job_states(&uids).await? {
+        for (_, view) in self.store.job_states(&uids).await?.views {
             self.say(view, &mut update);
         }
         if !reading && missed.jobs.is_empty() && missed.deleted.is_empty() {

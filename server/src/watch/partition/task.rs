@@ -162,8 +162,9 @@ impl PartitionTask {
             if uids.is_empty() {
                 return Ok(());
             }
+            // A job that cannot be read is shown once it can be.
             let views = match self.store.job_states(&uids).await {
-                Ok(views) => views,
+                Ok(states) => states.views,
                 Err(error) => {
                     self.feed.mark_dirty(uids);
                     return Err(error);

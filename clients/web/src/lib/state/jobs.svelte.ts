@@ -46,6 +46,8 @@ export class JobsView {
   /** What went wrong with the last page, if anything. */
   problem = $state("");
   counts: ReadonlyMap<JobState, number> = $state.raw(new Map());
+  /** The names of listed jobs that this version of the server cannot read. */
+  unreadable: ReadonlySet<string> = $state.raw(new Set());
   private countsWanted = false;
   private counting = false;
 
@@ -102,6 +104,7 @@ export class JobsView {
         this.token = page.nextPageToken;
         this.more = page.nextPageToken !== "";
         this.table.endPage(page.jobs, this.more);
+        this.nameUnreadable(page.unreadable);
         this.listed = true;
       }
       this.problem = "";
@@ -127,7 +130,11 @@ export class JobsView {
       token: ({ resumeToken }) => resumeToken,
       message: (message) => {
         if (this.table.apply(message)) this.changed();
-        if (message.reset) this.anew = true;
+        if (message.reset) {
+          this.anew = true;
+          this.unreadable = new Set();
+        }
+        this.nameUnreadable(message.unreadable);
         if (message.listed) {
           // After a mere interruption what was missed is shown, and the pages go on where they were.
           if (this.anew) {
@@ -153,6 +160,10 @@ export class JobsView {
       this.more = true;
       void this.loadMore();
     }
+  }
+
+  private nameUnreadable(names: readonly string[]): void {
+    if (names.length) this.unreadable = new Set([...this.unreadable, ...names]);
   }
 
   private restart(): void {
