@@ -1,9 +1,9 @@
 //! Reports that the database refuses: each ends its own item and no other.
 
 use headway::v1::JobState;
-use headway_tests::{Deployment, PATIENCE, outcome_counts, range, until};
+use headway_tests::{BackEnd, Deployment, PATIENCE, outcome_counts, range, until};
 use headway_worker::{Outcome, Task, TaskError};
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::ConnectionTrait;
 
 use crate::handlers::number;
 
@@ -15,13 +15,10 @@ on_both!(
 
 /// Runs statements past Headway: one of PostgreSQL's, or one of SQLite's.
 async fn run_on(d: &Deployment, postgres: &[&str], sqlite: &[&str]) {
-    let (database, statements) = match d.namespace() {
-        Some(namespace) => (namespace.database().await.unwrap(), postgres),
-        None => {
-            let file = d.folder().join("headway.db");
-            let url = format!("sqlite://{}", file.display());
-            (Database::connect(url).await.unwrap(), sqlite)
-        }
+    let database = d.database().await.unwrap();
+    let statements = match d.back_end() {
+        BackEnd::Cluster => postgres,
+        BackEnd::Embedded => sqlite,
     };
     for statement in statements {
         database.execute_unprepared(statement).await.unwrap();

@@ -34,5 +34,10 @@ macro_rules! on_both {
     };
 }
 
+mod crowds;
+mod floods;
+mod large;
+mod measure;
 mod pipes;
+mod schedules;
 mod splitters;

@@ -5,17 +5,19 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use headway::v1::{Job, JobSpec, JobState, Reason, reason::Kind};
-use headway_client::{BatchBuilder, JobBuilder, JobName, create_request};
+use headway::v1::{JobSpec, JobState, Reason, reason::Kind};
+use headway_client::{BatchBuilder, JobBuilder};
 use headway_tests::{
     Deployment, Options, PATIENCE, Record, WORK, handlers::quick, outcome_counts, range, until,
 };
 use headway_worker_batch::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use serde_json::{Value, json};
+
+use crate::measure::Measured;
 
 on_both!(
     beside_a_splitter_that_hangs with troublemakers,
@@ -25,8 +27,6 @@ on_both!(
 
 /// How many sub-batches hang: as many as the deployment splits of one job at once.
 const HUNG: u32 = 16;
-/// Items of the job beside them.
-const ITEMS: u32 = 300;
 
 fn troublemakers(options: &mut Options) {
     options.config.split_timeout = Duration::from_secs(1);
@@ -98,33 +98,9 @@ fn spec(splitter: &str, definition: Value) -> JobSpec {
         .build()
 }
 
-/// Runs a job of another partition; how long it took to start and to end.
-async fn neighbour(d: &Deployment, id: &str) -> (Duration, Duration) {
-    let mut request = create_request("neighbours", range(ITEMS, 50).build());
-    request.job_id = id.to_owned();
-    let began = Instant::now();
-    d.client().create_job(request).await.unwrap();
-    let name = JobName::new("neighbours", id).unwrap();
-    let progress = |job: &Job| job.progress.unwrap_or_default();
-    d.watch_until(&name, "it has begun", |job| progress(job).items_done > 0)
-        .await;
-    let started = began.elapsed();
-    let job = d.finish(&name, JobState::Completed).await;
-    assert_eq!(progress(&job).items_done, i64::from(ITEMS));
-    (started, began.elapsed())
-}
-
-fn assert_unhurt(alone: (Duration, Duration), beside: (Duration, Duration)) {
-    let told = format!("alone {alone:?}, beside {beside:?}");
-    // The machine may be busy: what it costs alone counts on top.
-    assert!(beside.0 < Duration::from_secs(1) + alone.0, "{told}");
-    assert!(beside.1 < Duration::from_secs(1) + 3 * alone.1, "{told}");
-}
-
 async fn beside_a_splitter_that_hangs(d: Deployment) {
-    let record = Record::default();
-    d.worker(|worker| worker.handler(quick(&record)));
-    let alone = neighbour(&d, "alone").await;
+    d.worker(|worker| worker.handler(quick(&Record::default())));
+    let mut measured = Measured::alone(&d).await;
     let hung = d.create("hung", spec("hangs", json!(1))).await;
     until("its sub-batches to hang", PATIENCE, || async {
         let explained = d.client().explain_job(&hung).await.unwrap();
@@ -133,22 +109,27 @@ async fn beside_a_splitter_that_hangs(d: Deployment) {
         explained.reasons.iter().any(hang).then_some(())
     })
     .await;
-    let beside = neighbour(&d, "beside").await;
+    measured.beside(&d).await;
     d.client().cancel_job(&hung).await.unwrap();
-    assert_unhurt(alone, beside);
+    d.finish(&hung, JobState::Cancelled).await;
+    measured.judge(&d).await;
 }
 
 async fn beside_a_splitter_that_panics(d: Deployment) {
-    let record = Record::default();
-    d.worker(|worker| worker.handler(quick(&record)));
-    let alone = neighbour(&d, "alone").await;
-    let name = d.create("panics", spec("panics", json!(0))).await;
-    let beside = neighbour(&d, "beside").await;
+    d.worker(|worker| worker.handler(quick(&Record::default())));
+    let mut measured = Measured::alone(&d).await;
+    let mut spec = spec("panics", json!(0));
+    if let Some(policy) = &mut spec.retry_policy {
+        // With a fifth of a second between them, they take longer than what is measured.
+        policy.max_attempts = 30;
+    }
+    let name = d.create("panics", spec).await;
+    measured.beside(&d).await;
     d.finish(&name, JobState::Failed).await;
     let failures = d.failures(&name).await;
     assert_eq!(failures[0].code, "SPLIT_FAILED");
     assert!(failures[0].message.contains("panicked"), "{failures:?}");
-    assert_unhurt(alone, beside);
+    measured.judge(&d).await;
 }
 
 async fn a_split_that_never_ends_fails_with_its_reason(d: Deployment) {

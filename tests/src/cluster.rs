@@ -1,7 +1,7 @@
 //! A deployment whose roles and workers are processes of their own, which a test may kill and start again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Deref,
     path::{Path, PathBuf},
     sync::Arc,
@@ -170,6 +170,11 @@ impl Cluster {
             || async { (self.items().runs().values().sum::<u32>() >= items).then_some(()) },
         )
         .await;
+    }
+
+    /// The roles of its processes.
+    pub fn roles(&self) -> BTreeSet<Role> {
+        self.0.processes.keys().map(|(role, _)| *role).collect()
     }
 
     /// One of the processes.

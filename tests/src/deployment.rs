@@ -15,6 +15,7 @@ use headway_runtime::{
 };
 use headway_server::App;
 use headway_worker::{Worker, WorkerBuilder};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -157,6 +158,20 @@ impl Deployment {
     /// Its schema and queue prefix, on the cluster.
     pub fn namespace(&self) -> Option<&Namespace> {
         self.0.namespace.as_ref()
+    }
+
+    /// A bare connection to its database, past Headway.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn database(&self) -> anyhow::Result<DatabaseConnection> {
+        if let Some(namespace) = &self.0.namespace {
+            return namespace.database().await;
+        }
+        let file = self.folder().join("headway.db");
+        let mut options = ConnectOptions::new(format!("sqlite://{}", file.display()));
+        options.sqlx_logging(false).max_connections(1);
+        Ok(Database::connect(options).await?)
     }
 
     /// A folder that is removed at the end; the embedded database is in it.

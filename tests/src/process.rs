@@ -175,6 +175,20 @@ impl Process {
         Ok(())
     }
 
+    /// The most memory that it ever used, in bytes, as Linux tells it.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn peak_memory(&self) -> anyhow::Result<u64> {
+        let (child, _) = self.running.as_ref().context("it does not run")?;
+        let pid = child.id().context("it has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        let kilobytes: u64 = kilobytes.context("VmHWM")?.parse()?;
+        Ok(kilobytes * 1024)
+    }
+
     /// Tells it to end in order, and waits for that.
     ///
     /// # Errors

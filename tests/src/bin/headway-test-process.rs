@@ -11,7 +11,7 @@ use headway_runtime::{
     telemetry,
 };
 use headway_server::App;
-use headway_tests::{ItemFile, WORK, end_with_input};
+use headway_tests::{ItemFile, SECOND, WORK, end_with_input};
 use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker, WorkerBuilder};
 
 fn main() -> ExitCode {
@@ -41,23 +41,25 @@ async fn run() -> anyhow::Result<()> {
     match role.as_str() {
         "worker" => {
             let url = config.broker_url.as_ref().context("which broker?")?;
-            let builder = Worker::builder().amqp(url.expose(), config.prefix.as_str());
+            let builder = || Worker::builder().amqp(url.expose(), config.prefix.as_str());
             println!("ready");
-            Ok(worker(builder, &config)?.run(stop).await?)
+            workers(builder, &config, stop).await
         }
         "embedded" => {
             let listener = App::bind(&config).await?.context("no server role")?;
             let stop_app = CancellationToken::new();
             let app = App::build(config.clone(), stop_app.clone()).await?;
-            let worker = worker(Worker::builder().broker(app.broker()), &config)?;
-            let worker = tokio::spawn(worker.run(stop));
+            let broker = app.broker();
+            let worker = tokio::spawn(async move {
+                workers(|| Worker::builder().broker(broker.clone()), &config, stop).await
+            });
             println!("ready {}", listener.local_addr()?);
             let app = tokio::spawn(app.run(Some(listener)));
             // The worker drains first.
             let worker = worker.await;
             stop_app.cancel();
             app.await??;
-            Ok(worker??)
+            worker?
         }
         "server" => {
             config.roles = [Role::Server].into();
@@ -84,6 +86,22 @@ fn variable<T: FromStr>(name: &str) -> anyhow::Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(_) => bail!("{name} cannot be read"),
     }
+}
+
+/// Runs the worker of [`WORK`], and where the environment asks for it another one of [`SECOND`], which is done with every item.
+async fn workers(
+    builder: impl Fn() -> WorkerBuilder,
+    config: &Config,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let first = worker(builder(), config)?.run(stop.clone());
+    if !variable("HEADWAY_TEST_SECOND")?.unwrap_or(false) {
+        return Ok(first.await?);
+    }
+    let done = |_: Task| async { Ok::<_, TaskError>(Outcome::done()) };
+    let second = builder().pipe(SECOND).handler(done).build()?;
+    tokio::try_join!(first, second.run(stop))?;
+    Ok(())
 }
 
 /// A worker that notes each number that it runs, takes its time, and dies of one.
