@@ -56,6 +56,7 @@ mod job_types;
 mod left_behind;
 mod long_items;
 mod pipes;
+mod programs;
 mod redriving;
 mod reflection;
 mod refusals;
