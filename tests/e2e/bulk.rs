@@ -8,6 +8,7 @@ use crate::handlers::quick;
 
 on_both!(
     each_of_many_has_its_result,
+    of_entries_with_one_id_the_first_wins,
     many_are_cancelled_by_a_filter,
     many_are_paused_and_resumed,
     many_are_retried_and_deleted,
@@ -122,6 +123,34 @@ async fn each_of_many_has_its_result(d: Deployment) {
         let error = d.client().create_jobs("default", jobs).await.unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument);
         assert_eq!(error.field_violations()[0].field, "jobs");
+    }
+}
+
+async fn of_entries_with_one_id_the_first_wins(d: Deployment) {
+    const IDS: usize = 100;
+    // Accepted side by side, some of the later ones would be first.
+    let entries = (0..IDS).flat_map(|number| {
+        let job = |items| {
+            entry(
+                &format!("j{number}"),
+                range(items, 2).after("never").build(),
+            )
+        };
+        [job(1), job(2), job(1)]
+    });
+    let results = d.client().create_jobs("default", entries.collect()).await;
+    let results = results.unwrap();
+    assert_eq!(results.len(), 3 * IDS);
+    for (number, results) in results.chunks(3).enumerate() {
+        let [first, other, same] = results else {
+            panic!("{results:?}")
+        };
+        let job = first.job.as_ref().unwrap_or_else(|| panic!("{first:?}"));
+        assert_eq!(job.name, format!("partitions/default/jobs/j{number}"));
+        assert_eq!(other.code, i32::from(Code::AlreadyExists), "{other:?}");
+        assert_eq!(other.reason, "JOB_EXISTS");
+        // The same definition once more is the same job.
+        assert_eq!(same.job.as_ref().map(|job| &job.uid), Some(&job.uid));
     }
 }
 

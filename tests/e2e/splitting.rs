@@ -11,6 +11,7 @@ use headway_client::{BatchBuilder, Code, JobBuilder};
 use headway_tests::{BackEnd, Deployment, Options, Record, WORK, outcome_counts, request};
 use headway_worker::{Outcome, Task, TaskError};
 use headway_worker_batch::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::handlers::quick;
@@ -26,6 +27,8 @@ on_both!(
     a_folder_that_comes_later,
     a_splitter_that_changes_its_mind with fickle,
     a_splitter_that_fails_for_a_while with fickle,
+    children_that_are_refused with greedy,
+    children_that_the_database_refuses with greedy,
 );
 
 fn batch(splitter: &str, definition: Value) -> BatchBuilder {
@@ -277,4 +280,94 @@ async fn a_splitter_that_fails_for_a_while(d: Deployment) {
     let name = d.create("patience", spec).await;
     let job = d.finish(&name, JobState::Completed).await;
     assert_eq!(outcome_counts(&job), [10, 10, 0, 0]);
+}
+
+/// Finds children that no page may have; the definition says which.
+struct Greedy;
+
+#[async_trait]
+impl Splitter for Greedy {
+    fn name(&self) -> &str {
+        "greedy"
+    }
+
+    fn reproducible(&self) -> bool {
+        true
+    }
+
+    fn total(&self, _: &Definition, _: &Value) -> Result<Option<u64>, SplitError> {
+        Ok(None)
+    }
+
+    async fn page(&self, request: PageRequest<'_>) -> Result<Page, SplitError> {
+        let long = "x".repeat(2 << 20);
+        let mut page = Page::default();
+        match request.definition.json()?.as_str().unwrap_or_default() {
+            "large items" => page.children = vec![Child::Item(json!(long))],
+            "large batches" => page.children = vec![sub_batch(json!(long))],
+            "many" => page.children = vec![Child::Item(json!(1)); request.limit + 1],
+            "long cursors" => page.next = Some(vec![1; 5000]),
+            _ => page.children = vec![sub_batch(json!("below"))],
+        }
+        Ok(page)
+    }
+}
+
+fn sub_batch(definition: Value) -> Child {
+    Child::Batch {
+        definition: Definition::Json(definition),
+        total: None,
+    }
+}
+
+fn greedy(options: &mut Options) {
+    options.registry = options.registry.clone().add(Arc::new(Greedy));
+}
+
+/// Runs a job whose children are refused, and checks that it fails with a reason that has this text.
+async fn refused(d: &Deployment, id: &str, definition: &str, reason: &str) {
+    let spec = JobBuilder::new(batch("greedy", json!(definition))).build();
+    let name = d.create(id, spec).await;
+    let job = d.finish(&name, JobState::Failed).await;
+    assert_eq!(outcome_counts(&job), [0; 4], "{definition}");
+    let failures = d.failures(&name).await;
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!(failures[0].code, "SPLIT_FAILED");
+    assert!(failures[0].message.contains(reason), "{failures:?}");
+}
+
+async fn children_that_are_refused(d: Deployment) {
+    for (number, (definition, reason)) in [
+        ("large items", "more than 1048576"),
+        ("large batches", "more than 1048576"),
+        ("many", "children, more than"),
+        ("long cursors", "a cursor of 5000 bytes"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        refused(&d, &format!("greedy-{number}"), definition, reason).await;
+    }
+}
+
+/// As one that is stricter about what it stores would.
+async fn children_that_the_database_refuses(d: Deployment) {
+    let statements: &[&str] = match d.back_end() {
+        BackEnd::Cluster => &[
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = '22021'; END $$",
+            "CREATE TRIGGER refuse BEFORE INSERT ON batch FOR EACH ROW \
+             WHEN (NEW.number > 1) EXECUTE FUNCTION refuse()",
+        ],
+        BackEnd::Embedded => &[
+            "CREATE TRIGGER refuse BEFORE INSERT ON batch WHEN NEW.number > 1 \
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+        ],
+    };
+    let database = d.database().await.unwrap();
+    for statement in statements {
+        database.execute_unprepared(statement).await.unwrap();
+    }
+    database.close().await.unwrap();
+    refused(&d, "refused", "below", "the database refuses").await;
 }

@@ -198,7 +198,7 @@ macro_rules! store_suite {
                 percentage_policy;
             timers: retry_with_delay, delays_wait, lease_renewed_and_lost, leases_end_in_poison, suspects_end_in_poison,
                 a_suspect_may_survive, timers_of_a_cancelled_job;
-            split: a_race_has_one_winner, whoever_lost_sends_what_is_open, passing_faults, lasting_faults,
+            split: a_race_has_one_winner, whoever_lost_sends_what_is_open, passing_faults, lasting_faults, batches_that_lie_too_deep,
                 children_are_kept, not_reproducible, large_forwards_are_planned_in_parts, messages_of_unknown_pages;
             retry: failed_items_run_again, discarded_items_run_again, a_failed_split_runs_again, parked_items_of_an_older_run,
                 many_pages_are_opened_again, stale_messages_of_an_older_run, stale_reports_of_an_older_run,

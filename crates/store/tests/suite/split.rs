@@ -183,6 +183,27 @@ pub async fn lasting_faults(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
+/// The page that found them fails, with the reason that a client reads.
+pub async fn batches_that_lie_too_deep(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    let job = driver
+        .create(batch(), Tree::new(vec![Node::Batch(flat(3))]))
+        .await;
+    let root = driver.owed.pop_front().unwrap();
+    f.sql("UPDATE page SET depth = 1000").await;
+    driver.serve(&root).await;
+    assert!(driver.owed.is_empty());
+    audit(&f, job.uid).await;
+    let view = f.store.job(&job.name).await.unwrap();
+    assert_eq!(view.job.state(), JobState::Failed);
+    let failure = &view.failures[0];
+    assert_eq!(failure.code, code::SPLIT_FAILED);
+    assert!(
+        failure.message.contains("more than 1000 levels below"),
+        "{failure:?}"
+    );
+}
+
 /// A splitter that is not reproducible: the row has its children for as long as it is open.
 pub async fn children_are_kept(f: Fixture) {
     let mut driver = Driver::new(&f.store);
