@@ -312,31 +312,49 @@ async fn stop_queue(setup: &Setup, queue: &Queue) {
     assert!(stopped.status.success(), "{stopped:?}");
 }
 
+/// How long a publish to a queue without a leader waits for confirms.
+const STALL: Duration = Duration::from_secs(5);
+/// Bytes of each message to a queue without a leader,
+const STALLED_BYTES: usize = 1000;
+/// and how many of them are sent before their confirms are awaited.
+const STALLED_WINDOW: usize = 300;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_without_a_leader_delays_no_other() {
     run(|setup: Setup| async move {
-        let mut config = setup.config();
-        config.confirm_timeout = Duration::from_secs(3);
-        let broker = std::sync::Arc::new(RabbitBroker::connect(config).await.unwrap());
+        let (proxy, mut config) = setup.through_proxy().await;
+        config.confirm_timeout = STALL;
+        let at_once = config.publishing_channels;
+        let broker = Arc::new(RabbitBroker::connect(config).await.unwrap());
         publish(&*broker, numbered(&pipe(), 0..5)).await;
         publish(&*broker, numbered(&Queue::Batch, 0..5)).await;
         stop_queue(&setup, &pipe()).await;
+        let before = proxy.sent();
         // More publishes than run at once, and more messages than the broker takes from a channel that is stuck.
-        let stalled: Vec<_> = (0..8)
+        let stalled: Vec<_> = (0..2 * at_once)
             .map(|_| {
                 let broker = broker.clone();
-                tokio::spawn(async move { broker.publish(numbered(&pipe(), 0..1000)).await })
+                let message = Outgoing {
+                    queue: pipe(),
+                    body: vec![0; STALLED_BYTES].into(),
+                };
+                let messages = vec![message; 2 * STALLED_WINDOW];
+                tokio::spawn(async move { broker.publish(messages).await })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // As many windows as are sent at once: each publish that runs waits for the confirms of its own.
+        let windows = at_once * STALLED_WINDOW * STALLED_BYTES;
+        let sent = async {
+            while proxy.sent() < before + windows {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within(sent).await;
         for _ in 0..10 {
             let begun = Instant::now();
             publish(&*broker, numbered(&Queue::Batch, 0..100)).await;
-            assert!(
-                begun.elapsed() < Duration::from_secs(1),
-                "{:?}",
-                begun.elapsed()
-            );
+            // One that waits for a stalled publish takes as long as that waits for its confirms.
+            assert!(begun.elapsed() < STALL, "{:?}", begun.elapsed());
         }
         for stalled in stalled {
             let results = within(stalled).await.unwrap();

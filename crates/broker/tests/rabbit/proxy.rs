@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ struct Shared {
     connections: Mutex<CancellationToken>,
     refusing: AtomicBool,
     accepted: AtomicUsize,
+    sent: AtomicUsize,
     ended: CancellationToken,
 }
 
@@ -55,6 +56,11 @@ impl Proxy {
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
     }
+
+    /// How many bytes clients sent so far.
+    pub fn sent(&self) -> usize {
+        self.shared.sent.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Proxy {
@@ -70,7 +76,7 @@ async fn accept(listener: TcpListener, target: String, shared: Arc<Shared>) {
             () = shared.ended.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let Ok((mut client, _)) = accepted else {
+        let Ok((client, _)) = accepted else {
             continue;
         };
         if shared.refusing.load(Ordering::SeqCst) {
@@ -78,16 +84,39 @@ async fn accept(listener: TcpListener, target: String, shared: Arc<Shared>) {
         }
         shared.accepted.fetch_add(1, Ordering::SeqCst);
         let cut = shared.connections.lock().unwrap().clone();
-        let target = target.clone();
+        let (target, shared) = (target.clone(), shared.clone());
         tokio::spawn(async move {
             let forward = async {
-                let mut server = TcpStream::connect(target).await?;
-                copy_bidirectional(&mut client, &mut server).await
+                let server = TcpStream::connect(target).await?;
+                let (mut from_server, to_server) = server.into_split();
+                let (from_client, mut to_client) = client.into_split();
+                let back = async {
+                    copy(&mut from_server, &mut to_client).await?;
+                    to_client.shutdown().await
+                };
+                tokio::try_join!(counted(from_client, to_server, &shared.sent), back)
             };
             tokio::select! {
                 () = cut.cancelled() => {}
                 _ = forward => {}
             }
         });
+    }
+}
+
+/// Copies to the end, and counts the bytes.
+async fn counted(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    sent: &AtomicUsize,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&buffer[..read]).await?;
+        sent.fetch_add(read, Ordering::SeqCst);
     }
 }
