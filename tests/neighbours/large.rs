@@ -2,7 +2,7 @@
 
 use headway::v1::{JobSpec, JobState};
 use headway_client::{BatchBuilder, JobBuilder};
-use headway_tests::{Cluster, ClusterOptions, SECOND, outcome_counts, run_cluster};
+use headway_tests::{Cluster, ClusterOptions, SECOND, numbers, outcome_counts, run_cluster};
 use serde_json::json;
 
 use crate::{
@@ -15,9 +15,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_headway-test-process");
 const JOBS: u32 = 16;
 /// and their items, all in one message if a message might be that large.
 const ITEMS: i32 = 280;
-/// The most memory that a process ever uses, in MiB. The 16 slots of a batch worker hold a window of 2 MiB each, once as messages
-/// and once more on their way to the broker. In pipes in memory lie the first 128 items of each job, 123 MB in all.
-const MEMORY: u64 = 300;
+/// The most memory that a process ever uses, in MiB. A batch worker takes 50 without work. Each of its 16 slots holds
+/// 2 MiB of messages, and once more on their way to the broker; 64 MiB of messages wait for slow pipes. Pipes in memory
+/// hold 128 items of each job, 123 MB in all, when nobody consumes them.
+const MEMORY: u64 = 200;
 
 /// A batch whose items have 60 kB each: 17 MB.
 fn large() -> JobSpec {
@@ -30,6 +31,10 @@ fn large() -> JobSpec {
 
 async fn beside_sixteen_jobs(cluster: Cluster) {
     let mut measured = Measured::alone(&cluster).await;
+    // A pipe that is drained fast lets a job send all of its items at once.
+    let quick = JobBuilder::new(numbers(20_000, 1000).item(SECOND, "small")).build();
+    let quick = create(&cluster, "large", "quick", quick).await;
+    cluster.finish(&quick, JobState::Completed).await;
     let mut jobs = Vec::new();
     for number in 0..JOBS {
         let id = format!("large-{number}");
