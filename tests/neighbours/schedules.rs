@@ -19,7 +19,7 @@ async fn schedule(d: &Deployment, id: &str, cron: &str) {
         ..Schedule::default()
     };
     let request = CreateScheduleRequest {
-        parent: "partitions/timed".to_owned(),
+        parent: "partitions/schedules".to_owned(),
         schedule_id: id.to_owned(),
         schedule: Some(schedule),
     };
@@ -28,7 +28,7 @@ async fn schedule(d: &Deployment, id: &str, cron: &str) {
 
 /// How many jobs the schedule made that can be read.
 async fn made(d: &Deployment) -> i64 {
-    let name = schedule_name("timed", "readable");
+    let name = schedule_name("schedules", "readable");
     d.client().get_schedule(&name).await.unwrap().jobs_made
 }
 
@@ -55,7 +55,7 @@ async fn beside_schedules_that_cannot_be_read(d: Deployment) {
         (made(&d).await >= before + 2).then_some(())
     })
     .await;
-    let readable = schedule_name("timed", "readable");
+    let readable = schedule_name("schedules", "readable");
     d.client().pause_schedule(&readable).await.unwrap();
     let sql = "DELETE FROM schedule WHERE time_zone = 'Mars/Olympus'";
     database.execute_unprepared(sql).await.unwrap();

@@ -66,7 +66,7 @@ fn again(fields: &Map<String, Json>) -> Result<CreateJobRequest, String> {
     for needed in &mut spec.prerequisites {
         needed.state = 0;
     }
-    let parent = job.name.split_once("/jobs/");
+    let parent = job.name.rsplit_once("/jobs/");
     Ok(CreateJobRequest {
         parent: parent.map_or_else(String::new, |(parent, _)| parent.to_owned()),
         spec: Some(spec),
@@ -198,7 +198,7 @@ max_in_flight: 500
             .expect("a valid file")
             .spec;
         let job = Job {
-            name: "partitions/p/jobs/j".to_owned(),
+            name: "partitions/jobs/jobs/j".to_owned(),
             uid: "0c8ee6ae-6c7c-4a62-8a0f-0a2f5c1c1a11".to_owned(),
             spec: spec.clone(),
             revision: 7,
@@ -209,7 +209,7 @@ max_in_flight: 500
             let request = parse(&text).expect("a job");
             assert_eq!(
                 (request.parent.as_str(), request.job_id.as_str()),
-                ("partitions/p", "")
+                ("partitions/jobs", "")
             );
             assert_eq!(request.spec, spec);
         }

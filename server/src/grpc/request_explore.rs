@@ -88,8 +88,10 @@ pub(super) fn after(cursor: &str) -> Result<Option<Position>, Error> {
 
 /// A batch's parent: a job for its root, or one of its batches.
 pub(super) fn batch_parent(parent: &str) -> Result<(JobName, Option<u32>), Error> {
-    let Some((job, number)) = parent.split_once("/batches/") else {
-        return request::job_name("parent", parent).map(|name| (name, None));
+    // The partition and the job, too, may be called `batches`.
+    let (job, number) = match parent.rsplit_once("/batches/") {
+        Some(parts) if parent.matches('/').count() > 3 => parts,
+        _ => return request::job_name("parent", parent).map(|name| (name, None)),
     };
     let name = request::job_name("parent", job)?;
     let plain = number.bytes().all(|byte| byte.is_ascii_digit());
@@ -154,6 +156,11 @@ mod tests {
             batch_parent("partitions/p/jobs/j/batches/7"),
             Ok((job, Some(7)))
         );
+        let odd = "partitions/batches/jobs/batches";
+        let job: JobName = odd.parse().unwrap();
+        assert_eq!(batch_parent(odd), Ok((job.clone(), None)));
+        let batch = format!("{odd}/batches/7");
+        assert_eq!(batch_parent(&batch), Ok((job, Some(7))));
         for bad in ["0", "", "-1", "+1", "x", "4294967296", "1/2"] {
             let parent = format!("partitions/p/jobs/j/batches/{bad}");
             assert!(batch_parent(&parent).is_err(), "{bad}");

@@ -240,7 +240,8 @@ fn schedule_id(field: &str, id: String) -> Result<JobId, Error> {
 
 fn schedule_name(field: &str, name: &str) -> Result<ScheduleName, Error> {
     let wrong = || Error::field(field, "must be partitions/{partition}/schedules/{schedule}");
-    let (parent, id) = name.split_once(SEGMENT).ok_or_else(wrong)?;
+    // The partition, too, may be called `schedules`.
+    let (parent, id) = name.rsplit_once(SEGMENT).ok_or_else(wrong)?;
     let partition = request::partition(parent).map_err(|error| error.renamed(field))?;
     Ok(ScheduleName {
         partition,
@@ -305,5 +306,26 @@ fn unreadable(schedule: UnreadableSchedule) -> v1::Schedule {
             schedule.reason
         ),
         ..v1::Schedule::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_and_a_schedule_may_be_called_schedules() {
+        let name = schedule_name("name", "partitions/schedules/schedules/schedules").unwrap();
+        assert_eq!(name.partition.as_str(), "schedules");
+        assert_eq!(name.schedule.as_str(), "schedules");
+        for bad in [
+            "",
+            "schedules/x",
+            "partitions/schedules",
+            "partitions/p/schedules/",
+            "partitions/p/jobs/x",
+        ] {
+            assert!(schedule_name("name", bad).is_err(), "{bad}");
+        }
     }
 }
