@@ -1,8 +1,13 @@
 //! Many jobs at once: created with a result each, and changed by jobs of their own.
 
+use headway::pipe;
 use headway::v1::{BatchChangeJobsRequest, BatchCreateJobsEntry, Job, JobState, Partition};
+use headway_broker::{Outgoing, Queue};
 use headway_client::{BulkAction, Code, JobName};
 use headway_tests::{Deployment, PATIENCE, Record, outcome_counts, range, request, until};
+
+use prost::Message;
+use serde_json::json;
 
 use crate::handlers::quick;
 
@@ -14,6 +19,7 @@ on_both!(
     many_are_retried_and_deleted,
     what_is_held_is_cancelled,
     a_request_that_comes_twice,
+    a_message_of_another_job_changes_nothing,
     bad_changes,
 );
 
@@ -273,6 +279,46 @@ async fn a_request_that_comes_twice(d: Deployment) {
     }
     d.finish(&headway_tests::name("sweep"), JobState::Completed)
         .await;
+}
+
+/// Whoever can publish to the pipe of changes can write any message. What is done, and for whom, stands in the row of the job.
+async fn a_message_of_another_job_changes_nothing(d: Deployment) {
+    let victim = waiting(&d, 1).await.remove(0);
+    // Nobody works on its pipe, so its item is still to be done.
+    let forged = d.create("forged", range(1, 1).build()).await;
+    let uid = d.uid(&forged).await;
+    let meta = d.store().job(&forged.to_string().parse().unwrap()).await;
+    let message = pipe::TaskMessage {
+        job_uid: uid.0.as_bytes().to_vec().into(),
+        job: forged.to_string(),
+        page: 1,
+        shard: meta.unwrap().job.meta.shard.into(),
+        r#type: "cancel".to_owned(),
+        content_type: "application/json".to_owned(),
+        headers: [("action", "cancel"), ("user", "eve")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        items: vec![pipe::TaskItem {
+            payload: serde_json::to_vec(&json!(victim.job())).unwrap().into(),
+            ..pipe::TaskItem::default()
+        }],
+        ..pipe::TaskMessage::default()
+    };
+    d.watch_until(&forged, "its item is out", |job| {
+        job.progress.unwrap_or_default().items_in_flight == 1
+    })
+    .await;
+    let message = Outgoing {
+        queue: Queue::Pipe("headway.jobs".to_owned()),
+        body: message.encode_to_vec().into(),
+    };
+    assert_eq!(d.broker().publish(vec![message]).await, [Ok(())]);
+    d.finish(&forged, JobState::Failed).await;
+    assert_eq!(d.failures(&forged).await[0].code, "BAD_TASK");
+    assert_eq!(d.job(&victim).await.state(), JobState::Waiting);
+    // Its own message is for nobody now.
+    let work = Queue::Pipe(headway_tests::WORK.to_owned());
+    d.broker().purge(&work).await.unwrap();
 }
 
 async fn bad_changes(d: Deployment) {

@@ -19,6 +19,7 @@ const GUIDE: &str = include_str!("../../docs/JOB_TYPES.md");
 on_both!(
     files_make_work with with_files,
     bad_files_are_unavailable_and_others_are_not with with_files,
+    files_that_read_the_same_variables_are_unavailable with with_twins,
     by_command_line with with_the_example,
 );
 
@@ -26,6 +27,13 @@ on_both!(
 fn with_the_example(options: &mut Options) {
     evaluated(options);
     options.config.job_types_dir = Some(EXAMPLES.into());
+}
+
+/// Two types whose names become the same variable.
+fn with_twins(options: &mut Options) {
+    evaluated(options);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/job_types_twins");
+    options.config.job_types_dir = Some(folder.into());
 }
 
 async fn files_make_work(d: Deployment) {
@@ -110,6 +118,15 @@ async fn bad_files_are_unavailable_and_others_are_not(d: Deployment) {
         .unwrap();
     d.worker(|worker| worker.handler(|_: Task| async { Ok::<_, TaskError>(Outcome::done()) }));
     d.finish(&name("good"), JobState::Completed).await;
+}
+
+async fn files_that_read_the_same_variables_are_unavailable(d: Deployment) {
+    for id in ["export-aws", "export_aws"] {
+        let found = d.client().get_job_type(&job_type_name(id)).await.unwrap();
+        assert!(found.problem.contains("the same variables"), "{found:?}");
+        let refused = submit(d.client(), "job", typed(id, &json!({}))).await;
+        assert_eq!(refused.unwrap_err().reason(), Some("JOB_TYPE_UNUSABLE"));
+    }
 }
 
 /// What the guide shows of the command line, but for the line that needs no server.

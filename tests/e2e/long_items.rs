@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use headway::v1::JobState;
-use headway_client::{BatchBuilder, JobBuilder};
+use headway_client::{BatchBuilder, JobBuilder, TaskBuilder};
 use headway_tests::{
-    BUSY, Deployment, Options, PATIENCE, Record, busy, outcome_counts, range, until,
+    BUSY, Deployment, Options, PATIENCE, Record, SECOND, blind, busy, outcome_counts, range, until,
 };
 use headway_worker::{Outcome, Task, TaskError};
 use serde_json::json;
@@ -19,6 +19,7 @@ on_both!(
     cancelling_a_leased_item with short_leases,
     lost_messages_are_sent_again with short_leases,
     messages_lost_on_a_busy_pipe_are_sent_again with on_a_busy_pipe,
+    messages_lost_beside_pipes_that_cannot_be_read_are_sent_again with beside_blind_pipes,
 );
 
 fn on_a_busy_pipe(options: &mut Options) {
@@ -26,6 +27,11 @@ fn on_a_busy_pipe(options: &mut Options) {
     options.wrap = busy;
     options.config.lease_after = Duration::from_millis(700);
     options.config.repair_margin = Duration::from_millis(300);
+}
+
+fn beside_blind_pipes(options: &mut Options) {
+    short_leases(options);
+    options.wrap = blind;
 }
 
 fn short_leases(options: &mut Options) {
@@ -160,7 +166,29 @@ async fn cancelling_a_leased_item(d: Deployment) {
     assert_eq!(record.running(), 0);
 }
 
+async fn messages_lost_beside_pipes_that_cannot_be_read_are_sent_again(d: Deployment) {
+    // Whichever pipe is looked at first, one of these comes before the others.
+    let mut others = Vec::new();
+    for pipe in ["a", "z"] {
+        let task = JobBuilder::new(TaskBuilder::new(pipe, "number").json(&json!(1)));
+        others.push(d.create(pipe, task.build()).await);
+    }
+    lose_messages(&d).await;
+    let done = |_: Task| async { Ok::<_, TaskError>(Outcome::done()) };
+    for name in others {
+        d.worker(|worker| worker.pipe(name.job()).handler(done));
+        d.finish(&name, JobState::Completed).await;
+    }
+    // The end of the test looks at all pipes.
+    let second = headway_broker::Queue::Pipe(SECOND.to_owned());
+    d.broker().purge(&second).await.unwrap();
+}
+
 async fn lost_messages_are_sent_again(d: Deployment) {
+    lose_messages(&d).await;
+}
+
+async fn lose_messages(d: &Deployment) {
     // Nobody works yet; what waits in the pipe is lost.
     let name = d.create("lost", range(60, 20).build()).await;
     let work = headway_broker::Queue::Pipe(headway_tests::WORK.to_owned());

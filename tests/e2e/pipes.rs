@@ -5,8 +5,8 @@ use std::time::Duration;
 use headway::v1::{JobState, reason::Kind};
 use headway_client::{BatchBuilder, JobBuilder, TaskBuilder};
 use headway_tests::{
-    Deployment, Options, PATIENCE, Record, SECOND, WORK, handlers::quick, outcome_counts, range,
-    until,
+    Deployment, Options, PATIENCE, Record, SECOND, TIGHT_BYTES, WORK, handlers::quick,
+    outcome_counts, range, tight, until,
 };
 use headway_worker::{Outcome, Task, TaskError};
 use serde_json::json;
@@ -16,6 +16,7 @@ use crate::explain::reason;
 on_both!(
     what_nobody_took_is_taken_back,
     what_is_too_large_fails_alone,
+    what_is_too_large_together_is_sent_alone with small_messages,
     an_unused_pipe_is_removed_and_comes_back with short_pipes,
     more_pipes_than_the_bound with one_pipe,
 );
@@ -63,6 +64,27 @@ async fn what_is_too_large_fails_alone(d: Deployment) {
     assert_eq!(outcome_counts(&job), [4, 3, 1, 0]);
     let failures = d.failures(&name).await;
     assert!(failures[0].message.contains("1048576"), "{failures:?}");
+}
+
+fn small_messages(options: &mut Options) {
+    options.wrap = tight;
+}
+
+async fn what_is_too_large_together_is_sent_alone(d: Deployment) {
+    d.worker(|worker| {
+        let done = |_: Task| async { Ok::<_, TaskError>(Outcome::done()) };
+        worker.pipe(SECOND).handler(done)
+    });
+    // Of five items in a message one is too large by itself, and all together are.
+    let small = "s".repeat(TIGHT_BYTES / 4);
+    let list = json!([small, small, "l".repeat(TIGHT_BYTES), small, small]);
+    let batch = BatchBuilder::new("list").json(&list).unwrap();
+    let spec = JobBuilder::new(batch.item(SECOND, "text")).items_per_message(5);
+    let name = d.create("together", spec.build()).await;
+    let job = d.finish(&name, JobState::Failed).await;
+    assert_eq!(outcome_counts(&job), [5, 4, 1, 0]);
+    let failures = d.failures(&name).await;
+    assert_eq!(failures[0].code, "MESSAGE_TOO_LARGE", "{failures:?}");
 }
 
 fn short_pipes(options: &mut Options) {

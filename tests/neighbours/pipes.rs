@@ -27,6 +27,9 @@ fn dead_queue(options: &mut Options) {
     options.config.outbox_after = Duration::from_secs(1);
 }
 
+/// More batches than a batch worker works on at once.
+const BATCHES: u32 = 20;
+
 /// Jobs on [`SECOND`]: single tasks, which go to their pipe at once, and batches.
 async fn troubles(d: &Deployment) -> Vec<JobName> {
     let mut jobs = Vec::new();
@@ -34,6 +37,8 @@ async fn troubles(d: &Deployment) -> Vec<JobName> {
         let task = TaskBuilder::new(SECOND, "number").json(&json!(number));
         let single = JobBuilder::new(task).build();
         jobs.push(create(d, "bad", &format!("single-{number}"), single).await);
+    }
+    for number in 0..BATCHES {
         let numbers = BatchBuilder::new("range").json(&json!({"from": 0, "to": 200, "page": 50}));
         let batch = JobBuilder::new(numbers.unwrap().item(SECOND, "number")).build();
         jobs.push(create(d, "bad", &format!("batch-{number}"), batch).await);

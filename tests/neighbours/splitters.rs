@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::measure::Measured;
 
 on_both!(
-    beside_a_splitter_that_hangs with troublemakers,
+    beside_a_splitter_that_hangs with slow_troublemakers,
     beside_a_splitter_that_panics with troublemakers,
     a_split_that_never_ends_fails_with_its_reason with troublemakers,
 );
@@ -32,6 +32,12 @@ fn troublemakers(options: &mut Options) {
     options.config.split_timeout = Duration::from_secs(1);
     let registry = options.registry.clone().add(Arc::new(Hangs));
     options.registry = registry.add(Arc::new(Panics(AtomicU32::new(0))));
+}
+
+/// What hangs does so for longer than a neighbour may wait.
+fn slow_troublemakers(options: &mut Options) {
+    troublemakers(options);
+    options.config.split_timeout = Duration::from_secs(3);
 }
 
 /// Finds sub-batches whose pages are never found.

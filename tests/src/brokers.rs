@@ -1,6 +1,12 @@
 //! A broker that misbehaves within what the contract allows, around any other one.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,38 +15,39 @@ use headway_broker::{Broker, BrokerError, Consumer, Depth, Outgoing, Queue, Subs
 use prost::Message;
 use uuid::Uuid;
 
-use crate::SECOND;
+use crate::{SECOND, WORK};
 
 /// Publishes every message twice.
 pub fn twice(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
-    Arc::new(Faulty {
-        inner: broker,
-        fault: Fault::Twice,
-    })
+    faulty(broker, Fault::Twice)
 }
 
 /// Loses every control message that lets a job run: what its workers know of a job stays "paused".
 pub fn deaf(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
-    Arc::new(Faulty {
-        inner: broker,
-        fault: Fault::Deaf,
-    })
+    faulty(broker, Fault::Deaf)
 }
 
 /// Refuses every message to [`SECOND`], as a full pipe does.
 pub fn full(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
-    Arc::new(Faulty {
-        inner: broker,
-        fault: Fault::Full,
-    })
+    faulty(broker, Fault::Full)
+}
+
+/// Refuses messages to [`SECOND`] above this size, as a broker that is configured for small ones.
+pub const TIGHT_BYTES: usize = 2000;
+
+/// Takes no message to [`SECOND`] above [`TIGHT_BYTES`].
+pub fn tight(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
+    faulty(broker, Fault::Tight)
+}
+
+/// Tells the depth of no pipe but [`WORK`]. Once [`SECOND`] is purged through it, it tells all of them to that caller.
+pub fn blind(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
+    faulty(broker, Fault::Blind)
 }
 
 /// Confirms no message to [`SECOND`], as a queue without a leader: who publishes there waits for the confirm timeout.
 pub fn leaderless(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
-    Arc::new(Faulty {
-        inner: broker,
-        fault: Fault::Leaderless,
-    })
+    faulty(broker, Fault::Leaderless)
 }
 
 /// How long a publish waits for confirms.
@@ -51,10 +58,7 @@ pub const BUSY: &str = "busy";
 
 /// Never shows the pipe [`BUSY`] without a message, as if somebody had just sent one each time that it is looked at.
 pub fn busy(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
-    Arc::new(Faulty {
-        inner: broker,
-        fault: Fault::Busy,
-    })
+    faulty(broker, Fault::Busy)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +66,8 @@ enum Fault {
     Twice,
     Deaf,
     Full,
+    Tight,
+    Blind,
     Leaderless,
     Busy,
 }
@@ -70,9 +76,34 @@ enum Fault {
 struct Faulty {
     inner: Arc<dyn Broker>,
     fault: Fault,
+    /// Whether depths are told again.
+    sees: AtomicBool,
+}
+
+fn faulty(broker: Arc<dyn Broker>, fault: Fault) -> Arc<dyn Broker> {
+    Arc::new(Faulty {
+        inner: broker,
+        fault,
+        sees: AtomicBool::new(false),
+    })
 }
 
 impl Faulty {
+    /// Publishes all but those to [`SECOND`] that are too large for it.
+    async fn publish_small(&self, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>> {
+        let second = Queue::Pipe(SECOND.to_owned());
+        let mut results = Vec::with_capacity(messages.len());
+        for message in messages {
+            let bytes = message.body.len();
+            if message.queue == second && bytes > TIGHT_BYTES {
+                results.push(Err(BrokerError::TooLarge(bytes)));
+            } else {
+                results.extend(self.inner.publish(vec![message]).await);
+            }
+        }
+        results
+    }
+
     /// Publishes all but the messages to [`SECOND`], which that pipe does not take.
     async fn publish_elsewhere(&self, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>> {
         let (error, pause) = match self.fault {
@@ -111,6 +142,9 @@ impl Broker for Faulty {
         if matches!(self.fault, Fault::Full | Fault::Leaderless) {
             return self.publish_elsewhere(messages).await;
         }
+        if self.fault == Fault::Tight {
+            return self.publish_small(messages).await;
+        }
         if self.fault != Fault::Twice {
             return self.inner.publish(messages).await;
         }
@@ -148,6 +182,10 @@ impl Broker for Faulty {
     }
 
     async fn depth(&self, queue: &Queue) -> Result<Depth, BrokerError> {
+        let other = matches!(queue, Queue::Pipe(pipe) if pipe != WORK);
+        if self.fault == Fault::Blind && other && !self.sees.load(Ordering::Relaxed) {
+            return Err(BrokerError::Unavailable("a test says so".into()));
+        }
         let mut depth = self.inner.depth(queue).await?;
         if self.fault == Fault::Busy && matches!(queue, Queue::Pipe(pipe) if pipe == BUSY) {
             depth.ready = depth.ready.max(1);
@@ -156,6 +194,10 @@ impl Broker for Faulty {
     }
 
     async fn purge(&self, queue: &Queue) -> Result<(), BrokerError> {
+        if self.fault == Fault::Blind && *queue == Queue::Pipe(SECOND.to_owned()) {
+            self.sees.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
         self.inner.purge(queue).await
     }
 

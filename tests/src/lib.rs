@@ -20,7 +20,7 @@ mod services;
 mod wait;
 
 pub use back_end::{BackEnd, Options, Prepare};
-pub use brokers::{BUSY, busy, deaf, full, leaderless, twice};
+pub use brokers::{BUSY, TIGHT_BYTES, blind, busy, deaf, full, leaderless, tight, twice};
 pub use cluster::{Cluster, ClusterOptions};
 pub use deployment::{Deployment, WorkerHandle};
 pub use harness::Harness;
