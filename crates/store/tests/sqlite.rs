@@ -35,4 +35,5 @@ store_suite!(run);
 
 cases! { run, dialect;
     commits: a_commit_that_fails, a_transaction_that_sqlite_rolls_back;
+    codes: codes_of_statements, another_process_writes, files_that_cannot_be_used, a_page_is_overwritten;
 }

@@ -61,6 +61,8 @@ pub struct StoreConfig {
     pub connections: u32,
     /// How long PostgreSQL may take for one statement. SQLite has no such limit.
     pub statement_timeout: Duration,
+    /// How long a transaction on SQLite waits while another process writes; at most some seconds.
+    pub lock_timeout: Duration,
     /// Logical shards, set in the database at its first start, 1 to 256.
     pub shards: u16,
     /// How long a lease of a long-running item lasts.
@@ -81,6 +83,7 @@ impl StoreConfig {
             schema: "headway".to_owned(),
             connections: 16,
             statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(10),
             shards: 16,
             lease: Duration::from_secs(300),
             splits: 16,
@@ -172,7 +175,7 @@ impl Db {
     pub(crate) async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
         let url = &config.url.0;
         let db = if url.starts_with("sqlite:") {
-            let pools = pools::sqlite(url).await?;
+            let pools = pools::sqlite(url, config.lock_timeout).await?;
             migration::run_sqlite(&pools.full).await?;
             Self::assemble(config, pools, Some(Mutex::new(())))
         } else {

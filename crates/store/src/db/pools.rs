@@ -94,18 +94,21 @@ pub(crate) struct Pools {
 }
 
 /// One writer a durability and some readers on the same file.
-pub(super) async fn sqlite(url: &str) -> Result<Pools, StoreError> {
+pub(super) async fn sqlite(url: &str, lock_timeout: Duration) -> Result<Pools, StoreError> {
     let fresh = Freshness::new();
+    let pool =
+        |synchronous, connections| sqlite_pool(url, lock_timeout, synchronous, connections, &fresh);
     Ok(Pools {
-        full: sqlite_pool(url, "FULL", 1, &fresh).await?,
-        process: sqlite_pool(url, "NORMAL", 1, &fresh).await?,
-        read: sqlite_pool(url, "NORMAL", SQLITE_READERS, &fresh).await?,
-        fresh,
+        full: pool("FULL", 1).await?,
+        process: pool("NORMAL", 1).await?,
+        read: pool("NORMAL", SQLITE_READERS).await?,
+        fresh: fresh.clone(),
     })
 }
 
 async fn sqlite_pool(
     url: &str,
+    lock_timeout: Duration,
     synchronous: &'static str,
     connections: u32,
     fresh: &Freshness,
@@ -128,7 +131,7 @@ async fn sqlite_pool(
                 .pragma("temp_store", "MEMORY")
                 .pragma("wal_autocheckpoint", "4000")
                 .pragma("cache_size", "-32000")
-                .busy_timeout(Duration::from_secs(10))
+                .busy_timeout(lock_timeout)
                 .statement_cache_capacity(256)
         })
         .map_sqlx_sqlite_pool_opts(move |options| {

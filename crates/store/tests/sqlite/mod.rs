@@ -1,3 +1,4 @@
 //! What is SQLite's own.
 
+pub mod codes;
 pub mod commits;
