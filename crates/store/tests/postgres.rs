@@ -5,6 +5,10 @@
 mod suite;
 #[path = "postgres/mod.rs"]
 mod dialect;
+#[path = "postgres/failover.rs"]
+mod failover;
+#[path = "postgres/server.rs"]
+mod server;
 
 use std::time::Duration;
 
@@ -62,5 +66,6 @@ cases! { run, dialect;
         prepared_statements_are_lost, statements_have_a_time_limit, slow_reads_do_not_keep_writes_waiting, every_listed_code,
         all_connections_are_cut;
     lost_answers: a_repeated_call_leads_to_the_same_rows, a_repeated_creation_makes_one_job;
+    refusals: a_deadlock, a_failure_to_serialize, a_session_is_terminated;
     late: what_commits_late_is_not_skipped, a_partition_that_commits_late_is_found, events_of_another_cluster_come_first;
 }

@@ -6,4 +6,5 @@ pub mod locks;
 pub mod lost_answers;
 pub mod outages;
 pub mod proxy;
+pub mod refusals;
 pub mod texts;

@@ -1,6 +1,6 @@
 //! A proxy between the store and PostgreSQL that loses answers, cuts connections, and takes prepared statements away.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,6 +22,8 @@ struct Faults {
     lose: Mutex<Option<Lose>>,
     /// A statement that is run on each connection once, before its next request.
     inject: Mutex<Option<(u64, &'static str)>>,
+    /// The server's address.
+    upstream: Mutex<String>,
     cut: Notify,
 }
 
@@ -56,14 +58,20 @@ impl Proxy {
     pub async fn start(upstream: String) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let faults = Arc::new(Faults::default());
+        let faults = Arc::new(Faults {
+            upstream: Mutex::new(upstream),
+            ..Faults::default()
+        });
         let mut accepting = JoinSet::new();
         let shared = faults.clone();
         accepting.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(&upstream).await.unwrap();
-                connections.spawn(carry(client, server, shared.clone()));
+                let upstream = shared.upstream.lock().await.clone();
+                // A client whose server is away is cut off.
+                if let Ok(server) = TcpStream::connect(upstream).await {
+                    connections.spawn(carry(client, server, shared.clone()));
+                }
             }
         });
         Self {
@@ -80,8 +88,13 @@ impl Proxy {
 
     /// Loses the answer to the next change after the server applied it, and cuts the connection.
     pub async fn lose_next_change(&self) {
+        self.lose_change(0).await;
+    }
+
+    /// Loses the answer to a change after so many others.
+    pub async fn lose_change(&self, skip: u32) {
         *self.faults.lose.lock().await = Some(Lose {
-            skip: 0,
+            skip,
             of_changes: true,
         });
     }
@@ -94,9 +107,9 @@ impl Proxy {
         });
     }
 
-    /// Loses nothing any more.
-    pub async fn lose_nothing(&self) {
-        *self.faults.lose.lock().await = None;
+    /// Loses nothing any more; whether an answer was still to be lost.
+    pub async fn lose_nothing(&self) -> bool {
+        self.faults.lose.lock().await.take().is_some()
     }
 
     /// Runs a statement on every connection, before its next request.
@@ -104,6 +117,11 @@ impl Proxy {
         let mut inject = self.faults.inject.lock().await;
         let number = inject.map_or(1, |(number, _)| number + 1);
         *inject = Some((number, sql));
+    }
+
+    /// Leads new connections to another server.
+    pub async fn lead_to(&self, upstream: String) {
+        *self.faults.upstream.lock().await = upstream;
     }
 
     /// Cuts every connection.
@@ -127,6 +145,7 @@ async fn carry_until_lost(
 ) -> std::io::Result<()> {
     let mut injected = faults.inject.lock().await.map_or(0, |(number, _)| number);
     let mut upward = vec![0; 65_536];
+    let mut requests = Requests::default();
     let mut answer = Answer::default();
     let mut downward = vec![0; 65_536];
     loop {
@@ -142,6 +161,7 @@ async fn carry_until_lost(
                     run(&mut server, sql).await?;
                 }
                 answer.ready = false;
+                answer.changed |= requests.change(&upward[..read]);
                 server.write_all(&upward[..read]).await?;
             }
             read = server.read(&mut downward) => {
@@ -178,6 +198,51 @@ async fn run(server: &mut TcpStream, sql: &str) -> std::io::Result<()> {
         answer.read_messages();
     }
     Ok(())
+}
+
+/// What the client asks, message by message: a change that gives rows is answered as a read is.
+#[derive(Default)]
+struct Requests {
+    /// Not read yet.
+    bytes: Vec<u8>,
+    /// Whether the first message was read, which has no kind.
+    begun: bool,
+    /// The prepared statements that insert, by name.
+    inserting: HashSet<Vec<u8>>,
+}
+
+impl Requests {
+    /// Whether one of the messages that end here runs a statement that inserts.
+    fn change(&mut self, more: &[u8]) -> bool {
+        self.bytes.extend_from_slice(more);
+        let mut changes = false;
+        loop {
+            let kind = usize::from(self.begun);
+            let Some(length) = self.bytes.get(kind..kind + 4) else {
+                return changes;
+            };
+            let length = u32::from_be_bytes(length.try_into().unwrap()) as usize + kind;
+            if self.bytes.len() < length {
+                return changes;
+            }
+            let message: Vec<u8> = self.bytes.drain(..length).collect();
+            if std::mem::replace(&mut self.begun, true) {
+                let mut texts = message[5..].split(|byte| *byte == 0);
+                let (first, second) = (texts.next(), texts.next());
+                match (message[0], first, second) {
+                    (b'P', Some(name), Some(sql)) => {
+                        if sql.windows(12).any(|part| part == b"INSERT INTO ") {
+                            self.inserting.insert(name.to_vec());
+                        } else {
+                            self.inserting.remove(name);
+                        }
+                    }
+                    (b'B', _, Some(name)) => changes |= self.inserting.contains(name),
+                    _ => {}
+                }
+            }
+        }
+    }
 }
 
 /// What the server says, message by message.
