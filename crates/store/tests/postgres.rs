@@ -65,7 +65,7 @@ cases! { run, dialect;
     outages: read_only_for_a_while, no_connection_for_a_while, columns_are_added_under_a_running_job, a_column_changes_its_type,
         prepared_statements_are_lost, statements_have_a_time_limit, slow_reads_do_not_keep_writes_waiting, every_listed_code,
         all_connections_are_cut;
-    lost_answers: a_repeated_call_leads_to_the_same_rows, a_repeated_creation_makes_one_job;
+    lost_answers: a_repeated_call_leads_to_the_same_rows, a_repeated_creation_makes_one_job, a_job_that_could_not_be_counted;
     refusals: a_deadlock, a_failure_to_serialize, a_session_is_terminated;
     late: what_commits_late_is_not_skipped, a_partition_that_commits_late_is_found, events_of_another_cluster_come_first;
 }

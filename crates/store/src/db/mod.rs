@@ -11,6 +11,7 @@ pub(crate) use migration::LOCK;
 
 use std::{
     fmt,
+    panic::Location,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -138,6 +139,13 @@ impl fmt::Debug for Db {
     }
 }
 
+/// The target of the trace events that say where in the code a transaction ended. Tests use them to lose the answer of each commit.
+const COMMITS: &str = "headway_store::commits";
+
+fn trace_commit(place: &Location<'_>, committed: bool) {
+    tracing::trace!(target: COMMITS, %place, committed, "ended a transaction");
+}
+
 /// A write transaction.
 pub(crate) struct Tx<'a> {
     inner: DatabaseTransaction,
@@ -148,9 +156,15 @@ pub(crate) struct Tx<'a> {
 impl Tx<'_> {
     /// Commits. After an error the transaction is rolled back, or its connection is closed; whether the commit was applied
     /// is not known if the connection was lost.
-    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+    #[track_caller]
+    pub(crate) fn commit(self) -> impl Future<Output = Result<(), StoreError>> {
+        self.commit_at(Location::caller())
+    }
+
+    async fn commit_at(self, place: &'static Location<'static>) -> Result<(), StoreError> {
         let fresh = self.fresh;
         let committed = self.inner.commit().await;
+        trace_commit(place, committed.is_ok());
         committed.map_err(|error| fresh.note(error))?;
         fresh.committed();
         Ok(())
@@ -158,9 +172,21 @@ impl Tx<'_> {
 
     /// Commits what worked, or rolls back at once what failed. A transaction that is dropped keeps its locks until its
     /// connection is looked at again, and the next try, which skips locked rows, would not find them.
-    pub(crate) async fn end<T>(self, worked: Result<T, StoreError>) -> Result<T, StoreError> {
+    #[track_caller]
+    pub(crate) fn end<T>(
+        self,
+        worked: Result<T, StoreError>,
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.end_at(Location::caller(), worked)
+    }
+
+    async fn end_at<T>(
+        self,
+        place: &'static Location<'static>,
+        worked: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         match worked {
-            Ok(done) => self.commit().await.map(|()| done),
+            Ok(done) => self.commit_at(place).await.map(|()| done),
             Err(error) => {
                 if let Err(failure) = self.inner.rollback().await {
                     self.fresh.note(failure);
@@ -408,27 +434,46 @@ impl Db {
     }
 
     /// Runs a statement in a transaction of its own, without the round trips that begin and end one.
-    pub(crate) async fn run_alone(
+    #[track_caller]
+    pub(crate) fn run_alone(
         &self,
         sql: impl Into<String>,
         values: impl IntoIterator<Item = Value>,
+    ) -> impl Future<Output = Result<u64, StoreError>> {
+        let values = values.into_iter().collect();
+        self.run_alone_at(Location::caller(), sql.into(), values)
+    }
+
+    async fn run_alone_at(
+        &self,
+        place: &'static Location<'static>,
+        sql: String,
+        values: Vec<Value>,
     ) -> Result<u64, StoreError> {
         if !self.is_sqlite() {
-            return self.run(&self.pools.process, sql, values).await;
+            let changed = self.run(&self.pools.process, sql, values).await;
+            trace_commit(place, changed.is_ok());
+            return changed;
         }
         let tx = self.write(Durability::Process).await?;
         let changed = self.run(&*tx, sql, values).await?;
-        tx.commit().await?;
+        tx.commit_at(place).await?;
         Ok(changed)
     }
 
     /// The rows of a changing statement in a transaction of its own. For PostgreSQL.
-    pub(crate) async fn rows_alone(
+    #[track_caller]
+    pub(crate) fn rows_alone(
         &self,
-        sql: impl Into<String>,
-        values: impl IntoIterator<Item = Value>,
-    ) -> Result<Vec<QueryResult>, StoreError> {
-        self.rows(&self.pools.full, sql, values).await
+        sql: String,
+        values: Vec<Value>,
+    ) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> {
+        let place = Location::caller();
+        async move {
+            let rows = self.rows(&self.pools.full, sql, values).await;
+            trace_commit(place, rows.is_ok());
+            rows
+        }
     }
 
     pub(crate) async fn close(&self) {

@@ -8,6 +8,7 @@ use std::{
 
 use headway_domain::Micros;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::instrument::WithSubscriber;
 
 use super::create::{Created, NewJob};
 use crate::{Committed, Store, error::StoreError};
@@ -113,10 +114,11 @@ impl Store {
                     }
                     let store = self.clone();
                     // A task of its own: a caller that goes away must not take the others' commit with it.
-                    tokio::spawn(async move {
+                    let commit = async move {
                         store.commit_group(group).await;
                         drop(permit);
-                    });
+                    };
+                    tokio::spawn(commit.with_current_subscriber());
                 }
             }
         }

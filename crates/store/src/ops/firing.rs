@@ -1,6 +1,8 @@
 //! Jobs of schedules, made when their time comes. A look claims its schedule, makes jobs whose ids are made of their times, and moves
 //! the schedule on; one that dies in between is repeated, and finds the jobs that it made.
 
+use std::collections::BTreeSet;
+
 use headway_domain::{
     Error, JobId, JobName, JobState, Micros,
     error::Action,
@@ -18,6 +20,7 @@ use super::{
 };
 use crate::{
     Committed, Store,
+    db::keys,
     error::StoreError,
     rows::{job::state_of, optional},
 };
@@ -48,6 +51,11 @@ pub struct Fired {
 struct OpenRow {
     job_id: String,
     state: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct MadeRow {
+    job_id: String,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -83,7 +91,10 @@ impl Store {
         let mut values = keyed(name);
         let job = created.view.job.meta.name.job.as_str();
         values.extend([now.into(), job.into()]);
-        self.db.run_alone(sql, values).await?;
+        if let Err(error) = self.db.run_alone(sql, values).await {
+            // A caller that is told of an error would ask for another job.
+            tracing::warn!(schedule = %name, %error, "cannot count a job of a schedule; the job runs all the same");
+        }
         Ok(created)
     }
 
@@ -197,7 +208,15 @@ impl Store {
         let (mut last, mut last_job) = (view.last.unwrap_or(0), view.last_job.clone());
         let (mut made, mut skipped) = (0, due.missed);
         let (mut next, mut again) = (due.next.unwrap_or(0), 0);
+        let before = self.jobs_made(view, &due.times).await?;
         for time in due.times {
+            let name = view.name.job(time)?;
+            // A look that was cut short made it. It must not count as an earlier job that has not ended.
+            if before.contains(name.as_str()) {
+                (last, last_job) = (time, name.to_string());
+                made += 1;
+                continue;
+            }
             let open = self.open_jobs(view).await?;
             let waits = open.iter().any(|(_, state)| *state == JobState::Waiting);
             let after = match view.schedule.overlap {
@@ -220,11 +239,11 @@ impl Store {
                 user: view.creator.clone(),
                 correlation: view.name.schedule.to_string(),
             };
-            let job = new_job(view, view.name.job(time)?, &caller, after);
+            let job = new_job(view, name, &caller, after);
             match self.create_job(job).await {
                 Ok(created) => {
                     (last, last_job) = (time, created.view.job.meta.name.job.to_string());
-                    made += u64::from(!created.existed);
+                    made += 1;
                     fired.created.push(created);
                 }
                 // There may be room before the time is too late.
@@ -234,7 +253,7 @@ impl Store {
                     (next, again) = (time, now + ROOM);
                     break;
                 }
-                // A look that a crash cut short made it.
+                // Another look made it meanwhile.
                 Err(StoreError::Domain(Error::JobExists(name)))
                     if self.is_of_schedule(&name, view).await? =>
                 {
@@ -249,10 +268,12 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        // Where it was changed meanwhile, the next look is where that said.
+        // Where it was changed meanwhile, the next look is where that said. Jobs that another look made and counted meanwhile are
+        // not counted twice.
         let sql = "UPDATE schedule SET next_due = CASE WHEN next_due = $8 THEN $3 ELSE next_due END, \
                    claimed = CASE WHEN next_due = $8 THEN $9 ELSE claimed END, \
-                   last_due = $4, last_job = $5, made = made + $6, skipped = skipped + $7 \
+                   last_due = $4, last_job = $5, \
+                   made = made + CASE WHEN next_due = $8 OR last_due < $4 THEN $6 ELSE 0 END, skipped = skipped + $7 \
                    WHERE partition_id = $1 AND schedule_id = $2 AND created = $10";
         let mut values = keyed(&view.name);
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -268,6 +289,27 @@ impl Store {
         ]);
         self.db.run_alone(sql, values).await?;
         Ok(())
+    }
+
+    /// The ids of the jobs that this schedule has for some of its times.
+    async fn jobs_made(
+        &self,
+        view: &ScheduleView,
+        times: &[Micros],
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let ids = times.iter().map(|time| view.name.job(*time));
+        let ids: Vec<String> = ids
+            .map(|id| Ok(id?.to_string()))
+            .collect::<Result<_, StoreError>>()?;
+        let sql = format!(
+            "SELECT j.job_id FROM job j JOIN label l ON l.job_key = j.job_key AND l.name = $3 AND l.value = $2 \
+             WHERE j.partition_id = $1 AND j.job_id IN ({}) AND j.created >= $5",
+            self.db.texts(4)
+        );
+        let mut values = keyed(&view.name);
+        values.extend([LABEL.into(), keys::texts(&ids), view.created.into()]);
+        let rows: Vec<MadeRow> = self.db.all(self.db.work_reader(), sql, values).await?;
+        Ok(rows.into_iter().map(|row| row.job_id).collect())
     }
 
     /// Whether a job was made by this schedule.

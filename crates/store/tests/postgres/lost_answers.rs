@@ -223,3 +223,23 @@ pub async fn a_repeated_creation_makes_one_job(f: Fixture) {
         assert_eq!(f.ints(jobs).await, [1]);
     }
 }
+
+/// A job of a schedule is made, and the answer is lost when it is counted: the caller must not ask for another one.
+pub async fn a_job_that_could_not_be_counted(f: Fixture) {
+    let (proxy, store) = through_proxy(&f).await;
+    let name = ScheduleName {
+        partition: name("x").partition,
+        schedule: JobId::new("nightly").unwrap(),
+    };
+    let caller = Caller::default();
+    f.store
+        .create_schedule(&name, &schedule(), &caller)
+        .await
+        .unwrap();
+    // The first one also notes that its pipe is used.
+    store.run_schedule(&name, &caller).await.unwrap();
+    proxy.lose_change(1).await;
+    store.run_schedule(&name, &caller).await.unwrap();
+    assert!(!proxy.lose_nothing().await, "an answer was lost");
+    assert_eq!(f.count("job").await, 2);
+}

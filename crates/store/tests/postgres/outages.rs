@@ -27,6 +27,13 @@ fn address() -> (String, String, String) {
 
 /// A store whose connections go through a proxy.
 pub async fn through_proxy(f: &Fixture) -> (Proxy, Store) {
+    let (proxy, config) = proxy_before(f).await;
+    let store = Store::connect(&config).await.unwrap();
+    (proxy, store)
+}
+
+/// A proxy, and how to connect through it.
+pub async fn proxy_before(f: &Fixture) -> (Proxy, StoreConfig) {
     let (user, host, database) = address();
     let proxy = Proxy::start(host).await;
     let url = format!("{user}127.0.0.1:{}{database}?sslmode=disable", proxy.port());
@@ -34,8 +41,7 @@ pub async fn through_proxy(f: &Fixture) -> (Proxy, Store) {
         url: StoreUrl::new(url),
         ..f.config.clone()
     };
-    let store = Store::connect(&config).await.unwrap();
-    (proxy, store)
+    (proxy, config)
 }
 
 /// Repeats a call for as long as it may succeed later; how often it failed.

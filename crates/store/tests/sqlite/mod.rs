@@ -1,4 +1,5 @@
 //! What is SQLite's own.
 
+pub mod answers;
 pub mod codes;
 pub mod commits;

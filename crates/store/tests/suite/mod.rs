@@ -14,6 +14,7 @@ pub mod events;
 pub mod explore;
 pub mod failures;
 pub mod jobs;
+pub mod lost_commits;
 pub mod outbox;
 pub mod read;
 pub mod recount;
@@ -221,6 +222,7 @@ macro_rules! store_suite {
             schedules: every_open_job_counts, a_job_that_was_retried_counts, each_call_makes_a_job, every_missed_time_is_made,
                 a_clock_that_was_set_back;
             update: other_processes_hear_of_it, lists_and_credit_hear_of_it;
+            lost_commits: every_commit_of_every_operation;
             jobs: a_tree, without_children, folders_only, a_small_window, two_jobs_interleaved, unlucky_workers,
                 every_message_twice, a_hundred_thousand_items;
         }

@@ -1,0 +1,247 @@
+//! The calls of the operations.
+
+use std::collections::BTreeMap;
+
+use headway_domain::{
+    JobId, JobName, PipeName,
+    effect::Failed,
+    error::Action,
+    event::Caller,
+    page::Forward,
+    report::{ItemEvent, ItemReport},
+    retention::Retention,
+    schedule::Overlap,
+    share::{PartitionShare, PipeLimits, Share},
+    start::Prerequisite,
+    update::JobUpdate,
+};
+use headway_store::{Committed, DeadFilter, FailureFilter, Retry, Store, StoreError};
+
+use super::subject::{HOUR, Subject, schedule, schedule_name};
+use crate::suite::{
+    PIPE,
+    driver::{SESSION, Tree, flat},
+    failures::failure,
+    name, new_job, task,
+};
+
+impl Subject {
+    /// The call.
+    pub async fn call(&self, store: &Store, operation: &str) -> Result<(), StoreError> {
+        let (job, unsplit, caller) = (&self.job, &self.unsplit, &Caller::default());
+        let partition = &job.name.partition;
+        match operation {
+            "shrink" => store.shrink().await.map(|_| ()),
+            "connect" => Store::connect(&self.config).await.map(|_| ()),
+            "create job" => {
+                let job = new_job(name(&self.fresh.to_string()), self.spec());
+                store.create_job(job).await.map(|_| ())
+            }
+            "create waiting job" => {
+                let mut spec = task("x");
+                spec.prerequisites = vec![Prerequisite {
+                    job: job.name.job.clone(),
+                    optional: false,
+                }];
+                let job = new_job(name(&self.fresh.to_string()), spec);
+                store.create_job(job).await.map(|_| ())
+            }
+            "pause job" => control(store, &job.name, Action::Pause).await,
+            "retry job" => control(store, &job.name, Action::Retry).await,
+            "retry failures" => {
+                let retry = Retry {
+                    filter: FailureFilter {
+                        codes: vec!["NO".to_owned()],
+                        ..FailureFilter::default()
+                    },
+                    ..Retry::default()
+                };
+                store.retry_job(&job.name, &retry, caller).await.map(|_| ())
+            }
+            "delete job" => store.delete_job(&job.name, caller).await.map(|_| ()),
+            "delete jobs" => {
+                let jobs = [(job.name.job.to_string(), caller.clone())];
+                store.delete_jobs(partition, &jobs).await.map(|_| ())
+            }
+            "update job" => {
+                let update = JobUpdate {
+                    priority: Some(8),
+                    labels: Some(BTreeMap::from([("team".to_owned(), "red".to_owned())])),
+                    ..JobUpdate::default()
+                };
+                store
+                    .update_job(&job.name, update, caller)
+                    .await
+                    .map(|_| ())
+            }
+            "drop dead letters" => {
+                let filter = DeadFilter {
+                    partition: partition.clone(),
+                    pipe: None,
+                    job: None,
+                };
+                store.drop_dead_letters(&filter, caller).await.map(|_| ())
+            }
+            "apply reports" => store.apply_reports(&self.done).await.map(|_| ()),
+            "apply forwards" => {
+                let forward = Forward {
+                    pipe: format!("pipe-{}", self.fresh),
+                    task_type: "next".to_owned(),
+                    payload: b"x".to_vec(),
+                    content_type: String::new(),
+                };
+                let mut said = self.done.clone();
+                for report in &mut said {
+                    let items = std::mem::take(&mut report.done).into_iter();
+                    report.items = items
+                        .map(|index| ItemReport {
+                            index,
+                            attempt: 0,
+                            stage: 0,
+                            event: ItemEvent::Forward(forward.clone()),
+                        })
+                        .collect();
+                }
+                store.apply_reports(&said).await.map(|_| ())
+            }
+            "renew leases" => store.renew_leases(SESSION).await.map(|_| ()),
+            "record split" | "record split after a failure" => {
+                let source = self.source.as_ref().unwrap();
+                let split = Tree::new(flat(4)).split(source);
+                let attempt = u32::from(operation != "record split");
+                store.record_split(source, attempt, split).await.map(|_| ())
+            }
+            "record split failure" => {
+                let fault = Failed {
+                    retryable: true,
+                    ..failure("SPLIT_FAILED", "no")
+                };
+                store
+                    .record_split_failure(unsplit.uid, 1, 0, fault)
+                    .await
+                    .map(|_| ())
+            }
+            "plan dispatch" => store.plan_dispatch(job.uid, 1, &[0, 1]).await.map(|_| ()),
+            "outbox sent" => store.outbox_sent(&self.outbox).await,
+            "defer dispatch" => {
+                let (indexes, hour) = ([1, 3].into_iter().collect(), 3600);
+                let hour = std::time::Duration::from_secs(hour);
+                store.defer_dispatch(job.uid, 1, 0, indexes, hour).await
+            }
+            "outbox overdue" => store.outbox_overdue(-1_000_000, 100).await.map(|_| ()),
+            "hasten deferred" => store.hasten_deferred().await,
+            "discard untaken" => store.discard_untaken(job.key, PIPE, 0).await.map(|_| ()),
+            "set partition" => {
+                let share = PartitionShare {
+                    weight: 7,
+                    ..PartitionShare::default()
+                };
+                store
+                    .set_partition(partition, &Retention::default(), &share, caller)
+                    .await
+            }
+            "suspend partition" => store.set_suspended(partition, true, caller).await,
+            "walk partition" => store.walk_partition(partition, 0).await.map(|_| ()),
+            "set pipe limits" | "remove pipe limits" => {
+                let limits = PipeLimits {
+                    in_flight: Some(5).filter(|_| operation == "set pipe limits"),
+                    per_second: None,
+                };
+                let pipe = PipeName::new(PIPE).unwrap();
+                store.set_pipe_limits(&pipe, &limits, caller).await
+            }
+            "unused pipes" => store.unused_pipes().await.map(|_| ()),
+            "forget pipe" => store.forget_pipe("spare").await.map(|_| ()),
+            "fire items" => {
+                for shard in 0..store.shards() {
+                    store.fire_items(shard, i64::MAX).await?;
+                }
+                Ok(())
+            }
+            "fire jobs" => store.fire_jobs().await.map(|_| ()),
+            "fire pages" => store.fire_pages().await.map(|_| ()),
+            "advance idle" => store.advance_idle(1_000_000, 0).await.map(|_| ()),
+            "repair job" => store.repair_job(job.key, self.before).await.map(|_| ()),
+            "release dependents" => until_none(|| store.release_dependents()).await,
+            "audit job" => {
+                let mut after = 0;
+                loop {
+                    after = store.audit_job(after).await?.1;
+                    if after == 0 {
+                        return Ok(());
+                    }
+                }
+            }
+            "expire jobs" => store.expire_jobs().await.map(|_| ()),
+            "expire events" => store.expire_events(store.now() + HOUR).await.map(|_| ()),
+            "expire tombstones" => store.expire_tombstones(i64::MAX).await.map(|_| ()),
+            "collect garbage" => {
+                while store.collect_garbage().await? {}
+                Ok(())
+            }
+            "forget unreadable" => store.forget_unreadable().await.map(|_| ()),
+            "publish rates" => {
+                let rates = BTreeMap::from([(PIPE.to_owned(), 3.0)]);
+                store.publish_rates(self.fresh, &rates, HOUR).await
+            }
+            "set shares" => {
+                let shares = [(job.key, Share::of(2)), (unsplit.key, Share::of(3))];
+                store.set_shares(&shares).await.map(|_| ())
+            }
+            "claim shards" => store.claim_shards(self.fresh, HOUR).await.map(|_| ()),
+            "release shards" => store.release_shards(self.fresh).await,
+            "begin epoch" => store.begin_epoch(self.epoch, self.fresh).await.map(|_| ()),
+            _ => self.call_of_definition(store, operation, caller).await,
+        }
+    }
+
+    async fn call_of_definition(
+        &self,
+        store: &Store,
+        operation: &str,
+        caller: &Caller,
+    ) -> Result<(), StoreError> {
+        let (kind, named) = (JobId::new("resize").unwrap(), schedule_name());
+        let timetable = schedule(store.now(), Overlap::Allow);
+        match operation {
+            "create job type" => store.create_job_type(&kind, "{}", caller).await.map(|_| ()),
+            "update job type" => store
+                .update_job_type(&kind, "{\"a\": 1}", Some("1"), caller)
+                .await
+                .map(|_| ()),
+            "delete job type" => store.delete_job_type(&kind, caller).await,
+            "create schedule" => {
+                let created = store.create_schedule(&named, &timetable, caller);
+                created.await.map(|_| ())
+            }
+            "update schedule" => {
+                let updated = store.update_schedule(&named, &timetable, caller);
+                updated.await.map(|_| ())
+            }
+            "pause schedule" => {
+                let paused = store.pause_schedule(&named, true, caller);
+                paused.await.map(|_| ())
+            }
+            "delete schedule" => store.delete_schedule(&named, caller).await,
+            "run schedule" => store.run_schedule(&named, caller).await.map(|_| ()),
+            "realign schedules" => store.realign_schedules().await.map(|_| ()),
+            fire if fire.starts_with("fire") => store.fire_schedules().await.map(|_| ()),
+            other => panic!("no operation {other}"),
+        }
+    }
+}
+
+async fn control(store: &Store, job: &JobName, action: Action) -> Result<(), StoreError> {
+    let caller = Caller::default();
+    let controlled = store.control_job(job, action, &caller);
+    controlled.await.map(|_| ())
+}
+
+/// Calls until there is no more.
+async fn until_none<Answer>(mut call: impl FnMut() -> Answer) -> Result<(), StoreError>
+where
+    Answer: Future<Output = Result<(Committed, bool), StoreError>>,
+{
+    while call().await?.1 {}
+    Ok(())
+}
