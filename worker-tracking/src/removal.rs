@@ -45,8 +45,12 @@ impl Tracker {
             }
             let since = *unused.entry(pipe.clone()).or_insert_with(Instant::now);
             if since.elapsed() >= self.config.pipe_retention {
-                unused.remove(&pipe);
-                self.remove_pipe(&pipe, &queue).await?;
+                match self.remove_pipe(&pipe, &queue).await {
+                    Ok(()) => drop(unused.remove(&pipe)),
+                    Err(error) => {
+                        tracing::warn!(%error, pipe, "cannot remove an unused pipe; retrying later");
+                    }
+                }
             }
         }
         Ok(())
@@ -54,15 +58,17 @@ impl Tracker {
 
     async fn remove_pipe(&self, pipe: &str, queue: &Queue) -> anyhow::Result<()> {
         let store = self.relay.store();
-        if !store.forget_pipe(pipe).await? {
+        if !store.is_pipe_unused(pipe).await? {
             return Ok(());
         }
         self.relay.broker().delete(queue).await?;
-        tracing::info!(pipe, "removed a pipe that no job used");
         // A job that was created meanwhile may have lost its messages with the queue.
         for key in store.jobs_on_pipe(pipe).await? {
             self.repair_job(key, store.now() + 1).await?;
         }
+        // The row goes last: as long as it is there, a removal that failed halfway is done again.
+        store.forget_pipe(pipe).await?;
+        tracing::info!(pipe, "removed a pipe that no job used");
         Ok(())
     }
 }

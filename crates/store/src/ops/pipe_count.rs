@@ -141,6 +141,14 @@ impl Store {
         Ok(names.filter(|name| !name.starts_with(RESERVED)).collect())
     }
 
+    /// Whether a pipe is known, and no job uses it which has not settled.
+    pub async fn is_pipe_unused(&self, name: &str) -> Result<bool, StoreError> {
+        let db = &self.db;
+        let sql = format!("SELECT count(*) AS value FROM pipe p WHERE p.name = $1 AND {IS_UNUSED}");
+        let count = db.one_int(db.work_reader(), sql, [name.into()]).await?;
+        Ok(count.unwrap_or(0) > 0)
+    }
+
     /// Forgets a pipe unless a job uses it; whether it was forgotten.
     pub async fn forget_pipe(&self, name: &str) -> Result<bool, StoreError> {
         let sql = format!(
