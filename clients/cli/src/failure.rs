@@ -176,13 +176,19 @@ fn write_details(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
 /// What the user may do about an error.
 fn next_step(error: &Error, server: &str, partition: &str) -> Option<String> {
     if error.is_client_side() {
-        return Some("give the address with --server or HEADWAY_SERVER, such as http://127.0.0.1:6420; an https server needs --ca-file".to_owned());
+        return Some(
+            "give the address with --server or HEADWAY_SERVER, such as http://127.0.0.1:6420"
+                .to_owned(),
+        );
     }
     if error.is_unreachable() {
         return Some(match error.code() {
             Code::DeadlineExceeded => {
                 format!("{server} is slow or stuck; try again with a longer --timeout")
             }
+            _ if server.starts_with("https://") => format!(
+                "is the server at {server} running, and its certificate of an authority that this system trusts? name another authority with --ca-file"
+            ),
             _ => format!(
                 "is the server at {server} running? start it, or name another with --server or HEADWAY_SERVER"
             ),

@@ -52,21 +52,6 @@ fn a_line_has_everything_that_moves() {
 }
 
 #[test]
-fn nothing_waits_in_a_job_that_has_ended() {
-    let mut job = job();
-    let progress = job.progress.get_or_insert_default();
-    progress.items_parked = 5;
-    progress.items_delayed = 6;
-    let active = details(&job, &TimeZone::UTC);
-    assert!(active.contains("5 parked, 6 waiting"), "{active}");
-    job.set_state(JobState::Cancelled);
-    let ended = details(&job, &TimeZone::UTC);
-    assert!(ended.contains("77 in flight"), "{ended}");
-    assert!(!ended.contains("parked"), "{ended}");
-    assert!(!ended.contains("waiting"), "{ended}");
-}
-
-#[test]
 fn a_table_of_jobs_cannot_steer_the_terminal() {
     let console = Console::captured(std::io::sink(), std::io::sink());
     let text = jobs(&listed(vec![job()]), "default", &console);

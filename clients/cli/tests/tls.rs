@@ -75,4 +75,5 @@ async fn the_system_says_which_certificates_to_trust() {
 
     let (status, text) = count(address, |_| ()).await;
     assert_eq!(status, Some(3), "{text}");
+    assert!(text.contains("--ca-file"), "{text}");
 }

@@ -92,7 +92,8 @@ impl JobSlice {
     /// How many of the items that were set aside may be sent now.
     fn may_unpark(&self) -> u64 {
         let counts = &self.job.counts;
-        self.job.sendable(counts.out().saturating_sub(counts.parked))
+        self.job
+            .sendable(counts.out().saturating_sub(counts.parked))
     }
 
     fn may_open_more(&self) -> bool {
