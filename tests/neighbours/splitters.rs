@@ -107,7 +107,12 @@ fn spec(splitter: &str, definition: Value) -> JobSpec {
 async fn beside_a_splitter_that_hangs(d: Deployment) {
     d.worker(|worker| worker.handler(quick(&Record::default())));
     let mut measured = Measured::alone(&d).await;
-    let hung = d.create("hung", spec("hangs", json!(1))).await;
+    let mut spec = spec("hangs", json!(1));
+    if let Some(policy) = &mut spec.retry_policy {
+        // Each takes a second: they last longer than what is measured.
+        policy.max_attempts = 100;
+    }
+    let hung = d.create("hung", spec).await;
     until("its sub-batches to hang", PATIENCE, || async {
         let explained = d.client().explain_job(&hung).await.unwrap();
         let hang =
