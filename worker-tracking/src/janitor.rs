@@ -73,6 +73,7 @@ impl Tracker {
                 break;
             }
         }
+        self.relay.store().refresh_statistics().await?;
         self.relay.store().forget_unreadable().await?;
         self.expire_events().await
     }

@@ -60,7 +60,8 @@ store_suite!(run);
 cases! { run, dialect;
     locks: jobs_held_elsewhere_are_left, reports_wait_for_their_turn_when_told_to, a_job_held_elsewhere_is_skipped_by_timers, resumed_while_it_was_held,
         a_split_resumed_while_it_was_held, refused_texts;
-    indexes: hot_queries_use_indexes, what_waits_is_found_by_index, changed_partitions_are_found_by_index;
+    indexes: hot_queries_use_indexes, what_waits_is_found_by_index, changed_partitions_are_found_by_index,
+        statistics_follow_the_growth_of_tables;
     texts: orders_are_of_bytes;
     outages: read_only_for_a_while, no_connection_for_a_while, columns_are_added_under_a_running_job, a_column_changes_its_type,
         prepared_statements_are_lost, statements_have_a_time_limit, slow_reads_do_not_keep_writes_waiting, every_listed_code,

@@ -57,7 +57,8 @@ pub struct PipeShare {
     pub rate: f64,
     /// What it takes at most.
     pub limits: PipeLimits,
-    /// Items that other jobs have in it or will send to it again, where its items in flight are limited.
+    /// Items that other jobs have in it or will send to it again, where its items in flight are limited. Where they are more
+    /// than the limit, at least the limit.
     pub reserved: u64,
     /// The hungry jobs.
     pub jobs: Vec<HungryJob>,
@@ -204,8 +205,8 @@ impl Store {
             share.jobs.push(row.job());
         }
         for pipe in pipes.values_mut() {
-            if pipe.limits.in_flight.is_some() {
-                pipe.reserved = self.reserved(&pipe.pipe).await?;
+            if let Some(limit) = pipe.limits.in_flight {
+                pipe.reserved = self.reserved(&pipe.pipe, limit).await?;
             }
         }
         Ok(pipes.into_values().collect())
@@ -266,12 +267,17 @@ impl Store {
         Ok(hungry)
     }
 
-    /// What jobs that want no more have in a pipe, or will send there again.
-    async fn reserved(&self, pipe: &str) -> Result<u64, StoreError> {
+    /// What jobs that want no more have in a pipe, or will send there again; at least the limit where it is more. Each job
+    /// that counts has an item, so it reads no more of them than the limit.
+    async fn reserved(&self, pipe: &str, limit: u32) -> Result<u64, StoreError> {
         let db = &self.db;
-        let sql = "SELECT CAST(COALESCE(SUM(known - done - failed - discarded - unreleased - parked), 0) AS BIGINT) AS value \
-                   FROM job_progress WHERE pipe = $1 AND live = 1 AND hungry = 0";
-        let items = db.one_int(db.work_reader(), sql, [pipe.into()]).await?;
+        let held = "known - done - failed - discarded - unreleased - parked";
+        let sql = format!(
+            "SELECT CAST(COALESCE(SUM(h.held), 0) AS BIGINT) AS value FROM (SELECT {held} AS held FROM job_progress \
+             WHERE pipe = $1 AND live = 1 AND hungry = 0 AND {held} > 0 LIMIT $2) h"
+        );
+        let values = [pipe.into(), i64::from(limit).into()];
+        let items = db.one_int(db.work_reader(), sql, values).await?;
         unsigned(items.unwrap_or(0))
     }
 

@@ -38,6 +38,7 @@ mod shrink;
 pub(crate) mod split;
 mod split_record;
 mod split_retry;
+mod statistics;
 pub(crate) mod timers;
 pub(crate) mod tree;
 pub(crate) mod unreadable;

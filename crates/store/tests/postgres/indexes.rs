@@ -275,3 +275,47 @@ pub async fn changed_partitions_are_found_by_index(f: Fixture) {
     let indexes = ["event_partition", "job_progress_open"];
     assert_found(&f, &before, &indexes, &["event", "job_progress"]).await;
 }
+
+/// What PostgreSQL takes for the rows of a table since its last statistics.
+async fn known_rows(f: &Fixture, table: &str) -> f32 {
+    let sql = format!(
+        "SELECT reltuples AS value FROM pg_class WHERE oid = '{}.{table}'::regclass",
+        f.config.schema
+    );
+    let statement = Statement::from_string(f.raw.get_database_backend(), sql);
+    let row = f.raw.query_one_raw(statement).await.unwrap().unwrap();
+    row.try_get("", "value").unwrap()
+}
+
+/// Connections keep plans of statements that they sent while there were few rows, until there are statistics of the many.
+pub async fn statistics_follow_the_growth_of_tables(f: Fixture) {
+    for table in ["job_progress", "page"] {
+        let sql = format!("ALTER TABLE {table} SET (autovacuum_enabled = off)");
+        f.sql(sql).await;
+    }
+    let mut driver = Driver::new(&f.store);
+    let model = driver.begin(batch(), Tree::new(flat(2))).await;
+    f.store.refresh_statistics().await.unwrap();
+    assert!(known_rows(&f, "page").await <= 0.0, "it is small");
+    let key = model.key;
+    for table in ["job_progress", "page"] {
+        crowd(&f, table, key, &format!("'job_key', {key} - n"), CROWD).await;
+    }
+    f.store.refresh_statistics().await.unwrap();
+    let most = CROWD as f32 * 0.9;
+    for table in ["job_progress", "page"] {
+        let rows = known_rows(&f, table).await;
+        assert!(rows > most, "{rows} rows of {table} are known");
+    }
+    // Not again before there are twice as many.
+    let add = format!("'job_key', {key} - {CROWD} - n");
+    crowd(&f, "page", key, &add, CROWD / 2).await;
+    f.store.refresh_statistics().await.unwrap();
+    let rows = known_rows(&f, "page").await;
+    assert!(rows < CROWD as f32 * 1.1, "{rows} rows of page are known");
+    let add = format!("'job_key', {key} - 2 * {CROWD} - n");
+    crowd(&f, "page", key, &add, CROWD).await;
+    f.store.refresh_statistics().await.unwrap();
+    let rows = known_rows(&f, "page").await;
+    assert!(rows > CROWD as f32 * 2.0, "{rows} rows of page are known");
+}
