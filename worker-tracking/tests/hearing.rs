@@ -1,46 +1,26 @@
 //! A lease does not end while what the worker reported waits in the queue of its shard.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod common;
+
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use headway::pipe::{ItemReport, Leased, PageReport, ReportMessage, item_report::Event};
 use headway_broker::{Broker, InProcessBroker, Outgoing, Queue};
-use headway_domain::{
-    JobId, JobName, JobState, JobUid, PartitionId,
-    ids::PipeName,
-    spec::{JobSpec, TaskSpec, Work},
-};
+use headway_domain::{JobState, JobUid};
 use headway_relay::{Relay, envelope::decode_reports};
 use headway_runtime::tasks::Supervisor;
-use headway_store::{NewJob, Store, StoreConfig, StoreUrl};
+use headway_store::{Store, StoreConfig, StoreUrl};
 use headway_worker_tracking::{Tracker, TrackerConfig};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use common::task;
+
 /// More than a shard takes at once, and more than the broker delivers to it unacknowledged.
 const HEARTBEATS: usize = 2500;
 const LIMIT: Duration = Duration::from_secs(30);
-
-fn task() -> NewJob {
-    NewJob {
-        name: JobName {
-            partition: PartitionId::new("acme").unwrap(),
-            job: JobId::new("one").unwrap(),
-        },
-        spec: JobSpec::new(Work::Task(TaskSpec {
-            pipe: PipeName::new("work").unwrap(),
-            task_type: "export".to_owned(),
-            payload: Vec::new(),
-            content_type: String::new(),
-            headers: BTreeMap::new(),
-        })),
-        request_id: String::new(),
-        creator: String::new(),
-        correlation: String::new(),
-        created: None,
-    }
-}
 
 fn page(job: JobUid) -> PageReport {
     PageReport {

@@ -1,8 +1,9 @@
 //! Nothing is acknowledged before what it caused is committed: a process that is killed in between must find the report again. One
 //! that ends in order applies what waits first.
 
+mod common;
+
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,18 +15,16 @@ use headway_broker::{
     Acker, Broker, BrokerError, Consumer, Delivery, DeliveryTag, Depth, InProcessBroker, Outgoing,
     Queue, Subscription, Topic,
 };
-use headway_domain::{
-    JobId, JobName, JobUid, PartitionId,
-    ids::PipeName,
-    spec::{JobSpec, TaskSpec, Work},
-};
+use headway_domain::JobUid;
 use headway_relay::Relay;
 use headway_runtime::tasks::Supervisor;
-use headway_store::{NewJob, Store, StoreConfig, StoreUrl};
+use headway_store::{Store, StoreConfig, StoreUrl};
 use headway_worker_tracking::{Tracker, TrackerConfig};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use common::task;
 
 /// How many items of the job were done at each acknowledgement.
 type Seen = Arc<Mutex<Vec<u64>>>;
@@ -142,26 +141,6 @@ impl Broker for Watchful {
 
     async fn close(&self) {
         self.inner.close().await;
-    }
-}
-
-fn task() -> NewJob {
-    NewJob {
-        name: JobName {
-            partition: PartitionId::new("acme").unwrap(),
-            job: JobId::new("one").unwrap(),
-        },
-        spec: JobSpec::new(Work::Task(TaskSpec {
-            pipe: PipeName::new("work").unwrap(),
-            task_type: "export".to_owned(),
-            payload: Vec::new(),
-            content_type: String::new(),
-            headers: BTreeMap::new(),
-        })),
-        request_id: String::new(),
-        creator: String::new(),
-        correlation: String::new(),
-        created: None,
     }
 }
 

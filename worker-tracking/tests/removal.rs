@@ -1,7 +1,8 @@
 //! A pipe that no job uses is removed, also where the broker is away when its queue is deleted.
 
+mod common;
+
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,18 +15,15 @@ use bytes::Bytes;
 use headway_broker::{
     Broker, BrokerError, Consumer, Depth, InProcessBroker, Outgoing, Queue, Subscription, Topic,
 };
-use headway_domain::{
-    JobId, JobName, PartitionId,
-    event::Caller,
-    ids::PipeName,
-    spec::{JobSpec, TaskSpec, Work},
-};
+use headway_domain::event::Caller;
 use headway_relay::Relay;
 use headway_runtime::tasks::Supervisor;
-use headway_store::{NewJob, Store, StoreConfig, StoreUrl};
+use headway_store::{Store, StoreConfig, StoreUrl};
 use headway_worker_tracking::{Tracker, TrackerConfig};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use common::task;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -92,26 +90,6 @@ impl Broker for Failing {
 
     async fn close(&self) {
         self.inner.close().await;
-    }
-}
-
-fn task() -> NewJob {
-    NewJob {
-        name: JobName {
-            partition: PartitionId::new("acme").unwrap(),
-            job: JobId::new("one").unwrap(),
-        },
-        spec: JobSpec::new(Work::Task(TaskSpec {
-            pipe: PipeName::new("work").unwrap(),
-            task_type: "export".to_owned(),
-            payload: Vec::new(),
-            content_type: String::new(),
-            headers: BTreeMap::new(),
-        })),
-        request_id: String::new(),
-        creator: String::new(),
-        correlation: String::new(),
-        created: None,
     }
 }
 
