@@ -412,3 +412,19 @@ impl JobSlice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::job;
+
+    #[test]
+    fn counters_that_disagree_open_no_endless_window() {
+        let mut slice = job(0, |_| {});
+        slice.advance();
+        assert_eq!(slice.job.counts.out(), 1);
+        slice.job.counts.parked = 5;
+        assert_eq!(slice.may_unpark(), slice.job.limit());
+        assert_eq!(slice.needs().unpark, ROUND);
+    }
+}

@@ -52,51 +52,18 @@ impl JobSlice {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
-
-    use uuid::Uuid;
-
     use super::*;
-    use crate::{
-        JobUid, PipeName,
-        job::JobMeta,
-        slice::Moment,
-        spec::{JobSpec, TaskSpec, Work},
-    };
+    use crate::testing::{SECOND, job, moment};
 
     /// When a job that changes once a second has entries, over so many seconds.
     fn entries(seconds: i64) -> Vec<Micros> {
-        let work = Work::Task(TaskSpec {
-            pipe: PipeName::new("p").unwrap(),
-            task_type: String::new(),
-            payload: Vec::new(),
-            content_type: String::new(),
-            headers: BTreeMap::new(),
-        });
-        let meta = JobMeta {
-            key: 1,
-            uid: JobUid(Uuid::from_u128(1)),
-            name: "partitions/p/jobs/j".parse().unwrap(),
-            shard: 0,
-            spec: JobSpec::new(work),
-            creator: String::new(),
-            created: 0,
-            version: 0,
-        };
-        let moment = |second: i64| Moment {
-            now: second * 1_000_000,
-            epoch: 1,
-            lease: 1,
-            splits: 1,
-            rationed: false,
-        };
-        let mut slice = JobSlice::create(Arc::new(meta), 1, moment(0));
+        let mut slice = job(0, |_| {});
         let mut times = Vec::new();
         for second in 0..=seconds {
-            let mut next = JobSlice::new(slice.job.clone(), moment(second));
+            let mut next = JobSlice::new(slice.job.clone(), moment(second * SECOND));
             next.changed = true;
             next.seal();
-            times.extend(next.sample.map(|sample| sample.time / 1_000_000));
+            times.extend(next.sample.map(|sample| sample.time / SECOND));
             slice = next;
         }
         times

@@ -32,6 +32,8 @@ pub mod slice;
 pub mod spec;
 pub mod split;
 pub mod start;
+#[cfg(test)]
+mod testing;
 pub mod timers;
 pub mod timetable;
 mod untaken;

@@ -217,47 +217,16 @@ impl JobSlice {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{
         JobState,
-        ids::{JobUid, PipeName},
-        job::JobMeta,
         share::Share,
-        slice::Moment,
-        spec::{JobSpec, TaskSpec, Work},
+        spec::JobSpec,
+        testing::{self, SECOND},
     };
 
-    const SECOND: Micros = 1_000_000;
-
     fn job(change: impl FnOnce(&mut JobSpec)) -> JobSlice {
-        let mut spec = JobSpec::new(Work::Task(TaskSpec {
-            pipe: PipeName::new("p").unwrap(),
-            task_type: "t".into(),
-            payload: Vec::new(),
-            content_type: String::new(),
-            headers: std::collections::BTreeMap::new(),
-        }));
-        change(&mut spec);
-        let meta = JobMeta {
-            key: 1,
-            uid: JobUid(uuid::Uuid::nil()),
-            name: "partitions/p/jobs/j".parse().unwrap(),
-            shard: 0,
-            spec,
-            creator: String::new(),
-            created: 0,
-            version: 0,
-        };
-        let moment = Moment {
-            now: 10 * SECOND,
-            epoch: 1,
-            lease: SECOND,
-            splits: 16,
-            rationed: false,
-        };
-        JobSlice::create(Arc::new(meta), 100, moment)
+        testing::job(10 * SECOND, change)
     }
 
     fn broken() -> Broken {

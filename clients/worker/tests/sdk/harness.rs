@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +18,17 @@ use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+
+/// How long a test waits for the worker, on the tests' paused clock: longer than any pause that the worker makes, so that a
+/// test fails instead of waiting without end.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(come) => come,
+        Err(_) => panic!("{what} did not come"),
+    }
+}
 
 pub const PIPE: &str = "work";
 pub const RESULTS: &str = "results";
@@ -59,9 +71,8 @@ impl TestBroker {
     }
 
     pub async fn until_acked(&self, count: usize) {
-        self.acked
-            .subscribe()
-            .wait_for(|acked| *acked >= count)
+        let mut acked = self.acked.subscribe();
+        in_time("an acknowledgement", acked.wait_for(|acked| *acked >= count))
             .await
             .expect("the sender lives");
     }
@@ -293,8 +304,8 @@ impl Tracking {
     }
 
     async fn read(&mut self) {
-        let deliveries = self.consumer.next(1).await.expect("is open");
-        for delivery in deliveries {
+        let deliveries = in_time("a report", self.consumer.next(1)).await;
+        for delivery in deliveries.expect("is open") {
             let report = ReportMessage::decode(delivery.body).expect("is a report");
             self.consumer.acker().ack(&[delivery.tag]).await;
             assert_eq!(report.session.len(), 16);
@@ -338,7 +349,7 @@ impl Tracking {
 
     /// Everything that comes within some (paused) time.
     pub async fn within(&mut self, seconds: u64) -> Vec<Reported> {
-        let limit = std::time::Duration::from_secs(seconds);
+        let limit = Duration::from_secs(seconds);
         let reading = async {
             loop {
                 self.read().await;
@@ -413,6 +424,8 @@ impl Puppet {
     }
 
     pub async fn next(&mut self) -> (Task, tokio::sync::oneshot::Sender<Ends>) {
-        self.started.recv().await.expect("a handler starts")
+        in_time("the start of a handler", self.started.recv())
+            .await
+            .expect("the worker lives")
     }
 }
