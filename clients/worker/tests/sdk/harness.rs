@@ -72,9 +72,12 @@ impl TestBroker {
 
     pub async fn until_acked(&self, count: usize) {
         let mut acked = self.acked.subscribe();
-        in_time("an acknowledgement", acked.wait_for(|acked| *acked >= count))
-            .await
-            .expect("the sender lives");
+        in_time(
+            "an acknowledgement",
+            acked.wait_for(|acked| *acked >= count),
+        )
+        .await
+        .expect("the sender lives");
     }
 
     pub async fn send(&self, message: TaskMessage) {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Committed, Store,
-    db::bulk::{Cell, Kind, Table, insert_jobs},
+    db::bulk::{Cell, Kind, Table, Taken, insert_jobs},
     error::StoreError,
 };
 
@@ -96,7 +96,14 @@ struct Existing {
 impl Store {
     /// Inserts jobs; `None` for one whose name or request id is taken, or that is to be tried alone because another's is.
     /// None is inserted if one is refused.
-    pub(super) async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Option<Created>>, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] for [`Taken::Fail`], if one is taken; nothing is inserted then.
+    pub(super) async fn insert(
+        &self,
+        jobs: &[NewJob],
+        taken: Taken,
+    ) -> Result<Vec<Option<Created>>, StoreError> {
         let db = &self.db;
         let uses = jobs.iter();
         let results = |job: &'_ NewJob| {
@@ -146,7 +153,7 @@ impl Store {
             .collect();
         let quotas = Quotas::of(jobs, &defaults);
         let inserted = if waiting.is_empty() && quotas.is_empty() {
-            insert_jobs(db, (&JOB, rows), parts).await?
+            insert_jobs(db, (&JOB, rows), parts, taken).await?
         } else {
             self.insert_checked((&JOB, rows), parts, &waiting, &quotas)
                 .await?

@@ -11,7 +11,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::instrument::WithSubscriber;
 
 use super::create::{Created, NewJob};
-use crate::{Committed, Store, error::StoreError};
+use crate::{Committed, Store, db::bulk::Taken, error::StoreError};
 
 /// Requests in one commit at most.
 const GROUP: usize = 64;
@@ -128,8 +128,11 @@ impl Store {
         // Commits that meet the same names wait for each other; in one order they do not deadlock.
         group.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let (jobs, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        // Checking beforehand whether they exist would cost all of them as much as it saves those that do.
-        match self.insert(&jobs).await {
+        let mut inserted = self.insert(&jobs, Taken::Fail).await;
+        if matches!(inserted, Err(StoreError::Duplicate(_))) {
+            inserted = self.insert(&jobs, Taken::LeaveOut).await;
+        }
+        match inserted {
             Ok(created) => {
                 for ((reply, created), job) in replies.into_iter().zip(created).zip(jobs) {
                     // A caller that went away finds the job by its id or request id.
@@ -166,7 +169,9 @@ impl Store {
                 });
             }
             tries -= 1;
-            let created = self.insert(std::slice::from_ref(&job)).await?;
+            let created = self
+                .insert(std::slice::from_ref(&job), Taken::LeaveOut)
+                .await?;
             if let Some(created) = created.into_iter().flatten().next() {
                 return Ok(created);
             }
