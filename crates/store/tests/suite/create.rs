@@ -140,6 +140,23 @@ pub async fn many_at_once(f: Fixture) {
     }
 }
 
+/// Whether they share a commit or not: a name that is taken, also by another job of the group, holds up no other.
+pub async fn new_ones_beside_one_that_exists(f: Fixture) {
+    accept(&f.store, "exists", task("x")).await;
+    let names = ["exists", "new-0", "new-0", "new-1", "new-2"];
+    let mut creating = JoinSet::new();
+    for id in names {
+        let store = f.store.clone();
+        creating.spawn(async move { store.create_job(new_job(name(id), task("x"))).await });
+    }
+    let created = creating.join_all().await.into_iter();
+    let existed = created.map(|created| created.unwrap().existed);
+    assert_eq!(existed.filter(|existed| *existed).count(), 2);
+    for table in ["job", "job_progress", "batch", "page", "outbox"] {
+        assert_eq!(f.count(table).await, 4, "{table}");
+    }
+}
+
 pub async fn one_name_and_many_specs(f: Fixture) {
     let mut creating = JoinSet::new();
     for number in 0..16 {

@@ -186,7 +186,7 @@ macro_rules! store_suite {
         cases! { $run, suite;
             connect: twice_at_once, tables_of_a_newer_version, shards_are_set_once, clock_is_the_databases, closed_store_is_unavailable;
             create: a_task_is_born_released, a_batch_waits_to_be_split, the_same_id, request_ids, many_at_once,
-                one_name_and_many_specs, listed_by_the_time_that_is_shown, a_refused_job_is_refused_alone, waiting_costs_nothing;
+                new_ones_beside_one_that_exists, one_name_and_many_specs, listed_by_the_time_that_is_shown, a_refused_job_is_refused_alone, waiting_costs_nothing;
             read: keyset_pages, filters, filters_of_clients, orders, partitions_do_not_leak, revisions_of_what_exists;
             control: illegal_transitions, repeated_actions_change_nothing, paused_items_are_parked_and_sent_again,
                 parked_too_late_is_sent_again, a_dispatch_of_a_paused_job_is_parked, a_split_of_a_paused_job_is_taken_back,
