@@ -85,8 +85,8 @@ async fn fill(client: &Client, database: &mut PgConnection, sizes: Sizes) -> any
                 .await?;
         }
     }
-    // As a table of jobs that were created over months is. Autovacuum comes within a minute or two, sooner or later than
-    // the lists are measured.
+    // Jobs that were created over months have been vacuumed. Autovacuum would do it within two minutes, before the lists are
+    // measured or after.
     for table in ["job", "job_progress", "label"] {
         sqlx::raw_sql(AssertSqlSafe(format!("VACUUM (ANALYZE) {table}")))
             .execute(&mut *database)

@@ -419,7 +419,7 @@ mod tests {
     use crate::testing::job;
 
     #[test]
-    fn counters_that_disagree_open_no_endless_window() {
+    fn counters_that_disagree_do_not_widen_the_window() {
         let mut slice = job(0, |_| {});
         slice.advance();
         assert_eq!(slice.job.counts.out(), 1);

@@ -19,22 +19,21 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// How long a test waits for the worker, on the tests' paused clock: longer than any pause that the worker makes, so that a
-/// test fails instead of waiting without end.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
-
-async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, wait).await {
-        Ok(come) => come,
-        Err(_) => panic!("{what} did not come"),
-    }
-}
-
 pub const PIPE: &str = "work";
 pub const RESULTS: &str = "results";
 pub const SHARD: u16 = 3;
 /// Where workers ask which jobs are held.
 pub const QUESTIONS: Queue = Queue::Reports(0);
+/// How long a test waits for the worker, on the tests' paused clock: longer than any pause that the worker makes.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// The result of `wait`; fails the test if it does not come, instead of waiting without end.
+async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(result) => result,
+        Err(_) => panic!("{what} did not come"),
+    }
+}
 
 /// A broker in memory that can be troubled.
 #[derive(Debug, Clone)]

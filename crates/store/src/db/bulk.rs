@@ -183,7 +183,7 @@ pub(crate) type Part = (&'static Table, Vec<Vec<Cell>>);
 /// What becomes of jobs whose name or request id is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// PostgreSQL inserts none of the jobs then and answers with [`StoreError::Duplicate`]. It needs a third less time
+    /// PostgreSQL inserts no job and answers with [`StoreError::Duplicate`]. Its processes need about a quarter less CPU time
     /// than for [`Taken::LeaveOut`], so this is for jobs that are most likely new. SQLite leaves them out.
     Fail,
     /// They are left out, with all of their rows.

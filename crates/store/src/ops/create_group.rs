@@ -128,6 +128,7 @@ impl Store {
         // Commits that meet the same names wait for each other; in one order they do not deadlock.
         group.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let (jobs, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        // Nearly all jobs are new, so the statement that cannot leave any out is tried first: see `Taken`.
         let mut inserted = self.insert(&jobs, Taken::Fail).await;
         if matches!(inserted, Err(StoreError::Duplicate(_))) {
             inserted = self.insert(&jobs, Taken::LeaveOut).await;
