@@ -11,6 +11,7 @@ import { type Api, api } from './api.ts';
 import { launch } from './browser.ts';
 import { PARTITION } from './jobs.ts';
 import { Server, type Settings } from './server.ts';
+import { type Tasks, tasksDuring } from './tasks.ts';
 import { PATIENCE } from './until.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -63,6 +64,11 @@ export class Site {
     });
     await page.goto(this.path(rest));
     return page;
+  }
+
+  /** Runs `work` and tells which tasks the main thread of a page ran meanwhile. */
+  async tasksDuring(page: Page, work: () => Promise<void>): Promise<Tasks> {
+    return await tasksDuring(this.browser, page, work);
   }
 
   /** From now on browsers may say that the server is away. */
