@@ -5,7 +5,7 @@ use std::time::Duration;
 use headway::v1::BatchCreateJobsEntry;
 use headway_broker::Queue;
 use headway_client::{JobBuilder, JobName, TaskBuilder};
-use headway_tests::{BackEnd, Deployment, Options, Record, SECOND, handlers::quick, numbers};
+use headway_tests::{BackEnd, Deployment, Options, SECOND, numbers};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use serde_json::json;
 
@@ -31,8 +31,7 @@ fn usual_sweeps(options: &mut Options) {
 }
 
 async fn beside_a_hundred_thousand_open_jobs(d: Deployment) {
-    d.worker(|worker| worker.handler(quick(&Record::default())));
-    let mut measured = Measured::alone(&d).await;
+    let mut measured = Measured::with_worker(&d).await;
 
     // Single tasks whose messages lie in a pipe without consumers.
     let task = |number: u32| TaskBuilder::new(SECOND, "number").json(&json!(number));

@@ -11,7 +11,7 @@ use std::{
 
 use headway::v1::{GetJobRequest, Job, Partition, job_service_client::JobServiceClient};
 use headway_client::{JobBuilder, TaskBuilder, create_request};
-use headway_tests::{Deployment, PATIENCE, Record, SECOND, handlers::quick, until};
+use headway_tests::{Deployment, PATIENCE, SECOND, until};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tonic::{
@@ -38,7 +38,7 @@ const CALLS: usize = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Clients that create one job after the other. More of them take their share of this machine's two processors, which no
 /// limit of Headway gives back.
-const CREATORS: usize = 1;
+const CREATORS: usize = 2;
 /// Jobs that their partition may have open.
 const QUOTA: i32 = 50;
 
@@ -66,8 +66,7 @@ async fn hang(channel: Channel, refused: Arc<AtomicU64>) {
 }
 
 async fn beside_calls_without_a_body(d: Deployment) {
-    d.worker(|worker| worker.handler(quick(&Record::default())));
-    let mut measured = Measured::alone(&d).await;
+    let mut measured = Measured::with_worker(&d).await;
     let refused = Arc::new(AtomicU64::new(0));
     let mut flood = JoinSet::new();
     for _ in 0..CONNECTIONS {
@@ -100,7 +99,6 @@ async fn create(channel: Channel, refused: Arc<AtomicU64>) {
 }
 
 async fn beside_a_client_that_creates_without_a_pause(d: Deployment) {
-    d.worker(|worker| worker.handler(quick(&Record::default())));
     let partition = Partition {
         name: "partitions/flood".to_owned(),
         max_open_jobs: QUOTA,
@@ -108,7 +106,7 @@ async fn beside_a_client_that_creates_without_a_pause(d: Deployment) {
     };
     let update = d.client().update_partition(partition, &["max_open_jobs"]);
     update.await.unwrap();
-    let mut measured = Measured::alone(&d).await;
+    let mut measured = Measured::with_worker(&d).await;
     let refused = Arc::new(AtomicU64::new(0));
     let mut flood = JoinSet::new();
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     ALONE,
-    measure::{Measured, create},
+    measure::{CONCURRENCY, ITEM_TIME, Measured, create},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_headway-test-process");
@@ -58,6 +58,8 @@ fn options(options: ClusterOptions) -> ClusterOptions {
     options.with(|options| {
         let second = ("HEADWAY_TEST_SECOND".to_owned(), "true".to_owned());
         options.variables.push(second);
+        options.concurrency = CONCURRENCY;
+        options.delay = ITEM_TIME;
     })
 }
 

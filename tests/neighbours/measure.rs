@@ -1,16 +1,21 @@
 //! Measures jobs of one partition alone and beside a bad neighbour, and judges what the neighbour costs them.
+//!
+//! The worker of the measured jobs bounds their rate, to less than half of what two processors make possible. So a
+//! measured job does not slow down because its neighbour uses processors too, which no limit of Headway gives
+//! back, but it does where it has to wait for its neighbour.
 
 use std::time::{Duration, Instant};
 
 use headway::v1::{Job, JobSpec, JobState};
 use headway_client::{JobName, create_request};
-use headway_tests::{Harness, range};
+use headway_tests::{Deployment, Harness, Record, handlers::slow, range};
 
-/// Items of the first jobs, by which the others are made as large as takes about [`LENGTH`].
-const FIRST_ITEMS: u32 = 1000;
-/// Jobs that take longer tell more about their rate, and the tests take longer.
-const LENGTH: Duration = Duration::from_secs(1);
-const MOST_ITEMS: f64 = 20_000.0;
+/// How long the worker of the measured jobs takes for an item.
+pub const ITEM_TIME: Duration = Duration::from_millis(20);
+/// Items that it runs at once.
+pub const CONCURRENCY: usize = 32;
+/// Items of a measured job: it takes about a second.
+const ITEMS: u32 = 1600;
 /// How much later than alone a job may be created, and its first item done.
 const LATER: Duration = Duration::from_secs(1);
 /// The part of its rate alone that a job keeps.
@@ -60,33 +65,36 @@ impl Times {
 /// Jobs of the partition `good` that were measured before the bad neighbour came, and beside it.
 #[derive(Debug)]
 pub struct Measured {
-    items: u32,
     before: Vec<Times>,
     beside: Vec<Times>,
 }
 
 impl Measured {
-    /// Measures jobs alone. A worker must consume [`headway_tests::WORK`].
+    /// Starts the worker of the measured jobs, in this process, and measures jobs alone.
+    pub async fn with_worker(d: &Deployment) -> Self {
+        d.worker(|worker| {
+            worker
+                .concurrency(CONCURRENCY)
+                .handler(slow(&Record::default(), ITEM_TIME))
+        });
+        Self::alone(d).await
+    }
+
+    /// Measures jobs alone. A worker must consume [`headway_tests::WORK`], with [`CONCURRENCY`] and [`ITEM_TIME`].
     pub async fn alone(d: &Harness) -> Self {
         // The first job makes the queues and the connections.
-        measure(d, "first", FIRST_ITEMS).await;
-        let second = measure(d, "second", FIRST_ITEMS).await;
-        let rate = f64::from(FIRST_ITEMS) / second.ended.as_secs_f64();
-        let items = (rate * LENGTH.as_secs_f64()).clamp(f64::from(FIRST_ITEMS), MOST_ITEMS);
-        let mut measured = Self {
-            items: items as u32,
-            before: Vec::new(),
+        measure(d, "first").await;
+        Self {
+            before: rounds(d, "before", ROUNDS).await,
             beside: Vec::new(),
-        };
-        measured.before = measured.rounds(d, "before", ROUNDS).await;
-        measured
+        }
     }
 
     /// Measures jobs beside the bad neighbour that is there now.
     pub async fn beside(&mut self, d: &Harness) {
-        self.beside = self.rounds(d, "beside", ROUNDS).await;
+        self.beside = rounds(d, "beside", ROUNDS).await;
         if !Times::best(&self.beside).unhurt(Times::best(&self.before)) {
-            let more = self.rounds(d, "more", MORE_ROUNDS).await;
+            let more = rounds(d, "more", MORE_ROUNDS).await;
             self.beside.extend(more);
         }
     }
@@ -102,27 +110,27 @@ impl Measured {
         if beside.unhurt(before) {
             return;
         }
-        let after = self.rounds(d, "after", ROUNDS).await;
+        let after = rounds(d, "after", ROUNDS).await;
         assert!(
             beside.unhurt(before.longer(Times::best(&after))),
             "{self:#?}, after {after:#?}"
         );
     }
+}
 
-    async fn rounds(&self, d: &Harness, id: &str, rounds: usize) -> Vec<Times> {
-        let mut all = Vec::new();
-        for round in 0..rounds {
-            all.push(measure(d, &format!("{id}-{round}"), self.items).await);
-        }
-        eprintln!("{id}: {} items, {:?}", self.items, Times::best(&all));
-        all
+async fn rounds(d: &Harness, id: &str, rounds: usize) -> Vec<Times> {
+    let mut all = Vec::new();
+    for round in 0..rounds {
+        all.push(measure(d, &format!("{id}-{round}")).await);
     }
+    eprintln!("{id}: {:?}", Times::best(&all));
+    all
 }
 
 /// Runs a job to its end.
-async fn measure(d: &Harness, id: &str, items: u32) -> Times {
+async fn measure(d: &Harness, id: &str) -> Times {
     let begun = Instant::now();
-    let name = create(d, "good", id, range(items, 250).build()).await;
+    let name = create(d, "good", id, range(ITEMS, 250).build()).await;
     let created = begun.elapsed();
     let items_done = |job: &Job| job.progress.unwrap_or_default().items_done;
     d.watch_until(&name, "its first item", |job| items_done(job) > 0)
@@ -130,7 +138,7 @@ async fn measure(d: &Harness, id: &str, items: u32) -> Times {
     let first_done = begun.elapsed();
     let job = d.finish(&name, JobState::Completed).await;
     let ended = begun.elapsed();
-    assert_eq!(items_done(&job), i64::from(items));
+    assert_eq!(items_done(&job), i64::from(ITEMS));
     Times {
         created,
         first_done,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headway::v1::JobState;
 use headway_client::{BatchBuilder, JobBuilder, JobName, TaskBuilder};
-use headway_tests::{Deployment, Options, Record, SECOND, full, handlers::quick, leaderless};
+use headway_tests::{Deployment, Options, SECOND, full, leaderless};
 use headway_worker::{Outcome, Task, TaskError};
 use serde_json::json;
 
@@ -48,8 +48,7 @@ async fn troubles(d: &Deployment) -> Vec<JobName> {
 
 /// Measures jobs beside jobs on [`SECOND`], which is in trouble.
 async fn beside_troubles(d: Deployment) {
-    d.worker(|worker| worker.handler(quick(&Record::default())));
-    let mut measured = Measured::alone(&d).await;
+    let mut measured = Measured::with_worker(&d).await;
     let bad = troubles(&d).await;
     measured.beside(&d).await;
     for name in &bad {

@@ -2,7 +2,7 @@
 
 use headway::v1::{CreateScheduleRequest, Schedule};
 use headway_client::schedule_name;
-use headway_tests::{Deployment, PATIENCE, Record, handlers::quick, range, until};
+use headway_tests::{Deployment, PATIENCE, range, until};
 use sea_orm::ConnectionTrait;
 
 use crate::measure::Measured;
@@ -33,8 +33,7 @@ async fn made(d: &Deployment) -> i64 {
 }
 
 async fn beside_schedules_that_cannot_be_read(d: Deployment) {
-    d.worker(|worker| worker.handler(quick(&Record::default())));
-    let mut measured = Measured::alone(&d).await;
+    let mut measured = Measured::with_worker(&d).await;
     for number in 0..UNREADABLE {
         schedule(&d, &format!("unreadable-{number}"), "0 3 1 1 *").await;
     }

@@ -11,9 +11,7 @@ use std::{
 use async_trait::async_trait;
 use headway::v1::{JobSpec, JobState, Reason, reason::Kind};
 use headway_client::{BatchBuilder, JobBuilder};
-use headway_tests::{
-    Deployment, Options, PATIENCE, Record, WORK, handlers::quick, outcome_counts, range, until,
-};
+use headway_tests::{Deployment, Options, PATIENCE, WORK, outcome_counts, range, until};
 use headway_worker_batch::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use serde_json::{Value, json};
 
@@ -105,8 +103,7 @@ fn spec(splitter: &str, definition: Value) -> JobSpec {
 }
 
 async fn beside_a_splitter_that_hangs(d: Deployment) {
-    d.worker(|worker| worker.handler(quick(&Record::default())));
-    let mut measured = Measured::alone(&d).await;
+    let mut measured = Measured::with_worker(&d).await;
     let mut spec = spec("hangs", json!(1));
     if let Some(policy) = &mut spec.retry_policy {
         // Each takes a second: they last longer than what is measured.
@@ -127,8 +124,7 @@ async fn beside_a_splitter_that_hangs(d: Deployment) {
 }
 
 async fn beside_a_splitter_that_panics(d: Deployment) {
-    d.worker(|worker| worker.handler(quick(&Record::default())));
-    let mut measured = Measured::alone(&d).await;
+    let mut measured = Measured::with_worker(&d).await;
     let mut spec = spec("panics", json!(0));
     if let Some(policy) = &mut spec.retry_policy {
         // With a fifth of a second between them, they take longer than what is measured.
