@@ -9,6 +9,7 @@ use std::{
     net::IpAddr,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::http::{
@@ -16,6 +17,8 @@ use axum::http::{
     header::{CONTENT_TYPE, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
     uri::Authority,
 };
+use bytes::Bytes;
+use http_body_util::BodyExt;
 use tonic::{
     Status,
     body::Body,
@@ -37,6 +40,9 @@ const CONTENT_TYPES: [&str; 6] = [
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 /// Bytes of a client's value that a refusal repeats.
 const SHOWN: usize = 100;
+
+/// How much of a refused request is read before it is answered, in bytes, and for how long.
+const READ_ON: (usize, Duration) = (64 * 1024, Duration::from_secs(1));
 
 /// What a request is refused for.
 #[derive(Debug)]
@@ -225,9 +231,31 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match check(&self.hosts, &mut request) {
             None => Box::pin(self.inner.call(request)),
-            Some(refusal) => Box::pin(std::future::ready(Ok(refusal))),
+            Some(refusal) => {
+                let body = request.into_body();
+                Box::pin(async move {
+                    read_on(body).await;
+                    Ok(refusal)
+                })
+            }
         }
     }
+}
+
+/// Reads a body to its end and drops what it reads, within [`READ_ON`]. By HTTP/2 an answer to an unfinished request is followed
+/// by a reset of its stream, and some clients, older versions of curl among them, then show an error in place of the answer.
+async fn read_on(mut body: Body) {
+    let mut left = READ_ON.0;
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it ended makes no difference to the answer.
+    let _ = tokio::time::timeout(READ_ON.1, read).await;
 }
 
 /// The answer to a request that is not let in.

@@ -1,5 +1,13 @@
 //! Who is let in.
 
+use std::convert::Infallible;
+
+use futures::{FutureExt, Stream, StreamExt, channel::mpsc, stream};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio::time::Instant;
+use tower::service_fn;
+
 use super::*;
 
 const METHOD: &str = "/headway.v1.JobService/CreateJob";
@@ -143,4 +151,45 @@ fn calls_are_refused_in_the_way_of_grpc() {
     assert_eq!(answer.headers()["grpc-status"], "7");
     let status = Status::from_header_map(answer.headers()).unwrap();
     assert!(status.message().contains("`hosts`"), "{status:?}");
+}
+
+/// The answer to a request of a content type that is not let in, whose body comes from this stream.
+fn answer(
+    body: impl Stream<Item = Bytes> + Send + 'static,
+) -> impl Future<Output = Response<Body>> + Unpin {
+    let inner =
+        service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let body = StreamBody::new(body.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))));
+    let request = Request::builder()
+        .method("POST")
+        .uri(METHOD)
+        .header("host", "localhost")
+        .header("content-type", "text/plain")
+        .body(Body::new(body))
+        .unwrap();
+    let answer = GateLayer::new(&[], &[]).layer(inner).call(request);
+    Box::pin(async move { answer.await.unwrap() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_is_answered_once_it_has_ended() {
+    let (sender, body) = mpsc::unbounded();
+    let mut answer = answer(body);
+    sender.unbounded_send(Bytes::from_static(b"one")).unwrap();
+    assert!((&mut answer).now_or_never().is_none());
+    drop(sender);
+    let began = Instant::now();
+    assert_eq!(answer.await.status(), 415);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_that_is_long_or_does_not_end_is_answered_too() {
+    let began = Instant::now();
+    assert_eq!(answer(stream::pending()).await.status(), 415);
+    assert_eq!(began.elapsed(), READ_ON.1);
+    let began = Instant::now();
+    let endless = stream::repeat(Bytes::from_static(&[0; 4096]));
+    assert_eq!(answer(endless).await.status(), 415);
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
