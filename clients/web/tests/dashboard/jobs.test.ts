@@ -7,7 +7,7 @@ import type { Locator, Page } from 'playwright-core';
 
 import { type Job, JobState } from '../lib/api.ts';
 import { create, createMany, numbers, PARENT, waiting } from '../lib/jobs.ts';
-import { Site } from '../lib/site.ts';
+import { Site, untilShown } from '../lib/site.ts';
 import { until } from '../lib/until.ts';
 
 let site: Site;
@@ -189,7 +189,7 @@ test('jobs are listed in an order, page after page, and what comes finds its pla
   await page.keyboard.press('End');
   await page.getByText('602 jobs, all of them').waitFor();
   await page.keyboard.press('End');
-  await until('the last one is in sight', async () => (await names(page)).at(-1) === 'Ordered');
+  await untilShown(page, 'the last one is in sight', async () => (await names(page)).at(-1) === 'Ordered');
   await page.reload();
   await page.getByText('500 loaded').waitFor();
   assert.equal((await names(page))[0], 'Ordered 599', 'the address keeps the order');

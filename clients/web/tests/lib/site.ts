@@ -12,7 +12,7 @@ import { launch } from './browser.ts';
 import { PARTITION } from './jobs.ts';
 import { Server, type Settings } from './server.ts';
 import { type Tasks, tasksDuring } from './tasks.ts';
-import { PATIENCE } from './until.ts';
+import { PATIENCE, until } from './until.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -89,6 +89,21 @@ export class Site {
     } finally {
       await this.server[Symbol.asyncDispose]();
     }
+  }
+}
+
+/** Waits until `probe` holds. Where it does not, the error says where the page is, what has the focus, and what it shows. */
+export async function untilShown(page: Page, what: string, probe: () => Promise<boolean>): Promise<void> {
+  try {
+    await until(what, probe);
+  } catch (error) {
+    const state = await page.evaluate(() => ({
+      address: location.pathname + location.search,
+      focus: document.activeElement?.outerHTML.slice(0, 200),
+      scrolled: `${scrollY} of ${document.documentElement.scrollHeight - innerHeight}`,
+      text: document.body.innerText.slice(0, 3000),
+    }));
+    throw new Error(`${what}: not so in this page: ${JSON.stringify(state)}`, { cause: error });
   }
 }
 
