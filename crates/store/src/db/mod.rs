@@ -328,6 +328,15 @@ impl Db {
         format!("{column} COLLATE {collation}")
     }
 
+    /// A text column of the order `bytewise` that is compared with one of the database's own order. Without it the index of the
+    /// other column is of no use.
+    pub(crate) fn in_default_order(&self, column: &str) -> String {
+        match self.is_sqlite() {
+            true => column.to_owned(),
+            false => format!("{column} COLLATE \"default\""),
+        }
+    }
+
     /// ` FOR UPDATE SKIP LOCKED` where the dialect has row locks.
     pub(crate) fn skip_locked(&self) -> &'static str {
         if self.is_sqlite() {

@@ -101,8 +101,9 @@ impl Db {
         let sql = format!(
             "INSERT INTO release_task (task_id, kind, job_key, partition_id, job_id, after_key, created) \
              SELECT k.b, $2, j.job_key, j.partition_id, j.job_id, -1, $3 FROM {} JOIN job j ON j.job_key = k.a \
-             WHERE EXISTS (SELECT 1 FROM prerequisite p WHERE p.partition_id = j.partition_id AND p.needed = j.job_id AND p.state = 0 LIMIT 1 OFFSET 0)",
-            self.pairs("k", 1)
+             WHERE EXISTS (SELECT 1 FROM prerequisite p WHERE p.partition_id = j.partition_id AND p.needed = {} AND p.state = 0 LIMIT 1 OFFSET 0)",
+            self.pairs("k", 1),
+            self.in_default_order("j.job_id")
         );
         let list = keys::pairs(jobs.iter().map(|key| (*key, random_id())));
         let owed = self

@@ -185,6 +185,17 @@ async fn assert_found(
     }
 }
 
+/// Entries of an index that its scans have read.
+async fn entries_read(f: &Fixture, index: &str) -> i64 {
+    let schema = &f.config.schema;
+    let sql = format!(
+        "SELECT idx_tup_read AS value FROM pg_stat_user_indexes WHERE schemaname = '{schema}' AND indexrelname = '{index}'"
+    );
+    let statement = Statement::from_string(f.raw.get_database_backend(), sql);
+    let row = f.raw.query_one_raw(statement).await.unwrap();
+    row.unwrap().try_get("", "value").unwrap()
+}
+
 /// However many others wait, waited, or failed because of others.
 pub async fn what_waits_is_found_by_index(f: Fixture) {
     let mut driver = Driver::new(&f.store);
@@ -210,6 +221,7 @@ pub async fn what_waits_is_found_by_index(f: Fixture) {
     analyze(&f).await;
     let store = f.another().await;
     let before = scans(&f).await;
+    let read_before = entries_read(&f, "prerequisite_open").await;
     let mut driver = Driver::new(&store);
     let after = |needed: &JobName| {
         let mut spec = task("y");
@@ -247,6 +259,9 @@ pub async fn what_waits_is_found_by_index(f: Fixture) {
     ];
     let tables = ["prerequisite", "job_progress", "job"];
     assert_found(&f, &before, &indexes, &tables).await;
+    // Those that wait for one job are found by its name, and not among all that wait in the partition.
+    let read = entries_read(&f, "prerequisite_open").await - read_before;
+    assert!(read < 1000, "{read} entries of the index were read");
 }
 
 /// However many jobs and events they and others have, and however many of them are absent.
