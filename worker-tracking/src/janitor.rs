@@ -22,6 +22,8 @@ const LONGEST_REST: Duration = Duration::from_millis(250);
 const EXPIRY_ROUNDS: usize = 10;
 /// Rounds of giving unused room of the database's file back in one turn.
 const SHRINK_ROUNDS: usize = 10;
+/// Old events are looked for in one of so many sweeps, or in the next where there are more.
+const TIDIED_EVERY: u32 = 10;
 /// Rounds of removing old events in one turn.
 const EVENT_ROUNDS: usize = 5;
 
@@ -30,8 +32,20 @@ impl Tracker {
     pub(crate) async fn janitor(self) -> anyhow::Result<()> {
         let mut idle_at = Instant::now();
         let mut audited = 0;
+        let mut sweeps_to_tidying = 1;
         while self.pause(self.config.sweep_interval).await {
-            if let Err(error) = self.sweep().await {
+            sweeps_to_tidying -= 1;
+            let swept = match self.sweep().await {
+                Ok(()) if sweeps_to_tidying == 0 => self.tidy().await,
+                swept => swept.map(|()| false),
+            };
+            if sweeps_to_tidying == 0 {
+                sweeps_to_tidying = match swept {
+                    Ok(false) => TIDIED_EVERY,
+                    Ok(true) | Err(_) => 1,
+                };
+            }
+            if let Err(error) = swept {
                 tracing::warn!(%error, "a sweep waits for the database");
                 continue;
             }
@@ -73,7 +87,11 @@ impl Tracker {
                 break;
             }
         }
-        self.relay.store().refresh_statistics().await?;
+        self.relay.store().refresh_statistics().await
+    }
+
+    /// Removes what was kept for days; whether there may be more.
+    async fn tidy(&self) -> Result<bool, StoreError> {
         self.relay.store().forget_unreadable().await?;
         self.expire_events().await
     }
@@ -113,21 +131,20 @@ impl Tracker {
         Ok(())
     }
 
-    async fn expire_events(&self) -> Result<(), StoreError> {
+    /// Removes old events and tombstones, some a turn; whether there may be more.
+    async fn expire_events(&self) -> Result<bool, StoreError> {
         let store = self.relay.store();
         let kept = i64::try_from(self.config.event_retention.as_micros()).unwrap_or(i64::MAX);
         let before = store.now().saturating_sub(kept);
+        let mut events = true;
         for _ in 0..EVENT_ROUNDS {
-            if !store.expire_events(before).await? {
-                break;
-            }
+            events = events && store.expire_events(before).await?;
         }
+        let mut tombstones = true;
         for _ in 0..EVENT_ROUNDS {
-            if !store.expire_tombstones(before).await? {
-                break;
-            }
+            tombstones = tombstones && store.expire_tombstones(before).await?;
         }
-        Ok(())
+        Ok(events || tombstones)
     }
 
     /// Looks whether the counters of the next job agree with its rows; the key to go on above.

@@ -13,6 +13,7 @@ mod fences;
 mod hearing;
 mod intake;
 mod janitor;
+mod looks;
 mod rates;
 mod removal;
 mod repair;

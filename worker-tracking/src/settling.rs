@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use crate::tracker::Tracker;
 
-/// How often ended jobs with items out are looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often ended jobs with items out are looked for, and how often while there are any.
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(500));
 /// How long a pipe must be without consumers before its messages count as taken by nobody. Workers that lost their connection are
 /// back sooner.
 const UNCONSUMED: Duration = Duration::from_secs(2);
@@ -29,7 +29,11 @@ impl Tracker {
     /// Takes back what nobody took until shutdown; in the one process that leads.
     pub(crate) async fn settling(self) -> anyhow::Result<()> {
         let mut unconsumed = Unconsumed::new();
-        while self.pause(LOOK_EVERY).await {
+        let every = |unconsumed: &Unconsumed| match unconsumed.is_empty() {
+            true => LOOK_EVERY.0,
+            false => LOOK_EVERY.1,
+        };
+        while self.pause(every(&unconsumed)).await {
             if !self.leads.load(Ordering::Relaxed) {
                 unconsumed.clear();
                 continue;

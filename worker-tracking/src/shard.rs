@@ -8,7 +8,7 @@ use headway_broker::{BrokerError, Consumer, Delivery, DeliveryTag, Queue};
 use headway_domain::{JobUid, Micros, report::PageReport};
 use headway_relay::envelope::decode_reports;
 use headway_runtime::backoff::Backoff;
-use headway_store::{Committed, NextDue};
+use headway_store::{Committed, NextDue, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -44,6 +44,8 @@ struct Shard {
     fences: Vec<Uuid>,
     hearing: Hearing,
     next_due: NextDue,
+    /// When this loop changed timers or leases last.
+    changed: Instant,
     /// Timers and leases do not fire before this time: what is overdue belongs to a job that another transaction holds.
     rests_until: Micros,
     busy_until: Option<Instant>,
@@ -59,6 +61,7 @@ impl Shard {
             fences: Vec::new(),
             hearing: Hearing::new(number),
             next_due: NextDue::default(),
+            changed: Instant::now(),
             rests_until: 0,
             busy_until: None,
         }
@@ -71,6 +74,14 @@ impl Shard {
         let first = [self.next_due.timer, lease].into_iter().flatten().min();
         first.map(|at| at.max(self.rests_until))
     }
+}
+
+/// Without an answer no timer fires; the next look asks again.
+fn known(shard: u16, due: Result<NextDue, StoreError>) -> NextDue {
+    due.unwrap_or_else(|error| {
+        tracing::warn!(%error, shard, "cannot read timers");
+        NextDue::default()
+    })
 }
 
 impl Tracker {
@@ -87,7 +98,9 @@ impl Tracker {
             {
                 Ok(consumer) => {
                     self.heard.begin(number);
+                    self.looks.begin(number).await;
                     let tracked = self.track(number, consumer, &stop).await;
+                    self.looks.end(number).await;
                     self.heard.end(number);
                     if tracked.is_err() {
                         return;
@@ -114,8 +127,8 @@ impl Tracker {
         let acker = consumer.acker();
         let mut shard = Shard::new(number);
         let mut intake = Intake::default();
-        let mut look = tokio::time::interval(self.config.sweep_interval);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        shard.next_due = self.read_next_due(number).await;
+        let mut look = self.looks.ticks();
         loop {
             let due = self.until(shard.fires_at(self.relay.store().now()));
             let deliveries = tokio::select! {
@@ -123,7 +136,7 @@ impl Tracker {
                 () = stop.cancelled() => return self.finish(&mut shard, &mut consumer, intake.batch()).await,
                 () = self.shutdown.cancelled() => return self.finish(&mut shard, &mut consumer, intake.batch()).await,
                 _ = look.tick() => {
-                    shard.next_due = self.read_next_due(number).await;
+                    shard.next_due = self.look(number, shard.changed).await;
                     Vec::new()
                 }
                 () = due => Vec::new(),
@@ -216,14 +229,14 @@ impl Tracker {
         tokio::time::sleep(Duration::from_micros(left)).await;
     }
 
+    /// Looks at the shard's timers and leases, together with the process's other shards where that is enough.
+    async fn look(&self, number: u16, changed: Instant) -> NextDue {
+        let store = self.relay.store();
+        known(number, self.looks.next_due(store, number, changed).await)
+    }
+
     async fn read_next_due(&self, number: u16) -> NextDue {
-        match self.relay.store().next_due(number).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::warn!(%error, shard = number, "cannot read timers");
-                NextDue::default()
-            }
-        }
+        known(number, self.relay.store().next_due(number).await)
     }
 
     async fn fire(&self, shard: &mut Shard) {
@@ -243,6 +256,7 @@ impl Tracker {
                 }
             }
         }
+        shard.changed = Instant::now();
         shard.next_due = self.read_next_due(shard.number).await;
         let now = self.relay.store().now();
         // A lease that did not end now has time: its job is locked, or the clock has jumped.
@@ -292,6 +306,7 @@ impl Tracker {
         let applied = self
             .apply_insisting(reports, shard.leaving >= PATIENCE)
             .await?;
+        shard.changed = Instant::now();
         // Timer or lease: to look too early costs a look.
         let timers = [shard.next_due.timer, applied.next_due];
         shard.next_due.timer = timers.into_iter().flatten().min();

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{fences::Fences, hearing::Heard, rates::Rates};
+use crate::{fences::Fences, hearing::Heard, looks::Looks, rates::Rates};
 
 /// How a tracking worker works.
 #[derive(Debug, Clone)]
@@ -62,6 +62,7 @@ pub struct Tracker {
     pub(crate) rates: Arc<Rates>,
     pub(crate) heard: Heard,
     pub(crate) fences: Fences,
+    pub(crate) looks: Looks,
     /// Whether this process holds shard 0, and so does what one process must do alone.
     pub(crate) leads: Arc<AtomicBool>,
     pub(crate) shutdown: CancellationToken,
@@ -78,6 +79,7 @@ impl Tracker {
     pub fn new(relay: Relay, config: TrackerConfig, shutdown: CancellationToken) -> Self {
         Self {
             relay,
+            looks: Looks::new(config.sweep_interval),
             config: Arc::new(config),
             owner: Uuid::new_v4(),
             rates: Arc::default(),

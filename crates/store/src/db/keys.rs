@@ -16,6 +16,17 @@ impl Db {
         }
     }
 
+    /// A relation `alias(value)` of the list bound as $n; bind [`ints`].
+    pub(crate) fn each_int(&self, alias: &str, n: usize) -> String {
+        if self.is_sqlite() {
+            format!("(SELECT value FROM json_each(${n})) AS {alias}")
+        } else {
+            format!(
+                "(SELECT value::bigint AS value FROM json_array_elements_text(${n}::json)) AS {alias}"
+            )
+        }
+    }
+
     /// The texts of the JSON list bound as $n, for `IN`, or as a relation with a column `value`.
     pub(crate) fn texts(&self, n: usize) -> String {
         match self.is_sqlite() {
@@ -55,7 +66,7 @@ impl Db {
     }
 }
 
-/// A list of integers for [`Db::is_in`].
+/// A list of integers for [`Db::is_in`] and [`Db::each_int`].
 pub(crate) fn ints(list: impl IntoIterator<Item = i64>) -> Value {
     json(list.into_iter().map(|key| key.to_string()))
 }

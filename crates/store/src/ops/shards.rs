@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     Store,
-    db::{Db, Durability},
+    db::{Db, Durability, keys},
     error::StoreError,
     rows::unsigned,
 };
@@ -92,17 +92,20 @@ impl Store {
         }
         mine.sort_unstable();
         mine.truncate(part);
-        for claim in &claims {
-            let wanted = mine.contains(&claim.shard);
-            let until = if wanted { now + ttl } else { 0 };
-            if wanted || claim.owner == me {
-                let sql = "UPDATE shard_claim SET owner = $2, until = $3 WHERE shard = $1";
-                db.run(
-                    &*tx,
-                    sql,
-                    [claim.shard.into(), me.clone().into(), until.into()],
-                )
-                .await?;
+        let held = claims.iter().filter(|claim| claim.owner == me);
+        let above: Vec<i64> = held
+            .map(|claim| claim.shard)
+            .filter(|shard| !mine.contains(shard))
+            .collect();
+        let sql = format!(
+            "UPDATE shard_claim SET owner = $2, until = $3 WHERE {}",
+            db.is_in("shard", 1)
+        );
+        for (shards, until) in [(&mine, now + ttl), (&above, 0)] {
+            if !shards.is_empty() {
+                let shards = keys::ints(shards.iter().copied());
+                db.run(&*tx, &sql, [shards, me.clone().into(), until.into()])
+                    .await?;
             }
         }
         tx.commit().await?;

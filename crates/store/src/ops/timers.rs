@@ -12,7 +12,12 @@ use headway_domain::Micros;
 use sea_orm::FromQueryResult;
 
 use super::{epoch::EPOCH_COLUMN, unreadable::Source, work::Locking};
-use crate::{Committed, Store, db::Durability, error::StoreError};
+use crate::{
+    Committed, Store,
+    db::{Durability, keys},
+    error::StoreError,
+    rows::unsigned,
+};
 
 /// Items or pages handled by one transaction.
 const BATCH: i64 = 1000;
@@ -40,8 +45,15 @@ struct DuePage {
     number: i64,
 }
 
+#[derive(Debug, FromQueryResult)]
+struct ShardDue {
+    shard: i64,
+    timer: Option<i64>,
+    lease: Option<i64>,
+}
+
 /// When the next timer and the next lease of a shard's items end; either time may be in the past.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromQueryResult)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NextDue {
     /// A retry is due.
     pub timer: Option<Micros>,
@@ -74,14 +86,35 @@ struct SilentRow {
 impl Store {
     /// When the next timer and the next lease of a shard's items end. Items of jobs that are set aside do not count.
     pub async fn next_due(&self, shard: u16) -> Result<NextDue, StoreError> {
+        let due = self.next_due_of_all(&[shard]).await?;
+        Ok(due.get(&shard).copied().unwrap_or_default())
+    }
+
+    /// As [`Store::next_due`], of several shards in one statement.
+    pub async fn next_due_of_all(
+        &self,
+        shards: &[u16],
+    ) -> Result<BTreeMap<u16, NextDue>, StoreError> {
         let readable = self.db.job_not_set_aside("job_key", 2);
         let sql = format!(
-            "SELECT (SELECT min(due) FROM item WHERE shard = $1 AND due > 0 AND {readable}) AS timer, \
-               (SELECT min(lease_until) FROM item WHERE shard = $1 AND lease_until > 0 AND {readable}) AS lease"
+            "SELECT s.value AS shard, \
+               (SELECT min(due) FROM item WHERE shard = s.value AND due > 0 AND {readable}) AS timer, \
+               (SELECT min(lease_until) FROM item WHERE shard = s.value AND lease_until > 0 AND {readable}) AS lease \
+             FROM {}",
+            self.db.each_int("s", 1)
         );
-        let values = [i64::from(shard).into(), self.db.now().into()];
-        let due = self.db.one(self.db.work_reader(), &sql, values);
-        Ok(due.await?.unwrap_or_default())
+        let shards = keys::ints(shards.iter().map(|shard| i64::from(*shard)));
+        let values = [shards, self.db.now().into()];
+        let rows: Vec<ShardDue> = self.db.all(self.db.work_reader(), sql, values).await?;
+        rows.into_iter()
+            .map(|row| {
+                let due = NextDue {
+                    timer: row.timer,
+                    lease: row.lease,
+                };
+                Ok((unsigned(row.shard)?, due))
+            })
+            .collect()
     }
 
     /// Sends the items of a shard whose timer is over, or whose lease ended by `heard`; whether there may be more.

@@ -92,9 +92,11 @@ pub async fn delays_wait(f: Fixture) {
     assert!(driver.tasks.is_empty());
     // Other shards have nothing to do with it.
     let shard = driver.job(&job).await.meta.shard;
-    let others = (0..f.store.shards()).filter(|other| *other != shard);
-    for other in others {
-        assert_eq!(f.store.next_due(other).await.unwrap().first(), None);
+    let all: Vec<u16> = (0..f.store.shards()).collect();
+    let times = f.store.next_due_of_all(&all).await.unwrap();
+    assert_eq!(times.keys().copied().collect::<Vec<_>>(), all);
+    for (other, times) in times {
+        assert_eq!(times.first(), (other == shard).then_some(due));
     }
     f.sql(format!("UPDATE item SET due = due - {HOUR}")).await;
     driver.fire_shard(&job).await;
