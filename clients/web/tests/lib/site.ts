@@ -109,7 +109,9 @@ export async function untilShown(page: Page, what: string, probe: () => Promise<
 
 /** Checks a page by the rules of WCAG 2 A and AA and of good practice. */
 export async function checkAccess(page: Page, what: string): Promise<void> {
-  const { violations } = (await page.evaluate(() => {
+  const { violations } = (await page.evaluate(async () => {
+    // A button that becomes possible has its new text on its old background for a moment.
+    await Promise.allSettled(document.getAnimations().map(({ finished }) => finished));
     const { axe } = globalThis as unknown as { axe: { run: (context: Document) => Promise<AxeResults> } };
     return axe.run(document);
   })) as AxeResults;
