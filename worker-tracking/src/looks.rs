@@ -9,11 +9,11 @@ use std::{
 
 use headway_store::{NextDue, Store, StoreError};
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, MutexGuard},
     time::{Instant, Interval, MissedTickBehavior},
 };
 
-/// What was read longer ago, or before the last moment of looks, is read again.
+/// A loop takes what a look found that began at most so long before the loop asked.
 const FRESH: Duration = Duration::from_millis(100);
 
 /// The looks of a process; cheap to clone.
@@ -86,28 +86,35 @@ impl Looks {
         shard: u16,
         since: Instant,
     ) -> Result<NextDue, StoreError> {
-        let mut last = self.0.last.lock().await;
-        let now = Instant::now();
-        let fresh = FRESH.min(self.0.every / 2);
-        match last.source(shard, since, now, fresh) {
+        let (source, mut last) = self.source(shard, since).await;
+        match source {
             Source::Last(due) => Ok(due),
             Source::Alone => {
                 drop(last);
                 store.next_due(shard).await
             }
             Source::All(shards) => {
-                // Where it fails, the others try by themselves: one after the other they would wait for long.
-                (last.at, last.found) = (Some(now), BTreeMap::new());
+                // The others wait for what this finds. Where it fails, each of them reads its own shard, all at once.
+                (last.at, last.found) = (Some(Instant::now()), BTreeMap::new());
                 last.found = store.next_due_of_all(&shards).await?;
                 Ok(last.found.remove(&shard).unwrap_or_default())
             }
         }
     }
+
+    /// Where to read from. A loop that has waited for another one's look takes what that found, however long it took.
+    async fn source(&self, shard: u16, since: Instant) -> (Source, MutexGuard<'_, Last>) {
+        let asked = Instant::now();
+        let mut last = self.0.last.lock().await;
+        let fresh = FRESH.min(self.0.every / 2);
+        let source = last.source(shard, since, asked, fresh);
+        (source, last)
+    }
 }
 
 impl Last {
-    fn source(&mut self, shard: u16, since: Instant, now: Instant, fresh: Duration) -> Source {
-        let Some(at) = self.at.filter(|at| now < *at + fresh) else {
+    fn source(&mut self, shard: u16, since: Instant, asked: Instant, fresh: Duration) -> Source {
+        let Some(at) = self.at.filter(|at| asked < *at + fresh) else {
             let mut shards = self.shards.clone();
             shards.insert(shard);
             return Source::All(shards.into_iter().collect());
@@ -150,6 +157,25 @@ mod tests {
         assert_eq!(source(3, at + MS, now), Source::Alone);
         let later = at + FRESH;
         assert_eq!(source(4, begun, later), Source::All(vec![1, 2, 3, 4]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn loops_take_what_they_waited_for_however_long_it_took() {
+        let looks = Looks::new(1000 * MS);
+        let since = Instant::now();
+        let mut last = looks.0.last.lock().await;
+        (last.at, last.found) = (Some(since), [(1, due(10))].into());
+        let mut found = Box::pin(looks.source(1, since));
+        let mut failed = Box::pin(looks.source(2, since));
+        for waiting in [&mut found, &mut failed] {
+            let answer = tokio::time::timeout(Duration::ZERO, waiting);
+            assert!(answer.await.is_err(), "another loop looks");
+        }
+        tokio::time::advance(10_000 * MS).await;
+        drop(last);
+        assert_eq!(found.await.0, Source::Last(due(10)));
+        // What a look did not bring is read by each loop alone, and not by one look after the other.
+        assert_eq!(failed.await.0, Source::Alone);
     }
 
     #[tokio::test(start_paused = true)]
