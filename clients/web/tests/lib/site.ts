@@ -103,7 +103,7 @@ export async function untilShown(page: Page, what: string, probe: () => Promise<
       scrolled: `${scrollY} of ${document.documentElement.scrollHeight - innerHeight}`,
       text: document.body.innerText.slice(0, 3000),
     }));
-    throw new Error(`${what}: not so in this page: ${JSON.stringify(state)}`, { cause: error });
+    throw new Error(`waited in vain: ${what}. The page: ${JSON.stringify(state)}`, { cause: error });
   }
 }
 
