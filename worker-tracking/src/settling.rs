@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::tracker::Tracker;
 
-/// How often ended jobs with items out are looked for, and how often while there are any.
+/// How often ended jobs with items out are looked for, and how often while a pipe of theirs has no consumers.
 const LOOK_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(500));
 /// How long a pipe must be without consumers before its messages count as taken by nobody. Workers that lost their connection are
 /// back sooner.

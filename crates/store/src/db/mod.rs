@@ -328,8 +328,8 @@ impl Db {
         format!("{column} COLLATE {collation}")
     }
 
-    /// A text column of the order `bytewise` that is compared with one of the database's own order. Without it the index of the
-    /// other column is of no use.
+    /// A text column that is ordered by its bytes, for a comparison with a column in the database's own order. Without it
+    /// PostgreSQL cannot use the other column's index.
     pub(crate) fn in_default_order(&self, column: &str) -> String {
         match self.is_sqlite() {
             true => column.to_owned(),
