@@ -7,8 +7,8 @@ import type { Page } from 'playwright-core';
 
 import { FailurePolicy_OnExceeded, JobState } from '../lib/api.ts';
 import { create, numbers, PARENT, waiting } from '../lib/jobs.ts';
-import { Site } from '../lib/site.ts';
-import { until } from '../lib/until.ts';
+import { Site, untilDisabled, untilInvalid } from '../lib/site.ts';
+import { until, untilEqual } from '../lib/until.ts';
 
 let site: Site;
 
@@ -46,7 +46,8 @@ test('progress reaches 100 without a reload', async () => {
   await state(page, 'Completed');
   const events = page.getByRole('region', { name: 'Events' });
   await events.getByText('Completed').waitFor();
-  assert.deepEqual(await events.getByRole('listitem').locator('strong').allTextContents(), ['Completed', 'Batch split', 'Started', 'Created']);
+  const told = () => events.getByRole('listitem').locator('strong').allTextContents();
+  await untilEqual('what happened', told, ['Completed', 'Batch split', 'Started', 'Created']);
   assert.equal(await page.evaluate(() => (globalThis as { here?: boolean }).here), true, 'it was reloaded');
 });
 
@@ -56,7 +57,7 @@ test('a job is paused, resumed, cancelled and retried by clicking', async () => 
   await create(site.api, 'steered', numbers({ count: 6, gate }, { maxInFlight: 1 }));
   const page = await site.open('jobs/steered');
   await state(page, 'Active');
-  assert.equal(await button(page, 'Resume').getAttribute('aria-disabled'), 'true');
+  await untilDisabled(button(page, 'Resume'));
 
   await button(page, 'Pause').click();
   await state(page, 'Paused');
@@ -80,7 +81,7 @@ test('a job is paused, resumed, cancelled and retried by clicking', async () => 
   // Items that never ran are discarded. Nothing is shown as if it might still run.
   const legend = page.getByRole('region', { name: 'Progress' });
   await legend.getByText('Discarded').waitFor();
-  for (const waits of ['Not yet released', 'Parked', 'In flight']) assert.equal(await legend.getByText(waits).count(), 0, waits);
+  for (const waits of ['Not yet released', 'Parked', 'In flight']) await legend.getByText(waits).waitFor({ state: 'detached' });
   gate.open(6);
   await button(page, 'Retry').click();
   await state(page, 'Completed');
@@ -142,7 +143,7 @@ test('the tree of batches can be entered and left, by mouse and by keyboard', as
   await until('all batches', async () => (await blocks.count()) === 10);
   const path = page.getByRole('navigation', { name: 'Batches around this one' });
   const depth = () => path.locator('button, [aria-current]').count();
-  assert.equal(await depth(), 1);
+  await untilEqual('the path has the root alone', depth, 1);
 
   await blocks.nth(1).click();
   await until('one level in', async () => (await depth()) === 2);
@@ -175,7 +176,7 @@ test('a job that is deleted elsewhere is said to be gone', async () => {
   await page.getByRole('heading', { name: 'Soon gone' }).waitFor();
   await site.api.deleteJob({ name: `${PARENT}/jobs/gone` });
   await page.getByText('This job was deleted.').first().waitFor();
-  assert.equal(await button(page, 'Pause').getAttribute('aria-disabled'), 'true');
+  await untilDisabled(button(page, 'Pause'));
   await page.reload();
   await page.getByRole('heading', { name: /There is no job/ }).waitFor();
 });
@@ -315,7 +316,7 @@ test('a retry takes along the jobs that failed because of the job', async () => 
   await button(first, 'Retry with dependents').click();
   await state(first, 'Completed');
   await state(page, 'Completed');
-  assert.equal(await button(first, 'Retry with dependents').count(), 0);
+  await button(first, 'Retry with dependents').waitFor({ state: 'detached' });
 });
 
 test('what can be changed of a job is changed', async () => {
@@ -326,7 +327,7 @@ test('what can be changed of a job is changed', async () => {
   const field = (name: string) => dialog.getByLabel(name, { exact: true });
   await field('Priority').fill('12');
   await dialog.getByRole('button', { name: 'Save' }).click();
-  await until('the priority is marked', async () => (await field('Priority').getAttribute('aria-invalid')) === 'true');
+  await untilInvalid(field('Priority'));
   await field('Priority').fill('9');
   await field('Labels').fill('team=docs\nurgent=yes');
   await field('Description').fill('Now it matters.');

@@ -7,8 +7,8 @@ import type { Locator, Page } from 'playwright-core';
 
 import { type Job, JobState } from '../lib/api.ts';
 import { create, createMany, numbers, PARENT, waiting } from '../lib/jobs.ts';
-import { Site, untilShown } from '../lib/site.ts';
-import { until } from '../lib/until.ts';
+import { Site, untilInvalid, untilShown } from '../lib/site.ts';
+import { until, untilEqual } from '../lib/until.ts';
 
 let site: Site;
 
@@ -45,7 +45,7 @@ test('a job appears, and its progress reaches 100 without a reload', async () =>
   }
   gate.open(4);
   await live.getByText('Completed').waitFor();
-  assert.equal(await percentage(live), 100);
+  await untilEqual('the percentage of the job', () => percentage(live), 100);
   await page.getByRole('button', { name: 'Completed 1' }).waitFor();
   assert.equal(await page.evaluate(() => (globalThis as { here?: boolean }).here), true, 'it was reloaded');
 });
@@ -135,6 +135,8 @@ test('the keyboard alone finds, selects and pauses a job', async () => {
 
 /** The names of the rows, from the top. */
 const names = (page: Page) => page.getByRole('table', { name: 'Jobs' }).getByRole('row').getByRole('link').allInnerTexts();
+/** Waits until the rows begin with these names. */
+const begins = (page: Page, first: string[]) => untilEqual('the first rows', async () => (await names(page)).slice(0, first.length), first);
 
 test('an expression filters, live, and what is wrong with it is said beside it', async () => {
   const labels = { shelf: 'top' };
@@ -155,13 +157,13 @@ test('an expression filters, live, and what is wrong with it is said beside it',
   await row(page, 'Filtered three').waitFor();
   await page.getByRole('button', { name: 'Change many jobs' }).click();
   const inDialog = page.getByRole('dialog').getByLabel('To which jobs', { exact: true });
-  assert.equal(await inDialog.inputValue(), 'labels.shelf = top AND NOT state = PAUSED');
+  await untilEqual('the filter of the dialog', () => inDialog.inputValue(), 'labels.shelf = top AND NOT state = PAUSED');
   await page.keyboard.press('Escape');
 
   await filter.fill('labels.shelf = top AND colour = red');
   await filter.press('Enter');
   await page.getByRole('alert').getByText(/"colour" is none of the fields/).waitFor();
-  assert.equal(await filter.getAttribute('aria-invalid'), 'true');
+  await untilInvalid(filter);
   await page.getByRole('button', { name: 'No filter' }).click();
   await row(page, 'Filtered one').waitFor();
 });
@@ -174,15 +176,15 @@ test('jobs are listed in an order, page after page, and what comes finds its pla
   const { jobs } = await site.api.listJobs({ parent: PARENT, pageSize: 1000, filter: 'labels.set = order' });
   const when = ({ createTime }: Job) => Number(createTime!.seconds) * 1e6 + Math.floor(createTime!.nanos / 1000);
   const newest = jobs.toSorted((a, b) => when(b) - when(a) || (a.uid < b.uid ? 1 : -1)).map(({ spec }) => spec!.displayName);
-  assert.deepEqual((await names(page)).slice(0, 5), newest.slice(0, 5), 'the newest are the first');
+  await begins(page, newest.slice(0, 5));
   await page.getByLabel('Order', { exact: true }).selectOption('Name, Z to A');
   await page.getByText('500 loaded').waitFor();
-  assert.deepEqual((await names(page)).slice(0, 3), ['Ordered 599', 'Ordered 598', 'Ordered 597']);
+  await begins(page, ['Ordered 599', 'Ordered 598', 'Ordered 597']);
   // One has its place among what is loaded, the other one far below.
   await create(site.api, 'order-first', waiting({ displayName: 'Ordered 598 and a half', labels: { set: 'order' } }));
   await create(site.api, 'order-last', waiting({ displayName: 'Ordered', labels: { set: 'order' } }));
   await row(page, 'Ordered 598 and a half').waitFor();
-  assert.deepEqual((await names(page)).slice(0, 3), ['Ordered 599', 'Ordered 598 and a half', 'Ordered 598']);
+  await begins(page, ['Ordered 599', 'Ordered 598 and a half', 'Ordered 598']);
   await page.getByText('501 loaded').waitFor();
   const table = page.getByRole('table', { name: 'Jobs' });
   await table.getByRole('link').first().focus();
@@ -192,7 +194,8 @@ test('jobs are listed in an order, page after page, and what comes finds its pla
   await untilShown(page, 'the last one is in sight', async () => (await names(page)).at(-1) === 'Ordered');
   await page.reload();
   await page.getByText('500 loaded').waitFor();
-  assert.equal((await names(page))[0], 'Ordered 599', 'the address keeps the order');
+  // The address keeps the order.
+  await begins(page, ['Ordered 599']);
 });
 
 test('many jobs are changed by a filter, as a job of its own', async () => {
@@ -203,13 +206,13 @@ test('many jobs are changed by a filter, as a job of its own', async () => {
   const dialog = page.getByRole('dialog');
   const filter = dialog.getByLabel('To which jobs', { exact: true });
   // What is shown is what it begins with.
-  assert.equal(await filter.inputValue(), 'labels."batch" = "one"');
+  await untilEqual('the filter', () => filter.inputValue(), 'labels."batch" = "one"');
   await filter.fill('labels.batch = on*');
   await dialog.getByRole('button', { name: 'Count them' }).click();
   await dialog.getByText('Cancel 20 jobs.').waitFor();
   await filter.fill('labels.batch = one AND colour = red');
   await dialog.getByRole('button', { name: 'Count them' }).click();
-  await until('the filter is marked', async () => (await filter.getAttribute('aria-invalid')) === 'true');
+  await untilInvalid(filter);
   await filter.fill('labels.batch = one');
   await dialog.getByRole('button', { name: 'Count them' }).click();
   await dialog.getByText('Cancel 20 jobs.').waitFor();
@@ -228,7 +231,8 @@ test('a star in a label is a star, also where many are changed', async () => {
   await page.getByText('1 job, all of them').waitFor();
   await page.getByRole('button', { name: 'Change many jobs' }).click();
   const dialog = page.getByRole('dialog');
-  assert.equal(await dialog.getByLabel('To which jobs', { exact: true }).inputValue(), String.raw`labels."shelf" = "a\*"`);
+  const filter = dialog.getByLabel('To which jobs', { exact: true });
+  await untilEqual('the filter', () => filter.inputValue(), String.raw`labels."shelf" = "a\*"`);
   await dialog.getByRole('button', { name: 'Count them' }).click();
   await dialog.getByText('Cancel 1 job.').waitFor();
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 
 import { PARENT, WORK } from '../lib/jobs.ts';
-import { Site } from '../lib/site.ts';
+import { Site, untilDisabled, untilInvalid } from '../lib/site.ts';
 import { until } from '../lib/until.ts';
 
 let site: Site;
@@ -23,19 +23,18 @@ test('what the server refuses is shown at its field and its line, and what is me
   const page = await site.open('new');
   await page.getByRole('heading', { name: 'New job in default' }).waitFor();
   const field = (name: string) => page.getByLabel(name, { exact: true });
-  const wrong = (name: string) => until(`${name} is marked`, async () => (await field(name).getAttribute('aria-invalid')) === 'true');
 
   await field('Name for people').fill('By hand');
   await field('Pipe of the items').fill('no such/pipe');
   await page.getByRole('button', { name: 'Submit' }).click();
   await page.getByRole('alert').waitFor();
-  await wrong('Pipe of the items');
+  await untilInvalid(field('Pipe of the items'));
   // The same at the line of the request that says so.
   const editor = page.getByRole('textbox', { name: 'CreateJobRequest as JSON' });
-  assert.equal(await editor.getAttribute('aria-invalid'), 'true');
+  await untilInvalid(editor);
   await page.getByRole('button', { name: /^Line \d+$/ }).first().click();
-  const marked = await editor.evaluate((area: HTMLTextAreaElement) => area.value.slice(area.selectionStart, area.selectionEnd));
-  assert.match(marked, /no such\/pipe/);
+  const marked = () => editor.evaluate((area: HTMLTextAreaElement) => area.value.slice(area.selectionStart, area.selectionEnd));
+  await until('the line is selected', async () => (await marked()).includes('no such/pipe'));
   assert.equal((await site.api.listJobs({ parent: PARENT })).jobs.length, 0);
 
   await field('Pipe of the items').fill(WORK);
@@ -75,8 +74,8 @@ test('a job is written as YAML, and the form follows', async () => {
   );
   await until('the form follows', async () => (await page.getByLabel('Name for people', { exact: true }).inputValue()) === 'As text');
   await editor.fill('spec: [');
-  await until('the text is marked', async () => (await editor.getAttribute('aria-invalid')) === 'true');
-  assert.equal(await page.getByRole('button', { name: 'Submit' }).getAttribute('aria-disabled'), 'true');
+  await untilInvalid(editor);
+  await untilDisabled(page.getByRole('button', { name: 'Submit' }));
   await editor.fill('{ jobId: as-text, spec: { displayName: As text, batch: { splitter: list, json: { items: ["1", "2"] }, item: { pipe: nobody } } } }');
   await until('it can be read again', async () => (await page.getByRole('button', { name: 'Submit' }).getAttribute('aria-disabled')) === null);
   await page.getByRole('button', { name: 'Submit' }).click();
@@ -113,7 +112,7 @@ test('many jobs are submitted at once, and what is refused is told for each', as
   const job = (id: string, more: object = {}) => ({ jobId: id, spec: { task: { pipe: 'nobody' }, ...more } });
   const written = (...jobs: object[]) => jobs.map((each) => JSON.stringify(each)).join('\n');
   await editor.fill('{"jobId": ');
-  await until('the text is marked', async () => (await editor.getAttribute('aria-invalid')) === 'true');
+  await untilInvalid(editor);
 
   const unnamed = { task: { pipe: 'nobody' }, labels: { about: 'no-id' } };
   await editor.fill(written(job('many-1'), unnamed, job('many-3', { priority: 12 }), job('many-4', { prerequisites: [{ job: 'many-1' }] })));
@@ -138,7 +137,7 @@ test('many jobs are read from a file', async () => {
   const input = dialog.getByLabel('Read them from a file');
   await input.setInputFiles({ name: 'huge.json', mimeType: 'text/json', buffer: Buffer.alloc(4 * 1024 * 1024 + 1, ' ') });
   await dialog.getByText(/^huge\.json has /).waitFor();
-  assert.equal(await dialog.getByRole('button', { name: 'Submit them' }).getAttribute('aria-disabled'), 'true');
+  await untilDisabled(dialog.getByRole('button', { name: 'Submit them' }));
   const text = '- {job_id: file-1, spec: {task: {pipe: nobody}}}\n- {job_id: file-2, spec: {task: {pipe: nobody}}}\n';
   await input.setInputFiles({ name: 'jobs.yaml', mimeType: 'text/yaml', buffer: Buffer.from(text) });
   await dialog.getByRole('button', { name: 'Submit 2 jobs' }).click();

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 
 import { create, createMany, DOOMED, IDLE, numbers, PARENT, waiting, WORK } from '../lib/jobs.ts';
-import { Site } from '../lib/site.ts';
-import { until } from '../lib/until.ts';
+import { Site, untilInvalid } from '../lib/site.ts';
+import { until, untilEqual } from '../lib/until.ts';
 
 let site: Site;
 
@@ -30,11 +30,11 @@ test('pipes show what is in them, who works on them, and where nobody does', asy
   const cell = async (name: string, label: string) => (await pipe(name).locator(`[data-label="${label}"]`).textContent())?.trim();
 
   await until('the items at the worker', async () => (await pipe(WORK).count()) === 1 && (await cell(WORK, 'In flight')) === '7');
-  assert.equal(await cell(WORK, 'Consumers'), '1');
-  assert.equal(await pipe(WORK).getByText('No worker is attached').count(), 0);
+  await untilEqual('the consumers', () => cell(WORK, 'Consumers'), '1');
+  await pipe(WORK).getByText('No worker is attached').waitFor({ state: 'detached' });
   await pipe(IDLE).getByText('No worker is attached, and work waits.').waitFor();
   await until('the messages that wait', async () => (await cell(IDLE, 'Ready')) === '5');
-  assert.equal(await cell(IDLE, 'Jobs'), '5');
+  await untilEqual('the jobs', () => cell(IDLE, 'Jobs'), '5');
 
   // What is in sight follows what happens.
   gate.open(7);
@@ -52,7 +52,7 @@ test('limits of a pipe are set and taken away', async () => {
   await row.getByRole('button', { name: `Set the limits of ${WORK}` }).click();
   await dialog.getByLabel('Items out at once', { exact: true }).fill('many');
   await dialog.getByRole('button', { name: 'Save' }).click();
-  await until('it is marked', async () => (await dialog.getByLabel('Items out at once', { exact: true }).getAttribute('aria-invalid')) === 'true');
+  await untilInvalid(dialog.getByLabel('Items out at once', { exact: true }));
   await dialog.getByLabel('Items out at once', { exact: true }).fill('50');
   await dialog.getByLabel('Items per second', { exact: true }).fill('2.5');
   await dialog.getByRole('button', { name: 'Save' }).click();

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 
 import { PARENT, WORK } from '../lib/jobs.ts';
-import { Site } from '../lib/site.ts';
+import { Site, untilInvalid } from '../lib/site.ts';
 import { until } from '../lib/until.ts';
 
 let site: Site;
@@ -32,7 +32,7 @@ test('a schedule is made, run, paused, changed and deleted', async () => {
   await field('Time zone').fill('Europe/Berlin');
   await job.fill(`description: Each night\nbatch:\n  splitter: range\n  json: {from: 0, to: 3}\n  item: {pipe: no/pipe}\n`);
   await form.getByRole('button', { name: 'Create' }).click();
-  await until('the pattern is marked', async () => (await field('Pattern').getAttribute('aria-invalid')) === 'true');
+  await untilInvalid(field('Pattern'));
   await field('Pattern').fill('0 3 * * *');
   await form.getByRole('button', { name: 'Create' }).click();
   // What is wrong with the job is shown at its line.

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 
 import { create, numbers, PARENT } from '../lib/jobs.ts';
-import { Site } from '../lib/site.ts';
+import { Site, untilInvalid } from '../lib/site.ts';
 import { until } from '../lib/until.ts';
 
 let site: Site;
@@ -52,8 +52,8 @@ test('weight, quotas and retention are set, and what is wrong is marked', async 
   await field('Weight').fill('2000');
   await field('Failed jobs are kept').fill('some days');
   await page.getByRole('button', { name: 'Save' }).click();
-  await until('the weight is marked', async () => (await field('Weight').getAttribute('aria-invalid')) === 'true');
-  await until('the time is marked', async () => (await field('Failed jobs are kept').getAttribute('aria-invalid')) === 'true');
+  await untilInvalid(field('Weight'));
+  await untilInvalid(field('Failed jobs are kept'));
   await field('Weight').fill('3');
   await field('Open jobs at most').fill('100');
   await field('Failed jobs are kept').fill('end+P7D');

@@ -5,7 +5,7 @@ import { after, afterEach, before, test } from 'node:test';
 
 import { PARENT, WORK } from '../lib/jobs.ts';
 import { JOB_TYPES } from '../lib/server.ts';
-import { Site } from '../lib/site.ts';
+import { Site, untilDisabled } from '../lib/site.ts';
 import { until } from '../lib/until.ts';
 
 let site: Site;
@@ -34,7 +34,7 @@ test('job types are shown, checked, made, changed and deleted', async () => {
   const page = await site.open('types');
   const row = (id: string) => page.getByRole('row').filter({ has: page.getByText(id, { exact: true }) });
   await row('export').getByText('Pack the files of a folder into zip archives').waitFor();
-  assert.equal(await row('export').getByRole('button', { name: 'Delete export' }).getAttribute('aria-disabled'), 'true');
+  await untilDisabled(row('export').getByRole('button', { name: 'Delete export' }));
   await row('export').getByRole('button', { name: 'Show export' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByText('splitter: "files"').waitFor();

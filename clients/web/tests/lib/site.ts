@@ -5,14 +5,14 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 import type { AxeResults } from 'axe-core';
-import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
+import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
 
 import { type Api, api } from './api.ts';
 import { launch } from './browser.ts';
 import { PARTITION } from './jobs.ts';
 import { Server, type Settings } from './server.ts';
 import { type Tasks, tasksDuring } from './tasks.ts';
-import { PATIENCE, until } from './until.ts';
+import { PATIENCE, until, untilEqual } from './until.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -91,6 +91,12 @@ export class Site {
     }
   }
 }
+
+/** Waits until a field is marked as wrong. */
+export const untilInvalid = (field: Locator) => untilEqual(`${field} is wrong`, () => field.getAttribute('aria-invalid'), 'true');
+
+/** Waits until a button cannot be pressed. */
+export const untilDisabled = (button: Locator) => untilEqual(`${button} is disabled`, () => button.getAttribute('aria-disabled'), 'true');
 
 /** Waits until `probe` holds. Where it does not, the error says where the page is, what has the focus, and what it shows. */
 export async function untilShown(page: Page, what: string, probe: () => Promise<boolean>): Promise<void> {

@@ -1,5 +1,8 @@
 // Waiting for conditions, never for time.
 
+import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
+
 /** How long anything may take, in milliseconds. */
 export const PATIENCE = 20_000;
 /** How often a condition is looked at, in milliseconds. */
@@ -21,5 +24,19 @@ export async function until<T>(
       throw new Error(`waited ${patience} ms in vain: ${what}`);
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK));
+  }
+}
+
+/**
+ * Waits until `probe` gives `expected`. What a page shows comes step by step, also after something else of the same
+ * answer was seen. Where it takes too long, the error shows what `probe` gave last.
+ */
+export async function untilEqual<T>(what: string, probe: () => Promise<T>, expected: T): Promise<void> {
+  let last: T | undefined;
+  try {
+    await until(what, async () => isDeepStrictEqual((last = await probe()), expected));
+  } catch (error) {
+    assert.deepEqual(last, expected, what);
+    throw error;
   }
 }
