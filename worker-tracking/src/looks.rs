@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior},
 };
 
-/// A loop takes what a look found that began at most so long before the loop asked.
+/// How old a shared look may be: from its beginning to the moment at which a loop asks for it.
 const FRESH: Duration = Duration::from_millis(100);
 
 /// The looks of a process; cheap to clone.
@@ -102,7 +102,7 @@ impl Looks {
         }
     }
 
-    /// Where to read from. A loop that has waited for another one's look takes what that found, however long it took.
+    /// Where to read from. A loop that waited while another loop read takes that loop's result, however long the read took.
     async fn source(&self, shard: u16, since: Instant) -> (Source, MutexGuard<'_, Last>) {
         let asked = Instant::now();
         let mut last = self.0.last.lock().await;
