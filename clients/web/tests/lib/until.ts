@@ -28,8 +28,8 @@ export async function until<T>(
 }
 
 /**
- * Waits until `probe` gives `expected`. What a page shows comes step by step, also after something else of the same
- * answer was seen. Where it takes too long, the error shows what `probe` gave last.
+ * Waits until `probe` gives `expected`. A page may render one part of an answer before another. After `PATIENCE` the
+ * error shows what `probe` gave last.
  */
 export async function untilEqual<T>(what: string, probe: () => Promise<T>, expected: T): Promise<void> {
   let last: T | undefined;
