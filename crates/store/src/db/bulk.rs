@@ -26,6 +26,15 @@ pub(crate) enum Cell {
     Real(f64),
 }
 
+impl Cell {
+    fn int(&self) -> Option<i64> {
+        match self {
+            Self::Int(value) => Some(*value),
+            Self::Bytes(_) | Self::Text(_) | Self::Real(_) => None,
+        }
+    }
+}
+
 /// What happens to a row whose key exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Conflict {
@@ -213,17 +222,22 @@ pub(crate) async fn insert_jobs(
         tx.commit().await?;
         return Ok(inserted.keys);
     }
+    let keys = jobs.1.iter().filter_map(|row| row.first()?.int()).collect();
     let (sql, values) = match taken {
         Taken::Fail => insert_new(jobs, parts),
         Taken::LeaveOut => insert_untaken(jobs, parts),
     };
     let rows = db.rows_alone(sql, values).await?;
-    rows.iter()
-        .map(|row| Ok(row.try_get::<i64>("", "value")?))
-        .collect()
+    match taken {
+        Taken::Fail => Ok(keys),
+        Taken::LeaveOut => rows
+            .iter()
+            .map(|row| Ok(row.try_get::<i64>("", "value")?))
+            .collect(),
+    }
 }
 
-/// A statement that inserts all jobs, or fails.
+/// A statement that inserts all jobs, or fails. It returns no rows.
 fn insert_new((job, rows): Part, parts: Vec<Part>) -> (String, Vec<Value>) {
     let insert = job.unnest(1);
     let mut values = job.transpose(rows);
@@ -239,10 +253,10 @@ fn insert_new((job, rows): Part, parts: Vec<Part>) -> (String, Vec<Value>) {
         true => String::new(),
         false => format!("WITH {} ", with.join(", ")),
     };
-    (format!("{with}{insert} RETURNING job_key AS value"), values)
+    (with + &insert, values)
 }
 
-/// A statement that inserts the jobs whose names and request ids are free.
+/// A statement that inserts the jobs whose names and request ids are free, and returns their keys.
 fn insert_untaken((job, rows): Part, parts: Vec<Part>) -> (String, Vec<Value>) {
     let mut sql = format!(
         "WITH inserted AS ({} ON CONFLICT DO NOTHING RETURNING job_key, uid)",

@@ -201,6 +201,9 @@ async fn postgres_pool(
                 ("jit", "off"),
                 // A plan that was made while a table was empty reads all of it, and is kept when the table has grown.
                 ("enable_seqscan", "off"),
+                // ANALYZE on these connections reads 300 rows for each unit, a fifth of what it reads with PostgreSQL's default of
+                // 100. These statistics only need to tell large tables from small ones. Autovacuum makes full ones later.
+                ("default_statistics_target", "20"),
             ])
         })
         .map_sqlx_postgres_pool_opts(move |options| close_stale(options, &fresh));
