@@ -334,12 +334,12 @@ pub async fn statistics_follow_the_growth_of_tables(f: Fixture) {
     }
     // Not again before there are four times as many.
     let add = format!("'job_key', {key} - {CROWD} - n");
-    crowd(&f, "page", key, &add, CROWD).await;
+    crowd(&f, "page", key, &add, CROWD * 2).await;
     f.store.refresh_statistics().await.unwrap();
     let rows = known_rows(&f, "page").await;
     assert!(rows < CROWD as f32 * 1.1, "{rows} rows of page are known");
-    let add = format!("'job_key', {key} - 2 * {CROWD} - n");
-    crowd(&f, "page", key, &add, CROWD * 3).await;
+    let add = format!("'job_key', {key} - 3 * {CROWD} - n");
+    crowd(&f, "page", key, &add, CROWD * 2).await;
     f.store.refresh_statistics().await.unwrap();
     let rows = known_rows(&f, "page").await;
     assert!(rows > CROWD as f32 * 4.0, "{rows} rows of page are known");
