@@ -219,27 +219,34 @@ impl Store {
         };
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
-        let mut slices = db.lock_jobs(&tx, &[meta], Locking::Wait).await?;
-        let mut wrong = false;
-        for slice in &mut slices {
-            db.load_all(&tx, slice).await?;
-            let before = slice.job.counts.clone();
-            wrong = slice.recount();
-            if wrong {
-                tracing::error!(
-                    job = %slice.job.meta.name,
-                    ?before,
-                    after = ?slice.job.counts,
-                    "the counters of a job did not agree with its pages; they were counted again"
-                );
-                db.advance(&tx, slice).await?;
+        let counted = async {
+            let mut slices = db.lock_jobs(&tx, &[meta], Locking::Wait).await?;
+            let mut wrong = false;
+            for slice in &mut slices {
+                db.load_all(&tx, slice).await?;
+                let before = slice.job.counts.clone();
+                wrong = slice.recount();
+                if wrong {
+                    tracing::error!(
+                        job = %slice.job.meta.name,
+                        ?before,
+                        after = ?slice.job.counts,
+                        "the counters of a job did not agree with its pages; they were counted again"
+                    );
+                    db.advance(&tx, slice).await?;
+                }
             }
-        }
-        if !wrong {
-            return Ok((false, Committed::default()));
-        }
-        let committed = db.write_slices(&tx, slices).await?;
-        tx.commit().await?;
-        Ok((true, committed))
+            match wrong {
+                true => db.write_slices(&tx, slices).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let counted = match counted.await {
+            Ok(None) => return Ok((false, Committed::default())),
+            Ok(Some(committed)) => Ok((true, committed)),
+            Err(error) => Err(error),
+        };
+        // What failed is rolled back at once: the next report of the job must not find it locked.
+        tx.end(counted).await
     }
 }
