@@ -4,10 +4,12 @@ use sea_orm::FromQueryResult;
 
 use crate::{Store, error::StoreError};
 
-/// Tables of fewer pages are planned well enough without statistics; a page has 8 KiB.
-const SMALL: i64 = 32;
+/// A table of fewer pages counts as one of so many; a page has 8 KiB. So a table gets its first statistics beyond 8 MiB. Until then the worst
+/// plan reads that much, which takes a few milliseconds.
+const SMALL: i64 = 256;
 /// A table that has grown by this factor since its statistics were made gets new ones. Each time, every connection plans its statements
-/// anew: with a factor of 2 a database that was empty and takes 20,000 jobs in a few seconds spends a twentieth of its time on it.
+/// anew: with a factor of 2 from 256 KiB on, a database that was empty and takes 20,000 jobs in a few seconds spends a twentieth of its time
+/// on it.
 const GROWN: i64 = 4;
 
 #[derive(Debug, FromQueryResult)]
