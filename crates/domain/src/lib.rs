@@ -5,41 +5,25 @@
 //! change to a job is a method on it; a store loads a slice, calls the method and [`slice::JobSlice::advance`],
 //! and writes back what changed.
 
-pub mod advance;
-pub mod bitmap;
-pub mod bulk;
-pub mod control;
-mod counting;
-mod cron;
-pub mod effect;
+pub mod batches;
 pub mod error;
-pub mod event;
+pub mod events;
 pub mod filter;
-pub mod history;
-pub mod ids;
-pub mod job;
-pub mod lifecycle;
-pub mod limits;
-pub mod page;
-pub mod progress;
-mod redrive;
-mod reopen;
-pub mod report;
-pub mod retention;
-pub mod schedule;
-pub mod share;
+pub mod jobs;
+pub mod pipes;
+pub mod schedules;
 pub mod slice;
-pub mod spec;
-pub mod split;
-pub mod start;
-#[cfg(test)]
-mod testing;
-pub mod timers;
-pub mod timetable;
-mod untaken;
-pub mod update;
+pub mod values;
 
+pub use batches::{bitmap, page};
 pub use error::{Error, FieldViolation};
+pub use events::event;
+pub use jobs::{bulk, job, lifecycle, progress, retention, spec};
+pub use pipes::share;
+pub use schedules::{schedule, timetable};
+pub use slice::{effect, history, report, split, start, update};
+pub use values::{ids, limits};
+
 pub use ids::{JobId, JobName, JobUid, PartitionId, PipeName};
 pub use job::{Job, JobState};
 pub use slice::JobSlice;

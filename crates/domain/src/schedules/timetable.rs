@@ -9,8 +9,9 @@ use croner::{
     parser::{CronParser, Seconds},
 };
 
+use super::cron;
 use crate::{
-    Micros, cron,
+    Micros,
     error::{Error, FieldViolation},
 };
 

@@ -221,8 +221,8 @@ mod tests {
     use crate::{
         JobState,
         share::Share,
+        slice::testing::{self, SECOND},
         spec::JobSpec,
-        testing::{self, SECOND},
     };
 
     fn job(change: impl FnOnce(&mut JobSpec)) -> JobSlice {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::{
     Micros,
-    counting::Counter,
     effect::{Effect, Failed, NewFailure, Subject},
     event::{Caller, NewEvent},
     history::Sample,
     job::Job,
     page::{Batch, Item, Page},
+    slice::counting::Counter,
 };
 
 /// What became of a row in this transaction.

@@ -53,7 +53,7 @@ impl JobSlice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{SECOND, job, moment};
+    use crate::slice::testing::{SECOND, job, moment};
 
     /// When a job that changes once a second has entries, over so many seconds.
     fn entries(seconds: i64) -> Vec<Micros> {

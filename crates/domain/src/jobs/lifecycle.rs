@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_guide_draws_the_table() {
-        let guide = include_str!("../../../docs/API.md");
+        let guide = include_str!("../../../../docs/API.md");
         let drawing = format!("```mermaid\n{}```", diagram());
         assert!(
             guide.contains(&drawing),

@@ -3,13 +3,13 @@
 use uuid::Uuid;
 
 use crate::{
-    counting::Counter,
     effect::{Failed, Subject, code},
     ids::JobUid,
     job::Phase,
     limits,
     page::{Forward, Lease, PageState},
     slice::JobSlice,
+    slice::counting::Counter,
 };
 
 /// Reports about items of one page of one job.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
-    counting::Counter,
     effect::{Failed, Subject, code},
     event::EventKind,
     job::{Job, JobMeta},
     limits,
     page::{Batch, Page, PageState},
+    slice::counting::Counter,
     slice::{JobSlice, Moment},
     spec::Work,
 };

@@ -1,8 +1,8 @@
 //! Pages that are opened again: those of an older run, one after the other as `advance` gets to them.
 
 use crate::{
-    counting::Counter,
     page::PageState,
+    slice::counting::Counter,
     slice::{Fate, JobSlice, Kept},
 };
 

@@ -3,13 +3,13 @@
 //! changes a job.
 
 use crate::{
-    counting::Counter,
     effect::{Disposition, Effect},
     event::EventKind,
     job::{JobState, Phase},
     lifecycle::Cause,
     page::{Batch, PageState, Todo},
     progress::expected,
+    slice::counting::Counter,
     slice::{Fate, JobSlice, Needs},
 };
 
@@ -416,7 +416,7 @@ impl JobSlice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::job;
+    use crate::slice::testing::job;
 
     #[test]
     fn counters_that_disagree_do_not_widen_the_window() {

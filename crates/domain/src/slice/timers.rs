@@ -1,7 +1,7 @@
 //! What time brings: items due for their next attempt, leases that ended, pages to split again,
 //! and repair of what was lost with its messages.
 
-use crate::counting::Counter;
+use crate::slice::counting::Counter;
 use crate::{page::PageState, slice::JobSlice};
 
 impl JobSlice {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    counting::Counter,
     error::{Action, Error},
     event::EventKind,
     page::PageState,
+    slice::counting::Counter,
     slice::{JobSlice, Kept},
 };
 

@@ -1,0 +1,3 @@
+//! Events of the audit log.
+
+pub mod event;

@@ -1,0 +1,3 @@
+//! Pipes: their limits, and what a job may send to them.
+
+pub mod share;
