@@ -1,11 +1,10 @@
 //! Everything that can be wrong with what a client asks for. One enum; the server turns it
 //! into a status with details in one place.
 
-use std::fmt;
-
 use crate::{
-    ids::{JobName, PartitionId},
-    job::JobState,
+    jobs::state::JobState,
+    partitions::quota::Quota,
+    values::ids::{JobName, PartitionId},
 };
 
 /// A field of a request and what is wrong with it.
@@ -41,34 +40,6 @@ impl Action {
             Self::Cancel => "cancel",
             Self::Retry | Self::RetryWithDependents => "retry",
         }
-    }
-}
-
-/// What a partition may have only so many of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quota {
-    /// Jobs that have not ended.
-    OpenJobs,
-    /// Items in pipes and at workers.
-    InFlight,
-}
-
-impl Quota {
-    /// Its field in the partition.
-    pub fn field(self) -> &'static str {
-        match self {
-            Self::OpenJobs => "max_open_jobs",
-            Self::InFlight => "max_items_in_flight",
-        }
-    }
-}
-
-impl fmt::Display for Quota {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OpenJobs => "jobs that have not ended",
-            Self::InFlight => "items in pipes and at workers",
-        })
     }
 }
 

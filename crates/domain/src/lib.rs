@@ -2,31 +2,32 @@
 //! their fencing, `advance`, progress and policies. Pure: no I/O, no async, no clock of its own.
 //!
 //! The centre is [`slice::JobSlice`]: the rows of one job that a transaction holds. Every
-//! change to a job is a method on it; a store loads a slice, calls the method and [`slice::JobSlice::advance`],
-//! and writes back what changed.
+//! change to a job is a method on it; a store loads a slice, calls the method and
+//! [`slice::JobSlice::advance`], and writes back what changed.
 
 pub mod batches;
 pub mod error;
 pub mod events;
 pub mod filter;
+pub mod job_types;
 pub mod jobs;
+pub mod partitions;
 pub mod pipes;
+pub mod prerequisites;
+pub mod reports;
+pub mod retries;
 pub mod schedules;
 pub mod slice;
 pub mod values;
 
-pub use batches::{bitmap, page};
+mod old_paths;
+
 pub use error::{Error, FieldViolation};
-pub use events::event;
-pub use jobs::{bulk, job, lifecycle, progress, retention, spec};
-pub use pipes::share;
-pub use schedules::{schedule, timetable};
-pub use slice::{effect, history, report, split, start, update};
-pub use values::{ids, limits};
-
-pub use ids::{JobId, JobName, JobUid, PartitionId, PipeName};
-pub use job::{Job, JobState};
+pub use jobs::{Job, JobState};
+pub use old_paths::*;
 pub use slice::JobSlice;
-
-/// Microseconds since 1970-01-01 UTC, by the database's clock.
-pub type Micros = i64;
+pub use values::{
+    Micros,
+    ids::{JobId, JobName, JobUid, PartitionId, PipeName},
+    limits,
+};

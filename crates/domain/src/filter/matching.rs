@@ -1,7 +1,7 @@
 //! Whether a filter is true of a job at hand: the same answer as its statement gives.
 
 use super::{Comparison, Filter, TextField, TextTest, TimeField};
-use crate::job::Job;
+use crate::jobs::job::Job;
 
 /// Millionths of the whole in a percent.
 pub const MILLIONTHS: f64 = 10_000.0;

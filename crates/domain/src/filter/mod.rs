@@ -9,7 +9,7 @@ mod parser;
 
 pub use matching::MILLIONTHS;
 
-use crate::{Micros, error::Error, job::JobState};
+use crate::{error::Error, jobs::state::JobState, values::time::Micros};
 
 /// Bytes of a filter.
 pub const FILTER_BYTES: usize = 4096;

@@ -4,7 +4,7 @@ use super::{
     Comparison, DEPTH, FILTER_BYTES, Filter, RESTRICTIONS, TextField, TextTest, TimeField,
     lexer::{Argument, Fault, Placed, Token, tokens},
 };
-use crate::{job::JobState, spec::label_key};
+use crate::jobs::{state::JobState, validate::label_key};
 
 const FIELDS: &str = "state, id, display_name, creator, pipe, labels.KEY, percentage, create_time, start_time, update_time, end_time";
 

@@ -4,12 +4,18 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    spec::{BatchSpec, JobSpec, Work},
+    state::JobState,
+};
 use crate::{
     error::Error,
-    event::Caller,
-    ids::{PartitionId, PipeName},
-    job::JobState,
-    spec::{BatchSpec, JobSpec, Work},
+    events::caller::Caller,
+    values::{
+        ids::{PartitionId, PipeName},
+        limits,
+        text::clean,
+    },
 };
 
 /// What the names of Headway's own pipes and splitters begin with; clients cannot use them.
@@ -125,9 +131,9 @@ impl BulkDefinition {
         }));
         spec.display_name = match self.filter.is_empty() {
             true => format!("{action} all jobs"),
-            false => crate::effect::clean(
+            false => clean(
                 &format!("{action} jobs: {}", self.filter),
-                crate::limits::SHORT_TEXT_BYTES,
+                limits::SHORT_TEXT_BYTES,
             ),
         };
         spec.labels = BTreeMap::from([(LABEL.to_owned(), action.to_string())]);

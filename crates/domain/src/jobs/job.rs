@@ -1,66 +1,20 @@
 //! The row of a job that changes: its phase, its counters, and what is derived from them.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
-use crate::{
-    Micros,
+use super::{
+    counts::Counts,
+    rate::Rate,
+    retention::EndedJob,
+    spec::JobSpec,
+    state::{JobState, Phase},
+    timing::{Deadline, Start},
+};
+use crate::values::{
     ids::{JobName, JobUid},
     limits,
-    progress::Rate,
-    spec::JobSpec,
+    time::Micros,
 };
-
-/// What clients see of a job's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum JobState {
-    /// Accepted; nothing of it was released yet.
-    Waiting,
-    /// Being split and worked on.
-    Active,
-    /// Held by a client.
-    Paused,
-    /// Ended within its failure policy.
-    Completed,
-    /// Ended outside its failure policy.
-    Failed,
-    /// Ended by a client.
-    Cancelled,
-}
-
-impl fmt::Display for JobState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Waiting => "WAITING",
-            Self::Active => "ACTIVE",
-            Self::Paused => "PAUSED",
-            Self::Completed => "COMPLETED",
-            Self::Failed => "FAILED",
-            Self::Cancelled => "CANCELLED",
-        })
-    }
-}
-
-/// Where a job is in its life, apart from being paused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// Nothing of it was released yet.
-    Waiting,
-    /// Being worked on.
-    Active,
-    /// Ended within its failure policy.
-    Completed,
-    /// Ended outside its failure policy, or stopped by it.
-    Failed,
-    /// Ended by a client.
-    Cancelled,
-}
-
-impl Phase {
-    /// Whether only RetryJob leads out of it.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
-    }
-}
 
 /// What hardly ever changes about a job, shared by everything that works on it: only [`crate::update`] changes some of its spec.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,100 +35,6 @@ pub struct JobMeta {
     pub created: Micros,
     /// How often its spec was changed.
     pub version: u32,
-}
-
-/// Counters of a job. Items: `done + failed + discarded + open = known`, where the open ones are
-/// unreleased, parked, delayed, or in flight.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Items found.
-    pub known: u64,
-    /// Items that ended well.
-    pub done: u64,
-    /// Items that failed in the present run.
-    pub failed: u64,
-    /// Items that were dropped in the present run.
-    pub discarded: u64,
-    /// Open items that were never sent in the present run.
-    pub unreleased: u64,
-    /// Open items set aside while the job was paused.
-    pub parked: u64,
-    /// Open items that wait for their next attempt.
-    pub delayed: u64,
-    /// Rows of items in an exceptional state.
-    pub item_rows: u64,
-    /// Sum of the fractions of running items, in millionths of an item.
-    pub fractions: u64,
-    /// Pages that may be split.
-    pub unsplit: u64,
-    /// Pages that batch workers were asked to split.
-    pub splitting: u64,
-    /// Pages with open children.
-    pub open: u64,
-    /// Finished pages that are kept because of what failed or was discarded in them.
-    pub retained: u64,
-    /// Pages that could not be split in the present run.
-    pub split_failed: u64,
-    /// Pages of an earlier run that are to be opened again.
-    pub reopen: u64,
-    /// Exact items of batches whose size was known beforehand.
-    pub declared: u64,
-    /// Items found in batches whose size was not known.
-    pub undeclared: u64,
-    /// Pages split in batches whose size was not known.
-    pub undeclared_pages: u64,
-    /// Pages yet to be split in batches whose size was not known.
-    pub undeclared_unsplit: u64,
-    /// Failures recorded in the present run: failed items and batches that could not be split.
-    pub failures: u64,
-    /// Those of them that were taken back, because their items are run again.
-    pub redriven: u64,
-}
-
-impl Counts {
-    /// Failures of the present run that stand.
-    pub fn standing_failures(&self) -> u64 {
-        self.failures.saturating_sub(self.redriven)
-    }
-
-    /// Items without an outcome.
-    pub fn open_items(&self) -> u64 {
-        self.known
-            .saturating_sub(sum([self.done, self.failed, self.discarded]))
-    }
-
-    /// Open items that are in pipes, at workers, or leased.
-    pub fn in_flight(&self) -> u64 {
-        self.open_items()
-            .saturating_sub(sum([self.unreleased, self.parked, self.delayed]))
-    }
-
-    /// Items that the window bounds: in flight, delayed or parked.
-    pub fn out(&self) -> u64 {
-        self.open_items().saturating_sub(self.unreleased)
-    }
-
-    /// The counters of a job that has ended, as clients see them: its open items that are not out never run, so they count as
-    /// discarded. Items that are still at workers stay open until they are reported.
-    fn of_ended(&self) -> Self {
-        let in_flight = self.in_flight();
-        Self {
-            discarded: self.discarded + self.open_items().saturating_sub(in_flight),
-            unreleased: 0,
-            parked: 0,
-            delayed: 0,
-            ..self.clone()
-        }
-    }
-
-    /// Pages that have work left in this run.
-    pub fn live_pages(&self) -> u64 {
-        self.unsplit + self.splitting + self.open + self.reopen
-    }
-}
-
-fn sum(parts: [u64; 3]) -> u64 {
-    parts.into_iter().fold(0, u64::saturating_add)
 }
 
 /// A job as a transaction holds it.
@@ -322,4 +182,56 @@ impl Job {
                 + self.counts.reopen
                 > 0
     }
+
+    /// How many more items the job may send now, of which it has `out` out.
+    pub fn sendable(&self, out: u64) -> u64 {
+        let free = self.limit().saturating_sub(out);
+        self.tokens
+            .map_or(free, |tokens| free.min(u64::from(tokens)))
+    }
+
+    /// Whether the job waits for prerequisites or for its time to start.
+    pub fn is_held(&self) -> bool {
+        self.waits > 0 || self.start_due.is_some()
+    }
+
+    /// Sets the time to start, now that nothing else is waited for.
+    pub(crate) fn schedule(&mut self, now: Micros) {
+        let due = match self.meta.spec.start {
+            Start::AtOnce => return,
+            Start::After(ms) => now.saturating_add(micros(ms)),
+            Start::At(time) => time,
+        };
+        self.start_due = Some(due).filter(|due| *due > now);
+    }
+
+    /// Sets the deadline of a run that starts now.
+    pub(crate) fn set_deadline(&mut self, now: Micros) {
+        if let Deadline::Within(ms) = self.meta.spec.deadline {
+            self.deadline = Some(now.saturating_add(micros(ms)));
+        }
+    }
+
+    /// Sets the deadline of a retry that begins now. A time that has passed bounds nothing any more: it would undo every retry.
+    pub(crate) fn renew_deadline(&mut self, now: Micros) {
+        match self.meta.spec.deadline {
+            Deadline::At(time) => self.deadline = Some(time).filter(|time| *time > now),
+            Deadline::Never | Deadline::Within(_) => self.set_deadline(now),
+        }
+    }
+
+    /// When the job is deleted, now that nothing of it runs any more.
+    pub(crate) fn expiry(&self) -> Option<Micros> {
+        self.meta.spec.retention.expiry_of(&EndedJob {
+            state: self.state(),
+            created: self.meta.created,
+            updated: self.updated,
+            ended: self.ended,
+            settled: self.settled,
+        })
+    }
+}
+
+fn micros(ms: u64) -> Micros {
+    i64::try_from(ms.saturating_mul(1000)).unwrap_or(i64::MAX)
 }

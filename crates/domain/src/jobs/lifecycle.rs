@@ -1,6 +1,6 @@
 //! The states of a job and the ways between them: one table, which the rules are held to and the guide is drawn from.
 
-use crate::{JobState, slice::JobSlice};
+use super::state::JobState;
 
 /// What moves a job from one state to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,18 +104,6 @@ pub fn diagram() -> String {
         text.push_str(&format!("    {from} --> {to}: {}\n", causes.join(", ")));
     }
     text
-}
-
-impl JobSlice {
-    /// Holds a change of state to the table.
-    pub(crate) fn moved(&self, from: JobState, cause: Cause) {
-        let to = self.job.state();
-        debug_assert!(
-            allows(from, to, cause),
-            "{} went from {from} to {to} by {cause:?}",
-            self.job.meta.name
-        );
-    }
 }
 
 #[cfg(test)]

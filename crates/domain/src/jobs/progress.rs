@@ -1,70 +1,10 @@
-//! How far a job is: the percentage, which never goes back, and the rate.
+//! How far a job is: the percentage, which never goes back, and the time left.
 
-use crate::{
-    Micros,
-    job::{Counts, Job, Phase},
-};
+use super::{counts::Counts, job::Job, state::Phase};
+use crate::values::time::Micros;
 
 /// The whole, in the unit of percentages inside: millionths.
 pub const WHOLE: u32 = 1_000_000;
-
-/// Items ended per second, smoothed over the last seconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Rate {
-    /// When the last sample was taken; 0 before the first.
-    pub sampled: Micros,
-    /// Items that had ended by then.
-    pub ended: u64,
-    /// Items per second.
-    pub per_second: f64,
-}
-
-/// The least time between two samples of the rate.
-const SAMPLE: Micros = 1_000_000;
-/// Without a sample for so long, the rate shown fades to 0.
-const STALE: Micros = 10_000_000;
-
-impl Rate {
-    /// Takes a sample if the last one is old enough.
-    pub fn sample(&mut self, ended: u64, now: Micros) {
-        if self.sampled == 0 || ended < self.ended {
-            *self = Self {
-                sampled: now,
-                ended,
-                per_second: 0.0,
-            };
-            return;
-        }
-        let passed = now - self.sampled;
-        if passed < SAMPLE {
-            return;
-        }
-        let fresh = (ended - self.ended) as f64 * 1e6 / passed as f64;
-        let blended = if self.per_second == 0.0 {
-            fresh
-        } else {
-            (self.per_second + fresh) / 2.0
-        };
-        *self = Self {
-            sampled: now,
-            ended,
-            per_second: blended,
-        };
-    }
-
-    /// The rate as of now: before the first second is over, the mean since the first sample; 0 when
-    /// nothing was sampled lately.
-    pub fn now(&self, ended: u64, now: Micros) -> f64 {
-        let passed = (now - self.sampled).max(1);
-        if self.sampled == 0 || passed > STALE {
-            return 0.0;
-        }
-        if self.per_second == 0.0 {
-            return ended.saturating_sub(self.ended) as f64 * 1e6 / passed.max(SAMPLE / 10) as f64;
-        }
-        self.per_second
-    }
-}
 
 /// Items expected in all, and whether that number is final.
 pub fn expected(counts: &Counts) -> (u64, bool) {
@@ -180,15 +120,5 @@ mod tests {
             ..Counts::default()
         };
         assert_eq!(part(&counts), WHOLE / 2);
-    }
-
-    #[test]
-    fn rate_follows_and_fades() {
-        let mut rate = Rate::default();
-        rate.sample(0, 1_000_000);
-        rate.sample(100, 2_000_000);
-        assert_eq!(rate.per_second, 100.0);
-        assert_eq!(rate.now(100, 3_000_000), 100.0);
-        assert_eq!(rate.now(100, 60_000_000), 0.0);
     }
 }

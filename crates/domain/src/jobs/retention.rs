@@ -5,11 +5,8 @@ use std::{fmt, str::FromStr};
 use jiff::{Span, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Micros,
-    job::{Job, JobState},
-    slice::JobSlice,
-};
+use super::state::JobState;
+use crate::values::time::Micros;
 
 /// What an expiry may look like, for those who wrote one that does not.
 pub const GRAMMAR: &str = "must be none, a time such as 2030-01-31T08:00:00Z, or end, create or update with a duration of ISO 8601, such as end+P7D or create+PT12H";
@@ -145,8 +142,8 @@ impl Retention {
     }
 
     /// When a job that is over is deleted; never if nothing is said.
-    fn of(&self, job: &Job) -> Option<Micros> {
-        let expiry = match job.state() {
+    pub(crate) fn expiry_of(&self, job: &EndedJob) -> Option<Micros> {
+        let expiry = match job.state {
             JobState::Completed => &self.completed,
             JobState::Failed => &self.failed,
             JobState::Cancelled => &self.cancelled,
@@ -158,7 +155,7 @@ impl Retention {
             Expiry::After(since, length) => {
                 let from = match since {
                     Since::End => job.ended?,
-                    Since::Create => job.meta.created,
+                    Since::Create => job.created,
                     Since::Update => job.updated.max(job.settled?),
                 };
                 let from = Timestamp::from_microsecond(from).ok()?;
@@ -173,13 +170,13 @@ impl Retention {
     }
 }
 
-impl JobSlice {
-    /// Sets when the job is deleted, now that nothing of it runs any more.
-    pub(crate) fn set_expiry(&mut self) {
-        // Stores keep 0 for none.
-        let expires = self.job.meta.spec.retention.of(&self.job);
-        self.job.expires = expires.map(|time| time.max(1));
-    }
+/// What the expiry of a job depends on.
+pub(crate) struct EndedJob {
+    pub(crate) state: JobState,
+    pub(crate) created: Micros,
+    pub(crate) updated: Micros,
+    pub(crate) ended: Option<Micros>,
+    pub(crate) settled: Option<Micros>,
 }
 
 #[cfg(test)]

@@ -1,19 +1,20 @@
 //! What a job is to do, as a client said it, checked and with every default filled in.
 
-mod checks;
-
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use checks::label_key;
-
-use crate::{
-    ids::PipeName,
-    limits,
+use super::{
+    failure_policy::FailurePolicy,
     retention::Retention,
-    start::{Deadline, OnPrerequisiteFailure, Prerequisite, Start},
+    timing::{Deadline, Start},
+};
+use crate::{
+    job_types::TypeUse,
+    prerequisites::{OnPrerequisiteFailure, Prerequisite},
+    retries::policy::RetryPolicy,
+    values::{ids::PipeName, limits},
 };
 
 /// What to do. After creation [`crate::update`] alone changes some of it.
@@ -63,17 +64,6 @@ pub struct JobSpec {
     /// The type that made the work, if one did.
     #[serde(default, skip_serializing_if = "is_default")]
     pub job_type: Option<TypeUse>,
-}
-
-/// A job type and its parameters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TypeUse {
-    /// The type.
-    pub name: String,
-    /// The version that made the work.
-    pub version: String,
-    /// The parameters.
-    pub parameters: serde_json::Value,
 }
 
 fn default_priority() -> u32 {
@@ -133,82 +123,6 @@ pub struct BatchSpec {
     pub payload: Option<serde_json::Value>,
     /// Headers of the items.
     pub headers: BTreeMap<String, String>,
-}
-
-/// When a job counts as failed, and what happens then.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct FailurePolicy {
-    /// How much may fail.
-    pub tolerance: Tolerance,
-    /// Whether the job stops as soon as more has failed.
-    pub stop: bool,
-}
-
-/// How much may fail before a job counts as failed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tolerance {
-    /// So many items.
-    Items(u64),
-    /// So large a part of all items, in percent above 0 to 100.
-    Percentage(f64),
-}
-
-impl Default for FailurePolicy {
-    fn default() -> Self {
-        Self {
-            tolerance: Tolerance::Items(0),
-            stop: false,
-        }
-    }
-}
-
-impl FailurePolicy {
-    /// Whether more failed than is tolerated of `total` items.
-    pub fn exceeded(&self, failed: u64, total: u64) -> bool {
-        match self.tolerance {
-            Tolerance::Items(most) => failed > most,
-            Tolerance::Percentage(percent) => failed as f64 * 100.0 > percent * total as f64,
-        }
-    }
-}
-
-/// How an item is tried again after a retryable error.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct RetryPolicy {
-    /// Tries in all, 1 to [`limits::ATTEMPTS`].
-    pub max_attempts: u32,
-    /// The first delay.
-    pub initial_ms: u64,
-    /// The longest delay.
-    pub max_ms: u64,
-    /// Growth of the delay, 1 to 10.
-    pub multiplier: f64,
-    /// The random part of the delay, 0 to 1.
-    pub jitter: f64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            max_attempts: 4,
-            initial_ms: 1000,
-            max_ms: 60_000,
-            multiplier: 2.0,
-            jitter: 0.2,
-        }
-    }
-}
-
-impl RetryPolicy {
-    /// The delay in microseconds after so many failed tries (from 1). `random` is in `0.0..1.0`;
-    /// the random part shortens the delay, so that `max_ms` holds.
-    pub fn delay_us(&self, failures: u32, random: f64) -> i64 {
-        let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
-        let full =
-            (self.initial_ms as f64 * self.multiplier.powi(exponent)).min(self.max_ms as f64);
-        (full * (1.0 - self.jitter * random) * 1000.0) as i64
-    }
 }
 
 impl JobSpec {
@@ -364,25 +278,5 @@ mod tests {
                 "spec.retry_policy.jitter"
             ]
         );
-    }
-
-    #[test]
-    fn delays_grow_to_their_limit() {
-        let retry = RetryPolicy::default();
-        assert_eq!(retry.delay_us(1, 0.0), 1_000_000);
-        assert_eq!(retry.delay_us(3, 0.0), 4_000_000);
-        assert_eq!(retry.delay_us(100, 0.0), 60_000_000);
-        assert_eq!(retry.delay_us(1, 1.0), 800_000);
-    }
-
-    #[test]
-    fn tolerance_is_a_limit_not_a_target() {
-        let ten_percent = FailurePolicy {
-            tolerance: Tolerance::Percentage(10.0),
-            stop: false,
-        };
-        assert!(!ten_percent.exceeded(10, 100));
-        assert!(ten_percent.exceeded(11, 100));
-        assert!(FailurePolicy::default().exceeded(1, 100));
     }
 }

@@ -1,3 +1,9 @@
 //! Pipes: their limits, and what a job may send to them.
 
-pub mod share;
+pub(crate) mod bucket;
+pub(crate) mod limits;
+pub(crate) mod share;
+
+pub use bucket::Bucket;
+pub use limits::PipeLimits;
+pub use share::Share;

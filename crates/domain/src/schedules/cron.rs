@@ -1,4 +1,4 @@
-//! Which cron patterns are accepted from clients. [`crate::timetable`] reads the accepted ones, and those that were stored before.
+//! Which cron patterns are accepted from clients. [`super::timetable`] reads the accepted ones, and those that were stored before.
 
 const MONTHS: [&str; 12] = [
     "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",

@@ -2,4 +2,7 @@
 
 mod cron;
 pub mod schedule;
-pub mod timetable;
+pub(crate) mod timetable;
+
+pub use schedule::{Due, Overlap, Schedule, ScheduleName};
+pub use timetable::{CRON_BYTES, Timetable};

@@ -2,14 +2,15 @@
 
 use chrono::{DateTime, Utc};
 
+use super::timetable::Timetable;
 use crate::{
-    Micros,
     error::{Error, FieldViolation},
-    ids::{JobId, PartitionId},
-    job::JobState,
-    limits,
-    spec::JobSpec,
-    timetable::Timetable,
+    jobs::{spec::JobSpec, state::JobState},
+    values::{
+        ids::{JobId, PartitionId},
+        limits,
+        time::Micros,
+    },
 };
 
 /// The label that says which schedule made a job.
@@ -168,8 +169,8 @@ pub fn is_open(state: JobState) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        ids::PipeName,
-        spec::{TaskSpec, Work},
+        jobs::spec::{TaskSpec, Work},
+        values::ids::PipeName,
     };
 
     fn at(text: &str) -> Micros {

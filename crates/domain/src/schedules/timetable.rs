@@ -11,8 +11,8 @@ use croner::{
 
 use super::cron;
 use crate::{
-    Micros,
     error::{Error, FieldViolation},
+    values::time::Micros,
 };
 
 /// Bytes of a cron pattern.

@@ -1,28 +1,12 @@
 //! The history of a job's progress, for a chart over its life.
 
-use crate::{Micros, slice::JobSlice};
+use super::job_slice::JobSlice;
+use crate::{jobs::history::Sample, values::time::Micros};
 
 /// The least time between two entries.
 const LEAST: Micros = 1_000_000;
 /// Entries are at least this part of the job's age apart.
 const PART: Micros = 100;
-
-/// How far a job was at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sample {
-    /// When.
-    pub time: Micros,
-    /// Items that ended well.
-    pub done: u64,
-    /// Items that failed in the run.
-    pub failed: u64,
-    /// Items in pipes or at workers.
-    pub in_flight: u64,
-    /// Items found.
-    pub known: u64,
-    /// The run.
-    pub run: u32,
-}
 
 impl JobSlice {
     /// Adds to the history when the rate was sampled and the last entry is old enough, and when a job ends that has a history. So a job that

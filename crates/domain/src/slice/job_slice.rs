@@ -2,61 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    Micros,
-    effect::{Effect, Failed, NewFailure, Subject},
-    event::{Caller, NewEvent},
-    history::Sample,
-    job::Job,
-    page::{Batch, Item, Page},
-    slice::counting::Counter,
+use super::{
+    effect::Effect,
+    rows::{Fate, Moment, Tracked},
 };
-
-/// What became of a row in this transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// As it was loaded.
-    Kept,
-    /// To be updated.
-    Changed,
-    /// To be inserted.
-    New,
-    /// To be deleted.
-    Deleted,
-}
-
-/// A row and what became of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tracked<T> {
-    /// The row.
-    pub row: T,
-    /// What became of it.
-    pub fate: Fate,
-}
-
-impl<T> Tracked<T> {
-    fn touch(&mut self) -> &mut T {
-        if self.fate == Fate::Kept {
-            self.fate = Fate::Changed;
-        }
-        &mut self.row
-    }
-}
-
-/// What a transaction knows beside the rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    /// The database's time.
-    pub now: Micros,
-    /// The broker's epoch.
-    pub epoch: i64,
-    /// How long a lease lasts, in microseconds.
-    pub lease: Micros,
-    /// How many pages of one job may be with batch workers at once.
-    pub splits: u64,
-    /// Whether the job's pipe has limits: then nothing is sent to it before it was shared out.
-    pub rationed: bool,
-}
+use crate::{
+    batches::{batch::Batch, item::Item, page::Page},
+    events::{caller::Caller, event::NewEvent},
+    jobs::{history::Sample, job::Job},
+    reports::failure::{Failed, NewFailure, Subject},
+    retries::carried::Kept,
+    values::counter::Counter,
+};
 
 /// The rows of one job that a transaction holds.
 #[derive(Debug, Clone)]
@@ -87,46 +44,6 @@ pub struct JobSlice {
     pub changed: bool,
     /// Whether a counter would have fallen below zero: then nothing of this may be stored.
     pub miscounted: bool,
-}
-
-/// Failures of one page that are not run again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// The items.
-    pub items: Vec<u32>,
-    /// Whether it is the page that could not be split.
-    pub split: bool,
-}
-
-/// How many failures are not run again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Carried {
-    /// Items.
-    pub items: u64,
-    /// Pages that could not be split.
-    pub splits: u64,
-}
-
-/// Rows that `advance` wants to see before it runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Batches: those of pages that end, and those that batches fold into.
-    pub batches: Vec<u32>,
-    /// So many pages with items to release.
-    pub release: usize,
-    /// So many pages with parked items.
-    pub unpark: usize,
-    /// So many pages to split.
-    pub split: usize,
-    /// So many pages of an earlier run.
-    pub reopen: usize,
-}
-
-impl Needs {
-    /// Whether nothing is wanted.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl JobSlice {

@@ -2,19 +2,25 @@
 
 mod advance;
 mod control;
-mod counting;
-pub mod effect;
-pub mod history;
+mod create;
+pub(crate) mod effect;
+mod events;
+mod expiry;
+mod history;
+mod items;
 mod job_slice;
-mod redrive;
-mod reopen;
-pub mod report;
-pub mod split;
-pub mod start;
+mod needs;
+mod recount;
+mod retries;
+pub(crate) mod rows;
+mod share;
+mod split;
 #[cfg(test)]
 pub(crate) mod testing;
-mod timers;
-mod untaken;
-pub mod update;
+mod update;
+mod waiting;
 
-pub use job_slice::{Carried, Fate, JobSlice, Kept, Moment, Needs, Tracked};
+pub use effect::{Disposition, Effect};
+pub use job_slice::JobSlice;
+pub use needs::Needs;
+pub use rows::{Fate, Moment, Tracked};

@@ -1,100 +1,17 @@
-//! The birth of a job, and what batch workers find: children of a page, or that it cannot be split.
+//! What batch workers find: children of a page, or that it cannot be split.
 
-use std::sync::Arc;
-
+use super::job_slice::JobSlice;
 use crate::{
-    effect::{Failed, Subject, code},
-    event::EventKind,
-    job::{Job, JobMeta},
-    limits,
-    page::{Batch, Page, PageState},
-    slice::counting::Counter,
-    slice::{JobSlice, Moment},
-    spec::Work,
+    batches::{
+        batch::Batch,
+        page::{Page, PageContent, PageState},
+        split::{Child, Split, SplitOutcome},
+    },
+    reports::failure::{Failed, Subject, code},
+    values::{counter::Counter, limits},
 };
 
-/// What a splitter found at a page's cursor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Split {
-    /// The children in order, at most the job's page limit.
-    pub children: Vec<Child>,
-    /// Where the next page begins; `None` when the batch is exhausted.
-    pub next: Option<Vec<u8>>,
-    /// Exact number of items of the whole batch, where the splitter knows it. Read for the first page of the root only.
-    pub total: Option<u64>,
-    /// The limit that the splitter was given.
-    pub limit: u32,
-    /// A hash over the encoded children.
-    pub hash: i64,
-    /// The encoded children, if the splitter is not reproducible.
-    pub stored: Option<Vec<u8>>,
-}
-
-/// A child of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Child {
-    /// A leaf.
-    Item,
-    /// A sub-batch with its encoded definition and, if known, its exact number of items.
-    Batch {
-        /// The encoded definition.
-        definition: Vec<u8>,
-        /// Items below it.
-        total: Option<u64>,
-    },
-}
-
-/// Whether a split was recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SplitOutcome {
-    /// It was; the page's children are now known.
-    Recorded,
-    /// Somebody else was first, or the page is gone: the row says what its children are.
-    Lost,
-}
-
 impl JobSlice {
-    /// A new job: its root batch and first page. A single task is born split.
-    pub fn create(meta: Arc<JobMeta>, allowance: u32, moment: Moment) -> Self {
-        let is_task = matches!(meta.spec.work, Work::Task(_));
-        let mut slice = Self::new(Job::new(meta, allowance), moment);
-        let mut root = Batch {
-            number: 1,
-            parent: None,
-            depth: 0,
-            definition: None,
-            declared: is_task,
-            exhausted: is_task,
-            open_pages: 1,
-            kept_pages: 0,
-            children: 0,
-            done: 0,
-            items: u64::from(is_task),
-            finished: false,
-        };
-        let mut page = Page::unsplit(1, &root, 0, moment.now, None);
-        let counts = &mut slice.job.counts;
-        if is_task {
-            page.state = PageState::Open;
-            page.count = 1;
-            counts.known = 1;
-            counts.unreleased = 1;
-            counts.declared = 1;
-            counts.open = 1;
-            root.exhausted = true;
-        } else {
-            counts.unsplit = 1;
-            counts.undeclared_unsplit = 1;
-        }
-        slice.job.next_batch = 2;
-        slice.job.next_page = 2;
-        slice.insert_batch(root);
-        slice.insert_page(page);
-        slice.set_times();
-        slice.record(EventKind::Created, 0, "");
-        slice
-    }
-
     /// Records what a splitter found, if the page is still to be split under this attempt. Sub-batches that would lie
     /// deeper than [`limits::DEPTH`] fail the page. The page and its batch must be in the slice.
     pub fn record_split(&mut self, number: u32, attempt: u32, split: Split) -> SplitOutcome {
@@ -171,7 +88,7 @@ impl JobSlice {
         page.run = run;
         page.touched = now;
         page.due = None;
-        page.content = Some(crate::page::PageContent {
+        page.content = Some(PageContent {
             cursor,
             limit: split.limit,
             hash: split.hash,

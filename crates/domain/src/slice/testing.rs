@@ -4,11 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use uuid::Uuid;
 
+use super::{job_slice::JobSlice, rows::Moment};
 use crate::{
-    JobUid, Micros, PipeName,
-    job::JobMeta,
-    slice::{JobSlice, Moment},
-    spec::{JobSpec, TaskSpec, Work},
+    jobs::{
+        job::JobMeta,
+        spec::{JobSpec, TaskSpec, Work},
+    },
+    values::{
+        ids::{JobUid, PipeName},
+        time::Micros,
+    },
 };
 
 /// One second.

@@ -1,69 +1,9 @@
 //! Changing what a job is to do after it was accepted: some fields of its spec, never its work.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use crate::{
-    event::EventKind,
-    limits,
-    retention::Retention,
-    slice::JobSlice,
-    spec::{FailurePolicy, JobSpec},
-};
-
-/// New values of some fields of a spec; the others stay as they are.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct JobUpdate {
-    /// All labels.
-    pub labels: Option<BTreeMap<String, String>>,
-    /// A text for people.
-    pub description: Option<String>,
-    /// The priority, for what is sent from now on.
-    pub priority: Option<u32>,
-    /// Items out at once; those that are out already stay so.
-    pub max_in_flight: Option<u32>,
-    /// When the job counts as failed. A job that has ended is not judged again.
-    pub failure_policy: Option<FailurePolicy>,
-    /// How long the job is kept.
-    pub retention: Option<Retention>,
-}
-
-impl JobUpdate {
-    /// The spec with the new values, and the names of the fields that have others than before.
-    pub fn apply(&self, spec: &JobSpec) -> (JobSpec, Vec<&'static str>) {
-        let mut new = spec.clone();
-        let mut changed = Vec::new();
-        let mut set = |name, is_new: bool| {
-            if is_new {
-                changed.push(name);
-            }
-        };
-        if let Some(labels) = &self.labels {
-            set("labels", new.labels != *labels);
-            new.labels.clone_from(labels);
-        }
-        if let Some(description) = &self.description {
-            set("description", new.description != *description);
-            new.description.clone_from(description);
-        }
-        if let Some(priority) = self.priority {
-            set("priority", new.priority != priority);
-            new.priority = priority;
-        }
-        if let Some(window) = self.max_in_flight {
-            set("max_in_flight", new.max_in_flight != window);
-            new.max_in_flight = window;
-        }
-        if let Some(policy) = self.failure_policy {
-            set("failure_policy", new.failure_policy != policy);
-            new.failure_policy = policy;
-        }
-        if let Some(retention) = &self.retention {
-            set("retention", new.retention != *retention);
-            new.retention.clone_from(retention);
-        }
-        (new, changed)
-    }
-}
+use super::job_slice::JobSlice;
+use crate::{events::event::EventKind, jobs::update::JobUpdate, values::limits};
 
 impl JobSlice {
     /// Changes some of the job's spec, whatever its state; whether anything is new. The new values must be valid.

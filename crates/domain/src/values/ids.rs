@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{error::Error, limits::ID_BYTES};
+use super::limits::ID_BYTES;
+use crate::error::Error;
 
 const FORBIDDEN: &[char] = &['/', '.', ',', ':', ';', '*', '?', '!', '|', '(', ')'];
 

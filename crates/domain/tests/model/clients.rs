@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use headway_domain::{
     Error, JobSlice,
     effect::{NewFailure, Subject},
-    slice::Carried,
+    retries::Carried,
 };
 
 use super::{

@@ -9,7 +9,8 @@ use headway_domain::{
     effect::{Effect, NewFailure, Subject},
     event::{EventKind, NewEvent},
     page::{Batch, Item, Page, PageContent, PageState, Todo},
-    slice::{Fate, Kept, Moment, Needs},
+    retries::Kept,
+    slice::{Fate, Moment, Needs},
 };
 
 /// Whether a page is of the kind that is looked for.

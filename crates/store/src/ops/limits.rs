@@ -9,8 +9,8 @@ use std::{
 use headway_domain::{
     Error, PartitionId, PipeName,
     bulk::JOBS,
-    error::Quota,
     event::Caller,
+    partitions::Quota,
     share::{PartitionShare, PipeLimits},
 };
 use sea_orm::{ConnectionTrait, FromQueryResult};

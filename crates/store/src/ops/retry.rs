@@ -1,6 +1,6 @@
 //! Retries: of a job as a whole, or of some of its failures.
 
-use headway_domain::{Error, Job, JobName, event::Caller, slice::Carried};
+use headway_domain::{Error, Job, JobName, event::Caller, retries::Carried};
 use sea_orm::{FromQueryResult, Value};
 
 use super::{control::Controlled, cycles::Needing, read::JobView};

@@ -6,7 +6,8 @@ use headway_domain::{
     JobSlice, Micros,
     job::JobMeta,
     page::{Batch, Item, Page},
-    slice::{Fate, Kept, Moment},
+    retries::Kept,
+    slice::{Fate, Moment},
 };
 
 use sea_orm::FromQueryResult;

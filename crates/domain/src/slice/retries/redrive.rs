@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    batches::page::PageState,
     error::{Action, Error},
-    event::EventKind,
-    page::PageState,
-    slice::counting::Counter,
-    slice::{JobSlice, Kept},
+    events::event::EventKind,
+    retries::carried::Kept,
+    slice::job_slice::JobSlice,
+    values::counter::Counter,
 };
 
 /// Bits of a fencing attempt that count within an era. Each redrive of a page begins an era, so that no message of an item that failed

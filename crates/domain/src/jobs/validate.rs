@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{BatchSpec, JobSpec, RetryPolicy, Tolerance, Work};
+use super::{
+    failure_policy::Tolerance,
+    spec::{BatchSpec, JobSpec, Work},
+    timing::{Deadline, Start},
+};
 use crate::{
     error::{Error, FieldViolation},
-    limits,
-    start::{Deadline, Start},
+    retries::policy::RetryPolicy,
+    values::limits,
 };
 
 impl JobSpec {

@@ -1,33 +1,13 @@
-//! Counters that never fall below zero, and counting them again from the rows that they sum up.
+//! Counting again, from the rows that the counters sum up.
 
+use super::{job_slice::JobSlice, rows::Fate};
 use crate::{
-    job::Counts,
-    page::{Item, Page, PageState},
-    slice::{Fate, JobSlice},
+    batches::{
+        item::Item,
+        page::{Page, PageState},
+    },
+    jobs::counts::Counts,
 };
-
-/// A counter that refuses to fall below zero.
-pub(crate) trait Counter {
-    /// Subtracts; whether it could. If not, the counter is left as it is.
-    #[must_use]
-    fn less(&mut self, by: Self) -> bool;
-}
-
-impl Counter for u64 {
-    fn less(&mut self, by: Self) -> bool {
-        let left = self.checked_sub(by);
-        *self = left.unwrap_or(*self);
-        left.is_some()
-    }
-}
-
-impl Counter for u32 {
-    fn less(&mut self, by: Self) -> bool {
-        let left = self.checked_sub(by);
-        *self = left.unwrap_or(*self);
-        left.is_some()
-    }
-}
 
 impl JobSlice {
     /// Whether the counters may be stored: none would have fallen below zero, and they agree with each other and with the pages that
@@ -164,29 +144,5 @@ impl Page {
         let ended = [&self.sub, &self.done, &self.failed, &self.discarded];
         let ended = ended.into_iter().map(|map| u64::from(map.len()));
         ended.sum::<u64>() <= u64::from(self.count)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_counter_is_right_or_refuses(value in any::<u64>(), by in any::<u64>()) {
-            let mut counter = value;
-            match value.checked_sub(by) {
-                Some(left) => {
-                    prop_assert!(counter.less(by));
-                    prop_assert_eq!(counter, left);
-                }
-                None => {
-                    prop_assert!(!counter.less(by));
-                    prop_assert_eq!(counter, value);
-                }
-            }
-        }
     }
 }

@@ -1,142 +1,11 @@
-//! When a job may start, and by when it must have ended: prerequisites, start times and deadlines.
+//! What a job waits for before it starts, and by when it must have ended.
 
-use serde::{Deserialize, Serialize};
-
+use super::{effect::Disposition, job_slice::JobSlice};
 use crate::{
-    Micros,
-    effect::{Failed, clean, code},
-    ids::JobId,
-    job::{Job, Phase},
-    lifecycle::Cause,
-    limits,
-    slice::JobSlice,
+    jobs::{lifecycle::Cause, state::Phase, timing::Deadline},
+    prerequisites::Broken,
+    reports::failure::{Failed, code},
 };
-
-/// A job of the same partition that must end first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Prerequisite {
-    /// Its id. It need not exist yet.
-    pub job: JobId,
-    /// Whether it counts as complete where it does not exist when the job is accepted.
-    pub optional: bool,
-}
-
-/// What becomes of a job when a prerequisite fails, is cancelled, or is deleted before it is complete.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnPrerequisiteFailure {
-    /// It fails too.
-    #[default]
-    Fail,
-    /// It counts as complete.
-    RunAnyway,
-    /// The job waits until it is complete after all.
-    Wait,
-}
-
-/// When a job starts, once its prerequisites are complete.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Start {
-    /// At once.
-    #[default]
-    AtOnce,
-    /// So many milliseconds later.
-    After(u64),
-    /// Not before this time.
-    At(Micros),
-}
-
-/// By when a job must have ended; after that it fails and what is left of it is dropped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Deadline {
-    /// It may take as long as it takes.
-    #[default]
-    Never,
-    /// So many milliseconds after it started, anew for each run.
-    Within(u64),
-    /// At this time.
-    At(Micros),
-}
-
-/// What a prerequisite ended in, for those that wait for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// The prerequisite.
-    pub job: JobId,
-    /// How it ended, as a clause: "failed", "was cancelled", "was deleted".
-    pub how: String,
-    /// The job where the trouble began: the prerequisite, or one of those that it waited for.
-    pub root: String,
-    /// What went wrong there, as `CODE: sentence`; may be empty.
-    pub cause: String,
-}
-
-impl Broken {
-    /// The failure of a job that cannot run because of it.
-    fn failure(&self) -> Failed {
-        let own = self.root == self.job.as_str();
-        let root = if own {
-            String::new()
-        } else {
-            format!(" because of job {}", self.root)
-        };
-        let cause = if self.cause.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", self.cause)
-        };
-        let details = serde_json::json!({
-            "prerequisite": self.job.as_str(),
-            "root": self.root,
-            "root_cause": clean(&self.cause, limits::TEXT_BYTES),
-        });
-        Failed {
-            retryable: false,
-            code: code::PREREQUISITE_FAILED.to_owned(),
-            message: format!("prerequisite {} {}{root}{cause}", self.job, self.how),
-            details: details.to_string(),
-        }
-        .cleaned()
-    }
-}
-
-fn micros(ms: u64) -> Micros {
-    i64::try_from(ms.saturating_mul(1000)).unwrap_or(i64::MAX)
-}
-
-impl Job {
-    /// Whether the job waits for prerequisites or for its time to start.
-    pub fn is_held(&self) -> bool {
-        self.waits > 0 || self.start_due.is_some()
-    }
-
-    /// Sets the time to start, now that nothing else is waited for.
-    fn schedule(&mut self, now: Micros) {
-        let due = match self.meta.spec.start {
-            Start::AtOnce => return,
-            Start::After(ms) => now.saturating_add(micros(ms)),
-            Start::At(time) => time,
-        };
-        self.start_due = Some(due).filter(|due| *due > now);
-    }
-
-    /// Sets the deadline of a run that starts now.
-    pub(crate) fn set_deadline(&mut self, now: Micros) {
-        if let Deadline::Within(ms) = self.meta.spec.deadline {
-            self.deadline = Some(now.saturating_add(micros(ms)));
-        }
-    }
-
-    /// Sets the deadline of a retry that begins now. A time that has passed bounds nothing any more: it would undo every retry.
-    pub(crate) fn renew_deadline(&mut self, now: Micros) {
-        match self.meta.spec.deadline {
-            Deadline::At(time) => self.deadline = Some(time).filter(|time| *time > now),
-            Deadline::Never | Deadline::Within(_) => self.set_deadline(now),
-        }
-    }
-}
 
 impl JobSlice {
     /// What a new job waits for, apart from prerequisites.
@@ -211,7 +80,7 @@ impl JobSlice {
         let message = format!("the job had not ended by its deadline; {open} items were open");
         self.record_job_failure(Failed::lasting(code::DEADLINE_EXCEEDED, &message));
         self.fail(Cause::DeadlineExceeded, &message);
-        self.control(crate::effect::Disposition::Discard);
+        self.control(Disposition::Discard);
     }
 }
 
@@ -219,10 +88,10 @@ impl JobSlice {
 mod tests {
     use super::*;
     use crate::{
-        JobState,
-        share::Share,
+        jobs::{spec::JobSpec, state::JobState, timing::Start},
+        pipes::share::Share,
         slice::testing::{self, SECOND},
-        spec::JobSpec,
+        values::ids::JobId,
     };
 
     fn job(change: impl FnOnce(&mut JobSpec)) -> JobSlice {

@@ -1,9 +1,10 @@
 //! Pages that are opened again: those of an older run, one after the other as `advance` gets to them.
 
 use crate::{
-    page::PageState,
-    slice::counting::Counter,
-    slice::{Fate, JobSlice, Kept},
+    batches::page::PageState,
+    retries::carried::Kept,
+    slice::{job_slice::JobSlice, rows::Fate},
+    values::counter::Counter,
 };
 
 impl JobSlice {

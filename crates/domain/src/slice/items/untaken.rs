@@ -1,6 +1,6 @@
 //! Taking back what no worker took: items of a cancelled or stopped job whose messages lie in a pipe that nobody consumes.
 
-use crate::{page::PageState, slice::JobSlice};
+use crate::{batches::page::PageState, slice::job_slice::JobSlice};
 
 impl JobSlice {
     /// Discards the items of these pages that are out in a pipe from which nobody takes messages. The pages and all item rows

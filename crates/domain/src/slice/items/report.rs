@@ -3,80 +3,18 @@
 use uuid::Uuid;
 
 use crate::{
-    effect::{Failed, Subject, code},
-    ids::JobUid,
-    job::Phase,
-    limits,
-    page::{Forward, Lease, PageState},
-    slice::JobSlice,
-    slice::counting::Counter,
+    batches::{
+        item::{Forward, Lease},
+        page::PageState,
+    },
+    jobs::progress::WHOLE,
+    reports::{
+        failure::{Failed, Subject},
+        report::{Applied, ItemEvent, ItemReport, PageReport},
+    },
+    slice::job_slice::JobSlice,
+    values::counter::Counter,
 };
-
-/// Reports about items of one page of one job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageReport {
-    /// The job.
-    pub job: JobUid,
-    /// The page.
-    pub page: u32,
-    /// The run that the items were sent in.
-    pub run: u32,
-    /// Items done in attempt 0 and stage 0.
-    pub done: Vec<u32>,
-    /// Everything else.
-    pub items: Vec<ItemReport>,
-    /// The worker's session.
-    pub session: Uuid,
-    /// The worker's name, for failures.
-    pub worker: String,
-}
-
-/// What happened to one item.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ItemReport {
-    /// Its index in the page.
-    pub index: u32,
-    /// The fencing attempt that the worker was given.
-    pub attempt: u32,
-    /// The pipeline step that the worker was given.
-    pub stage: u32,
-    /// What happened.
-    pub event: ItemEvent,
-}
-
-/// What may happen to an item.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ItemEvent {
-    /// It ended well.
-    Done,
-    /// It failed.
-    Failed(Failed),
-    /// It was dropped because the job was cancelled or stopped.
-    Discarded,
-    /// It was set aside because the job is paused.
-    Parked,
-    /// An item whose starts are announced is about to run.
-    Started,
-    /// Its delivery became a lease.
-    Leased,
-    /// How far it is, in millionths.
-    Fraction(u32),
-    /// It goes to another pipe.
-    Forward(Forward),
-    /// Its message was redelivered and it was not run.
-    Suspect,
-}
-
-/// What became of the reports of one page.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// Reports that changed something.
-    pub applied: u64,
-    /// Reports that came too late or twice.
-    pub stale: u64,
-    /// Items that left their pipe: outcomes and forwards.
-    pub drained: u64,
-}
 
 impl JobSlice {
     /// Applies the reports of one page whose page and item rows are in the slice. Reports that
@@ -204,28 +142,12 @@ impl JobSlice {
         ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Whether the job drops items that have no outcome: it was cancelled or stopped.
-    pub(crate) fn drops_items(&self) -> bool {
-        matches!(self.job.phase, Phase::Cancelled | Phase::Failed)
-    }
-
     fn discarded(&mut self, page: u32, index: u32, session: Uuid) -> bool {
         if self.drops_items() {
             return self.discard(page, index);
         }
         // The worker knew an older status, or lied: the item goes out again.
         self.handed_back(page, index, session)
-    }
-
-    pub(crate) fn discard(&mut self, page: u32, index: u32) -> bool {
-        let flipped = self
-            .page_mut(page)
-            .is_some_and(|page| page.discarded.insert(index));
-        if flipped {
-            self.job.counts.discarded += 1;
-            self.drop_item(page, index);
-        }
-        flipped
     }
 
     /// A worker hands an item back: it is sent again at once, or set aside or dropped as the job's state demands.
@@ -243,29 +165,6 @@ impl JobSlice {
         }
         self.resend(page, index);
         true
-    }
-
-    /// Sets an item aside until the job is resumed.
-    pub(crate) fn park(&mut self, page: u32, index: u32) -> bool {
-        if let Some(item) = self.item(page, index)
-            && !item.rests_on_message()
-        {
-            if item.due.is_some() {
-                self.miscounted |= !self.job.counts.delayed.less(1);
-            }
-            // What is set aside has no timer of any kind: the lease is of a copy that runs elsewhere.
-            if let Some(item) = self.item_mut(page, index) {
-                item.due = None;
-                item.lease = None;
-            }
-        }
-        let flipped = self
-            .page_mut(page)
-            .is_some_and(|page| page.parked.insert(index));
-        if flipped {
-            self.job.counts.parked += 1;
-        }
-        flipped
     }
 
     fn started(&mut self, page: u32, index: u32) -> bool {
@@ -292,47 +191,6 @@ impl JobSlice {
         self.lost(page, index, worker)
     }
 
-    /// The process of an item died. Sends it again, alone if it was running when two died, or ends it as POISON.
-    pub(crate) fn lost(&mut self, page: u32, index: u32, worker: &str) -> bool {
-        let starts = self.item(page, index).map_or(0, |item| item.starts);
-        if starts >= limits::STARTS_BEFORE_POISON {
-            return self.poison(page, index, worker);
-        }
-        self.send_again(page, index)
-    }
-
-    fn poison(&mut self, page: u32, index: u32, worker: &str) -> bool {
-        let message = "every process that ran this item died; run it by hand to find out why";
-        self.failed(page, index, Failed::lasting(code::POISON, message), worker)
-    }
-
-    /// Sends an item again under a new fencing attempt; its starts stay counted.
-    fn send_again(&mut self, page: u32, index: u32) -> bool {
-        let first = self.page(page).map_or(0, |page| page.attempt);
-        let Some(item) = self.item_mut(page, index) else {
-            return false;
-        };
-        item.attempt += 1;
-        let sends = item.attempt.saturating_sub(first + item.failures);
-        item.alone =
-            item.starts >= limits::STARTS_BEFORE_ALONE || sends >= limits::SENDS_BEFORE_ALONE;
-        item.started = false;
-        item.lease = None;
-        self.resend(page, index);
-        true
-    }
-
-    /// Sends an item again, or sets it aside or drops it as the job's state demands.
-    pub(crate) fn resend(&mut self, page: u32, index: u32) {
-        if self.drops_items() {
-            self.discard(page, index);
-        } else if self.job.sets_aside() {
-            self.park(page, index);
-        } else {
-            self.dispatch(page, vec![index]);
-        }
-    }
-
     fn leased(&mut self, page: u32, index: u32, session: Uuid) -> bool {
         let until = self.moment.now + self.moment.lease;
         let Some(item) = self.item_mut(page, index) else {
@@ -343,7 +201,7 @@ impl JobSlice {
     }
 
     fn fraction(&mut self, page: u32, index: u32, millionths: u32) -> bool {
-        let millionths = millionths.min(crate::progress::WHOLE);
+        let millionths = millionths.min(WHOLE);
         // A fraction that goes back is of an earlier message.
         if millionths <= self.item(page, index).map_or(0, |item| item.fraction) {
             return false;

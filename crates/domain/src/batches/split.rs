@@ -1,0 +1,41 @@
+//! What batch workers find out about a page.
+
+/// What a splitter found at a page's cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// The children in order, at most the job's page limit.
+    pub children: Vec<Child>,
+    /// Where the next page begins; `None` when the batch is exhausted.
+    pub next: Option<Vec<u8>>,
+    /// Exact number of items of the whole batch, where the splitter knows it. Read for the first page of the root only.
+    pub total: Option<u64>,
+    /// The limit that the splitter was given.
+    pub limit: u32,
+    /// A hash over the encoded children.
+    pub hash: i64,
+    /// The encoded children, if the splitter is not reproducible.
+    pub stored: Option<Vec<u8>>,
+}
+
+/// A child of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Child {
+    /// A leaf.
+    Item,
+    /// A sub-batch with its encoded definition and, if known, its exact number of items.
+    Batch {
+        /// The encoded definition.
+        definition: Vec<u8>,
+        /// Items below it.
+        total: Option<u64>,
+    },
+}
+
+/// Whether a split was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SplitOutcome {
+    /// It was; the page's children are now known.
+    Recorded,
+    /// Somebody else was first, or the page is gone: the row says what its children are.
+    Lost,
+}

@@ -1,0 +1,66 @@
+//! A bucket that fills up at a rate, for limits per second.
+
+use crate::values::time::Micros;
+
+/// What fills up at a rate and is taken out in whole pieces; holds at most what one second brings, and at least one.
+#[derive(Debug, Clone, Copy)]
+pub struct Bucket {
+    level: f64,
+    filled: Micros,
+}
+
+impl Bucket {
+    /// An empty one.
+    pub fn new(now: Micros) -> Self {
+        Self {
+            level: 0.0,
+            filled: now,
+        }
+    }
+
+    /// Fills it up to now; how many whole pieces are in it.
+    pub fn fill(&mut self, per_second: f64, now: Micros) -> u32 {
+        let seconds = (now - self.filled).max(0) as f64 / 1_000_000.0;
+        self.filled = self.filled.max(now);
+        self.level = (self.level + per_second * seconds).min(per_second.max(1.0));
+        self.level as u32
+    }
+
+    /// Takes out so many.
+    pub fn take(&mut self, pieces: u32) {
+        self.level = (self.level - f64::from(pieces)).max(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Micros = 1_000_000;
+
+    #[test]
+    fn a_bucket_gives_no_more_than_its_rate() {
+        let mut bucket = Bucket::new(0);
+        let mut taken = 0;
+        for quarter in 1..=40 {
+            let whole = bucket.fill(2.5, quarter * SECOND / 4);
+            bucket.take(whole);
+            taken += whole;
+        }
+        assert_eq!(taken, 25);
+    }
+
+    #[test]
+    fn a_bucket_saves_up_one_second() {
+        let mut bucket = Bucket::new(0);
+        assert_eq!(bucket.fill(100.0, 60 * SECOND), 100);
+        bucket.take(100);
+        assert_eq!(bucket.fill(100.0, 60 * SECOND), 0);
+        // Clocks that go back bring nothing.
+        assert_eq!(bucket.fill(100.0, 50 * SECOND), 0);
+        // Slow rates come to a whole piece too.
+        let mut slow = Bucket::new(0);
+        assert_eq!(slow.fill(0.25, 3 * SECOND), 0);
+        assert_eq!(slow.fill(0.25, 4 * SECOND), 1);
+    }
+}

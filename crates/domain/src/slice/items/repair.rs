@@ -1,0 +1,74 @@
+//! Repair of what was lost with its messages.
+
+use crate::{
+    batches::page::PageState,
+    slice::job_slice::JobSlice,
+    values::{counter::Counter, time::Micros},
+};
+
+impl JobSlice {
+    /// Releases again what rested on messages that are lost: items of these pages that are out
+    /// without a timer or lease, and splits. The pages and all item rows of them must be in the slice.
+    /// `before` keeps pages that were touched since then as they are.
+    pub fn repair(&mut self, pages: &[u32], before: Micros) {
+        for number in pages {
+            let Some(page) = self.page(*number) else {
+                continue;
+            };
+            if page.touched >= before && page.epoch == self.moment.epoch {
+                continue;
+            }
+            match page.state {
+                PageState::Splitting => self.repair_split(*number),
+                PageState::Open if page.run == self.job.run => self.repair_items(*number),
+                PageState::Open
+                | PageState::Unsplit
+                | PageState::Retained
+                | PageState::SplitFailed => {}
+            }
+        }
+    }
+
+    fn repair_split(&mut self, number: u32) {
+        let (now, epoch) = (self.moment.now, self.moment.epoch);
+        let Some(page) = self.page_mut(number) else {
+            return;
+        };
+        page.attempt += 1;
+        page.state = PageState::Unsplit;
+        page.touched = now;
+        page.epoch = epoch;
+        self.miscounted |= !self.job.counts.splitting.less(1);
+        self.job.counts.unsplit += 1;
+    }
+
+    fn repair_items(&mut self, number: u32) {
+        let (now, epoch) = (self.moment.now, self.moment.epoch);
+        let Some(page) = self.page_mut(number) else {
+            return;
+        };
+        page.attempt += 1;
+        page.touched = now;
+        page.epoch = epoch;
+        let lost: Vec<u32> = page
+            .open_indexes()
+            .filter(|index| page.is_out(*index))
+            .collect();
+        for index in lost {
+            match self
+                .items
+                .get(&(number, index))
+                .map(|item| item.row.rests_on_message())
+            {
+                Some(false) => continue,
+                Some(true) => {
+                    if let Some(item) = self.item_mut(number, index) {
+                        item.take_back();
+                    }
+                }
+                None => {}
+            }
+            self.resend(number, index);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A retry of a job that has ended.
+
+use crate::{
+    error::{Action, Error},
+    events::event::EventKind,
+    jobs::{lifecycle::Cause, state::Phase},
+    retries::carried::Carried,
+    slice::{effect::Disposition, job_slice::JobSlice},
+};
+
+impl JobSlice {
+    /// Runs again what failed or was discarded. Only the job's row changes: every page of the
+    /// older run counts as one to open again.
+    pub fn retry(&mut self) -> Result<(), Error> {
+        self.retry_but(Carried::default())
+    }
+
+    /// As [`JobSlice::retry`], but so many of the failures are not run again and count in the new run. Their rows
+    /// must be there under the new run too, numbered from 1.
+    pub fn retry_but(&mut self, carried: Carried) -> Result<(), Error> {
+        let settled = self.job.settled.is_some();
+        if !settled || !matches!(self.job.phase, Phase::Failed | Phase::Cancelled) {
+            return Err(self.refuse(Action::Retry));
+        }
+        let now = self.moment.now;
+        let from = self.job.state();
+        let job = &mut self.job;
+        job.run += 1;
+        job.phase = Phase::Active;
+        job.renew_deadline(now);
+        job.ended = None;
+        job.settled = None;
+        job.expires = None;
+        job.carried = carried.items + carried.splits;
+        let counts = &mut job.counts;
+        counts.failed = carried.items;
+        counts.discarded = 0;
+        counts.failures = job.carried;
+        counts.redriven = 0;
+        counts.parked = 0;
+        counts.delayed = 0;
+        counts.fractions = 0;
+        let ended = counts.done.checked_add(counts.failed);
+        let left = ended.and_then(|ended| counts.known.checked_sub(ended));
+        counts.unreleased = left.unwrap_or(0);
+        self.miscounted |= left.is_none();
+        // Pages of a run before the last one may still wait for theirs.
+        counts.reopen += counts.open + counts.retained + counts.split_failed;
+        counts.open = 0;
+        counts.retained = 0;
+        counts.split_failed = 0;
+        self.ration();
+        self.moved(from, Cause::Retry);
+        self.control(Disposition::Run);
+        self.record(EventKind::Retried, 0, "");
+        Ok(())
+    }
+}
