@@ -84,6 +84,15 @@ impl Counts {
         }
     }
 
+    /// Changes the counters as if so many failures of items, and so many of splits, were taken back.
+    pub fn rehearse_redrive(&mut self, items: u64, splits: u64) {
+        self.failed = self.failed.saturating_sub(items);
+        self.unreleased += items;
+        self.split_failed = self.split_failed.saturating_sub(splits);
+        self.undeclared_unsplit += splits;
+        self.redriven += items + splits;
+    }
+
     /// Pages that have work left in this run.
     pub fn live_pages(&self) -> u64 {
         self.unsplit + self.splitting + self.open + self.reopen

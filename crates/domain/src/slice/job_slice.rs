@@ -1,4 +1,4 @@
-//! The rows of one job that a transaction holds, what became of each, and what is owed after the commit.
+//! The rows of one job that a transaction holds, what becomes of each, and what follows the commit.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,36 @@ use crate::{
 /// The rows of one job that a transaction holds.
 #[derive(Debug, Clone)]
 pub struct JobSlice {
+    pub(super) job: Job,
+    /// What the transaction knows beside the rows.
+    pub(super) moment: Moment,
+    /// Loaded and new batches by number.
+    pub(super) batches: BTreeMap<u32, Tracked<Batch>>,
+    /// Loaded and new pages by number.
+    pub(super) pages: BTreeMap<u32, Tracked<Page>>,
+    /// Loaded and new item rows by page and index.
+    pub(super) items: BTreeMap<(u32, u32), Tracked<Item>>,
+    /// What is carried of pages of an older run, by page; only asked for where [`Job::carried`] is not 0.
+    pub(super) kept: BTreeMap<u32, Kept>,
+    /// Failures to insert.
+    pub(super) failures: Vec<NewFailure>,
+    /// An entry of the job's history to insert.
+    pub(super) sample: Option<Sample>,
+    /// Events to insert.
+    pub(super) events: Vec<NewEvent>,
+    /// Who asks for what this transaction does.
+    pub(super) caller: Caller,
+    /// What is owed after the commit.
+    pub(super) effects: Vec<Effect>,
+    /// Whether anything changed.
+    pub(super) changed: bool,
+    /// Whether a counter would have fallen below zero: then nothing of this may be stored.
+    pub(super) miscounted: bool,
+}
+
+/// A slice taken apart, for a store that writes it.
+#[derive(Debug)]
+pub struct SliceParts {
     /// The job.
     pub job: Job,
     /// What the transaction knows beside the rows.
@@ -28,22 +58,18 @@ pub struct JobSlice {
     pub pages: BTreeMap<u32, Tracked<Page>>,
     /// Loaded and new item rows by page and index.
     pub items: BTreeMap<(u32, u32), Tracked<Item>>,
-    /// What is carried of pages of an older run, by page; only asked for where [`Job::carried`] is not 0.
-    pub kept: BTreeMap<u32, Kept>,
     /// Failures to insert.
     pub failures: Vec<NewFailure>,
     /// An entry of the job's history to insert.
     pub sample: Option<Sample>,
     /// Events to insert.
     pub events: Vec<NewEvent>,
-    /// Who asks for what this transaction does.
+    /// Who asks for the change.
     pub caller: Caller,
-    /// What is owed after the commit.
+    /// Messages and broadcasts that follow the commit.
     pub effects: Vec<Effect>,
-    /// Whether anything changed.
-    pub changed: bool,
-    /// Whether a counter would have fallen below zero: then nothing of this may be stored.
-    pub miscounted: bool,
+    /// Whether the job ended in this transaction.
+    pub ended: bool,
 }
 
 impl JobSlice {
@@ -63,6 +89,115 @@ impl JobSlice {
             effects: Vec::new(),
             changed: false,
             miscounted: false,
+        }
+    }
+
+    /// The job.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// What the transaction knows beside the rows.
+    pub fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    /// Loaded and new batches by number.
+    pub fn batch_rows(&self) -> &BTreeMap<u32, Tracked<Batch>> {
+        &self.batches
+    }
+
+    /// Loaded and new pages by number.
+    pub fn page_rows(&self) -> &BTreeMap<u32, Tracked<Page>> {
+        &self.pages
+    }
+
+    /// Loaded and new item rows by page and index.
+    pub fn item_rows(&self) -> &BTreeMap<(u32, u32), Tracked<Item>> {
+        &self.items
+    }
+
+    /// Failures to insert.
+    pub fn failures(&self) -> &[NewFailure] {
+        &self.failures
+    }
+
+    /// Events to insert.
+    pub fn events(&self) -> &[NewEvent] {
+        &self.events
+    }
+
+    /// Messages and broadcasts that follow the commit.
+    pub fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    /// Whether the transaction changes anything. If not, nothing is to be written.
+    pub fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// How many pages and batches are in the slice, deleted ones included.
+    pub fn loaded(&self) -> usize {
+        self.pages.len() + self.batches.len()
+    }
+
+    /// The pages that are of an older run. Opening one again forgets its item rows, so these must
+    /// be loaded.
+    pub fn older_pages(&self) -> Vec<u32> {
+        self.pages
+            .values()
+            .filter(|page| page.fate != Fate::Deleted && page.row.run < self.job.run)
+            .map(|page| page.row.number)
+            .collect()
+    }
+
+    /// Sets who asks for the change.
+    pub fn set_caller(&mut self, caller: Caller) {
+        self.caller = caller;
+    }
+
+    /// Adds the failures of a page of an older run that are carried into the present one. Only
+    /// asked for where [`Job::carried`] is not 0.
+    pub fn add_carried(&mut self, page: u32, carried: Kept) {
+        self.kept.insert(page, carried);
+    }
+
+    /// Takes the items of a page out of what is to be sent, for a caller that sends them itself.
+    pub fn take_dispatch(&mut self, page: u32) -> Vec<u32> {
+        let mut taken = Vec::new();
+        self.effects.retain_mut(|effect| match effect {
+            Effect::Dispatch {
+                page: other,
+                indexes,
+            } if *other == page => {
+                taken.append(indexes);
+                false
+            }
+            _ => true,
+        });
+        taken
+    }
+
+    /// The job alone, for a transaction that writes nothing.
+    pub fn into_job(self) -> Job {
+        self.job
+    }
+
+    /// Everything that is to be written, and what follows the commit.
+    pub fn into_parts(self) -> SliceParts {
+        SliceParts {
+            ended: self.ended_now(),
+            job: self.job,
+            moment: self.moment,
+            batches: self.batches,
+            pages: self.pages,
+            items: self.items,
+            failures: self.failures,
+            sample: self.sample,
+            events: self.events,
+            caller: self.caller,
+            effects: self.effects,
         }
     }
 

@@ -3,6 +3,7 @@
 mod advance;
 mod control;
 mod create;
+mod delete;
 pub(crate) mod effect;
 mod events;
 mod expiry;
@@ -21,6 +22,6 @@ mod update;
 mod waiting;
 
 pub use effect::{Disposition, Effect};
-pub use job_slice::JobSlice;
+pub use job_slice::{JobSlice, SliceParts};
 pub use needs::Needs;
 pub use rows::{Fate, Moment, Tracked};

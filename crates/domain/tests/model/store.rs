@@ -150,7 +150,7 @@ impl Store {
 
     /// Loads what `advance` wants, at most `most` pages of a kind; tells whether anything was new.
     fn load(&self, slice: &mut JobSlice, needs: &Needs, most: usize, reopens: usize) -> bool {
-        let before = slice.batches.len() + slice.pages.len();
+        let before = slice.loaded();
         for batch in needs
             .batches
             .iter()
@@ -158,7 +158,7 @@ impl Store {
         {
             slice.add_batch(batch.clone());
         }
-        let run = self.job.run.max(slice.job.run);
+        let run = self.job.run.max(slice.job().run);
         let kinds: [(usize, Fits<'_>); 4] = [
             (needs.release, &|page| page.todo() == Todo::Release),
             (needs.unpark, &|page| page.todo() == Todo::Unpark),
@@ -172,7 +172,7 @@ impl Store {
             let stale = |page: &Page| page.run < run && page.state != PageState::Unsplit;
             let mut room = reopens.saturating_sub(
                 slice
-                    .pages
+                    .page_rows()
                     .keys()
                     .filter(|page| self.pages.get(page).is_some_and(&stale))
                     .count(),
@@ -180,7 +180,7 @@ impl Store {
             let mut found: Vec<&Page> = self
                 .pages
                 .values()
-                .filter(|page| fits(page) && !slice.pages.contains_key(&page.number))
+                .filter(|page| fits(page) && !slice.page_rows().contains_key(&page.number))
                 .collect();
             found.sort_by_key(|page| (std::cmp::Reverse(page.depth), page.number));
             for page in found.into_iter().take(wanted.min(most)) {
@@ -193,7 +193,7 @@ impl Store {
         }
         // Whatever is opened again forgets the states of its items.
         let old: Vec<u32> = slice
-            .pages
+            .page_rows()
             .values()
             .filter(|page| page.row.run < run)
             .map(|page| page.row.number)
@@ -201,11 +201,11 @@ impl Store {
         for page in old {
             self.rows(page)
                 .for_each(|item| slice.add_item(item.clone()));
-            if slice.job.carried > 0 {
-                slice.kept.insert(page, self.kept(page, run));
+            if slice.job().carried > 0 {
+                slice.add_carried(page, self.kept(page, run));
             }
         }
-        slice.batches.len() + slice.pages.len() > before
+        slice.loaded() > before
     }
 
     /// Loads and advances until nothing is wanted or nothing new comes, and seals.
@@ -225,14 +225,18 @@ impl Store {
         }
         let mut again = slice.clone();
         again.advance();
-        assert_eq!(again.job, slice.job, "advance had not finished");
-        assert_eq!(again.effects, slice.effects, "advance had not finished");
+        assert_eq!(again.job(), slice.job(), "advance had not finished");
+        assert_eq!(again.effects(), slice.effects(), "advance had not finished");
         slice.seal();
     }
 
     /// Loads the batches of the touched pages, as a change to a page may need them.
     pub fn load_batches(&self, slice: &mut JobSlice) {
-        let batches = slice.pages.values().map(|page| page.row.batch).collect();
+        let batches = slice
+            .page_rows()
+            .values()
+            .map(|page| page.row.batch)
+            .collect();
         let needs = Needs {
             batches,
             ..Needs::default()
@@ -245,17 +249,19 @@ impl Store {
         assert!(
             slice.counts_agree(),
             "counters that a store would refuse: {:?}",
-            slice.job.counts
+            slice.job().counts
         );
-        if !slice.changed {
-            assert!(slice.job == self.job, "a change that nothing tells of");
-            assert!(slice.effects.is_empty() && slice.failures.is_empty());
-            assert!(slice.events.is_empty(), "an event of nothing");
+        let changed = slice.has_changed();
+        if !changed {
+            assert!(*slice.job() == self.job, "a change that nothing tells of");
+            assert!(slice.effects().is_empty() && slice.failures().is_empty());
+            assert!(slice.events().is_empty(), "an event of nothing");
         }
         self.check_events(&slice);
-        if slice.changed {
-            self.batches_seen += slice.batches.len();
+        if changed {
+            self.batches_seen += slice.batch_rows().len();
         }
+        let slice = slice.into_parts();
         for (number, tracked) in slice.batches {
             let mut row = tracked.row;
             if let Some(definition) = row.definition.take() {
@@ -264,7 +270,7 @@ impl Store {
             if tracked.fate == Fate::Deleted {
                 self.definitions.remove(&number);
             }
-            write(&mut self.batches, number, row, tracked.fate, slice.changed);
+            write(&mut self.batches, number, row, tracked.fate, changed);
         }
         for (number, tracked) in slice.pages {
             let mut row = tracked.row;
@@ -274,20 +280,14 @@ impl Store {
             if tracked.fate == Fate::Deleted {
                 self.contents.remove(&number);
             }
-            write(&mut self.pages, number, row, tracked.fate, slice.changed);
+            write(&mut self.pages, number, row, tracked.fate, changed);
         }
         for (key, tracked) in slice.items {
             // A row may come and go within one transaction.
             if tracked.fate == Fate::Deleted {
                 self.items.remove(&key);
             } else {
-                write(
-                    &mut self.items,
-                    key,
-                    tracked.row,
-                    tracked.fate,
-                    slice.changed,
-                );
+                write(&mut self.items, key, tracked.row, tracked.fate, changed);
             }
         }
         self.failures.extend(slice.failures);
@@ -300,7 +300,7 @@ impl Store {
 impl Store {
     /// The audit log tells of every beginning, start, end and settling of every run, once.
     fn check_events(&self, slice: &JobSlice) {
-        let all = || self.events.iter().chain(&slice.events);
+        let all = || self.events.iter().chain(slice.events());
         let count = |kind| all().filter(|event| event.kind == kind).count();
         let ends = [
             EventKind::Completed,
@@ -315,24 +315,24 @@ impl Store {
         );
         assert_eq!(
             count(EventKind::Started),
-            usize::from(slice.job.started.is_some())
+            usize::from(slice.job().started.is_some())
         );
         // One that tells of items takes failures back in a job that runs.
         let redrives = all().filter(|event| event.kind == EventKind::Retried && event.items > 0);
         let runs = count(EventKind::Retried) - redrives.count();
-        assert_eq!(runs, usize::try_from(slice.job.run).unwrap());
+        assert_eq!(runs, usize::try_from(slice.job().run).unwrap());
         let ended = all().filter(|event| is_end(event)).count();
-        assert_eq!(ended, runs + usize::from(slice.job.phase.is_final()));
-        let settled = slice.job.settled.is_some() && self.job.settled.is_none();
+        assert_eq!(ended, runs + usize::from(slice.job().phase.is_final()));
+        let settled = slice.job().settled.is_some() && self.job.settled.is_none();
         let told = |event: &NewEvent| is_end(event) || event.kind == EventKind::Settled;
-        assert!(!settled || slice.events.iter().any(told));
+        assert!(!settled || slice.events().iter().any(told));
         let holds = count(EventKind::Paused) - count(EventKind::Resumed);
-        assert!(!slice.job.paused || holds > 0);
-        let told = slice.events.iter();
+        assert!(!slice.job().paused || holds > 0);
+        let told = slice.events().iter();
         let told = told.filter(|event| event.kind == EventKind::FailureRecorded);
         // Later ones are told of whenever their number has doubled.
         let told = told.map(|event| event.items).sum::<u64>();
-        assert!(told == slice.failures.len() as u64 || slice.job.counts.failures >= 100);
+        assert!(told == slice.failures().len() as u64 || slice.job().counts.failures >= 100);
     }
 }
 

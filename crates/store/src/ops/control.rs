@@ -52,17 +52,17 @@ impl Store {
             .lock_job(&tx, &meta)
             .await?
             .ok_or_else(|| Error::JobNotFound(name.clone()))?;
-        slice.caller = caller.clone();
+        slice.set_caller(caller.clone());
         match action {
             Action::Pause => slice.pause(),
             Action::Resume => slice.resume(),
             Action::Cancel => slice.cancel(),
             Action::Retry | Action::RetryWithDependents => Ok(()),
         }?;
-        if slice.changed && db.is_suspended(&tx, &name.partition).await? {
+        if slice.has_changed() && db.is_suspended(&tx, &name.partition).await? {
             slice.suspend();
         }
-        if slice.changed {
+        if slice.has_changed() {
             db.advance(&tx, &mut slice).await?;
         }
         let committed = db.write_slices(&tx, vec![slice]).await?;

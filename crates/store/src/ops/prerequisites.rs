@@ -263,12 +263,12 @@ impl Db {
             "UPDATE prerequisite SET state = 0 WHERE {} AND state <> 1 RETURNING job_key",
             self.is_in("job_key", 1)
         );
-        let keys = slices.iter().map(|slice| slice.job.meta.key);
+        let keys = slices.iter().map(|slice| slice.job().meta.key);
         let opened: Vec<Settled> = self.all(&**tx, sql, [keys::ints(keys)]).await?;
         let opened = count(opened);
         let mut tasks = Vec::with_capacity(opened.len());
         for slice in slices {
-            let meta = slice.job.meta.clone();
+            let meta = slice.job().meta.clone();
             if let Some(count) = opened.get(&meta.key) {
                 slice.wait_for(*count);
                 tasks.push(task_cells(
@@ -285,13 +285,13 @@ impl Db {
 
     /// Remembers how jobs stood that are about to be deleted; whether others wait for one.
     pub(crate) async fn bury(&self, tx: &Tx<'_>, slices: &[JobSlice]) -> Result<bool, StoreError> {
-        let failed = slices.iter().map(|slice| &slice.job);
+        let failed = slices.iter().map(|slice| slice.job());
         let failed = failed.filter(|job| job.phase == Phase::Failed);
         let failed = failed.map(|job| (job.meta.key, job.run));
         let causes = self.causes(tx, failed).await?;
         let mut rows = Vec::with_capacity(slices.len());
         for slice in slices {
-            let job = &slice.job;
+            let job = slice.job();
             let name = &job.meta.name;
             let broken = broken(&name.job, job.phase, causes.get(&job.meta.key));
             let phase = match job.phase {
@@ -309,7 +309,7 @@ impl Db {
             ]);
         }
         TOMBSTONE.write(self, tx, rows, Conflict::Update).await?;
-        let keys: Vec<i64> = slices.iter().map(|slice| slice.job.meta.key).collect();
+        let keys: Vec<i64> = slices.iter().map(|slice| slice.job().meta.key).collect();
         self.owe_dependents_of_deleted(tx, &keys).await
     }
 

@@ -178,14 +178,14 @@ impl Store {
             .collect();
         let again = db.wake(tx, &mut slices, &round.again).await?;
         for slice in &mut slices {
-            let key = slice.job.meta.key;
+            let key = slice.job().meta.key;
             if let Some(count) = met.get(&key) {
                 slice.prerequisites_met(*count);
             }
             if let Some(broken) = why.get(&key).filter(|_| failing.contains_key(&key)) {
                 slice.prerequisite_broken(broken);
             }
-            if slice.changed {
+            if slice.has_changed() {
                 db.advance(tx, slice).await?;
             }
         }
@@ -330,17 +330,17 @@ impl Db {
         asked: &BTreeSet<i64>,
     ) -> Result<Vec<Arc<JobMeta>>, StoreError> {
         let failed = |slice: &&mut JobSlice| {
-            asked.contains(&slice.job.meta.key) && slice.job.phase == Phase::Failed
+            asked.contains(&slice.job().meta.key) && slice.job().phase == Phase::Failed
         };
         let mut again: Vec<&mut JobSlice> = slices.iter_mut().filter(failed).collect();
-        let runs = again.iter().map(|slice| &slice.job);
+        let runs = again.iter().map(|slice| slice.job());
         let runs = runs.map(|job| (job.meta.key, job.run));
         let causes = self.causes(tx, runs).await?;
         again.retain(|slice| {
-            let cause = causes.get(&slice.job.meta.key);
-            cause.is_some_and(Cause::is_prerequisite) && JobSlice::clone(slice).retry().is_ok()
+            let cause = causes.get(&slice.job().meta.key);
+            cause.is_some_and(Cause::is_prerequisite) && slice.check_retry().is_ok()
         });
-        let names: Vec<JobName> = again.iter().map(|s| s.job.meta.name.clone()).collect();
+        let names: Vec<JobName> = again.iter().map(|s| s.job().meta.name.clone()).collect();
         let Some(partition) = names.first().map(|name| name.partition.as_str()) else {
             return Ok(Vec::new());
         };
@@ -355,12 +355,12 @@ impl Db {
                 "jobs that failed are not retried: they need themselves"
             );
         }
-        again.retain(|slice| !cycles.contains(slice.job.meta.name.job.as_str()));
+        again.retain(|slice| !cycles.contains(slice.job().meta.name.job.as_str()));
         for slice in &mut again {
             slice.retry()?;
         }
         self.wait_again(tx, &mut again).await?;
-        Ok(again.iter().map(|slice| slice.job.meta.clone()).collect())
+        Ok(again.iter().map(|slice| slice.job().meta.clone()).collect())
     }
 
     /// Lets those follow that failed because these had failed. They are as old as what was asked for, so all of them wait again

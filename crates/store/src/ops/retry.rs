@@ -104,9 +104,9 @@ impl Store {
             .lock_job(&tx, &meta)
             .await?
             .ok_or_else(|| Error::JobNotFound(name.clone()))?;
-        slice.caller = caller.clone();
+        slice.set_caller(caller.clone());
         // What is refused is refused before anything is counted.
-        slice.clone().retry()?;
+        slice.check_retry()?;
         if waits {
             let (partition, own) = (name.partition.as_str(), name.job.as_str());
             let cycles = db
@@ -117,17 +117,16 @@ impl Store {
                 return Err(Error::Cycle { job, cycle }.into());
             }
         }
-        let carried = db.carry(&tx, &slice.job, &retry.filter).await?;
-        let unsplit = slice.job.counts.split_failed.saturating_sub(carried.splits);
-        slice.retry_but(carried)?;
+        let carried = db.carry(&tx, slice.job(), &retry.filter).await?;
         if retry.rehearse {
-            // The transaction ends without a commit. Nobody knows what is in a batch that is to be split again.
-            slice.job.counts.undeclared_unsplit += unsplit;
+            // The transaction ends without a commit.
+            slice.rehearse_retry(carried)?;
             return Ok(Controlled {
-                view: JobView::new(slice.job),
+                view: JobView::new(slice.into_job()),
                 committed: Committed::default(),
             });
         }
+        slice.retry_but(carried)?;
         if db.is_suspended(&tx, &name.partition).await? {
             slice.suspend();
         }

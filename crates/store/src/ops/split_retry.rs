@@ -32,7 +32,7 @@ impl Db {
         number: u32,
         failure: &Failed,
     ) -> Result<(), StoreError> {
-        let key = slice.job.meta.key;
+        let key = slice.job().meta.key;
         let again = slice
             .page(number)
             .filter(|page| page.state != PageState::SplitFailed && page.tries > 0);

@@ -4,7 +4,7 @@ use headway_domain::{
     JobSlice, Micros,
     bitmap::Bitmap,
     effect::Effect,
-    slice::{Fate, Tracked},
+    slice::{Fate, SliceParts, Tracked},
 };
 use uuid::Uuid;
 
@@ -122,7 +122,8 @@ impl Rows {
     fn of(slices: Vec<JobSlice>, now: Micros) -> (Self, Committed) {
         let mut rows = Self::default();
         let mut committed = Committed::default();
-        for slice in slices.into_iter().filter(|slice| slice.changed) {
+        let changed = slices.into_iter().filter(JobSlice::has_changed);
+        for slice in changed.map(JobSlice::into_parts) {
             let job = &slice.job;
             committed.changes.push(Change {
                 uid: job.meta.uid,
@@ -141,7 +142,7 @@ impl Rows {
         (rows, committed)
     }
 
-    fn take(&mut self, slice: &JobSlice) {
+    fn take(&mut self, slice: &SliceParts) {
         let job = &slice.job;
         let key = job.meta.key;
         self.progress.push(cells(job));
@@ -193,7 +194,7 @@ impl Rows {
                 .as_ref()
                 .map(|sample| sample_cells(key, sample)),
         );
-        if slice.ended_now() {
+        if slice.ended {
             self.ended.push(key);
         }
         for event in &slice.events {

@@ -1,8 +1,20 @@
 //! What time brings: items due for their next attempt, leases that ended, and pages to split again.
 
-use crate::{slice::job_slice::JobSlice, values::counter::Counter};
+use crate::{
+    slice::{job_slice::JobSlice, rows::Fate},
+    values::{counter::Counter, time::Micros},
+};
 
 impl JobSlice {
+    /// When the first timer or lease is over of the item rows that this transaction writes.
+    pub fn next_timer(&self) -> Option<Micros> {
+        let written = self.items.values();
+        let written = written.filter(|item| matches!(item.fate, Fate::New | Fate::Changed));
+        let times =
+            written.flat_map(|item| [item.row.due, item.row.lease.map(|lease| lease.until)]);
+        times.flatten().min()
+    }
+
     /// Sends the items among these whose timer or lease is over. Their pages and rows must be in the slice.
     pub fn fire_items(&mut self, items: &[(u32, u32)]) {
         let now = self.moment.now;

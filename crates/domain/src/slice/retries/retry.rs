@@ -9,6 +9,19 @@ use crate::{
 };
 
 impl JobSlice {
+    /// Whether the job may be retried as a whole now.
+    ///
+    /// # Errors
+    /// [`Error::IllegalTransition`] unless it failed or was cancelled, and nothing of it runs any
+    /// more.
+    pub fn check_retry(&self) -> Result<(), Error> {
+        let settled = self.job.settled.is_some();
+        if !settled || !matches!(self.job.phase, Phase::Failed | Phase::Cancelled) {
+            return Err(self.refuse(Action::Retry));
+        }
+        Ok(())
+    }
+
     /// Runs again what failed or was discarded. Only the job's row changes: every page of the
     /// older run counts as one to open again.
     pub fn retry(&mut self) -> Result<(), Error> {
@@ -18,10 +31,7 @@ impl JobSlice {
     /// As [`JobSlice::retry`], but so many of the failures are not run again and count in the new run. Their rows
     /// must be there under the new run too, numbered from 1.
     pub fn retry_but(&mut self, carried: Carried) -> Result<(), Error> {
-        let settled = self.job.settled.is_some();
-        if !settled || !matches!(self.job.phase, Phase::Failed | Phase::Cancelled) {
-            return Err(self.refuse(Action::Retry));
-        }
+        self.check_retry()?;
         let now = self.moment.now;
         let from = self.job.state();
         let job = &mut self.job;
@@ -53,6 +63,18 @@ impl JobSlice {
         self.moved(from, Cause::Retry);
         self.control(Disposition::Run);
         self.record(EventKind::Retried, 0, "");
+        Ok(())
+    }
+
+    /// As [`JobSlice::retry_but`], for a job that is only shown and not stored. Nobody knows how
+    /// many items a batch has that is to be split again, so the total is not final.
+    ///
+    /// # Errors
+    /// See [`JobSlice::check_retry`].
+    pub fn rehearse_retry(&mut self, carried: Carried) -> Result<(), Error> {
+        let unsplit = self.job.counts.split_failed.saturating_sub(carried.splits);
+        self.retry_but(carried)?;
+        self.job.counts.undeclared_unsplit += unsplit;
         Ok(())
     }
 }
