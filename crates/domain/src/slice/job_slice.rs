@@ -10,9 +10,8 @@ use crate::{
     batches::{batch::Batch, item::Item, page::Page},
     events::{caller::Caller, event::NewEvent},
     jobs::{history::Sample, job::Job},
-    reports::failure::{Failed, NewFailure, Subject},
+    reports::failure::NewFailure,
     retries::carried::Kept,
-    values::counter::Counter,
 };
 
 /// The rows of one job that a transaction holds.
@@ -235,33 +234,6 @@ impl JobSlice {
             .map(|page| &page.row)
     }
 
-    pub(crate) fn page_mut(&mut self, number: u32) -> Option<&mut Page> {
-        let page = self
-            .pages
-            .get_mut(&number)
-            .filter(|page| page.fate != Fate::Deleted)?;
-        self.changed = true;
-        Some(page.touch())
-    }
-
-    pub(crate) fn insert_page(&mut self, page: Page) {
-        self.changed = true;
-        self.pages.insert(
-            page.number,
-            Tracked {
-                row: page,
-                fate: Fate::New,
-            },
-        );
-    }
-
-    pub(crate) fn delete_page(&mut self, number: u32) {
-        self.changed = true;
-        if let Some(page) = self.pages.get_mut(&number) {
-            page.fate = Fate::Deleted;
-        }
-    }
-
     /// A batch that is in the slice and not deleted.
     pub fn batch(&self, number: u32) -> Option<&Batch> {
         self.batches
@@ -270,141 +242,11 @@ impl JobSlice {
             .map(|batch| &batch.row)
     }
 
-    pub(crate) fn batch_mut(&mut self, number: u32) -> Option<&mut Batch> {
-        let batch = self
-            .batches
-            .get_mut(&number)
-            .filter(|batch| batch.fate != Fate::Deleted)?;
-        self.changed = true;
-        Some(batch.touch())
-    }
-
-    pub(crate) fn insert_batch(&mut self, batch: Batch) {
-        self.changed = true;
-        self.batches.insert(
-            batch.number,
-            Tracked {
-                row: batch,
-                fate: Fate::New,
-            },
-        );
-    }
-
-    pub(crate) fn delete_batch(&mut self, number: u32) {
-        if let Some(batch) = self.batches.get_mut(&number) {
-            batch.fate = Fate::Deleted;
-        }
-    }
-
     /// The row of an item in an exceptional state.
     pub fn item(&self, page: u32, index: u32) -> Option<&Item> {
         self.items
             .get(&(page, index))
             .filter(|item| item.fate != Fate::Deleted)
             .map(|item| &item.row)
-    }
-
-    /// The row of an item, made if it has none.
-    pub(crate) fn item_mut(&mut self, page: u32, index: u32) -> Option<&mut Item> {
-        let ordinary = Item::ordinary(self.page(page)?, index);
-        self.changed = true;
-        let entry = self.items.entry((page, index));
-        if let std::collections::btree_map::Entry::Vacant(_) = entry {
-            self.job.counts.item_rows += 1;
-        }
-        let item = entry.or_insert(Tracked {
-            row: ordinary.clone(),
-            fate: Fate::New,
-        });
-        if item.fate == Fate::Deleted {
-            self.job.counts.item_rows += 1;
-            *item = Tracked {
-                row: ordinary,
-                fate: Fate::Changed,
-            };
-        }
-        Some(item.touch())
-    }
-
-    /// Forgets the exceptional state of an item, for an outcome or a new run.
-    pub(crate) fn drop_item(&mut self, page: u32, index: u32) {
-        let Some(item) = self
-            .items
-            .get_mut(&(page, index))
-            .filter(|item| item.fate != Fate::Deleted)
-        else {
-            return;
-        };
-        let counts = &mut self.job.counts;
-        let delayed = u64::from(item.row.due.is_some());
-        let fits = counts.item_rows.less(1)
-            & counts.fractions.less(item.row.fraction.into())
-            & counts.delayed.less(delayed);
-        self.miscounted |= !fits;
-        item.fate = Fate::Deleted;
-        self.changed = true;
-    }
-
-    /// Forgets every exceptional state in a page that is opened again for a new run, whose counters
-    /// were set anew already. The page's item rows must be in the slice.
-    pub(crate) fn drop_page_items(&mut self, page: u32) {
-        for item in self
-            .items
-            .range_mut((page, 0)..=(page, u32::MAX))
-            .map(|(_, item)| item)
-        {
-            if item.fate != Fate::Deleted {
-                item.fate = Fate::Deleted;
-                self.miscounted |= !self.job.counts.item_rows.less(1);
-            }
-        }
-    }
-
-    /// Owes a dispatch, joined with one of the same page.
-    pub(crate) fn dispatch(&mut self, page: u32, mut indexes: Vec<u32>) {
-        if indexes.is_empty() {
-            return;
-        }
-        let now = self.moment.now;
-        if let Some(page) = self.page_mut(page) {
-            page.touched = now;
-        }
-        for effect in &mut self.effects {
-            if let Effect::Dispatch {
-                page: other,
-                indexes: more,
-            } = effect
-                && *other == page
-            {
-                more.append(&mut indexes);
-                more.sort_unstable();
-                more.dedup();
-                return;
-            }
-        }
-        self.effects.push(Effect::Dispatch { page, indexes });
-    }
-
-    pub(crate) fn record_failure(
-        &mut self,
-        subject: Subject,
-        failure: Failed,
-        attempt: u32,
-        worker: &str,
-    ) {
-        self.changed = true;
-        self.job.counts.failures += 1;
-        self.failures.push(NewFailure {
-            subject,
-            failure,
-            attempt,
-            run: self.job.run,
-            worker: worker.to_owned(),
-        });
-    }
-
-    /// Records why the job as a whole fails.
-    pub(crate) fn record_job_failure(&mut self, failure: Failed) {
-        self.record_failure(Subject::Job, failure, 1, "");
     }
 }

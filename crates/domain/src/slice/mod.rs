@@ -1,16 +1,15 @@
 //! The rows of one job that a transaction holds, and every operation on them.
 
 mod advance;
+mod changes;
 mod control;
 mod create;
 mod delete;
 pub(crate) mod effect;
-mod events;
-mod expiry;
-mod history;
 mod items;
 mod job_slice;
 mod needs;
+mod records;
 mod recount;
 mod retries;
 pub(crate) mod rows;

@@ -1,7 +1,6 @@
 //! The history of a job's progress, for a chart over its life.
 
-use super::job_slice::JobSlice;
-use crate::{jobs::history::Sample, values::time::Micros};
+use crate::{jobs::history::Sample, slice::job_slice::JobSlice, values::time::Micros};
 
 /// The least time between two entries.
 const LEAST: Micros = 1_000_000;

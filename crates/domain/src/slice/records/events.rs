@@ -1,10 +1,10 @@
 //! Events about the job.
 
-use super::job_slice::JobSlice;
 use crate::{
     events::event::{EventKind, NewEvent},
     jobs::state::Phase,
     reports::failure::code,
+    slice::job_slice::JobSlice,
     values::{limits, text::clean},
 };
 
