@@ -5,7 +5,7 @@
 use super::{
     effect::{Disposition, Effect},
     job_slice::JobSlice,
-    rows::Fate,
+    rows::RowChange,
 };
 use crate::{
     batches::{
@@ -56,7 +56,7 @@ impl JobSlice {
             .pages
             .values()
             .filter(|page| {
-                page.fate != Fate::Deleted
+                page.change != RowChange::Delete
                     && page.row.state == PageState::Open
                     && page.row.run == self.job.run
                     && page.row.open_items() == 0
@@ -152,7 +152,9 @@ impl JobSlice {
             .pages
             .values()
             .filter(|page| {
-                page.fate != Fate::Deleted && page.row.run == run && !page.row.parked.is_empty()
+                page.change != RowChange::Delete
+                    && page.row.run == run
+                    && !page.row.parked.is_empty()
             })
             .map(|page| page.row.number)
             .collect();
@@ -185,7 +187,7 @@ impl JobSlice {
             .pages
             .values()
             .filter(|page| {
-                page.fate != Fate::Deleted
+                page.change != RowChange::Delete
                     && page.row.state == PageState::Open
                     && page.row.run == run
                     && page.row.has_unreleased()
@@ -243,7 +245,7 @@ impl JobSlice {
         let mut unsplit: Vec<(std::cmp::Reverse<u32>, u32)> = self
             .pages
             .values()
-            .filter(|page| page.fate != Fate::Deleted && page.row.todo() == Todo::Split)
+            .filter(|page| page.change != RowChange::Delete && page.row.todo() == Todo::Split)
             .map(|page| (std::cmp::Reverse(page.row.depth), page.row.number))
             .collect();
         unsplit.sort_unstable();

@@ -3,7 +3,7 @@
 use super::{
     effect::Effect,
     job_slice::JobSlice,
-    rows::{Fate, Tracked},
+    rows::{RowChange, TrackedRow},
 };
 use crate::{
     batches::{batch::Batch, item::Item, page::Page},
@@ -16,7 +16,7 @@ impl JobSlice {
         let page = self
             .pages
             .get_mut(&number)
-            .filter(|page| page.fate != Fate::Deleted)?;
+            .filter(|page| page.change != RowChange::Delete)?;
         self.changed = true;
         Some(page.touch())
     }
@@ -25,9 +25,9 @@ impl JobSlice {
         self.changed = true;
         self.pages.insert(
             page.number,
-            Tracked {
+            TrackedRow {
                 row: page,
-                fate: Fate::New,
+                change: RowChange::Insert,
             },
         );
     }
@@ -35,7 +35,7 @@ impl JobSlice {
     pub(crate) fn delete_page(&mut self, number: u32) {
         self.changed = true;
         if let Some(page) = self.pages.get_mut(&number) {
-            page.fate = Fate::Deleted;
+            page.change = RowChange::Delete;
         }
     }
 
@@ -43,7 +43,7 @@ impl JobSlice {
         let batch = self
             .batches
             .get_mut(&number)
-            .filter(|batch| batch.fate != Fate::Deleted)?;
+            .filter(|batch| batch.change != RowChange::Delete)?;
         self.changed = true;
         Some(batch.touch())
     }
@@ -52,16 +52,16 @@ impl JobSlice {
         self.changed = true;
         self.batches.insert(
             batch.number,
-            Tracked {
+            TrackedRow {
                 row: batch,
-                fate: Fate::New,
+                change: RowChange::Insert,
             },
         );
     }
 
     pub(crate) fn delete_batch(&mut self, number: u32) {
         if let Some(batch) = self.batches.get_mut(&number) {
-            batch.fate = Fate::Deleted;
+            batch.change = RowChange::Delete;
         }
     }
 
@@ -73,15 +73,15 @@ impl JobSlice {
         if let std::collections::btree_map::Entry::Vacant(_) = entry {
             self.job.counts.item_rows += 1;
         }
-        let item = entry.or_insert(Tracked {
+        let item = entry.or_insert(TrackedRow {
             row: ordinary.clone(),
-            fate: Fate::New,
+            change: RowChange::Insert,
         });
-        if item.fate == Fate::Deleted {
+        if item.change == RowChange::Delete {
             self.job.counts.item_rows += 1;
-            *item = Tracked {
+            *item = TrackedRow {
                 row: ordinary,
-                fate: Fate::Changed,
+                change: RowChange::Update,
             };
         }
         Some(item.touch())
@@ -92,7 +92,7 @@ impl JobSlice {
         let Some(item) = self
             .items
             .get_mut(&(page, index))
-            .filter(|item| item.fate != Fate::Deleted)
+            .filter(|item| item.change != RowChange::Delete)
         else {
             return;
         };
@@ -102,7 +102,7 @@ impl JobSlice {
             & counts.fractions.less(item.row.fraction.into())
             & counts.delayed.less(delayed);
         self.miscounted |= !fits;
-        item.fate = Fate::Deleted;
+        item.change = RowChange::Delete;
         self.changed = true;
     }
 
@@ -114,8 +114,8 @@ impl JobSlice {
             .range_mut((page, 0)..=(page, u32::MAX))
             .map(|(_, item)| item)
         {
-            if item.fate != Fate::Deleted {
-                item.fate = Fate::Deleted;
+            if item.change != RowChange::Delete {
+                item.change = RowChange::Delete;
                 self.miscounted |= !self.job.counts.item_rows.less(1);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     effect::Effect,
-    rows::{Fate, Moment, Tracked},
+    rows::{Moment, RowChange, TrackedRow},
 };
 use crate::{
     batches::{batch::Batch, item::Item, page::Page},
@@ -21,11 +21,11 @@ pub struct JobSlice {
     /// What the transaction knows beside the rows.
     pub(super) moment: Moment,
     /// Loaded and new batches by number.
-    pub(super) batches: BTreeMap<u32, Tracked<Batch>>,
+    pub(super) batches: BTreeMap<u32, TrackedRow<Batch>>,
     /// Loaded and new pages by number.
-    pub(super) pages: BTreeMap<u32, Tracked<Page>>,
+    pub(super) pages: BTreeMap<u32, TrackedRow<Page>>,
     /// Loaded and new item rows by page and index.
-    pub(super) items: BTreeMap<(u32, u32), Tracked<Item>>,
+    pub(super) items: BTreeMap<(u32, u32), TrackedRow<Item>>,
     /// What is carried of pages of an older run, by page; only asked for where [`Job::carried`] is not 0.
     pub(super) kept: BTreeMap<u32, Kept>,
     /// Failures to insert.
@@ -52,11 +52,11 @@ pub struct SliceParts {
     /// What the transaction knows beside the rows.
     pub moment: Moment,
     /// Loaded and new batches by number.
-    pub batches: BTreeMap<u32, Tracked<Batch>>,
+    pub batches: BTreeMap<u32, TrackedRow<Batch>>,
     /// Loaded and new pages by number.
-    pub pages: BTreeMap<u32, Tracked<Page>>,
+    pub pages: BTreeMap<u32, TrackedRow<Page>>,
     /// Loaded and new item rows by page and index.
-    pub items: BTreeMap<(u32, u32), Tracked<Item>>,
+    pub items: BTreeMap<(u32, u32), TrackedRow<Item>>,
     /// Failures to insert.
     pub failures: Vec<NewFailure>,
     /// An entry of the job's history to insert.
@@ -102,17 +102,17 @@ impl JobSlice {
     }
 
     /// Loaded and new batches by number.
-    pub fn batch_rows(&self) -> &BTreeMap<u32, Tracked<Batch>> {
+    pub fn batch_rows(&self) -> &BTreeMap<u32, TrackedRow<Batch>> {
         &self.batches
     }
 
     /// Loaded and new pages by number.
-    pub fn page_rows(&self) -> &BTreeMap<u32, Tracked<Page>> {
+    pub fn page_rows(&self) -> &BTreeMap<u32, TrackedRow<Page>> {
         &self.pages
     }
 
     /// Loaded and new item rows by page and index.
-    pub fn item_rows(&self) -> &BTreeMap<(u32, u32), Tracked<Item>> {
+    pub fn item_rows(&self) -> &BTreeMap<(u32, u32), TrackedRow<Item>> {
         &self.items
     }
 
@@ -146,7 +146,7 @@ impl JobSlice {
     pub fn older_pages(&self) -> Vec<u32> {
         self.pages
             .values()
-            .filter(|page| page.fate != Fate::Deleted && page.row.run < self.job.run)
+            .filter(|page| page.change != RowChange::Delete && page.row.run < self.job.run)
             .map(|page| page.row.number)
             .collect()
     }
@@ -202,17 +202,17 @@ impl JobSlice {
 
     /// Adds a loaded batch, unless the slice has it.
     pub fn add_batch(&mut self, batch: Batch) {
-        self.batches.entry(batch.number).or_insert(Tracked {
+        self.batches.entry(batch.number).or_insert(TrackedRow {
             row: batch,
-            fate: Fate::Kept,
+            change: RowChange::Unchanged,
         });
     }
 
     /// Adds a loaded page, unless the slice has it.
     pub fn add_page(&mut self, page: Page) {
-        self.pages.entry(page.number).or_insert(Tracked {
+        self.pages.entry(page.number).or_insert(TrackedRow {
             row: page,
-            fate: Fate::Kept,
+            change: RowChange::Unchanged,
         });
     }
 
@@ -220,9 +220,9 @@ impl JobSlice {
     pub fn add_item(&mut self, item: Item) {
         self.items
             .entry((item.page, item.index))
-            .or_insert(Tracked {
+            .or_insert(TrackedRow {
                 row: item,
-                fate: Fate::Kept,
+                change: RowChange::Unchanged,
             });
     }
 
@@ -230,7 +230,7 @@ impl JobSlice {
     pub fn page(&self, number: u32) -> Option<&Page> {
         self.pages
             .get(&number)
-            .filter(|page| page.fate != Fate::Deleted)
+            .filter(|page| page.change != RowChange::Delete)
             .map(|page| &page.row)
     }
 
@@ -238,7 +238,7 @@ impl JobSlice {
     pub fn batch(&self, number: u32) -> Option<&Batch> {
         self.batches
             .get(&number)
-            .filter(|batch| batch.fate != Fate::Deleted)
+            .filter(|batch| batch.change != RowChange::Delete)
             .map(|batch| &batch.row)
     }
 
@@ -246,7 +246,7 @@ impl JobSlice {
     pub fn item(&self, page: u32, index: u32) -> Option<&Item> {
         self.items
             .get(&(page, index))
-            .filter(|item| item.fate != Fate::Deleted)
+            .filter(|item| item.change != RowChange::Delete)
             .map(|item| &item.row)
     }
 }

@@ -23,4 +23,4 @@ mod waiting;
 pub use effect::{Disposition, Effect};
 pub use job_slice::{JobSlice, SliceParts};
 pub use needs::Needs;
-pub use rows::{Fate, Moment, Tracked};
+pub use rows::{Moment, RowChange, TrackedRow};

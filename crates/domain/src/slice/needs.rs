@@ -1,6 +1,6 @@
 //! What `advance` wants to see of a job before it runs, and how much it may do.
 
-use super::{job_slice::JobSlice, rows::Fate};
+use super::{job_slice::JobSlice, rows::RowChange};
 use crate::batches::page::{PageState, Todo};
 
 /// Pages with open children that a job may have before no more are split: stragglers in many
@@ -58,7 +58,7 @@ impl JobSlice {
 
     fn unseen_batches(&self) -> Vec<u32> {
         let finished = self.pages.values().filter(|page| {
-            page.fate != Fate::Deleted
+            page.change != RowChange::Delete
                 && (page.row.run < self.job.run
                     || page.row.state == PageState::Splitting
                     || (page.row.state == PageState::Open && page.row.open_items() == 0))
@@ -77,14 +77,14 @@ impl JobSlice {
     pub(super) fn folding(&self) -> impl Iterator<Item = (u32, u32)> {
         self.batches
             .values()
-            .filter(|batch| batch.fate != Fate::Deleted && batch.row.is_finished())
+            .filter(|batch| batch.change != RowChange::Delete && batch.row.is_finished())
             .filter_map(|batch| Some((batch.row.number, batch.row.parent?)))
     }
 
     fn unsplit_seen(&self) -> usize {
         self.pages
             .values()
-            .filter(|page| page.fate != Fate::Deleted && page.row.todo() == Todo::Split)
+            .filter(|page| page.change != RowChange::Delete && page.row.todo() == Todo::Split)
             .count()
     }
 

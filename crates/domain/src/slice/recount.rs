@@ -1,6 +1,6 @@
 //! Counting again, from the rows that the counters sum up.
 
-use super::{job_slice::JobSlice, rows::Fate};
+use super::{job_slice::JobSlice, rows::RowChange};
 use crate::{
     batches::{
         item::Item,
@@ -24,7 +24,8 @@ impl JobSlice {
         ];
         let sum = parts.into_iter().try_fold(0u64, u64::checked_add);
         let pages = self.pages.values();
-        let mut changed = pages.filter(|page| !matches!(page.fate, Fate::Kept | Fate::Deleted));
+        let mut changed =
+            pages.filter(|page| !matches!(page.change, RowChange::Unchanged | RowChange::Delete));
         !self.miscounted
             && sum.is_some_and(|sum| sum <= counts.known)
             && changed.all(|page| page.row.agrees())

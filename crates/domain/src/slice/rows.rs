@@ -2,32 +2,32 @@
 
 use crate::values::time::Micros;
 
-/// What became of a row in this transaction.
+/// What a transaction does to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// As it was loaded.
-    Kept,
-    /// To be updated.
-    Changed,
-    /// To be inserted.
-    New,
-    /// To be deleted.
-    Deleted,
+pub enum RowChange {
+    /// The row stays as it was loaded.
+    Unchanged,
+    /// The row is written over the stored one.
+    Update,
+    /// The row is new.
+    Insert,
+    /// The row is deleted.
+    Delete,
 }
 
-/// A row and what became of it.
+/// A row and what the transaction does to it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tracked<T> {
+pub struct TrackedRow<T> {
     /// The row.
     pub row: T,
-    /// What became of it.
-    pub fate: Fate,
+    /// What the transaction does to it.
+    pub change: RowChange,
 }
 
-impl<T> Tracked<T> {
+impl<T> TrackedRow<T> {
     pub(super) fn touch(&mut self) -> &mut T {
-        if self.fate == Fate::Kept {
-            self.fate = Fate::Changed;
+        if self.change == RowChange::Unchanged {
+            self.change = RowChange::Update;
         }
         &mut self.row
     }

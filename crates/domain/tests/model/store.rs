@@ -1,6 +1,6 @@
 //! The rows of one job in memory, and transactions over slices of them, as a real store does them:
 //! only what is asked for is loaded, pages come without their content, and every row is written
-//! back by its fate alone.
+//! back by its mark alone.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use headway_domain::{
     event::{EventKind, NewEvent},
     page::{Batch, Item, Page, PageContent, PageState, Todo},
     retries::Kept,
-    slice::{Fate, Moment, Needs},
+    slice::{Moment, Needs, RowChange},
 };
 
 /// Whether a page is of the kind that is looked for.
@@ -267,27 +267,27 @@ impl Store {
             if let Some(definition) = row.definition.take() {
                 self.definitions.insert(number, definition);
             }
-            if tracked.fate == Fate::Deleted {
+            if tracked.change == RowChange::Delete {
                 self.definitions.remove(&number);
             }
-            write(&mut self.batches, number, row, tracked.fate, changed);
+            write(&mut self.batches, number, row, tracked.change, changed);
         }
         for (number, tracked) in slice.pages {
             let mut row = tracked.row;
             if let Some(content) = row.content.take() {
                 self.contents.insert(number, content);
             }
-            if tracked.fate == Fate::Deleted {
+            if tracked.change == RowChange::Delete {
                 self.contents.remove(&number);
             }
-            write(&mut self.pages, number, row, tracked.fate, changed);
+            write(&mut self.pages, number, row, tracked.change, changed);
         }
         for (key, tracked) in slice.items {
             // A row may come and go within one transaction.
-            if tracked.fate == Fate::Deleted {
+            if tracked.change == RowChange::Delete {
                 self.items.remove(&key);
             } else {
-                write(&mut self.items, key, tracked.row, tracked.fate, changed);
+                write(&mut self.items, key, tracked.row, tracked.change, changed);
             }
         }
         self.failures.extend(slice.failures);
@@ -340,17 +340,19 @@ fn write<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     rows: &mut BTreeMap<K, V>,
     key: K,
     row: V,
-    fate: Fate,
+    change: RowChange,
     changed: bool,
 ) {
     assert!(
-        changed || fate == Fate::Kept,
+        changed || change == RowChange::Unchanged,
         "a row changed without notice"
     );
-    match fate {
-        Fate::Kept => assert_eq!(rows.get(&key), Some(&row), "a change without a fate"),
-        Fate::Changed => assert!(rows.insert(key, row).is_some(), "an update of nothing"),
-        Fate::New => assert!(rows.insert(key, row).is_none(), "a row inserted twice"),
-        Fate::Deleted => assert!(rows.remove(&key).is_some(), "a deletion of nothing"),
+    match change {
+        RowChange::Unchanged => {
+            assert_eq!(rows.get(&key), Some(&row), "a change that is not marked")
+        }
+        RowChange::Update => assert!(rows.insert(key, row).is_some(), "an update of nothing"),
+        RowChange::Insert => assert!(rows.insert(key, row).is_none(), "a row inserted twice"),
+        RowChange::Delete => assert!(rows.remove(&key).is_some(), "a deletion of nothing"),
     }
 }

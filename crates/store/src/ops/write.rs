@@ -4,7 +4,7 @@ use headway_domain::{
     JobSlice, Micros,
     bitmap::Bitmap,
     effect::Effect,
-    slice::{Fate, SliceParts, Tracked},
+    slice::{RowChange, SliceParts, TrackedRow},
 };
 use uuid::Uuid;
 
@@ -146,34 +146,36 @@ impl Rows {
         let job = &slice.job;
         let key = job.meta.key;
         self.progress.push(cells(job));
-        for Tracked { row, fate } in slice.batches.values() {
-            match fate {
-                Fate::Kept => {}
-                Fate::Changed | Fate::New => {
+        for TrackedRow { row, change } in slice.batches.values() {
+            match change {
+                RowChange::Unchanged => {}
+                RowChange::Update | RowChange::Insert => {
                     self.batches.push(batch_cells(key, row));
                     // Once: nothing changes a batch that is done.
                     if row.finished {
                         self.finished_batches.push((key, row.number.into()));
                     }
                 }
-                Fate::Deleted => self.gone_batches.push((key, row.number.into())),
+                RowChange::Delete => self.gone_batches.push((key, row.number.into())),
             }
         }
-        for Tracked { row, fate } in slice.pages.values() {
-            match fate {
-                Fate::Kept => {}
-                Fate::Changed | Fate::New if row.content.is_some() => {
+        for TrackedRow { row, change } in slice.pages.values() {
+            match change {
+                RowChange::Unchanged => {}
+                RowChange::Update | RowChange::Insert if row.content.is_some() => {
                     self.pages_with_content.push(page_cells(key, row))
                 }
-                Fate::Changed | Fate::New => self.pages.push(page_cells(key, row)),
-                Fate::Deleted => self.gone_pages.push((key, row.number.into())),
+                RowChange::Update | RowChange::Insert => self.pages.push(page_cells(key, row)),
+                RowChange::Delete => self.gone_pages.push((key, row.number.into())),
             }
         }
-        for Tracked { row, fate } in slice.items.values() {
-            match fate {
-                Fate::Kept => {}
-                Fate::Changed | Fate::New => self.items.push(item_cells(key, job.meta.shard, row)),
-                Fate::Deleted => self
+        for TrackedRow { row, change } in slice.items.values() {
+            match change {
+                RowChange::Unchanged => {}
+                RowChange::Update | RowChange::Insert => {
+                    self.items.push(item_cells(key, job.meta.shard, row))
+                }
+                RowChange::Delete => self
                     .gone_items
                     .push((key, row.page.into(), row.index.into())),
             }

@@ -1,7 +1,7 @@
 //! What time brings: items due for their next attempt, leases that ended, and pages to split again.
 
 use crate::{
-    slice::{job_slice::JobSlice, rows::Fate},
+    slice::{job_slice::JobSlice, rows::RowChange},
     values::{counter::Counter, time::Micros},
 };
 
@@ -9,7 +9,8 @@ impl JobSlice {
     /// When the first timer or lease is over of the item rows that this transaction writes.
     pub fn next_timer(&self) -> Option<Micros> {
         let written = self.items.values();
-        let written = written.filter(|item| matches!(item.fate, Fate::New | Fate::Changed));
+        let written =
+            written.filter(|item| matches!(item.change, RowChange::Insert | RowChange::Update));
         let times =
             written.flat_map(|item| [item.row.due, item.row.lease.map(|lease| lease.until)]);
         times.flatten().min()

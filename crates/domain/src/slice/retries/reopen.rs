@@ -3,7 +3,7 @@
 use crate::{
     batches::page::PageState,
     retries::carried::Kept,
-    slice::{job_slice::JobSlice, rows::Fate},
+    slice::{job_slice::JobSlice, rows::RowChange},
     values::counter::Counter,
 };
 
@@ -15,7 +15,7 @@ impl JobSlice {
             .pages
             .values()
             .filter(|page| {
-                page.fate != Fate::Deleted
+                page.change != RowChange::Delete
                     && page.row.run < run
                     && !matches!(page.row.state, PageState::Unsplit | PageState::Splitting)
                     && self.batch(page.row.batch).is_some()
