@@ -1,17 +1,17 @@
-//! Failures that a retry does not run again.
+//! Failures of a run that its retry does not run again, but carries over.
 
-/// Failures of one page that are not run again.
+/// Failures of one page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// The items.
+pub struct PageFailures {
+    /// The items that failed.
     pub items: Vec<u32>,
-    /// Whether it is the page that could not be split.
+    /// Whether the page could not be split.
     pub split: bool,
 }
 
-/// How many failures are not run again.
+/// How many failures are carried over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Carried {
+pub struct CarriedCounts {
     /// Items.
     pub items: u64,
     /// Pages that could not be split.

@@ -3,5 +3,5 @@
 pub(crate) mod carried;
 pub(crate) mod policy;
 
-pub use carried::{Carried, Kept};
+pub use carried::{CarriedCounts, PageFailures};
 pub use policy::RetryPolicy;

@@ -11,7 +11,7 @@ use crate::{
     events::{caller::Caller, event::NewEvent},
     jobs::{history::Sample, job::Job},
     reports::failure::NewFailure,
-    retries::carried::Kept,
+    retries::carried::PageFailures,
 };
 
 /// The rows of one job that a transaction holds.
@@ -27,7 +27,7 @@ pub struct JobSlice {
     /// Loaded and new item rows by page and index.
     pub(super) items: BTreeMap<(u32, u32), TrackedRow<Item>>,
     /// What is carried of pages of an older run, by page; only asked for where [`Job::carried`] is not 0.
-    pub(super) kept: BTreeMap<u32, Kept>,
+    pub(super) carried: BTreeMap<u32, PageFailures>,
     /// Failures to insert.
     pub(super) failures: Vec<NewFailure>,
     /// An entry of the job's history to insert.
@@ -80,7 +80,7 @@ impl JobSlice {
             batches: BTreeMap::new(),
             pages: BTreeMap::new(),
             items: BTreeMap::new(),
-            kept: BTreeMap::new(),
+            carried: BTreeMap::new(),
             failures: Vec::new(),
             sample: None,
             events: Vec::new(),
@@ -158,8 +158,8 @@ impl JobSlice {
 
     /// Adds the failures of a page of an older run that are carried into the present one. Only
     /// asked for where [`Job::carried`] is not 0.
-    pub fn add_carried(&mut self, page: u32, carried: Kept) {
-        self.kept.insert(page, carried);
+    pub fn add_carried(&mut self, page: u32, carried: PageFailures) {
+        self.carried.insert(page, carried);
     }
 
     /// Takes the items of a page out of what is to be sent, for a caller that sends them itself.

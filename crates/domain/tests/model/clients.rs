@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use headway_domain::{
     Error, JobSlice,
     effect::{NewFailure, Subject},
-    retries::Carried,
+    retries::CarriedCounts,
 };
 
 use super::{
@@ -59,7 +59,7 @@ impl World {
         };
         let carried: Vec<NewFailure> = self.store.failures.iter().filter(of_run).cloned().collect();
         let mut slice = self.store.open(self.moment(), &[]);
-        let result = slice.retry_but(Carried {
+        let result = slice.retry_carrying(CarriedCounts {
             items: carried.len() as u64,
             splits: 0,
         });

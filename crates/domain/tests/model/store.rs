@@ -9,7 +9,7 @@ use headway_domain::{
     effect::{Effect, NewFailure, Subject},
     event::{EventKind, NewEvent},
     page::{Batch, Item, Page, PageContent, PageState, Todo},
-    retries::Kept,
+    retries::PageFailures,
     slice::{Moment, Needs, RowChange},
 };
 
@@ -130,16 +130,16 @@ impl Store {
     }
 
     /// The failures of a run that a page has which was not opened in it.
-    pub fn kept(&self, page: u32, run: u32) -> Kept {
-        let mut kept = Kept::default();
+    pub fn carried(&self, page: u32, run: u32) -> PageFailures {
+        let mut carried = PageFailures::default();
         for failure in self.failures.iter().filter(|failure| failure.run == run) {
             match failure.subject {
-                Subject::Item(of, index) if of == page => kept.items.push(index),
-                Subject::Page(of) if of == page => kept.split = true,
+                Subject::Item(of, index) if of == page => carried.items.push(index),
+                Subject::Page(of) if of == page => carried.split = true,
                 Subject::Item(..) | Subject::Page(_) | Subject::Job => {}
             }
         }
-        kept
+        carried
     }
 
     fn rows(&self, page: u32) -> impl Iterator<Item = &Item> {
@@ -202,7 +202,7 @@ impl Store {
             self.rows(page)
                 .for_each(|item| slice.add_item(item.clone()));
             if slice.job().carried > 0 {
-                slice.add_carried(page, self.kept(page, run));
+                slice.add_carried(page, self.carried(page, run));
             }
         }
         slice.loaded() > before

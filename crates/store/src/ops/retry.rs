@@ -1,6 +1,6 @@
 //! Retries: of a job as a whole, or of some of its failures.
 
-use headway_domain::{Error, Job, JobName, event::Caller, retries::Carried};
+use headway_domain::{Error, Job, JobName, event::Caller, retries::CarriedCounts};
 use sea_orm::{FromQueryResult, Value};
 
 use super::{control::Controlled, cycles::Needing, read::JobView};
@@ -126,7 +126,7 @@ impl Store {
                 committed: Committed::default(),
             });
         }
-        slice.retry_but(carried)?;
+        slice.retry_carrying(carried)?;
         if db.is_suspended(&tx, &name.partition).await? {
             slice.suspend();
         }
@@ -150,9 +150,9 @@ impl Db {
         tx: &Tx<'_>,
         job: &Job,
         filter: &FailureFilter,
-    ) -> Result<Carried, StoreError> {
+    ) -> Result<CarriedCounts, StoreError> {
         if filter.is_everything() {
-            return Ok(Carried::default());
+            return Ok(CarriedCounts::default());
         }
         let (meant, values) = filter.condition(self, 3);
         let of_run = || [Value::from(job.meta.key), Value::from(i64::from(job.run))];
@@ -180,7 +180,7 @@ impl Db {
         if matching == 0 && rest == 0 {
             return Err(Error::NothingToRetry(job.meta.name.clone()).into());
         }
-        Ok(Carried {
+        Ok(CarriedCounts {
             items: unsigned(after.items)?,
             splits: unsigned(after.splits)?,
         })

@@ -9,7 +9,7 @@ use headway_domain::{
     JobSlice, Micros,
     job::JobMeta,
     page::{Batch, Item, Page},
-    retries::Kept,
+    retries::PageFailures,
     slice::Moment,
 };
 
@@ -32,7 +32,7 @@ use crate::{
 const ROUNDS: usize = 4;
 
 #[derive(Debug, FromQueryResult)]
-struct KeptRow {
+struct CarriedFailureRow {
     page: i64,
     idx: i64,
 }
@@ -236,13 +236,13 @@ impl Db {
         // Pages that a report or timer named may be of an older run too: opening one again forgets its item rows.
         let older = slice.older_pages();
         self.load_items_of(tx, slice, &older).await?;
-        self.load_kept(tx, slice, &older).await?;
+        self.load_carried(tx, slice, &older).await?;
         let unseen = slice.needs().batches;
         self.load_batches(tx, slice, &unseen).await
     }
 
     /// Loads which failures of these pages are carried into the present run.
-    async fn load_kept(
+    async fn load_carried(
         &self,
         tx: &Tx<'_>,
         slice: &mut JobSlice,
@@ -263,9 +263,11 @@ impl Db {
                 .into(),
             keys::ints(pages.iter().map(|page| i64::from(*page))),
         ];
-        let rows: Vec<KeptRow> = self.all(&**tx, sql, values).await?;
-        let mut carried: BTreeMap<u32, Kept> =
-            pages.iter().map(|page| (*page, Kept::default())).collect();
+        let rows: Vec<CarriedFailureRow> = self.all(&**tx, sql, values).await?;
+        let mut carried: BTreeMap<u32, PageFailures> = pages
+            .iter()
+            .map(|page| (*page, PageFailures::default()))
+            .collect();
         for row in rows {
             let of_page = carried.entry(unsigned(row.page)?).or_default();
             match u32::try_from(row.idx) {

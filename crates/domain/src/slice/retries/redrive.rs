@@ -6,7 +6,7 @@ use crate::{
     batches::page::PageState,
     error::{Action, Error},
     events::event::EventKind,
-    retries::carried::Kept,
+    retries::carried::PageFailures,
     slice::job_slice::JobSlice,
     values::counter::Counter,
 };
@@ -30,7 +30,7 @@ impl JobSlice {
         if self.job.phase.is_final() {
             return Err(self.refuse(Action::Retry));
         }
-        let mut pages: BTreeMap<u32, Kept> = BTreeMap::new();
+        let mut pages: BTreeMap<u32, PageFailures> = BTreeMap::new();
         for (page, index) in failures {
             let of = pages.entry(*page).or_default();
             match index {
@@ -50,12 +50,12 @@ impl JobSlice {
         Ok(redriven)
     }
 
-    fn redrive_page(&mut self, number: u32, of: &Kept) -> u64 {
+    fn redrive_page(&mut self, number: u32, of: &PageFailures) -> u64 {
         let Some(page) = self.page(number) else {
             return 0;
         };
         if page.run < self.job.run {
-            return self.uncarry(of);
+            return self.stop_carrying(of);
         }
         match page.state {
             PageState::SplitFailed if of.split => {
@@ -71,7 +71,7 @@ impl JobSlice {
     }
 
     /// What was carried of a page that is yet to be opened again is opened with it.
-    fn uncarry(&mut self, of: &Kept) -> u64 {
+    fn stop_carrying(&mut self, of: &PageFailures) -> u64 {
         let items = of.items.len() as u64;
         self.miscounted |= !self.job.counts.failed.less(items);
         self.job.counts.unreleased += items;

@@ -2,7 +2,7 @@
 
 use crate::{
     batches::page::PageState,
-    retries::carried::Kept,
+    retries::carried::PageFailures,
     slice::{job_slice::JobSlice, rows::RowChange},
     values::counter::Counter,
 };
@@ -19,17 +19,17 @@ impl JobSlice {
                     && page.row.run < run
                     && !matches!(page.row.state, PageState::Unsplit | PageState::Splitting)
                     && self.batch(page.row.batch).is_some()
-                    && (self.job.carried == 0 || self.kept.contains_key(&page.row.number))
+                    && (self.job.carried == 0 || self.carried.contains_key(&page.row.number))
             })
             .map(|page| page.row.number)
             .collect();
         for number in stale {
-            let kept = self.kept.remove(&number).unwrap_or_default();
-            if kept.split {
+            let carried = self.carried.remove(&number).unwrap_or_default();
+            if carried.split {
                 self.carry_split(number);
                 continue;
             }
-            self.reopen_page(number, &kept);
+            self.reopen_page(number, &carried);
             // All of it may be carried.
             let left = self
                 .page(number)
@@ -51,7 +51,7 @@ impl JobSlice {
         }
     }
 
-    fn reopen_page(&mut self, number: u32, kept: &Kept) {
+    fn reopen_page(&mut self, number: u32, carried: &PageFailures) {
         let run = self.job.run;
         let Some(page) = self.page_mut(number) else {
             return;
@@ -66,7 +66,7 @@ impl JobSlice {
             page.attempt = 0;
             page.released = 0;
             page.again.clear();
-            page.failed = kept.items.iter().copied().collect();
+            page.failed = carried.items.iter().copied().collect();
             page.discarded.clear();
             page.parked.clear();
             self.job.counts.open += 1;

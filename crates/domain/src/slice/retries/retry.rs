@@ -4,7 +4,7 @@ use crate::{
     error::{Action, Error},
     events::event::EventKind,
     jobs::{lifecycle::Cause, state::Phase},
-    retries::carried::Carried,
+    retries::carried::CarriedCounts,
     slice::{effect::Disposition, job_slice::JobSlice},
 };
 
@@ -25,12 +25,12 @@ impl JobSlice {
     /// Runs again what failed or was discarded. Only the job's row changes: every page of the
     /// older run counts as one to open again.
     pub fn retry(&mut self) -> Result<(), Error> {
-        self.retry_but(Carried::default())
+        self.retry_carrying(CarriedCounts::default())
     }
 
     /// As [`JobSlice::retry`], but so many of the failures are not run again and count in the new run. Their rows
     /// must be there under the new run too, numbered from 1.
-    pub fn retry_but(&mut self, carried: Carried) -> Result<(), Error> {
+    pub fn retry_carrying(&mut self, carried: CarriedCounts) -> Result<(), Error> {
         self.check_retry()?;
         let now = self.moment.now;
         let from = self.job.state();
@@ -66,14 +66,14 @@ impl JobSlice {
         Ok(())
     }
 
-    /// As [`JobSlice::retry_but`], for a job that is only shown and not stored. Nobody knows how
+    /// As [`JobSlice::retry_carrying`], for a job that is only shown and not stored. Nobody knows how
     /// many items a batch has that is to be split again, so the total is not final.
     ///
     /// # Errors
     /// See [`JobSlice::check_retry`].
-    pub fn rehearse_retry(&mut self, carried: Carried) -> Result<(), Error> {
+    pub fn rehearse_retry(&mut self, carried: CarriedCounts) -> Result<(), Error> {
         let unsplit = self.job.counts.split_failed.saturating_sub(carried.splits);
-        self.retry_but(carried)?;
+        self.retry_carrying(carried)?;
         self.job.counts.undeclared_unsplit += unsplit;
         Ok(())
     }
