@@ -34,7 +34,7 @@ pub struct Batch {
 
 impl Batch {
     /// Whether its row is kept when it is done: on the two levels below the root, for the first batches of a job.
-    pub fn is_kept(&self) -> bool {
+    pub fn is_retained(&self) -> bool {
         (1..=limits::KEPT_DEPTH).contains(&self.depth) && self.number <= limits::KEPT_BATCHES
     }
 

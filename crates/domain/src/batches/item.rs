@@ -84,7 +84,7 @@ impl Item {
 
     /// Ends the present try without an outcome and without blame: its start counts no longer, and nothing that is
     /// still said of it fits.
-    pub(crate) fn take_back(&mut self) {
+    pub(crate) fn void_attempt(&mut self) {
         self.attempt += 1;
         self.lease = None;
         if std::mem::take(&mut self.started) {

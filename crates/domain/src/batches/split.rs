@@ -34,8 +34,8 @@ pub enum Child {
 /// Whether a split was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitOutcome {
-    /// It was; the page's children are now known.
+    /// It was: the children of the page are known now.
     Recorded,
-    /// Somebody else was first, or the page is gone: the row says what its children are.
-    Lost,
+    /// Another worker recorded it first, or the page is gone: the row says what its children are.
+    Stale,
 }

@@ -145,7 +145,7 @@ impl BulkDefinition {
 
 impl JobSpec {
     /// Whether the job is about other jobs: such a one is held to neither quotas nor suspensions, or nobody could make room.
-    pub fn is_of_jobs(&self) -> bool {
+    pub fn is_bulk(&self) -> bool {
         self.pipe().as_str() == JOBS
     }
 }
@@ -174,6 +174,6 @@ mod tests {
         let spec = definition.spec(Vec::new(), &Caller::default()).unwrap();
         assert_eq!(spec.display_name.len(), 256);
         assert_eq!(spec.labels["headway.bulk"], "cancel");
-        assert!(spec.is_of_jobs());
+        assert!(spec.is_bulk());
     }
 }

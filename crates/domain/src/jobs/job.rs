@@ -144,11 +144,11 @@ impl Job {
 
     /// Whether work may be released and run.
     pub fn is_running(&self) -> bool {
-        !self.sets_aside() && !self.phase.is_final() && !self.is_held()
+        !self.parks_items() && !self.phase.is_final() && !self.waits_to_start()
     }
 
     /// Whether items that come back are set aside.
-    pub fn sets_aside(&self) -> bool {
+    pub fn parks_items(&self) -> bool {
         self.paused || self.suspended
     }
 
@@ -173,7 +173,7 @@ impl Job {
     }
 
     /// Whether the job has work that a larger share of its pipe would release.
-    pub fn is_hungry(&self) -> bool {
+    pub fn wants_credit(&self) -> bool {
         self.is_running()
             && self.counts.unreleased
                 + self.counts.parked
@@ -191,7 +191,7 @@ impl Job {
     }
 
     /// Whether the job waits for prerequisites or for its time to start.
-    pub fn is_held(&self) -> bool {
+    pub fn waits_to_start(&self) -> bool {
         self.waits > 0 || self.start_due.is_some()
     }
 

@@ -75,7 +75,7 @@ impl JobSlice {
         };
         let (batch, done) = (page.batch, u64::from(page.done.len()));
         let keep = !page.failed.is_empty() || !page.discarded.is_empty();
-        self.miscounted |= !self.job.counts.open.less(1);
+        self.miscounted |= !self.job.counts.open.subtract(1);
         if keep {
             self.job.counts.retained += 1;
             if let Some(page) = self.page_mut(number) {
@@ -87,7 +87,7 @@ impl JobSlice {
         let Some(batch) = self.batch_mut(batch) else {
             return;
         };
-        let fits = batch.open_pages.less(1);
+        let fits = batch.open_pages.subtract(1);
         if keep {
             batch.kept_pages += 1;
         } else {
@@ -108,7 +108,7 @@ impl JobSlice {
             else {
                 continue;
             };
-            if self.batch(number).is_some_and(Batch::is_kept) {
+            if self.batch(number).is_some_and(Batch::is_retained) {
                 if let Some(batch) = self.batch_mut(number) {
                     batch.finished = true;
                 }
@@ -118,7 +118,7 @@ impl JobSlice {
             let Some(above) = self.batch_mut(parent) else {
                 continue;
             };
-            let fits = above.children.less(1);
+            let fits = above.children.subtract(1);
             above.done += done;
             if above.is_finished()
                 && let Some(next) = above.parent
@@ -171,8 +171,8 @@ impl JobSlice {
                 page.parked.remove(*index);
             }
             let items = indexes.len() as u64;
-            self.miscounted |= !self.job.counts.parked.less(items);
-            self.spend(items);
+            self.miscounted |= !self.job.counts.parked.subtract(items);
+            self.spend_tokens(items);
             self.dispatch(number, indexes);
         }
     }
@@ -229,8 +229,8 @@ impl JobSlice {
             page.again.remove(*index);
         }
         let items = indexes.len() as u64;
-        self.miscounted |= !self.job.counts.unreleased.less(items);
-        self.spend(items);
+        self.miscounted |= !self.job.counts.unreleased.subtract(items);
+        self.spend_tokens(items);
         self.dispatch(number, indexes);
         self.start();
     }
@@ -258,7 +258,7 @@ impl JobSlice {
             page.touched = now;
             page.epoch = epoch;
             let attempt = page.attempt;
-            self.miscounted |= !self.job.counts.unsplit.less(1);
+            self.miscounted |= !self.job.counts.unsplit.subtract(1);
             self.job.counts.splitting += 1;
             self.effects.push(Effect::Split {
                 page: number,
@@ -271,7 +271,7 @@ impl JobSlice {
     fn start(&mut self) {
         if self.job.phase == Phase::Waiting {
             self.job.phase = Phase::Active;
-            self.moved(JobState::Waiting, Cause::Start);
+            self.check_transition(JobState::Waiting, Cause::Start);
             let now = self.moment.now;
             self.job.set_deadline(now);
         }

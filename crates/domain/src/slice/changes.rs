@@ -98,9 +98,9 @@ impl JobSlice {
         };
         let counts = &mut self.job.counts;
         let delayed = u64::from(item.row.due.is_some());
-        let fits = counts.item_rows.less(1)
-            & counts.fractions.less(item.row.fraction.into())
-            & counts.delayed.less(delayed);
+        let fits = counts.item_rows.subtract(1)
+            & counts.fractions.subtract(item.row.fraction.into())
+            & counts.delayed.subtract(delayed);
         self.miscounted |= !fits;
         item.change = RowChange::Delete;
         self.changed = true;
@@ -116,7 +116,7 @@ impl JobSlice {
         {
             if item.change != RowChange::Delete {
                 item.change = RowChange::Delete;
-                self.miscounted |= !self.job.counts.item_rows.less(1);
+                self.miscounted |= !self.job.counts.item_rows.subtract(1);
             }
         }
     }

@@ -18,12 +18,12 @@ impl JobSlice {
     /// Holds the job. Pausing a paused job changes nothing.
     pub fn pause(&mut self) -> Result<(), Error> {
         if self.job.phase.is_final() {
-            return Err(self.refuse(Action::Pause));
+            return Err(self.illegal(Action::Pause));
         }
         if !self.job.paused {
             let from = self.job.state();
             self.job.paused = true;
-            self.moved(from, Cause::Pause);
+            self.check_transition(from, Cause::Pause);
             self.control(Disposition::Park);
             self.record(EventKind::Paused, 0, "");
         }
@@ -33,12 +33,12 @@ impl JobSlice {
     /// Lets a paused job go on. Resuming a job that runs changes nothing.
     pub fn resume(&mut self) -> Result<(), Error> {
         if self.job.phase.is_final() {
-            return Err(self.refuse(Action::Resume));
+            return Err(self.illegal(Action::Resume));
         }
         if self.job.paused {
             self.job.paused = false;
-            self.ration();
-            self.moved(JobState::Paused, Cause::Resume);
+            self.reset_allowance();
+            self.check_transition(JobState::Paused, Cause::Resume);
             self.control(self.disposition());
             self.record(EventKind::Resumed, 0, "");
         }
@@ -48,7 +48,7 @@ impl JobSlice {
     /// Holds the job for as long as its partition is suspended, whatever else is done to it. A job that changes others goes on: what
     /// is suspended can still be cancelled, by many too.
     pub fn suspend(&mut self) {
-        let changes_others = self.job.meta.spec.is_of_jobs();
+        let changes_others = self.job.meta.spec.is_bulk();
         if !self.job.suspended && !self.job.phase.is_final() && !changes_others {
             self.job.suspended = true;
             self.control(Disposition::Park);
@@ -59,14 +59,14 @@ impl JobSlice {
     pub fn unsuspend(&mut self) {
         if self.job.suspended {
             self.job.suspended = false;
-            self.ration();
+            self.reset_allowance();
             self.control(self.disposition());
         }
     }
 
     /// What workers do with items of a job that has not ended.
     fn disposition(&self) -> Disposition {
-        match self.job.sets_aside() {
+        match self.job.parks_items() {
             true => Disposition::Park,
             false => Disposition::Run,
         }
@@ -76,7 +76,7 @@ impl JobSlice {
     pub fn cancel(&mut self) -> Result<(), Error> {
         match self.job.phase {
             Phase::Cancelled => Ok(()),
-            Phase::Completed | Phase::Failed => Err(self.refuse(Action::Cancel)),
+            Phase::Completed | Phase::Failed => Err(self.illegal(Action::Cancel)),
             Phase::Waiting | Phase::Active => {
                 self.end(Phase::Cancelled, Cause::Cancel);
                 self.control(Disposition::Discard);
@@ -87,13 +87,13 @@ impl JobSlice {
 
     /// Moves the job to a final phase.
     pub(crate) fn end(&mut self, phase: Phase, cause: Cause) {
-        self.leave_for(phase, cause);
+        self.enter_final(phase, cause);
         self.record_end(None);
     }
 
     /// Ends the job as failed because more failed than is tolerated.
     pub(crate) fn stop(&mut self) {
-        self.leave_for(Phase::Failed, Cause::Stop);
+        self.enter_final(Phase::Failed, Cause::Stop);
         let failed = self.job.counts.failed;
         let why = format!("stopped: {failed} failed, which is more than is tolerated");
         self.record_end(Some(&why));
@@ -101,11 +101,11 @@ impl JobSlice {
 
     /// Ends the job as failed for a reason that the counts do not tell.
     pub(crate) fn fail(&mut self, cause: Cause, why: &str) {
-        self.leave_for(Phase::Failed, cause);
+        self.enter_final(Phase::Failed, cause);
         self.record_end(Some(why));
     }
 
-    fn leave_for(&mut self, phase: Phase, cause: Cause) {
+    fn enter_final(&mut self, phase: Phase, cause: Cause) {
         self.record_failures();
         self.changed = true;
         let from = self.job.state();
@@ -117,7 +117,7 @@ impl JobSlice {
         job.start_due = None;
         job.deadline = None;
         job.ended = Some(self.moment.now);
-        self.moved(from, cause);
+        self.check_transition(from, cause);
     }
 
     /// Raises the control counter and tells every worker.
@@ -130,7 +130,7 @@ impl JobSlice {
         });
     }
 
-    pub(crate) fn refuse(&self, action: Action) -> Error {
+    pub(crate) fn illegal(&self, action: Action) -> Error {
         Error::IllegalTransition {
             job: self.job.meta.name.clone(),
             action,
@@ -140,7 +140,7 @@ impl JobSlice {
     }
 
     /// Holds a change of state to the table.
-    pub(crate) fn moved(&self, from: JobState, cause: Cause) {
+    pub(crate) fn check_transition(&self, from: JobState, cause: Cause) {
         let to = self.job.state();
         debug_assert!(
             allows(from, to, cause),

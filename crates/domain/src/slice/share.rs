@@ -22,21 +22,21 @@ impl JobSlice {
 
     /// Gives a job whose window was widened at least what a new one may have out, for its share was measured by the old window; not
     /// where pipes have limits.
-    pub fn widen(&mut self, allowance: u32) {
+    pub fn widen_allowance(&mut self, allowance: u32) {
         if !self.moment.rationed {
             self.job.allowance = self.job.allowance.max(allowance);
         }
     }
 
     /// Takes its share from a job that begins to send again: other jobs may have what it had.
-    pub(crate) fn ration(&mut self) {
+    pub(crate) fn reset_allowance(&mut self) {
         if self.moment.rationed {
             self.job.allowance = 0;
         }
     }
 
     /// Notes that so many items are sent.
-    pub(crate) fn spend(&mut self, items: u64) {
+    pub(crate) fn spend_tokens(&mut self, items: u64) {
         if let Some(tokens) = &mut self.job.tokens {
             *tokens = tokens.saturating_sub(u32::try_from(items).unwrap_or(u32::MAX));
         }

@@ -19,7 +19,7 @@ impl JobSlice {
             .page(number)
             .filter(|page| page.state == PageState::Splitting && page.attempt == attempt)
         else {
-            return SplitOutcome::Lost;
+            return SplitOutcome::Stale;
         };
         let (batch, first) = (
             page.batch,
@@ -51,7 +51,7 @@ impl JobSlice {
             self.declare_root(total);
         }
         let Some(parent) = self.batch(batch).cloned() else {
-            return SplitOutcome::Lost;
+            return SplitOutcome::Stale;
         };
         self.open_page(number, cursor, &split, &parent);
         self.add_children(&parent, split.children);
@@ -99,14 +99,14 @@ impl JobSlice {
             batch.items += items;
         }
         let counts = &mut self.job.counts;
-        self.miscounted |= !counts.splitting.less(1);
+        self.miscounted |= !counts.splitting.subtract(1);
         counts.open += 1;
         counts.known += items;
         counts.unreleased += items;
         if !parent.declared {
             counts.undeclared += items;
             counts.undeclared_pages += 1;
-            self.miscounted |= !counts.undeclared_unsplit.less(1);
+            self.miscounted |= !counts.undeclared_unsplit.subtract(1);
         }
     }
 
@@ -181,10 +181,10 @@ impl JobSlice {
         let retry = self.job.meta.spec.retry_policy;
         let (now, run, running) = (self.moment.now, self.job.run, !self.job.phase.is_final());
         if !self.is_being_split(number, attempt) {
-            return SplitOutcome::Lost;
+            return SplitOutcome::Stale;
         }
         let Some(page) = self.page_mut(number) else {
-            return SplitOutcome::Lost;
+            return SplitOutcome::Stale;
         };
         page.attempt += 1;
         page.tries += 1;
@@ -193,15 +193,15 @@ impl JobSlice {
         if failure.retryable && running && tries < retry.max_attempts {
             page.state = PageState::Unsplit;
             page.due = Some(now + retry.delay_us(tries, 0.0));
-            self.miscounted |= !self.job.counts.splitting.less(1);
+            self.miscounted |= !self.job.counts.splitting.subtract(1);
             self.job.counts.unsplit += 1;
             return SplitOutcome::Recorded;
         }
         page.state = PageState::SplitFailed;
         page.run = run;
         let (batch, declared) = (page.batch, page.declared);
-        self.miscounted |= !self.job.counts.splitting.less(1);
-        self.keep_page(batch, declared);
+        self.miscounted |= !self.job.counts.splitting.subtract(1);
+        self.count_split_failure(batch, declared);
         self.record_failure(Subject::Page(number), failure.cleaned(), tries, "");
         SplitOutcome::Recorded
     }
@@ -211,13 +211,13 @@ impl JobSlice {
             .is_some_and(|page| page.state == PageState::Splitting && page.attempt == attempt)
     }
 
-    fn keep_page(&mut self, batch: u32, declared: bool) {
+    fn count_split_failure(&mut self, batch: u32, declared: bool) {
         self.job.counts.split_failed += 1;
         if !declared {
-            self.miscounted |= !self.job.counts.undeclared_unsplit.less(1);
+            self.miscounted |= !self.job.counts.undeclared_unsplit.subtract(1);
         }
         if let Some(batch) = self.batch_mut(batch) {
-            let fits = batch.open_pages.less(1);
+            let fits = batch.open_pages.subtract(1);
             batch.kept_pages += 1;
             self.miscounted |= !fits;
         }
@@ -239,7 +239,7 @@ impl JobSlice {
                 .page(number)
                 .is_some_and(|page| page.parked.contains(*index))
             {
-                self.miscounted |= !self.job.counts.parked.less(1);
+                self.miscounted |= !self.job.counts.parked.subtract(1);
                 if let Some(page) = self.page_mut(number) {
                     page.parked.remove(*index);
                 }
@@ -266,7 +266,7 @@ impl JobSlice {
         // Another worker may be splitting it under this attempt, for longer than the run lasts.
         page.attempt += 1;
         page.state = PageState::Unsplit;
-        self.miscounted |= !self.job.counts.splitting.less(1);
+        self.miscounted |= !self.job.counts.splitting.subtract(1);
         self.job.counts.unsplit += 1;
     }
 

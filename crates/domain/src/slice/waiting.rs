@@ -43,7 +43,7 @@ impl JobSlice {
         if self.job.waits == 0 {
             let now = self.moment.now;
             self.job.schedule(now);
-            self.ration();
+            self.reset_allowance();
         }
     }
 
@@ -63,7 +63,7 @@ impl JobSlice {
         if self.job.start_due.is_some_and(|due| due <= self.moment.now) {
             self.changed = true;
             self.job.start_due = None;
-            self.ration();
+            self.reset_allowance();
         }
     }
 
@@ -139,7 +139,7 @@ mod tests {
         slice.prerequisites_met(1);
         assert_eq!(slice.job.start_due, Some(105 * SECOND));
         slice.fire_start();
-        assert!(slice.job.is_held(), "not before its time");
+        assert!(slice.job.waits_to_start(), "not before its time");
         slice.moment.now = 105 * SECOND;
         slice.fire_start();
         slice.advance();

@@ -4,11 +4,11 @@
 pub(crate) trait Counter {
     /// Subtracts; whether it could. If not, the counter is left as it is.
     #[must_use]
-    fn less(&mut self, by: Self) -> bool;
+    fn subtract(&mut self, by: Self) -> bool;
 }
 
 impl Counter for u64 {
-    fn less(&mut self, by: Self) -> bool {
+    fn subtract(&mut self, by: Self) -> bool {
         let left = self.checked_sub(by);
         *self = left.unwrap_or(*self);
         left.is_some()
@@ -16,7 +16,7 @@ impl Counter for u64 {
 }
 
 impl Counter for u32 {
-    fn less(&mut self, by: Self) -> bool {
+    fn subtract(&mut self, by: Self) -> bool {
         let left = self.checked_sub(by);
         *self = left.unwrap_or(*self);
         left.is_some()
@@ -35,11 +35,11 @@ mod tests {
             let mut counter = value;
             match value.checked_sub(by) {
                 Some(left) => {
-                    prop_assert!(counter.less(by));
+                    prop_assert!(counter.subtract(by));
                     prop_assert_eq!(counter, left);
                 }
                 None => {
-                    prop_assert!(!counter.less(by));
+                    prop_assert!(!counter.subtract(by));
                     prop_assert_eq!(counter, value);
                 }
             }

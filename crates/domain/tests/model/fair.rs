@@ -36,9 +36,9 @@ impl World {
                 return;
             } else if self.job().paused {
                 self.resume(End::Sent).unwrap();
-            } else if self.job().is_hungry() && self.is_starved() {
+            } else if self.job().wants_credit() && self.is_starved() {
                 self.allow(self.job().meta.spec.max_in_flight, Some(2));
-            } else if self.job().is_hungry() && self.job().is_reopening() {
+            } else if self.job().wants_credit() && self.job().is_reopening() {
                 self.advance();
             } else if let Some(due) = self.next_timer() {
                 let wait = (due - self.now).max(0);

@@ -43,7 +43,7 @@ impl World {
                         Ok(split) => slice.record_split(page, attempt, split),
                         Err(failure) => slice.record_split_failure(page, attempt, failure),
                     };
-                    if outcome == SplitOutcome::Lost {
+                    if outcome == SplitOutcome::Stale {
                         unchanged(&before, slice);
                     }
                 });

@@ -34,7 +34,7 @@ impl Store {
             });
         };
         let tries = slice.page(source.page).map_or(0, |page| page.tries);
-        if slice.record_split(source.page, attempt, split) == SplitOutcome::Lost {
+        if slice.record_split(source.page, attempt, split) == SplitOutcome::Stale {
             return Ok(SplitResult {
                 committed: Committed::default(),
                 release: None,

@@ -88,7 +88,7 @@ impl Store {
         db.load_pages(&tx, std::slice::from_mut(&mut slice), &list)
             .await?;
         db.load_items_of(&tx, &mut slice, &pages).await?;
-        slice.discard_untaken(&pages, pipe);
+        slice.discard_unconsumed(&pages, pipe);
         if slice.has_changed() {
             db.advance(&tx, &mut slice).await?;
         }

@@ -33,7 +33,7 @@ impl Store {
         let before = slice.job().meta.clone();
         if slice.update(&update) {
             if slice.job().meta.spec.max_in_flight > before.spec.max_in_flight {
-                slice.widen(FIRST_ALLOWANCE);
+                slice.widen_allowance(FIRST_ALLOWANCE);
             }
             db.advance(&tx, &mut slice).await?;
         }

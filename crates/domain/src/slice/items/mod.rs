@@ -4,4 +4,4 @@ mod repair;
 mod report;
 mod resend;
 mod timers;
-mod untaken;
+mod unconsumed;

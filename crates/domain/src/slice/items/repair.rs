@@ -38,7 +38,7 @@ impl JobSlice {
         page.state = PageState::Unsplit;
         page.touched = now;
         page.epoch = epoch;
-        self.miscounted |= !self.job.counts.splitting.less(1);
+        self.miscounted |= !self.job.counts.splitting.subtract(1);
         self.job.counts.unsplit += 1;
     }
 
@@ -63,7 +63,7 @@ impl JobSlice {
                 Some(false) => continue,
                 Some(true) => {
                     if let Some(item) = self.item_mut(number, index) {
-                        item.take_back();
+                        item.void_attempt();
                     }
                 }
                 None => {}

@@ -112,7 +112,7 @@ impl JobSlice {
                 return false;
             };
             // The process lived on, so the start came to an outcome.
-            item.take_back();
+            item.void_attempt();
             item.failures = failures;
             item.due = Some(due);
             self.job.counts.delayed += 1;
@@ -161,7 +161,7 @@ impl JobSlice {
         if item.is_some_and(|item| item.lease.is_some() || item.started)
             && let Some(item) = self.item_mut(page, index)
         {
-            item.take_back();
+            item.void_attempt();
         }
         self.resend(page, index);
         true
@@ -188,7 +188,7 @@ impl JobSlice {
         if item.starts == 0 || item.lease.is_some() && !item.started {
             item.starts += 1;
         }
-        self.lost(page, index, worker)
+        self.process_died(page, index, worker)
     }
 
     fn leased(&mut self, page: u32, index: u32, session: Uuid) -> bool {
@@ -227,7 +227,7 @@ impl JobSlice {
         item.lease = None;
         let fraction = u64::from(std::mem::take(&mut item.fraction));
         item.forward = Some(forward);
-        self.miscounted |= !self.job.counts.fractions.less(fraction);
+        self.miscounted |= !self.job.counts.fractions.subtract(fraction);
         self.resend(page, index);
         true
     }

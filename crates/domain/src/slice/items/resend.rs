@@ -30,7 +30,7 @@ impl JobSlice {
             && !item.rests_on_message()
         {
             if item.due.is_some() {
-                self.miscounted |= !self.job.counts.delayed.less(1);
+                self.miscounted |= !self.job.counts.delayed.subtract(1);
             }
             // What is set aside has no timer of any kind: the lease is of a copy that runs elsewhere.
             if let Some(item) = self.item_mut(page, index) {
@@ -48,7 +48,7 @@ impl JobSlice {
     }
 
     /// The process of an item died. Sends it again, alone if it was running when two died, or ends it as POISON.
-    pub(crate) fn lost(&mut self, page: u32, index: u32, worker: &str) -> bool {
+    pub(crate) fn process_died(&mut self, page: u32, index: u32, worker: &str) -> bool {
         let starts = self.item(page, index).map_or(0, |item| item.starts);
         if starts >= limits::STARTS_BEFORE_POISON {
             return self.poison(page, index, worker);
@@ -81,7 +81,7 @@ impl JobSlice {
     pub(crate) fn resend(&mut self, page: u32, index: u32) {
         if self.drops_items() {
             self.discard(page, index);
-        } else if self.job.sets_aside() {
+        } else if self.job.parks_items() {
             self.park(page, index);
         } else {
             self.dispatch(page, vec![index]);

@@ -30,7 +30,7 @@ impl JobSlice {
             if item.due.is_some_and(|due| due <= now) {
                 self.fire_delay(*page, *index);
             } else if item.lease.is_some_and(|lease| lease.until <= now) {
-                self.lose_lease(*page, *index);
+                self.expire_lease(*page, *index);
             }
         }
     }
@@ -54,17 +54,17 @@ impl JobSlice {
         if let Some(item) = self.item_mut(page, index) {
             item.due = None;
         }
-        self.miscounted |= !self.job.counts.delayed.less(1);
+        self.miscounted |= !self.job.counts.delayed.subtract(1);
         if self.drops_items() {
             // Nothing runs it any more; a retry of the job finds it parked.
             self.park(page, index);
         } else {
-            self.spend(1);
+            self.spend_tokens(1);
             self.resend(page, index);
         }
     }
 
-    fn lose_lease(&mut self, page: u32, index: u32) {
+    fn expire_lease(&mut self, page: u32, index: u32) {
         let Some(item) = self.item_mut(page, index) else {
             return;
         };
@@ -73,7 +73,7 @@ impl JobSlice {
         if !item.started {
             item.starts += 1;
         }
-        self.lost(page, index, "");
+        self.process_died(page, index, "");
     }
 
     /// Lets pages be split again whose delay is over. They must be in the slice.

@@ -28,7 +28,7 @@ impl JobSlice {
     /// [`Error::IllegalTransition`] where the job has ended: that one is retried as a whole.
     pub fn redrive(&mut self, failures: &[(u32, Option<u32>)]) -> Result<u64, Error> {
         if self.job.phase.is_final() {
-            return Err(self.refuse(Action::Retry));
+            return Err(self.illegal(Action::Retry));
         }
         let mut pages: BTreeMap<u32, PageFailures> = BTreeMap::new();
         for (page, index) in failures {
@@ -61,8 +61,8 @@ impl JobSlice {
             PageState::SplitFailed if of.split => {
                 let batch = page.batch;
                 self.unsplit(number);
-                self.miscounted |= !self.job.counts.split_failed.less(1);
-                self.unkeep(batch);
+                self.miscounted |= !self.job.counts.split_failed.subtract(1);
+                self.reopen_in_batch(batch);
                 1
             }
             PageState::Open | PageState::Retained => self.redrive_items(number, &of.items),
@@ -73,7 +73,7 @@ impl JobSlice {
     /// What was carried of a page that is yet to be opened again is opened with it.
     fn stop_carrying(&mut self, of: &PageFailures) -> u64 {
         let items = of.items.len() as u64;
-        self.miscounted |= !self.job.counts.failed.less(items);
+        self.miscounted |= !self.job.counts.failed.subtract(items);
         self.job.counts.unreleased += items;
         items + u64::from(of.split)
     }
@@ -111,12 +111,12 @@ impl JobSlice {
         if was == PageState::Retained {
             page.state = PageState::Open;
             page.epoch = epoch;
-            self.miscounted |= !self.job.counts.retained.less(1);
+            self.miscounted |= !self.job.counts.retained.subtract(1);
             self.job.counts.open += 1;
-            self.unkeep(batch);
+            self.reopen_in_batch(batch);
         }
         let items = failed.len() as u64;
-        self.miscounted |= !self.job.counts.failed.less(items);
+        self.miscounted |= !self.job.counts.failed.subtract(items);
         self.job.counts.unreleased += items;
         items
     }

@@ -46,7 +46,7 @@ impl JobSlice {
         let run = self.job.run;
         if let Some(page) = self.page_mut(number) {
             page.run = run;
-            self.miscounted |= !self.job.counts.reopen.less(1);
+            self.miscounted |= !self.job.counts.reopen.subtract(1);
             self.job.counts.split_failed += 1;
         }
     }
@@ -72,9 +72,9 @@ impl JobSlice {
             self.job.counts.open += 1;
             self.drop_page_items(number);
         }
-        self.miscounted |= !self.job.counts.reopen.less(1);
+        self.miscounted |= !self.job.counts.reopen.subtract(1);
         if was != PageState::Open {
-            self.unkeep(batch);
+            self.reopen_in_batch(batch);
         }
     }
 
@@ -94,9 +94,9 @@ impl JobSlice {
     }
 
     /// A page of this batch that was kept is open again.
-    pub(crate) fn unkeep(&mut self, batch: u32) {
+    pub(crate) fn reopen_in_batch(&mut self, batch: u32) {
         if let Some(batch) = self.batch_mut(batch) {
-            let fits = batch.kept_pages.less(1);
+            let fits = batch.kept_pages.subtract(1);
             batch.open_pages += 1;
             self.miscounted |= !fits;
         }

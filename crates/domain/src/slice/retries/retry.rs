@@ -17,7 +17,7 @@ impl JobSlice {
     pub fn check_retry(&self) -> Result<(), Error> {
         let settled = self.job.settled.is_some();
         if !settled || !matches!(self.job.phase, Phase::Failed | Phase::Cancelled) {
-            return Err(self.refuse(Action::Retry));
+            return Err(self.illegal(Action::Retry));
         }
         Ok(())
     }
@@ -59,8 +59,8 @@ impl JobSlice {
         counts.open = 0;
         counts.retained = 0;
         counts.split_failed = 0;
-        self.ration();
-        self.moved(from, Cause::Retry);
+        self.reset_allowance();
+        self.check_transition(from, Cause::Retry);
         self.control(Disposition::Run);
         self.record(EventKind::Retried, 0, "");
         Ok(())

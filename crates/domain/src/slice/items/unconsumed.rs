@@ -6,7 +6,7 @@ impl JobSlice {
     /// Discards the items of these pages that are out in a pipe from which nobody takes messages. The pages and all item rows
     /// of them must be in the slice. What a worker says of them later comes too late. Nothing happens in a job whose items
     /// may still run, nor to an item that runs under a lease or waits for its next attempt.
-    pub fn discard_untaken(&mut self, pages: &[u32], pipe: &str) {
+    pub fn discard_unconsumed(&mut self, pages: &[u32], pipe: &str) {
         if !self.drops_items() {
             return;
         }
@@ -18,17 +18,17 @@ impl JobSlice {
                 continue;
             }
             let out = page.open_indexes().filter(|index| page.is_out(*index));
-            let untaken: Vec<u32> = out
-                .filter(|index| self.lies_in(*number, *index, pipe))
+            let unconsumed: Vec<u32> = out
+                .filter(|index| self.rests_in_pipe(*number, *index, pipe))
                 .collect();
-            for index in untaken {
+            for index in unconsumed {
                 self.discard(*number, index);
             }
         }
     }
 
     /// Whether an item rests on a message in this pipe alone.
-    fn lies_in(&self, page: u32, index: u32, pipe: &str) -> bool {
+    fn rests_in_pipe(&self, page: u32, index: u32, pipe: &str) -> bool {
         let own = self.job.meta.spec.pipe().as_str();
         match self.item(page, index) {
             None => pipe == own,
