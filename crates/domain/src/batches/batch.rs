@@ -21,7 +21,7 @@ pub struct Batch {
     /// Pages of it that are not finished.
     pub open_pages: u32,
     /// Finished pages of it that are kept.
-    pub kept_pages: u32,
+    pub retained_pages: u32,
     /// Sub-batches of it that still have a row.
     pub children: u32,
     /// Done items of folded pages and folded sub-batches.
@@ -43,7 +43,7 @@ impl Batch {
         !self.finished
             && self.exhausted
             && self.open_pages == 0
-            && self.kept_pages == 0
+            && self.retained_pages == 0
             && self.children == 0
     }
 }

@@ -89,7 +89,7 @@ impl JobSlice {
         };
         let fits = batch.open_pages.subtract(1);
         if keep {
-            batch.kept_pages += 1;
+            batch.retained_pages += 1;
         } else {
             batch.done += done;
         }

@@ -28,7 +28,7 @@ impl JobSlice {
             declared: is_task,
             exhausted: is_task,
             open_pages: 1,
-            kept_pages: 0,
+            retained_pages: 0,
             children: 0,
             done: 0,
             items: u64::from(is_task),

@@ -92,10 +92,10 @@ impl JobSlice {
         let children = u32::try_from(below.count()).unwrap_or(u32::MAX);
         let right = (open, kept, children);
         let wrong = self.batch(number).is_some_and(|batch| {
-            !batch.finished && (batch.open_pages, batch.kept_pages, batch.children) != right
+            !batch.finished && (batch.open_pages, batch.retained_pages, batch.children) != right
         });
         if wrong && let Some(batch) = self.batch_mut(number) {
-            (batch.open_pages, batch.kept_pages, batch.children) = right;
+            (batch.open_pages, batch.retained_pages, batch.children) = right;
         }
         wrong
     }

@@ -45,5 +45,5 @@ pub struct Moment {
     /// How many pages of one job may be with batch workers at once.
     pub splits: u64,
     /// Whether the job's pipe has limits: then nothing is sent to it before it was shared out.
-    pub rationed: bool,
+    pub limited: bool,
 }

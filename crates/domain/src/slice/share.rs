@@ -23,14 +23,14 @@ impl JobSlice {
     /// Gives a job whose window was widened at least what a new one may have out, for its share was measured by the old window; not
     /// where pipes have limits.
     pub fn widen_allowance(&mut self, allowance: u32) {
-        if !self.moment.rationed {
+        if !self.moment.limited {
             self.job.allowance = self.job.allowance.max(allowance);
         }
     }
 
     /// Takes its share from a job that begins to send again: other jobs may have what it had.
     pub(crate) fn reset_allowance(&mut self) {
-        if self.moment.rationed {
+        if self.moment.limited {
             self.job.allowance = 0;
         }
     }

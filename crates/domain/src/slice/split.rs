@@ -125,7 +125,7 @@ impl JobSlice {
                 declared: parent.declared || total.is_some(),
                 exhausted: false,
                 open_pages: 0,
-                kept_pages: 0,
+                retained_pages: 0,
                 children: 0,
                 done: 0,
                 items: 0,
@@ -218,7 +218,7 @@ impl JobSlice {
         }
         if let Some(batch) = self.batch_mut(batch) {
             let fits = batch.open_pages.subtract(1);
-            batch.kept_pages += 1;
+            batch.retained_pages += 1;
             self.miscounted |= !fits;
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn moment(now: Micros) -> Moment {
         epoch: 1,
         lease: SECOND,
         splits: 16,
-        rationed: false,
+        limited: false,
     }
 }
 

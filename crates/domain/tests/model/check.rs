@@ -179,7 +179,7 @@ fn batches(store: &Store) {
         let children = store.batches.values();
         let children =
             children.filter(|child| child.parent == Some(batch.number) && !child.finished);
-        assert_eq!(batch.kept_pages as usize, pages().filter(kept).count());
+        assert_eq!(batch.retained_pages as usize, pages().filter(kept).count());
         assert_eq!(
             batch.open_pages as usize,
             pages().filter(|page| !kept(page)).count()

@@ -197,7 +197,7 @@ impl World {
             epoch: self.epoch,
             lease: LEASE,
             splits: 3,
-            rationed: self.rationed,
+            limited: self.rationed,
         }
     }
 

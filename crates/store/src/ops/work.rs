@@ -49,7 +49,7 @@ impl Db {
     /// with those rows: another process may have begun it just now.
     pub(crate) fn moment(&self, rationed: bool, epoch: i64) -> Moment {
         Moment {
-            rationed,
+            limited: rationed,
             now: self.now(),
             epoch,
             lease: self.lease,

@@ -96,7 +96,7 @@ impl JobSlice {
     /// A page of this batch that was kept is open again.
     pub(crate) fn reopen_in_batch(&mut self, batch: u32) {
         if let Some(batch) = self.batch_mut(batch) {
-            let fits = batch.kept_pages.subtract(1);
+            let fits = batch.retained_pages.subtract(1);
             batch.open_pages += 1;
             self.miscounted |= !fits;
         }
