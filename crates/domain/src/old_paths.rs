@@ -51,7 +51,7 @@ pub mod page {
 
 /// See [`crate::jobs`].
 pub mod progress {
-    pub use crate::jobs::{Rate, WHOLE, expected};
+    pub use crate::jobs::{MILLIONTHS, Rate, expected};
 }
 
 /// See [`crate::reports`].
@@ -101,7 +101,7 @@ pub mod start {
 
 /// See [`crate::schedules`].
 pub mod timetable {
-    pub use crate::schedules::{CRON_BYTES, Timetable};
+    pub use crate::schedules::{MAX_CRON_BYTES, Timetable};
 }
 
 /// See [`crate::jobs`].

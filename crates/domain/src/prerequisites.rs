@@ -59,7 +59,7 @@ impl Broken {
         let details = serde_json::json!({
             "prerequisite": self.job.as_str(),
             "root": self.root,
-            "root_cause": clean(&self.cause, limits::TEXT_BYTES),
+            "root_cause": clean(&self.cause, limits::MAX_TEXT_BYTES),
         });
         Failed {
             retryable: false,

@@ -423,7 +423,7 @@ fn from_transport(refusal: Refusal) -> Status {
                 "a request must be at most {} bytes, and a payload at most {}; \
                  keep larger inputs in a store of their own and send where they are",
                 crate::MAX_REQUEST_BYTES,
-                headway_domain::limits::PAYLOAD_BYTES
+                headway_domain::limits::MAX_PAYLOAD_BYTES
             ),
         )
         .info("limit_bytes", crate::MAX_REQUEST_BYTES.to_string()),

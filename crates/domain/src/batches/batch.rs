@@ -35,7 +35,8 @@ pub struct Batch {
 impl Batch {
     /// Whether its row is kept when it is done: on the two levels below the root, for the first batches of a job.
     pub fn is_retained(&self) -> bool {
-        (1..=limits::KEPT_DEPTH).contains(&self.depth) && self.number <= limits::KEPT_BATCHES
+        (1..=limits::MAX_RETAINED_DEPTH).contains(&self.depth)
+            && self.number <= limits::MAX_RETAINED_BATCHES
     }
 
     /// Whether nothing of it will ever change again, so that it folds into its parent.

@@ -3,9 +3,9 @@
 /// Who asks for a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// Who it says it is; at most [`crate::limits::ID_BYTES`], empty when it says nothing.
+    /// Who it says it is; at most [`crate::limits::MAX_ID_BYTES`], empty when it says nothing.
     pub user: String,
-    /// What it calls its request; at most [`crate::limits::ID_BYTES`].
+    /// What it calls its request; at most [`crate::limits::MAX_ID_BYTES`].
     pub correlation: String,
 }
 

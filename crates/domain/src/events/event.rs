@@ -133,7 +133,7 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// The job's state afterwards.
     pub state: JobState,
-    /// What the other fields do not say, for people; at most [`crate::limits::HEADER_BYTES`].
+    /// What the other fields do not say, for people; at most [`crate::limits::MAX_HEADER_BYTES`].
     pub message: String,
     /// The batch it is about; none if it is about all of them.
     pub batch: Option<u32>,

@@ -4,7 +4,7 @@ use super::{Comparison, Filter, TextField, TextTest, TimeField};
 use crate::jobs::job::Job;
 
 /// Millionths of the whole in a percent.
-pub const MILLIONTHS: f64 = 10_000.0;
+pub const MILLIONTHS_PER_PERCENT: f64 = 10_000.0;
 
 impl Filter {
     /// Whether it is true of the job as it is.
@@ -51,9 +51,10 @@ impl Filter {
                 .labels
                 .get(name)
                 .is_some_and(|value| test.as_ref().is_none_or(|test| test.passes(value))),
-            Self::Percentage(comparison, percent) => {
-                comparison.holds(f64::from(job.percent_mark), percent * MILLIONTHS)
-            }
+            Self::Percentage(comparison, percent) => comparison.holds(
+                f64::from(job.percent_mark),
+                percent * MILLIONTHS_PER_PERCENT,
+            ),
             Self::Time(field, comparison, time) => {
                 let of_job = match field {
                     TimeField::Create => Some(meta.created),

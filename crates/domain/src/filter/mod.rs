@@ -7,16 +7,16 @@ mod lexer;
 mod matching;
 mod parser;
 
-pub use matching::MILLIONTHS;
+pub use matching::MILLIONTHS_PER_PERCENT;
 
 use crate::{error::Error, jobs::state::JobState, values::time::Micros};
 
 /// Bytes of a filter.
-pub const FILTER_BYTES: usize = 4096;
+pub const MAX_FILTER_BYTES: usize = 4096;
 /// Restrictions in a filter.
-pub const RESTRICTIONS: usize = 100;
+pub const MAX_RESTRICTIONS: usize = 100;
 /// How deep parentheses and NOT may be nested.
-pub const DEPTH: usize = 16;
+pub const MAX_DEPTH: usize = 16;
 
 /// What a job must be like.
 #[derive(Debug, Clone, PartialEq)]

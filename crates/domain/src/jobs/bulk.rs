@@ -32,7 +32,7 @@ pub const USER_HEADER: &str = "user";
 pub const CORRELATION_HEADER: &str = "correlation";
 
 /// Jobs that are changed at once, over all processes.
-const WINDOW: u32 = 1000;
+const MAX_JOBS_IN_FLIGHT: u32 = 1000;
 
 /// What is done to each job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,11 +133,11 @@ impl BulkDefinition {
             true => format!("{action} all jobs"),
             false => clean(
                 &format!("{action} jobs: {}", self.filter),
-                limits::SHORT_TEXT_BYTES,
+                limits::MAX_SHORT_TEXT_BYTES,
             ),
         };
         spec.labels = BTreeMap::from([(LABEL.to_owned(), action.to_string())]);
-        spec.max_in_flight = WINDOW;
+        spec.max_in_flight = MAX_JOBS_IN_FLIGHT;
         spec.validate()?;
         Ok(spec)
     }

@@ -163,7 +163,7 @@ impl Job {
         self.meta
             .spec
             .max_in_flight
-            .clamp(64, limits::PAGE_CHILDREN)
+            .clamp(64, limits::MAX_CHILDREN_PER_PAGE)
     }
 
     /// Whether pages are to be opened again of which all may be carried: then nothing of them is sent that would come back, and whoever

@@ -19,7 +19,7 @@ pub use counts::Counts;
 pub use failure_policy::{FailurePolicy, Tolerance};
 pub use history::Sample;
 pub use job::{Job, JobMeta};
-pub use progress::{WHOLE, expected};
+pub use progress::{MILLIONTHS, expected};
 pub use rate::Rate;
 pub use retention::{Expiry, GRAMMAR, Length, Retention, Since};
 pub use spec::{BatchSpec, JobSpec, TaskSpec, Work};

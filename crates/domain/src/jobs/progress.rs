@@ -3,8 +3,8 @@
 use super::{counts::Counts, job::Job, state::Phase};
 use crate::values::time::Micros;
 
-/// The whole, in the unit of percentages inside: millionths.
-pub const WHOLE: u32 = 1_000_000;
+/// Percentages and fractions are counted in millionths.
+pub const MILLIONTHS: u32 = 1_000_000;
 
 /// Items expected in all, and whether that number is final.
 pub fn expected(counts: &Counts) -> (u64, bool) {
@@ -28,15 +28,15 @@ fn part(counts: &Counts) -> u32 {
     if whole == 0.0 {
         return 0;
     }
-    let done = counts.done as f64 + counts.fractions as f64 / f64::from(WHOLE);
-    ((done / whole * f64::from(WHOLE)) as u32).min(WHOLE - 1)
+    let done = counts.done as f64 + counts.fractions as f64 / f64::from(MILLIONTHS);
+    ((done / whole * f64::from(MILLIONTHS)) as u32).min(MILLIONTHS - 1)
 }
 
 impl Job {
     /// Raises the percentage and samples the rate; part of every change.
     pub(crate) fn note_progress(&mut self, now: Micros) {
         let mark = if self.phase == Phase::Completed {
-            WHOLE
+            MILLIONTHS
         } else {
             part(&self.counts)
         };
@@ -47,7 +47,7 @@ impl Job {
 
     /// 0 to 100; 100 only when COMPLETED.
     pub fn percentage(&self) -> f64 {
-        f64::from(self.percent_mark) / f64::from(WHOLE) * 100.0
+        f64::from(self.percent_mark) / f64::from(MILLIONTHS) * 100.0
     }
 
     /// Items ended per second; 0 when nothing moves or the job has ended.
@@ -99,14 +99,14 @@ mod tests {
             }),
             (4000, true)
         );
-        assert!(part(&counts) < WHOLE);
+        assert!(part(&counts) < MILLIONTHS);
         let quarter = Counts {
             known: 2000,
             done: 1000,
             declared: 4000,
             ..Counts::default()
         };
-        assert_eq!(part(&quarter), WHOLE / 4);
+        assert_eq!(part(&quarter), MILLIONTHS / 4);
     }
 
     #[test]
@@ -119,6 +119,6 @@ mod tests {
             done: 10,
             ..Counts::default()
         };
-        assert_eq!(part(&counts), WHOLE / 2);
+        assert_eq!(part(&counts), MILLIONTHS / 2);
     }
 }

@@ -14,9 +14,9 @@ pub struct Rate {
 }
 
 /// The least time between two samples of the rate.
-const SAMPLE: Micros = 1_000_000;
+const MIN_SAMPLE_INTERVAL: Micros = 1_000_000;
 /// Without a sample for so long, the rate shown fades to 0.
-const STALE: Micros = 10_000_000;
+const MAX_SAMPLE_AGE: Micros = 10_000_000;
 
 impl Rate {
     /// Takes a sample if the last one is old enough.
@@ -30,7 +30,7 @@ impl Rate {
             return;
         }
         let passed = now - self.sampled;
-        if passed < SAMPLE {
+        if passed < MIN_SAMPLE_INTERVAL {
             return;
         }
         let fresh = (ended - self.ended) as f64 * 1e6 / passed as f64;
@@ -50,11 +50,12 @@ impl Rate {
     /// nothing was sampled lately.
     pub fn now(&self, ended: u64, now: Micros) -> f64 {
         let passed = (now - self.sampled).max(1);
-        if self.sampled == 0 || passed > STALE {
+        if self.sampled == 0 || passed > MAX_SAMPLE_AGE {
             return 0.0;
         }
         if self.per_second == 0.0 {
-            return ended.saturating_sub(self.ended) as f64 * 1e6 / passed.max(SAMPLE / 10) as f64;
+            return ended.saturating_sub(self.ended) as f64 * 1e6
+                / passed.max(MIN_SAMPLE_INTERVAL / 10) as f64;
         }
         self.per_second
     }

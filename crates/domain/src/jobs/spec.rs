@@ -34,9 +34,9 @@ pub struct JobSpec {
     pub retry_policy: RetryPolicy,
     /// How long one try of an item may run, in milliseconds; 0 for no limit.
     pub item_timeout_ms: u64,
-    /// Items out at once, 1 to [`limits::WINDOW`].
+    /// Items out at once, 1 to [`limits::MAX_WINDOW`].
     pub max_in_flight: u32,
-    /// Sibling items in one message, 1 to [`limits::ITEMS_PER_MESSAGE`].
+    /// Sibling items in one message, 1 to [`limits::MAX_ITEMS_PER_MESSAGE`].
     pub items_per_message: u32,
     /// Where result messages of done items go.
     pub result_pipe: Option<PipeName>,
@@ -55,7 +55,7 @@ pub struct JobSpec {
     /// How long the job is kept once it is over.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retention: Retention,
-    /// Before which other jobs of its pipe it is worked on: 0 to [`limits::PRIORITY`], the highest first.
+    /// Before which other jobs of its pipe it is worked on: 0 to [`limits::MAX_PRIORITY`], the highest first.
     #[serde(
         default = "default_priority",
         skip_serializing_if = "is_default_priority"

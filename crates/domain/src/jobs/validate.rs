@@ -20,30 +20,32 @@ impl JobSpec {
         check.bytes(
             "spec.display_name",
             self.display_name.len(),
-            limits::SHORT_TEXT_BYTES,
+            limits::MAX_SHORT_TEXT_BYTES,
         );
         check.bytes(
             "spec.description",
             self.description.len(),
-            limits::TEXT_BYTES,
+            limits::MAX_TEXT_BYTES,
         );
         check.text("spec.display_name", &self.display_name);
         check.text("spec.description", &self.description);
         check.labels(&self.labels);
-        check.range("spec.max_in_flight", self.max_in_flight, limits::WINDOW);
+        check.range("spec.max_in_flight", self.max_in_flight, limits::MAX_WINDOW);
         check.range(
             "spec.items_per_message",
             self.items_per_message,
-            limits::ITEMS_PER_MESSAGE,
+            limits::MAX_ITEMS_PER_MESSAGE,
         );
-        check.that("spec.priority", self.priority <= limits::PRIORITY, || {
-            format!("must be 0 to {}", limits::PRIORITY)
-        });
+        check.that(
+            "spec.priority",
+            self.priority <= limits::MAX_PRIORITY,
+            || format!("must be 0 to {}", limits::MAX_PRIORITY),
+        );
         check.duration("spec.item_timeout", self.item_timeout_ms, 0);
         check.that(
             "spec.prerequisites",
-            self.prerequisites.len() <= limits::PREREQUISITES,
-            || format!("must be at most {}", limits::PREREQUISITES),
+            self.prerequisites.len() <= limits::MAX_PREREQUISITES,
+            || format!("must be at most {}", limits::MAX_PREREQUISITES),
         );
         if let Start::After(ms) = self.start {
             check.span("spec.start_delay", ms);
@@ -53,7 +55,7 @@ impl JobSpec {
         }
         if let Some(used) = &self.job_type {
             let size = used.parameters.to_string().len();
-            check.bytes("spec.job_type.parameters", size, limits::TEMPLATE_BYTES);
+            check.bytes("spec.job_type.parameters", size, limits::MAX_TEMPLATE_BYTES);
         }
         check.retry(&self.retry_policy);
         if let Tolerance::Percentage(percent) = self.failure_policy.tolerance {
@@ -68,17 +70,17 @@ impl JobSpec {
                 check.bytes(
                     "spec.task.type",
                     task.task_type.len(),
-                    limits::SHORT_TEXT_BYTES,
+                    limits::MAX_SHORT_TEXT_BYTES,
                 );
                 check.bytes(
                     "spec.task.payload",
                     task.payload.len(),
-                    limits::PAYLOAD_BYTES,
+                    limits::MAX_PAYLOAD_BYTES,
                 );
                 check.bytes(
                     "spec.task.content_type",
                     task.content_type.len(),
-                    limits::ID_BYTES,
+                    limits::MAX_ID_BYTES,
                 );
                 check.headers("spec.task.headers", &task.headers);
             }
@@ -123,22 +125,22 @@ impl Check {
     }
 
     fn duration(&mut self, field: &str, ms: u64, least: u64) {
-        self.that(field, ms >= least && ms <= limits::DURATION_MS, || {
+        self.that(field, ms >= least && ms <= limits::MAX_DURATION_MS, || {
             "must be 1 ms to 7 days".into()
         });
     }
 
     fn span(&mut self, field: &str, ms: u64) {
-        self.that(field, (1..=limits::SPAN_MS).contains(&ms), || {
+        self.that(field, (1..=limits::MAX_SPAN_MS).contains(&ms), || {
             "must be 1 ms to 366 days".into()
         });
     }
 
     fn labels(&mut self, labels: &BTreeMap<String, String>) {
-        self.that("spec.labels", labels.len() <= limits::LABELS, || {
+        self.that("spec.labels", labels.len() <= limits::MAX_LABELS, || {
             format!(
                 "must be at most {} labels, and has {}",
-                limits::LABELS,
+                limits::MAX_LABELS,
                 labels.len()
             )
         });
@@ -146,29 +148,29 @@ impl Check {
             self.that("spec.labels", label_key(key), || {
                 format!(
                     "key {key:?} must be 1 to {} ASCII letters, digits or _ - . / :",
-                    limits::ID_BYTES
+                    limits::MAX_ID_BYTES
                 )
             });
-            self.bytes("spec.labels", value.len(), limits::SHORT_TEXT_BYTES);
+            self.bytes("spec.labels", value.len(), limits::MAX_SHORT_TEXT_BYTES);
             self.text("spec.labels", value);
         }
     }
 
     fn headers(&mut self, field: &str, headers: &BTreeMap<String, String>) {
-        self.that(field, headers.len() <= limits::LABELS, || {
+        self.that(field, headers.len() <= limits::MAX_LABELS, || {
             format!(
                 "must be at most {} headers, and has {}",
-                limits::LABELS,
+                limits::MAX_LABELS,
                 headers.len()
             )
         });
         for (key, value) in headers {
             self.that(
                 field,
-                !key.is_empty() && key.len() <= limits::ID_BYTES,
-                || format!("keys must be 1 to {} bytes", limits::ID_BYTES),
+                !key.is_empty() && key.len() <= limits::MAX_ID_BYTES,
+                || format!("keys must be 1 to {} bytes", limits::MAX_ID_BYTES),
             );
-            self.bytes(field, value.len(), limits::HEADER_BYTES);
+            self.bytes(field, value.len(), limits::MAX_HEADER_BYTES);
             self.text(field, key);
             self.text(field, value);
         }
@@ -178,7 +180,7 @@ impl Check {
         self.range(
             "spec.retry_policy.max_attempts",
             retry.max_attempts,
-            limits::ATTEMPTS,
+            limits::MAX_ATTEMPTS,
         );
         self.duration("spec.retry_policy.initial_backoff", retry.initial_ms, 1);
         self.duration("spec.retry_policy.max_backoff", retry.max_ms, 1);
@@ -198,29 +200,33 @@ impl Check {
         let splitter = &batch.splitter;
         self.that(
             "spec.batch.splitter",
-            !splitter.is_empty() && splitter.len() <= limits::ID_BYTES,
-            || format!("must be 1 to {} bytes", limits::ID_BYTES),
+            !splitter.is_empty() && splitter.len() <= limits::MAX_ID_BYTES,
+            || format!("must be 1 to {} bytes", limits::MAX_ID_BYTES),
         );
         self.text("spec.batch.splitter", splitter);
         self.bytes(
             "spec.batch.definition",
             batch.definition.len(),
-            limits::PAYLOAD_BYTES + 1,
+            limits::MAX_PAYLOAD_BYTES + 1,
         );
         self.bytes(
             "spec.batch.parameters",
             batch.parameters.to_string().len(),
-            limits::TEMPLATE_BYTES,
+            limits::MAX_TEMPLATE_BYTES,
         );
         let template = batch
             .payload
             .as_ref()
             .map_or(0, |payload| payload.to_string().len());
-        self.bytes("spec.batch.item.payload", template, limits::TEMPLATE_BYTES);
+        self.bytes(
+            "spec.batch.item.payload",
+            template,
+            limits::MAX_TEMPLATE_BYTES,
+        );
         self.bytes(
             "spec.batch.item.type",
             batch.task_type.len(),
-            limits::SHORT_TEXT_BYTES,
+            limits::MAX_SHORT_TEXT_BYTES,
         );
         self.headers("spec.batch.item.headers", &batch.headers);
     }
@@ -230,5 +236,5 @@ impl Check {
 pub fn label_key(key: &str) -> bool {
     let allowed =
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/' | b':');
-    !key.is_empty() && key.len() <= limits::ID_BYTES && key.bytes().all(allowed)
+    !key.is_empty() && key.len() <= limits::MAX_ID_BYTES && key.bytes().all(allowed)
 }

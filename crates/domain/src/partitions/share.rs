@@ -3,7 +3,7 @@
 /// What a partition gets of pipes that others use too, and how much it may have at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionShare {
-    /// Its weight against other partitions, 1 to [`crate::limits::WEIGHT`].
+    /// Its weight against other partitions, 1 to [`crate::limits::MAX_WEIGHT`].
     pub weight: u32,
     /// Jobs that have not ended, at most.
     pub open_jobs: Option<u32>,

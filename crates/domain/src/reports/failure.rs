@@ -56,9 +56,9 @@ impl Failed {
     pub fn cleaned(self) -> Self {
         Self {
             retryable: self.retryable,
-            code: clean(&self.code, limits::ID_BYTES),
-            message: clean(&self.message, limits::TEXT_BYTES),
-            details: clean(&self.details, limits::DETAILS_BYTES),
+            code: clean(&self.code, limits::MAX_ID_BYTES),
+            message: clean(&self.message, limits::MAX_TEXT_BYTES),
+            details: clean(&self.details, limits::MAX_DETAILS_BYTES),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How an item is tried again after a retryable error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
-    /// Tries in all, 1 to [`crate::limits::ATTEMPTS`].
+    /// Tries in all, 1 to [`crate::limits::MAX_ATTEMPTS`].
     pub max_attempts: u32,
     /// The first delay.
     pub initial_ms: u64,

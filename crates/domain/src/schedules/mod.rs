@@ -5,4 +5,4 @@ pub mod schedule;
 pub(crate) mod timetable;
 
 pub use schedule::{Due, Overlap, Schedule, ScheduleName};
-pub use timetable::{CRON_BYTES, Timetable};
+pub use timetable::{MAX_CRON_BYTES, Timetable};

@@ -16,13 +16,13 @@ use crate::{
 /// The label that says which schedule made a job.
 pub const LABEL: &str = "headway.schedule";
 /// Bytes of a schedule's id: the ids of its jobs add a time.
-pub const ID_BYTES: usize = 100;
+pub const MAX_SCHEDULE_ID_BYTES: usize = 100;
 /// The default of [`Schedule::catch_up_ms`].
 pub const DEFAULT_CATCH_UP_MS: u64 = 60_000;
 /// Less than this of [`Schedule::catch_up_ms`] counts as this: a look comes a moment after the time.
-pub const LEAST_CATCH_UP_MS: u64 = 1000;
+pub const MIN_CATCH_UP_MS: u64 = 1000;
 /// Times that one look at a schedule deals with at most; the rest comes with the next look.
-pub const ROUND: usize = 100;
+pub const MAX_TIMES_PER_ROUND: usize = 100;
 
 /// What happens when a time comes while the job of an earlier one has not ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Schedule {
     pub timetable: Timetable,
     /// What happens while the job of an earlier time has not ended.
     pub overlap: Overlap,
-    /// How late a time that was missed is still dealt with, in milliseconds; see [`LEAST_CATCH_UP_MS`].
+    /// How late a time that was missed is still dealt with, in milliseconds; see [`MIN_CATCH_UP_MS`].
     pub catch_up_ms: u64,
     /// What each job is to do.
     pub job: JobSpec,
@@ -58,7 +58,7 @@ impl Schedule {
     /// [`Error::Invalid`] that names each field that breaks one.
     pub fn validate(&self) -> Result<(), Error> {
         let mut wrong = Vec::new();
-        if self.catch_up_ms > limits::SPAN_MS {
+        if self.catch_up_ms > limits::MAX_SPAN_MS {
             wrong.push(FieldViolation {
                 field: "schedule.catch_up_window".into(),
                 description: "must be 0 to 366 days".into(),
@@ -80,7 +80,7 @@ impl Schedule {
     /// Which times a look at the schedule deals with: those from `due` up to now that are not too late, and where the next
     /// look begins.
     pub fn due(&self, due: Micros, now: Micros) -> Due {
-        let window = self.catch_up_ms.max(LEAST_CATCH_UP_MS);
+        let window = self.catch_up_ms.max(MIN_CATCH_UP_MS);
         let window = i64::try_from(window.saturating_mul(1000)).unwrap_or(i64::MAX);
         let mut found = Due::default();
         let oldest = now.saturating_sub(window);
@@ -91,7 +91,7 @@ impl Schedule {
             time = self.timetable.next_after(oldest - 1);
         }
         while let Some(at) = time.filter(|at| *at <= now) {
-            if found.times.len() >= ROUND {
+            if found.times.len() >= MAX_TIMES_PER_ROUND {
                 break;
             }
             found.times.push(at);
@@ -118,7 +118,7 @@ pub struct Due {
 pub struct ScheduleName {
     /// The partition.
     pub partition: PartitionId,
-    /// The id within it, at most [`ID_BYTES`].
+    /// The id within it, at most [`MAX_SCHEDULE_ID_BYTES`].
     pub schedule: JobId,
 }
 
@@ -236,7 +236,7 @@ mod tests {
     fn a_look_deals_with_so_many_times() {
         let secondly = schedule("* * * * * *", 3_600_000);
         let due = secondly.due(at("2026-01-01T12:00:00Z"), at("2026-01-01T12:10:00Z"));
-        assert_eq!(due.times.len(), ROUND);
+        assert_eq!(due.times.len(), MAX_TIMES_PER_ROUND);
         assert_eq!(due.next, Some(at("2026-01-01T12:01:40Z")));
     }
 

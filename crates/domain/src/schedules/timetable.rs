@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Bytes of a cron pattern.
-pub const CRON_BYTES: usize = 256;
+pub const MAX_CRON_BYTES: usize = 256;
 /// A pattern that names no time after this one never does: each pattern repeats within the years of a leap day.
 const ANY_TIME: Micros = 1_600_000_000_000_000;
 /// The most that a clock was ever put forward: Samoa left out a day in 2011.
@@ -55,7 +55,7 @@ impl Timetable {
             )
         };
         // The zone is told of with the pattern where both are wrong.
-        if cron.len() <= CRON_BYTES
+        if cron.len() <= MAX_CRON_BYTES
             && let Err(why) = cron::check(cron)
         {
             let mut error = refuse(why);
@@ -100,9 +100,9 @@ impl Timetable {
             );
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
-        let pattern = match cron.len() <= CRON_BYTES {
+        let pattern = match cron.len() <= MAX_CRON_BYTES {
             true => parser.parse(cron).map_err(|error| error.to_string()),
-            false => Err(format!("it has more than {CRON_BYTES} bytes")),
+            false => Err(format!("it has more than {MAX_CRON_BYTES} bytes")),
         };
         if let Err(why) = &pattern {
             refuse(

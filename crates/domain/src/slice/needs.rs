@@ -5,9 +5,9 @@ use crate::batches::page::{PageState, Todo};
 
 /// Pages with open children that a job may have before no more are split: stragglers in many
 /// pages must not make the open rows grow.
-const OPEN_PAGES: u64 = 1024;
+const MAX_OPEN_PAGES: u64 = 1024;
 /// Pages looked at in one round.
-const ROUND: usize = 64;
+const MAX_PAGES_PER_ROUND: usize = 64;
 
 /// Rows that `advance` wants to see before it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,13 +44,13 @@ impl JobSlice {
         }
         let counts = &self.job.counts;
         if counts.reopen > 0 && self.may_open_more() {
-            needs.reopen = ROUND.min(counts.reopen as usize);
+            needs.reopen = MAX_PAGES_PER_ROUND.min(counts.reopen as usize);
         }
         if counts.parked > 0 && self.may_unpark() > 0 {
-            needs.unpark = ROUND;
+            needs.unpark = MAX_PAGES_PER_ROUND;
         }
         if counts.unreleased > 0 && self.may_release() {
-            needs.release = ROUND;
+            needs.release = MAX_PAGES_PER_ROUND;
         }
         needs.split = self.splits_wanted().saturating_sub(self.unsplit_seen());
         needs
@@ -109,7 +109,7 @@ impl JobSlice {
     }
 
     pub(super) fn may_open_more(&self) -> bool {
-        self.job.counts.open < OPEN_PAGES || self.job.counts.out() == 0
+        self.job.counts.open < MAX_OPEN_PAGES || self.job.counts.out() == 0
     }
 
     /// How many pages to hand to batch workers now: so many that the next items are found before
@@ -153,6 +153,6 @@ mod tests {
         assert_eq!(slice.job.counts.out(), 1);
         slice.job.counts.parked = 5;
         assert_eq!(slice.may_unpark(), slice.job.limit());
-        assert_eq!(slice.needs().unpark, ROUND);
+        assert_eq!(slice.needs().unpark, MAX_PAGES_PER_ROUND);
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 
 impl JobSlice {
     /// Records what a splitter found, if the page is still to be split under this attempt. Sub-batches that would lie
-    /// deeper than [`limits::DEPTH`] fail the page. The page and its batch must be in the slice.
+    /// deeper than [`limits::MAX_BATCH_DEPTH`] fail the page. The page and its batch must be in the slice.
     pub fn record_split(&mut self, number: u32, attempt: u32, split: Split) -> SplitOutcome {
         let Some(page) = self
             .page(number)
@@ -32,10 +32,10 @@ impl JobSlice {
             .as_ref()
             .and_then(|content| content.cursor.clone());
         let is_batch = |child: &Child| matches!(child, Child::Batch { .. });
-        if page.depth >= limits::DEPTH && split.children.iter().any(is_batch) {
+        if page.depth >= limits::MAX_BATCH_DEPTH && split.children.iter().any(is_batch) {
             let message = format!(
                 "its sub-batches lie more than {} levels below the job",
-                limits::DEPTH
+                limits::MAX_BATCH_DEPTH
             );
             return self.record_split_failure(
                 number,
@@ -79,7 +79,7 @@ impl JobSlice {
         page.state = PageState::Open;
         page.count = u32::try_from(split.children.len())
             .unwrap_or(u32::MAX)
-            .min(limits::PAGE_CHILDREN);
+            .min(limits::MAX_CHILDREN_PER_PAGE);
         for (index, child) in (0u32..).zip(&split.children) {
             if matches!(child, Child::Batch { .. }) {
                 page.sub.insert(index);

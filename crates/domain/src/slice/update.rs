@@ -20,7 +20,7 @@ impl JobSlice {
             self.set_expiry();
         }
         let mut what = changed.join(", ");
-        what.truncate(limits::HEADER_BYTES);
+        what.truncate(limits::MAX_HEADER_BYTES);
         self.record(EventKind::Updated, 0, &what);
         true
     }

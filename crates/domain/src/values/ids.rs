@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::limits::ID_BYTES;
+use super::limits::MAX_ID_BYTES;
 use crate::error::Error;
 
 const FORBIDDEN: &[char] = &['/', '.', ',', ':', ';', '*', '?', '!', '|', '(', ')'];
@@ -14,11 +14,11 @@ fn check_id(field: &'static str, value: &str) -> Result<(), Error> {
     if value.is_empty() {
         return Err(Error::field(field, "must not be empty"));
     }
-    if value.len() > ID_BYTES {
+    if value.len() > MAX_ID_BYTES {
         return Err(Error::field(
             field,
             format!(
-                "must be at most {ID_BYTES} bytes of UTF-8, and has {}",
+                "must be at most {MAX_ID_BYTES} bytes of UTF-8, and has {}",
                 value.len()
             ),
         ));
@@ -94,10 +94,10 @@ text_id!(
 
 fn check_pipe(field: &'static str, value: &str) -> Result<(), Error> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if value.is_empty() || value.len() > ID_BYTES || !value.bytes().all(allowed) {
+    if value.is_empty() || value.len() > MAX_ID_BYTES || !value.bytes().all(allowed) {
         return Err(Error::field(
             field,
-            format!("must be 1 to {ID_BYTES} ASCII letters, digits, '_', '-' or '.'"),
+            format!("must be 1 to {MAX_ID_BYTES} ASCII letters, digits, '_', '-' or '.'"),
         ));
     }
     Ok(())

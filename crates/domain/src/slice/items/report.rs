@@ -7,7 +7,7 @@ use crate::{
         item::{Forward, Lease},
         page::PageState,
     },
-    jobs::progress::WHOLE,
+    jobs::progress::MILLIONTHS,
     reports::{
         failure::{Failed, Subject},
         report::{Applied, ItemEvent, ItemReport, PageReport},
@@ -201,7 +201,7 @@ impl JobSlice {
     }
 
     fn fraction(&mut self, page: u32, index: u32, millionths: u32) -> bool {
-        let millionths = millionths.min(WHOLE);
+        let millionths = millionths.min(MILLIONTHS);
         // A fraction that goes back is of an earlier message.
         if millionths <= self.item(page, index).map_or(0, |item| item.fraction) {
             return false;

@@ -10,9 +10,9 @@ use crate::{
 
 /// Failures of a run whose commits have an event each. Later ones have one whenever their number has doubled, so that
 /// the log does not grow with the job.
-const SINGLE_FAILURES: u64 = 100;
+const MAX_SINGLE_FAILURES: u64 = 100;
 /// Batches of a job, by number, that have an event each. A job of more has one for all of them in the end.
-const SINGLE_BATCHES: u32 = 16;
+const MAX_SINGLE_BATCHES: u32 = 16;
 
 impl JobSlice {
     /// Records an event about the job as it is now.
@@ -20,7 +20,7 @@ impl JobSlice {
         self.events.push(NewEvent {
             kind,
             state: self.job.state(),
-            message: clean(message, limits::HEADER_BYTES),
+            message: clean(message, limits::MAX_HEADER_BYTES),
             batch: None,
             items,
         });
@@ -28,13 +28,13 @@ impl JobSlice {
 
     /// Records that all children of a batch are known: of the first ones, and of all together.
     pub(crate) fn record_split_batch(&mut self, number: u32) {
-        if number <= SINGLE_BATCHES {
+        if number <= MAX_SINGLE_BATCHES {
             let items = self.batch(number).map_or(0, |batch| batch.items);
             self.push_split(Some(number), items, "");
         }
         let batches = self.job.next_batch - 1;
         let counts = &self.job.counts;
-        if batches > SINGLE_BATCHES && counts.unsplit + counts.splitting == 0 {
+        if batches > MAX_SINGLE_BATCHES && counts.unsplit + counts.splitting == 0 {
             let known = counts.known;
             self.push_split(None, known, &format!("all {batches} batches are split"));
         }
@@ -60,8 +60,8 @@ impl JobSlice {
         let now = self.failures.len() as u64;
         let all = self.job.counts.failures;
         let before = all.saturating_sub(now);
-        let doublings = |failures: u64| (failures / SINGLE_FAILURES).checked_ilog2();
-        if before >= SINGLE_FAILURES && doublings(before) == doublings(all) {
+        let doublings = |failures: u64| (failures / MAX_SINGLE_FAILURES).checked_ilog2();
+        if before >= MAX_SINGLE_FAILURES && doublings(before) == doublings(all) {
             return;
         }
         let message = format!("{}: {}", first.failure.code, first.failure.message);

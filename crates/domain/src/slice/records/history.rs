@@ -3,9 +3,9 @@
 use crate::{jobs::history::Sample, slice::job_slice::JobSlice, values::time::Micros};
 
 /// The least time between two entries.
-const LEAST: Micros = 1_000_000;
+const MIN_SAMPLE_INTERVAL: Micros = 1_000_000;
 /// Entries are at least this part of the job's age apart.
-const PART: Micros = 100;
+const SAMPLES_PER_AGE: Micros = 100;
 
 impl JobSlice {
     /// Adds to the history when the rate was sampled and the last entry is old enough, and when a job ends that has a history. So a job that
@@ -13,8 +13,10 @@ impl JobSlice {
     pub(crate) fn sample(&mut self, now: Micros) {
         let age = now - self.job.meta.created;
         let due = match self.job.sampled {
-            Some(last) => self.ended_now() || now - last >= LEAST.max(age / PART),
-            None => age >= LEAST && !self.ended_now(),
+            Some(last) => {
+                self.ended_now() || now - last >= MIN_SAMPLE_INTERVAL.max(age / SAMPLES_PER_AGE)
+            }
+            None => age >= MIN_SAMPLE_INTERVAL && !self.ended_now(),
         };
         let measured = self.job.rate.sampled == now || self.ended_now();
         if !due || !measured || self.job.sampled == Some(now) {

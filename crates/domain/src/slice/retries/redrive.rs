@@ -13,11 +13,11 @@ use crate::{
 
 /// Bits of a fencing attempt that count within an era. Each redrive of a page begins an era, so that no message of an item that failed
 /// fits it any more, though nothing remembers under which attempt it failed.
-const ERA: u32 = 16;
+const ERA_BITS: u32 = 16;
 
 /// The first attempt of the era after that of an attempt. After 65,536 eras they begin anew.
 fn next_era(attempt: u32) -> u32 {
-    (attempt >> ERA).wrapping_add(1) << ERA
+    (attempt >> ERA_BITS).wrapping_add(1) << ERA_BITS
 }
 
 impl JobSlice {
