@@ -27,8 +27,6 @@ pub enum Action {
     Cancel,
     /// RetryJob
     Retry,
-    /// RetryJob, with the jobs that failed because this one had
-    RetryWithDependents,
 }
 
 impl Action {
@@ -38,7 +36,7 @@ impl Action {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Cancel => "cancel",
-            Self::Retry | Self::RetryWithDependents => "retry",
+            Self::Retry => "retry",
         }
     }
 }
@@ -206,15 +204,11 @@ fn violations_sentence(list: &[FieldViolation]) -> String {
 
 fn hint(action: &Action, state: &JobState, settled: &bool) -> &'static str {
     match (action, state) {
-        (Action::Retry | Action::RetryWithDependents, JobState::Cancelled | JobState::Failed)
-            if !settled =>
-        {
+        (Action::Retry, JobState::Cancelled | JobState::Failed) if !settled => {
             ", and some of its items are still at workers; try again once settled_time is set"
         }
-        (Action::Retry | Action::RetryWithDependents, JobState::Completed) => {
-            " and has nothing to run again"
-        }
-        (Action::Retry | Action::RetryWithDependents, _) => {
+        (Action::Retry, JobState::Completed) => " and has nothing to run again",
+        (Action::Retry, _) => {
             ", and only a job that failed or was cancelled can be retried as a whole; a filter says which failures are to run again while it goes on"
         }
         (Action::Resume, _) => ", and only a paused job can be resumed; retry it to run it again",

@@ -338,7 +338,7 @@ fn illegal_transition(
     .info("state", state.to_string())
     .precondition(job, &state.to_string(), &sentence);
     let ended_unsettled = !settled && matches!(state, JobState::Failed | JobState::Cancelled);
-    let retry = matches!(action, Action::Retry | Action::RetryWithDependents);
+    let retry = action == Action::Retry;
     if retry && ended_unsettled {
         // What is still at workers comes back soon; then the same call works.
         answer = answer.retry(SOON);

@@ -33,17 +33,8 @@ impl Store {
         action: Action,
         caller: &Caller,
     ) -> Result<Controlled, StoreError> {
-        let dependents = match action {
-            Action::Retry => Some(false),
-            Action::RetryWithDependents => Some(true),
-            Action::Pause | Action::Resume | Action::Cancel => None,
-        };
-        if let Some(dependents) = dependents {
-            let retry = Retry {
-                dependents,
-                ..Retry::default()
-            };
-            return self.retry_job(name, &retry, caller).await;
+        if action == Action::Retry {
+            return self.retry_job(name, &Retry::default(), caller).await;
         }
         let meta = self.named(name).await?;
         let db = &self.db;
@@ -57,7 +48,7 @@ impl Store {
             Action::Pause => slice.pause(),
             Action::Resume => slice.resume(),
             Action::Cancel => slice.cancel(),
-            Action::Retry | Action::RetryWithDependents => Ok(()),
+            Action::Retry => Ok(()),
         }?;
         if slice.has_changed() && db.is_suspended(&tx, &name.partition).await? {
             slice.suspend();
