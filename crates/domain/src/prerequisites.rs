@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    jobs::state::Phase,
     reports::failure::{Failed, code},
     values::{ids::JobId, limits, text::clean},
 };
@@ -42,7 +43,51 @@ pub struct Broken {
     pub cause: String,
 }
 
+/// The first failure of the run in which a prerequisite failed.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstFailure<'a> {
+    /// Its code.
+    pub code: &'a str,
+    /// Its sentence.
+    pub message: &'a str,
+    /// Its details.
+    pub details: &'a str,
+}
+
+impl FirstFailure<'_> {
+    /// Whether the job failed because of a prerequisite of its own.
+    pub fn is_prerequisite(&self) -> bool {
+        self.code == code::PREREQUISITE_FAILED
+    }
+}
+
 impl Broken {
+    /// What a job that failed or was cancelled tells the jobs that wait for it: how it ended, and
+    /// where the trouble began.
+    pub fn new(job: &JobId, phase: Phase, first: Option<FirstFailure<'_>>) -> Self {
+        let how = match phase {
+            Phase::Failed => "failed",
+            Phase::Waiting | Phase::Active | Phase::Completed | Phase::Cancelled => "was cancelled",
+        };
+        let mut broken = Self {
+            job: job.clone(),
+            how: how.to_owned(),
+            root: job.to_string(),
+            cause: String::new(),
+        };
+        let Some(first) = first else { return broken };
+        broken.cause = format!("{}: {}", first.code, first.message);
+        // The details are those that `failure` writes.
+        if first.is_prerequisite()
+            && let Ok(details) = serde_json::from_str::<serde_json::Value>(first.details)
+        {
+            let text = |field: &str| details[field].as_str().map(ToOwned::to_owned);
+            broken.root = text("root").unwrap_or(broken.root);
+            broken.cause = text("root_cause").unwrap_or_default();
+        }
+        broken
+    }
+
     /// The failure of a job that cannot run because of it.
     pub(crate) fn failure(&self) -> Failed {
         let own = self.root == self.job.as_str();
@@ -68,5 +113,35 @@ impl Broken {
             details: details.to_string(),
         }
         .cleaned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_cause_is_handed_on() {
+        let id = |text: &str| JobId::new(text).unwrap();
+        let first = FirstFailure {
+            code: code::POISON,
+            message: "x",
+            details: "",
+        };
+        let b = Broken::new(&id("a"), Phase::Failed, Some(first));
+        assert_eq!((b.root.as_str(), b.cause.as_str()), ("a", "POISON: x"));
+        let failure = b.failure();
+        let first = FirstFailure {
+            code: &failure.code,
+            message: &failure.message,
+            details: &failure.details,
+        };
+        let c = Broken::new(&id("b"), Phase::Failed, Some(first));
+        assert_eq!((c.root.as_str(), c.cause.as_str()), ("a", "POISON: x"));
+        let cancelled = Broken::new(&id("c"), Phase::Cancelled, None);
+        assert_eq!(
+            (cancelled.how.as_str(), cancelled.root.as_str()),
+            ("was cancelled", "c")
+        );
     }
 }

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::timetable::Timetable;
+use super::{overlap::Overlap, timetable::Timetable};
 use crate::{
     error::{Error, FieldViolation},
-    jobs::{spec::JobSpec, state::JobState},
+    jobs::spec::JobSpec,
     values::{
         ids::{JobId, PartitionId},
         limits,
@@ -23,20 +23,6 @@ pub const DEFAULT_CATCH_UP_MS: u64 = 60_000;
 pub const MIN_CATCH_UP_MS: u64 = 1000;
 /// Times that one look at a schedule deals with at most; the rest comes with the next look.
 pub const MAX_TIMES_PER_ROUND: usize = 100;
-
-/// What happens when a time comes while the job of an earlier one has not ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Overlap {
-    /// The time is passed over.
-    #[default]
-    Skip,
-    /// The new job waits until the one before has ended.
-    Queue,
-    /// The jobs before are cancelled.
-    CancelPrevious,
-    /// The new job runs beside the others: each time has its job.
-    Allow,
-}
 
 /// A schedule, as clients say it.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,14 +141,6 @@ impl std::fmt::Display for ScheduleName {
             self.partition, self.schedule
         )
     }
-}
-
-/// Whether a job stands in the way of the next one of its schedule.
-pub fn is_open(state: JobState) -> bool {
-    matches!(
-        state,
-        JobState::Waiting | JobState::Active | JobState::Paused
-    )
 }
 
 #[cfg(test)]

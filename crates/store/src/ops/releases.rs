@@ -19,7 +19,7 @@ use sea_orm::FromQueryResult;
 use super::{
     cycles::Needing,
     owed::{RELEASE, TaskKind, task_cells},
-    prerequisites::{Cause, PhaseRow, PrerequisiteState, Settled, broken, count, policy_code},
+    prerequisites::{Cause, PhaseRow, PrerequisiteState, Settled, count, policy_code},
     unreadable::Source,
     work::Locking,
 };
@@ -442,7 +442,11 @@ pub(super) fn end_of(
     Ok(match ended {
         Phase::Waiting | Phase::Active => None,
         Phase::Completed => Some(None),
-        Phase::Failed | Phase::Cancelled => Some(Some(Arc::new(broken(job, ended, cause)))),
+        Phase::Failed | Phase::Cancelled => Some(Some(Arc::new(Broken::new(
+            job,
+            ended,
+            cause.map(Cause::failure),
+        )))),
     })
 }
 
