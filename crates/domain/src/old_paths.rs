@@ -66,7 +66,7 @@ pub mod retention {
 
 /// See [`crate::schedules`].
 pub mod schedule {
-    pub use crate::schedules::{Overlap, OverlapAction, is_open, schedule::*};
+    pub use crate::schedules::*;
 }
 
 /// See [`crate::pipes`] and [`crate::partitions`].
@@ -95,7 +95,7 @@ pub mod split {
 pub mod start {
     pub use crate::{
         jobs::{Deadline, Start},
-        prerequisites::{Broken, FirstFailure, OnPrerequisiteFailure, Prerequisite},
+        prerequisites::{BrokenPrerequisite, FirstFailure, OnPrerequisiteFailure, Prerequisite},
     };
 }
 

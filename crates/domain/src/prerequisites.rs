@@ -32,7 +32,7 @@ pub enum OnPrerequisiteFailure {
 
 /// What a prerequisite ended in, for those that wait for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
+pub struct BrokenPrerequisite {
     /// The prerequisite.
     pub job: JobId,
     /// How it ended, as a clause: "failed", "was cancelled", "was deleted".
@@ -61,7 +61,7 @@ impl FirstFailure<'_> {
     }
 }
 
-impl Broken {
+impl BrokenPrerequisite {
     /// What a job that failed or was cancelled tells the jobs that wait for it: how it ended, and
     /// where the trouble began.
     pub fn new(job: &JobId, phase: Phase, first: Option<FirstFailure<'_>>) -> Self {
@@ -128,7 +128,7 @@ mod tests {
             message: "x",
             details: "",
         };
-        let b = Broken::new(&id("a"), Phase::Failed, Some(first));
+        let b = BrokenPrerequisite::new(&id("a"), Phase::Failed, Some(first));
         assert_eq!((b.root.as_str(), b.cause.as_str()), ("a", "POISON: x"));
         let failure = b.failure();
         let first = FirstFailure {
@@ -136,9 +136,9 @@ mod tests {
             message: &failure.message,
             details: &failure.details,
         };
-        let c = Broken::new(&id("b"), Phase::Failed, Some(first));
+        let c = BrokenPrerequisite::new(&id("b"), Phase::Failed, Some(first));
         assert_eq!((c.root.as_str(), c.cause.as_str()), ("a", "POISON: x"));
-        let cancelled = Broken::new(&id("c"), Phase::Cancelled, None);
+        let cancelled = BrokenPrerequisite::new(&id("c"), Phase::Cancelled, None);
         assert_eq!(
             (cancelled.how.as_str(), cancelled.root.as_str()),
             ("was cancelled", "c")

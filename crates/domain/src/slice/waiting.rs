@@ -3,7 +3,7 @@
 use super::{effect::Disposition, job_slice::JobSlice};
 use crate::{
     jobs::{lifecycle::Cause, state::Phase, timing::Deadline},
-    prerequisites::Broken,
+    prerequisites::BrokenPrerequisite,
     reports::failure::{Failed, code},
 };
 
@@ -48,7 +48,7 @@ impl JobSlice {
     }
 
     /// A prerequisite will not be complete, and the job is not to run without it.
-    pub fn prerequisite_broken(&mut self, broken: &Broken) {
+    pub fn prerequisite_broken(&mut self, broken: &BrokenPrerequisite) {
         if self.job.waits == 0 || self.job.phase.is_final() {
             return;
         }
@@ -98,8 +98,8 @@ mod tests {
         testing::job(10 * SECOND, change)
     }
 
-    fn broken() -> Broken {
-        Broken {
+    fn broken() -> BrokenPrerequisite {
+        BrokenPrerequisite {
             job: JobId::new("b").unwrap(),
             how: "failed".into(),
             root: "a".into(),

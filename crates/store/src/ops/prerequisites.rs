@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use headway_domain::{
     Error, JobId, JobName, JobSlice, PartitionId,
     job::Phase,
-    start::{Broken, FirstFailure, OnPrerequisiteFailure},
+    start::{BrokenPrerequisite, FirstFailure, OnPrerequisiteFailure},
 };
 use sea_orm::FromQueryResult;
 
@@ -293,7 +293,7 @@ impl Db {
             let job = slice.job();
             let name = &job.meta.name;
             let first = causes.get(&job.meta.key).map(Cause::failure);
-            let broken = Broken::new(&name.job, job.phase, first);
+            let broken = BrokenPrerequisite::new(&name.job, job.phase, first);
             let phase = match job.phase {
                 Phase::Completed => Phase::Completed,
                 Phase::Failed => Phase::Failed,

@@ -12,7 +12,7 @@ use std::{
 use headway_domain::{
     JobId, JobName, JobSlice,
     job::{JobMeta, Phase},
-    start::{Broken, OnPrerequisiteFailure},
+    start::{BrokenPrerequisite, OnPrerequisiteFailure},
 };
 use sea_orm::FromQueryResult;
 
@@ -66,7 +66,7 @@ pub(super) struct Tombstone {
 #[derive(Default)]
 pub(super) struct Round {
     met: Vec<(i64, i64)>,
-    broken: Vec<(i64, i64, Arc<Broken>)>,
+    broken: Vec<(i64, i64, Arc<BrokenPrerequisite>)>,
     /// Jobs that failed and wait again, if they failed because of others.
     again: BTreeSet<i64>,
     /// When it was asked for that they do.
@@ -81,7 +81,7 @@ impl Round {
         self.met.len() + self.broken.len() + self.again.len()
     }
 
-    pub(super) fn settle(&mut self, waiting: &Waiting, broken: Option<&Arc<Broken>>) {
+    pub(super) fn settle(&mut self, waiting: &Waiting, broken: Option<&Arc<BrokenPrerequisite>>) {
         let at = (waiting.job_key, waiting.number);
         match broken {
             Some(broken) if waiting.policy == policy_code(OnPrerequisiteFailure::Fail) => {
@@ -170,7 +170,7 @@ impl Store {
         let broken = round.broken.iter().map(|(key, number, _)| (*key, *number));
         let broken: Vec<_> = broken.collect();
         let failing = db.mark(tx, &broken, PrerequisiteState::Broken).await?;
-        let why: BTreeMap<i64, &Arc<Broken>> = round
+        let why: BTreeMap<i64, &Arc<BrokenPrerequisite>> = round
             .broken
             .iter()
             .rev()
@@ -437,12 +437,12 @@ pub(super) fn end_of(
     row: &PhaseRow,
     job: &JobId,
     cause: Option<&Cause>,
-) -> Result<Option<Option<Arc<Broken>>>, StoreError> {
+) -> Result<Option<Option<Arc<BrokenPrerequisite>>>, StoreError> {
     let ended = phase(row.phase)?;
     Ok(match ended {
         Phase::Waiting | Phase::Active => None,
         Phase::Completed => Some(None),
-        Phase::Failed | Phase::Cancelled => Some(Some(Arc::new(Broken::new(
+        Phase::Failed | Phase::Cancelled => Some(Some(Arc::new(BrokenPrerequisite::new(
             job,
             ended,
             cause.map(Cause::failure),
@@ -466,7 +466,7 @@ fn next_of(found: &[Waiting]) -> Option<i64> {
 
 impl Tombstone {
     /// What those that wait are told; `None` when the job was complete.
-    pub(super) fn broken(&self) -> Result<Option<Arc<Broken>>, StoreError> {
+    pub(super) fn broken(&self) -> Result<Option<Arc<BrokenPrerequisite>>, StoreError> {
         if self.state == phase_code(Phase::Completed) {
             return Ok(None);
         }
@@ -474,7 +474,7 @@ impl Tombstone {
             true => "failed and was deleted",
             false => "was deleted before it was complete",
         };
-        Ok(Some(Arc::new(Broken {
+        Ok(Some(Arc::new(BrokenPrerequisite {
             job: JobId::new(self.job_id.as_str())?,
             how: how.to_owned(),
             root: self.root.clone(),
