@@ -1,5 +1,4 @@
-//! Everything that can be wrong with what a client asks for. One enum; the server turns it
-//! into a status with details in one place.
+//! The errors of requests: one enum. The server turns it into a status with details in one place.
 
 use crate::{
     jobs::state::JobState,
@@ -50,7 +49,7 @@ pub enum Error {
     /// There is no such job.
     #[error("there is no job {0}; list the partition's jobs to see what exists")]
     JobNotFound(JobName),
-    /// The job has no such batch, or does not keep it.
+    /// The job has no such batch, or does not retain it.
     #[error(
         "there is no batch {number} of job {job}; batches that are done are kept on two levels only"
     )]
@@ -78,7 +77,7 @@ pub enum Error {
         /// Whether the job is settled.
         settled: bool,
     },
-    /// None of the job's failures is like those that were asked for.
+    /// No failure of the job matches the filter.
     #[error(
         "job {0} has no failure like those in filter, and nothing else of it is left to run; list its failures to see what there is"
     )]
@@ -119,10 +118,11 @@ pub enum Error {
     Cycle {
         /// The job that is refused.
         job: JobName,
-        /// Ids of jobs, each of which needs the next; the first is the last. Long cycles are cut in the middle.
+        /// Ids of jobs, each of which needs the next; the last is the first. Long cycles are cut in
+        /// the middle.
         cycle: Vec<String>,
     },
-    /// The partition has all that it may have.
+    /// The partition has reached a quota.
     #[error(
         "partition {partition} may have {limit} {quota} and has them; try again when some have ended, or have its quota raised"
     )]
@@ -134,7 +134,7 @@ pub enum Error {
         /// How many it may have.
         limit: u32,
     },
-    /// The deployment has all the pipes that it may have.
+    /// The deployment has reached its number of pipes.
     #[error(
         "pipe {pipe} would be a new one, and the deployment has its {limit} pipes already; use one of them, or have max_pipes raised"
     )]

@@ -1,4 +1,4 @@
-//! Job types, as far as a job knows the one that made its work.
+//! Job types, as far as a job refers to them.
 
 use serde::{Deserialize, Serialize};
 

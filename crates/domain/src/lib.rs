@@ -1,8 +1,7 @@
-//! The rules of Headway: ids, the lifecycle of a job, pages and their bitmaps, reports and
-//! their fencing, `advance`, progress and policies. Pure: no I/O, no async, no clock of its own.
+//! The rules of Headway, in a folder for each subject. They are pure: no I/O, no async, no clock.
 //!
-//! The centre is [`slice::JobSlice`]: the rows of one job that a transaction holds. Every
-//! change to a job is a method on it; a store loads a slice, calls the method and
+//! The centre is [`slice::JobSlice`]: the rows of one job that a transaction holds. Every change to
+//! a job is a method on it; a store loads a slice, calls the method and
 //! [`slice::JobSlice::advance`], and writes back what changed.
 
 pub mod batches;

@@ -13,11 +13,12 @@ use crate::{
 pub struct Prerequisite {
     /// Its id. It need not exist yet.
     pub job: JobId,
-    /// Whether it counts as complete where it does not exist when the job is accepted.
+    /// Whether it counts as complete if it does not exist when the job is accepted.
     pub optional: bool,
 }
 
-/// What becomes of a job when a prerequisite fails, is cancelled, or is deleted before it is complete.
+/// What happens to a job when a prerequisite fails, is cancelled, or is deleted before it is
+/// complete.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnPrerequisiteFailure {
@@ -30,16 +31,16 @@ pub enum OnPrerequisiteFailure {
     Wait,
 }
 
-/// What a prerequisite ended in, for those that wait for it.
+/// How a prerequisite ended that was not completed, for the jobs that wait for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokenPrerequisite {
     /// The prerequisite.
     pub job: JobId,
     /// How it ended, as a clause: "failed", "was cancelled", "was deleted".
     pub how: String,
-    /// The job where the trouble began: the prerequisite, or one of those that it waited for.
+    /// The job with the root cause: the prerequisite, or a job that it waited for.
     pub root: String,
-    /// What went wrong there, as `CODE: sentence`; may be empty.
+    /// The root cause, as `CODE: sentence`; may be empty.
     pub cause: String,
 }
 
@@ -62,8 +63,7 @@ impl FirstFailure<'_> {
 }
 
 impl BrokenPrerequisite {
-    /// What a job that failed or was cancelled tells the jobs that wait for it: how it ended, and
-    /// where the trouble began.
+    /// The end of a job that failed or was cancelled, with its root cause.
     pub fn new(job: &JobId, phase: Phase, first: Option<FirstFailure<'_>>) -> Self {
         let how = match phase {
             Phase::Failed => "failed",

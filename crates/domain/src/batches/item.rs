@@ -17,22 +17,22 @@ pub struct Item {
     pub attempt: u32,
     /// The pipeline step.
     pub stage: u32,
-    /// Tries that failed at this stage.
+    /// Attempts that failed at this stage.
     pub failures: u32,
-    /// Starts without an outcome: those that were announced, and one that is presumed when its message is
+    /// Starts without an outcome: announced ones, and one that is presumed when the message is
     /// redelivered for the first time.
     pub starts: u32,
-    /// Whether a start of the present attempt is among them.
+    /// Whether `starts` includes a start of the present attempt.
     pub started: bool,
-    /// Whether nothing else may run beside it, because it was running when two processes died.
+    /// Whether no other item may run beside it, because it was running when two processes died.
     pub alone: bool,
-    /// When it is tried again.
+    /// When its next attempt is due.
     pub due: Option<Micros>,
     /// Who runs it under a lease, and until when.
     pub lease: Option<Lease>,
     /// How far it is, in millionths.
     pub fraction: u32,
-    /// What it became by a forward.
+    /// The task that a forward made of it.
     pub forward: Option<Forward>,
 }
 
@@ -82,8 +82,8 @@ impl Item {
         self.starts > 0
     }
 
-    /// Ends the present try without an outcome and without blame: its start counts no longer, and nothing that is
-    /// still said of it fits.
+    /// Ends the present attempt without an outcome. Its start does not count any more, and later
+    /// reports about it are stale.
     pub(crate) fn void_attempt(&mut self) {
         self.attempt += 1;
         self.lease = None;

@@ -3,10 +3,10 @@
 use super::{batch::Batch, bitmap::Bitmap};
 use crate::values::time::Micros;
 
-/// Where a page is in its life.
+/// The state of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageState {
-    /// Its children are not known and nobody was asked for them.
+    /// Its children are not known, and no batch worker was asked for them.
     Unsplit,
     /// A batch worker was asked to split it.
     Splitting,
@@ -18,7 +18,8 @@ pub enum PageState {
     SplitFailed,
 }
 
-/// What a page needs from `advance`; indexed, so that the pages to act on are found without reading the others.
+/// What `advance` has to do with a page. The store has an index over it, so that it finds these
+/// pages without reading the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Todo {
     /// Nothing until a report comes.
@@ -31,7 +32,7 @@ pub enum Todo {
     Release,
     /// Has parked items, and perhaps some that were never released.
     Unpark,
-    /// Kept for a later run.
+    /// Retained for a later run.
     Keep,
 }
 
@@ -44,13 +45,13 @@ pub struct Page {
     pub batch: u32,
     /// Depth of that batch.
     pub depth: u32,
-    /// Where it is in its life.
+    /// Its state.
     pub state: PageState,
     /// Children, at most 4096.
     pub count: u32,
-    /// Children below this index were released in the present run, but for those in `again`.
+    /// Children below this index were released in the present run, except those in `again`.
     pub released: u32,
-    /// Items below `released` that failed and are to be released once more.
+    /// Items below `released` that failed and are to be released again.
     pub again: Bitmap,
     /// Children that are sub-batches.
     pub sub: Bitmap,
@@ -58,29 +59,29 @@ pub struct Page {
     pub done: Bitmap,
     /// Items that failed.
     pub failed: Bitmap,
-    /// Items that were dropped.
+    /// Items that were discarded.
     pub discarded: Bitmap,
-    /// Items set aside while the job was paused.
+    /// Items that were parked while the job was paused.
     pub parked: Bitmap,
     /// The run in which it was opened last.
     pub run: u32,
     /// The fencing attempt of its items without a row, and of its split.
     pub attempt: u32,
-    /// How often its split failed in a passing way.
+    /// How many times its split failed with a retryable failure.
     pub tries: u32,
     /// When it may be split again.
     pub due: Option<Micros>,
     /// Whether its batch's size was known beforehand.
     pub declared: bool,
-    /// When something of it was last released or reported.
+    /// When an item of it was last released or reported.
     pub touched: Micros,
     /// The broker epoch in which it was last released.
     pub epoch: i64,
-    /// What only the splitting reads; present when the row is new or was just split.
+    /// The part that only splitting reads. Present when the row is new or was just split.
     pub content: Option<PageContent>,
 }
 
-/// What a splitter said about a page.
+/// What a splitter needs for a page, and what it found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageContent {
     /// Where the splitter begins; `None` for the beginning of the batch.
@@ -148,7 +149,8 @@ impl Page {
         self.is_open(index) && index < self.released && !self.again.contains(index)
     }
 
-    /// Whether the child is a released item that was not set aside: in a pipe, at a worker, leased or delayed.
+    /// Whether the child is a released item that is not parked: in a pipe, at a worker, leased or
+    /// delayed.
     pub fn is_out(&self, index: u32) -> bool {
         self.is_released(index) && !self.parked.contains(index)
     }

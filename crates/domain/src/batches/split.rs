@@ -1,4 +1,4 @@
-//! What batch workers find out about a page.
+//! The result of splitting a page.
 
 /// What a splitter found at a page's cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -7,7 +7,8 @@ pub struct Split {
     pub children: Vec<Child>,
     /// Where the next page begins; `None` when the batch is exhausted.
     pub next: Option<Vec<u8>>,
-    /// Exact number of items of the whole batch, where the splitter knows it. Read for the first page of the root only.
+    /// The exact number of items in the batch, if the splitter knows it. Only read for the first
+    /// page of the root.
     pub total: Option<u64>,
     /// The limit that the splitter was given.
     pub limit: u32,

@@ -1,23 +1,23 @@
-//! Events for the audit log: of a job's life, and of what callers change besides jobs.
+//! Events for the audit log, about jobs and about other things that callers change.
 
 use std::fmt;
 
 use crate::jobs::state::JobState;
 
-/// What happened, to a job or to what is named in the event.
+/// What happened to a job, or to the thing that the event names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventKind {
     /// It was accepted.
     Created,
-    /// The first work of it was released.
+    /// Its first work was released.
     Started,
-    /// A client held it.
+    /// A client paused it.
     Paused,
-    /// A client let it go on.
+    /// A client resumed it.
     Resumed,
-    /// A client ended it.
+    /// A client cancelled it.
     Cancelled,
-    /// A client lets it run again.
+    /// A client retried it.
     Retried,
     /// All children of a batch, or of all batches of a large job, are known.
     BatchSplit,
@@ -29,7 +29,7 @@ pub enum EventKind {
     Completed,
     /// It ended outside its failure policy.
     Failed,
-    /// Nothing of it runs any more, some time after it ended.
+    /// Its last item came back, some time after its end.
     Settled,
     /// It was deleted.
     Deleted,
@@ -133,7 +133,7 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// The job's state afterwards.
     pub state: JobState,
-    /// What the other fields do not say, for people; at most [`crate::limits::MAX_HEADER_BYTES`].
+    /// More for people; at most [`crate::limits::MAX_HEADER_BYTES`].
     pub message: String,
     /// The batch it is about; none if it is about all of them.
     pub batch: Option<u32>,

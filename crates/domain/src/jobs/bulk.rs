@@ -1,4 +1,4 @@
-//! What clients do to many jobs at once: a job of its own, whose items are the jobs that match.
+//! Bulk jobs: a client changes many jobs through a job whose items are the matching jobs.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -18,20 +18,20 @@ use crate::{
     },
 };
 
-/// What the names of Headway's own pipes and splitters begin with; clients cannot use them.
+/// The prefix of Headway's own pipes and splitters. Clients cannot use such names.
 pub const RESERVED: &str = "headway.";
-/// The pipe, and the splitter, of jobs over jobs.
+/// The pipe and the splitter of bulk jobs.
 pub const JOBS: &str = "headway.jobs";
-/// The label that says what a job does to others.
+/// The label that names the action of a bulk job.
 pub const LABEL: &str = "headway.bulk";
-/// The header of an item that says what is done to its job.
+/// The header of an item that names the action.
 pub const ACTION_HEADER: &str = "action";
-/// The header of an item that says who asked.
+/// The header of an item that names the caller.
 pub const USER_HEADER: &str = "user";
-/// The header of an item that says what the caller called the request.
+/// The header of an item with the caller's correlation id.
 pub const CORRELATION_HEADER: &str = "correlation";
 
-/// Jobs that are changed at once, over all processes.
+/// Jobs that a bulk job changes at once, over all processes.
 const MAX_JOBS_IN_FLIGHT: u32 = 1000;
 
 /// What is done to each job.
@@ -51,7 +51,7 @@ pub enum BulkAction {
 }
 
 impl BulkAction {
-    /// The states in which a job is touched; empty for any.
+    /// The states of the jobs that the action applies to; empty for any.
     pub fn states(self) -> Vec<JobState> {
         match self {
             Self::Pause => vec![JobState::Waiting, JobState::Active],
@@ -92,7 +92,7 @@ impl FromStr for BulkAction {
     }
 }
 
-/// Which jobs are meant, as the splitter of [`JOBS`] reads it.
+/// Which jobs a bulk job changes. The splitter [`JOBS`] reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BulkDefinition {
     /// Their partition: that of the job itself.
@@ -101,7 +101,7 @@ pub struct BulkDefinition {
     pub action: BulkAction,
     /// See [`crate::filter`].
     pub filter: String,
-    /// Only jobs whose keys are below it: those that existed when it was asked for.
+    /// Only jobs with smaller keys: those that existed at the time of the request.
     pub below: i64,
 }
 
@@ -109,7 +109,7 @@ impl BulkDefinition {
     /// The spec of the job that does it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a filter that is too long for a definition, which none is that was read.
+    /// [`Error::Invalid`] for a filter that is too long. A filter that was parsed never is.
     pub fn spec(&self, definition: Vec<u8>, caller: &Caller) -> Result<JobSpec, Error> {
         let action = self.action;
         let headers = [
@@ -144,7 +144,8 @@ impl BulkDefinition {
 }
 
 impl JobSpec {
-    /// Whether the job is about other jobs: such a one is held to neither quotas nor suspensions, or nobody could make room.
+    /// Whether this is a bulk job. Quotas and suspensions do not hold for it, because it may be
+    /// needed to make room.
     pub fn is_bulk(&self) -> bool {
         self.pipe().as_str() == JOBS
     }

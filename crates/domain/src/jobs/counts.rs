@@ -10,7 +10,7 @@ pub struct Counts {
     pub done: u64,
     /// Items that failed in the present run.
     pub failed: u64,
-    /// Items that were dropped in the present run.
+    /// Items that were discarded in the present run.
     pub discarded: u64,
     /// Open items that were never sent in the present run.
     pub unreleased: u64,
@@ -28,7 +28,7 @@ pub struct Counts {
     pub splitting: u64,
     /// Pages with open children.
     pub open: u64,
-    /// Finished pages that are kept because of what failed or was discarded in them.
+    /// Finished pages that are retained because of failed or discarded items.
     pub retained: u64,
     /// Pages that could not be split in the present run.
     pub split_failed: u64,
@@ -44,12 +44,12 @@ pub struct Counts {
     pub undeclared_unsplit: u64,
     /// Failures recorded in the present run: failed items and batches that could not be split.
     pub failures: u64,
-    /// Those of them that were taken back, because their items are run again.
+    /// How many of these failures were redriven: their items run again.
     pub redriven: u64,
 }
 
 impl Counts {
-    /// Failures of the present run that stand.
+    /// Failures of the present run without the redriven ones.
     pub fn standing_failures(&self) -> u64 {
         self.failures.saturating_sub(self.redriven)
     }
@@ -71,8 +71,9 @@ impl Counts {
         self.open_items().saturating_sub(self.unreleased)
     }
 
-    /// The counters of a job that has ended, as clients see them: its open items that are not out never run, so they count as
-    /// discarded. Items that are still at workers stay open until they are reported.
+    /// The counters of an ended job, as clients see them. Its open items that are not out never
+    /// run, so they count as discarded. Items that are still at workers stay open until they are
+    /// reported.
     pub(crate) fn of_ended(&self) -> Self {
         let in_flight = self.in_flight();
         Self {
@@ -84,7 +85,7 @@ impl Counts {
         }
     }
 
-    /// Changes the counters as if so many failures of items, and so many of splits, were taken back.
+    /// Changes the counters as a redrive of this many failed items and failed splits would.
     pub fn rehearse_redrive(&mut self, items: u64, splits: u64) {
         self.failed = self.failed.saturating_sub(items);
         self.unreleased += items;

@@ -15,9 +15,9 @@ pub struct FailurePolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tolerance {
-    /// So many items.
+    /// This many items.
     Items(u64),
-    /// So large a part of all items, in percent above 0 to 100.
+    /// This part of all items, in percent above 0 and up to 100.
     Percentage(f64),
 }
 
@@ -31,7 +31,7 @@ impl Default for FailurePolicy {
 }
 
 impl FailurePolicy {
-    /// Whether more failed than is tolerated of `total` items.
+    /// Whether `failed` of `total` items are more than is tolerated.
     pub fn exceeded(&self, failed: u64, total: u64) -> bool {
         match self.tolerance {
             Tolerance::Items(most) => failed > most,

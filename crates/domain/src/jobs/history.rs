@@ -2,7 +2,7 @@
 
 use crate::values::time::Micros;
 
-/// How far a job was at a time.
+/// The progress of a job at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
     /// When.

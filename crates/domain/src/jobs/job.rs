@@ -1,4 +1,4 @@
-//! The row of a job that changes: its phase, its counters, and what is derived from them.
+//! A job as a transaction holds it: its phase, its counters, and values derived from them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use crate::values::{
     time::Micros,
 };
 
-/// What hardly ever changes about a job, shared by everything that works on it: only [`crate::update`] changes some of its spec.
+/// The part of a job that rarely changes, shared by all that works on the job. Only
+/// [`super::update::JobUpdate`] changes some of its spec.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobMeta {
     /// The key of its rows.
@@ -33,46 +34,47 @@ pub struct JobMeta {
     pub creator: String,
     /// When it was accepted.
     pub created: Micros,
-    /// How often its spec was changed.
+    /// How many times its spec was changed.
     pub version: u32,
 }
 
 /// A job as a transaction holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    /// What hardly ever changes.
+    /// The part that rarely changes.
     pub meta: Arc<JobMeta>,
-    /// Where it is in its life.
+    /// Its state.
     pub phase: Phase,
-    /// Whether a client holds it. Never set in a final phase.
+    /// Whether a client paused it. Never set in a final phase.
     pub paused: bool,
     /// Whether its partition is suspended. Never set in a final phase.
     pub suspended: bool,
-    /// How often it was retried.
+    /// How many times it was retried.
     pub run: u32,
-    /// Failures of the run before that were not to be run again, and count in this one.
+    /// Failures of the previous run that this run carries over instead of running them again.
     pub carried: u64,
     /// Rises with every control action.
     pub control: u32,
     /// Rises with every committed change.
     pub revision: i64,
-    /// The job's share of its pipe's credit, in items; 0 until it has one of a pipe with limits.
+    /// The job's share of its pipe's credit, in items. On a pipe with limits it is 0 until the job
+    /// gets a share.
     pub allowance: u32,
-    /// How many more items it may send to a pipe that takes only so many a second.
+    /// How many more items it may send now. Only set for a pipe with a limit per second.
     pub tokens: Option<u32>,
     /// Counters.
     pub counts: Counts,
-    /// The highest percentage shown, in millionths of the whole.
+    /// The highest percentage shown so far, in millionths.
     pub percent_mark: u32,
     /// The measured rate.
     pub rate: Rate,
-    /// When the history of its progress was last added to.
+    /// When the last entry of its progress history was made.
     pub sampled: Option<Micros>,
     /// Prerequisites that are not complete.
     pub waits: u32,
-    /// Before when it does not start. Set only once nothing else is waited for.
+    /// When it starts at the earliest. Set only once all prerequisites are complete.
     pub start_due: Option<Micros>,
-    /// By when it must have ended. Never set in a final phase.
+    /// When it must have ended. Never set in a final phase.
     pub deadline: Option<Micros>,
     /// The next page number to give out.
     pub next_page: u32,
@@ -84,14 +86,14 @@ pub struct Job {
     pub updated: Micros,
     /// When it ended.
     pub ended: Option<Micros>,
-    /// When nothing of it ran any more after the end.
+    /// When its last item came back after its end.
     pub settled: Option<Micros>,
     /// When it is deleted. Never set before it is settled.
     pub expires: Option<Micros>,
 }
 
 impl Job {
-    /// A new job with its root batch yet to be added.
+    /// A new job, still without its root batch.
     pub fn new(meta: Arc<JobMeta>, allowance: u32) -> Self {
         let created = meta.created;
         Self {
@@ -147,7 +149,7 @@ impl Job {
         !self.parks_items() && !self.phase.is_final() && !self.waits_to_start()
     }
 
-    /// Whether items that come back are set aside.
+    /// Whether items that come back are parked.
     pub fn parks_items(&self) -> bool {
         self.paused || self.suspended
     }
@@ -166,8 +168,8 @@ impl Job {
             .clamp(64, limits::MAX_CHILDREN_PER_PAGE)
     }
 
-    /// Whether pages are to be opened again of which all may be carried: then nothing of them is sent that would come back, and whoever
-    /// shares out the pipe advances the job.
+    /// Whether the job has pages to open again whose items may all be carried over. No report comes
+    /// of such pages, so the process that divides the pipe's credit advances the job.
     pub fn is_reopening(&self) -> bool {
         self.carried > 0 && self.counts.reopen > 0
     }
@@ -195,7 +197,7 @@ impl Job {
         self.waits > 0 || self.start_due.is_some()
     }
 
-    /// Sets the time to start, now that nothing else is waited for.
+    /// Sets the start time, now that all prerequisites are complete.
     pub(crate) fn schedule(&mut self, now: Micros) {
         let due = match self.meta.spec.start {
             Start::AtOnce => return,
@@ -212,7 +214,8 @@ impl Job {
         }
     }
 
-    /// Sets the deadline of a retry that begins now. A time that has passed bounds nothing any more: it would undo every retry.
+    /// Sets the deadline of a retry that begins now. A deadline in the past is dropped, because it
+    /// would undo every retry.
     pub(crate) fn renew_deadline(&mut self, now: Micros) {
         match self.meta.spec.deadline {
             Deadline::At(time) => self.deadline = Some(time).filter(|time| *time > now),
@@ -220,7 +223,7 @@ impl Job {
         }
     }
 
-    /// When the job is deleted, now that nothing of it runs any more.
+    /// When the job is deleted. Only meaningful once the job is settled.
     pub(crate) fn expiry(&self) -> Option<Micros> {
         self.meta.spec.retention.expiry_of(&EndedJob {
             state: self.state(),

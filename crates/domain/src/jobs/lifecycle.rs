@@ -1,4 +1,5 @@
-//! The states of a job and the ways between them: one table, which the rules are held to and the guide is drawn from.
+//! The lifecycle of a job: one table of all transitions. Every change of state is checked against
+//! it, and the diagram in docs/API.md is made from it.
 
 use super::state::JobState;
 
@@ -11,13 +12,13 @@ pub enum Cause {
     Resume,
     /// CancelJob.
     Cancel,
-    /// RetryJob, or the retry of a prerequisite that takes its dependents along.
+    /// RetryJob, or the retry of a prerequisite with its dependents.
     Retry,
     /// The first work is released.
     Start,
-    /// Nothing is left to do; the failure policy judges.
+    /// No work is left; the failure policy decides the state.
     Finish,
-    /// More failed than the failure policy tolerates, and it stops the job.
+    /// More items failed than the failure policy tolerates, and it stops the job.
     Stop,
     /// A prerequisite will not be complete.
     PrerequisiteFailed,
@@ -50,7 +51,8 @@ impl Cause {
     }
 }
 
-/// Every way from a state to another. Calls that find a job where they would bring it change nothing, and all else is refused.
+/// All transitions. A call that finds the job in its target state changes nothing; all other calls
+/// are refused.
 pub const TRANSITIONS: [(JobState, JobState, Cause); 21] = [
     (JobState::Waiting, JobState::Active, Cause::Start),
     (JobState::Waiting, JobState::Paused, Cause::Pause),
@@ -83,12 +85,12 @@ pub const TRANSITIONS: [(JobState, JobState, Cause); 21] = [
     (JobState::Cancelled, JobState::Waiting, Cause::Retry),
 ];
 
-/// Whether the table has this way.
+/// Whether the table has this transition.
 pub fn allows(from: JobState, to: JobState, cause: Cause) -> bool {
     TRANSITIONS.contains(&(from, to, cause))
 }
 
-/// The table as a Mermaid state diagram; ways with the same ends share an arrow.
+/// The table as a Mermaid state diagram. Transitions between the same states share an arrow.
 pub fn diagram() -> String {
     let mut text = String::from("stateDiagram-v2\n    [*] --> WAITING: CreateJob\n");
     let mut drawn = Vec::new();

@@ -1,4 +1,4 @@
-//! How far a job is: the percentage, which never goes back, and the time left.
+//! Progress of a job: the percentage, which never decreases, and the time left.
 
 use super::{counts::Counts, job::Job, state::Phase};
 use crate::values::time::Micros;
@@ -12,8 +12,8 @@ pub fn expected(counts: &Counts) -> (u64, bool) {
     (known, counts.undeclared_unsplit == 0)
 }
 
-/// The part of the job that is done, in millionths, before the high-water mark. Where sizes are
-/// unknown, a page that is yet to be split counts as the mean of those that were.
+/// The part of the job that is done, in millionths, without the high-water mark. Where sizes are
+/// unknown, an unsplit page counts as the mean of the split ones.
 fn part(counts: &Counts) -> u32 {
     let (expected, _) = expected(counts);
     let unseen = if counts.undeclared_unsplit == 0 {

@@ -15,7 +15,7 @@ pub struct Rate {
 
 /// The least time between two samples of the rate.
 const MIN_SAMPLE_INTERVAL: Micros = 1_000_000;
-/// Without a sample for so long, the rate shown fades to 0.
+/// After this time without a sample the rate is shown as 0.
 const MAX_SAMPLE_AGE: Micros = 10_000_000;
 
 impl Rate {
@@ -46,8 +46,8 @@ impl Rate {
         };
     }
 
-    /// The rate as of now: before the first second is over, the mean since the first sample; 0 when
-    /// nothing was sampled lately.
+    /// The rate now. In the first second it is the mean since the first sample. Without a recent
+    /// sample it is 0.
     pub fn now(&self, ended: u64, now: Micros) -> f64 {
         let passed = (now - self.sampled).max(1);
         if self.sampled == 0 || passed > MAX_SAMPLE_AGE {

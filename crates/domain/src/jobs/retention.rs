@@ -1,4 +1,4 @@
-//! How long a job is kept once it is over.
+//! How long a job is retained after it ended.
 
 use std::{fmt, str::FromStr};
 
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 use super::state::JobState;
 use crate::values::time::Micros;
 
-/// What an expiry may look like, for those who wrote one that does not.
+/// The form of an expiry, for error messages.
 pub const GRAMMAR: &str = "must be none, a time such as 2030-01-31T08:00:00Z, or end, create or update with a duration of ISO 8601, such as end+P7D or create+PT12H";
 
-/// When jobs are deleted, by the state in which they are over; what is not said follows the partition's default.
+/// When jobs are deleted, by their final state. Unset fields follow the partition's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
-    /// Those that completed.
+    /// For completed jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<Expiry>,
-    /// Those that failed.
+    /// For failed jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Expiry>,
-    /// Those that were cancelled.
+    /// For cancelled jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<Expiry>,
 }
@@ -31,13 +31,13 @@ pub struct Retention {
 pub enum Expiry {
     /// Never.
     Never,
-    /// At this time, or as soon as it is over if that is later.
+    /// At this time, or at the job's end if that is later.
     At(Micros),
-    /// So long after something, in UTC.
+    /// A duration after an event of the job, in UTC.
     After(Since, Length),
 }
 
-/// What an expiry counts from.
+/// The event that an expiry counts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     /// The end of the job.
@@ -48,7 +48,7 @@ pub enum Since {
     Update,
 }
 
-/// A duration of ISO 8601, as it was written; days, months and years are of the calendar.
+/// A duration of ISO 8601, as it was written. Days, months and years follow the calendar.
 #[derive(Debug, Clone)]
 pub struct Length {
     text: String,
@@ -132,7 +132,7 @@ impl From<Expiry> for String {
 }
 
 impl Retention {
-    /// This, and what another says where this says nothing.
+    /// These values, with those of `default` where this one sets none.
     pub fn or(self, default: &Self) -> Self {
         Self {
             completed: self.completed.or_else(|| default.completed.clone()),
@@ -141,7 +141,7 @@ impl Retention {
         }
     }
 
-    /// When a job that is over is deleted; never if nothing is said.
+    /// When an ended job is deleted; never if no value is set.
     pub(crate) fn expiry_of(&self, job: &EndedJob) -> Option<Micros> {
         let expiry = match job.state {
             JobState::Completed => &self.completed,
@@ -159,7 +159,7 @@ impl Retention {
                     Since::Update => job.updated.max(job.settled?),
                 };
                 let from = Timestamp::from_microsecond(from).ok()?;
-                // Beyond the calendar is never.
+                // A time beyond the calendar never comes.
                 let until = from
                     .to_zoned_datetime(TimeZone::UTC)
                     .checked_add(length.span)

@@ -1,4 +1,4 @@
-//! What a job is to do, as a client said it, checked and with every default filled in.
+//! What a job does, as its client set it, checked and with all defaults filled in.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::{
     values::{ids::PipeName, limits},
 };
 
-/// What to do. After creation [`crate::update`] alone changes some of it.
+/// What a job does. After creation only [`super::update::JobUpdate`] changes some of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSpec {
     /// A name for people.
@@ -32,36 +32,36 @@ pub struct JobSpec {
     pub failure_policy: FailurePolicy,
     /// How items are tried again.
     pub retry_policy: RetryPolicy,
-    /// How long one try of an item may run, in milliseconds; 0 for no limit.
+    /// How long one attempt of an item may run, in milliseconds; 0 for no limit.
     pub item_timeout_ms: u64,
-    /// Items out at once, 1 to [`limits::MAX_WINDOW`].
+    /// The window: how many items may be out at once, 1 to [`limits::MAX_WINDOW`].
     pub max_in_flight: u32,
     /// Sibling items in one message, 1 to [`limits::MAX_ITEMS_PER_MESSAGE`].
     pub items_per_message: u32,
     /// Where result messages of done items go.
     pub result_pipe: Option<PipeName>,
-    /// What must be complete before the job starts, by id; kept apart from the rest of the spec when stored.
+    /// Jobs that must be complete before this one starts. Stored apart from the spec.
     #[serde(skip)]
     pub prerequisites: Vec<Prerequisite>,
-    /// What becomes of the job when one of them is not completed.
+    /// What happens to the job when a prerequisite is not completed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub on_prerequisite_failure: OnPrerequisiteFailure,
     /// When the job starts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub start: Start,
-    /// By when it must have ended.
+    /// When it must have ended.
     #[serde(default, skip_serializing_if = "is_default")]
     pub deadline: Deadline,
-    /// How long the job is kept once it is over.
+    /// How long the job is retained after it ended.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retention: Retention,
-    /// Before which other jobs of its pipe it is worked on: 0 to [`limits::MAX_PRIORITY`], the highest first.
+    /// Its priority among the jobs of its pipe: 0 to [`limits::MAX_PRIORITY`], the highest first.
     #[serde(
         default = "default_priority",
         skip_serializing_if = "is_default_priority"
     )]
     pub priority: u32,
-    /// The type that made the work, if one did.
+    /// The job type that made the work, if any.
     #[serde(default, skip_serializing_if = "is_default")]
     pub job_type: Option<TypeUse>,
 }
@@ -74,7 +74,7 @@ fn is_default_priority(priority: &u32) -> bool {
     *priority == limits::DEFAULT_PRIORITY
 }
 
-/// Specs that say nothing of a field are stored, and hashed, as they were before there was the field.
+/// A spec that does not set a field is stored and hashed as before that field existed.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -96,7 +96,7 @@ pub struct TaskSpec {
     pub pipe: PipeName,
     /// The task type.
     pub task_type: String,
-    /// The input; kept apart from the rest of the spec when stored.
+    /// The input. Stored apart from the spec.
     #[serde(skip)]
     pub payload: Vec<u8>,
     /// Its media type.
@@ -110,7 +110,7 @@ pub struct TaskSpec {
 pub struct BatchSpec {
     /// The splitter.
     pub splitter: String,
-    /// The encoded definition; kept apart from the rest of the spec when stored.
+    /// The encoded definition. Stored apart from the spec.
     #[serde(skip)]
     pub definition: Vec<u8>,
     /// Values for the item template.
@@ -119,7 +119,7 @@ pub struct BatchSpec {
     pub pipe: PipeName,
     /// The task type of the items.
     pub task_type: String,
-    /// The payload template; absent for the item as it was found.
+    /// The payload template. Without one, the payload is the item as the splitter found it.
     pub payload: Option<serde_json::Value>,
     /// Headers of the items.
     pub headers: BTreeMap<String, String>,
@@ -157,7 +157,7 @@ impl JobSpec {
         }
     }
 
-    /// The payload or definition, which is stored apart.
+    /// The payload or definition, which is stored apart from the spec.
     pub fn body(&self) -> &[u8] {
         match &self.work {
             Work::Task(task) => &task.payload,
@@ -165,7 +165,7 @@ impl JobSpec {
         }
     }
 
-    /// Puts back what [`JobSpec::body`] gave.
+    /// Sets the payload or definition, as [`JobSpec::body`] returns it.
     pub fn set_body(&mut self, body: Vec<u8>) {
         match &mut self.work {
             Work::Task(task) => task.payload = body,
@@ -200,7 +200,8 @@ impl JobSpec {
         hasher.finalize().into()
     }
 
-    /// What was asked for where a type made the work: the same request may have other work once its type has changed.
+    /// The request, for a job whose type made the work: after a change of the type, the same
+    /// request makes other work.
     fn asked_for(&self) -> serde_json::Value {
         let mut asked = serde_json::to_value(self).unwrap_or_default();
         if let Some(fields) = asked.as_object_mut() {

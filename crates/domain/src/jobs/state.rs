@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// What clients see of a job's life.
+/// The state of a job, as clients see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobState {
-    /// Accepted; nothing of it was released yet.
+    /// Accepted; none of its work was released yet.
     Waiting,
     /// Being split and worked on.
     Active,
-    /// Held by a client.
+    /// Paused by a client.
     Paused,
     /// Ended within its failure policy.
     Completed,
@@ -32,10 +32,10 @@ impl fmt::Display for JobState {
     }
 }
 
-/// Where a job is in its life, apart from being paused.
+/// The state of a job, leaving aside whether it is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Nothing of it was released yet.
+    /// None of its work was released yet.
     Waiting,
     /// Being worked on.
     Active,
@@ -48,7 +48,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether only RetryJob leads out of it.
+    /// Whether the job has ended. Only RetryJob leaves such a phase.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }

@@ -1,4 +1,4 @@
-//! When a job starts, and by when it must have ended.
+//! When a job starts, and when it must have ended.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,20 +11,20 @@ pub enum Start {
     /// At once.
     #[default]
     AtOnce,
-    /// So many milliseconds later.
+    /// This many milliseconds later.
     After(u64),
     /// Not before this time.
     At(Micros),
 }
 
-/// By when a job must have ended; after that it fails and what is left of it is dropped.
+/// When a job must have ended. After that it fails, and its open items are discarded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Deadline {
-    /// It may take as long as it takes.
+    /// There is no deadline.
     #[default]
     Never,
-    /// So many milliseconds after it started, anew for each run.
+    /// This many milliseconds after it started, counted afresh for each run.
     Within(u64),
     /// At this time.
     At(Micros),

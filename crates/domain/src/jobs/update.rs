@@ -1,4 +1,4 @@
-//! New values for some of what a job is to do.
+//! Changes to a job's spec.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +13,16 @@ pub struct JobUpdate {
     pub description: Option<String>,
     /// The priority, for what is sent from now on.
     pub priority: Option<u32>,
-    /// Items out at once; those that are out already stay so.
+    /// The window. Items that are out already stay out.
     pub max_in_flight: Option<u32>,
-    /// When the job counts as failed. A job that has ended is not judged again.
+    /// When the job counts as failed. It does not change the state of a job that has ended.
     pub failure_policy: Option<FailurePolicy>,
     /// How long the job is kept.
     pub retention: Option<Retention>,
 }
 
 impl JobUpdate {
-    /// The spec with the new values, and the names of the fields that have others than before.
+    /// The spec with the new values, and the names of the fields that changed.
     pub fn apply(&self, spec: &JobSpec) -> (JobSpec, Vec<&'static str>) {
         let mut new = spec.clone();
         let mut changed = Vec::new();

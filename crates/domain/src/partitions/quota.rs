@@ -1,8 +1,8 @@
-//! What a partition may have only so many of.
+//! Quotas of a partition.
 
 use std::fmt;
 
-/// What a partition may have only so many of.
+/// Quotas of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quota {
     /// Jobs that have not ended.

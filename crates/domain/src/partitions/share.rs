@@ -1,6 +1,6 @@
 //! The share of a partition in pipes that others use too.
 
-/// What a partition gets of pipes that others use too, and how much it may have at once.
+/// A partition's share of pipes that it shares with other partitions, and its quotas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionShare {
     /// Its weight against other partitions, 1 to [`crate::limits::MAX_WEIGHT`].

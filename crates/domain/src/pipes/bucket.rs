@@ -2,7 +2,8 @@
 
 use crate::values::time::Micros;
 
-/// What fills up at a rate and is taken out in whole pieces; holds at most what one second brings, and at least one.
+/// A token bucket. It fills at a rate, gives integers, and holds at most the tokens of one second,
+/// but at least one.
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket {
     level: f64,
@@ -18,7 +19,7 @@ impl Bucket {
         }
     }
 
-    /// Fills it up to now; how many whole pieces are in it.
+    /// Fills it up to now and returns how many tokens it holds.
     pub fn fill(&mut self, per_second: f64, now: Micros) -> u32 {
         let seconds = (now - self.filled).max(0) as f64 / 1_000_000.0;
         self.filled = self.filled.max(now);
@@ -26,7 +27,7 @@ impl Bucket {
         self.level as u32
     }
 
-    /// Takes out so many.
+    /// Takes tokens out.
     pub fn take(&mut self, pieces: u32) {
         self.level = (self.level - f64::from(pieces)).max(0.0);
     }
@@ -56,9 +57,9 @@ mod tests {
         assert_eq!(bucket.fill(100.0, 60 * SECOND), 100);
         bucket.take(100);
         assert_eq!(bucket.fill(100.0, 60 * SECOND), 0);
-        // Clocks that go back bring nothing.
+        // A clock that goes back adds nothing.
         assert_eq!(bucket.fill(100.0, 50 * SECOND), 0);
-        // Slow rates come to a whole piece too.
+        // A slow rate reaches a token too.
         let mut slow = Bucket::new(0);
         assert_eq!(slow.fill(0.25, 3 * SECOND), 0);
         assert_eq!(slow.fill(0.25, 4 * SECOND), 1);

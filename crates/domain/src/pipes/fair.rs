@@ -17,8 +17,8 @@ pub struct Claim {
     pub weight: f64,
 }
 
-/// Divides a total over claims, the ones that are satisfied first before the others. No claim gets
-/// more than it wants.
+/// Divides a total over claims, in the order in which they are satisfied. No claim gets more than
+/// it wants.
 pub fn fill(total: f64, claims: &[Claim]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..claims.len()).collect();
     let satisfied_at = |at: &usize| claims[*at].want / claims[*at].weight;

@@ -1,16 +1,17 @@
-//! A job's share of its pipe: what it may have out, and how much more it may send where a pipe takes only so many items a second.
+//! A job's share of its pipe: how many items may be out, and how many it may send to a pipe with a
+//! limit per second.
 
-/// What a job may send to its pipe.
+/// A job's share of its pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// Items that may be out at once.
     pub allowance: u32,
-    /// Items that it may send beside those that it may send already; `None` where the pipe has no limit of items per second.
+    /// Items that it may send in addition; `None` if the pipe has no limit per second.
     pub grant: Option<u32>,
 }
 
 impl Share {
-    /// A share of a pipe that takes as many items a second as it can.
+    /// A share of a pipe without a limit per second.
     pub fn of(allowance: u32) -> Self {
         Self {
             allowance,

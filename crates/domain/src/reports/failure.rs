@@ -24,14 +24,14 @@ pub struct NewFailure {
     pub attempt: u32,
     /// The run.
     pub run: u32,
-    /// The worker that said so.
+    /// The worker that reported it.
     pub worker: String,
 }
 
-/// Why something failed; texts are within [`limits`] and free of U+0000.
+/// Why something failed. Texts are within [`limits`] and free of U+0000.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failed {
-    /// Whether trying again may help.
+    /// Whether a retry may help.
     pub retryable: bool,
     /// A word for programs.
     pub code: String,
@@ -42,7 +42,7 @@ pub struct Failed {
 }
 
 impl Failed {
-    /// A failure that trying again does not help, with texts cut and cleaned.
+    /// A failure that a retry does not help, with texts cut and cleaned.
     pub fn lasting(code: &str, message: impl AsRef<str>) -> Self {
         Self {
             code: code.to_owned(),
@@ -65,19 +65,19 @@ impl Failed {
 
 /// The codes of failures that Headway itself records.
 pub mod code {
-    /// The item's workers died of it.
+    /// Every process that ran the item died.
     pub const POISON: &str = "POISON";
     /// The report about the item could not be stored or read.
     pub const BAD_REPORT: &str = "BAD_REPORT";
-    /// The broker gave the item up.
+    /// The broker dead-lettered the item's message.
     pub const DEAD_LETTERED: &str = "DEAD_LETTERED";
-    /// The broker gave the item up, and a client dropped what was known of its message.
+    /// The broker dead-lettered the item's message, and a client dropped the dead letter.
     pub const DEAD_LETTER_DROPPED: &str = "DEAD_LETTER_DROPPED";
     /// The batch could not be split.
     pub const SPLIT_FAILED: &str = "SPLIT_FAILED";
     /// The item's message is larger than the message broker takes.
     pub const MESSAGE_TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
-    /// The item was forwarded to a new pipe, and the deployment has all that it may have.
+    /// The item was forwarded to a new pipe, and the deployment has reached its number of pipes.
     pub const TOO_MANY_PIPES: &str = "TOO_MANY_PIPES";
     /// A prerequisite of the job was not completed.
     pub const PREREQUISITE_FAILED: &str = "PREREQUISITE_FAILED";

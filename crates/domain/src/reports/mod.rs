@@ -1,4 +1,4 @@
-//! Reports of workers, and the failures that they tell of.
+//! Reports of workers, and failures.
 
 pub(crate) mod failure;
 pub(crate) mod report;

@@ -44,9 +44,9 @@ pub enum ItemEvent {
     Done,
     /// It failed.
     Failed(Failed),
-    /// It was dropped because the job was cancelled or stopped.
+    /// It was discarded because the job was cancelled or stopped.
     Discarded,
-    /// It was set aside because the job is paused.
+    /// It was parked because the job is paused.
     Parked,
     /// An item whose starts are announced is about to run.
     Started,
@@ -60,7 +60,7 @@ pub enum ItemEvent {
     Suspect,
 }
 
-/// What became of the reports of one page.
+/// How many reports of one page counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Reports that changed something.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How an item is tried again after a retryable error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
-    /// Tries in all, 1 to [`crate::limits::MAX_ATTEMPTS`].
+    /// Attempts in all, 1 to [`crate::limits::MAX_ATTEMPTS`].
     pub max_attempts: u32,
     /// The first delay.
     pub initial_ms: u64,
@@ -30,8 +30,8 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The delay in microseconds after so many failed tries (from 1). `random` is in `0.0..1.0`;
-    /// the random part shortens the delay, so that `max_ms` holds.
+    /// The delay in microseconds after this many failed attempts, from 1. `random` is in
+    /// `0.0..1.0`. The random part shortens the delay, so that `max_ms` holds.
     pub fn delay_us(&self, failures: u32, random: f64) -> i64 {
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let full =

@@ -1,4 +1,5 @@
-//! Which cron patterns are accepted from clients. [`super::timetable`] reads the accepted ones, and those that were stored before.
+//! Which cron patterns clients may send. [`super::timetable`] reads these, and also the patterns
+//! that earlier versions stored.
 
 const MONTHS: [&str; 12] = [
     "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
@@ -44,7 +45,7 @@ const FIELDS: [Field; 6] = [
 const DAY: usize = 3;
 const WEEKDAY: usize = 5;
 
-/// The pattern in the form that is kept: `@midnight` is `@daily`, which every version reads.
+/// The pattern in the form that is stored: `@midnight` becomes `@daily`, which every version reads.
 pub(crate) fn normal(pattern: &str) -> &str {
     match pattern.trim().eq_ignore_ascii_case("@midnight") {
         true => "@daily",
@@ -160,7 +161,7 @@ impl Field {
     }
 }
 
-/// What only the two fields of days know: `?`, `L`, `15W`, `LW`, `FRI#2`, `FRI#L`, `FRIL`.
+/// Values that only the two fields of days take: `?`, `L`, `15W`, `LW`, `FRI#2`, `FRI#L`, `FRIL`.
 fn is_special(at: usize, item: &str) -> bool {
     if at != DAY && at != WEEKDAY {
         return false;

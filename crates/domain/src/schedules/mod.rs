@@ -1,4 +1,4 @@
-//! Schedules: jobs that are created again and again, at times of a cron pattern.
+//! Schedules: they create jobs at the times of a cron pattern.
 
 mod cron;
 pub(crate) mod overlap;

@@ -45,7 +45,7 @@ impl Overlap {
     }
 }
 
-/// Whether a job stands in the way of the next one of its schedule.
+/// Whether a job has not ended, so that it overlaps with the next one of its schedule.
 pub fn is_open(state: JobState) -> bool {
     matches!(
         state,

@@ -1,4 +1,4 @@
-//! Schedules: jobs that are made again and again, at times of a cron pattern in a time zone.
+//! Schedules: they create jobs at the times of a cron pattern in a time zone.
 
 use chrono::{DateTime, Utc};
 
@@ -13,25 +13,27 @@ use crate::{
     },
 };
 
-/// The label that says which schedule made a job.
+/// The label that names the schedule of a job.
 pub const LABEL: &str = "headway.schedule";
-/// Bytes of a schedule's id: the ids of its jobs add a time.
+/// Bytes of a schedule's id. It is shorter than other ids because the ids of its jobs add a time.
 pub const MAX_SCHEDULE_ID_BYTES: usize = 100;
 /// The default of [`Schedule::catch_up_ms`].
 pub const DEFAULT_CATCH_UP_MS: u64 = 60_000;
-/// Less than this of [`Schedule::catch_up_ms`] counts as this: a look comes a moment after the time.
+/// Smaller values of [`Schedule::catch_up_ms`] count as this, because the check comes a moment
+/// after the time.
 pub const MIN_CATCH_UP_MS: u64 = 1000;
-/// Times that one look at a schedule deals with at most; the rest comes with the next look.
+/// Times that one check of a schedule handles; the next check handles the rest.
 pub const MAX_TIMES_PER_ROUND: usize = 100;
 
-/// A schedule, as clients say it.
+/// A schedule, as clients set it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     /// When.
     pub timetable: Timetable,
     /// What happens while the job of an earlier time has not ended.
     pub overlap: Overlap,
-    /// How late a time that was missed is still dealt with, in milliseconds; see [`MIN_CATCH_UP_MS`].
+    /// How late the schedule still creates a job for a missed time, in milliseconds; see
+    /// [`MIN_CATCH_UP_MS`].
     pub catch_up_ms: u64,
     /// What each job is to do.
     pub job: JobSpec,
@@ -63,8 +65,8 @@ impl Schedule {
         }
     }
 
-    /// Which times a look at the schedule deals with: those from `due` up to now that are not too late, and where the next
-    /// look begins.
+    /// The times that a check of the schedule handles: those from `due` up to now that are not too
+    /// late. Also where the next check begins.
     pub fn due(&self, due: Micros, now: Micros) -> Due {
         let window = self.catch_up_ms.max(MIN_CATCH_UP_MS);
         let window = i64::try_from(window.saturating_mul(1000)).unwrap_or(i64::MAX);
@@ -73,7 +75,7 @@ impl Schedule {
         let mut time = Some(due);
         if due < oldest {
             found.missed += 1;
-            // What is too late is not counted one by one: it may be years of seconds.
+            // Times that are too late are not counted one by one: there may be years of seconds.
             time = self.timetable.next_after(oldest - 1);
         }
         while let Some(at) = time.filter(|at| *at <= now) {
@@ -88,12 +90,12 @@ impl Schedule {
     }
 }
 
-/// What a look at a schedule found.
+/// The result of one check of a schedule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Times to make jobs for, oldest first.
+    /// Times to create jobs for, oldest first.
     pub times: Vec<Micros>,
-    /// Whether times were too late, as 0 or 1.
+    /// 1 if some times were too late, else 0.
     pub missed: u64,
     /// The next time.
     pub next: Option<Micros>,
@@ -109,7 +111,8 @@ pub struct ScheduleName {
 }
 
 impl ScheduleName {
-    /// The id of the job for a time: so a time has one job, however often it is looked at.
+    /// The id of the job for a time. It depends on the time alone, so each time has one job,
+    /// however often the schedule is checked.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the schedule's id is too long for that.
@@ -122,8 +125,8 @@ impl ScheduleName {
         ))
     }
 
-    /// The id of a job that somebody asked for at this moment. It is never that of a time of the timetable, nor that of another
-    /// microsecond.
+    /// The id of a job that a client asks for now. It differs from the ids of the timetable and
+    /// from those of other microseconds.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the schedule's id is too long for that.
@@ -176,7 +179,7 @@ mod tests {
     fn what_was_missed_is_caught_up_within_the_window() {
         let minutely = schedule("* * * * *", 150_000);
         let now = at("2026-01-01T12:10:30Z");
-        // Down for ten minutes: the last two and a half minutes are dealt with.
+        // Down for ten minutes: the schedule handles the last two and a half.
         let due = minutely.due(at("2026-01-01T12:00:00Z"), now);
         assert_eq!(
             due.times,

@@ -17,12 +17,13 @@ use crate::{
 
 /// Bytes of a cron pattern.
 pub const MAX_CRON_BYTES: usize = 256;
-/// A pattern that names no time after this one never does: each pattern repeats within the years of a leap day.
+/// Every pattern repeats within the years between two leap days, so a pattern without a time after
+/// this one has none at all.
 const ANY_TIME: Micros = 1_600_000_000_000_000;
-/// The most that a clock was ever put forward: Samoa left out a day in 2011.
+/// The longest step forward that a clock ever made: Samoa skipped a day in 2011.
 const LONGEST_SKIP_MINUTES: i64 = 24 * 60;
 
-/// When jobs are made.
+/// The times at which a schedule creates jobs.
 #[derive(Debug, Clone)]
 pub struct Timetable {
     /// The cron pattern, as it was written.
@@ -42,8 +43,8 @@ impl PartialEq for Timetable {
 }
 
 impl Timetable {
-    /// Reads what a client sent: a pattern of five fields, or six with seconds before them, or a nickname such as `@daily`; an empty
-    /// zone is UTC. A pattern that names no time at all is refused.
+    /// Reads a pattern from a client: five fields, six with seconds first, or a nickname such as
+    /// `@daily`. An empty zone means UTC. Refuses a pattern without any time.
     ///
     /// # Errors
     /// [`Error::Invalid`] for `schedule.cron` or `schedule.time_zone`.
@@ -54,7 +55,7 @@ impl Timetable {
                 format!("must be a cron pattern such as \"0 3 * * MON-FRI\": {why}"),
             )
         };
-        // The zone is told of with the pattern where both are wrong.
+        // Where both are wrong, the error names the zone as well.
         if cron.len() <= MAX_CRON_BYTES
             && let Err(why) = cron::check(cron)
         {
@@ -122,30 +123,32 @@ impl Timetable {
         }
     }
 
-    /// The first time after this one; none if the pattern names no more.
+    /// The first time after this one; none if the pattern has no more.
     ///
-    /// A pattern whose second, minute and hour are numbers, lists or ranges names times of the day: one that a clock skips when it is
-    /// put forward comes as soon as the clock goes on, and one that comes twice when it is put back counts once. Any other pattern
-    /// says how often: what is skipped is left out, and what comes twice counts twice. So do it cron(8) of Vixie and its successors.
+    /// A pattern whose second, minute and hour are numbers, lists or ranges names times of the day.
+    /// If the clock skips such a time when it goes forward, the time comes right after the skip. If
+    /// the time comes twice when the clock goes back, it counts once. Any other pattern says how
+    /// often: skipped times are left out, and times that come twice count twice. Vixie's cron(8)
+    /// and its successors do the same.
     pub fn next_after(&self, time: Micros) -> Option<Micros> {
         let time = DateTime::<Utc>::from_timestamp_micros(time)?.with_timezone(&self.zone);
         if !self.daily {
             let next = self.pattern.find_next_occurrence(&time, false).ok()?;
             return Some(next.timestamp_micros());
         }
-        // What the clock on the wall shows next, as if it was never moved.
+        // The next time on a wall clock that never changes.
         let mut wall = time.naive_local().and_utc();
         loop {
             wall = self.pattern.find_next_occurrence(&wall, false).ok()?;
             let next = self.first_instant(wall.naive_utc())?;
-            // When the clock was put back, what it shows may have been dealt with.
+            // After the clock went back, this time may be handled already.
             if next > time {
                 return Some(next.timestamp_micros());
             }
         }
     }
 
-    /// When a clock of the zone first shows a time, or passes it.
+    /// The first instant at which a clock of the zone shows this time or a later one.
     fn first_instant(&self, wall: NaiveDateTime) -> Option<DateTime<Tz>> {
         if let Some(instant) = wall.and_local_timezone(self.zone).earliest() {
             return Some(instant);
@@ -379,7 +382,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the zone and the day: a time of the day comes exactly once a day, in order, and is there or follows a skip.
+        /// Whatever the zone and the day: a time of the day comes exactly once a day, in order, and
+        /// is there or follows a skip.
         #[test]
         fn times_of_the_day_come_daily(
             zone in prop::sample::select(vec!["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Cairo", "UTC"]),

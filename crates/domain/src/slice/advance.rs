@@ -1,6 +1,6 @@
-//! The one function that moves a job: it folds what is finished, releases what window and
-//! credit allow, and ends the job when nothing is left. It runs in every transaction that
-//! changes a job.
+//! The function that moves a job on. It folds finished pages and batches, releases as many items as
+//! window and credit allow, and ends the job when no work is left. It runs in every transaction
+//! that changes a job.
 
 use super::{
     effect::{Disposition, Effect},
@@ -38,7 +38,8 @@ impl JobSlice {
         self.settle();
     }
 
-    /// Stamps the change: revision, time, percentage and rate. Once a transaction, after the last [`JobSlice::advance`].
+    /// Stamps the change: revision, time, percentage and rate. Called once in a transaction, after
+    /// the last [`JobSlice::advance`].
     pub fn seal(&mut self) {
         if !self.changed {
             return;
@@ -96,8 +97,8 @@ impl JobSlice {
         self.miscounted |= !fits;
     }
 
-    /// Folds batches that are done into their parents, as far up as these are in the slice: [`JobSlice::needs`] asks
-    /// for the others.
+    /// Folds finished batches into their parents, as far up as these are in the slice.
+    /// [`JobSlice::needs`] asks for the others.
     pub(crate) fn fold_batches(&mut self) {
         let mut folding: Vec<(u32, u32)> = self.folding().collect();
         while let Some((number, parent)) = folding.pop() {
@@ -211,7 +212,7 @@ impl JobSlice {
         };
         let most = usize::try_from(free).unwrap_or(usize::MAX);
         let from = page.released;
-        // Only where nothing was out before: what an older epoch's broker had is still to be repaired.
+        // Only if no item was out before: items of an older epoch are still to be repaired.
         if from == 0 {
             page.epoch = epoch;
         }

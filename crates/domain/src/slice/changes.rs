@@ -1,4 +1,4 @@
-//! Changes to the rows of a slice, which every operation is made of.
+//! Changes to single rows of a slice. All operations consist of them.
 
 use super::{
     effect::Effect,
@@ -65,7 +65,7 @@ impl JobSlice {
         }
     }
 
-    /// The row of an item, made if it has none.
+    /// The row of an item, which is inserted if there is none.
     pub(crate) fn item_mut(&mut self, page: u32, index: u32) -> Option<&mut Item> {
         let ordinary = Item::ordinary(self.page(page)?, index);
         self.changed = true;
@@ -87,7 +87,7 @@ impl JobSlice {
         Some(item.touch())
     }
 
-    /// Forgets the exceptional state of an item, for an outcome or a new run.
+    /// Deletes the row of an item, because it has an outcome or belongs to an older run.
     pub(crate) fn drop_item(&mut self, page: u32, index: u32) {
         let Some(item) = self
             .items
@@ -106,8 +106,8 @@ impl JobSlice {
         self.changed = true;
     }
 
-    /// Forgets every exceptional state in a page that is opened again for a new run, whose counters
-    /// were set anew already. The page's item rows must be in the slice.
+    /// Deletes all item rows of a page that is opened again for a new run. The counters of the new
+    /// run do not count them any more. The page's item rows must be in the slice.
     pub(crate) fn drop_page_items(&mut self, page: u32) {
         for item in self
             .items
@@ -121,7 +121,7 @@ impl JobSlice {
         }
     }
 
-    /// Owes a dispatch, joined with one of the same page.
+    /// Adds a dispatch to the effects, joined with an earlier one of the same page.
     pub(crate) fn dispatch(&mut self, page: u32, mut indexes: Vec<u32>) {
         if indexes.is_empty() {
             return;

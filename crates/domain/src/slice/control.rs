@@ -1,5 +1,5 @@
-//! What clients do to a job: pause, resume, cancel. Each changes only the job's row; what
-//! is below it follows in `advance` and as reports come in.
+//! Control actions of clients: pause, resume, cancel. Each changes only the job's row. Pages and
+//! items follow in `advance` and with the reports.
 
 use super::{
     effect::{Disposition, Effect},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl JobSlice {
-    /// Holds the job. Pausing a paused job changes nothing.
+    /// Pauses the job. Pausing a paused job changes nothing.
     pub fn pause(&mut self) -> Result<(), Error> {
         if self.job.phase.is_final() {
             return Err(self.illegal(Action::Pause));
@@ -30,7 +30,7 @@ impl JobSlice {
         Ok(())
     }
 
-    /// Lets a paused job go on. Resuming a job that runs changes nothing.
+    /// Resumes the job. Resuming a running job changes nothing.
     pub fn resume(&mut self) -> Result<(), Error> {
         if self.job.phase.is_final() {
             return Err(self.illegal(Action::Resume));
@@ -45,8 +45,8 @@ impl JobSlice {
         Ok(())
     }
 
-    /// Holds the job for as long as its partition is suspended, whatever else is done to it. A job that changes others goes on: what
-    /// is suspended can still be cancelled, by many too.
+    /// Suspends the job together with its partition. A bulk job goes on, so that suspended jobs can
+    /// still be cancelled in bulk.
     pub fn suspend(&mut self) {
         let changes_others = self.job.meta.spec.is_bulk();
         if !self.job.suspended && !self.job.phase.is_final() && !changes_others {
@@ -55,7 +55,7 @@ impl JobSlice {
         }
     }
 
-    /// Lets the job go on when its partition does.
+    /// Resumes the job together with its partition.
     pub fn unsuspend(&mut self) {
         if self.job.suspended {
             self.job.suspended = false;
@@ -72,7 +72,7 @@ impl JobSlice {
         }
     }
 
-    /// Ends the job. Cancelling a cancelled job changes nothing.
+    /// Cancels the job. Cancelling a cancelled job changes nothing.
     pub fn cancel(&mut self) -> Result<(), Error> {
         match self.job.phase {
             Phase::Cancelled => Ok(()),
@@ -91,7 +91,7 @@ impl JobSlice {
         self.record_end(None);
     }
 
-    /// Ends the job as failed because more failed than is tolerated.
+    /// Ends the job as failed because more items failed than its policy tolerates.
     pub(crate) fn stop(&mut self) {
         self.enter_final(Phase::Failed, Cause::Stop);
         let failed = self.job.counts.failed;
@@ -99,7 +99,7 @@ impl JobSlice {
         self.record_end(Some(&why));
     }
 
-    /// Ends the job as failed for a reason that the counts do not tell.
+    /// Ends the job as failed for a reason that the counters do not show.
     pub(crate) fn fail(&mut self, cause: Cause, why: &str) {
         self.enter_final(Phase::Failed, cause);
         self.record_end(Some(why));
@@ -139,7 +139,7 @@ impl JobSlice {
         }
     }
 
-    /// Holds a change of state to the table.
+    /// Checks a change of state against the table of transitions.
     pub(crate) fn check_transition(&self, from: JobState, cause: Cause) {
         let to = self.job.state();
         debug_assert!(

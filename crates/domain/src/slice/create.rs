@@ -16,7 +16,8 @@ use crate::{
 };
 
 impl JobSlice {
-    /// A new job: its root batch and first page. A single task is born split.
+    /// A new job with its root batch and first page. The page of a single task is split from the
+    /// start.
     pub fn create(meta: Arc<JobMeta>, allowance: u32, moment: Moment) -> Self {
         let is_task = matches!(meta.spec.work, Work::Task(_));
         let mut slice = Self::new(Job::new(meta, allowance), moment);

@@ -4,7 +4,7 @@ use super::job_slice::JobSlice;
 use crate::{events::event::EventKind, values::time::Micros};
 
 impl JobSlice {
-    /// Sets when the job is deleted, now that nothing of it runs any more.
+    /// Sets when the job is deleted, now that it is settled.
     pub(crate) fn set_expiry(&mut self) {
         // Stores keep 0 for none.
         let expires = self.job.expiry();

@@ -1,6 +1,7 @@
-//! What a transaction owes to the broker once it is committed.
+//! Messages and broadcasts that follow the commit of a transaction.
 
-/// A message owed. All but [`Effect::Control`] stand in the outbox until a broker confirmed them.
+/// A message that follows a commit. All but [`Effect::Control`] stay in the outbox until the broker
+/// confirms them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Ask a batch worker to split a page.

@@ -1,4 +1,5 @@
-//! The rows of one job that a transaction holds, what becomes of each, and what follows the commit.
+//! The rows of one job that a transaction holds, with the change of each row and the messages that
+//! follow the commit.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,8 @@ pub struct JobSlice {
     pub(super) pages: BTreeMap<u32, TrackedRow<Page>>,
     /// Loaded and new item rows by page and index.
     pub(super) items: BTreeMap<(u32, u32), TrackedRow<Item>>,
-    /// What is carried of pages of an older run, by page; only asked for where [`Job::carried`] is not 0.
+    /// Carried failures of pages of an older run, by page. Only needed if [`Job::carried`] is not
+    /// 0.
     pub(super) carried: BTreeMap<u32, PageFailures>,
     /// Failures to insert.
     pub(super) failures: Vec<NewFailure>,
@@ -34,13 +36,13 @@ pub struct JobSlice {
     pub(super) sample: Option<Sample>,
     /// Events to insert.
     pub(super) events: Vec<NewEvent>,
-    /// Who asks for what this transaction does.
+    /// Who asks for the change.
     pub(super) caller: Caller,
-    /// What is owed after the commit.
+    /// Messages and broadcasts that follow the commit.
     pub(super) effects: Vec<Effect>,
     /// Whether anything changed.
     pub(super) changed: bool,
-    /// Whether a counter would have fallen below zero: then nothing of this may be stored.
+    /// Whether a counter would have fallen below zero. Then the slice must not be stored.
     pub(super) miscounted: bool,
 }
 
@@ -141,8 +143,8 @@ impl JobSlice {
         self.pages.len() + self.batches.len()
     }
 
-    /// The pages that are of an older run. Opening one again forgets its item rows, so these must
-    /// be loaded.
+    /// The pages of an older run. Opening such a page deletes its item rows, so these must be
+    /// loaded.
     pub fn older_pages(&self) -> Vec<u32> {
         self.pages
             .values()
@@ -156,13 +158,14 @@ impl JobSlice {
         self.caller = caller;
     }
 
-    /// Adds the failures of a page of an older run that are carried into the present one. Only
-    /// asked for where [`Job::carried`] is not 0.
+    /// Adds the carried failures of a page of an older run. Only needed if [`Job::carried`] is not
+    /// 0.
     pub fn add_carried(&mut self, page: u32, carried: PageFailures) {
         self.carried.insert(page, carried);
     }
 
-    /// Takes the items of a page out of what is to be sent, for a caller that sends them itself.
+    /// Removes the dispatch of a page from the effects and returns its items, for a caller that
+    /// sends them itself.
     pub fn take_dispatch(&mut self, page: u32) -> Vec<u32> {
         let mut taken = Vec::new();
         self.effects.retain_mut(|effect| match effect {
@@ -183,7 +186,7 @@ impl JobSlice {
         self.job
     }
 
-    /// Everything that is to be written, and what follows the commit.
+    /// Takes the slice apart, for a store that writes it.
     pub fn into_parts(self) -> SliceParts {
         SliceParts {
             ended: self.ended_now(),

@@ -1,39 +1,39 @@
-//! What `advance` wants to see of a job before it runs, and how much it may do.
+//! The rows that `advance` needs, and how much work it may release.
 
 use super::{job_slice::JobSlice, rows::RowChange};
 use crate::batches::page::{PageState, Todo};
 
-/// Pages with open children that a job may have before no more are split: stragglers in many
-/// pages must not make the open rows grow.
+/// While a job has this many pages with open children, no more pages are split. So stragglers in
+/// many pages do not make the number of rows grow.
 const MAX_OPEN_PAGES: u64 = 1024;
-/// Pages looked at in one round.
+/// Pages of one kind that `advance` asks for in one round.
 const MAX_PAGES_PER_ROUND: usize = 64;
 
-/// Rows that `advance` wants to see before it runs.
+/// The rows that `advance` needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Batches: those of pages that end, and those that batches fold into.
+    /// Numbers of batches: those of pages that end, and the parents of batches that fold.
     pub batches: Vec<u32>,
-    /// So many pages with items to release.
+    /// How many pages with items to release.
     pub release: usize,
-    /// So many pages with parked items.
+    /// How many pages with parked items.
     pub unpark: usize,
-    /// So many pages to split.
+    /// How many pages to split.
     pub split: usize,
-    /// So many pages of an earlier run.
+    /// How many pages of an earlier run.
     pub reopen: usize,
 }
 
 impl Needs {
-    /// Whether nothing is wanted.
+    /// Whether no rows are needed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl JobSlice {
-    /// Which rows [`JobSlice::advance`] wants to see beside those in the slice. Load them and ask again, until
-    /// nothing is wanted or the last load brought nothing new.
+    /// The rows that [`JobSlice::advance`] needs beside those in the slice. Load them and ask
+    /// again, until no rows are needed or the last load brought nothing new.
     pub fn needs(&self) -> Needs {
         let mut needs = Needs {
             batches: self.unseen_batches(),
@@ -73,7 +73,7 @@ impl JobSlice {
         unseen
     }
 
-    /// Batches that are done, each with the one that it folds into.
+    /// Finished batches, each with the parent that it folds into.
     pub(super) fn folding(&self) -> impl Iterator<Item = (u32, u32)> {
         self.batches
             .values()
@@ -93,7 +93,8 @@ impl JobSlice {
         self.job.sendable(self.job.counts.out())
     }
 
-    /// Whether enough is free to be worth a dispatch: an eighth of the limit, or all that is left.
+    /// Whether enough is free to be worth a dispatch: an eighth of the limit, or all remaining
+    /// items.
     pub(super) fn may_release(&self) -> bool {
         let (free, counts) = (self.free(), &self.job.counts);
         let worth = (self.job.limit() / 8).max(1).min(counts.unreleased);
@@ -101,7 +102,7 @@ impl JobSlice {
         free > 0 && (free >= worth || counts.in_flight() == 0 || metered)
     }
 
-    /// How many of the items that were set aside may be sent now.
+    /// How many parked items may be sent now.
     pub(super) fn may_unpark(&self) -> u64 {
         let counts = &self.job.counts;
         self.job
@@ -112,8 +113,8 @@ impl JobSlice {
         self.job.counts.open < MAX_OPEN_PAGES || self.job.counts.out() == 0
     }
 
-    /// How many pages to hand to batch workers now: so many that the next items are found before
-    /// the window runs dry, judged by the mean page so far.
+    /// How many pages to hand to batch workers now: enough to find the next items before the window
+    /// is empty, estimated by the mean page so far.
     pub(super) fn splits_wanted(&self) -> usize {
         let counts = &self.job.counts;
         let room = self

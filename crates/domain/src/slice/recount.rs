@@ -1,4 +1,4 @@
-//! Counting again, from the rows that the counters sum up.
+//! Recounting: the counters computed from the rows that they sum up.
 
 use super::{job_slice::JobSlice, rows::RowChange};
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl JobSlice {
-    /// Whether the counters may be stored: none would have fallen below zero, and they agree with each other and with the pages that
-    /// changed. If not, the job must be counted again first.
+    /// Whether the counters may be stored: none would have fallen below zero, and they agree with
+    /// each other and with the changed pages. If not, the job must be recounted first.
     pub fn counts_agree(&self) -> bool {
         let counts = &self.job.counts;
         let parts = [
@@ -31,8 +31,9 @@ impl JobSlice {
             && changed.all(|page| page.row.agrees())
     }
 
-    /// Counts again what the rows say, all of which must be in the slice; whether that changed anything. A retried job whose carried
-    /// failures are yet to be opened is left alone: its rows do not tell what it counts.
+    /// Recounts the job and tells whether that changed anything. All its rows must be in the slice.
+    /// Leaves a retried job alone whose carried failures are not opened yet, because its rows do
+    /// not show what it counts.
     pub fn recount(&mut self) -> bool {
         if self.job.is_reopening() {
             return false;
@@ -52,7 +53,7 @@ impl JobSlice {
     fn counted(&self) -> Counts {
         let before = &self.job.counts;
         let batches = self.batches.values().map(|batch| &batch.row);
-        // What a batch that is done and kept says, the one above it says too.
+        // The parent of a finished, retained batch includes its count already.
         let folded: u64 = batches
             .filter(|batch| !batch.finished)
             .map(|batch| batch.done)
@@ -60,7 +61,7 @@ impl JobSlice {
         let mut counts = Counts {
             known: folded,
             done: folded,
-            // What rows do not tell is taken over.
+            // Counters that the rows do not show are taken over.
             declared: before.declared,
             undeclared: before.undeclared,
             undeclared_pages: before.undeclared_pages,
@@ -140,7 +141,7 @@ impl Counts {
 }
 
 impl Page {
-    /// Whether no more children have an outcome than there are.
+    /// Whether the children with an outcome are at most all children.
     fn agrees(&self) -> bool {
         let ended = [&self.sub, &self.done, &self.failed, &self.discarded];
         let ended = ended.into_iter().map(|map| u64::from(map.len()));

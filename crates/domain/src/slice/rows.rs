@@ -44,6 +44,6 @@ pub struct Moment {
     pub lease: Micros,
     /// How many pages of one job may be with batch workers at once.
     pub splits: u64,
-    /// Whether the job's pipe has limits: then nothing is sent to it before it was shared out.
+    /// Whether the job's pipe has limits. Then the job sends nothing until it gets a share.
     pub limited: bool,
 }

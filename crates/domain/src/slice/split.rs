@@ -1,4 +1,4 @@
-//! What batch workers find: children of a page, or that it cannot be split.
+//! Results of batch workers: the children of a page, or the failure to split it.
 
 use super::job_slice::JobSlice;
 use crate::{
@@ -12,8 +12,9 @@ use crate::{
 };
 
 impl JobSlice {
-    /// Records what a splitter found, if the page is still to be split under this attempt. Sub-batches that would lie
-    /// deeper than [`limits::MAX_BATCH_DEPTH`] fail the page. The page and its batch must be in the slice.
+    /// Records the children of a page, if it is still being split under this attempt. Sub-batches
+    /// deeper than [`limits::MAX_BATCH_DEPTH`] fail the page. The page and its batch must be in the
+    /// slice.
     pub fn record_split(&mut self, number: u32, attempt: u32, split: Split) -> SplitOutcome {
         let Some(page) = self
             .page(number)
@@ -59,7 +60,7 @@ impl JobSlice {
         SplitOutcome::Recorded
     }
 
-    /// The root turns out to know its size before anything of it was split.
+    /// Takes over the size of the root batch, which its splitter told with the first page.
     fn declare_root(&mut self, total: u64) {
         if let Some(root) = self.batch_mut(1) {
             root.declared = true;
@@ -170,8 +171,8 @@ impl JobSlice {
         }
     }
 
-    /// Records that a page could not be split, in a passing or lasting way. The page must be in
-    /// the slice. A passing fault is tried again with the job's backoff, as often as its items are.
+    /// Records that a page could not be split. A retryable failure is retried with the job's retry
+    /// policy. The page must be in the slice.
     pub fn record_split_failure(
         &mut self,
         number: u32,
@@ -223,8 +224,8 @@ impl JobSlice {
         }
     }
 
-    /// Records that a splitter which calls itself reproducible answered differently for a page
-    /// whose items have open outcomes: they fail, with the reason. The page must be in the slice.
+    /// Fails open items of a page whose splitter calls itself reproducible but answered differently
+    /// the second time. The page must be in the slice.
     pub fn not_reproducible(&mut self, number: u32, indexes: &[u32]) {
         for index in indexes {
             let open = self.page(number).is_some_and(|page| {
@@ -255,7 +256,7 @@ impl JobSlice {
         }
     }
 
-    /// Takes a page back from a batch worker because the job is paused or has ended.
+    /// Takes an unsplit page back from a batch worker, because the job is paused or has ended.
     pub fn withhold_split(&mut self, number: u32, attempt: u32) {
         if self.job.is_running() || !self.is_being_split(number, attempt) {
             return;
@@ -263,7 +264,7 @@ impl JobSlice {
         let Some(page) = self.page_mut(number) else {
             return;
         };
-        // Another worker may be splitting it under this attempt, for longer than the run lasts.
+        // Another worker may still be splitting it under this attempt, even after the run.
         page.attempt += 1;
         page.state = PageState::Unsplit;
         self.miscounted |= !self.job.counts.splitting.subtract(1);

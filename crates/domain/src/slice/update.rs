@@ -1,4 +1,4 @@
-//! Changing what a job is to do after it was accepted: some fields of its spec, never its work.
+//! Changes to the spec of an accepted job: some fields, never its work.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use super::job_slice::JobSlice;
 use crate::{events::event::EventKind, jobs::update::JobUpdate, values::limits};
 
 impl JobSlice {
-    /// Changes some of the job's spec, whatever its state; whether anything is new. The new values must be valid.
+    /// Changes fields of the job's spec in any state, and tells whether any value is new. The new
+    /// values must be valid.
     pub fn update(&mut self, update: &JobUpdate) -> bool {
         let (spec, changed) = update.apply(&self.job.meta.spec);
         if changed.is_empty() {

@@ -1,4 +1,4 @@
-//! What a job waits for before it starts, and by when it must have ended.
+//! Prerequisites, start time and deadline of the job.
 
 use super::{effect::Disposition, job_slice::JobSlice};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl JobSlice {
-    /// What a new job waits for, apart from prerequisites.
+    /// Sets the start time and the deadline of a new job.
     pub(crate) fn set_times(&mut self) {
         let now = self.moment.now;
         self.job.schedule(now);
@@ -18,7 +18,7 @@ impl JobSlice {
         }
     }
 
-    /// Lets the job wait for so many prerequisites before it starts, or starts again.
+    /// Lets the job wait for this many prerequisites before it starts, or starts again.
     pub fn wait_for(&mut self, prerequisites: u32) {
         if prerequisites == 0 || self.job.phase.is_final() {
             return;
@@ -33,7 +33,7 @@ impl JobSlice {
         }
     }
 
-    /// So many prerequisites are complete.
+    /// Records that this many prerequisites are complete.
     pub fn prerequisites_met(&mut self, count: u32) {
         if count == 0 || self.job.waits == 0 {
             return;
@@ -47,7 +47,7 @@ impl JobSlice {
         }
     }
 
-    /// A prerequisite will not be complete, and the job is not to run without it.
+    /// Fails the job because a prerequisite will not be complete.
     pub fn prerequisite_broken(&mut self, broken: &BrokenPrerequisite) {
         if self.job.waits == 0 || self.job.phase.is_final() {
             return;

@@ -2,7 +2,7 @@
 
 /// A counter that refuses to fall below zero.
 pub(crate) trait Counter {
-    /// Subtracts; whether it could. If not, the counter is left as it is.
+    /// Subtracts and returns true, or leaves the counter unchanged and returns false.
     #[must_use]
     fn subtract(&mut self, by: Self) -> bool;
 }

@@ -104,8 +104,8 @@ fn check_pipe(field: &'static str, value: &str) -> Result<(), Error> {
 }
 
 impl PartitionId {
-    /// What the log of the deployment is kept under: changes to what belongs to no partition, such as job types. No client can
-    /// name it as a partition of jobs, since it has a dot.
+    /// The partition of the deployment's own events: changes to things without a partition, such as
+    /// job types. It has a dot, so no client can name it as a partition of jobs.
     pub fn of_deployment() -> Self {
         Self(DEPLOYMENT.to_owned())
     }
@@ -164,7 +164,7 @@ pub fn parse_parent(parent: &str) -> Result<PartitionId, Error> {
     }
 }
 
-/// A job's random identity: another one when a job is created again under its old name.
+/// A job's random identity. A job that is created again under an old name has a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobUid(pub Uuid);
 

@@ -1,4 +1,4 @@
-//! The bounds of everything a client or worker may send. The proto comments state the same numbers.
+//! The bounds of what clients and workers may send. The comments in proto/ state the same numbers.
 
 /// Bytes in a partition id, job id, pipe name, splitter name or label key.
 pub const MAX_ID_BYTES: usize = 128;
@@ -26,7 +26,7 @@ pub const MAX_WINDOW: u32 = 1_000_000;
 pub const DEFAULT_WINDOW: u32 = 10_000;
 /// The highest priority of a job.
 pub const MAX_PRIORITY: u32 = 9;
-/// The priority of a job that says none.
+/// The priority of a job that sets none.
 pub const DEFAULT_PRIORITY: u32 = 4;
 /// The largest weight of a partition.
 pub const MAX_WEIGHT: u32 = 1000;
@@ -36,7 +36,7 @@ pub const MAX_PIPE_LIMIT: u32 = 10_000_000;
 pub const MAX_QUOTA: u32 = 1_000_000_000;
 /// Items in one message.
 pub const MAX_ITEMS_PER_MESSAGE: u32 = 1000;
-/// Tries of one item.
+/// Attempts of one item.
 pub const MAX_ATTEMPTS: u32 = 100;
 /// The longest duration a client may name, in milliseconds: 7 days.
 pub const MAX_DURATION_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -48,16 +48,16 @@ pub const MAX_SPAN_MS: u64 = 366 * 24 * 3600 * 1000;
 pub const STARTS_BEFORE_ALONE: u32 = 2;
 /// Starts without an outcome after which an item ends as POISON.
 pub const STARTS_BEFORE_POISON: u32 = 3;
-/// An item that was sent again so often runs alone, whatever starts are recorded: a worker that does not announce
-/// its starts must not crash for ever.
+/// An item that was sent again this many times runs alone, whatever starts are recorded. So a
+/// worker that does not announce its starts cannot crash without end.
 pub const SENDS_BEFORE_ALONE: u32 = 100;
 /// Depth of sub-batches below the root.
 pub const MAX_BATCH_DEPTH: u32 = 1000;
-/// Levels below the root whose batches are kept when they are done.
+/// Levels below the root whose batches are retained when they are done.
 pub const MAX_RETAINED_DEPTH: u32 = 2;
-/// Batches of a job, by number, that are kept when they are done.
+/// Batches of a job, by number, that are retained when they are done.
 pub const MAX_RETAINED_BATCHES: u32 = 4096;
-/// Failure rows of one job that keep their texts; later ones keep their code alone.
+/// Failures of one job that are stored with their texts; later ones only with their code.
 pub const MAX_FAILURE_TEXTS: i64 = 10_000;
 /// Entries of a page of results.
 pub const MAX_PAGE_SIZE: u32 = 1000;

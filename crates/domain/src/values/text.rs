@@ -1,6 +1,6 @@
 //! Texts that a database takes.
 
-/// Cuts a text to so many bytes at a character's border and replaces U+0000 by U+FFFD.
+/// Cuts a text to at most `most` bytes at a character boundary and replaces U+0000 by U+FFFD.
 pub fn clean(text: &str, most: usize) -> String {
     let text = text.replace('\0', "\u{fffd}");
     if text.len() <= most {

@@ -1,4 +1,4 @@
-//! Repair of what was lost with its messages.
+//! Repair after messages were lost.
 
 use crate::{
     batches::page::PageState,
@@ -7,9 +7,9 @@ use crate::{
 };
 
 impl JobSlice {
-    /// Releases again what rested on messages that are lost: items of these pages that are out
-    /// without a timer or lease, and splits. The pages and all item rows of them must be in the slice.
-    /// `before` keeps pages that were touched since then as they are.
+    /// Sends again the work of lost messages: splits of these pages, and items that are out without
+    /// a timer or lease. Pages that were touched since `before` in the present epoch stay as they
+    /// are. The pages and all their item rows must be in the slice.
     pub fn repair(&mut self, pages: &[u32], before: Micros) {
         for number in pages {
             let Some(page) = self.page(*number) else {

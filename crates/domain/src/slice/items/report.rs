@@ -1,4 +1,4 @@
-//! What workers say about items, and the fencing that decides whether it still counts.
+//! Reports of workers, and the fencing that decides whether they still count.
 
 use uuid::Uuid;
 
@@ -17,15 +17,16 @@ use crate::{
 };
 
 impl JobSlice {
-    /// Applies the reports of one page whose page and item rows are in the slice. Reports that
-    /// do not match the item's present run, attempt and stage change nothing.
+    /// Applies the reports about one page. Reports that do not match the item's present run,
+    /// attempt and stage change nothing. The page and its reported item rows must be in the slice.
     pub fn apply(&mut self, report: &PageReport) -> Applied {
         let mut applied = Applied::default();
         let Some(page) = self.page(report.page) else {
             applied.stale = (report.done.len() + report.items.len()) as u64;
             return applied;
         };
-        // A page of an older run is opened anew, and its counters were set for that already.
+        // A page of an older run is opened again, and the counters of the new run include that
+        // already.
         let current = page.run == report.run && page.run == self.job.run;
         if !current || page.state != PageState::Open {
             applied.stale = (report.done.len() + report.items.len()) as u64;
@@ -64,7 +65,7 @@ impl JobSlice {
         let Some(page_row) = self.page(page) else {
             return false;
         };
-        // An item that is delayed or parked has no try under way: what comes now is of an older one.
+        // A delayed or parked item has no attempt under way: this report is of an older one.
         if !page_row.is_out(index) {
             return false;
         }
@@ -111,7 +112,7 @@ impl JobSlice {
             let Some(item) = self.item_mut(page, index) else {
                 return false;
             };
-            // The process lived on, so the start came to an outcome.
+            // The process is alive, so the start has an outcome.
             item.void_attempt();
             item.failures = failures;
             item.due = Some(due);
@@ -146,11 +147,12 @@ impl JobSlice {
         if self.drops_items() {
             return self.discard(page, index);
         }
-        // The worker knew an older status, or lied: the item goes out again.
+        // The worker knew an older status, or reported wrongly: the item is sent again.
         self.handed_back(page, index, session)
     }
 
-    /// A worker hands an item back: it is sent again at once, or set aside or dropped as the job's state demands.
+    /// A worker hands an item back. Depending on the job's state it is sent again, parked or
+    /// discarded.
     fn handed_back(&mut self, page: u32, index: u32, session: Uuid) -> bool {
         let item = self.item(page, index);
         let lease = item.and_then(|item| item.lease);
@@ -179,12 +181,13 @@ impl JobSlice {
         true
     }
 
-    /// The message of an item was redelivered: the process that had it is dead, or lost its connection.
+    /// The broker redelivered the message of an item: the process that had it died, or lost its
+    /// connection.
     fn suspect(&mut self, page: u32, index: u32, worker: &str) -> bool {
         let Some(item) = self.item_mut(page, index) else {
             return false;
         };
-        // Nobody announces a first start, so it may have been running. With a lease it certainly was.
+        // A first start is not announced, so the item may have been running. With a lease it was.
         if item.starts == 0 || item.lease.is_some() && !item.started {
             item.starts += 1;
         }
@@ -202,7 +205,7 @@ impl JobSlice {
 
     fn fraction(&mut self, page: u32, index: u32, millionths: u32) -> bool {
         let millionths = millionths.min(MILLIONTHS);
-        // A fraction that goes back is of an earlier message.
+        // A smaller fraction belongs to an earlier message.
         if millionths <= self.item(page, index).map_or(0, |item| item.fraction) {
             return false;
         }

@@ -1,4 +1,4 @@
-//! Items that are sent again, set aside or dropped.
+//! Items that are sent again, parked or discarded.
 
 use crate::{
     jobs::state::Phase,
@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl JobSlice {
-    /// Whether the job drops items that have no outcome: it was cancelled or stopped.
+    /// Whether the job discards items without an outcome, because it was cancelled or stopped.
     pub(crate) fn drops_items(&self) -> bool {
         matches!(self.job.phase, Phase::Cancelled | Phase::Failed)
     }
@@ -24,7 +24,7 @@ impl JobSlice {
         flipped
     }
 
-    /// Sets an item aside until the job is resumed.
+    /// Parks an item until the job is resumed.
     pub(crate) fn park(&mut self, page: u32, index: u32) -> bool {
         if let Some(item) = self.item(page, index)
             && !item.rests_on_message()
@@ -32,7 +32,8 @@ impl JobSlice {
             if item.due.is_some() {
                 self.miscounted |= !self.job.counts.delayed.subtract(1);
             }
-            // What is set aside has no timer of any kind: the lease is of a copy that runs elsewhere.
+            // A parked item has no timer of any kind: the lease belongs to a copy that runs
+            // elsewhere.
             if let Some(item) = self.item_mut(page, index) {
                 item.due = None;
                 item.lease = None;
@@ -47,7 +48,8 @@ impl JobSlice {
         flipped
     }
 
-    /// The process of an item died. Sends it again, alone if it was running when two died, or ends it as POISON.
+    /// The process of an item died. Sends the item again, alone if it was running when two
+    /// processes died, or ends it as POISON.
     pub(crate) fn process_died(&mut self, page: u32, index: u32, worker: &str) -> bool {
         let starts = self.item(page, index).map_or(0, |item| item.starts);
         if starts >= limits::STARTS_BEFORE_POISON {
@@ -77,7 +79,7 @@ impl JobSlice {
         true
     }
 
-    /// Sends an item again, or sets it aside or drops it as the job's state demands.
+    /// Sends an item again, or parks or discards it, depending on the job's state.
     pub(crate) fn resend(&mut self, page: u32, index: u32) {
         if self.drops_items() {
             self.discard(page, index);

@@ -1,4 +1,4 @@
-//! What time brings: items due for their next attempt, leases that ended, and pages to split again.
+//! Timers: items due for their next attempt, leases that ended, and pages to split again.
 
 use crate::{
     slice::{job_slice::JobSlice, rows::RowChange},
@@ -6,7 +6,7 @@ use crate::{
 };
 
 impl JobSlice {
-    /// When the first timer or lease is over of the item rows that this transaction writes.
+    /// When the first timer or lease ends among the item rows that this transaction writes.
     pub fn next_timer(&self) -> Option<Micros> {
         let written = self.items.values();
         let written =
@@ -16,7 +16,8 @@ impl JobSlice {
         times.flatten().min()
     }
 
-    /// Sends the items among these whose timer or lease is over. Their pages and rows must be in the slice.
+    /// Sends those of these items whose timer or lease has ended. Their pages and rows must be in
+    /// the slice.
     pub fn fire_items(&mut self, items: &[(u32, u32)]) {
         let now = self.moment.now;
         for (page, index) in items {
@@ -35,9 +36,9 @@ impl JobSlice {
         }
     }
 
-    /// A timer of an older run: its item is opened anew with its page.
+    /// A timer of an older run: its item is opened again with its page.
     fn forget_timer(&mut self, page: u32, index: u32) {
-        // The row may be gone since the sweeper saw it, and must not be made again.
+        // The row may be gone since the sweeper saw it, and must not be inserted again.
         if self
             .item(page, index)
             .is_none_or(|item| item.rests_on_message())
@@ -56,7 +57,7 @@ impl JobSlice {
         }
         self.miscounted |= !self.job.counts.delayed.subtract(1);
         if self.drops_items() {
-            // Nothing runs it any more; a retry of the job finds it parked.
+            // No worker runs it any more; a retry of the job finds it parked.
             self.park(page, index);
         } else {
             self.spend_tokens(1);

@@ -1,11 +1,12 @@
-//! Taking back what no worker took: items of a cancelled or stopped job whose messages lie in a pipe that nobody consumes.
+//! Items of a cancelled or stopped job whose messages lie in a pipe without consumers.
 
 use crate::{batches::page::PageState, slice::job_slice::JobSlice};
 
 impl JobSlice {
-    /// Discards the items of these pages that are out in a pipe from which nobody takes messages. The pages and all item rows
-    /// of them must be in the slice. What a worker says of them later comes too late. Nothing happens in a job whose items
-    /// may still run, nor to an item that runs under a lease or waits for its next attempt.
+    /// Discards the items of these pages that are out in a pipe without consumers. Later reports
+    /// about them are stale. Changes nothing in a job whose items may still run, nor items that
+    /// have a lease or wait for their next attempt. The pages and all their item rows must be in
+    /// the slice.
     pub fn discard_unconsumed(&mut self, pages: &[u32], pipe: &str) {
         if !self.drops_items() {
             return;
@@ -27,7 +28,7 @@ impl JobSlice {
         }
     }
 
-    /// Whether an item rests on a message in this pipe alone.
+    /// Whether the only trace of an item is a message in this pipe.
     fn rests_in_pipe(&self, page: u32, index: u32, pipe: &str) -> bool {
         let own = self.job.meta.spec.pipe().as_str();
         match self.item(page, index) {

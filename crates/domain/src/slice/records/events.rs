@@ -8,10 +8,12 @@ use crate::{
     values::{limits, text::clean},
 };
 
-/// Failures of a run whose commits have an event each. Later ones have one whenever their number has doubled, so that
-/// the log does not grow with the job.
+/// As long as a run has at most this many failures, each commit with failures has an event. After
+/// that there is an event whenever their number has doubled, so that the log does not grow with the
+/// job.
 const MAX_SINGLE_FAILURES: u64 = 100;
-/// Batches of a job, by number, that have an event each. A job of more has one for all of them in the end.
+/// Batches of a job, by number, that have an event each. A job with more batches has one more
+/// event, for all of them together.
 const MAX_SINGLE_BATCHES: u32 = 16;
 
 impl JobSlice {
@@ -26,7 +28,7 @@ impl JobSlice {
         });
     }
 
-    /// Records that all children of a batch are known: of the first ones, and of all together.
+    /// Records that all children of a batch are known: for the first batches, and for all together.
     pub(crate) fn record_split_batch(&mut self, number: u32) {
         if number <= MAX_SINGLE_BATCHES {
             let items = self.batch(number).map_or(0, |batch| batch.items);

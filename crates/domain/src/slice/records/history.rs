@@ -1,15 +1,16 @@
-//! The history of a job's progress, for a chart over its life.
+//! The history of the job's progress, for a chart.
 
 use crate::{jobs::history::Sample, slice::job_slice::JobSlice, values::time::Micros};
 
 /// The least time between two entries.
 const MIN_SAMPLE_INTERVAL: Micros = 1_000_000;
-/// Entries are at least this part of the job's age apart.
+/// The time between two entries is at least the job's age divided by this.
 const SAMPLES_PER_AGE: Micros = 100;
 
 impl JobSlice {
-    /// Adds to the history when the rate was sampled and the last entry is old enough, and when a job ends that has a history. So a job that
-    /// ends within a second costs nothing, and one of `t` seconds has about `100 + 100 ln(t / 100)` entries: 1,120 after 30 days.
+    /// Adds an entry when the rate was sampled and the last entry is old enough, and at the end of
+    /// a job that has a history. So a job that ends within a second has none, and one of `t`
+    /// seconds has about `100 + 100 ln(t / 100)` entries: 1,120 after 30 days.
     pub(crate) fn sample(&mut self, now: Micros) {
         let age = now - self.job.meta.created;
         let due = match self.job.sampled {
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
     use crate::slice::testing::{SECOND, job, moment};
 
-    /// When a job that changes once a second has entries, over so many seconds.
+    /// The times of the entries of a job that changes once a second, over this many seconds.
     fn entries(seconds: i64) -> Vec<Micros> {
         let mut slice = job(0, |_| {});
         let mut times = Vec::new();
@@ -65,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_month_has_less_than_can_be_listed() {
-        // A change every second of a month would take too long here: 10 days already show the growth.
+        // A change every second of a month would take too long here: 10 days already show the
+        // growth.
         let days = entries(864_000).len();
         assert!(days < 1_400, "{days}");
     }

@@ -1,4 +1,4 @@
-//! What is recorded beside the rows: events of the audit log, and the history of the progress.
+//! Records beside the job's rows: events of the audit log, and the history of the progress.
 
 mod events;
 mod history;

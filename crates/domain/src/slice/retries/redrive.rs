@@ -1,4 +1,4 @@
-//! Failures of a job that still runs are taken back, and what failed is run again.
+//! Redrive: failed items and splits of a running job run again.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +11,22 @@ use crate::{
     values::counter::Counter,
 };
 
-/// Bits of a fencing attempt that count within an era. Each redrive of a page begins an era, so that no message of an item that failed
-/// fits it any more, though nothing remembers under which attempt it failed.
+/// The low bits of a fencing attempt count within an era. Each redrive of a page begins a new era.
+/// So no message of a failed item fits any more, although its last attempt is not stored.
 const ERA_BITS: u32 = 16;
 
-/// The first attempt of the era after that of an attempt. After 65,536 eras they begin anew.
+/// The first attempt of the next era. The eras wrap around after 65,536.
 fn next_era(attempt: u32) -> u32 {
     (attempt >> ERA_BITS).wrapping_add(1) << ERA_BITS
 }
 
 impl JobSlice {
-    /// Takes failures of the present run back: items are to be released again, and pages to be split again. Their pages with all item
-    /// rows, and the batches with all above them, must be in the slice; the rows of the failures are gone. Returns how many were.
+    /// Redrives failures of the present run: their items are released again, and their pages are
+    /// split again. Returns how many. Their pages with all item rows, and the batches with all
+    /// above them, must be in the slice. The caller deletes the rows of the failures.
     ///
     /// # Errors
-    /// [`Error::IllegalTransition`] where the job has ended: that one is retried as a whole.
+    /// [`Error::IllegalTransition`] if the job has ended: then it is retried as a whole.
     pub fn redrive(&mut self, failures: &[(u32, Option<u32>)]) -> Result<u64, Error> {
         if self.job.phase.is_final() {
             return Err(self.illegal(Action::Retry));
@@ -70,7 +71,7 @@ impl JobSlice {
         }
     }
 
-    /// What was carried of a page that is yet to be opened again is opened with it.
+    /// Stops carrying failures of a page that is still to be opened again: they are opened with it.
     fn stop_carrying(&mut self, of: &PageFailures) -> u64 {
         let items = of.items.len() as u64;
         self.miscounted |= !self.job.counts.failed.subtract(items);
@@ -90,7 +91,7 @@ impl JobSlice {
         if failed.is_empty() {
             return 0;
         }
-        // What is out now keeps its attempt, in a row of its own.
+        // Items that are out keep their attempt, in rows of their own.
         let out = page.open_indexes().filter(|index| page.is_out(*index));
         let rowless = out.filter(|index| self.item(number, *index).is_none());
         for index in rowless.collect::<Vec<_>>() {

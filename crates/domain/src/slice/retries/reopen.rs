@@ -1,4 +1,4 @@
-//! Pages that are opened again: those of an older run, one after the other as `advance` gets to them.
+//! Pages of an older run. `advance` opens them again, one after the other.
 
 use crate::{
     batches::page::PageState,
@@ -30,7 +30,7 @@ impl JobSlice {
                 continue;
             }
             self.reopen_page(number, &carried);
-            // All of it may be carried.
+            // All its failures may be carried.
             let left = self
                 .page(number)
                 .map(|page| (page.state, page.open_items()));
@@ -41,7 +41,7 @@ impl JobSlice {
         self.fold_batches();
     }
 
-    /// Leaves a page as it is that could not be split.
+    /// Leaves a page unsplit whose failure is carried.
     fn carry_split(&mut self, number: u32) {
         let run = self.job.run;
         if let Some(page) = self.page_mut(number) {
@@ -78,12 +78,12 @@ impl JobSlice {
         }
     }
 
-    /// Lets a page be split again that could not be split.
+    /// Lets a page be split again after a failure.
     pub(crate) fn unsplit(&mut self, number: u32) {
         let Some(page) = self.page_mut(number) else {
             return;
         };
-        // The attempt goes on: a split is not fenced by the run.
+        // The attempt keeps counting: a split is not fenced by the run.
         page.state = PageState::Unsplit;
         page.tries = 0;
         let declared = page.declared;
@@ -93,7 +93,7 @@ impl JobSlice {
         }
     }
 
-    /// A page of this batch that was kept is open again.
+    /// Counts a retained page of this batch as open again.
     pub(crate) fn reopen_in_batch(&mut self, batch: u32) {
         if let Some(batch) = self.batch_mut(batch) {
             let fits = batch.retained_pages.subtract(1);

@@ -22,14 +22,14 @@ impl JobSlice {
         Ok(())
     }
 
-    /// Runs again what failed or was discarded. Only the job's row changes: every page of the
-    /// older run counts as one to open again.
+    /// Runs failed and discarded items again. Only the job's row changes: every page of the older
+    /// run counts as one to open again.
     pub fn retry(&mut self) -> Result<(), Error> {
         self.retry_carrying(CarriedCounts::default())
     }
 
-    /// As [`JobSlice::retry`], but so many of the failures are not run again and count in the new run. Their rows
-    /// must be there under the new run too, numbered from 1.
+    /// As [`JobSlice::retry`], but carries some failures over instead of running them again. The
+    /// store must repeat their rows under the new run, numbered from 1.
     pub fn retry_carrying(&mut self, carried: CarriedCounts) -> Result<(), Error> {
         self.check_retry()?;
         let now = self.moment.now;
@@ -54,7 +54,7 @@ impl JobSlice {
         let left = ended.and_then(|ended| counts.known.checked_sub(ended));
         counts.unreleased = left.unwrap_or(0);
         self.miscounted |= left.is_none();
-        // Pages of a run before the last one may still wait for theirs.
+        // Pages of a run before the last one may still wait to be opened again.
         counts.reopen += counts.open + counts.retained + counts.split_failed;
         counts.open = 0;
         counts.retained = 0;
@@ -66,8 +66,8 @@ impl JobSlice {
         Ok(())
     }
 
-    /// As [`JobSlice::retry_carrying`], for a job that is only shown and not stored. Nobody knows how
-    /// many items a batch has that is to be split again, so the total is not final.
+    /// As [`JobSlice::retry_carrying`], for a job that is only shown and not stored. The total is
+    /// not final if a batch is to be split again, because its items are unknown.
     ///
     /// # Errors
     /// See [`JobSlice::check_retry`].
