@@ -3,10 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use headway_domain::{
-    Error, JobName, JobSlice, Micros, PartitionId,
-    effect::Disposition,
-    event::Caller,
-    job::JobMeta,
+    Error, JobName, JobSlice, Micros, PartitionId, effect::Disposition, event::Caller, job::JobMeta,
 };
 use sea_orm::FromQueryResult;
 
