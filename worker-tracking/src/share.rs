@@ -16,6 +16,7 @@ use headway_store::{HungryJob, PartitionUse, PipeShare};
 const MUCH: u64 = 4;
 /// See [`MUCH`].
 const SLIGHTLY: u64 = 32;
+
 /// What is known of the partitions that do not share as most do, while one round shares out.
 #[derive(Debug, Default)]
 pub(crate) struct Books(BTreeMap<String, Account>);
