@@ -21,7 +21,7 @@ impl Bitmap {
     }
 
     /// The indexes `0..count`.
-    pub fn full(count: u32) -> Self {
+    pub fn first(count: u32) -> Self {
         let mut map = Self {
             bytes: vec![0xff; (count as usize).div_ceil(8)],
         };
@@ -149,7 +149,7 @@ mod tests {
 
         #[test]
         fn full_holds_exactly_the_count(count in 0u32..4097) {
-            let map = Bitmap::full(count);
+            let map = Bitmap::first(count);
             prop_assert_eq!(map.len(), count);
             prop_assert!(!map.contains(count));
         }

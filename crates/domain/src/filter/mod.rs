@@ -102,7 +102,7 @@ impl TextTest {
     /// A text by its parts, with anything between two of them.
     fn of(parts: Vec<String>) -> Self {
         match <[String; 1]>::try_from(parts) {
-            Ok([whole]) => Self::Equals(whole),
+            Ok([text]) => Self::Equals(text),
             Err(parts) => Self::Pattern(parts),
         }
     }

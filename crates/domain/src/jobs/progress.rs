@@ -24,12 +24,12 @@ fn part(counts: &Counts) -> u32 {
         let mean = counts.undeclared as f64 / counts.undeclared_pages as f64;
         mean.max(1.0) * counts.undeclared_unsplit as f64
     };
-    let whole = expected as f64 + unseen;
-    if whole == 0.0 {
+    let total = expected as f64 + unseen;
+    if total == 0.0 {
         return 0;
     }
     let done = counts.done as f64 + counts.fractions as f64 / f64::from(MILLIONTHS);
-    ((done / whole * f64::from(MILLIONTHS)) as u32).min(MILLIONTHS - 1)
+    ((done / total * f64::from(MILLIONTHS)) as u32).min(MILLIONTHS - 1)
 }
 
 impl Job {

@@ -17,7 +17,7 @@ pub struct JobUpdate {
     pub max_in_flight: Option<u32>,
     /// When the job counts as failed. It does not change the state of a job that has ended.
     pub failure_policy: Option<FailurePolicy>,
-    /// How long the job is kept.
+    /// How long the job is retained.
     pub retention: Option<Retention>,
 }
 

@@ -44,9 +44,9 @@ mod tests {
         let mut bucket = Bucket::new(0);
         let mut taken = 0;
         for quarter in 1..=40 {
-            let whole = bucket.fill(2.5, quarter * SECOND / 4);
-            bucket.take(whole);
-            taken += whole;
+            let tokens = bucket.fill(2.5, quarter * SECOND / 4);
+            bucket.take(tokens);
+            taken += tokens;
         }
         assert_eq!(taken, 25);
     }

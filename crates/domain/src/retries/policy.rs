@@ -34,9 +34,9 @@ impl RetryPolicy {
     /// `0.0..1.0`. The random part shortens the delay, so that `max_ms` holds.
     pub fn delay_us(&self, failures: u32, random: f64) -> i64 {
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
-        let full =
+        let longest =
             (self.initial_ms as f64 * self.multiplier.powi(exponent)).min(self.max_ms as f64);
-        (full * (1.0 - self.jitter * random) * 1000.0) as i64
+        (longest * (1.0 - self.jitter * random) * 1000.0) as i64
     }
 }
 

@@ -123,8 +123,8 @@ impl Field {
     }
 
     fn value(&self, text: &str) -> Option<u32> {
-        let named = self.names.iter();
-        if let Some(at) = named
+        let names = self.names.iter();
+        if let Some(at) = names
             .clone()
             .position(|name| name.eq_ignore_ascii_case(text))
         {
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_a_sentence() {
-        for (pattern, said) in [
+        for (pattern, reason) in [
             ("0 0 0 1 1 * 2030", "it has 7 fields"),
             ("* * *", "it has 3 fields"),
             ("", "it has 0 fields"),
@@ -231,7 +231,7 @@ mod tests {
             ("@never", "is no nickname"),
         ] {
             let why = check(pattern).unwrap_err();
-            assert!(why.contains(said), "{pattern}: {why}");
+            assert!(why.contains(reason), "{pattern}: {why}");
         }
     }
 }

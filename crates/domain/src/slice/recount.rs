@@ -87,11 +87,11 @@ impl JobSlice {
             u32::try_from(mine.count()).unwrap_or(u32::MAX)
         };
         let open = of(&[PageState::Unsplit, PageState::Splitting, PageState::Open]);
-        let kept = of(&[PageState::Retained, PageState::SplitFailed]);
+        let retained = of(&[PageState::Retained, PageState::SplitFailed]);
         let batches = self.batches.values().map(|batch| &batch.row);
         let below = batches.filter(|batch| batch.parent == Some(number) && !batch.finished);
         let children = u32::try_from(below.count()).unwrap_or(u32::MAX);
-        let right = (open, kept, children);
+        let right = (open, retained, children);
         let wrong = self.batch(number).is_some_and(|batch| {
             !batch.finished && (batch.open_pages, batch.retained_pages, batch.children) != right
         });
