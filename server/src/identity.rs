@@ -71,7 +71,7 @@ fn said(headers: &HeaderMap, keys: [&'static str; 2]) -> Result<String, Error> {
     if text.chars().any(char::is_control) {
         return Err(Error::field(plain, "must have no control characters"));
     }
-    Ok(clean(text.trim(), limits::ID_BYTES))
+    Ok(clean(text.trim(), limits::MAX_ID_BYTES))
 }
 
 /// The layer.

@@ -309,11 +309,11 @@ impl<'a> Inputs<'a> {
                 let payload = template
                     .render(item, parameters)
                     .map_err(|error| bad_row(item).unwrap_or_else(|| error.to_string()))?;
-                if payload.len() > headway_domain::limits::PAYLOAD_BYTES {
+                if payload.len() > headway_domain::limits::MAX_PAYLOAD_BYTES {
                     return Err(format!(
                         "the item's payload has {} bytes, and at most {} are allowed",
                         payload.len(),
-                        headway_domain::limits::PAYLOAD_BYTES
+                        headway_domain::limits::MAX_PAYLOAD_BYTES
                     ));
                 }
                 Ok(payload.into())

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use headway_broker::{Depth, Queue};
-use headway_domain::{bulk::JOBS, share::Bucket};
+use headway_domain::{bulk::JOBS, pipes::Turn, share::Bucket};
 use headway_store::PipeShare;
 use tokio::time::Instant;
 
 use crate::{
-    share::{Books, Turn, shares},
+    share::{Books, shares},
     tracker::Tracker,
 };
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use headway_domain::{
     bulk::JOBS,
+    pipes::{Claim, Turn, fill},
     share::{Bucket, Share},
 };
 use headway_store::{HungryJob, PartitionUse, PipeShare};
@@ -15,27 +16,6 @@ use headway_store::{HungryJob, PartitionUse, PipeShare};
 const MUCH: u64 = 4;
 /// See [`MUCH`].
 const SLIGHTLY: u64 = 32;
-/// What rounding advances by each round, so that over time all get their part of what cannot be divided: the golden ratio's
-/// fraction, whose multiples are spread evenly.
-const GOLDEN: f64 = 0.618_033_988_749_895;
-
-/// What somebody may get and wants.
-#[derive(Debug, Clone, Copy)]
-struct Claim {
-    want: f64,
-    weight: f64,
-}
-
-/// Where rounding stands.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Turn(f64);
-
-impl Turn {
-    /// The next one.
-    pub(crate) fn next(self) -> Self {
-        Self((self.0 + GOLDEN).fract())
-    }
-}
 
 /// What is known of the partitions that do not share as most do, while one round shares out.
 #[derive(Debug, Default)]
@@ -225,40 +205,7 @@ fn divide(total: u64, jobs: &[HungryJob], wants: &[u64], books: &Books, turn: Tu
             }
         }
     }
-    whole(&parts, turn)
-}
-
-/// Fills up claims in the order in which they are satisfied.
-fn fill(total: f64, claims: &[Claim]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..claims.len()).collect();
-    let satisfied_at = |at: &usize| claims[*at].want / claims[*at].weight;
-    order.sort_by(|a, b| satisfied_at(a).total_cmp(&satisfied_at(b)));
-    let mut weights: f64 = claims.iter().map(|claim| claim.weight).sum();
-    let mut left = total.max(0.0);
-    let mut parts = vec![0.0; claims.len()];
-    for at in order {
-        let claim = claims[at];
-        let part = claim.want.max(0.0).min(left * claim.weight / weights);
-        parts[at] = part;
-        left -= part;
-        weights -= claim.weight;
-    }
-    parts
-}
-
-/// Rounds parts so that their sum stays, and each is what it was on the average of many turns: systematic sampling.
-fn whole(parts: &[f64], turn: Turn) -> Vec<u64> {
-    // What adding and subtracting leaves must not make a whole number a smaller one.
-    const NOTHING: f64 = 1e-6;
-    let mut sum = turn.0 + NOTHING;
-    let mut below = sum.floor();
-    let next = |part: &f64| {
-        sum += part;
-        let whole = sum.floor() - below;
-        below = sum.floor();
-        whole.max(0.0) as u64
-    };
-    parts.iter().map(next).collect()
+    turn.round(&parts)
 }
 
 /// Holds allowances to a limit and to quotas whatever the jobs send meanwhile: what one has, or may send until it hears of its new

@@ -1,11 +1,9 @@
-//! Everything that can be wrong with what a client asks for. One enum; the server turns it
-//! into a status with details in one place.
-
-use std::fmt;
+//! The errors of requests: one enum. The server turns it into a status with details in one place.
 
 use crate::{
-    ids::{JobName, PartitionId},
-    job::JobState,
+    jobs::state::JobState,
+    partitions::quota::Quota,
+    values::ids::{JobName, PartitionId},
 };
 
 /// A field of a request and what is wrong with it.
@@ -28,8 +26,6 @@ pub enum Action {
     Cancel,
     /// RetryJob
     Retry,
-    /// RetryJob, with the jobs that failed because this one had
-    RetryWithDependents,
 }
 
 impl Action {
@@ -39,36 +35,8 @@ impl Action {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Cancel => "cancel",
-            Self::Retry | Self::RetryWithDependents => "retry",
+            Self::Retry => "retry",
         }
-    }
-}
-
-/// What a partition may have only so many of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quota {
-    /// Jobs that have not ended.
-    OpenJobs,
-    /// Items in pipes and at workers.
-    InFlight,
-}
-
-impl Quota {
-    /// Its field in the partition.
-    pub fn field(self) -> &'static str {
-        match self {
-            Self::OpenJobs => "max_open_jobs",
-            Self::InFlight => "max_items_in_flight",
-        }
-    }
-}
-
-impl fmt::Display for Quota {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OpenJobs => "jobs that have not ended",
-            Self::InFlight => "items in pipes and at workers",
-        })
     }
 }
 
@@ -81,7 +49,7 @@ pub enum Error {
     /// There is no such job.
     #[error("there is no job {0}; list the partition's jobs to see what exists")]
     JobNotFound(JobName),
-    /// The job has no such batch, or does not keep it.
+    /// The job has no such batch, or does not retain it.
     #[error(
         "there is no batch {number} of job {job}; batches that are done are kept on two levels only"
     )]
@@ -109,7 +77,7 @@ pub enum Error {
         /// Whether the job is settled.
         settled: bool,
     },
-    /// None of the job's failures is like those that were asked for.
+    /// No failure of the job matches the filter.
     #[error(
         "job {0} has no failure like those in filter, and nothing else of it is left to run; list its failures to see what there is"
     )]
@@ -150,10 +118,11 @@ pub enum Error {
     Cycle {
         /// The job that is refused.
         job: JobName,
-        /// Ids of jobs, each of which needs the next; the first is the last. Long cycles are cut in the middle.
+        /// Ids of jobs, each of which needs the next; the last is the first. Long cycles are cut in
+        /// the middle.
         cycle: Vec<String>,
     },
-    /// The partition has all that it may have.
+    /// The partition has reached a quota.
     #[error(
         "partition {partition} may have {limit} {quota} and has them; try again when some have ended, or have its quota raised"
     )]
@@ -165,7 +134,7 @@ pub enum Error {
         /// How many it may have.
         limit: u32,
     },
-    /// The deployment has all the pipes that it may have.
+    /// The deployment has reached its number of pipes.
     #[error(
         "pipe {pipe} would be a new one, and the deployment has its {limit} pipes already; use one of them, or have max_pipes raised"
     )]
@@ -235,15 +204,11 @@ fn violations_sentence(list: &[FieldViolation]) -> String {
 
 fn hint(action: &Action, state: &JobState, settled: &bool) -> &'static str {
     match (action, state) {
-        (Action::Retry | Action::RetryWithDependents, JobState::Cancelled | JobState::Failed)
-            if !settled =>
-        {
+        (Action::Retry, JobState::Cancelled | JobState::Failed) if !settled => {
             ", and some of its items are still at workers; try again once settled_time is set"
         }
-        (Action::Retry | Action::RetryWithDependents, JobState::Completed) => {
-            " and has nothing to run again"
-        }
-        (Action::Retry | Action::RetryWithDependents, _) => {
+        (Action::Retry, JobState::Completed) => " and has nothing to run again",
+        (Action::Retry, _) => {
             ", and only a job that failed or was cancelled can be retried as a whole; a filter says which failures are to run again while it goes on"
         }
         (Action::Resume, _) => ", and only a paused job can be resumed; retry it to run it again",

@@ -97,7 +97,7 @@ fn uid_bytes(uid: JobUid) -> Bytes {
 pub fn decode_reports(body: Bytes) -> Result<Reports, Malformed> {
     let message = pipe::ReportMessage::decode(body)?;
     let session = Uuid::from_slice(&message.session).unwrap_or(Uuid::nil());
-    let worker = headway_domain::effect::clean(&message.worker, limits::ID_BYTES);
+    let worker = headway_domain::effect::clean(&message.worker, limits::MAX_ID_BYTES);
     let pages = message
         .pages
         .into_iter()
@@ -171,8 +171,8 @@ fn check_forward(forward: pipe::Forward) -> Result<Forward, String> {
         ));
     }
     let texts = [
-        (&forward.r#type, limits::SHORT_TEXT_BYTES),
-        (&forward.content_type, limits::ID_BYTES),
+        (&forward.r#type, limits::MAX_SHORT_TEXT_BYTES),
+        (&forward.content_type, limits::MAX_ID_BYTES),
     ];
     if texts
         .iter()
@@ -182,10 +182,10 @@ fn check_forward(forward: pipe::Forward) -> Result<Forward, String> {
             "the item was forwarded with a task type or content type that is too long".to_owned(),
         );
     }
-    if forward.payload.len() > limits::PAYLOAD_BYTES {
+    if forward.payload.len() > limits::MAX_PAYLOAD_BYTES {
         return Err(format!(
             "the item was forwarded with a payload above {} bytes",
-            limits::PAYLOAD_BYTES
+            limits::MAX_PAYLOAD_BYTES
         ));
     }
     Ok(Forward {

@@ -13,7 +13,7 @@ const JSON: &str = "application/json";
 
 /// Payload bytes in one message at most, unless one item alone has more. A message then stays far below what brokers take:
 /// the payload of one item is as large at most, and headers are small.
-const MESSAGE_BYTES: usize = limits::PAYLOAD_BYTES;
+const MESSAGE_BYTES: usize = limits::MAX_PAYLOAD_BYTES;
 
 /// Builds the task messages of one page.
 #[derive(Debug)]

@@ -103,14 +103,14 @@ fn convert(
         "spec.max_in_flight",
         spec.max_in_flight,
         limits::DEFAULT_WINDOW,
-        limits::WINDOW,
+        limits::MAX_WINDOW,
         violations,
     );
     let items_per_message = count(
         "spec.items_per_message",
         spec.items_per_message,
         1,
-        limits::ITEMS_PER_MESSAGE,
+        limits::MAX_ITEMS_PER_MESSAGE,
         violations,
     );
     Some(JobSpec {
@@ -207,12 +207,12 @@ fn definition(
         Definition::Json(json) => json.to_string().len(),
         Definition::Data(data) => data.len(),
     };
-    if size > limits::PAYLOAD_BYTES {
+    if size > limits::MAX_PAYLOAD_BYTES {
         violations.push(
             FIELD,
             format!(
                 "must be at most {} bytes, and has {size}",
-                limits::PAYLOAD_BYTES
+                limits::MAX_PAYLOAD_BYTES
             ),
         );
         return None;
@@ -287,11 +287,11 @@ pub(super) fn priority(wire: Option<i32>, violations: &mut Violations) -> u32 {
     };
     let priority = u32::try_from(wire).ok();
     priority
-        .filter(|priority| *priority <= limits::PRIORITY)
+        .filter(|priority| *priority <= limits::MAX_PRIORITY)
         .unwrap_or_else(|| {
             violations.push(
                 "spec.priority",
-                format!("must be 0 to {}, not {wire}", limits::PRIORITY),
+                format!("must be 0 to {}, not {wire}", limits::MAX_PRIORITY),
             );
             limits::DEFAULT_PRIORITY
         })
@@ -338,7 +338,7 @@ fn retry_policy(policy: v1::RetryPolicy, violations: &mut Violations) -> RetryPo
         "spec.retry_policy.max_attempts",
         policy.max_attempts,
         usual.max_attempts,
-        limits::ATTEMPTS,
+        limits::MAX_ATTEMPTS,
         violations,
     );
     let initial = millis(
@@ -412,7 +412,7 @@ fn millis(
     wire: Option<prost_types::Duration>,
     violations: &mut Violations,
 ) -> Option<u64> {
-    let longest = Duration::from_millis(limits::DURATION_MS);
+    let longest = Duration::from_millis(limits::MAX_DURATION_MS);
     let fits = |time: &Duration| *time >= Duration::from_millis(1) && *time <= longest;
     match duration(wire?).filter(fits) {
         Some(time) => u64::try_from(time.as_nanos().div_ceil(1_000_000)).ok(),

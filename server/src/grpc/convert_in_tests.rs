@@ -322,10 +322,10 @@ fn neither_work_nor_definition_nor_item_may_be_missing() {
 #[test]
 fn sizes_are_bounded_and_the_bound_is_named() {
     let mut spec = wire_task();
-    task_mut(&mut spec).payload = vec![b'x'; limits::PAYLOAD_BYTES];
+    task_mut(&mut spec).payload = vec![b'x'; limits::MAX_PAYLOAD_BYTES];
     assert!(super::spec(Some(spec), &builtins()).is_ok());
     let mut spec = wire_task();
-    task_mut(&mut spec).payload = vec![b'x'; limits::PAYLOAD_BYTES + 1];
+    task_mut(&mut spec).payload = vec![b'x'; limits::MAX_PAYLOAD_BYTES + 1];
     let (field, why) = refused(spec);
     assert_eq!(field, "spec.task.payload");
     assert!(why.contains("1048576") && why.contains("1048577"), "{why}");
@@ -333,7 +333,7 @@ fn sizes_are_bounded_and_the_bound_is_named() {
     let mut spec = range();
     batch_mut(&mut spec).definition = Some(v1::batch::Definition::Data(vec![
         b'x';
-        limits::PAYLOAD_BYTES
+        limits::MAX_PAYLOAD_BYTES
             + 1
     ]));
     let (field, why) = refused(spec);

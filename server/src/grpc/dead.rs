@@ -163,11 +163,11 @@ pub(super) fn filter(
     few(wire.items.len(), ITEMS, "filter.items", violations);
     let mut filter = FailureFilter::default();
     for code in wire.codes.into_iter().take(NAMED) {
-        let fits = (1..=limits::ID_BYTES).contains(&code.len()) && !code.contains('\0');
+        let fits = (1..=limits::MAX_ID_BYTES).contains(&code.len()) && !code.contains('\0');
         violations.check(fits, "filter.codes", || {
             format!(
                 "must be 1 to {} bytes each, without U+0000",
-                limits::ID_BYTES
+                limits::MAX_ID_BYTES
             )
         });
         filter.codes.push(code);

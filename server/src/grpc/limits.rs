@@ -32,18 +32,18 @@ impl JobApi {
         let pipe = violations.take(named("limits.pipe", &wire.pipe));
         let in_flight = u32::try_from(wire.max_in_flight)
             .ok()
-            .filter(|most| *most <= limits::PIPE_LIMIT);
+            .filter(|most| *most <= limits::MAX_PIPE_LIMIT);
         violations.check(in_flight.is_some(), "limits.max_in_flight", || {
             format!(
                 "must be 0 to {}, not {}",
-                limits::PIPE_LIMIT,
+                limits::MAX_PIPE_LIMIT,
                 wire.max_in_flight
             )
         });
         let per_second = wire.max_per_second;
-        let fits = (0.0..=f64::from(limits::PIPE_LIMIT)).contains(&per_second);
+        let fits = (0.0..=f64::from(limits::MAX_PIPE_LIMIT)).contains(&per_second);
         violations.check(fits, "limits.max_per_second", || {
-            format!("must be 0 to {}, not {per_second}", limits::PIPE_LIMIT)
+            format!("must be 0 to {}, not {per_second}", limits::MAX_PIPE_LIMIT)
         });
         violations.finish()?;
         let Some(pipe) = pipe else {

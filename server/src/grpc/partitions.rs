@@ -156,18 +156,18 @@ fn read_share(wanted: &v1::Partition, violations: &mut Violations) -> PartitionS
         });
         fits.filter(|number| *number > 0)
     };
-    let weight = number("partition.weight", wanted.weight, limits::WEIGHT);
+    let weight = number("partition.weight", wanted.weight, limits::MAX_WEIGHT);
     PartitionShare {
         weight: weight.unwrap_or(PartitionShare::default().weight),
         open_jobs: number(
             "partition.max_open_jobs",
             wanted.max_open_jobs,
-            limits::QUOTA,
+            limits::MAX_QUOTA,
         ),
         in_flight: number(
             "partition.max_items_in_flight",
             wanted.max_items_in_flight,
-            limits::QUOTA,
+            limits::MAX_QUOTA,
         ),
     }
 }

@@ -44,12 +44,12 @@ pub(super) fn job_id(id: String) -> Result<JobId, Error> {
 
 /// A request id; empty for none.
 pub(super) fn request_id(id: String) -> Result<String, Error> {
-    if id.len() > limits::ID_BYTES || id.chars().any(char::is_control) {
+    if id.len() > limits::MAX_ID_BYTES || id.chars().any(char::is_control) {
         return Err(Error::field(
             "request_id",
             format!(
                 "must be at most {} bytes without control characters, and has {}",
-                limits::ID_BYTES,
+                limits::MAX_ID_BYTES,
                 id.len()
             ),
         ));
@@ -61,10 +61,10 @@ pub(super) fn request_id(id: String) -> Result<String, Error> {
 pub(super) fn page_size(size: i32) -> Result<u32, Error> {
     match u32::try_from(size) {
         Ok(0) => Ok(limits::DEFAULT_PAGE_SIZE),
-        Ok(size) if size <= limits::PAGE_SIZE => Ok(size),
+        Ok(size) if size <= limits::MAX_PAGE_SIZE => Ok(size),
         Ok(_) | Err(_) => Err(Error::field(
             "page_size",
-            format!("must be 0 to {}, not {size}", limits::PAGE_SIZE),
+            format!("must be 0 to {}, not {size}", limits::MAX_PAGE_SIZE),
         )),
     }
 }
@@ -98,14 +98,14 @@ pub(super) fn filter(
         violations.check(label_key(key), "labels", || {
             format!(
                 "keys must be 1 to {} ASCII letters, digits or _ - . / :",
-                limits::ID_BYTES
+                limits::MAX_ID_BYTES
             )
         });
-        let value_fits = value.len() <= limits::SHORT_TEXT_BYTES && !value.contains('\0');
+        let value_fits = value.len() <= limits::MAX_SHORT_TEXT_BYTES && !value.contains('\0');
         violations.check(value_fits, "labels", || {
             format!(
                 "values must be at most {} bytes without U+0000",
-                limits::SHORT_TEXT_BYTES
+                limits::MAX_SHORT_TEXT_BYTES
             )
         });
     }

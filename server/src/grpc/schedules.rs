@@ -5,7 +5,7 @@ use headway::v1::{self, schedule::OverlapPolicy};
 use headway_domain::{
     Error, JobId,
     event::Caller,
-    schedule::{DEFAULT_CATCH_UP_MS, ID_BYTES, Overlap, Schedule, ScheduleName},
+    schedule::{DEFAULT_CATCH_UP_MS, MAX_SCHEDULE_ID_BYTES, Overlap, Schedule, ScheduleName},
     spec::TypeUse,
     timetable::Timetable,
 };
@@ -229,10 +229,10 @@ fn renamed(error: Error, from: &str, to: &str) -> Error {
 }
 
 fn schedule_id(field: &str, id: String) -> Result<JobId, Error> {
-    if id.len() > ID_BYTES {
+    if id.len() > MAX_SCHEDULE_ID_BYTES {
         return Err(Error::field(
             field,
-            format!("must be at most {ID_BYTES} bytes"),
+            format!("must be at most {MAX_SCHEDULE_ID_BYTES} bytes"),
         ));
     }
     JobId::new(id).map_err(|error| error.renamed(field))

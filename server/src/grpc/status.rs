@@ -338,7 +338,7 @@ fn illegal_transition(
     .info("state", state.to_string())
     .precondition(job, &state.to_string(), &sentence);
     let ended_unsettled = !settled && matches!(state, JobState::Failed | JobState::Cancelled);
-    let retry = matches!(action, Action::Retry | Action::RetryWithDependents);
+    let retry = action == Action::Retry;
     if retry && ended_unsettled {
         // What is still at workers comes back soon; then the same call works.
         answer = answer.retry(SOON);
@@ -423,7 +423,7 @@ fn from_transport(refusal: Refusal) -> Status {
                 "a request must be at most {} bytes, and a payload at most {}; \
                  keep larger inputs in a store of their own and send where they are",
                 crate::MAX_REQUEST_BYTES,
-                headway_domain::limits::PAYLOAD_BYTES
+                headway_domain::limits::MAX_PAYLOAD_BYTES
             ),
         )
         .info("limit_bytes", crate::MAX_REQUEST_BYTES.to_string()),

@@ -71,7 +71,7 @@ fn read(spec: v1::JobSpec, mask: &[String], violations: &mut Violations) -> JobU
                 "spec.max_in_flight",
                 spec.max_in_flight,
                 limits::DEFAULT_WINDOW,
-                limits::WINDOW,
+                limits::MAX_WINDOW,
                 &mut wrong,
             )
         }),

@@ -85,7 +85,7 @@ pub(super) fn deadline(wire: Option<WireDeadline>, violations: &mut Violations) 
 
 /// Milliseconds, rounded up.
 fn span(field: &str, wire: prost_types::Duration, violations: &mut Violations) -> Option<u64> {
-    let longest = Duration::from_millis(limits::SPAN_MS);
+    let longest = Duration::from_millis(limits::MAX_SPAN_MS);
     let fits = |time: &Duration| *time >= Duration::from_millis(1) && *time <= longest;
     match duration(wire).filter(fits) {
         Some(time) => u64::try_from(time.as_nanos().div_ceil(1_000_000)).ok(),

@@ -65,7 +65,7 @@ impl Requests {
 }
 
 fn read(spec: &JobSpec) -> Option<Request> {
-    if !spec.is_of_jobs() {
+    if !spec.is_bulk() {
         return None;
     }
     let Work::Batch(batch) = &spec.work else {

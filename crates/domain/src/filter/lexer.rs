@@ -39,9 +39,10 @@ pub(super) enum Token {
 /// A value that fields are compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Argument {
-    /// What it says.
+    /// Its text.
     pub text: String,
-    /// The same between the `*` that stand for anything: all but those behind a backslash in quotes.
+    /// The parts between the `*` that stand for anything. A `*` behind a backslash in quotes is not
+    /// one of them.
     pub parts: Vec<String>,
 }
 
@@ -132,7 +133,8 @@ fn comparator(rest: &[char]) -> Option<&'static str> {
     })
 }
 
-/// Where a word ends. An argument goes on to the next blank or parenthesis, so that times need no quotes; a field also to a comparator.
+/// Where a word ends. An argument goes on to the next blank or parenthesis, so that times need no
+/// quotes; a field also to a comparator.
 fn word_end(chars: &[char], from: usize, argument: bool) -> usize {
     let mut end = from;
     while let Some(char) = chars.get(end).copied() {

@@ -1,23 +1,24 @@
-//! Whether a filter is true of a job at hand: the same answer as its statement gives.
+//! Whether a job matches a filter: the same answer as the store's statement gives.
 
 use super::{Comparison, Filter, TextField, TextTest, TimeField};
-use crate::job::Job;
+use crate::jobs::job::Job;
 
-/// Millionths of the whole in a percent.
-pub const MILLIONTHS: f64 = 10_000.0;
+/// One percent in millionths.
+pub const MILLIONTHS_PER_PERCENT: f64 = 10_000.0;
 
 impl Filter {
-    /// Whether it is true of the job as it is.
+    /// Whether the job matches now.
     pub fn matches(&self, job: &Job) -> bool {
         self.told_by(&|part| Some(part.holds(job))) == Some(true)
     }
 
-    /// What it says of the job whatever happens to it, but for a change of its spec; `None` where that depends on how the job goes on.
+    /// The answer that stays whatever happens to the job, except a change of its spec; `None` if it
+    /// may change.
     pub fn always(&self, job: &Job) -> Option<bool> {
         self.told_by(&|part| {
             let fixed = match part {
                 Self::Text(..) | Self::Time(TimeField::Create, ..) => true,
-                // A change of a spec changes labels, and nothing else that filters look at.
+                // Of the fields that filters read, a change of the spec changes only labels.
                 Self::Label(..) => job.meta.version == 0,
                 _ => false,
             };
@@ -25,7 +26,8 @@ impl Filter {
         })
     }
 
-    /// What follows from the answers about single restrictions, unknown ones among them (the three-valued logic of Kleene, 1938).
+    /// The answer that follows from the answers to single restrictions, some of them unknown (the
+    /// three-valued logic of Kleene, 1938).
     fn told_by(&self, of: &impl Fn(&Self) -> Option<bool>) -> Option<bool> {
         match self {
             Self::All(parts) => decided(parts, of, false),
@@ -51,9 +53,10 @@ impl Filter {
                 .labels
                 .get(name)
                 .is_some_and(|value| test.as_ref().is_none_or(|test| test.passes(value))),
-            Self::Percentage(comparison, percent) => {
-                comparison.holds(f64::from(job.percent_mark), percent * MILLIONTHS)
-            }
+            Self::Percentage(comparison, percent) => comparison.holds(
+                f64::from(job.percent_mark),
+                percent * MILLIONTHS_PER_PERCENT,
+            ),
             Self::Time(field, comparison, time) => {
                 let of_job = match field {
                     TimeField::Create => Some(meta.created),
@@ -68,7 +71,7 @@ impl Filter {
     }
 }
 
-/// `deciding` as soon as one part says so, the contrary if all say that, and else it is unknown.
+/// `deciding` as soon as one part gives it, the contrary if all parts give that, else unknown.
 fn decided(
     parts: &[Filter],
     of: &impl Fn(&Filter) -> Option<bool>,
@@ -193,7 +196,7 @@ mod tests {
             prop_assert_eq!(passes(&pattern, &text), slowly(&chars(&pattern), &chars(&text)));
         }
 
-        /// What is said without knowing some restrictions is so whatever they turn out to be.
+        /// An answer without knowing some restrictions holds whatever these turn out to be.
         #[test]
         fn unknown_restrictions(filter in unknown(), known in 0..16u8, values in 0..16u8) {
             let bit = |bits: u8, part: &Filter| bits & (1 << number(part)) != 0;

@@ -1,27 +1,29 @@
-//! Which jobs a client means: a subset of the filter language of AIP-160 (google.aip.dev/160), read into a tree of restrictions.
+//! Filters of jobs: a subset of the filter language of AIP-160 (google.aip.dev/160), parsed into a
+//! tree of restrictions.
 //!
-//! `state = ACTIVE AND labels.team = "blue" AND NOT display_name = "test*"`. OR binds more tightly than AND, as AIP-160 has it;
-//! restrictions side by side are joined by AND; an argument may be a list, `state = (FAILED OR CANCELLED)`.
+//! `state = ACTIVE AND labels.team = "blue" AND NOT display_name = "test*"`. OR binds more tightly
+//! than AND, as AIP-160 has it; restrictions side by side are joined by AND; an argument may be a
+//! list, `state = (FAILED OR CANCELLED)`.
 
 mod lexer;
 mod matching;
 mod parser;
 
-pub use matching::MILLIONTHS;
+pub use matching::MILLIONTHS_PER_PERCENT;
 
-use crate::{Micros, error::Error, job::JobState};
+use crate::{error::Error, jobs::state::JobState, values::time::Micros};
 
 /// Bytes of a filter.
-pub const FILTER_BYTES: usize = 4096;
+pub const MAX_FILTER_BYTES: usize = 4096;
 /// Restrictions in a filter.
-pub const RESTRICTIONS: usize = 100;
+pub const MAX_RESTRICTIONS: usize = 100;
 /// How deep parentheses and NOT may be nested.
-pub const DEPTH: usize = 16;
+pub const MAX_DEPTH: usize = 16;
 
 /// What a job must be like.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {
-    /// All of these hold; of none it is true.
+    /// All of these hold; an empty list holds.
     All(Vec<Filter>),
     /// One of these holds.
     Any(Vec<Filter>),
@@ -35,7 +37,7 @@ pub enum Filter {
     Label(String, Option<TextTest>),
     /// The percentage, 0 to 100.
     Percentage(Comparison, f64),
-    /// A time of the job; one that is not set passes nothing.
+    /// A time of the job; an unset time matches nothing.
     Time(TimeField, Comparison, Micros),
 }
 
@@ -85,7 +87,8 @@ pub enum Comparison {
 pub enum TextTest {
     /// Exactly this.
     Equals(String),
-    /// These parts, with anything between two of them: `a*b` is `a` and `b`, `*a` is nothing and `a`.
+    /// These parts, with anything between two of them: `a*b` is `a` and `b`, `*a` is nothing and
+    /// `a`.
     Pattern(Vec<String>),
 }
 
@@ -99,14 +102,14 @@ impl TextTest {
     /// A text by its parts, with anything between two of them.
     fn of(parts: Vec<String>) -> Self {
         match <[String; 1]>::try_from(parts) {
-            Ok([whole]) => Self::Equals(whole),
+            Ok([text]) => Self::Equals(text),
             Err(parts) => Self::Pattern(parts),
         }
     }
 }
 
 impl Filter {
-    /// Reads a filter; an empty one is true of every job.
+    /// Parses a filter; an empty one matches every job.
     ///
     /// # Errors
     /// [`Error::Invalid`] for the field `filter`, with the place and what is wrong there.
@@ -114,12 +117,12 @@ impl Filter {
         parser::parse(text).map_err(|fault| Error::field("filter", fault.to_string()))
     }
 
-    /// Whether it is true of every job.
+    /// Whether it matches every job.
     pub fn is_everything(&self) -> bool {
         matches!(self, Self::All(parts) if parts.is_empty())
     }
 
-    /// The states that jobs must be in, where the filter as a whole says so.
+    /// The states that the filter restricts jobs to, if it does.
     pub fn states(&self) -> Option<Vec<JobState>> {
         match self {
             Self::State(state) => Some(vec![*state]),
@@ -135,7 +138,7 @@ impl Filter {
         }
     }
 
-    /// The id that jobs must have, where the filter as a whole says so.
+    /// The id that the filter restricts jobs to, if it does.
     pub fn id(&self) -> Option<&str> {
         match self {
             Self::Text(TextField::Id, TextTest::Equals(id)) => Some(id),
@@ -144,7 +147,7 @@ impl Filter {
         }
     }
 
-    /// A label with one value that jobs must have, where the filter as a whole says so.
+    /// A label and value that the filter restricts jobs to, if it does.
     pub fn label(&self) -> Option<(&str, &str)> {
         match self {
             Self::Label(name, Some(TextTest::Equals(value))) => Some((name, value)),
@@ -154,7 +157,7 @@ impl Filter {
     }
 }
 
-/// In which order jobs are listed. Ties are broken by age, in the same direction.
+/// The order of a list of jobs. Ties are broken by age, in the same direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobOrder {
     /// By what.

@@ -1,16 +1,20 @@
 //! From tokens to a filter.
 
 use super::{
-    Comparison, DEPTH, FILTER_BYTES, Filter, RESTRICTIONS, TextField, TextTest, TimeField,
+    Comparison, Filter, MAX_DEPTH, MAX_FILTER_BYTES, MAX_RESTRICTIONS, TextField, TextTest,
+    TimeField,
     lexer::{Argument, Fault, Placed, Token, tokens},
 };
-use crate::{job::JobState, spec::label_key};
+use crate::jobs::{state::JobState, validate::label_key};
 
 const FIELDS: &str = "state, id, display_name, creator, pipe, labels.KEY, percentage, create_time, start_time, update_time, end_time";
 
 pub(super) fn parse(text: &str) -> Result<Filter, Fault> {
-    if text.len() > FILTER_BYTES {
-        return Err(fault(1, format!("it must be at most {FILTER_BYTES} bytes")));
+    if text.len() > MAX_FILTER_BYTES {
+        return Err(fault(
+            1,
+            format!("it must be at most {MAX_FILTER_BYTES} bytes"),
+        ));
     }
     if let Some(at) = text.chars().position(|char| char == '\0') {
         return Err(fault(at + 1, "U+0000 is not allowed"));
@@ -88,10 +92,10 @@ impl Parser {
 
     /// Factors, joined by AND or side by side.
     fn expression(&mut self, depth: usize) -> Result<Filter, Fault> {
-        if depth > DEPTH {
+        if depth > MAX_DEPTH {
             return Err(fault(
                 self.place(),
-                format!("it is nested more than {DEPTH} deep"),
+                format!("it is nested more than {MAX_DEPTH} deep"),
             ));
         }
         let mut parts = Vec::new();
@@ -121,10 +125,10 @@ impl Parser {
     }
 
     fn term(&mut self, depth: usize) -> Result<Filter, Fault> {
-        if depth > DEPTH {
+        if depth > MAX_DEPTH {
             return Err(fault(
                 self.place(),
-                format!("it is nested more than {DEPTH} deep"),
+                format!("it is nested more than {MAX_DEPTH} deep"),
             ));
         }
         if self.is_word("NOT") || self.peek() == Some(&Token::Minus) {
@@ -148,10 +152,10 @@ impl Parser {
     fn restriction(&mut self) -> Result<Filter, Fault> {
         let place = self.place();
         self.restrictions += 1;
-        if self.restrictions > RESTRICTIONS {
+        if self.restrictions > MAX_RESTRICTIONS {
             return Err(fault(
                 place,
-                format!("it has more than {RESTRICTIONS} restrictions"),
+                format!("it has more than {MAX_RESTRICTIONS} restrictions"),
             ));
         }
         let field = self.field()?;
@@ -220,10 +224,10 @@ impl Parser {
             arguments.push(self.argument()?);
         }
         match self.next() {
-            Some((_, Token::Close)) if arguments.len() <= RESTRICTIONS => Ok(arguments),
+            Some((_, Token::Close)) if arguments.len() <= MAX_RESTRICTIONS => Ok(arguments),
             Some((place, Token::Close)) => Err(fault(
                 place,
-                format!("a list has at most {RESTRICTIONS} entries"),
+                format!("a list has at most {MAX_RESTRICTIONS} entries"),
             )),
             _ => {
                 self.at -= 1;

@@ -1,4 +1,4 @@
-//! Tests of the way from a text to a filter.
+//! Tests of parsing filters.
 
 use proptest::prelude::*;
 

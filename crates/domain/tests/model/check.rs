@@ -179,7 +179,7 @@ fn batches(store: &Store) {
         let children = store.batches.values();
         let children =
             children.filter(|child| child.parent == Some(batch.number) && !child.finished);
-        assert_eq!(batch.kept_pages as usize, pages().filter(kept).count());
+        assert_eq!(batch.retained_pages as usize, pages().filter(kept).count());
         assert_eq!(
             batch.open_pages as usize,
             pages().filter(|page| !kept(page)).count()
@@ -187,7 +187,7 @@ fn batches(store: &Store) {
         assert_eq!(batch.children as usize, children.count());
         assert!(batch.parent.is_none() || !batch.is_finished(), "not folded");
         if batch.finished {
-            assert!(batch.is_kept() && pages().count() == 0 && batch.children == 0);
+            assert!(batch.is_retained() && pages().count() == 0 && batch.children == 0);
             assert!(
                 batch.done >= batch.items,
                 "something is below a batch that is done"
@@ -305,7 +305,7 @@ fn liveness(store: &Store) {
     );
     // Whoever shares out the pipe looks at it.
     let shared =
-        job.is_hungry() && (job.limit() == 0 || job.tokens == Some(0) || job.is_reopening());
+        job.wants_credit() && (job.limit() == 0 || job.tokens == Some(0) || job.is_reopening());
     assert!(
         counts.in_flight() + counts.delayed + counts.splitting > 0 || later || shared,
         "nothing will ever wake the job: {counts:?}"

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use headway_domain::{
     Error, JobSlice,
     effect::{NewFailure, Subject},
-    slice::Carried,
+    retries::CarriedCounts,
 };
 
 use super::{
@@ -24,7 +24,7 @@ impl World {
         let mut slice = self.store.open(self.moment(), &[]);
         let result = action(&mut slice);
         if result.is_err() {
-            assert!(!slice.changed && slice.job == *self.job());
+            assert!(!slice.has_changed() && slice.job() == self.job());
             return result;
         }
         self.finish(slice, end);
@@ -59,12 +59,12 @@ impl World {
         };
         let carried: Vec<NewFailure> = self.store.failures.iter().filter(of_run).cloned().collect();
         let mut slice = self.store.open(self.moment(), &[]);
-        let result = slice.retry_but(Carried {
+        let result = slice.retry_carrying(CarriedCounts {
             items: carried.len() as u64,
             splits: 0,
         });
         if result.is_err() {
-            assert!(!slice.changed && slice.job == *self.job());
+            assert!(!slice.has_changed() && slice.job() == self.job());
             return result;
         }
         let before = self.store.failures.len();
@@ -103,7 +103,7 @@ impl World {
         self.store.load_batches(&mut slice);
         let result = slice.redrive(&meant);
         let Ok(redriven) = result else {
-            assert!(!slice.changed && slice.job == *self.job());
+            assert!(!slice.has_changed() && slice.job() == self.job());
             return result.map(drop);
         };
         assert_eq!(redriven, meant.len() as u64, "a failure without an item");

@@ -506,8 +506,8 @@ fn splits_of_a_large_job_are_summed_up() {
 #[test]
 fn the_depth_of_batches_is_bounded() {
     for (depth, state) in [
-        (limits::DEPTH - 1, JobState::Completed),
-        (limits::DEPTH, JobState::Failed),
+        (limits::MAX_BATCH_DEPTH - 1, JobState::Completed),
+        (limits::MAX_BATCH_DEPTH, JobState::Failed),
     ] {
         let mut world = World::new(&nested(1), spec());
         world.store.batches.get_mut(&1).unwrap().depth = depth;

@@ -36,9 +36,9 @@ impl World {
                 return;
             } else if self.job().paused {
                 self.resume(End::Sent).unwrap();
-            } else if self.job().is_hungry() && self.is_starved() {
+            } else if self.job().wants_credit() && self.is_starved() {
                 self.allow(self.job().meta.spec.max_in_flight, Some(2));
-            } else if self.job().is_hungry() && self.job().is_reopening() {
+            } else if self.job().wants_credit() && self.job().is_reopening() {
                 self.advance();
             } else if let Some(due) = self.next_timer() {
                 let wait = (due - self.now).max(0);
@@ -73,11 +73,11 @@ impl World {
         let failed = pages.flat_map(|page| page.failed.iter().map(|index| (page.number, index)));
         // Also what is carried of pages that were not opened again.
         let old = self.store.pages.values().filter(|page| page.run < run);
-        let kept = old.flat_map(|page| {
-            let kept = self.store.kept(page.number, run).items.into_iter();
-            kept.map(|index| (page.number, index))
+        let carried = old.flat_map(|page| {
+            let carried = self.store.carried(page.number, run).items.into_iter();
+            carried.map(|index| (page.number, index))
         });
-        failed.chain(kept).map(|key| self.leaves[&key]).collect()
+        failed.chain(carried).map(|key| self.leaves[&key]).collect()
     }
 
     /// Whether a leaf may have failed although its plan was good: a splitter denied it, or three

@@ -1,6 +1,6 @@
 //! The rows of one job in memory, and transactions over slices of them, as a real store does them:
 //! only what is asked for is loaded, pages come without their content, and every row is written
-//! back by its fate alone.
+//! back by its mark alone.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use headway_domain::{
     effect::{Effect, NewFailure, Subject},
     event::{EventKind, NewEvent},
     page::{Batch, Item, Page, PageContent, PageState, Todo},
-    slice::{Fate, Kept, Moment, Needs},
+    retries::PageFailures,
+    slice::{Moment, Needs, RowChange},
 };
 
 /// Whether a page is of the kind that is looked for.
@@ -129,16 +130,16 @@ impl Store {
     }
 
     /// The failures of a run that a page has which was not opened in it.
-    pub fn kept(&self, page: u32, run: u32) -> Kept {
-        let mut kept = Kept::default();
+    pub fn carried(&self, page: u32, run: u32) -> PageFailures {
+        let mut carried = PageFailures::default();
         for failure in self.failures.iter().filter(|failure| failure.run == run) {
             match failure.subject {
-                Subject::Item(of, index) if of == page => kept.items.push(index),
-                Subject::Page(of) if of == page => kept.split = true,
+                Subject::Item(of, index) if of == page => carried.items.push(index),
+                Subject::Page(of) if of == page => carried.split = true,
                 Subject::Item(..) | Subject::Page(_) | Subject::Job => {}
             }
         }
-        kept
+        carried
     }
 
     fn rows(&self, page: u32) -> impl Iterator<Item = &Item> {
@@ -149,7 +150,7 @@ impl Store {
 
     /// Loads what `advance` wants, at most `most` pages of a kind; tells whether anything was new.
     fn load(&self, slice: &mut JobSlice, needs: &Needs, most: usize, reopens: usize) -> bool {
-        let before = slice.batches.len() + slice.pages.len();
+        let before = slice.loaded();
         for batch in needs
             .batches
             .iter()
@@ -157,7 +158,7 @@ impl Store {
         {
             slice.add_batch(batch.clone());
         }
-        let run = self.job.run.max(slice.job.run);
+        let run = self.job.run.max(slice.job().run);
         let kinds: [(usize, Fits<'_>); 4] = [
             (needs.release, &|page| page.todo() == Todo::Release),
             (needs.unpark, &|page| page.todo() == Todo::Unpark),
@@ -171,7 +172,7 @@ impl Store {
             let stale = |page: &Page| page.run < run && page.state != PageState::Unsplit;
             let mut room = reopens.saturating_sub(
                 slice
-                    .pages
+                    .page_rows()
                     .keys()
                     .filter(|page| self.pages.get(page).is_some_and(&stale))
                     .count(),
@@ -179,7 +180,7 @@ impl Store {
             let mut found: Vec<&Page> = self
                 .pages
                 .values()
-                .filter(|page| fits(page) && !slice.pages.contains_key(&page.number))
+                .filter(|page| fits(page) && !slice.page_rows().contains_key(&page.number))
                 .collect();
             found.sort_by_key(|page| (std::cmp::Reverse(page.depth), page.number));
             for page in found.into_iter().take(wanted.min(most)) {
@@ -192,7 +193,7 @@ impl Store {
         }
         // Whatever is opened again forgets the states of its items.
         let old: Vec<u32> = slice
-            .pages
+            .page_rows()
             .values()
             .filter(|page| page.row.run < run)
             .map(|page| page.row.number)
@@ -200,11 +201,11 @@ impl Store {
         for page in old {
             self.rows(page)
                 .for_each(|item| slice.add_item(item.clone()));
-            if slice.job.carried > 0 {
-                slice.kept.insert(page, self.kept(page, run));
+            if slice.job().carried > 0 {
+                slice.add_carried(page, self.carried(page, run));
             }
         }
-        slice.batches.len() + slice.pages.len() > before
+        slice.loaded() > before
     }
 
     /// Loads and advances until nothing is wanted or nothing new comes, and seals.
@@ -224,14 +225,18 @@ impl Store {
         }
         let mut again = slice.clone();
         again.advance();
-        assert_eq!(again.job, slice.job, "advance had not finished");
-        assert_eq!(again.effects, slice.effects, "advance had not finished");
+        assert_eq!(again.job(), slice.job(), "advance had not finished");
+        assert_eq!(again.effects(), slice.effects(), "advance had not finished");
         slice.seal();
     }
 
     /// Loads the batches of the touched pages, as a change to a page may need them.
     pub fn load_batches(&self, slice: &mut JobSlice) {
-        let batches = slice.pages.values().map(|page| page.row.batch).collect();
+        let batches = slice
+            .page_rows()
+            .values()
+            .map(|page| page.row.batch)
+            .collect();
         let needs = Needs {
             batches,
             ..Needs::default()
@@ -244,49 +249,45 @@ impl Store {
         assert!(
             slice.counts_agree(),
             "counters that a store would refuse: {:?}",
-            slice.job.counts
+            slice.job().counts
         );
-        if !slice.changed {
-            assert!(slice.job == self.job, "a change that nothing tells of");
-            assert!(slice.effects.is_empty() && slice.failures.is_empty());
-            assert!(slice.events.is_empty(), "an event of nothing");
+        let changed = slice.has_changed();
+        if !changed {
+            assert!(*slice.job() == self.job, "a change that nothing tells of");
+            assert!(slice.effects().is_empty() && slice.failures().is_empty());
+            assert!(slice.events().is_empty(), "an event of nothing");
         }
         self.check_events(&slice);
-        if slice.changed {
-            self.batches_seen += slice.batches.len();
+        if changed {
+            self.batches_seen += slice.batch_rows().len();
         }
+        let slice = slice.into_parts();
         for (number, tracked) in slice.batches {
             let mut row = tracked.row;
             if let Some(definition) = row.definition.take() {
                 self.definitions.insert(number, definition);
             }
-            if tracked.fate == Fate::Deleted {
+            if tracked.change == RowChange::Delete {
                 self.definitions.remove(&number);
             }
-            write(&mut self.batches, number, row, tracked.fate, slice.changed);
+            write(&mut self.batches, number, row, tracked.change, changed);
         }
         for (number, tracked) in slice.pages {
             let mut row = tracked.row;
             if let Some(content) = row.content.take() {
                 self.contents.insert(number, content);
             }
-            if tracked.fate == Fate::Deleted {
+            if tracked.change == RowChange::Delete {
                 self.contents.remove(&number);
             }
-            write(&mut self.pages, number, row, tracked.fate, slice.changed);
+            write(&mut self.pages, number, row, tracked.change, changed);
         }
         for (key, tracked) in slice.items {
             // A row may come and go within one transaction.
-            if tracked.fate == Fate::Deleted {
+            if tracked.change == RowChange::Delete {
                 self.items.remove(&key);
             } else {
-                write(
-                    &mut self.items,
-                    key,
-                    tracked.row,
-                    tracked.fate,
-                    slice.changed,
-                );
+                write(&mut self.items, key, tracked.row, tracked.change, changed);
             }
         }
         self.failures.extend(slice.failures);
@@ -299,7 +300,7 @@ impl Store {
 impl Store {
     /// The audit log tells of every beginning, start, end and settling of every run, once.
     fn check_events(&self, slice: &JobSlice) {
-        let all = || self.events.iter().chain(&slice.events);
+        let all = || self.events.iter().chain(slice.events());
         let count = |kind| all().filter(|event| event.kind == kind).count();
         let ends = [
             EventKind::Completed,
@@ -314,24 +315,24 @@ impl Store {
         );
         assert_eq!(
             count(EventKind::Started),
-            usize::from(slice.job.started.is_some())
+            usize::from(slice.job().started.is_some())
         );
         // One that tells of items takes failures back in a job that runs.
         let redrives = all().filter(|event| event.kind == EventKind::Retried && event.items > 0);
         let runs = count(EventKind::Retried) - redrives.count();
-        assert_eq!(runs, usize::try_from(slice.job.run).unwrap());
+        assert_eq!(runs, usize::try_from(slice.job().run).unwrap());
         let ended = all().filter(|event| is_end(event)).count();
-        assert_eq!(ended, runs + usize::from(slice.job.phase.is_final()));
-        let settled = slice.job.settled.is_some() && self.job.settled.is_none();
+        assert_eq!(ended, runs + usize::from(slice.job().phase.is_final()));
+        let settled = slice.job().settled.is_some() && self.job.settled.is_none();
         let told = |event: &NewEvent| is_end(event) || event.kind == EventKind::Settled;
-        assert!(!settled || slice.events.iter().any(told));
+        assert!(!settled || slice.events().iter().any(told));
         let holds = count(EventKind::Paused) - count(EventKind::Resumed);
-        assert!(!slice.job.paused || holds > 0);
-        let told = slice.events.iter();
+        assert!(!slice.job().paused || holds > 0);
+        let told = slice.events().iter();
         let told = told.filter(|event| event.kind == EventKind::FailureRecorded);
         // Later ones are told of whenever their number has doubled.
         let told = told.map(|event| event.items).sum::<u64>();
-        assert!(told == slice.failures.len() as u64 || slice.job.counts.failures >= 100);
+        assert!(told == slice.failures().len() as u64 || slice.job().counts.failures >= 100);
     }
 }
 
@@ -339,17 +340,19 @@ fn write<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     rows: &mut BTreeMap<K, V>,
     key: K,
     row: V,
-    fate: Fate,
+    change: RowChange,
     changed: bool,
 ) {
     assert!(
-        changed || fate == Fate::Kept,
+        changed || change == RowChange::Unchanged,
         "a row changed without notice"
     );
-    match fate {
-        Fate::Kept => assert_eq!(rows.get(&key), Some(&row), "a change without a fate"),
-        Fate::Changed => assert!(rows.insert(key, row).is_some(), "an update of nothing"),
-        Fate::New => assert!(rows.insert(key, row).is_none(), "a row inserted twice"),
-        Fate::Deleted => assert!(rows.remove(&key).is_some(), "a deletion of nothing"),
+    match change {
+        RowChange::Unchanged => {
+            assert_eq!(rows.get(&key), Some(&row), "a change that is not marked")
+        }
+        RowChange::Update => assert!(rows.insert(key, row).is_some(), "an update of nothing"),
+        RowChange::Insert => assert!(rows.insert(key, row).is_none(), "a row inserted twice"),
+        RowChange::Delete => assert!(rows.remove(&key).is_some(), "a deletion of nothing"),
     }
 }

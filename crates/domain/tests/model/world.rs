@@ -197,7 +197,7 @@ impl World {
             epoch: self.epoch,
             lease: LEASE,
             splits: 3,
-            rationed: self.rationed,
+            limited: self.rationed,
         }
     }
 
@@ -222,7 +222,7 @@ impl World {
         }
         // Time passes between transactions, so that `touched` tells them apart.
         self.now += 1_000;
-        if !slice.changed {
+        if !slice.has_changed() {
             // Commits nothing, which it checks.
             assert!(self.store.commit(slice).is_empty());
             return;
@@ -374,13 +374,13 @@ impl World {
         for pages in pages.chunks(3) {
             let touched: Vec<Touch> = pages.iter().map(|page| Touch::all(*page)).collect();
             self.transact(&touched, end, |slice| {
-                let items = slice.items.clone();
+                let items = slice.item_rows().clone();
                 slice.repair(pages, before);
                 // What has a timer or lease is not lost with a message.
                 for (key, item) in items {
                     if !item.row.rests_on_message() {
-                        assert_eq!(slice.items[&key], item);
-                        assert!(!slice.effects.iter().any(|effect| sends(effect, key)));
+                        assert_eq!(slice.item_rows()[&key], item);
+                        assert!(!slice.effects().iter().any(|effect| sends(effect, key)));
                     }
                 }
             });

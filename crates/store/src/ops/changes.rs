@@ -99,7 +99,7 @@ impl Db {
             kind_code(EventKind::Updated).into(),
             caller.user.as_str().into(),
             caller.correlation.as_str().into(),
-            clean(&change.message, limits::HEADER_BYTES).into(),
+            clean(&change.message, limits::MAX_HEADER_BYTES).into(),
             self.now().into(),
             kind_code(change.kind).into(),
             change.subject.into(),

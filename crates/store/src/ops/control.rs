@@ -33,17 +33,8 @@ impl Store {
         action: Action,
         caller: &Caller,
     ) -> Result<Controlled, StoreError> {
-        let dependents = match action {
-            Action::Retry => Some(false),
-            Action::RetryWithDependents => Some(true),
-            Action::Pause | Action::Resume | Action::Cancel => None,
-        };
-        if let Some(dependents) = dependents {
-            let retry = Retry {
-                dependents,
-                ..Retry::default()
-            };
-            return self.retry_job(name, &retry, caller).await;
+        if action == Action::Retry {
+            return self.retry_job(name, &Retry::default(), caller).await;
         }
         let meta = self.named(name).await?;
         let db = &self.db;
@@ -52,17 +43,17 @@ impl Store {
             .lock_job(&tx, &meta)
             .await?
             .ok_or_else(|| Error::JobNotFound(name.clone()))?;
-        slice.caller = caller.clone();
+        slice.set_caller(caller.clone());
         match action {
             Action::Pause => slice.pause(),
             Action::Resume => slice.resume(),
             Action::Cancel => slice.cancel(),
-            Action::Retry | Action::RetryWithDependents => Ok(()),
+            Action::Retry => Ok(()),
         }?;
-        if slice.changed && db.is_suspended(&tx, &name.partition).await? {
+        if slice.has_changed() && db.is_suspended(&tx, &name.partition).await? {
             slice.suspend();
         }
-        if slice.changed {
+        if slice.has_changed() {
             db.advance(&tx, &mut slice).await?;
         }
         let committed = db.write_slices(&tx, vec![slice]).await?;

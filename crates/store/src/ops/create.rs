@@ -134,13 +134,13 @@ impl Store {
             }
             slice.advance();
             slice.seal();
-            rows.push(job_cells(job, &slice.job.meta)?);
-            labels.extend(label_cells(&slice.job.meta));
+            rows.push(job_cells(job, &slice.job().meta)?);
+            labels.extend(label_cells(&slice.job().meta));
             slices.push(slice);
         }
         let views: Vec<_> = slices
             .iter()
-            .map(|slice| JobView::new(slice.job.clone()))
+            .map(|slice| JobView::new(slice.job().clone()))
             .collect();
         let (tables, mut all) = new_rows(slices, db.now());
         let mut parts = vec![(&LABEL, labels)];
@@ -233,10 +233,10 @@ impl Store {
         moment.now = now;
         let mut slice = JobSlice::create(Arc::new(meta), allowance, moment);
         slice.wait_for(u32::try_from(job.spec.prerequisites.len()).unwrap_or(u32::MAX));
-        slice.caller = Caller {
+        slice.set_caller(Caller {
             user: job.creator.clone(),
             correlation: job.correlation.clone(),
-        };
+        });
         slice
     }
 

@@ -361,10 +361,10 @@ impl Store {
         let metas = self.metas_in(&tx, keys).await?;
         let mut slices = db.lock_jobs(&tx, &metas, Locking::Wait).await?;
         for slice in &mut slices {
-            if let Some(share) = by_key.get(&slice.job.meta.key) {
+            if let Some(share) = by_key.get(&slice.job().meta.key) {
                 slice.set_share(*share);
             }
-            if slice.changed || slice.job.is_reopening() {
+            if slice.has_changed() || slice.job().is_reopening() {
                 db.advance(&tx, slice).await?;
             }
         }

@@ -3,10 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use headway_domain::{
-    Error, JobName, JobSlice, Micros, PartitionId,
-    effect::Disposition,
-    event::{Caller, EventKind, NewEvent},
-    job::JobMeta,
+    Error, JobName, JobSlice, Micros, PartitionId, effect::Disposition, event::Caller, job::JobMeta,
 };
 use sea_orm::FromQueryResult;
 
@@ -113,7 +110,7 @@ impl Store {
         let over = self.metas_by_key(keys).await?.into_iter();
         let over: Vec<_> = over.map(|meta| (meta, &caller)).collect();
         // It may have been retried meanwhile.
-        let still = |slice: &JobSlice| slice.job.expires.is_some_and(|expires| expires <= now);
+        let still = |slice: &JobSlice| slice.job().expires.is_some_and(|expires| expires <= now);
         Ok(self.remove(&over, still).await?.0)
     }
 
@@ -141,19 +138,19 @@ impl Store {
         }
         let keys_of = |wanted: fn(&JobSlice) -> bool| {
             let some = slices.iter().filter(|slice| wanted(slice));
-            some.map(|slice| slice.job.meta.key).collect::<Vec<_>>()
+            some.map(|slice| slice.job().meta.key).collect::<Vec<_>>()
         };
         let among = db.is_in("job_key", 1);
         // What is due of a job that is gone must not stand before what is due of others until it is collected.
         for (concerned, change) in [
             (
-                keys_of(|slice| slice.job.counts.item_rows > 0),
+                keys_of(|slice| slice.job().counts.item_rows > 0),
                 format!(
                     "UPDATE item SET due = 0, lease_until = 0 WHERE {among} AND (due > 0 OR lease_until > 0)"
                 ),
             ),
             (
-                keys_of(|slice| slice.job.counts.unsplit > 0),
+                keys_of(|slice| slice.job().counts.unsplit > 0),
                 format!("UPDATE page SET due = 0 WHERE {among} AND due > 0"),
             ),
         ] {
@@ -173,22 +170,15 @@ impl Store {
             .await?;
         let mut events = Vec::with_capacity(slices.len());
         for slice in &mut slices {
-            slice.job.revision += 1;
-            slice.job.updated = db.now().max(slice.job.updated);
-            let event = NewEvent {
-                kind: EventKind::Deleted,
-                state: slice.job.state(),
-                message: String::new(),
-                batch: None,
-                items: slice.job.counts.done,
-            };
-            if let Some(caller) = callers.get(&slice.job.meta.key) {
-                events.push(event_cells(&slice.job, &event, caller));
+            slice.delete(db.now());
+            if let Some(caller) = callers.get(&slice.job().meta.key) {
+                let recorded = slice.events().iter();
+                events.extend(recorded.map(|event| event_cells(slice.job(), event, caller)));
             }
         }
         EVENT.write(db, &tx, events, Conflict::Fail).await?;
         tx.commit().await?;
-        for JobSlice { job, .. } in &slices {
+        for job in slices.iter().map(JobSlice::job) {
             committed.changes.push(Change {
                 uid: job.meta.uid,
                 partition: job.meta.name.partition.clone(),

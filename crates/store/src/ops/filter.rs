@@ -1,6 +1,8 @@
 //! Filters as conditions of a statement: every value is bound, nothing of a client's text is part of the statement.
 
-use headway_domain::filter::{Comparison, Filter, MILLIONTHS, TextField, TextTest, TimeField};
+use headway_domain::filter::{
+    Comparison, Filter, MILLIONTHS_PER_PERCENT, TextField, TextTest, TimeField,
+};
 use sea_orm::Value;
 
 use crate::{db::Db, rows::job::state_code};
@@ -51,7 +53,7 @@ impl<'a> Conditions<'a> {
                 )
             }
             Filter::Percentage(comparison, percent) => {
-                let mark = self.bind(percent * MILLIONTHS);
+                let mark = self.bind(percent * MILLIONTHS_PER_PERCENT);
                 let operator = operator(*comparison);
                 format!("(p.percent_mark {operator} {})", self.double(&mark))
             }

@@ -7,7 +7,7 @@ use headway_domain::{
     Error, JobId, JobName, JobState, Micros,
     error::Action,
     event::Caller,
-    schedule::{LABEL, Overlap, ScheduleName, is_open},
+    schedule::{LABEL, OverlapAction, ScheduleName, is_open},
     start::{OnPrerequisiteFailure, Prerequisite},
     timetable::Timetable,
 };
@@ -218,17 +218,17 @@ impl Store {
                 continue;
             }
             let open = self.open_jobs(view).await?;
-            let waits = open.iter().any(|(_, state)| *state == JobState::Waiting);
-            let after = match view.schedule.overlap {
-                _ if open.is_empty() => Vec::new(),
-                Overlap::Allow => Vec::new(),
-                // One that waits is enough.
-                Overlap::Queue if !waits => open.into_iter().map(|(name, _)| name.job).collect(),
-                Overlap::Skip | Overlap::Queue => {
+            let states: Vec<JobState> = open.iter().map(|(_, state)| *state).collect();
+            let after = match view.schedule.overlap.action(&states) {
+                OverlapAction::Create => Vec::new(),
+                OverlapAction::CreateAfterOpen => {
+                    open.into_iter().map(|(name, _)| name.job).collect()
+                }
+                OverlapAction::Skip => {
                     skipped += 1;
                     continue;
                 }
-                Overlap::CancelPrevious => {
+                OverlapAction::CancelOpen => {
                     for (before, _) in &open {
                         fired.committed.merge(self.cancel_previous(before).await?);
                     }

@@ -9,8 +9,8 @@ use std::{
 use headway_domain::{
     Error, PartitionId, PipeName,
     bulk::JOBS,
-    error::Quota,
     event::Caller,
+    partitions::Quota,
     share::{PartitionShare, PipeLimits},
 };
 use sea_orm::{ConnectionTrait, FromQueryResult};
@@ -92,7 +92,7 @@ pub(crate) struct Quotas(BTreeMap<PartitionId, (PartitionShare, u32)>);
 impl Quotas {
     pub(crate) fn of(jobs: &[NewJob], defaults: &BTreeMap<String, PartitionDefaults>) -> Self {
         let mut quotas = BTreeMap::new();
-        for job in jobs.iter().filter(|job| !job.spec.is_of_jobs()) {
+        for job in jobs.iter().filter(|job| !job.spec.is_bulk()) {
             let partition = &job.name.partition;
             let share = defaults.get(partition.as_str()).map(|of| of.share);
             let limited = share.filter(|of| of.open_jobs.is_some() || of.in_flight.is_some());

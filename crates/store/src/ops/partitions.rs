@@ -292,7 +292,7 @@ impl Store {
                 true => slice.suspend(),
                 false => slice.unsuspend(),
             }
-            if slice.changed {
+            if slice.has_changed() {
                 db.advance(&tx, slice).await?;
             }
         }

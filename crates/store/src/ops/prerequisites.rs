@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use headway_domain::{
     Error, JobId, JobName, JobSlice, PartitionId,
-    effect::code,
     job::Phase,
-    start::{Broken, OnPrerequisiteFailure},
+    start::{BrokenPrerequisite, FirstFailure, OnPrerequisiteFailure},
 };
 use sea_orm::FromQueryResult;
 
@@ -263,12 +262,12 @@ impl Db {
             "UPDATE prerequisite SET state = 0 WHERE {} AND state <> 1 RETURNING job_key",
             self.is_in("job_key", 1)
         );
-        let keys = slices.iter().map(|slice| slice.job.meta.key);
+        let keys = slices.iter().map(|slice| slice.job().meta.key);
         let opened: Vec<Settled> = self.all(&**tx, sql, [keys::ints(keys)]).await?;
         let opened = count(opened);
         let mut tasks = Vec::with_capacity(opened.len());
         for slice in slices {
-            let meta = slice.job.meta.clone();
+            let meta = slice.job().meta.clone();
             if let Some(count) = opened.get(&meta.key) {
                 slice.wait_for(*count);
                 tasks.push(task_cells(
@@ -285,15 +284,16 @@ impl Db {
 
     /// Remembers how jobs stood that are about to be deleted; whether others wait for one.
     pub(crate) async fn bury(&self, tx: &Tx<'_>, slices: &[JobSlice]) -> Result<bool, StoreError> {
-        let failed = slices.iter().map(|slice| &slice.job);
+        let failed = slices.iter().map(|slice| slice.job());
         let failed = failed.filter(|job| job.phase == Phase::Failed);
         let failed = failed.map(|job| (job.meta.key, job.run));
         let causes = self.causes(tx, failed).await?;
         let mut rows = Vec::with_capacity(slices.len());
         for slice in slices {
-            let job = &slice.job;
+            let job = slice.job();
             let name = &job.meta.name;
-            let broken = broken(&name.job, job.phase, causes.get(&job.meta.key));
+            let first = causes.get(&job.meta.key).map(Cause::failure);
+            let broken = BrokenPrerequisite::new(&name.job, job.phase, first);
             let phase = match job.phase {
                 Phase::Completed => Phase::Completed,
                 Phase::Failed => Phase::Failed,
@@ -309,7 +309,7 @@ impl Db {
             ]);
         }
         TOMBSTONE.write(self, tx, rows, Conflict::Update).await?;
-        let keys: Vec<i64> = slices.iter().map(|slice| slice.job.meta.key).collect();
+        let keys: Vec<i64> = slices.iter().map(|slice| slice.job().meta.key).collect();
         self.owe_dependents_of_deleted(tx, &keys).await
     }
 
@@ -368,34 +368,19 @@ pub(crate) struct PhaseRow {
 }
 
 impl Cause {
+    /// The failure, as the rules read it.
+    pub(super) fn failure(&self) -> FirstFailure<'_> {
+        FirstFailure {
+            code: &self.code,
+            message: &self.message,
+            details: &self.details,
+        }
+    }
+
     /// Whether the job failed because of another that it needed.
     pub(super) fn is_prerequisite(&self) -> bool {
-        self.code == code::PREREQUISITE_FAILED
+        self.failure().is_prerequisite()
     }
-}
-
-/// What to tell those that wait for a job that did not complete: how it ended, and where the trouble began.
-pub(crate) fn broken(job: &JobId, phase: Phase, cause: Option<&Cause>) -> Broken {
-    let how = match phase {
-        Phase::Failed => "failed",
-        Phase::Waiting | Phase::Active | Phase::Completed | Phase::Cancelled => "was cancelled",
-    };
-    let mut broken = Broken {
-        job: job.clone(),
-        how: how.to_owned(),
-        root: job.to_string(),
-        cause: String::new(),
-    };
-    let Some(cause) = cause else { return broken };
-    broken.cause = format!("{}: {}", cause.code, cause.message);
-    if cause.is_prerequisite()
-        && let Ok(details) = serde_json::from_str::<serde_json::Value>(&cause.details)
-    {
-        let text = |field: &str| details[field].as_str().map(ToOwned::to_owned);
-        broken.root = text("root").unwrap_or(broken.root);
-        broken.cause = text("root_cause").unwrap_or_default();
-    }
-    broken
 }
 
 /// A prerequisite that a statement changed.

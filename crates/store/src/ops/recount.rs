@@ -110,14 +110,14 @@ impl Db {
     pub(crate) fn refuse_miscounted(&self, slices: &[JobSlice]) -> Result<(), StoreError> {
         let wrong = slices
             .iter()
-            .filter(|slice| slice.changed)
+            .filter(|slice| slice.has_changed())
             .find(|slice| !slice.counts_agree());
         let Some(wrong) = wrong else { return Ok(()) };
-        let name = &wrong.job.meta.name;
+        let name = &wrong.job().meta.name;
         let why = format!("the counters of job {name} do not agree with its pages");
-        match self.miscounts.note(wrong.job.meta.key, self.now()) {
+        match self.miscounts.note(wrong.job().meta.key, self.now()) {
             true => {
-                tracing::error!(job = %name, counts = ?wrong.job.counts, "the counters of a job do not agree with its pages; counting again");
+                tracing::error!(job = %name, counts = ?wrong.job().counts, "the counters of a job do not agree with its pages; counting again");
                 Err(StoreError::Unavailable(why))
             }
             false => Err(StoreError::Broken(why)),
@@ -125,7 +125,7 @@ impl Db {
     }
 
     async fn load_all(&self, tx: &Tx<'_>, slice: &mut JobSlice) -> Result<(), StoreError> {
-        let key = slice.job.meta.key;
+        let key = slice.job().meta.key;
         let sql = format!("SELECT {PAGE_COLUMNS} FROM page p WHERE p.job_key = $1");
         let pages: Vec<PageRow> = self.all(&**tx, sql, [key.into()]).await?;
         for row in pages {
@@ -224,13 +224,13 @@ impl Store {
             let mut wrong = false;
             for slice in &mut slices {
                 db.load_all(&tx, slice).await?;
-                let before = slice.job.counts.clone();
+                let before = slice.job().counts.clone();
                 wrong = slice.recount();
                 if wrong {
                     tracing::error!(
-                        job = %slice.job.meta.name,
+                        job = %slice.job().meta.name,
                         ?before,
-                        after = ?slice.job.counts,
+                        after = ?slice.job().counts,
                         "the counters of a job did not agree with its pages; they were counted again"
                     );
                     db.advance(&tx, slice).await?;

@@ -56,7 +56,7 @@ impl Store {
                 .lock_job(&tx, meta)
                 .await?
                 .ok_or_else(|| Error::JobNotFound(name.clone()))?;
-            let job = &slice.job;
+            let job = slice.job();
             let first = until.is_none();
             let limit = *until.get_or_insert(Until {
                 run: job.run,
@@ -77,15 +77,15 @@ impl Store {
             if meant.is_empty() && first {
                 return Err(Error::NothingToRetry(name.clone()).into());
             }
-            slice.caller = caller.clone();
             let failures = db.forget(&tx, job, &meant).await?;
+            slice.set_caller(caller.clone());
             let mut pages: Vec<u32> = failures.iter().map(|(page, _)| *page).collect();
             pages.dedup();
             let of_job: Vec<_> = pages.iter().map(|page| (meta.key, *page)).collect();
             db.load_pages(&tx, std::slice::from_mut(&mut slice), &of_job)
                 .await?;
             db.load_items_of(&tx, &mut slice, &pages).await?;
-            let batches = slice.pages.values().map(|page| page.row.batch);
+            let batches = slice.page_rows().values().map(|page| page.row.batch);
             let batches: Vec<u32> = batches.collect();
             db.load_batches(&tx, &mut slice, &batches).await?;
             slice.redrive(&failures)?;
@@ -173,12 +173,7 @@ impl Db {
         if items + splits == 0 {
             return Err(Error::NothingToRetry(job.meta.name.clone()).into());
         }
-        let counts = &mut job.counts;
-        counts.failed = counts.failed.saturating_sub(items);
-        counts.unreleased += items;
-        counts.split_failed = counts.split_failed.saturating_sub(splits);
-        counts.undeclared_unsplit += splits;
-        counts.redriven += items + splits;
+        job.counts.rehearse_redrive(items, splits);
         Ok(JobView::new(job))
     }
 }

@@ -12,14 +12,14 @@ use std::{
 use headway_domain::{
     JobId, JobName, JobSlice,
     job::{JobMeta, Phase},
-    start::{Broken, OnPrerequisiteFailure},
+    start::{BrokenPrerequisite, OnPrerequisiteFailure},
 };
 use sea_orm::FromQueryResult;
 
 use super::{
     cycles::Needing,
     owed::{RELEASE, TaskKind, task_cells},
-    prerequisites::{Cause, PhaseRow, PrerequisiteState, Settled, broken, count, policy_code},
+    prerequisites::{Cause, PhaseRow, PrerequisiteState, Settled, count, policy_code},
     unreadable::Source,
     work::Locking,
 };
@@ -66,7 +66,7 @@ pub(super) struct Tombstone {
 #[derive(Default)]
 pub(super) struct Round {
     met: Vec<(i64, i64)>,
-    broken: Vec<(i64, i64, Arc<Broken>)>,
+    broken: Vec<(i64, i64, Arc<BrokenPrerequisite>)>,
     /// Jobs that failed and wait again, if they failed because of others.
     again: BTreeSet<i64>,
     /// When it was asked for that they do.
@@ -81,7 +81,7 @@ impl Round {
         self.met.len() + self.broken.len() + self.again.len()
     }
 
-    pub(super) fn settle(&mut self, waiting: &Waiting, broken: Option<&Arc<Broken>>) {
+    pub(super) fn settle(&mut self, waiting: &Waiting, broken: Option<&Arc<BrokenPrerequisite>>) {
         let at = (waiting.job_key, waiting.number);
         match broken {
             Some(broken) if waiting.policy == policy_code(OnPrerequisiteFailure::Fail) => {
@@ -170,7 +170,7 @@ impl Store {
         let broken = round.broken.iter().map(|(key, number, _)| (*key, *number));
         let broken: Vec<_> = broken.collect();
         let failing = db.mark(tx, &broken, PrerequisiteState::Broken).await?;
-        let why: BTreeMap<i64, &Arc<Broken>> = round
+        let why: BTreeMap<i64, &Arc<BrokenPrerequisite>> = round
             .broken
             .iter()
             .rev()
@@ -178,14 +178,14 @@ impl Store {
             .collect();
         let again = db.wake(tx, &mut slices, &round.again).await?;
         for slice in &mut slices {
-            let key = slice.job.meta.key;
+            let key = slice.job().meta.key;
             if let Some(count) = met.get(&key) {
                 slice.prerequisites_met(*count);
             }
             if let Some(broken) = why.get(&key).filter(|_| failing.contains_key(&key)) {
                 slice.prerequisite_broken(broken);
             }
-            if slice.changed {
+            if slice.has_changed() {
                 db.advance(tx, slice).await?;
             }
         }
@@ -330,17 +330,17 @@ impl Db {
         asked: &BTreeSet<i64>,
     ) -> Result<Vec<Arc<JobMeta>>, StoreError> {
         let failed = |slice: &&mut JobSlice| {
-            asked.contains(&slice.job.meta.key) && slice.job.phase == Phase::Failed
+            asked.contains(&slice.job().meta.key) && slice.job().phase == Phase::Failed
         };
         let mut again: Vec<&mut JobSlice> = slices.iter_mut().filter(failed).collect();
-        let runs = again.iter().map(|slice| &slice.job);
+        let runs = again.iter().map(|slice| slice.job());
         let runs = runs.map(|job| (job.meta.key, job.run));
         let causes = self.causes(tx, runs).await?;
         again.retain(|slice| {
-            let cause = causes.get(&slice.job.meta.key);
-            cause.is_some_and(Cause::is_prerequisite) && JobSlice::clone(slice).retry().is_ok()
+            let cause = causes.get(&slice.job().meta.key);
+            cause.is_some_and(Cause::is_prerequisite) && slice.check_retry().is_ok()
         });
-        let names: Vec<JobName> = again.iter().map(|s| s.job.meta.name.clone()).collect();
+        let names: Vec<JobName> = again.iter().map(|s| s.job().meta.name.clone()).collect();
         let Some(partition) = names.first().map(|name| name.partition.as_str()) else {
             return Ok(Vec::new());
         };
@@ -355,12 +355,12 @@ impl Db {
                 "jobs that failed are not retried: they need themselves"
             );
         }
-        again.retain(|slice| !cycles.contains(slice.job.meta.name.job.as_str()));
+        again.retain(|slice| !cycles.contains(slice.job().meta.name.job.as_str()));
         for slice in &mut again {
             slice.retry()?;
         }
         self.wait_again(tx, &mut again).await?;
-        Ok(again.iter().map(|slice| slice.job.meta.clone()).collect())
+        Ok(again.iter().map(|slice| slice.job().meta.clone()).collect())
     }
 
     /// Lets those follow that failed because these had failed. They are as old as what was asked for, so all of them wait again
@@ -437,12 +437,16 @@ pub(super) fn end_of(
     row: &PhaseRow,
     job: &JobId,
     cause: Option<&Cause>,
-) -> Result<Option<Option<Arc<Broken>>>, StoreError> {
+) -> Result<Option<Option<Arc<BrokenPrerequisite>>>, StoreError> {
     let ended = phase(row.phase)?;
     Ok(match ended {
         Phase::Waiting | Phase::Active => None,
         Phase::Completed => Some(None),
-        Phase::Failed | Phase::Cancelled => Some(Some(Arc::new(broken(job, ended, cause)))),
+        Phase::Failed | Phase::Cancelled => Some(Some(Arc::new(BrokenPrerequisite::new(
+            job,
+            ended,
+            cause.map(Cause::failure),
+        )))),
     })
 }
 
@@ -462,7 +466,7 @@ fn next_of(found: &[Waiting]) -> Option<i64> {
 
 impl Tombstone {
     /// What those that wait are told; `None` when the job was complete.
-    pub(super) fn broken(&self) -> Result<Option<Arc<Broken>>, StoreError> {
+    pub(super) fn broken(&self) -> Result<Option<Arc<BrokenPrerequisite>>, StoreError> {
         if self.state == phase_code(Phase::Completed) {
             return Ok(None);
         }
@@ -470,7 +474,7 @@ impl Tombstone {
             true => "failed and was deleted",
             false => "was deleted before it was complete",
         };
-        Ok(Some(Arc::new(Broken {
+        Ok(Some(Arc::new(BrokenPrerequisite {
             job: JobId::new(self.job_id.as_str())?,
             how: how.to_owned(),
             root: self.root.clone(),

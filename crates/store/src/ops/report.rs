@@ -9,7 +9,6 @@ use headway_domain::{
     JobSlice, JobUid, Micros, PartitionId,
     job::JobMeta,
     report::{Applied, ItemEvent, PageReport},
-    slice::Fate,
 };
 use uuid::Uuid;
 
@@ -50,16 +49,6 @@ fn forwards<'a>(
     uses
 }
 
-/// When the first timer or lease of the items that a transaction wrote is over.
-fn next_due(slice: &JobSlice) -> Option<Micros> {
-    let written = slice
-        .items
-        .values()
-        .filter(|item| matches!(item.fate, Fate::New | Fate::Changed));
-    let times = written.flat_map(|item| [item.row.due, item.row.lease.map(|lease| lease.until)]);
-    times.flatten().min()
-}
-
 impl Store {
     /// Applies reports in one transaction. Reports of unknown jobs are dropped. Where two reports
     /// speak of one item the first wins. Jobs that another transaction holds are left out.
@@ -97,7 +86,7 @@ impl Store {
         let at: HashMap<_, _> = slices
             .iter()
             .enumerate()
-            .map(|(at, slice)| (slice.job.meta.uid, at))
+            .map(|(at, slice)| (slice.job().meta.uid, at))
             .collect();
         let wanted: Vec<i64> = list.iter().map(|meta| meta.key).collect();
         let locked = self.locked_elsewhere(&tx, &wanted, &slices).await?;
@@ -108,9 +97,9 @@ impl Store {
             let Some(slice) = at.get(&report.job).map(|at| &slices[*at]) else {
                 continue;
             };
-            let key = slice.job.meta.key;
+            let key = slice.job().meta.key;
             pages.insert((key, report.page));
-            if slice.job.counts.item_rows > 0 {
+            if slice.job().counts.item_rows > 0 {
                 let reported = report
                     .done
                     .iter()
@@ -138,14 +127,14 @@ impl Store {
             tracked.applied.stale += applied.stale;
             tracked.applied.drained += applied.drained;
             if applied.drained > 0 {
-                let pipe = slice.job.meta.spec.pipe().as_str();
+                let pipe = slice.job().meta.spec.pipe().as_str();
                 *tracked.drained.entry(pipe.to_owned()).or_default() += applied.drained;
             }
         }
-        for slice in slices.iter_mut().filter(|slice| slice.changed) {
+        for slice in slices.iter_mut().filter(|slice| slice.has_changed()) {
             db.advance(&tx, slice).await?;
         }
-        tracked.next_due = slices.iter().filter_map(next_due).min();
+        tracked.next_due = slices.iter().filter_map(JobSlice::next_timer).min();
         let forwards = forwards(reports, &metas);
         tracked.committed = db.write_slices(&tx, slices).await?;
         tx.commit().await?;
@@ -163,7 +152,7 @@ impl Store {
         wanted: &[i64],
         got: &[JobSlice],
     ) -> Result<HashSet<i64>, StoreError> {
-        let got: HashSet<i64> = got.iter().map(|slice| slice.job.meta.key).collect();
+        let got: HashSet<i64> = got.iter().map(|slice| slice.job().meta.key).collect();
         let missing: Vec<i64> = wanted
             .iter()
             .copied()

@@ -1,6 +1,6 @@
 //! Retries: of a job as a whole, or of some of its failures.
 
-use headway_domain::{Error, Job, JobName, event::Caller, slice::Carried};
+use headway_domain::{Error, Job, JobName, event::Caller, retries::CarriedCounts};
 use sea_orm::{FromQueryResult, Value};
 
 use super::{control::Controlled, cycles::Needing, read::JobView};
@@ -104,9 +104,9 @@ impl Store {
             .lock_job(&tx, &meta)
             .await?
             .ok_or_else(|| Error::JobNotFound(name.clone()))?;
-        slice.caller = caller.clone();
+        slice.set_caller(caller.clone());
         // What is refused is refused before anything is counted.
-        slice.clone().retry()?;
+        slice.check_retry()?;
         if waits {
             let (partition, own) = (name.partition.as_str(), name.job.as_str());
             let cycles = db
@@ -117,17 +117,16 @@ impl Store {
                 return Err(Error::Cycle { job, cycle }.into());
             }
         }
-        let carried = db.carry(&tx, &slice.job, &retry.filter).await?;
-        let unsplit = slice.job.counts.split_failed.saturating_sub(carried.splits);
-        slice.retry_but(carried)?;
+        let carried = db.carry(&tx, slice.job(), &retry.filter).await?;
         if retry.rehearse {
-            // The transaction ends without a commit. Nobody knows what is in a batch that is to be split again.
-            slice.job.counts.undeclared_unsplit += unsplit;
+            // The transaction ends without a commit.
+            slice.rehearse_retry(carried)?;
             return Ok(Controlled {
-                view: JobView::new(slice.job),
+                view: JobView::new(slice.into_job()),
                 committed: Committed::default(),
             });
         }
+        slice.retry_carrying(carried)?;
         if db.is_suspended(&tx, &name.partition).await? {
             slice.suspend();
         }
@@ -151,9 +150,9 @@ impl Db {
         tx: &Tx<'_>,
         job: &Job,
         filter: &FailureFilter,
-    ) -> Result<Carried, StoreError> {
+    ) -> Result<CarriedCounts, StoreError> {
         if filter.is_everything() {
-            return Ok(Carried::default());
+            return Ok(CarriedCounts::default());
         }
         let (meant, values) = filter.condition(self, 3);
         let of_run = || [Value::from(job.meta.key), Value::from(i64::from(job.run))];
@@ -181,7 +180,7 @@ impl Db {
         if matching == 0 && rest == 0 {
             return Err(Error::NothingToRetry(job.meta.name.clone()).into());
         }
-        Ok(Carried {
+        Ok(CarriedCounts {
             items: unsigned(after.items)?,
             splits: unsigned(after.splits)?,
         })

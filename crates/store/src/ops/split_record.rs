@@ -5,7 +5,7 @@ use std::sync::Arc;
 use headway_domain::{
     JobSlice, JobUid,
     bitmap::Bitmap,
-    effect::{Effect, Failed},
+    effect::Failed,
     job::JobMeta,
     split::{Split, SplitOutcome},
 };
@@ -34,31 +34,21 @@ impl Store {
             });
         };
         let tries = slice.page(source.page).map_or(0, |page| page.tries);
-        if slice.record_split(source.page, attempt, split) == SplitOutcome::Lost {
+        if slice.record_split(source.page, attempt, split) == SplitOutcome::Stale {
             return Ok(SplitResult {
                 committed: Committed::default(),
                 release: None,
             });
         }
         if tries > 0 {
-            let key = slice.job.meta.key;
+            let key = slice.job().meta.key;
             self.db.forget_split_retry(&tx, key, source.page).await?;
         }
         self.db.advance(&tx, &mut slice).await?;
-        let mut indexes = Bitmap::default();
-        slice.effects.retain(|effect| match effect {
-            Effect::Dispatch {
-                page,
-                indexes: list,
-            } if *page == source.page => {
-                indexes = list.iter().copied().collect();
-                false
-            }
-            _ => true,
-        });
+        let indexes: Bitmap = slice.take_dispatch(source.page).into_iter().collect();
         let release = ReleasePlan {
-            run: slice.job.run,
-            control: slice.job.control,
+            run: slice.job().run,
+            control: slice.job().control,
             indexes,
         };
         let committed = self.db.write_slices(&tx, vec![slice]).await?;
@@ -139,7 +129,7 @@ impl Store {
         let mut runs = false;
         let committed = self
             .change_page(meta, page, |slice| {
-                runs = slice.job.is_running();
+                runs = slice.job().is_running();
                 take_back(slice);
             })
             .await?;
@@ -159,7 +149,7 @@ impl Store {
         };
         self.db.load_items_of(&tx, &mut slice, &[page]).await?;
         change(&mut slice);
-        if slice.changed {
+        if slice.has_changed() {
             self.db.advance(&tx, &mut slice).await?;
         }
         let committed = self.db.write_slices(&tx, vec![slice]).await?;

@@ -32,7 +32,7 @@ impl Db {
         number: u32,
         failure: &Failed,
     ) -> Result<(), StoreError> {
-        let key = slice.job.meta.key;
+        let key = slice.job().meta.key;
         let again = slice
             .page(number)
             .filter(|page| page.state != PageState::SplitFailed && page.tries > 0);
@@ -47,7 +47,7 @@ impl Db {
             i64::from(number).into(),
             i64::from(page.tries).into(),
             page.due.unwrap_or(0).into(),
-            clean(&failure.message, limits::TEXT_BYTES).into(),
+            clean(&failure.message, limits::MAX_TEXT_BYTES).into(),
         ];
         self.run(&**tx, sql, values).await?;
         Ok(())

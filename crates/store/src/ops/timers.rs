@@ -192,8 +192,8 @@ impl Store {
                 .iter()
                 .filter_map(|slice| {
                     by_job
-                        .get(&slice.job.meta.key)
-                        .map(|items| (slice.job.meta.key, items))
+                        .get(&slice.job().meta.key)
+                        .map(|items| (slice.job().meta.key, items))
                 })
                 .flat_map(|(key, items)| {
                     items.iter().map(move |(page, index)| (key, *page, *index))
@@ -205,10 +205,10 @@ impl Store {
                 .await?;
             db.load_items(&tx, &mut slices, &items).await?;
             for slice in &mut slices {
-                if let Some(items) = by_job.get(&slice.job.meta.key) {
+                if let Some(items) = by_job.get(&slice.job().meta.key) {
                     slice.fire_items(items);
                 }
-                if slice.changed {
+                if slice.has_changed() {
                     db.advance(&tx, slice).await?;
                 }
             }
@@ -274,7 +274,7 @@ impl Store {
             for slice in &mut slices {
                 slice.fire_start();
                 slice.fire_deadline();
-                if slice.changed {
+                if slice.has_changed() {
                     db.advance(&tx, slice).await?;
                 }
             }
@@ -324,7 +324,7 @@ impl Store {
             db.load_pages(&tx, &mut slices, &list).await?;
             for slice in &mut slices {
                 slice.fire_pages(&pages);
-                if slice.changed {
+                if slice.has_changed() {
                     db.advance(&tx, slice).await?;
                 }
             }
@@ -492,8 +492,8 @@ impl Store {
         let values = [
             key.into(),
             before.into(),
-            slice.moment.epoch.into(),
-            i64::from(slice.job.run).into(),
+            slice.moment().epoch.into(),
+            i64::from(slice.job().run).into(),
         ];
         let rows = db.rows(&*tx, sql, values).await?;
         let mut pages = Vec::with_capacity(rows.len());
@@ -507,7 +507,7 @@ impl Store {
             .await?;
         db.load_items_of(&tx, &mut slice, &pages).await?;
         slice.repair(&pages, before);
-        if slice.changed {
+        if slice.has_changed() {
             db.advance(&tx, &mut slice).await?;
         }
         let more = pages.len() == 64;

@@ -75,7 +75,7 @@ impl Store {
                    ORDER BY number LIMIT $4";
         let values = [
             key.into(),
-            i64::from(slice.job.run).into(),
+            i64::from(slice.job().run).into(),
             i64::from(after).into(),
             i64::try_from(PAGES).unwrap_or(i64::MAX).into(),
         ];
@@ -88,8 +88,8 @@ impl Store {
         db.load_pages(&tx, std::slice::from_mut(&mut slice), &list)
             .await?;
         db.load_items_of(&tx, &mut slice, &pages).await?;
-        slice.discard_untaken(&pages, pipe);
-        if slice.changed {
+        slice.discard_unconsumed(&pages, pipe);
+        if slice.has_changed() {
             db.advance(&tx, &mut slice).await?;
         }
         let next = pages.last().copied().filter(|_| pages.len() == PAGES);

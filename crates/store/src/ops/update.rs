@@ -29,15 +29,15 @@ impl Store {
             .lock_job(&tx, &meta)
             .await?
             .ok_or_else(|| Error::JobNotFound(name.clone()))?;
-        slice.caller = caller.clone();
-        let before = slice.job.meta.clone();
+        slice.set_caller(caller.clone());
+        let before = slice.job().meta.clone();
         if slice.update(&update) {
-            if slice.job.meta.spec.max_in_flight > before.spec.max_in_flight {
-                slice.widen(FIRST_ALLOWANCE);
+            if slice.job().meta.spec.max_in_flight > before.spec.max_in_flight {
+                slice.widen_allowance(FIRST_ALLOWANCE);
             }
             db.advance(&tx, &mut slice).await?;
         }
-        let changed = slice.job.meta.clone();
+        let changed = slice.job().meta.clone();
         let committed = db.write_slices(&tx, vec![slice]).await?;
         if changed.version != before.version {
             let spec = serde_json::to_string(&changed.spec)

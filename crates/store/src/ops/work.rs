@@ -1,12 +1,16 @@
 //! Loading slices: the jobs that a transaction locks, and the rows that their rules want to see.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use headway_domain::{
     JobSlice, Micros,
     job::JobMeta,
     page::{Batch, Item, Page},
-    slice::{Fate, Kept, Moment},
+    retries::PageFailures,
+    slice::Moment,
 };
 
 use sea_orm::FromQueryResult;
@@ -28,7 +32,7 @@ use crate::{
 const ROUNDS: usize = 4;
 
 #[derive(Debug, FromQueryResult)]
-struct KeptRow {
+struct CarriedFailureRow {
     page: i64,
     idx: i64,
 }
@@ -45,7 +49,7 @@ impl Db {
     /// with those rows: another process may have begun it just now.
     pub(crate) fn moment(&self, rationed: bool, epoch: i64) -> Moment {
         Moment {
-            rationed,
+            limited: rationed,
             now: self.now(),
             epoch,
             lease: self.lease,
@@ -126,7 +130,7 @@ impl Db {
         for row in rows {
             if let Some(slice) = slices
                 .iter_mut()
-                .find(|slice| slice.job.meta.key == row.job_key)
+                .find(|slice| slice.job().meta.key == row.job_key)
             {
                 slice.add_page(Page::try_from(row)?);
             }
@@ -141,7 +145,7 @@ impl Db {
         slice: &mut JobSlice,
         pages: &[u32],
     ) -> Result<(), StoreError> {
-        if pages.is_empty() || slice.job.counts.item_rows == 0 {
+        if pages.is_empty() || slice.job().counts.item_rows == 0 {
             return Ok(());
         }
         let sql = format!(
@@ -151,7 +155,7 @@ impl Db {
         );
         let list = keys::ints(pages.iter().map(|page| i64::from(*page)));
         let rows: Vec<ItemRow> = self
-            .all(&**tx, sql, [slice.job.meta.key.into(), list])
+            .all(&**tx, sql, [slice.job().meta.key.into(), list])
             .await?;
         for row in rows {
             slice.add_item(Item::try_from(row)?);
@@ -181,7 +185,7 @@ impl Db {
         for row in rows {
             if let Some(slice) = slices
                 .iter_mut()
-                .find(|slice| slice.job.meta.key == row.job_key)
+                .find(|slice| slice.job().meta.key == row.job_key)
             {
                 slice.add_item(Item::try_from(row)?);
             }
@@ -196,9 +200,9 @@ impl Db {
         slice: &mut JobSlice,
     ) -> Result<(), StoreError> {
         for round in 0.. {
-            let seen = (slice.pages.len(), slice.batches.len());
+            let seen = slice.loaded();
             self.load_needs(tx, slice).await?;
-            let brought = seen != (slice.pages.len(), slice.batches.len());
+            let brought = seen != slice.loaded();
             slice.advance();
             let needs = slice.needs();
             // Nobody else looks at a batch that is done, so it is folded in this transaction, however far up that goes.
@@ -230,26 +234,21 @@ impl Db {
             self.load_todo(tx, slice, Todo::Split, needs.split).await?;
         }
         // Pages that a report or timer named may be of an older run too: opening one again forgets its item rows.
-        let older: Vec<u32> = slice
-            .pages
-            .values()
-            .filter(|page| page.fate != Fate::Deleted && page.row.run < slice.job.run)
-            .map(|page| page.row.number)
-            .collect();
+        let older = slice.older_pages();
         self.load_items_of(tx, slice, &older).await?;
-        self.load_kept(tx, slice, &older).await?;
+        self.load_carried(tx, slice, &older).await?;
         let unseen = slice.needs().batches;
         self.load_batches(tx, slice, &unseen).await
     }
 
     /// Loads which failures of these pages are carried into the present run.
-    async fn load_kept(
+    async fn load_carried(
         &self,
         tx: &Tx<'_>,
         slice: &mut JobSlice,
         pages: &[u32],
     ) -> Result<(), StoreError> {
-        if pages.is_empty() || slice.job.carried == 0 {
+        if pages.is_empty() || slice.job().carried == 0 {
             return Ok(());
         }
         let sql = format!(
@@ -257,21 +256,27 @@ impl Db {
             self.is_in("page", 4)
         );
         let values = [
-            slice.job.meta.key.into(),
-            i64::from(slice.job.run).into(),
-            i64::try_from(slice.job.carried).unwrap_or(i64::MAX).into(),
+            slice.job().meta.key.into(),
+            i64::from(slice.job().run).into(),
+            i64::try_from(slice.job().carried)
+                .unwrap_or(i64::MAX)
+                .into(),
             keys::ints(pages.iter().map(|page| i64::from(*page))),
         ];
-        let rows: Vec<KeptRow> = self.all(&**tx, sql, values).await?;
-        for page in pages {
-            slice.kept.insert(*page, Kept::default());
-        }
+        let rows: Vec<CarriedFailureRow> = self.all(&**tx, sql, values).await?;
+        let mut carried: BTreeMap<u32, PageFailures> = pages
+            .iter()
+            .map(|page| (*page, PageFailures::default()))
+            .collect();
         for row in rows {
-            let kept = slice.kept.entry(unsigned(row.page)?).or_default();
+            let of_page = carried.entry(unsigned(row.page)?).or_default();
             match u32::try_from(row.idx) {
-                Ok(index) => kept.items.push(index),
-                Err(_) => kept.split = true,
+                Ok(index) => of_page.items.push(index),
+                Err(_) => of_page.split = true,
             }
+        }
+        for (page, carried) in carried {
+            slice.add_carried(page, carried);
         }
         Ok(())
     }
@@ -284,13 +289,13 @@ impl Db {
         most: usize,
     ) -> Result<(), StoreError> {
         // Pages that this transaction changed may still be found under what they were: ask for so many more.
-        let limit = most + slice.pages.len().min(256);
+        let limit = most + slice.page_rows().len().min(256);
         let sql = format!(
             "SELECT {PAGE_COLUMNS} FROM page p WHERE p.job_key = $1 AND p.todo = $2 \
              ORDER BY p.depth DESC, p.number LIMIT $3"
         );
         let values = [
-            slice.job.meta.key.into(),
+            slice.job().meta.key.into(),
             todo_code(todo).into(),
             (limit as i64).into(),
         ];
@@ -312,8 +317,8 @@ impl Db {
              ORDER BY p.run, p.number LIMIT $3"
         );
         let values = [
-            slice.job.meta.key.into(),
-            i64::from(slice.job.run).into(),
+            slice.job().meta.key.into(),
+            i64::from(slice.job().run).into(),
             (most as i64).into(),
         ];
         let rows: Vec<PageRow> = self.all(&**tx, sql, values).await?;
@@ -346,7 +351,7 @@ impl Db {
         );
         let list = keys::ints(numbers.iter().map(|number| i64::from(*number)));
         let rows: Vec<BatchRow> = self
-            .all(&**tx, sql, [slice.job.meta.key.into(), list])
+            .all(&**tx, sql, [slice.job().meta.key.into(), list])
             .await?;
         for row in rows {
             slice.add_batch(Batch::try_from(row)?);

@@ -4,7 +4,7 @@ use headway_domain::{
     JobSlice, Micros,
     bitmap::Bitmap,
     effect::Effect,
-    slice::{Fate, Tracked},
+    slice::{RowChange, SliceParts, TrackedRow},
 };
 use uuid::Uuid;
 
@@ -122,7 +122,8 @@ impl Rows {
     fn of(slices: Vec<JobSlice>, now: Micros) -> (Self, Committed) {
         let mut rows = Self::default();
         let mut committed = Committed::default();
-        for slice in slices.into_iter().filter(|slice| slice.changed) {
+        let changed = slices.into_iter().filter(JobSlice::has_changed);
+        for slice in changed.map(JobSlice::into_parts) {
             let job = &slice.job;
             committed.changes.push(Change {
                 uid: job.meta.uid,
@@ -141,38 +142,40 @@ impl Rows {
         (rows, committed)
     }
 
-    fn take(&mut self, slice: &JobSlice) {
+    fn take(&mut self, slice: &SliceParts) {
         let job = &slice.job;
         let key = job.meta.key;
         self.progress.push(cells(job));
-        for Tracked { row, fate } in slice.batches.values() {
-            match fate {
-                Fate::Kept => {}
-                Fate::Changed | Fate::New => {
+        for TrackedRow { row, change } in slice.batches.values() {
+            match change {
+                RowChange::Unchanged => {}
+                RowChange::Update | RowChange::Insert => {
                     self.batches.push(batch_cells(key, row));
                     // Once: nothing changes a batch that is done.
                     if row.finished {
                         self.finished_batches.push((key, row.number.into()));
                     }
                 }
-                Fate::Deleted => self.gone_batches.push((key, row.number.into())),
+                RowChange::Delete => self.gone_batches.push((key, row.number.into())),
             }
         }
-        for Tracked { row, fate } in slice.pages.values() {
-            match fate {
-                Fate::Kept => {}
-                Fate::Changed | Fate::New if row.content.is_some() => {
+        for TrackedRow { row, change } in slice.pages.values() {
+            match change {
+                RowChange::Unchanged => {}
+                RowChange::Update | RowChange::Insert if row.content.is_some() => {
                     self.pages_with_content.push(page_cells(key, row))
                 }
-                Fate::Changed | Fate::New => self.pages.push(page_cells(key, row)),
-                Fate::Deleted => self.gone_pages.push((key, row.number.into())),
+                RowChange::Update | RowChange::Insert => self.pages.push(page_cells(key, row)),
+                RowChange::Delete => self.gone_pages.push((key, row.number.into())),
             }
         }
-        for Tracked { row, fate } in slice.items.values() {
-            match fate {
-                Fate::Kept => {}
-                Fate::Changed | Fate::New => self.items.push(item_cells(key, job.meta.shard, row)),
-                Fate::Deleted => self
+        for TrackedRow { row, change } in slice.items.values() {
+            match change {
+                RowChange::Unchanged => {}
+                RowChange::Update | RowChange::Insert => {
+                    self.items.push(item_cells(key, job.meta.shard, row))
+                }
+                RowChange::Delete => self
                     .gone_items
                     .push((key, row.page.into(), row.index.into())),
             }
@@ -193,7 +196,7 @@ impl Rows {
                 .as_ref()
                 .map(|sample| sample_cells(key, sample)),
         );
-        if slice.ended_now() {
+        if slice.ended {
             self.ended.push(key);
         }
         for event in &slice.events {

@@ -160,7 +160,7 @@ pub(crate) const WHOLE_JOB: i64 = -2;
 
 /// The cells of [`FAILURE`]; beyond a job's cap the texts are left out.
 pub(crate) fn failure_cells(job_key: i64, seq: i64, now: i64, failure: &NewFailure) -> Vec<Cell> {
-    let keep = seq <= limits::FAILURE_TEXTS;
+    let keep = seq <= limits::MAX_FAILURE_TEXTS;
     let text = |text: &str| {
         if keep {
             Cell::from(text)
@@ -184,6 +184,6 @@ pub(crate) fn failure_cells(job_key: i64, seq: i64, now: i64, failure: &NewFailu
         text(&failure.failure.details),
         failure.attempt.into(),
         now.into(),
-        text(&clean(&failure.worker, limits::SHORT_TEXT_BYTES)),
+        text(&clean(&failure.worker, limits::MAX_SHORT_TEXT_BYTES)),
     ]
 }

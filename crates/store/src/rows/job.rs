@@ -244,7 +244,10 @@ impl ProgressRow {
 /// that are over.
 fn liveness(job: &Job) -> i64 {
     let still = job.counts.in_flight() == 0 && job.counts.splitting == 0;
-    match (job.settled, job.is_held() || (job.suspended && still)) {
+    match (
+        job.settled,
+        job.waits_to_start() || (job.suspended && still),
+    ) {
         (Some(_), _) => 0,
         (None, true) => 2,
         (None, false) => 1,
@@ -304,7 +307,7 @@ pub(crate) fn cells(job: &Job) -> Vec<Cell> {
         job.meta.spec.max_in_flight.into(),
         job.tokens.map_or(-1, i64::from).into(),
         job.carried.into(),
-        job.is_hungry().into(),
+        job.wants_credit().into(),
         liveness(job).into(),
         state_code(job.state()).into(),
         job.meta.shard.into(),

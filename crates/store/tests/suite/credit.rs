@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use headway_domain::{
     Error, PartitionId,
-    error::{Action, Quota},
+    error::Action,
     event::Caller,
+    partitions::Quota,
     report::ItemEvent,
     retention::Retention,
     share::{PartitionShare, PipeLimits, Share},

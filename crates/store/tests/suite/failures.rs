@@ -41,9 +41,9 @@ pub async fn texts_are_cleaned_and_cut(f: Fixture) {
             },
             _ => Failed {
                 retryable: false,
-                code: "c".repeat(limits::ID_BYTES + 1),
-                message: "é".repeat(limits::TEXT_BYTES),
-                details: format!("x{}", "é".repeat(limits::DETAILS_BYTES)),
+                code: "c".repeat(limits::MAX_ID_BYTES + 1),
+                message: "é".repeat(limits::MAX_TEXT_BYTES),
+                details: format!("x{}", "é".repeat(limits::MAX_DETAILS_BYTES)),
             },
         })
     });
@@ -65,9 +65,9 @@ pub async fn texts_are_cleaned_and_cut(f: Fixture) {
     assert_eq!((first.seq, first.page, first.idx), (1, 1, 0));
     assert_eq!((first.attempt, first.run), (1, 0));
     assert!(first.recorded > 0);
-    assert_eq!(second.code.len(), limits::ID_BYTES);
-    assert_eq!(second.message.len(), limits::TEXT_BYTES);
-    assert_eq!(second.details.len(), limits::DETAILS_BYTES - 1);
+    assert_eq!(second.code.len(), limits::MAX_ID_BYTES);
+    assert_eq!(second.message.len(), limits::MAX_TEXT_BYTES);
+    assert_eq!(second.details.len(), limits::MAX_DETAILS_BYTES - 1);
     let view = f.store.job(&job.name).await.unwrap();
     assert_eq!(view.job.state(), JobState::Failed);
     assert_eq!(view.failures.len(), 2);

@@ -1,0 +1,412 @@
+//! Times of a cron pattern in a time zone.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Timelike, Utc};
+use chrono_tz::Tz;
+use croner::{
+    Cron,
+    parser::{CronParser, Seconds},
+};
+
+use super::cron;
+use crate::{
+    error::{Error, FieldViolation},
+    values::time::Micros,
+};
+
+/// Bytes of a cron pattern.
+pub const MAX_CRON_BYTES: usize = 256;
+/// Every pattern repeats within the years between two leap days, so a pattern without a time after
+/// this one has none at all.
+const ANY_TIME: Micros = 1_600_000_000_000_000;
+/// The longest step forward that a clock ever made: Samoa skipped a day in 2011.
+const LONGEST_SKIP_MINUTES: i64 = 24 * 60;
+
+/// The times at which a schedule creates jobs.
+#[derive(Debug, Clone)]
+pub struct Timetable {
+    /// The cron pattern, as it was written.
+    pub cron: String,
+    /// The name of the time zone.
+    pub time_zone: String,
+    pattern: Cron,
+    zone: Tz,
+    /// Whether the pattern names times of the day, and not how often it recurs.
+    daily: bool,
+}
+
+impl PartialEq for Timetable {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.cron, &self.time_zone) == (&other.cron, &other.time_zone)
+    }
+}
+
+impl Timetable {
+    /// Reads a pattern from a client: five fields, six with seconds first, or a nickname such as
+    /// `@daily`. An empty zone means UTC. Refuses a pattern without any time.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for `schedule.cron` or `schedule.time_zone`.
+    pub fn new(cron: &str, time_zone: &str) -> Result<Self, Error> {
+        let refuse = |why: String| {
+            Error::field(
+                "schedule.cron",
+                format!("must be a cron pattern such as \"0 3 * * MON-FRI\": {why}"),
+            )
+        };
+        // Where both are wrong, the error names the zone as well.
+        if cron.len() <= MAX_CRON_BYTES
+            && let Err(why) = cron::check(cron)
+        {
+            let mut error = refuse(why);
+            if let (Error::Invalid(list), Err(Error::Invalid(more))) =
+                (&mut error, Self::stored("@daily", time_zone))
+            {
+                list.splice(0..0, more);
+            }
+            return Err(error);
+        }
+        let timetable = Self::stored(cron::normal(cron), time_zone)?;
+        match timetable.next_after(ANY_TIME) {
+            Some(_) => Ok(timetable),
+            None => Err(refuse(
+                "it names no time at all, such as the 30th of February".to_owned(),
+            )),
+        }
+    }
+
+    /// Reads a pattern that was accepted by this or an earlier version.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for `schedule.cron` or `schedule.time_zone`.
+    pub fn stored(cron: &str, time_zone: &str) -> Result<Self, Error> {
+        let mut wrong = Vec::new();
+        let mut refuse = |field: &str, description: String| {
+            wrong.push(FieldViolation {
+                field: format!("schedule.{field}"),
+                description,
+            });
+        };
+        let zone = match time_zone {
+            "" => Ok(Tz::UTC),
+            name => Tz::from_str(name),
+        };
+        if zone.is_err() {
+            refuse(
+                "time_zone",
+                format!(
+                    "must be a name of the IANA database such as Europe/Berlin, not {time_zone:?}"
+                ),
+            );
+        }
+        let parser = CronParser::builder().seconds(Seconds::Optional).build();
+        let pattern = match cron.len() <= MAX_CRON_BYTES {
+            true => parser.parse(cron).map_err(|error| error.to_string()),
+            false => Err(format!("it has more than {MAX_CRON_BYTES} bytes")),
+        };
+        if let Err(why) = &pattern {
+            refuse(
+                "cron",
+                format!("must be a cron pattern such as \"0 3 * * MON-FRI\": {why}"),
+            );
+        }
+        match (pattern, zone) {
+            (Ok(pattern), Ok(zone)) => Ok(Self {
+                cron: cron.to_owned(),
+                time_zone: zone.name().to_owned(),
+                pattern,
+                zone,
+                daily: names_times_of_the_day(cron),
+            }),
+            _ => Err(Error::Invalid(wrong)),
+        }
+    }
+
+    /// The first time after this one; none if the pattern has no more.
+    ///
+    /// A pattern whose second, minute and hour are numbers, lists or ranges names times of the day.
+    /// If the clock skips such a time when it goes forward, the time comes right after the skip. If
+    /// the time comes twice when the clock goes back, it counts once. Any other pattern says how
+    /// often: skipped times are left out, and times that come twice count twice. Vixie's cron(8)
+    /// and its successors do the same.
+    pub fn next_after(&self, time: Micros) -> Option<Micros> {
+        let time = DateTime::<Utc>::from_timestamp_micros(time)?.with_timezone(&self.zone);
+        if !self.daily {
+            let next = self.pattern.find_next_occurrence(&time, false).ok()?;
+            return Some(next.timestamp_micros());
+        }
+        // The next time on a wall clock that never changes.
+        let mut wall = time.naive_local().and_utc();
+        loop {
+            wall = self.pattern.find_next_occurrence(&wall, false).ok()?;
+            let next = self.first_instant(wall.naive_utc())?;
+            // After the clock went back, this time may be handled already.
+            if next > time {
+                return Some(next.timestamp_micros());
+            }
+        }
+    }
+
+    /// The first instant at which a clock of the zone shows this time or a later one.
+    fn first_instant(&self, wall: NaiveDateTime) -> Option<DateTime<Tz>> {
+        if let Some(instant) = wall.and_local_timezone(self.zone).earliest() {
+            return Some(instant);
+        }
+        let begin = wall - TimeDelta::seconds(wall.second().into());
+        let minutes = (1..=LONGEST_SKIP_MINUTES).map(|n| begin + TimeDelta::minutes(n));
+        let mut shown = minutes.filter_map(|at| at.and_local_timezone(self.zone).earliest());
+        shown.next()
+    }
+}
+
+fn names_times_of_the_day(cron: &str) -> bool {
+    if let Some(nickname) = cron.trim().strip_prefix('@') {
+        return !nickname.eq_ignore_ascii_case("hourly");
+    }
+    let fields: Vec<&str> = cron.split_whitespace().collect();
+    let of_the_day = fields.len().saturating_sub(3);
+    fields
+        .iter()
+        .take(of_the_day)
+        .all(|field| !field.contains(['*', '?']))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(text: &str) -> Micros {
+        DateTime::parse_from_rfc3339(text)
+            .unwrap()
+            .timestamp_micros()
+    }
+
+    fn next(cron: &str, zone: &str, after: &str) -> String {
+        let next = Timetable::new(cron, zone)
+            .unwrap()
+            .next_after(at(after))
+            .unwrap();
+        DateTime::<Utc>::from_timestamp_micros(next)
+            .unwrap()
+            .to_rfc3339()
+    }
+
+    #[test]
+    fn times_are_those_of_the_zone() {
+        assert_eq!(
+            next("0 3 * * *", "", "2026-01-01T03:00:00Z"),
+            "2026-01-02T03:00:00+00:00"
+        );
+        // Winter and summer in Berlin.
+        assert_eq!(
+            next("0 3 * * *", "Europe/Berlin", "2026-01-01T00:00:00Z"),
+            "2026-01-01T02:00:00+00:00"
+        );
+        assert_eq!(
+            next("0 3 * * *", "Europe/Berlin", "2026-07-01T00:00:00Z"),
+            "2026-07-01T01:00:00+00:00"
+        );
+        assert_eq!(
+            next("*/10 * * * * *", "", "2026-01-01T00:00:01Z"),
+            "2026-01-01T00:00:10+00:00"
+        );
+        assert_eq!(
+            next("@daily", "", "2026-01-01T00:00:01Z"),
+            "2026-01-02T00:00:00+00:00"
+        );
+        assert_eq!(
+            next(
+                "0 9 * * MON-FRI",
+                "America/New_York",
+                "2026-11-27T15:00:00Z"
+            ),
+            "2026-11-30T14:00:00+00:00"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_is_put_forward_skips_no_day() {
+        // On 29 March 2026 two o'clock is three o'clock in Berlin: half past two is not there.
+        assert_eq!(
+            next("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z"),
+            "2026-03-29T01:00:00+00:00"
+        );
+        assert_eq!(
+            next("30 2 * * *", "Europe/Berlin", "2026-03-29T01:00:00Z"),
+            "2026-03-30T00:30:00+00:00"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_doubles_no_job() {
+        // On 25 October 2026 half past two comes twice in Berlin.
+        let first = next("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z");
+        assert_eq!(first, "2026-10-25T00:30:00+00:00");
+        assert_eq!(
+            next("30 2 * * *", "Europe/Berlin", &first),
+            "2026-10-26T01:30:00+00:00"
+        );
+    }
+
+    #[test]
+    fn bad_patterns_and_zones_are_named() {
+        let fields = |cron: &str, zone: &str| match Timetable::new(cron, zone) {
+            Err(Error::Invalid(list)) => list.into_iter().map(|one| one.field).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(fields("soon", ""), ["schedule.cron"]);
+        assert_eq!(fields("61 * * * *", ""), ["schedule.cron"]);
+        // The parser takes these, but not for what they seem to say.
+        for odd in ["0 0 0 1 1 * 2090", "*/99 * * * *"] {
+            assert_eq!(fields(odd, ""), ["schedule.cron"], "{odd}");
+        }
+        assert_eq!(
+            fields("", "Mars/Olympus"),
+            ["schedule.time_zone", "schedule.cron"]
+        );
+        assert_eq!(fields(&"1,".repeat(200), ""), ["schedule.cron"]);
+    }
+
+    #[test]
+    fn a_pattern_that_never_comes_is_told() {
+        for cron in ["0 0 30 2 *", "0 0 31 4,6,9,11 *"] {
+            let Err(Error::Invalid(list)) = Timetable::new(cron, "") else {
+                panic!("{cron} is accepted")
+            };
+            assert!(
+                list[0].description.contains("names no time"),
+                "{}",
+                list[0].description
+            );
+        }
+        assert!(Timetable::new("0 0 29 2 *", "").is_ok());
+    }
+
+    #[test]
+    fn midnight_is_kept_as_what_every_version_reads() {
+        let midnight = Timetable::new("@midnight", "Europe/Berlin").unwrap();
+        assert_eq!(midnight.cron, "@daily");
+    }
+
+    #[test]
+    fn what_was_accepted_before_can_still_be_read() {
+        assert!(Timetable::stored("0 0 0 1 1 * 2090", "").is_ok());
+        assert!(Timetable::stored("0 0 30 2 *", "").is_ok());
+    }
+
+    /// The times from one to another, as the clock of the zone shows them.
+    fn shown(cron: &str, zone: &str, from: &str, to: &str) -> Vec<String> {
+        let timetable = Timetable::new(cron, zone).unwrap();
+        let mut times = Vec::new();
+        let mut time = at(from) - 1;
+        while let Some(next) = timetable.next_after(time).filter(|next| *next < at(to)) {
+            assert!(next > time);
+            time = next;
+            let shown = DateTime::from_timestamp_micros(time).unwrap();
+            let shown = shown.with_timezone(&timetable.zone);
+            times.push(shown.format("%d %H:%M").to_string());
+        }
+        times
+    }
+
+    #[test]
+    fn each_time_of_a_list_or_range_comes_once_a_day() {
+        let berlin = |cron, from, to| shown(cron, "Europe/Berlin", from, to);
+        let (march, april) = ("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
+        assert_eq!(
+            berlin("0 2,14 * * *", march, april),
+            ["29 03:00", "29 14:00"]
+        );
+        assert_eq!(
+            berlin("0,30 1-3 * * *", march, april),
+            // Half past two falls together with two o'clock and three.
+            ["29 01:00", "29 01:30", "29 03:00", "29 03:30"]
+        );
+        let (october, november) = ("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
+        assert_eq!(
+            berlin("0 2,14 * * *", october, november),
+            ["25 02:00", "25 14:00"]
+        );
+        assert_eq!(
+            berlin("0,30 1-3 * * *", october, november),
+            [
+                "25 01:00", "25 01:30", "25 02:00", "25 02:30", "25 03:00", "25 03:30"
+            ]
+        );
+        assert_eq!(
+            shown(
+                "@daily",
+                "Pacific/Apia",
+                "2011-12-29T00:00:00Z",
+                "2012-01-01T00:00:00Z"
+            ),
+            // The 30th of December was left out.
+            ["29 00:00", "31 00:00", "01 00:00"]
+        );
+    }
+
+    #[test]
+    fn what_says_how_often_follows_the_hours_that_there_are() {
+        let hours = |from, to| shown("0 * * * *", "Europe/Berlin", from, to).len();
+        assert_eq!(hours("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"), 23);
+        assert_eq!(hours("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"), 25);
+        let at_two = |from, to| shown("*/30 2 * * *", "Europe/Berlin", from, to).len();
+        assert_eq!(at_two("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"), 0);
+        assert_eq!(at_two("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"), 4);
+        let hourly = shown(
+            "@hourly",
+            "Europe/Berlin",
+            "2026-10-24T22:00:00Z",
+            "2026-10-25T23:00:00Z",
+        );
+        assert_eq!(hourly.len(), 25);
+    }
+
+    #[test]
+    fn a_day_or_a_weekday_is_enough_where_both_are_said() {
+        let times = shown(
+            "0 9 1 * MON",
+            "",
+            "2026-06-01T00:00:00Z",
+            "2026-07-02T00:00:00Z",
+        );
+        assert_eq!(
+            times,
+            [
+                "01 09:00", "08 09:00", "15 09:00", "22 09:00", "29 09:00", "01 09:00"
+            ]
+        );
+    }
+
+    proptest! {
+        /// Whatever the zone and the day: a time of the day comes exactly once a day, in order, and
+        /// is there or follows a skip.
+        #[test]
+        fn times_of_the_day_come_daily(
+            zone in prop::sample::select(vec!["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Cairo", "UTC"]),
+            hour in 0u32..24,
+            minute in 0u32..60,
+            begin in 0i64..3_000,
+        ) {
+            let timetable = Timetable::new(&format!("{minute} {hour} * * *"), zone).unwrap();
+            let mut time = at("2024-01-01T00:00:00Z") + begin * 86_400_000_000;
+            time = timetable.next_after(time).unwrap();
+            for _ in 0..400 {
+                let next = timetable.next_after(time).unwrap();
+                let shown = |time| DateTime::from_timestamp_micros(time).unwrap().with_timezone(&timetable.zone);
+                let (before, after) = (shown(time), shown(next));
+                prop_assert_eq!(after.date_naive() - before.date_naive(), TimeDelta::days(1));
+                let wanted = before.date_naive().succ_opt().unwrap().and_hms_opt(hour, minute, 0).unwrap();
+                let is_shown = wanted.and_local_timezone(timetable.zone).earliest();
+                match is_shown {
+                    Some(instant) => prop_assert_eq!(after, instant),
+                    None => prop_assert!(after.naive_local() > wanted),
+                }
+                time = next;
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Retries of a job that has ended or still runs.
+
+mod redrive;
+mod reopen;
+mod retry;
