@@ -2,7 +2,7 @@
 
 use sea_orm::Value;
 
-use super::Db;
+use super::handle::Db;
 
 impl Db {
     /// A condition `column IN (the list bound as $n)`; bind [`ints`].

@@ -13,7 +13,7 @@ use sea_orm::{
     sqlx::{Connection, pool::PoolOptions, sqlite::SqliteAutoVacuum},
 };
 
-use super::StoreConfig;
+use super::config::StoreConfig;
 use crate::error::{StoreError, closes_connections};
 
 /// SQLite connections for reads.

@@ -1,0 +1,48 @@
+//! Removing old events.
+
+use headway_domain::Micros;
+use sea_orm::FromQueryResult;
+
+use crate::{db::Durability, error::StoreError, events::horizon::Place, store::Store};
+
+/// Events that one transaction removes at most.
+const REMOVED: i64 = 5000;
+
+#[derive(Debug, FromQueryResult)]
+struct Oldest {
+    recorded: i64,
+}
+
+impl Store {
+    /// Removes events that were recorded before this time, the oldest first and a bounded number at once; whether there may be more.
+    pub async fn expire_events(&self, before: Micros) -> Result<bool, StoreError> {
+        let db = &self.db;
+        // Looked at first: mostly there is nothing to do, which should not take the one writer of SQLite.
+        let sql = "SELECT recorded FROM event ORDER BY seq LIMIT 1";
+        let oldest: Option<Oldest> = db.one(db.reader(), sql, []).await?;
+        if oldest.is_none_or(|oldest| oldest.recorded >= before) {
+            return Ok(false);
+        }
+        let tx = db.write(Durability::Process).await?;
+        // One at a time, so that the floor only rises; who comes second has nothing to do.
+        let sql = format!(
+            "SELECT tx, seq FROM event_floor WHERE one = 1{}",
+            db.skip_locked()
+        );
+        let floor: Option<Place> = db.one(&*tx, sql, []).await?;
+        let Some(floor) = floor.map(Place::position) else {
+            return Ok(false);
+        };
+        let sql = "DELETE FROM event WHERE seq IN (SELECT seq FROM event ORDER BY seq LIMIT $2) AND recorded < $1 \
+                   RETURNING tx, seq";
+        let removed: Vec<Place> = db.all(&*tx, sql, [before.into(), REMOVED.into()]).await?;
+        let more = removed.len() as i64 == REMOVED;
+        let highest = removed.into_iter().map(Place::position).max();
+        let highest = highest.unwrap_or_default().max(floor);
+        let sql = "UPDATE event_floor SET tx = $1, seq = $2 WHERE one = 1";
+        db.run(&*tx, sql, [highest.tx.into(), highest.seq.into()])
+            .await?;
+        tx.commit().await?;
+        Ok(more)
+    }
+}

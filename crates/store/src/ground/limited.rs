@@ -1,0 +1,50 @@
+//! Which pipes have limits and which partitions have quotas, cached.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use headway_domain::{PartitionId, PipeName, bulk::JOBS};
+
+/// How long it is remembered which pipes have limits.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// The pipes that have limits, and the partitions that may have so many items in flight only.
+#[derive(Debug, Default)]
+pub(crate) struct Limited {
+    pub(crate) pipes: HashSet<String>,
+    pub(crate) partitions: HashSet<String>,
+}
+
+impl Limited {
+    /// Whether nothing of a job is sent before it was shared out.
+    pub(crate) fn rations(&self, partition: &PartitionId, pipe: &PipeName) -> bool {
+        let pipe = pipe.as_str();
+        self.pipes.contains(pipe) || (pipe != JOBS && self.partitions.contains(partition.as_str()))
+    }
+}
+
+/// What is limited, as of some moment.
+#[derive(Debug, Default)]
+pub(crate) struct KnownLimits(pub(crate) Mutex<Option<Known>>);
+
+type Known = (Instant, Arc<Limited>);
+
+impl KnownLimits {
+    /// Those that are remembered, unless they are to be read again: by whoever asks first; others go on with what was.
+    pub(crate) fn known(&self) -> Option<Arc<Limited>> {
+        let mut known = self.lock();
+        let (when, limited) = known.as_mut()?;
+        if when.elapsed() < KNOWN_FOR {
+            return Some(limited.clone());
+        }
+        *when = Instant::now();
+        None
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,114 @@
+//! Pause, resume and cancel.
+
+use headway_domain::{Error, JobName, JobUid, effect::Disposition, error::Action, event::Caller};
+use sea_orm::FromQueryResult;
+
+use crate::{
+    db::Durability,
+    error::StoreError,
+    ground::{
+        committed::{Committed, Control},
+        numbers::unsigned,
+    },
+    jobs::view::JobView,
+    retries::retry::Retry,
+    store::Store,
+};
+
+/// A job after a control action.
+#[derive(Debug, Clone)]
+pub struct Controlled {
+    /// The job as it is now.
+    pub view: JobView,
+    /// What is to be published now.
+    pub committed: Committed,
+}
+
+impl Store {
+    /// Applies a control action, durably.
+    pub async fn control_job(
+        &self,
+        name: &JobName,
+        action: Action,
+        caller: &Caller,
+    ) -> Result<Controlled, StoreError> {
+        let dependents = match action {
+            Action::Retry => Some(false),
+            Action::RetryWithDependents => Some(true),
+            Action::Pause | Action::Resume | Action::Cancel => None,
+        };
+        if let Some(dependents) = dependents {
+            let retry = Retry {
+                dependents,
+                ..Retry::default()
+            };
+            return self.retry_job(name, &retry, caller).await;
+        }
+        let meta = self.named(name).await?;
+        let db = &self.db;
+        let tx = db.write(Durability::Full).await?;
+        let mut slice = db
+            .lock_job(&tx, &meta)
+            .await?
+            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        slice.caller = caller.clone();
+        match action {
+            Action::Pause => slice.pause(),
+            Action::Resume => slice.resume(),
+            Action::Cancel => slice.cancel(),
+            Action::Retry | Action::RetryWithDependents => Ok(()),
+        }?;
+        if slice.changed && db.is_suspended(&tx, &name.partition).await? {
+            slice.suspend();
+        }
+        if slice.changed {
+            db.advance(&tx, &mut slice).await?;
+        }
+        let committed = db.write_slices(&tx, vec![slice]).await?;
+        tx.commit().await?;
+        let view = self.job(name).await?;
+        Ok(Controlled { view, committed })
+    }
+}
+
+/// Held jobs that are told of at once at most, the newest; a job that a worker does not hear of is as its messages say.
+const HELD: i64 = 10_000;
+
+#[derive(Debug, FromQueryResult)]
+struct Held {
+    uid: Vec<u8>,
+    control: i64,
+    paused: i64,
+}
+
+impl Store {
+    /// The states of the jobs that are paused, or ended, while items of theirs are out: for workers that may not know. Messages of
+    /// a job that has settled may still lie in its pipe if its items were discarded.
+    pub async fn held_jobs(&self) -> Result<Vec<Control>, StoreError> {
+        let db = &self.db;
+        // Each half by itself, so that each finds its jobs by an index.
+        let sql = "SELECT j.uid, h.control, h.paused FROM ( \
+                     SELECT * FROM (SELECT p.job_key, p.control, p.paused + p.suspended AS paused FROM job_progress p \
+                       WHERE p.live = 1 AND (p.paused = 1 OR p.suspended = 1 OR p.ended > 0) \
+                       AND p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed > 0 \
+                       ORDER BY p.job_key DESC LIMIT $1) AS live \
+                     UNION ALL \
+                     SELECT * FROM (SELECT p.job_key, p.control, 0 AS paused FROM job_progress p \
+                       WHERE p.live = 0 AND p.ended > 0 AND p.discarded > 0 \
+                       ORDER BY p.job_key DESC LIMIT $1) AS settled \
+                   ) AS h JOIN job j ON j.job_key = h.job_key ORDER BY h.job_key DESC LIMIT $1";
+        let held: Vec<Held> = db.all(db.work_reader(), sql, [HELD.into()]).await?;
+        let control = |held: Held| {
+            Ok(Control {
+                uid: JobUid::from_slice(&held.uid)
+                    .ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?,
+                control: unsigned(held.control)?,
+                disposition: match held.paused {
+                    0 => Disposition::Discard,
+                    _ => Disposition::Park,
+                },
+            })
+        };
+        held.into_iter().map(control).collect()
+    }
+}

@@ -1,0 +1,65 @@
+//! Changing what a job is to do.
+
+use headway_domain::{Error, JobName, event::Caller, retention::Retention, update::JobUpdate};
+
+use crate::{
+    db::{Durability, bulk::Conflict},
+    error::StoreError,
+    jobs::control::Controlled,
+    pipes::rates::FIRST_ALLOWANCE,
+    slice::job::{LABEL, label_cells},
+    store::Store,
+};
+
+impl Store {
+    /// Changes some of a job's spec, durably. The new values must be valid; what the retention does not say is as the partition says
+    /// now.
+    pub async fn update_job(
+        &self,
+        name: &JobName,
+        mut update: JobUpdate,
+        caller: &Caller,
+    ) -> Result<Controlled, StoreError> {
+        let meta = self.named(name).await?;
+        if let Some(retention) = update.retention.take() {
+            let default: Retention = self.partition(&name.partition).await?.retention;
+            update.retention = Some(retention.or(&default));
+        }
+        let db = &self.db;
+        let tx = db.write(Durability::Full).await?;
+        let mut slice = db
+            .lock_job(&tx, &meta)
+            .await?
+            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        slice.caller = caller.clone();
+        let before = slice.job.meta.clone();
+        if slice.update(&update) {
+            if slice.job.meta.spec.max_in_flight > before.spec.max_in_flight {
+                slice.widen(FIRST_ALLOWANCE);
+            }
+            db.advance(&tx, &mut slice).await?;
+        }
+        let changed = slice.job.meta.clone();
+        let committed = db.write_slices(&tx, vec![slice]).await?;
+        if changed.version != before.version {
+            let spec = serde_json::to_string(&changed.spec)
+                .map_err(|error| StoreError::Refused(error.to_string()))?;
+            let sql = "UPDATE job SET spec = $2, version = $3 WHERE job_key = $1";
+            let values = [
+                changed.key.into(),
+                spec.into(),
+                i64::from(changed.version).into(),
+            ];
+            db.run(&*tx, sql, values).await?;
+        }
+        if changed.spec.labels != before.spec.labels {
+            let sql = "DELETE FROM label WHERE job_key = $1";
+            db.run(&*tx, sql, [changed.key.into()]).await?;
+            let labels = label_cells(&changed).collect();
+            LABEL.write(db, &tx, labels, Conflict::Fail).await?;
+        }
+        tx.commit().await?;
+        let view = self.job(name).await?;
+        Ok(Controlled { view, committed })
+    }
+}

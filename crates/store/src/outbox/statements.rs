@@ -1,0 +1,109 @@
+//! Messages owed to the broker: written with the change that caused them, deleted once a broker confirmed them.
+
+use headway_domain::{JobUid, bitmap::Bitmap};
+
+use crate::{
+    db::{Durability, bulk::Conflict, keys},
+    deployment::unreadable::Source,
+    error::StoreError,
+    ground::numbers::random_id,
+    outbox::message::{OUTBOX, OutboxRow, Owed, OwedKind, outbox_cells},
+    store::Store,
+};
+
+impl Store {
+    /// Forgets messages that a broker confirmed.
+    pub async fn outbox_sent(&self, ids: &[i64]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let db = &self.db;
+        let sql = format!("DELETE FROM outbox WHERE {}", db.is_in("outbox_id", 1));
+        db.run_alone(sql, [keys::ints(ids.iter().copied())]).await?;
+        Ok(())
+    }
+
+    /// Puts a request to send items into the outbox, to be published after `wait` at the earliest: their pipe takes no messages
+    /// now. Until then nothing is heard of them, so their page counts as touched then.
+    pub async fn defer_dispatch(
+        &self,
+        uid: JobUid,
+        page: u32,
+        run: u32,
+        indexes: Bitmap,
+        wait: std::time::Duration,
+    ) -> Result<(), StoreError> {
+        let db = &self.db;
+        let owed = Owed {
+            id: random_id(),
+            uid,
+            kind: OwedKind::Dispatch,
+            page,
+            run,
+            attempt: 0,
+            indexes,
+        };
+        let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+        let due = db.now().saturating_add(wait);
+        let cells = outbox_cells(&owed, due);
+        let tx = db.write(Durability::Process).await?;
+        OUTBOX.write(db, &tx, vec![cells], Conflict::Fail).await?;
+        let sql = "UPDATE page SET touched = $1 WHERE job_key = (SELECT job_key FROM job WHERE uid = $2) AND number = $3 \
+                   AND touched < $1";
+        let values = [
+            due.into(),
+            uid.0.as_bytes().to_vec().into(),
+            i64::from(page).into(),
+        ];
+        db.run(&*tx, sql, values).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes messages that have been owed for at least `age_us`, whose committer died or could not reach the
+    /// broker: their age begins again, so that other sweepers leave them alone for as long. One that cannot be read is set aside.
+    pub async fn outbox_overdue(&self, age_us: i64, most: u32) -> Result<Vec<Owed>, StoreError> {
+        let db = &self.db;
+        let tx = db.write(Durability::Process).await?;
+        let now = db.now();
+        let sql = format!(
+            "SELECT {} FROM outbox o WHERE o.created <= $1 AND {} ORDER BY o.created LIMIT $2{}",
+            OUTBOX.columns_of("o"),
+            db.not_set_aside(Source::Outbox, "CAST(o.outbox_id AS TEXT)", 3),
+            db.skip_locked()
+        );
+        let values = [(now - age_us).into(), i64::from(most).into(), now.into()];
+        let rows: Vec<OutboxRow> = db.all(&*tx, sql, values).await?;
+        if !rows.is_empty() {
+            let sql = format!(
+                "UPDATE outbox SET created = $2 WHERE {}",
+                db.is_in("outbox_id", 1)
+            );
+            db.run(
+                &*tx,
+                sql,
+                [keys::ints(rows.iter().map(|row| row.outbox_id)), now.into()],
+            )
+            .await?;
+        }
+        tx.commit().await?;
+        let mut owed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let key = row.outbox_id.to_string();
+            match Owed::try_from(row) {
+                Ok(message) => owed.push(message),
+                Err(error) => self.set_aside(Source::Outbox, &key, &error).await?,
+            }
+        }
+        Ok(owed)
+    }
+
+    /// How many messages are owed.
+    pub async fn outbox_len(&self) -> Result<i64, StoreError> {
+        let count = self
+            .db
+            .one_int(self.db.reader(), "SELECT count(*) AS value FROM outbox", [])
+            .await?;
+        Ok(count.unwrap_or(0))
+    }
+}

@@ -1,0 +1,11 @@
+//! Pipes: which there are, their limits, credit, rates and dead letters.
+
+pub(crate) mod admit;
+pub(crate) mod cached;
+pub(crate) mod credit;
+pub(crate) mod dead_letters;
+pub(crate) mod hungry;
+pub(crate) mod limits;
+pub(crate) mod list;
+pub(crate) mod rates;
+pub(crate) mod uses;

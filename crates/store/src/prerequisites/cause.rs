@@ -1,0 +1,121 @@
+//! How jobs ended, as far as those that wait for them care.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use headway_domain::{JobId, effect::code, job::Phase, start::Broken};
+use sea_orm::FromQueryResult;
+
+use crate::{
+    db::{Db, Tx, keys},
+    error::StoreError,
+    slice::progress::{phase, phase_code},
+};
+
+/// Why a job failed.
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct Cause {
+    pub(crate) job_key: i64,
+    code: String,
+    message: String,
+    details: String,
+}
+
+impl Cause {
+    /// Whether the job failed because of another that it needed.
+    pub(crate) fn is_prerequisite(&self) -> bool {
+        self.code == code::PREREQUISITE_FAILED
+    }
+}
+
+/// How far a job is, as far as those that wait for it care.
+#[derive(Debug, Clone, Copy, FromQueryResult)]
+pub(crate) struct PhaseRow {
+    pub job_key: i64,
+    pub phase: i64,
+    pub run: i64,
+}
+
+impl PhaseRow {
+    /// The run that failed, by job, if one did.
+    pub(crate) fn failed(&self) -> Option<(i64, u32)> {
+        let run = u32::try_from(self.run).unwrap_or(0);
+        (self.phase == phase_code(Phase::Failed)).then_some((self.job_key, run))
+    }
+}
+
+/// What to tell those that wait for a job that did not complete: how it ended, and where the trouble began.
+pub(crate) fn broken(job: &JobId, phase: Phase, cause: Option<&Cause>) -> Broken {
+    let how = match phase {
+        Phase::Failed => "failed",
+        Phase::Waiting | Phase::Active | Phase::Completed | Phase::Cancelled => "was cancelled",
+    };
+    let mut broken = Broken {
+        job: job.clone(),
+        how: how.to_owned(),
+        root: job.to_string(),
+        cause: String::new(),
+    };
+    let Some(cause) = cause else { return broken };
+    broken.cause = format!("{}: {}", cause.code, cause.message);
+    if cause.is_prerequisite()
+        && let Ok(details) = serde_json::from_str::<serde_json::Value>(&cause.details)
+    {
+        let text = |field: &str| details[field].as_str().map(ToOwned::to_owned);
+        broken.root = text("root").unwrap_or(broken.root);
+        broken.cause = text("root_cause").unwrap_or_default();
+    }
+    broken
+}
+
+impl Db {
+    /// The first failures of runs, by job.
+    pub(crate) async fn causes(
+        &self,
+        tx: &Tx<'_>,
+        runs: impl IntoIterator<Item = (i64, u32)>,
+    ) -> Result<BTreeMap<i64, Cause>, StoreError> {
+        let runs: Vec<_> = runs.into_iter().collect();
+        if runs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = format!(
+            "SELECT f.job_key, f.code, f.message, f.details FROM {} JOIN failure f ON f.job_key = k.a AND f.run = k.b \
+             AND f.seq = (SELECT seq FROM failure WHERE job_key = k.a AND run = k.b ORDER BY seq LIMIT 1)",
+            self.pairs("k", 1)
+        );
+        let runs = runs.into_iter().map(|(key, run)| (key, i64::from(run)));
+        let causes: Vec<Cause> = self.all(&**tx, sql, [keys::pairs(runs)]).await?;
+        Ok(causes
+            .into_iter()
+            .map(|cause| (cause.job_key, cause))
+            .collect())
+    }
+
+    /// Locks jobs in the order of their keys and reads how far they are; those that are gone are left out.
+    pub(crate) async fn lock_phases(
+        &self,
+        tx: &Tx<'_>,
+        list: impl IntoIterator<Item = i64>,
+    ) -> Result<Vec<PhaseRow>, StoreError> {
+        let sql = format!(
+            "SELECT job_key, phase, run FROM job_progress WHERE {} ORDER BY job_key{}",
+            self.is_in("job_key", 1),
+            self.for_update()
+        );
+        self.all(&**tx, sql, [keys::ints(list)]).await
+    }
+}
+
+/// How a job ended: not at all, complete, or broken.
+pub(crate) fn end_of(
+    row: &PhaseRow,
+    job: &JobId,
+    cause: Option<&Cause>,
+) -> Result<Option<Option<Arc<Broken>>>, StoreError> {
+    let ended = phase(row.phase)?;
+    Ok(match ended {
+        Phase::Waiting | Phase::Active => None,
+        Phase::Completed => Some(None),
+        Phase::Failed | Phase::Cancelled => Some(Some(Arc::new(broken(job, ended, cause)))),
+    })
+}

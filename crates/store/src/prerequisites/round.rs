@@ -1,0 +1,58 @@
+//! What one transaction does for jobs that wait.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use headway_domain::start::{Broken, OnPrerequisiteFailure};
+use sea_orm::FromQueryResult;
+
+use crate::prerequisites::{cause::broken, view::policy_code};
+
+/// Prerequisites settled by one transaction, about.
+pub(crate) const ROUND: usize = 500;
+
+/// A prerequisite of a job that waits.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct Waiting {
+    pub job_key: i64,
+    pub number: i64,
+    pub policy: i64,
+}
+
+/// What one transaction does.
+#[derive(Default)]
+pub(crate) struct Round {
+    pub(crate) met: Vec<(i64, i64)>,
+    pub(crate) broken: Vec<(i64, i64, Arc<Broken>)>,
+    /// Jobs that failed and wait again, if they failed because of others.
+    pub(crate) again: BTreeSet<i64>,
+    /// When it was asked for that they do.
+    pub(crate) again_since: i64,
+    pub(crate) finished: Vec<i64>,
+    /// Tasks that go on above a key.
+    pub(crate) resumed: Vec<(i64, i64)>,
+}
+
+impl Round {
+    pub(crate) fn len(&self) -> usize {
+        self.met.len() + self.broken.len() + self.again.len()
+    }
+
+    pub(crate) fn settle(&mut self, waiting: &Waiting, broken: Option<&Arc<Broken>>) {
+        let at = (waiting.job_key, waiting.number);
+        match broken {
+            Some(broken) if waiting.policy == policy_code(OnPrerequisiteFailure::Fail) => {
+                self.broken.push((at.0, at.1, broken.clone()));
+            }
+            Some(_) if waiting.policy == policy_code(OnPrerequisiteFailure::Wait) => {}
+            Some(_) | None => self.met.push(at),
+        }
+    }
+
+    /// Marks a task as done, or where it goes on.
+    pub(crate) fn note(&mut self, task: i64, next: Option<i64>) {
+        match next {
+            None => self.finished.push(task),
+            Some(after) => self.resumed.push((task, after)),
+        }
+    }
+}

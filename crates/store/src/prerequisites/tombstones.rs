@@ -1,0 +1,132 @@
+//! How jobs ended that are gone.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use headway_domain::{JobId, JobSlice, job::Phase, start::Broken};
+use sea_orm::FromQueryResult;
+
+use crate::{
+    db::{
+        Db, Tx,
+        bulk::{Conflict, Kind, Table},
+    },
+    error::StoreError,
+    prerequisites::cause::broken,
+    slice::progress::phase_code,
+    store::Store,
+};
+
+/// Tombstones removed in one round.
+const EXPIRED: i64 = 1000;
+
+const TOMBSTONE: Table = Table {
+    name: "tombstone",
+    keys: 2,
+    insert_only: 0,
+    columns: &[
+        ("partition_id", Kind::Text),
+        ("job_id", Kind::Text),
+        ("state", Kind::Int),
+        ("root", Kind::Text),
+        ("cause", Kind::Text),
+        ("deleted", Kind::Int),
+    ],
+};
+
+impl Store {
+    /// Forgets how jobs ended that were deleted before a time; whether there may be more. What is created later and needs
+    /// one of them waits for a new job of that name.
+    pub async fn expire_tombstones(&self, before: i64) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM tombstone WHERE (partition_id, job_id) IN ( \
+                     SELECT partition_id, job_id FROM tombstone WHERE deleted < $1 ORDER BY deleted LIMIT $2)";
+        let gone = self
+            .db
+            .run_alone(sql, [before.into(), EXPIRED.into()])
+            .await?;
+        Ok(gone == EXPIRED as u64)
+    }
+}
+
+impl Db {
+    /// Remembers how jobs stood that are about to be deleted; whether others wait for one.
+    pub(crate) async fn bury(&self, tx: &Tx<'_>, slices: &[JobSlice]) -> Result<bool, StoreError> {
+        let failed = slices.iter().map(|slice| &slice.job);
+        let failed = failed.filter(|job| job.phase == Phase::Failed);
+        let failed = failed.map(|job| (job.meta.key, job.run));
+        let causes = self.causes(tx, failed).await?;
+        let mut rows = Vec::with_capacity(slices.len());
+        for slice in slices {
+            let job = &slice.job;
+            let name = &job.meta.name;
+            let broken = broken(&name.job, job.phase, causes.get(&job.meta.key));
+            let phase = match job.phase {
+                Phase::Completed => Phase::Completed,
+                Phase::Failed => Phase::Failed,
+                Phase::Waiting | Phase::Active | Phase::Cancelled => Phase::Cancelled,
+            };
+            rows.push(vec![
+                name.partition.as_str().into(),
+                name.job.as_str().into(),
+                phase_code(phase).into(),
+                broken.root.into(),
+                broken.cause.into(),
+                self.now().into(),
+            ]);
+        }
+        TOMBSTONE.write(self, tx, rows, Conflict::Update).await?;
+        let keys: Vec<i64> = slices.iter().map(|slice| slice.job.meta.key).collect();
+        self.owe_dependents_of_deleted(tx, &keys).await
+    }
+}
+
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct Tombstone {
+    job_id: String,
+    state: i64,
+    root: String,
+    cause: String,
+}
+
+impl Tombstone {
+    /// What those that wait are told; `None` when the job was complete.
+    pub(crate) fn broken(&self) -> Result<Option<Arc<Broken>>, StoreError> {
+        if self.state == phase_code(Phase::Completed) {
+            return Ok(None);
+        }
+        let how = match self.state == phase_code(Phase::Failed) {
+            true => "failed and was deleted",
+            false => "was deleted before it was complete",
+        };
+        Ok(Some(Arc::new(Broken {
+            job: JobId::new(self.job_id.as_str())?,
+            how: how.to_owned(),
+            root: self.root.clone(),
+            cause: self.cause.clone(),
+        })))
+    }
+}
+
+impl Db {
+    pub(crate) async fn tombstones(
+        &self,
+        tx: &Tx<'_>,
+        partition: &str,
+        jobs: &[&str],
+    ) -> Result<BTreeMap<String, Tombstone>, StoreError> {
+        if jobs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let list = serde_json::to_string(jobs).unwrap_or_default();
+        let among = self.texts(2);
+        let sql = format!(
+            "SELECT job_id, state, root, cause FROM tombstone WHERE partition_id = $1 AND job_id IN ({among})"
+        );
+        let rows: Vec<Tombstone> = self
+            .all(&**tx, sql, [partition.into(), list.into()])
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.job_id.clone(), row))
+            .collect())
+    }
+}

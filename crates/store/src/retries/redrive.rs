@@ -1,0 +1,181 @@
+//! Retries of some failures of a job that still runs: they are taken back, and what failed is sent again.
+
+use std::sync::Arc;
+
+use headway_domain::{Error, Job, JobName, event::Caller, job::JobMeta};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::{
+    db::{Db, Durability, Tx, keys},
+    error::StoreError,
+    ground::{committed::Committed, numbers::unsigned},
+    jobs::{control::Controlled, view::JobView},
+    retries::{filter::FailureFilter, retry::Retry},
+    store::Store,
+};
+
+/// Failures that one transaction takes back at most, each perhaps in a page of its own.
+const CHUNK: u32 = 2000;
+
+#[derive(Debug, FromQueryResult)]
+struct Meant {
+    seq: i64,
+    page: i64,
+    idx: i64,
+}
+
+/// The run whose failures are taken back, and the number of the last one that was there at the beginning: what fails again meanwhile
+/// is not run a third time.
+#[derive(Debug, Clone, Copy)]
+struct Until {
+    run: u32,
+    seq: u64,
+}
+
+impl Store {
+    /// Runs the failures that are meant again, durably, while the job goes on; `None` where it has ended, and nothing was done.
+    ///
+    /// # Errors
+    /// [`Error::NothingToRetry`] where no failure is like that.
+    pub(crate) async fn redrive(
+        &self,
+        name: &JobName,
+        meta: &Arc<JobMeta>,
+        retry: &Retry,
+        caller: &Caller,
+    ) -> Result<Option<Controlled>, StoreError> {
+        let db = &self.db;
+        let mut committed = Committed::default();
+        let mut until: Option<Until> = None;
+        loop {
+            let tx = db.write(Durability::Full).await?;
+            let mut slice = db
+                .lock_job(&tx, meta)
+                .await?
+                .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+            let job = &slice.job;
+            let first = until.is_none();
+            let limit = *until.get_or_insert(Until {
+                run: job.run,
+                seq: job.counts.failures,
+            });
+            let over = job.phase.is_final() || job.run != limit.run;
+            if over && first {
+                return Ok(None);
+            }
+            if over {
+                break;
+            }
+            if retry.rehearse {
+                let view = db.rehearsed(&tx, job.clone(), &retry.filter).await?;
+                return Ok(Some(Controlled { view, committed }));
+            }
+            let meant = db.meant(&tx, job, limit, &retry.filter).await?;
+            if meant.is_empty() && first {
+                return Err(Error::NothingToRetry(name.clone()).into());
+            }
+            slice.caller = caller.clone();
+            let failures = db.forget(&tx, job, &meant).await?;
+            let mut pages: Vec<u32> = failures.iter().map(|(page, _)| *page).collect();
+            pages.dedup();
+            let of_job: Vec<_> = pages.iter().map(|page| (meta.key, *page)).collect();
+            db.load_pages(&tx, std::slice::from_mut(&mut slice), &of_job)
+                .await?;
+            db.load_items_of(&tx, &mut slice, &pages).await?;
+            let batches = slice.pages.values().map(|page| page.row.batch);
+            let batches: Vec<u32> = batches.collect();
+            db.load_batches(&tx, &mut slice, &batches).await?;
+            slice.redrive(&failures)?;
+            db.advance(&tx, &mut slice).await?;
+            committed.merge(db.write_slices(&tx, vec![slice]).await?);
+            tx.commit().await?;
+            if meant.len() < CHUNK as usize {
+                break;
+            }
+        }
+        let view = self.job(name).await?;
+        Ok(Some(Controlled { view, committed }))
+    }
+}
+
+impl Db {
+    /// The next failures that are meant, page by page.
+    async fn meant(
+        &self,
+        tx: &Tx<'_>,
+        job: &Job,
+        until: Until,
+        filter: &FailureFilter,
+    ) -> Result<Vec<Meant>, StoreError> {
+        let (meant, more) = filter.condition(self, 5);
+        let sql = format!(
+            "SELECT f.seq, f.page, f.idx FROM failure f \
+             WHERE f.job_key = $1 AND f.run = $2 AND f.seq <= $3 AND {meant} ORDER BY f.page, f.idx LIMIT $4"
+        );
+        let values: [Value; 4] = [
+            job.meta.key.into(),
+            i64::from(job.run).into(),
+            i64::try_from(until.seq).unwrap_or(i64::MAX).into(),
+            i64::from(CHUNK).into(),
+        ];
+        self.all(&**tx, sql, values.into_iter().chain(more)).await
+    }
+
+    /// Deletes failures; what they were of.
+    async fn forget(
+        &self,
+        tx: &Tx<'_>,
+        job: &Job,
+        failures: &[Meant],
+    ) -> Result<Vec<(u32, Option<u32>)>, StoreError> {
+        let sql = format!(
+            "DELETE FROM failure WHERE job_key = $1 AND run = $2 AND {}",
+            self.is_in("seq", 3)
+        );
+        let values = [
+            job.meta.key.into(),
+            i64::from(job.run).into(),
+            keys::ints(failures.iter().map(|failure| failure.seq)),
+        ];
+        self.run(&**tx, sql, values).await?;
+        failures
+            .iter()
+            .map(|failure| Ok((unsigned(failure.page)?, u32::try_from(failure.idx).ok())))
+            .collect()
+    }
+
+    /// What the job would be like.
+    async fn rehearsed(
+        &self,
+        tx: &Tx<'_>,
+        mut job: Job,
+        filter: &FailureFilter,
+    ) -> Result<JobView, StoreError> {
+        let (meant, more) = filter.condition(self, 3);
+        let of = |what: &str| {
+            format!(
+                "SELECT count(*) AS value FROM failure f WHERE f.job_key = $1 AND f.run = $2 AND {meant} AND {what}"
+            )
+        };
+        let values = || {
+            let of_run: [Value; 2] = [job.meta.key.into(), i64::from(job.run).into()];
+            of_run.into_iter().chain(more.clone())
+        };
+        let items = self.one_int(&**tx, of("f.idx >= 0"), values()).await?;
+        let splits = self.one_int(&**tx, of("f.idx = -1"), values()).await?;
+        let (items, splits): (u64, u64) = (
+            unsigned(items.unwrap_or(0))?,
+            unsigned(splits.unwrap_or(0))?,
+        );
+        if items + splits == 0 {
+            return Err(Error::NothingToRetry(job.meta.name.clone()).into());
+        }
+        let counts = &mut job.counts;
+        counts.failed = counts.failed.saturating_sub(items);
+        counts.unreleased += items;
+        counts.split_failed = counts.split_failed.saturating_sub(splits);
+        counts.undeclared_unsplit += splits;
+        counts.redriven += items + splits;
+        Ok(JobView::new(job))
+    }
+}

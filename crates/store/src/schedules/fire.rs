@@ -1,0 +1,147 @@
+//! Jobs of schedules, made when their time comes. A look claims its schedule, makes jobs whose ids are made of their times, and moves
+//! the schedule on; one that dies in between is repeated, and finds the jobs that it made.
+
+use headway_domain::{Micros, timetable::Timetable};
+use sea_orm::FromQueryResult;
+
+use crate::{
+    deployment::unreadable::Source,
+    error::StoreError,
+    ground::{committed::Committed, numbers::optional},
+    jobs::create::new_job::Created,
+    schedules::{
+        row::{COLUMNS, ScheduleRow, keyed},
+        view::ScheduleView,
+    },
+    store::Store,
+};
+
+/// Schedules looked at in one round.
+const LOOKS: i64 = 50;
+
+/// How long a look may take before another process repeats it, in microseconds.
+const CLAIM: Micros = 30_000_000;
+
+/// What a round of looks did.
+#[derive(Debug, Default)]
+pub struct Fired {
+    /// Jobs that were made, each to be published.
+    pub created: Vec<Created>,
+    /// What cancelling earlier jobs caused.
+    pub committed: Committed,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+impl Store {
+    /// When the next schedule is due of which no process has the look; it may be in the past.
+    pub async fn next_schedule_due(&self) -> Result<Option<Micros>, StoreError> {
+        let sql = format!(
+            "SELECT COALESCE(min(next_due), 0) AS value FROM schedule WHERE next_due > 0 AND claimed <= $1 AND {}",
+            self.readable_schedules(1)
+        );
+        let now = self.db.now();
+        let next = self
+            .db
+            .one_int(self.db.work_reader(), sql, [now.into()])
+            .await?;
+        Ok(optional(next.unwrap_or(0)))
+    }
+
+    /// Looks at schedules whose time has come. One that cannot be read is set aside.
+    pub async fn fire_schedules(&self) -> Result<Fired, StoreError> {
+        let db = &self.db;
+        let now = db.now();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM schedule WHERE next_due > 0 AND next_due <= $1 AND claimed <= $1 AND {} ORDER BY next_due LIMIT $2",
+            self.readable_schedules(1)
+        );
+        let due: Vec<ScheduleRow> = db
+            .all(db.work_reader(), sql, [now.into(), LOOKS.into()])
+            .await?;
+        let mut fired = Fired {
+            more: due.len() as i64 == LOOKS,
+            ..Fired::default()
+        };
+        for row in due {
+            let key = row.aside_key();
+            match self.fire_schedule(row, now, &mut fired).await {
+                Err(error) if !error.is_passing() => {
+                    self.set_aside(Source::Schedule, &key, &error).await?;
+                }
+                looked => looked?,
+            }
+        }
+        Ok(fired)
+    }
+
+    fn readable_schedules(&self, now: usize) -> String {
+        let key = "(partition_id || '/' || schedule_id)";
+        self.db.not_set_aside(Source::Schedule, key, now)
+    }
+
+    async fn fire_schedule(
+        &self,
+        row: ScheduleRow,
+        now: Micros,
+        fired: &mut Fired,
+    ) -> Result<(), StoreError> {
+        let view = ScheduleView::try_from(row)?;
+        match self.claim(&view, now).await? {
+            true => self.look(&view, now, fired).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Whether this process has the look.
+    async fn claim(&self, view: &ScheduleView, now: Micros) -> Result<bool, StoreError> {
+        let sql = "UPDATE schedule SET claimed = $3 WHERE partition_id = $1 AND schedule_id = $2 AND next_due = $4 AND claimed <= $5";
+        let mut values = keyed(&view.name);
+        values.extend([
+            (now + CLAIM).into(),
+            view.next.unwrap_or(0).into(),
+            now.into(),
+        ]);
+        Ok(self.db.run_alone(sql, values).await? > 0)
+    }
+}
+
+#[derive(Debug, FromQueryResult)]
+struct TimesRow {
+    partition_id: String,
+    schedule_id: String,
+    cron: String,
+    time_zone: String,
+    next_due: i64,
+}
+
+impl Store {
+    /// Moves schedules whose next time is later than their pattern says back to it: their time was found while the clock was ahead.
+    /// How many.
+    pub async fn realign_schedules(&self) -> Result<u64, StoreError> {
+        let db = &self.db;
+        let now = db.now();
+        let sql = "SELECT partition_id, schedule_id, cron, time_zone, next_due FROM schedule WHERE next_due > $1";
+        let ahead: Vec<TimesRow> = db.all(db.work_reader(), sql, [now.into()]).await?;
+        let mut moved = 0;
+        for row in ahead {
+            // One that cannot be read is shown when its time comes, and in lists.
+            let Ok(timetable) = Timetable::stored(&row.cron, &row.time_zone) else {
+                continue;
+            };
+            let next = timetable.next_after(now).unwrap_or(0);
+            if next == 0 || next >= row.next_due {
+                continue;
+            }
+            let sql = "UPDATE schedule SET next_due = $3, claimed = 0 WHERE partition_id = $1 AND schedule_id = $2 AND next_due = $4";
+            let values = [
+                row.partition_id.into(),
+                row.schedule_id.into(),
+                next.into(),
+                row.next_due.into(),
+            ];
+            moved += db.run_alone(sql, values).await?;
+        }
+        Ok(moved)
+    }
+}

@@ -1,0 +1,123 @@
+//! A look at one schedule whose time has come.
+
+use headway_domain::{
+    Error, JobName, JobState, Micros, error::Action, event::Caller, schedule::Overlap,
+};
+
+use crate::{
+    error::StoreError,
+    ground::committed::Committed,
+    schedules::{fire::Fired, jobs::new_job, row::keyed, view::ScheduleView},
+    store::Store,
+};
+
+/// How long a time waits until it is tried again, while its partition has what its quotas allow.
+const ROOM: Micros = 1_000_000;
+
+impl Store {
+    pub(crate) async fn look(
+        &self,
+        view: &ScheduleView,
+        now: Micros,
+        fired: &mut Fired,
+    ) -> Result<(), StoreError> {
+        let due = view.schedule.due(view.next.unwrap_or(now), now);
+        let (mut last, mut last_job) = (view.last.unwrap_or(0), view.last_job.clone());
+        let (mut made, mut skipped) = (0, due.missed);
+        let (mut next, mut again) = (due.next.unwrap_or(0), 0);
+        let before = self.jobs_made(view, &due.times).await?;
+        for time in due.times {
+            let name = view.name.job(time)?;
+            // A look that was cut short made it. It must not count as an earlier job that has not ended.
+            if before.contains(name.as_str()) {
+                (last, last_job) = (time, name.to_string());
+                made += 1;
+                continue;
+            }
+            let open = self.open_jobs(view).await?;
+            let waits = open.iter().any(|(_, state)| *state == JobState::Waiting);
+            let after = match view.schedule.overlap {
+                _ if open.is_empty() => Vec::new(),
+                Overlap::Allow => Vec::new(),
+                // One that waits is enough.
+                Overlap::Queue if !waits => open.into_iter().map(|(name, _)| name.job).collect(),
+                Overlap::Skip | Overlap::Queue => {
+                    skipped += 1;
+                    continue;
+                }
+                Overlap::CancelPrevious => {
+                    for (before, _) in &open {
+                        fired.committed.merge(self.cancel_previous(before).await?);
+                    }
+                    Vec::new()
+                }
+            };
+            let caller = Caller {
+                user: view.creator.clone(),
+                correlation: view.name.schedule.to_string(),
+            };
+            let job = new_job(view, name, &caller, after);
+            match self.create_job(job).await {
+                Ok(created) => {
+                    (last, last_job) = (time, created.view.job.meta.name.job.to_string());
+                    made += 1;
+                    fired.created.push(created);
+                }
+                // There may be room before the time is too late.
+                Err(StoreError::Domain(
+                    Error::QuotaExceeded { .. } | Error::TooManyPipes { .. },
+                )) => {
+                    (next, again) = (time, now + ROOM);
+                    break;
+                }
+                // Another look made it meanwhile.
+                Err(StoreError::Domain(Error::JobExists(name)))
+                    if self.is_of_schedule(&name, view).await? =>
+                {
+                    (last, last_job) = (time, name.job.to_string());
+                    made += 1;
+                }
+                // A client has a job of its own under this id.
+                Err(StoreError::Domain(error)) => {
+                    tracing::warn!(schedule = %view.name, %error, "a time of a schedule is passed over");
+                    skipped += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // Where it was changed meanwhile, the next look is where that said. Jobs that another look made and counted meanwhile are
+        // not counted twice.
+        let sql = "UPDATE schedule SET next_due = CASE WHEN next_due = $8 THEN $3 ELSE next_due END, \
+                   claimed = CASE WHEN next_due = $8 THEN $9 ELSE claimed END, \
+                   last_due = $4, last_job = $5, \
+                   made = made + CASE WHEN next_due = $8 OR last_due < $4 THEN $6 ELSE 0 END, skipped = skipped + $7 \
+                   WHERE partition_id = $1 AND schedule_id = $2 AND created = $10";
+        let mut values = keyed(&view.name);
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        values.extend([
+            next.into(),
+            last.into(),
+            last_job.into(),
+            count(made).into(),
+            count(skipped).into(),
+            view.next.unwrap_or(0).into(),
+            again.into(),
+            view.created.into(),
+        ]);
+        self.db.run_alone(sql, values).await?;
+        Ok(())
+    }
+
+    async fn cancel_previous(&self, name: &JobName) -> Result<Committed, StoreError> {
+        let caller = Caller {
+            user: "headway".to_owned(),
+            correlation: String::new(),
+        };
+        match self.control_job(name, Action::Cancel, &caller).await {
+            Ok(controlled) => Ok(controlled.committed),
+            // It ended, or was deleted, at this moment.
+            Err(StoreError::Domain(_)) => Ok(Committed::default()),
+            Err(error) => Err(error),
+        }
+    }
+}
