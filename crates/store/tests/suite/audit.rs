@@ -4,7 +4,7 @@ use headway_domain::{Job, JobUid, bitmap::Bitmap, job::Counts};
 use headway_store::BatchView;
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 
-use super::Fixture;
+use crate::suite::Fixture;
 
 #[derive(Debug, FromQueryResult)]
 struct PageRow {

@@ -9,7 +9,7 @@ use headway_domain::{
 };
 use headway_store::{EventQuery, EventRow, Position, Store, StoreError};
 
-use super::{
+use crate::suite::{
     Fixture, batch,
     create::accept,
     driver::{Driver, Tree, flat},

@@ -18,8 +18,8 @@ use tracing::{
     span,
 };
 
-use super::{Fixture, name, new_job, task};
 use crate::dialect::answers::Losing;
+use crate::suite::{Fixture, name, new_job, task};
 use operations::{OPERATIONS, Operation, Repetition};
 use subject::Subject;
 
@@ -232,19 +232,30 @@ async fn lose_each(
 /// A line of the store's code that commits.
 #[derive(Debug)]
 struct CommittingLine {
-    /// `file:line`.
+    /// `file:line`, with the file's path below `src`.
     place: String,
     function: String,
     code: String,
 }
 
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let files = paths.map(|path| match path.is_dir() {
+        true => files_below(&path),
+        false => vec![path],
+    });
+    files.flatten().collect()
+}
+
 fn committing_lines() -> Vec<CommittingLine> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let files = std::fs::read_dir(root.join("ops")).unwrap();
-    let files = files.map(|file| file.unwrap().path());
     let mut lines = Vec::new();
-    for file in files.chain([root.join("db/bulk.rs")]) {
-        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+    for file in files_below(&root) {
+        let name = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        if name.starts_with("db/") && name != "db/insert.rs" {
+            continue;
+        }
         let text = std::fs::read_to_string(&file).unwrap();
         let mut function = String::new();
         for (at, line) in text.lines().enumerate() {
@@ -289,7 +300,7 @@ pub async fn every_commit_of_every_operation(f: Fixture) {
         }
         let lost = lose_each(&f, &losing, operation, &mut wrong).await;
         places.extend(lost.into_iter().filter_map(|place| {
-            let file = place.rsplit('/').next()?;
+            let file = place.rsplit("src/").next()?;
             Some(file.rsplit_once(':')?.0.to_owned())
         }));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use headway_domain::{error::Action, report::ItemEvent};
 use headway_store::Owed;
 
-use super::{
+use crate::suite::{
     Fixture, PIPE, batch,
     create::accept,
     driver::{Driver, Tree, flat},

@@ -11,7 +11,7 @@ use headway_domain::{
 };
 use headway_store::Fired;
 
-use super::{Fixture, name, task};
+use crate::suite::{Fixture, name, task};
 
 const MINUTE: i64 = 60_000_000;
 

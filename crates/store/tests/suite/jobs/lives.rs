@@ -10,7 +10,7 @@ use headway_domain::{
     JobState, effect::Failed, progress::expected, report::ItemEvent, spec::RetryPolicy,
 };
 
-use super::{
+use crate::suite::{
     Fixture,
     audit::audit,
     batch,

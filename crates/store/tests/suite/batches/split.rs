@@ -9,7 +9,7 @@ use headway_domain::{
 use headway_store::{OwedKind, PageSource, SplitPlan};
 use uuid::Uuid;
 
-use super::{
+use crate::suite::{
     Fixture,
     audit::audit,
     batch,

@@ -10,7 +10,7 @@ use headway_domain::{
 };
 use headway_store::{Controlled, FailureFilter, OwedKind, Retry, StoreError};
 
-use super::{
+use crate::suite::{
     Fixture,
     audit::audit,
     batch,

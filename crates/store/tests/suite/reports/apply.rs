@@ -7,7 +7,7 @@ use headway_domain::{
 };
 use uuid::Uuid;
 
-use super::{
+use crate::suite::{
     Fixture, PIPE,
     audit::audit,
     batch,

@@ -13,7 +13,7 @@ use headway_domain::{
 use headway_store::StoreError;
 use uuid::Uuid;
 
-use super::{
+use crate::suite::{
     Fixture, PIPE,
     audit::audit,
     batch,

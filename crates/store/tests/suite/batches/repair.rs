@@ -6,7 +6,7 @@ use headway_domain::{JobState, effect::Failed, error::Action, report::ItemEvent}
 use headway_store::OwedKind;
 use uuid::Uuid;
 
-use super::{
+use crate::suite::{
     Fixture, PIPE,
     audit::audit,
     batch,

@@ -8,7 +8,7 @@ use headway_domain::{
 };
 use headway_store::{SplitPlan, StoreError};
 
-use super::{
+use crate::suite::{
     Fixture, batch,
     driver::{Driver, SESSION, Started, Tree, flat, reports},
     failures::failure,

@@ -6,7 +6,7 @@ use headway_domain::{Error, JobState, PartitionId, filter::JobOrder, job::Phase}
 use headway_store::{Created, JobFilter, NewJob, OwedKind, Store, StoreError};
 use tokio::task::JoinSet;
 
-use super::{Fixture, audit::audit, batch, name, name_in, new_job, task};
+use crate::suite::{Fixture, audit::audit, batch, name, name_in, new_job, task};
 
 /// Creates a job of partition `acme` that must be new.
 pub async fn accept(store: &Store, job: &str, spec: headway_domain::spec::JobSpec) -> Created {

@@ -7,7 +7,7 @@ use headway_domain::{
     report::ItemEvent,
 };
 
-use super::{
+use crate::suite::{
     Fixture,
     audit::audit,
     batch,

@@ -3,7 +3,7 @@
 use headway_domain::{PartitionId, event::Caller, share::Share, update::JobUpdate};
 use headway_store::JobFilter;
 
-use super::{
+use crate::suite::{
     Fixture, batch,
     driver::{Driver, Tree, flat},
 };

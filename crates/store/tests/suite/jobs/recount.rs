@@ -3,7 +3,7 @@
 use headway_domain::{JobState, report::ItemEvent};
 use headway_store::StoreError;
 
-use super::{
+use crate::suite::{
     Fixture,
     audit::audit,
     batch,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use headway_store::Store;
 use uuid::Uuid;
 
-use super::Fixture;
+use crate::suite::Fixture;
 
 const HOUR: i64 = 3_600_000_000;
 
