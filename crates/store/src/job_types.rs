@@ -63,18 +63,31 @@ impl TryFrom<TypeRow> for JobTypeView {
     }
 }
 
+/// Job types that were created by the API.
+#[derive(Debug, Clone, Copy)]
+pub struct JobTypes<'a> {
+    store: &'a Store,
+}
+
 impl Store {
+    /// Job types that were created by the API.
+    pub fn job_types(&self) -> JobTypes<'_> {
+        JobTypes { store: self }
+    }
+}
+
+impl JobTypes<'_> {
     /// Keeps a new job type, durably.
     ///
     /// # Errors
     /// [`Error::JobTypeExists`].
-    pub async fn create_job_type(
-        &self,
+    pub async fn create(
+        self,
         id: &JobId,
         definition: &str,
         caller: &Caller,
     ) -> Result<JobTypeView, StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
         let sql = "INSERT INTO job_type (type_id, version, definition, author, updated) VALUES ($1, 1, $2, $3, $4) \
                    ON CONFLICT DO NOTHING";
@@ -87,21 +100,21 @@ impl Store {
         if db.run(&*tx, sql, values).await? == 0 {
             return Err(Error::JobTypeExists(id.to_string()).into());
         }
-        self.end(tx, id, EventKind::JobTypeCreated, caller).await
+        self.finish(tx, id, EventKind::JobTypeCreated, caller).await
     }
 
     /// Changes a job type, durably, if it has the version that is named.
     ///
     /// # Errors
     /// [`Error::JobTypeNotFound`], [`Error::JobTypeChanged`].
-    pub async fn update_job_type(
-        &self,
+    pub async fn update(
+        self,
         id: &JobId,
         definition: &str,
         version: Option<&str>,
         caller: &Caller,
     ) -> Result<JobTypeView, StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
         let sql = format!(
             "SELECT version AS value FROM job_type WHERE type_id = $1{}",
@@ -124,11 +137,11 @@ impl Store {
             db.now().into(),
         ];
         db.run(&*tx, sql, values).await?;
-        self.end(tx, id, EventKind::JobTypeUpdated, caller).await
+        self.finish(tx, id, EventKind::JobTypeUpdated, caller).await
     }
 
-    async fn end(
-        &self,
+    async fn finish(
+        self,
         tx: Tx<'_>,
         id: &JobId,
         kind: EventKind,
@@ -136,17 +149,17 @@ impl Store {
     ) -> Result<JobTypeView, StoreError> {
         let deployment = PartitionId::of_deployment();
         let change = Change::of_job_type(kind, id, &deployment);
-        self.db.record(&tx, change, caller).await?;
+        self.store.db.record(&tx, change, caller).await?;
         tx.commit().await?;
-        self.job_type(id).await
+        self.get(id).await
     }
 
     /// Removes a job type, durably; its jobs stay.
     ///
     /// # Errors
     /// [`Error::JobTypeNotFound`].
-    pub async fn delete_job_type(&self, id: &JobId, caller: &Caller) -> Result<(), StoreError> {
-        let db = &self.db;
+    pub async fn delete(self, id: &JobId, caller: &Caller) -> Result<(), StoreError> {
+        let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
         let sql = "DELETE FROM job_type WHERE type_id = $1";
         if db.run(&*tx, sql, [id.as_str().into()]).await? == 0 {
@@ -162,23 +175,24 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::JobTypeNotFound`].
-    pub async fn job_type(&self, id: &JobId) -> Result<JobTypeView, StoreError> {
+    pub async fn get(self, id: &JobId) -> Result<JobTypeView, StoreError> {
         let sql =
             "SELECT type_id, version, definition, author, updated FROM job_type WHERE type_id = $1";
-        let db = &self.db;
+        let db = &self.store.db;
         let row: Option<TypeRow> = db.one(db.work_reader(), sql, [id.as_str().into()]).await?;
         row.ok_or_else(|| Error::JobTypeNotFound(id.to_string()))?
             .try_into()
     }
 
     /// Lists job types above an id, in the order of their ids' bytes.
-    pub async fn job_types(&self, above: &str, size: u32) -> Result<JobTypePage, StoreError> {
-        let id = self.db.bytewise("type_id");
+    pub async fn list(self, above: &str, size: u32) -> Result<JobTypePage, StoreError> {
+        let db = &self.store.db;
+        let id = db.bytewise("type_id");
         let sql = format!(
             "SELECT type_id, version, definition, author, updated FROM job_type WHERE {id} > $1 ORDER BY {id} LIMIT $2"
         );
         let values = [above.into(), (i64::from(size) + 1).into()];
-        let mut rows: Vec<TypeRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let mut rows: Vec<TypeRow> = db.all(db.reader(), sql, values).await?;
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
         let next = rows.last().filter(|_| more).map(|row| row.type_id.clone());

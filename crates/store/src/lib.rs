@@ -39,15 +39,15 @@ pub use db::{
 pub use deployment::unreadable::{Sorted, UnreadableRow};
 pub use error::{StoreError, codes as error_codes};
 pub use events::{
+    Events,
     position::Position,
     read::{EventPage, EventQuery, UnreadableEvent},
     row::EventRow,
 };
 pub use ground::committed::{Change, Committed, Control};
 pub use headway_domain::history::Sample;
-pub use job_types::{JobTypePage, JobTypeView};
+pub use job_types::{JobTypePage, JobTypeView, JobTypes};
 pub use jobs::{
-    control::Controlled,
     create::new_job::{Created, NewJob},
     explain::{Bounds, Explanation, LeaseCount, Since},
     failures::FailurePage,
@@ -56,14 +56,16 @@ pub use jobs::{
         find::{FoundJobs, JobPage},
         order::JobPlace,
     },
-    view::{FailureRow, JobView},
+    view::{Controlled, FailureRow, JobView},
 };
 pub use outbox::message::{Owed, OwedKind};
 pub use partitions::{
+    Partitions,
     quotas::PartitionUse,
     view::{PartitionPage, PartitionView, Suspension},
 };
 pub use pipes::{
+    Pipes,
     credit::{HungryJob, PipeShare},
     dead_letters::{DeadFilter, DeadLetterView},
     limits::PipeLimitView,
@@ -73,6 +75,7 @@ pub use prerequisites::view::{PrerequisiteState, PrerequisiteView};
 pub use reports::{apply::Tracked, shards::Claims};
 pub use retries::{filter::FailureFilter, retry::Retry};
 pub use schedules::{
+    Schedules,
     fire::Fired,
     view::{ListedSchedule, SchedulePage, ScheduleView, UnreadableSchedule},
 };

@@ -78,7 +78,11 @@ impl JobApi {
             .with(&request.job);
         let after = query.keys(&request.page_token, now())?;
         let after = after.map(|[key, seq]| (key, seq));
-        let found = self.store().dead_letters(&filter, after, size + 1).await?;
+        let found = self
+            .store()
+            .pipes()
+            .list_dead_letters(&filter, after, size + 1)
+            .await?;
         let letters = found.iter().take(size as usize).map(|letter| {
             let partition = filter.partition.clone();
             let job = letter.job.clone();
@@ -119,7 +123,11 @@ impl JobApi {
         let Some(filter) = filter else {
             return Err(Error::Invalid(Vec::new()).into());
         };
-        let (dropped, more) = self.store().drop_dead_letters(&filter, &caller).await?;
+        let (dropped, more) = self
+            .store()
+            .pipes()
+            .drop_dead_letters(&filter, &caller)
+            .await?;
         Ok(v1::DropDeadLettersResponse {
             dropped: convert_out::narrow(dropped),
             more,

@@ -3,7 +3,11 @@
 use headway_domain::Micros;
 use sea_orm::FromQueryResult;
 
-use crate::{db::Durability, error::StoreError, events::horizon::Place, store::Store};
+use crate::{
+    db::Durability,
+    error::StoreError,
+    events::{Events, horizon::Place},
+};
 
 /// Events that one transaction removes at most.
 const REMOVED: i64 = 5000;
@@ -13,10 +17,10 @@ struct Oldest {
     recorded: i64,
 }
 
-impl Store {
+impl Events<'_> {
     /// Removes events that were recorded before this time, the oldest first and a bounded number at once; whether there may be more.
-    pub async fn expire_events(&self, before: Micros) -> Result<bool, StoreError> {
-        let db = &self.db;
+    pub async fn expire(self, before: Micros) -> Result<bool, StoreError> {
+        let db = &self.store.db;
         // Looked at first: mostly there is nothing to do, which should not take the one writer of SQLite.
         let sql = "SELECT recorded FROM event ORDER BY seq LIMIT 1";
         let oldest: Option<Oldest> = db.one(db.reader(), sql, []).await?;

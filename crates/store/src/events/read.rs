@@ -10,11 +10,11 @@ use sea_orm::{FromQueryResult, Value};
 use crate::{
     error::StoreError,
     events::{
+        Events,
         horizon::{Bounds, Place},
         position::Position,
         row::{EventRow, RawEvent, event_columns, kind_code},
     },
-    store::Store,
 };
 
 /// Events that are looked at in one call at most, where only some kinds are asked for.
@@ -61,18 +61,18 @@ struct FoundPlace {
     seq: Option<i64>,
 }
 
-impl Store {
+impl Events<'_> {
     /// Reads events after a position; the default position is before the earliest that is kept.
     ///
     /// # Errors
     /// [`StoreError::CursorExpired`] where events after the position were removed.
-    pub async fn events(
-        &self,
+    pub async fn list(
+        self,
         query: &EventQuery,
         after: Position,
         limit: u32,
     ) -> Result<EventPage, StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let mut values: Vec<Value> = vec![
             query.partition.as_str().into(),
             after.tx.into(),
@@ -168,11 +168,11 @@ impl Store {
 
     /// Where a look at a bounded number of events ended, if there are more.
     async fn last_looked_at(
-        &self,
+        self,
         bound: &str,
         mut values: Vec<Value>,
     ) -> Result<Option<Position>, StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         if let Some(offset) = values.get_mut(3) {
             *offset = (LOOKED_AT - 1).into();
         }
@@ -184,8 +184,8 @@ impl Store {
 
     /// The position after everything that can be read by now: who begins there sees what is committed from now on, and perhaps a
     /// little of before.
-    pub async fn events_end(&self) -> Result<Position, StoreError> {
-        let db = &self.db;
+    pub async fn end(self) -> Result<Position, StoreError> {
+        let db = &self.store.db;
         let sql = format!(
             "SELECT f.tx AS floor_tx, f.seq AS floor_seq, {} AS horizon FROM event_floor f WHERE f.one = 1",
             db.horizon()
@@ -201,15 +201,16 @@ struct Uid {
     uid: Vec<u8>,
 }
 
-impl Store {
+impl Events<'_> {
     /// The job that has this name, or had it last as far as events are kept.
-    pub async fn last_uid(&self, name: &JobName) -> Result<Option<JobUid>, StoreError> {
+    pub async fn last_uid(self, name: &JobName) -> Result<Option<JobUid>, StoreError> {
+        let db = &self.store.db;
         for sql in [
             "SELECT uid FROM job WHERE partition_id = $1 AND job_id = $2",
             "SELECT uid FROM event WHERE partition_id = $1 AND job_id = $2 AND change = 0 ORDER BY tx DESC, seq DESC LIMIT 1",
         ] {
             let values = [name.partition.as_str().into(), name.job.as_str().into()];
-            let found: Option<Uid> = self.db.one(self.db.reader(), sql, values).await?;
+            let found: Option<Uid> = db.one(db.reader(), sql, values).await?;
             if let Some(found) = found {
                 let uid = JobUid::from_slice(&found.uid);
                 let uid = uid.ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?;

@@ -6,23 +6,11 @@ use sea_orm::FromQueryResult;
 use crate::{
     db::Durability,
     error::StoreError,
-    ground::{
-        committed::{Committed, Control},
-        numbers::unsigned,
-    },
-    jobs::view::JobView,
+    ground::{committed::Control, numbers::unsigned},
+    jobs::view::Controlled,
     retries::retry::Retry,
     store::Store,
 };
-
-/// A job after a control action.
-#[derive(Debug, Clone)]
-pub struct Controlled {
-    /// The job as it is now.
-    pub view: JobView,
-    /// What is to be published now.
-    pub committed: Committed,
-}
 
 impl Store {
     /// Applies a control action, durably.

@@ -107,7 +107,7 @@ impl Store {
             false => None,
         };
         let suspended = match job.suspended {
-            true => self.partition(&name.partition).await?.suspension,
+            true => self.partitions().get(&name.partition).await?.suspension,
             false => None,
         };
         let items = match job.counts.item_rows {
@@ -153,14 +153,14 @@ impl Store {
 
     async fn bounds(&self, job: &Job) -> Result<Bounds, StoreError> {
         let partition = &job.meta.name.partition;
-        let quota = self.partition(partition).await?.share.in_flight;
+        let quota = self.partitions().get(partition).await?.share.in_flight;
         let is_full = match quota {
-            Some(most) => self.items_in_flight(partition).await? >= u64::from(most),
+            Some(most) => self.partitions().items_in_flight(partition).await? >= u64::from(most),
             None => false,
         };
         Ok(Bounds {
             quota: quota.filter(|_| is_full),
-            pipe: self.pipe_limits(job.meta.spec.pipe()).await?,
+            pipe: self.pipes().limits(job.meta.spec.pipe()).await?,
         })
     }
 

@@ -5,7 +5,7 @@ use headway_domain::{Error, JobName, event::Caller, retention::Retention, update
 use crate::{
     db::{Durability, bulk::Conflict},
     error::StoreError,
-    jobs::control::Controlled,
+    jobs::view::Controlled,
     pipes::rates::FIRST_ALLOWANCE,
     slice::job::{LABEL, label_cells},
     store::Store,
@@ -22,7 +22,7 @@ impl Store {
     ) -> Result<Controlled, StoreError> {
         let meta = self.named(name).await?;
         if let Some(retention) = update.retention.take() {
-            let default: Retention = self.partition(&name.partition).await?.retention;
+            let default: Retention = self.partitions().get(&name.partition).await?.retention;
             update.retention = Some(retention.or(&default));
         }
         let db = &self.db;

@@ -3,7 +3,7 @@
 use headway_domain::Job;
 use sea_orm::FromQueryResult;
 
-use crate::prerequisites::view::PrerequisiteView;
+use crate::{ground::committed::Committed, prerequisites::view::PrerequisiteView};
 
 /// A job as it was at one commit.
 #[derive(Debug, Clone)]
@@ -52,4 +52,13 @@ pub struct FailureRow {
     pub recorded: i64,
     /// Who reported it.
     pub worker: String,
+}
+
+/// A job after a control action.
+#[derive(Debug, Clone)]
+pub struct Controlled {
+    /// The job as it is now.
+    pub view: JobView,
+    /// What is to be published now.
+    pub committed: Committed,
 }

@@ -10,8 +10,7 @@ use crate::{
     error::StoreError,
     ground::numbers::unsigned,
     jobs::create::new_job::NewJob,
-    partitions::settings::PartitionDefaults,
-    store::Store,
+    partitions::{Partitions, settings::PartitionDefaults},
 };
 
 /// A partition that does not share pipes as most do.
@@ -31,10 +30,10 @@ struct UseRow {
     in_flight: i64,
 }
 
-impl Store {
+impl Partitions<'_> {
     /// The partitions that have a weight or a quota of items in flight, by id.
-    pub async fn partition_uses(&self) -> Result<BTreeMap<String, PartitionUse>, StoreError> {
-        let db = &self.db;
+    pub async fn uses(self) -> Result<BTreeMap<String, PartitionUse>, StoreError> {
+        let db = &self.store.db;
         let sql = format!(
             "SELECT s.partition_id, s.weight, s.in_flight AS quota, CASE WHEN s.in_flight = 0 THEN 0 ELSE ( \
                      SELECT CAST(COALESCE(SUM(p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed), 0) AS BIGINT) \
@@ -136,10 +135,10 @@ impl Db {
     }
 }
 
-impl Store {
+impl Partitions<'_> {
     /// Items of a partition's jobs in pipes and at workers.
-    pub(crate) async fn items_in_flight(&self, partition: &PartitionId) -> Result<u64, StoreError> {
-        let db = &self.db;
+    pub(crate) async fn items_in_flight(self, partition: &PartitionId) -> Result<u64, StoreError> {
+        let db = &self.store.db;
         unsigned(db.in_flight(db.reader(), partition).await?)
     }
 }

@@ -15,20 +15,20 @@ use crate::{
     deployment::{epoch::EPOCH_COLUMN, unreadable::Sorted},
     error::StoreError,
     events::record::Change,
-    partitions::view::{
-        PartitionPage, PartitionView, SETTING_COLUMNS, SettingRow, read_retention, share,
+    partitions::{
+        Partitions,
+        view::{PartitionPage, PartitionView, SETTING_COLUMNS, SettingRow, read_retention, share},
     },
-    store::Store,
 };
 
-impl Store {
+impl Partitions<'_> {
     /// Reads a partition. Every partition exists.
-    pub async fn partition(&self, partition: &PartitionId) -> Result<PartitionView, StoreError> {
+    pub async fn get(self, partition: &PartitionId) -> Result<PartitionView, StoreError> {
+        let db = &self.store.db;
         let sql =
             format!("SELECT {SETTING_COLUMNS} FROM partition_setting WHERE partition_id = $1");
-        let row: Option<SettingRow> = self
-            .db
-            .one(self.db.reader(), sql, [partition.as_str().into()])
+        let row: Option<SettingRow> = db
+            .one(db.reader(), sql, [partition.as_str().into()])
             .await?;
         match row {
             Some(row) => row.view(),
@@ -42,17 +42,14 @@ impl Store {
     }
 
     /// Some of the partitions that are suspended, above one, in the order of their ids' bytes.
-    pub async fn suspended_partitions(
-        &self,
-        above: &str,
-        size: u32,
-    ) -> Result<PartitionPage, StoreError> {
-        let id = self.db.bytewise("partition_id");
+    pub async fn list_suspended(self, above: &str, size: u32) -> Result<PartitionPage, StoreError> {
+        let db = &self.store.db;
+        let id = db.bytewise("partition_id");
         let sql = format!(
             "SELECT {SETTING_COLUMNS} FROM partition_setting WHERE suspended = 1 AND {id} > $1 ORDER BY {id} LIMIT $2"
         );
         let values = [above.into(), (i64::from(size) + 1).into()];
-        let mut rows: Vec<SettingRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let mut rows: Vec<SettingRow> = db.all(db.reader(), sql, values).await?;
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
         let next = rows.last().filter(|_| more);
@@ -68,14 +65,14 @@ impl Store {
 
     /// Says, durably, how long a partition's jobs are kept where they do not say it, which holds for jobs that are created later, and
     /// what the partition gets and may have.
-    pub async fn set_partition(
-        &self,
+    pub async fn update(
+        self,
         partition: &PartitionId,
         retention: &Retention,
         share: &PartitionShare,
         caller: &Caller,
     ) -> Result<(), StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let text = serde_json::to_string(retention)
             .map_err(|error| StoreError::Broken(error.to_string()))?;
         let tx = db.write(Durability::Full).await?;
@@ -125,14 +122,14 @@ pub(crate) struct PartitionDefaults {
     pub share: PartitionShare,
 }
 
-impl Store {
+impl Partitions<'_> {
     /// What jobs that are about to be created take over from their partitions, by id, without partitions that have no
     /// settings; and the broker's epoch, in the same round trip.
-    pub(crate) async fn partition_defaults(
-        &self,
+    pub(crate) async fn defaults(
+        self,
         partitions: BTreeSet<&str>,
     ) -> Result<(BTreeMap<String, PartitionDefaults>, i64), StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let list = serde_json::to_string(&partitions).unwrap_or_default();
         let sql = format!(
             "SELECT present.epoch_setting, s.* FROM (SELECT {EPOCH_COLUMN}) AS present LEFT JOIN ( \

@@ -13,6 +13,7 @@ use crate::{
     error::StoreError,
     events::record::Change,
     ground::committed::Committed,
+    partitions::Partitions,
     slice::load::Locking,
     store::Store,
 };
@@ -25,15 +26,15 @@ struct NameRow {
     partition_id: String,
 }
 
-impl Store {
+impl Partitions<'_> {
     /// Suspends a partition or lets it go on, durably. What that means for its jobs is for [`Store::walk_partition`].
     pub async fn set_suspended(
-        &self,
+        self,
         partition: &PartitionId,
         suspended: bool,
         caller: &Caller,
     ) -> Result<(), StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
         let sql = "INSERT INTO partition_setting (partition_id, suspended, changed_by, changed, pending) VALUES ($1, $2, $3, $4, 1) \
                    ON CONFLICT (partition_id) DO UPDATE SET suspended = excluded.suspended, changed_by = excluded.changed_by, \
@@ -54,7 +55,9 @@ impl Store {
         }
         tx.commit().await
     }
+}
 
+impl Store {
     /// Lets some jobs of a partition follow its setting, above a key; the key to go on above, unless that was all.
     pub async fn walk_partition(
         &self,
@@ -62,7 +65,7 @@ impl Store {
         after: i64,
     ) -> Result<(Committed, Option<i64>), StoreError> {
         let db = &self.db;
-        let suspended = self.partition(partition).await?.suspension.is_some();
+        let suspended = self.partitions().get(partition).await?.suspension.is_some();
         let sql = match suspended {
             true => {
                 "SELECT value FROM ( \
@@ -113,11 +116,14 @@ impl Store {
         tx.commit().await?;
         Ok(committed)
     }
+}
 
+impl Partitions<'_> {
     /// Partitions whose jobs do not all follow their setting: a walk did not end, or jobs were created or retried while the
     /// setting changed.
-    pub async fn partitions_to_walk(&self) -> Result<Vec<PartitionId>, StoreError> {
-        let readable = self.db.job_not_set_aside("p.job_key", 1);
+    pub async fn to_walk(self) -> Result<Vec<PartitionId>, StoreError> {
+        let db = &self.store.db;
+        let readable = db.job_not_set_aside("p.job_key", 1);
         let sql = format!(
             "SELECT partition_id FROM partition_setting WHERE pending = 1 \
                    UNION SELECT s.partition_id FROM partition_setting s WHERE s.suspended = 1 AND EXISTS ( \
@@ -126,11 +132,8 @@ impl Store {
                    UNION SELECT s.partition_id FROM partition_setting s WHERE s.suspended = 0 AND EXISTS ( \
                      SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.suspended = 1 AND {readable})"
         );
-        let now = self.db.now();
-        let rows: Vec<NameRow> = self
-            .db
-            .all(self.db.work_reader(), sql, [now.into()])
-            .await?;
+        let now = db.now();
+        let rows: Vec<NameRow> = db.all(db.work_reader(), sql, [now.into()]).await?;
         rows.into_iter()
             .map(|row| Ok(PartitionId::new(row.partition_id)?))
             .collect()

@@ -15,42 +15,42 @@ use headway_domain::{
 };
 use sea_orm::FromQueryResult;
 
-use crate::{db::keys, error::StoreError, store::Store};
+use crate::{db::keys, error::StoreError, pipes::Pipes};
 
 #[derive(Debug, FromQueryResult)]
 pub(crate) struct Name {
     pub(crate) name: String,
 }
 
-impl Store {
+impl Pipes<'_> {
     /// Refuses pipes that would be more than the deployment may have.
-    pub(crate) async fn admit_pipes<'a>(
-        &self,
+    pub(crate) async fn admit<'a>(
+        self,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), StoreError> {
-        match self.pipes_beyond(names).await?.into_iter().next() {
+        match self.beyond_bound(names).await?.into_iter().next() {
             None => Ok(()),
             Some(pipe) => Err(Error::TooManyPipes {
                 pipe,
-                limit: self.db.pipes,
+                limit: self.store.db.pipes,
             }
             .into()),
         }
     }
 
     /// Those of some pipes that are new and more than the deployment may have.
-    async fn pipes_beyond<'a>(
-        &self,
+    async fn beyond_bound<'a>(
+        self,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<BTreeSet<String>, StoreError> {
         let names = names
             .into_iter()
-            .filter(|name| !name.starts_with(RESERVED) && !self.noted_pipes.knows(name));
+            .filter(|name| !name.starts_with(RESERVED) && !self.store.noted_pipes.knows(name));
         let names: BTreeSet<_> = names.map(str::to_owned).collect();
         if names.is_empty() {
             return Ok(names);
         }
-        let db = &self.db;
+        let db = &self.store.db;
         let sql = format!(
             "SELECT t.value AS name FROM ({}) AS t WHERE NOT EXISTS (SELECT 1 FROM pipe p WHERE p.name = t.value) \
              AND NOT EXISTS (SELECT 1 FROM result_pipe r WHERE r.name = t.value) ORDER BY 1",
@@ -68,24 +68,24 @@ impl Store {
     }
 
     /// Notes that results of jobs go to pipes. Costs nothing for those that were noted lately.
-    pub(crate) async fn note_result_pipes<'a>(
-        &self,
+    pub(crate) async fn note_results<'a>(
+        self,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), StoreError> {
         for name in names {
-            if self.noted_pipes.is_noted_result(name) {
+            if self.store.noted_pipes.is_noted_result(name) {
                 continue;
             }
             let sql = "INSERT INTO result_pipe (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
-            self.db.run_alone(sql, [name.into()]).await?;
-            self.noted_pipes.note_result(name);
+            self.store.db.run_alone(sql, [name.into()]).await?;
+            self.store.noted_pipes.note_result(name);
         }
         Ok(())
     }
 
     /// Reports in which forwards to pipes beyond the bound are failures; `None` if there are no such forwards.
-    pub(crate) async fn without_new_pipes(
-        &self,
+    pub(crate) async fn refuse_new_forwards(
+        self,
         reports: &[PageReport],
         metas: &HashMap<JobUid, Arc<JobMeta>>,
     ) -> Result<Option<Vec<PageReport>>, StoreError> {
@@ -99,7 +99,7 @@ impl Store {
                 _ => None,
             })
             .collect();
-        let beyond = self.pipes_beyond(names).await?;
+        let beyond = self.beyond_bound(names).await?;
         if beyond.is_empty() {
             return Ok(None);
         }
@@ -110,7 +110,7 @@ impl Store {
             {
                 let error = Error::TooManyPipes {
                     pipe: forward.pipe.clone(),
-                    limit: self.db.pipes,
+                    limit: self.store.db.pipes,
                 };
                 let failed = Failed::lasting(code::TOO_MANY_PIPES, error.to_string());
                 item.event = ItemEvent::Failed(failed);
@@ -120,20 +120,23 @@ impl Store {
     }
 
     /// Notes that jobs of partitions use pipes. Costs nothing for those that were noted lately.
-    pub(crate) async fn note_pipes<'a>(
-        &self,
+    pub(crate) async fn note<'a>(
+        self,
         uses: impl IntoIterator<Item = (&'a PartitionId, &'a str)>,
     ) -> Result<(), StoreError> {
         let new = uses
             .into_iter()
-            .filter(|(partition, pipe)| self.noted_pipes.is_new(partition, pipe));
+            .filter(|(partition, pipe)| self.store.noted_pipes.is_new(partition, pipe));
         let new: HashSet<_> = new.collect();
         for (partition, pipe) in new {
             let sql = "INSERT INTO pipe (partition_id, name) VALUES ($1, $2) ON CONFLICT (partition_id, name) DO NOTHING";
-            self.db
+            self.store
+                .db
                 .run_alone(sql, [partition.as_str().into(), pipe.into()])
                 .await?;
-            self.noted_pipes.note(partition.clone(), pipe.to_owned());
+            self.store
+                .noted_pipes
+                .note(partition.clone(), pipe.to_owned());
         }
         Ok(())
     }

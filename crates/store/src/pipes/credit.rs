@@ -8,7 +8,10 @@ use crate::{
     db::Durability,
     error::StoreError,
     ground::{committed::Committed, numbers::unsigned},
-    pipes::rates::{RateRow, SILENT_US},
+    pipes::{
+        Pipes,
+        rates::{RateRow, SILENT_US},
+    },
     slice::load::Locking,
     store::Store,
 };
@@ -58,10 +61,10 @@ pub struct HungryJob {
     pub tokens: Option<u32>,
 }
 
-impl Store {
+impl Pipes<'_> {
     /// The pipes that jobs want more of, with their measured rates and limits.
-    pub async fn hungry_pipes(&self) -> Result<Vec<PipeShare>, StoreError> {
-        let db = &self.db;
+    pub async fn hungry(self) -> Result<Vec<PipeShare>, StoreError> {
+        let db = &self.store.db;
         let hungry = match db.is_sqlite() {
             true => self.hungry_one_by_one().await?,
             false => self.hungry_at_once().await?,
@@ -75,7 +78,7 @@ impl Store {
             .await?;
         let rates: BTreeMap<String, f64> =
             rates.into_iter().map(|row| (row.pipe, row.rate)).collect();
-        let limits = self.limits_of_pipes().await?;
+        let limits = self.all_limits().await?;
         let limits: BTreeMap<String, PipeLimits> = limits
             .into_iter()
             .map(|view| (view.pipe.to_string(), view.limits))
@@ -101,8 +104,8 @@ impl Store {
 
     /// What jobs that want no more have in a pipe, or will send there again; at least the limit where it is more. Each job
     /// that counts has an item, so it reads no more of them than the limit.
-    async fn reserved(&self, pipe: &str, limit: u32) -> Result<u64, StoreError> {
-        let db = &self.db;
+    async fn reserved(self, pipe: &str, limit: u32) -> Result<u64, StoreError> {
+        let db = &self.store.db;
         let held = "known - done - failed - discarded - unreleased - parked";
         let sql = format!(
             "SELECT CAST(COALESCE(SUM(h.held), 0) AS BIGINT) AS value FROM (SELECT {held} AS held FROM job_progress \
@@ -112,7 +115,9 @@ impl Store {
         let items = db.one_int(db.work_reader(), sql, values).await?;
         unsigned(items.unwrap_or(0))
     }
+}
 
+impl Store {
     /// Sets what jobs may send, in one transaction, and releases what that allows. Jobs that are gone are passed over, and those
     /// that cannot be read are set aside.
     pub async fn set_shares(&self, shares: &[(i64, Share)]) -> Result<Committed, StoreError> {

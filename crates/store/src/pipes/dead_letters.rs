@@ -12,8 +12,8 @@ use crate::{
     error::StoreError,
     events::record::Change,
     jobs::view::FailureRow,
+    pipes::Pipes,
     slice::item::FAILURE,
-    store::Store,
 };
 
 /// Dead letters that one call drops at most.
@@ -72,15 +72,15 @@ impl DeadFilter {
     }
 }
 
-impl Store {
+impl Pipes<'_> {
     /// Lists dead letters, of the newest jobs first, after one that is named by the key of its job and its number there.
-    pub async fn dead_letters(
-        &self,
+    pub async fn list_dead_letters(
+        self,
         filter: &DeadFilter,
         after: Option<(i64, i64)>,
         size: u32,
     ) -> Result<Vec<DeadLetterView>, StoreError> {
-        let db: &Db = &self.db;
+        let db: &Db = &self.store.db;
         let (key, seq) = after.unwrap_or((i64::MAX, i64::MAX));
         let mut values: Vec<Value> = vec![key.into(), seq.into(), i64::from(size).into()];
         let source = filter.source(&mut values);
@@ -104,11 +104,11 @@ impl Store {
 
     /// Forgets what is known of some dead letters but that their items failed; how many, and whether there may be more.
     pub async fn drop_dead_letters(
-        &self,
+        self,
         filter: &DeadFilter,
         caller: &Caller,
     ) -> Result<(u64, bool), StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let mut values: Vec<Value> = vec![DROPPED.into(), code::DEAD_LETTER_DROPPED.into()];
         let source = filter.source(&mut values);
         let sql = format!(

@@ -2,7 +2,11 @@
 
 use sea_orm::FromQueryResult;
 
-use crate::{error::StoreError, pipes::credit::HungryJob, slice::progress::PROGRESS, store::Store};
+use crate::{
+    error::StoreError,
+    pipes::{Pipes, credit::HungryJob},
+    slice::progress::PROGRESS,
+};
 
 /// Jobs that share credit in one round, about: as many of each partition on each pipe as there is room for, by priority, and of
 /// those of one priority the oldest.
@@ -42,10 +46,10 @@ struct TurnRow {
     partition_id: String,
 }
 
-impl Store {
+impl Pipes<'_> {
     /// The jobs that share, in one statement: from each partition on each pipe it leaps to the next, and reads the first of each.
-    pub(crate) async fn hungry_at_once(&self) -> Result<Vec<HungryRow>, StoreError> {
-        let db = &self.db;
+    pub(crate) async fn hungry_at_once(self) -> Result<Vec<HungryRow>, StoreError> {
+        let db = &self.store.db;
         let sql = format!(
             "WITH RECURSIVE turn AS ( \
                (SELECT pipe, partition_id FROM job_progress WHERE hungry = 1 ORDER BY pipe, partition_id LIMIT 1) \
@@ -64,8 +68,8 @@ impl Store {
     }
 
     /// The same where a statement costs no round trip, and joins cannot be lateral.
-    pub(crate) async fn hungry_one_by_one(&self) -> Result<Vec<HungryRow>, StoreError> {
-        let db = &self.db;
+    pub(crate) async fn hungry_one_by_one(self) -> Result<Vec<HungryRow>, StoreError> {
+        let db = &self.store.db;
         let next = "SELECT pipe, partition_id FROM job_progress WHERE hungry = 1 AND (pipe, partition_id) > ($1, $2) \
                     ORDER BY pipe, partition_id LIMIT 1";
         let mut turns: Vec<TurnRow> = Vec::new();

@@ -10,7 +10,7 @@ use crate::{
     error::StoreError,
     events::record::Change,
     ground::{limited::Limited, numbers::unsigned},
-    store::Store,
+    pipes::Pipes,
 };
 
 /// A pipe that has limits.
@@ -29,45 +29,47 @@ struct LimitRow {
     per_second: f64,
 }
 
-impl Store {
+impl Pipes<'_> {
     /// The limits of a pipe; none if nothing was said.
-    pub async fn pipe_limits(&self, pipe: &PipeName) -> Result<PipeLimits, StoreError> {
+    pub async fn limits(self, pipe: &PipeName) -> Result<PipeLimits, StoreError> {
         let sql = "SELECT pipe, in_flight, per_second FROM pipe_limit WHERE pipe = $1";
-        let db = &self.db;
+        let db = &self.store.db;
         let row: Option<LimitRow> = db.one(db.reader(), sql, [pipe.as_str().into()]).await?;
         row.map_or(Ok(PipeLimits::default()), |row| row.limits())
     }
 
     /// The pipes that have limits, by name.
-    pub async fn limits_of_pipes(&self) -> Result<Vec<PipeLimitView>, StoreError> {
+    pub async fn all_limits(self) -> Result<Vec<PipeLimitView>, StoreError> {
+        let db = &self.store.db;
         let sql = "SELECT pipe, in_flight, per_second FROM pipe_limit ORDER BY pipe";
-        let rows: Vec<LimitRow> = self.db.all(self.db.reader(), sql, []).await?;
+        let rows: Vec<LimitRow> = db.all(db.reader(), sql, []).await?;
         rows.into_iter().map(LimitRow::view).collect()
     }
 
     /// Some of them, above a pipe, in the order of their names' bytes.
-    pub async fn limits_of_pipes_above(
-        &self,
+    pub async fn list_limits(
+        self,
         above: &str,
         size: u32,
     ) -> Result<Vec<PipeLimitView>, StoreError> {
-        let pipe = self.db.bytewise("pipe");
+        let db = &self.store.db;
+        let pipe = db.bytewise("pipe");
         let sql = format!(
             "SELECT pipe, in_flight, per_second FROM pipe_limit WHERE {pipe} > $1 ORDER BY {pipe} LIMIT $2"
         );
         let values = [above.into(), i64::from(size).into()];
-        let rows: Vec<LimitRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let rows: Vec<LimitRow> = db.all(db.reader(), sql, values).await?;
         rows.into_iter().map(LimitRow::view).collect()
     }
 
     /// Says what a pipe takes, durably. It holds within about a second for what is sent from then on.
-    pub async fn set_pipe_limits(
-        &self,
+    pub async fn set_limits(
+        self,
         pipe: &PipeName,
         limits: &PipeLimits,
         caller: &Caller,
     ) -> Result<(), StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
         if limits.is_unlimited() {
             let sql = "DELETE FROM pipe_limit WHERE pipe = $1";

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use headway_domain::{PartitionId, effect::code};
 use sea_orm::FromQueryResult;
 
-use crate::{error::StoreError, pipes::rates::SILENT_US, store::Store};
+use crate::{
+    error::StoreError,
+    pipes::{Pipes, rates::SILENT_US},
+};
 
 /// A pipe as the jobs of a partition use it.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,15 +84,15 @@ struct Sums {
     dead: i64,
 }
 
-impl Store {
+impl Pipes<'_> {
     /// Lists the pipes that jobs of a partition have used, after a name, with what of the partition is on them.
-    pub async fn list_pipes(
-        &self,
+    pub async fn list(
+        self,
         partition: &PartitionId,
         above: &str,
         size: u32,
     ) -> Result<PipePage, StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let sql =
             "SELECT name FROM pipe WHERE partition_id = $1 AND name > $2 ORDER BY name LIMIT $3";
         let values = [
@@ -115,11 +118,11 @@ impl Store {
     }
 
     async fn add_loads(
-        &self,
+        self,
         partition: &PartitionId,
         sums: &mut BTreeMap<String, Sums>,
     ) -> Result<(), StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let of_partition = || [partition.as_str().into()];
         let sql = "SELECT pipe, CAST(SUM(CASE WHEN ended = 0 THEN 1 ELSE 0 END) AS BIGINT) AS jobs, \
                    CAST(SUM(known - done - failed - discarded - unreleased - parked - delayed) AS BIGINT) AS in_flight, \
@@ -167,8 +170,8 @@ impl Store {
         Ok(())
     }
 
-    async fn add_rates(&self, sums: &mut BTreeMap<String, Sums>) -> Result<(), StoreError> {
-        let db = &self.db;
+    async fn add_rates(self, sums: &mut BTreeMap<String, Sums>) -> Result<(), StoreError> {
+        let db = &self.store.db;
         let sql = "SELECT pipe, SUM(rate) AS rate FROM pipe_rate WHERE updated >= $1 GROUP BY pipe";
         let since = db.now() - SILENT_US;
         let rates: Vec<Rate> = db.all(db.reader(), sql, [since.into()]).await?;

@@ -9,3 +9,18 @@ pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod rates;
 pub(crate) mod uses;
+
+use crate::store::Store;
+
+/// All pipes.
+#[derive(Debug, Clone, Copy)]
+pub struct Pipes<'a> {
+    store: &'a Store,
+}
+
+impl Store {
+    /// All pipes.
+    pub fn pipes(&self) -> Pipes<'_> {
+        Pipes { store: self }
+    }
+}

@@ -9,7 +9,7 @@ use headway_domain::Micros;
 use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
-use crate::{db::Durability, error::StoreError, store::Store};
+use crate::{db::Durability, error::StoreError, pipes::Pipes};
 
 /// The rates of a process that published none for so long do not count.
 pub(crate) const SILENT_US: Micros = 5_000_000;
@@ -20,15 +20,15 @@ pub(crate) struct RateRow {
     pub(crate) rate: f64,
 }
 
-impl Store {
+impl Pipes<'_> {
     /// Publishes the rates that one tracking process measured, and forgets those of processes that fell silent.
     pub async fn publish_rates(
-        &self,
+        self,
         owner: Uuid,
         rates: &BTreeMap<String, f64>,
         silent: Micros,
     ) -> Result<(), StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let tx = db.write(Durability::Process).await?;
         let now = db.now();
         for (pipe, rate) in rates {
@@ -62,16 +62,16 @@ const FIRST_SECONDS: f64 = 0.5;
 /// How old the knowledge may be that first allowances are judged by.
 const KNOWN_FOR: Duration = Duration::from_millis(100);
 
-impl Store {
+impl Pipes<'_> {
     /// What a new job of this pipe may have out from the start: as much as the pipe drains in half a second if nobody else
     /// wants more of it, else a little, until the credit is shared out.
-    pub(crate) async fn first_allowance(&self, pipe: &str) -> u32 {
-        let mut known = self.free_pipes.0.lock().await;
+    pub(crate) async fn first_allowance(self, pipe: &str) -> u32 {
+        let mut known = self.store.free_pipes.0.lock().await;
         if known
             .as_ref()
             .is_none_or(|(when, _)| when.elapsed() >= KNOWN_FOR)
         {
-            match self.free_pipes().await {
+            match self.free().await {
                 Ok(pipes) => *known = Some((Instant::now(), pipes)),
                 Err(error) => {
                     tracing::debug!(%error, "the rates of pipes are not known");
@@ -84,8 +84,8 @@ impl Store {
         ((rate.unwrap_or(0.0) * FIRST_SECONDS) as u32).max(FIRST_ALLOWANCE)
     }
 
-    async fn free_pipes(&self) -> Result<BTreeMap<String, f64>, StoreError> {
-        let db = &self.db;
+    async fn free(self) -> Result<BTreeMap<String, f64>, StoreError> {
+        let db = &self.store.db;
         let sql = "SELECT r.pipe, sum(r.rate) AS rate FROM pipe_rate r WHERE r.updated >= $1 \
                    AND NOT EXISTS (SELECT 1 FROM job_progress p WHERE p.pipe = r.pipe AND p.hungry = 1) GROUP BY r.pipe";
         let rates: Vec<RateRow> = db

@@ -3,7 +3,10 @@
 use headway_domain::bulk::RESERVED;
 use sea_orm::FromQueryResult;
 
-use crate::{error::StoreError, pipes::admit::Name, store::Store};
+use crate::{
+    error::StoreError,
+    pipes::{Pipes, admit::Name},
+};
 
 /// Pipes that one look finds at most.
 const UNUSED: i64 = 1000;
@@ -14,10 +17,10 @@ const IS_UNUSED: &str = "NOT EXISTS (SELECT 1 FROM job_progress j WHERE j.live =
     AND NOT EXISTS (SELECT 1 FROM result_pipe r WHERE r.name = p.name) \
     AND p.name NOT IN (SELECT i.pipe FROM item i WHERE i.forwarded = 1)";
 
-impl Store {
+impl Pipes<'_> {
     /// Pipes that no job uses which has not settled, by name.
-    pub async fn unused_pipes(&self) -> Result<Vec<String>, StoreError> {
-        let db = &self.db;
+    pub async fn unused(self) -> Result<Vec<String>, StoreError> {
+        let db = &self.store.db;
         // Jobs that were retried use their pipe again.
         let sql = "INSERT INTO pipe (partition_id, name) SELECT DISTINCT partition_id, pipe FROM job_progress WHERE live = 1 \
                    ON CONFLICT (partition_id, name) DO NOTHING";
@@ -31,26 +34,26 @@ impl Store {
     }
 
     /// Whether a pipe is known, and no job uses it which has not settled.
-    pub async fn is_pipe_unused(&self, name: &str) -> Result<bool, StoreError> {
-        let db = &self.db;
+    pub async fn is_unused(self, name: &str) -> Result<bool, StoreError> {
+        let db = &self.store.db;
         let sql = format!("SELECT count(*) AS value FROM pipe p WHERE p.name = $1 AND {IS_UNUSED}");
         let count = db.one_int(db.work_reader(), sql, [name.into()]).await?;
         Ok(count.unwrap_or(0) > 0)
     }
 
     /// Forgets a pipe unless a job uses it; whether it was forgotten.
-    pub async fn forget_pipe(&self, name: &str) -> Result<bool, StoreError> {
+    pub async fn forget(self, name: &str) -> Result<bool, StoreError> {
         let sql = format!(
             "DELETE FROM pipe WHERE name = $1 AND EXISTS (SELECT 1 FROM (SELECT $1 AS name) AS p WHERE {IS_UNUSED})"
         );
-        let forgotten = self.db.run_alone(sql, [name.into()]).await?;
+        let forgotten = self.store.db.run_alone(sql, [name.into()]).await?;
         Ok(forgotten > 0)
     }
 
     /// The keys of jobs on a pipe that have not settled.
-    pub async fn jobs_on_pipe(&self, name: &str) -> Result<Vec<i64>, StoreError> {
+    pub async fn jobs_on(self, name: &str) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT job_key AS value FROM job_progress WHERE live = 1 AND pipe = $1 ORDER BY job_key";
-        self.keys(sql, [name.into()]).await
+        self.store.keys(sql, [name.into()]).await
     }
 }
 
@@ -59,13 +62,13 @@ struct PipeRow {
     pipe: String,
 }
 
-impl Store {
+impl Pipes<'_> {
     /// The pipes of jobs that have not settled.
-    pub async fn live_pipes(&self) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<PipeRow> = self
-            .db
+    pub async fn live(self) -> Result<Vec<String>, StoreError> {
+        let db = &self.store.db;
+        let rows: Vec<PipeRow> = db
             .all(
-                self.db.work_reader(),
+                db.work_reader(),
                 "SELECT DISTINCT pipe FROM job_progress WHERE live = 1",
                 [],
             )
@@ -74,18 +77,17 @@ impl Store {
     }
 
     /// The pipes, other than the one that a job's items enter first, that items of it were forwarded to.
-    pub async fn forward_pipes(&self, key: i64) -> Result<Vec<String>, StoreError> {
+    pub async fn forwarded_from(self, key: i64) -> Result<Vec<String>, StoreError> {
+        let db = &self.store.db;
         let sql = "SELECT DISTINCT pipe FROM item WHERE job_key = $1 AND forwarded = 1";
-        let rows: Vec<PipeRow> = self
-            .db
-            .all(self.db.work_reader(), sql, [key.into()])
-            .await?;
+        let rows: Vec<PipeRow> = db.all(db.work_reader(), sql, [key.into()]).await?;
         Ok(rows.into_iter().map(|row| row.pipe).collect())
     }
 
     /// How many messages of live jobs are in a pipe or at its workers at most: as many as items, because a message may have to
     /// hold fewer items than allowed. Duplicates and messages of deleted jobs are not in it.
-    pub async fn messages_out(&self, pipe: &str) -> Result<u64, StoreError> {
+    pub async fn messages_out(self, pipe: &str) -> Result<u64, StoreError> {
+        let db = &self.store.db;
         let home = "SELECT CAST(COALESCE(SUM(p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed \
                       - (SELECT COUNT(*) FROM item i WHERE i.job_key = p.job_key AND i.forwarded = 1 AND i.due = 0)), 0) AS BIGINT) AS value \
                     FROM job_progress p WHERE p.live = 1 AND p.pipe = $1";
@@ -93,10 +95,7 @@ impl Store {
                          WHERE i.forwarded = 1 AND i.due = 0 AND i.pipe = $1 AND p.live = 1";
         let mut messages = 0;
         for sql in [home, forwarded] {
-            let count = self
-                .db
-                .one_int(self.db.work_reader(), sql, [pipe.into()])
-                .await?;
+            let count = db.one_int(db.work_reader(), sql, [pipe.into()]).await?;
             messages += count.unwrap_or(0).max(0);
         }
         Ok(messages.unsigned_abs())

@@ -93,7 +93,7 @@ impl Store {
         if metas.is_empty() {
             return Ok(tracked);
         }
-        let changed = self.without_new_pipes(reports, &metas).await?;
+        let changed = self.pipes().refuse_new_forwards(reports, &metas).await?;
         let reports = changed.as_deref().unwrap_or(reports);
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
@@ -154,7 +154,7 @@ impl Store {
         let forwards = forwards(reports, &metas);
         tracked.committed = db.write_slices(&tx, slices).await?;
         tx.commit().await?;
-        if let Err(error) = self.note_pipes(forwards).await {
+        if let Err(error) = self.pipes().note(forwards).await {
             // The next forward there notes it.
             tracing::warn!(%error, "the use of a pipe is not noted");
         }

@@ -9,7 +9,7 @@ use crate::{
     db::{Db, Durability, Tx, keys},
     error::StoreError,
     ground::{committed::Committed, numbers::unsigned},
-    jobs::{control::Controlled, view::JobView},
+    jobs::view::{Controlled, JobView},
     retries::{filter::FailureFilter, retry::Retry},
     store::Store,
 };

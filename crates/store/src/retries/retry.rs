@@ -7,7 +7,7 @@ use crate::{
     db::{Db, Durability, Tx},
     error::StoreError,
     ground::{committed::Committed, numbers::unsigned},
-    jobs::{control::Controlled, view::JobView},
+    jobs::view::{Controlled, JobView},
     prerequisites::cycle_search::Needing,
     retries::filter::FailureFilter,
     store::Store,

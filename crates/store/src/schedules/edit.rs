@@ -12,24 +12,24 @@ use crate::{
     error::StoreError,
     events::record::Change,
     schedules::{
+        Schedules,
         row::{keyed, written},
         view::ScheduleView,
     },
-    store::Store,
 };
 
-impl Store {
+impl Schedules<'_> {
     /// Keeps a schedule, durably.
     ///
     /// # Errors
     /// [`Error::ScheduleExists`] if the id is taken.
-    pub async fn create_schedule(
-        &self,
+    pub async fn create(
+        self,
         name: &ScheduleName,
         schedule: &Schedule,
         caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let now = db.now();
         let next = schedule.timetable.next_after(now);
         let sql = "INSERT INTO schedule (partition_id, schedule_id, cron, time_zone, overlap, catch_up, spec, body, creator, created, \
@@ -48,17 +48,20 @@ impl Store {
         let change = Change::of_schedule(EventKind::ScheduleCreated, name);
         db.record(&tx, change, caller).await?;
         tx.commit().await?;
-        self.schedule(name).await
+        self.get(name).await
     }
 
     /// Changes what a schedule is to do, durably; where it stands is kept. The caller is the author of its jobs from then on.
-    pub async fn update_schedule(
-        &self,
+    pub async fn update(
+        self,
         name: &ScheduleName,
         schedule: &Schedule,
         caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
-        let next = schedule.timetable.next_after(self.db.now()).unwrap_or(0);
+        let next = schedule
+            .timetable
+            .next_after(self.store.db.now())
+            .unwrap_or(0);
         let sql = "UPDATE schedule SET cron = $3, time_zone = $4, overlap = $5, catch_up = $6, spec = $7, body = $8, \
                    next_due = CASE WHEN paused = 1 THEN 0 ELSE $9 END, claimed = 0, creator = $10 WHERE partition_id = $1 AND schedule_id = $2";
         let mut values = written(name, schedule)?;
@@ -68,17 +71,17 @@ impl Store {
     }
 
     /// Stops making jobs, or goes on with the next time from now, durably.
-    pub async fn pause_schedule(
-        &self,
+    pub async fn set_paused(
+        self,
         name: &ScheduleName,
         paused: bool,
         caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
-        let view = self.schedule(name).await?;
+        let view = self.get(name).await?;
         if view.paused == paused {
             return Ok(view);
         }
-        let next = view.schedule.timetable.next_after(self.db.now());
+        let next = view.schedule.timetable.next_after(self.store.db.now());
         let next = next.filter(|_| !paused).unwrap_or(0);
         let sql = "UPDATE schedule SET paused = $3, next_due = $4, claimed = 0 WHERE partition_id = $1 AND schedule_id = $2";
         let mut values = keyed(name);
@@ -92,12 +95,8 @@ impl Store {
     }
 
     /// Removes a schedule, durably; its jobs stay.
-    pub async fn delete_schedule(
-        &self,
-        name: &ScheduleName,
-        caller: &Caller,
-    ) -> Result<(), StoreError> {
-        let db = &self.db;
+    pub async fn delete(self, name: &ScheduleName, caller: &Caller) -> Result<(), StoreError> {
+        let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
         let sql = "DELETE FROM schedule WHERE partition_id = $1 AND schedule_id = $2";
         if db.run(&*tx, sql, keyed(name)).await? == 0 {
@@ -109,20 +108,20 @@ impl Store {
     }
 
     async fn change(
-        &self,
+        self,
         name: &ScheduleName,
         sql: &str,
         values: Vec<Value>,
         change: Change<'_>,
         caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
-        let db = &self.db;
+        let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
         if db.run(&*tx, sql, values).await? == 0 {
             return Err(Error::ScheduleNotFound(name.to_string()).into());
         }
         db.record(&tx, change, caller).await?;
         tx.commit().await?;
-        self.schedule(name).await
+        self.get(name).await
     }
 }

@@ -10,10 +10,10 @@ use crate::{
     ground::{committed::Committed, numbers::optional},
     jobs::create::new_job::Created,
     schedules::{
+        Schedules,
         row::{COLUMNS, ScheduleRow, keyed},
         view::ScheduleView,
     },
-    store::Store,
 };
 
 /// Schedules looked at in one round.
@@ -33,28 +33,26 @@ pub struct Fired {
     pub more: bool,
 }
 
-impl Store {
+impl Schedules<'_> {
     /// When the next schedule is due of which no process has the look; it may be in the past.
-    pub async fn next_schedule_due(&self) -> Result<Option<Micros>, StoreError> {
+    pub async fn next_due(self) -> Result<Option<Micros>, StoreError> {
+        let db = &self.store.db;
         let sql = format!(
             "SELECT COALESCE(min(next_due), 0) AS value FROM schedule WHERE next_due > 0 AND claimed <= $1 AND {}",
-            self.readable_schedules(1)
+            self.readable(1)
         );
-        let now = self.db.now();
-        let next = self
-            .db
-            .one_int(self.db.work_reader(), sql, [now.into()])
-            .await?;
+        let now = db.now();
+        let next = db.one_int(db.work_reader(), sql, [now.into()]).await?;
         Ok(optional(next.unwrap_or(0)))
     }
 
     /// Looks at schedules whose time has come. One that cannot be read is set aside.
-    pub async fn fire_schedules(&self) -> Result<Fired, StoreError> {
-        let db = &self.db;
+    pub async fn fire(self) -> Result<Fired, StoreError> {
+        let db = &self.store.db;
         let now = db.now();
         let sql = format!(
             "SELECT {COLUMNS} FROM schedule WHERE next_due > 0 AND next_due <= $1 AND claimed <= $1 AND {} ORDER BY next_due LIMIT $2",
-            self.readable_schedules(1)
+            self.readable(1)
         );
         let due: Vec<ScheduleRow> = db
             .all(db.work_reader(), sql, [now.into(), LOOKS.into()])
@@ -65,9 +63,9 @@ impl Store {
         };
         for row in due {
             let key = row.aside_key();
-            match self.fire_schedule(row, now, &mut fired).await {
+            match self.fire_one(row, now, &mut fired).await {
                 Err(error) if !error.is_passing() => {
-                    self.set_aside(Source::Schedule, &key, &error).await?;
+                    self.store.set_aside(Source::Schedule, &key, &error).await?;
                 }
                 looked => looked?,
             }
@@ -75,13 +73,13 @@ impl Store {
         Ok(fired)
     }
 
-    fn readable_schedules(&self, now: usize) -> String {
+    fn readable(self, now: usize) -> String {
         let key = "(partition_id || '/' || schedule_id)";
-        self.db.not_set_aside(Source::Schedule, key, now)
+        self.store.db.not_set_aside(Source::Schedule, key, now)
     }
 
-    async fn fire_schedule(
-        &self,
+    async fn fire_one(
+        self,
         row: ScheduleRow,
         now: Micros,
         fired: &mut Fired,
@@ -94,7 +92,7 @@ impl Store {
     }
 
     /// Whether this process has the look.
-    async fn claim(&self, view: &ScheduleView, now: Micros) -> Result<bool, StoreError> {
+    async fn claim(self, view: &ScheduleView, now: Micros) -> Result<bool, StoreError> {
         let sql = "UPDATE schedule SET claimed = $3 WHERE partition_id = $1 AND schedule_id = $2 AND next_due = $4 AND claimed <= $5";
         let mut values = keyed(&view.name);
         values.extend([
@@ -102,7 +100,7 @@ impl Store {
             view.next.unwrap_or(0).into(),
             now.into(),
         ]);
-        Ok(self.db.run_alone(sql, values).await? > 0)
+        Ok(self.store.db.run_alone(sql, values).await? > 0)
     }
 }
 
@@ -115,11 +113,11 @@ struct TimesRow {
     next_due: i64,
 }
 
-impl Store {
+impl Schedules<'_> {
     /// Moves schedules whose next time is later than their pattern says back to it: their time was found while the clock was ahead.
     /// How many.
-    pub async fn realign_schedules(&self) -> Result<u64, StoreError> {
-        let db = &self.db;
+    pub async fn realign(self) -> Result<u64, StoreError> {
+        let db = &self.store.db;
         let now = db.now();
         let sql = "SELECT partition_id, schedule_id, cron, time_zone, next_due FROM schedule WHERE next_due > $1";
         let ahead: Vec<TimesRow> = db.all(db.work_reader(), sql, [now.into()]).await?;

@@ -14,27 +14,23 @@ use crate::{
     db::keys,
     error::StoreError,
     jobs::create::new_job::{Created, NewJob},
-    schedules::{row::keyed, view::ScheduleView},
+    schedules::{Schedules, row::keyed, view::ScheduleView},
     slice::progress::state_of,
-    store::Store,
 };
 
 /// Microseconds that a job that is asked for now may be put forward, so that it has an id of its own.
 const RUNS: i64 = 100;
 
-impl Store {
+impl Schedules<'_> {
     /// Makes a job of a schedule now, whatever its times and other jobs are: each call makes another one.
-    pub async fn run_schedule(
-        &self,
-        name: &ScheduleName,
-        caller: &Caller,
-    ) -> Result<Created, StoreError> {
-        let view = self.schedule(name).await?;
+    pub async fn run(self, name: &ScheduleName, caller: &Caller) -> Result<Created, StoreError> {
+        let db = &self.store.db;
+        let view = self.get(name).await?;
         let mut tries = 0;
         let (now, created) = loop {
-            let now = self.db.now() + tries;
+            let now = db.now() + tries;
             let job = new_job(&view, name.job_now(now)?, caller, Vec::new());
-            match self.create_job(job).await {
+            match self.store.create_job(job).await {
                 Ok(created) if !created.existed => break (now, created),
                 // Another call had the same microsecond.
                 Ok(_) | Err(StoreError::Domain(Error::JobExists(_))) if tries < RUNS => tries += 1,
@@ -46,7 +42,7 @@ impl Store {
         let mut values = keyed(name);
         let job = created.view.job.meta.name.job.as_str();
         values.extend([now.into(), job.into()]);
-        if let Err(error) = self.db.run_alone(sql, values).await {
+        if let Err(error) = db.run_alone(sql, values).await {
             // A caller that is told of an error would ask for another job.
             tracing::warn!(schedule = %name, %error, "cannot count a job of a schedule; the job runs all the same");
         }
@@ -99,13 +95,14 @@ struct MadeRow {
     job_id: String,
 }
 
-impl Store {
+impl Schedules<'_> {
     /// The ids of the jobs that this schedule has for some of its times.
     pub(crate) async fn jobs_made(
-        &self,
+        self,
         view: &ScheduleView,
         times: &[Micros],
     ) -> Result<BTreeSet<String>, StoreError> {
+        let db = &self.store.db;
         let ids = times.iter().map(|time| view.name.job(*time));
         let ids: Vec<String> = ids
             .map(|id| Ok(id?.to_string()))
@@ -113,21 +110,21 @@ impl Store {
         let sql = format!(
             "SELECT j.job_id FROM job j JOIN label l ON l.job_key = j.job_key AND l.name = $3 AND l.value = $2 \
              WHERE j.partition_id = $1 AND j.job_id IN ({}) AND j.created >= $5",
-            self.db.texts(4)
+            db.texts(4)
         );
         let mut values = keyed(&view.name);
         values.extend([LABEL.into(), keys::texts(&ids), view.created.into()]);
-        let rows: Vec<MadeRow> = self.db.all(self.db.work_reader(), sql, values).await?;
+        let rows: Vec<MadeRow> = db.all(db.work_reader(), sql, values).await?;
         Ok(rows.into_iter().map(|row| row.job_id).collect())
     }
 
     /// Whether a job was made by this schedule.
-    pub(crate) async fn is_of_schedule(
-        &self,
+    pub(crate) async fn has_made(
+        self,
         job: &JobName,
         view: &ScheduleView,
     ) -> Result<bool, StoreError> {
-        let labels = match self.job(job).await {
+        let labels = match self.store.job(job).await {
             Ok(view) => view.job.meta.spec.labels.clone(),
             Err(StoreError::Domain(_)) => return Ok(false),
             Err(error) => return Err(error),
@@ -137,16 +134,17 @@ impl Store {
 
     /// The jobs of a schedule that have not ended, of the newest ones: those that were asked for now, and those that were retried, too.
     pub(crate) async fn open_jobs(
-        &self,
+        self,
         view: &ScheduleView,
     ) -> Result<Vec<(JobName, JobState)>, StoreError> {
+        let db = &self.store.db;
         let sql = "SELECT j.job_id, p.state FROM (SELECT job_key FROM label WHERE partition_id = $1 AND name = $3 AND value = $2 \
                      ORDER BY job_key DESC LIMIT $4) k \
                    JOIN job_progress p ON p.job_key = k.job_key JOIN job j ON j.job_key = k.job_key \
                    WHERE p.ended = 0 AND j.created >= $5 ORDER BY k.job_key";
         let mut values = keyed(&view.name);
         values.extend([LABEL.into(), NEWEST.into(), view.created.into()]);
-        let rows: Vec<OpenRow> = self.db.all(self.db.work_reader(), sql, values).await?;
+        let rows: Vec<OpenRow> = db.all(db.work_reader(), sql, values).await?;
         let mut open = Vec::with_capacity(rows.len());
         for row in rows {
             let name = JobName {

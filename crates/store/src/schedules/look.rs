@@ -7,16 +7,15 @@ use headway_domain::{
 use crate::{
     error::StoreError,
     ground::committed::Committed,
-    schedules::{fire::Fired, jobs::new_job, row::keyed, view::ScheduleView},
-    store::Store,
+    schedules::{Schedules, fire::Fired, jobs::new_job, row::keyed, view::ScheduleView},
 };
 
 /// How long a time waits until it is tried again, while its partition has what its quotas allow.
 const ROOM: Micros = 1_000_000;
 
-impl Store {
+impl Schedules<'_> {
     pub(crate) async fn look(
-        &self,
+        self,
         view: &ScheduleView,
         now: Micros,
         fired: &mut Fired,
@@ -57,7 +56,7 @@ impl Store {
                 correlation: view.name.schedule.to_string(),
             };
             let job = new_job(view, name, &caller, after);
-            match self.create_job(job).await {
+            match self.store.create_job(job).await {
                 Ok(created) => {
                     (last, last_job) = (time, created.view.job.meta.name.job.to_string());
                     made += 1;
@@ -72,7 +71,7 @@ impl Store {
                 }
                 // Another look made it meanwhile.
                 Err(StoreError::Domain(Error::JobExists(name)))
-                    if self.is_of_schedule(&name, view).await? =>
+                    if self.has_made(&name, view).await? =>
                 {
                     (last, last_job) = (time, name.job.to_string());
                     made += 1;
@@ -104,16 +103,16 @@ impl Store {
             again.into(),
             view.created.into(),
         ]);
-        self.db.run_alone(sql, values).await?;
+        self.store.db.run_alone(sql, values).await?;
         Ok(())
     }
 
-    async fn cancel_previous(&self, name: &JobName) -> Result<Committed, StoreError> {
+    async fn cancel_previous(self, name: &JobName) -> Result<Committed, StoreError> {
         let caller = Caller {
             user: "headway".to_owned(),
             correlation: String::new(),
         };
-        match self.control_job(name, Action::Cancel, &caller).await {
+        match self.store.control_job(name, Action::Cancel, &caller).await {
             Ok(controlled) => Ok(controlled.committed),
             // It ended, or was deleted, at this moment.
             Err(StoreError::Domain(_)) => Ok(Committed::default()),

@@ -7,3 +7,18 @@ pub(crate) mod look;
 pub(crate) mod read;
 pub(crate) mod row;
 pub(crate) mod view;
+
+use crate::store::Store;
+
+/// The schedules of all partitions.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedules<'a> {
+    store: &'a Store,
+}
+
+impl Store {
+    /// The schedules of all partitions.
+    pub fn schedules(&self) -> Schedules<'_> {
+        Schedules { store: self }
+    }
+}

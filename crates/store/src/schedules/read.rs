@@ -5,38 +5,41 @@ use headway_domain::{Error, PartitionId, schedule::ScheduleName};
 use crate::{
     error::StoreError,
     schedules::{
+        Schedules,
         row::{COLUMNS, ScheduleRow, keyed},
         view::{ListedSchedule, SchedulePage, ScheduleView},
     },
-    store::Store,
 };
 
-impl Store {
+impl Schedules<'_> {
     /// Reads a schedule.
-    pub async fn schedule(&self, name: &ScheduleName) -> Result<ScheduleView, StoreError> {
+    pub async fn get(self, name: &ScheduleName) -> Result<ScheduleView, StoreError> {
+        let db = &self.store.db;
         let sql =
             format!("SELECT {COLUMNS} FROM schedule WHERE partition_id = $1 AND schedule_id = $2");
-        let row: Option<ScheduleRow> = self.db.one(self.db.reader(), sql, keyed(name)).await?;
+        let row: Option<ScheduleRow> = db.one(db.reader(), sql, keyed(name)).await?;
         row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?
             .try_into()
     }
 
     /// Reads a schedule, also one that this version cannot read.
-    pub async fn listed_schedule(&self, name: &ScheduleName) -> Result<ListedSchedule, StoreError> {
+    pub async fn get_listed(self, name: &ScheduleName) -> Result<ListedSchedule, StoreError> {
+        let db = &self.store.db;
         let sql =
             format!("SELECT {COLUMNS} FROM schedule WHERE partition_id = $1 AND schedule_id = $2");
-        let row: Option<ScheduleRow> = self.db.one(self.db.reader(), sql, keyed(name)).await?;
+        let row: Option<ScheduleRow> = db.one(db.reader(), sql, keyed(name)).await?;
         row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?
             .listed()
     }
 
     /// Lists the schedules of a partition by id, above the last one seen; those that cannot be read too.
-    pub async fn list_schedules(
-        &self,
+    pub async fn list(
+        self,
         partition: &PartitionId,
         above: &str,
         size: u32,
     ) -> Result<SchedulePage, StoreError> {
+        let db = &self.store.db;
         let sql = format!(
             "SELECT {COLUMNS} FROM schedule WHERE partition_id = $1 AND schedule_id > $2 ORDER BY schedule_id LIMIT $3"
         );
@@ -45,7 +48,7 @@ impl Store {
             above.into(),
             (i64::from(size) + 1).into(),
         ];
-        let mut rows: Vec<ScheduleRow> = self.db.all(self.db.reader(), sql, values).await?;
+        let mut rows: Vec<ScheduleRow> = db.all(db.reader(), sql, values).await?;
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
         let next = rows.last().filter(|_| more);

@@ -31,7 +31,8 @@ pub async fn columns_are_added_under_a_running_job(f: Fixture) {
                 .unwrap();
             f.store.outbox_overdue(0, 10).await.unwrap();
             f.store
-                .list_schedules(&job.name.partition, "", 10)
+                .schedules()
+                .list(&job.name.partition, "", 10)
                 .await
                 .unwrap();
             f.store.unsettled_jobs().await.unwrap();

@@ -117,21 +117,22 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
     assert!(!driver.owed.is_empty());
     driver.pump().await;
     store.advance_idle(0, 0).await.unwrap();
-    store.live_pipes().await.unwrap();
+    store.pipes().live().await.unwrap();
     let limits = PipeLimits {
         in_flight: Some(7),
         per_second: None,
     };
     let pipe = PipeName::new(PIPE).unwrap();
     store
-        .set_pipe_limits(&pipe, &limits, &Caller::default())
+        .pipes()
+        .set_limits(&pipe, &limits, &Caller::default())
         .await
         .unwrap();
     let mut hungry = batch();
     hungry.max_in_flight = 1;
     driver.begin(hungry, Tree::new(flat(5))).await;
-    assert!(!store.hungry_pipes().await.unwrap().is_empty());
-    store.partition_uses().await.unwrap();
+    assert!(!store.pipes().hungry().await.unwrap().is_empty());
+    store.partitions().uses().await.unwrap();
     store.set_shares(&[(key, Share::of(2000))]).await.unwrap();
     store.repair_job(key, 0).await.unwrap();
     store.silent_jobs(PIPE, 1, &[shard]).await.unwrap();
@@ -287,7 +288,7 @@ pub async fn changed_partitions_are_found_by_index(f: Fixture) {
     let watched: Vec<PartitionId> = (0..2000)
         .map(|number| PartitionId::new(format!("crowd-{number}")).unwrap())
         .collect();
-    let end = store.events_end().await.unwrap();
+    let end = store.events().end().await.unwrap();
     let long_ago = Position::default();
     // Often enough for a plan that fits all parameters.
     let looks = [(end, i64::MAX, 0), (end, 0, 1), (long_ago, i64::MAX, 3)];

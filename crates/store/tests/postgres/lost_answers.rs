@@ -90,10 +90,11 @@ impl Subject {
                 store.outbox_sent(&ids).await
             }
             "schedule" => store
-                .create_schedule(&self.schedule, &schedule(), &caller)
+                .schedules()
+                .create(&self.schedule, &schedule(), &caller)
                 .await
                 .map(|_| ()),
-            "no schedule" => store.delete_schedule(&self.schedule, &caller).await,
+            "no schedule" => store.schedules().delete(&self.schedule, &caller).await,
             other => panic!("no call {other}"),
         }
     }
@@ -233,13 +234,14 @@ pub async fn a_job_that_could_not_be_counted(f: Fixture) {
     };
     let caller = Caller::default();
     f.store
-        .create_schedule(&name, &schedule(), &caller)
+        .schedules()
+        .create(&name, &schedule(), &caller)
         .await
         .unwrap();
     // The first one also notes that its pipe is used.
-    store.run_schedule(&name, &caller).await.unwrap();
+    store.schedules().run(&name, &caller).await.unwrap();
     proxy.lose_change(1).await;
-    store.run_schedule(&name, &caller).await.unwrap();
+    store.schedules().run(&name, &caller).await.unwrap();
     assert!(!proxy.lose_nothing().await, "an answer was lost");
     assert_eq!(f.count("job").await, 2);
 }

@@ -205,7 +205,7 @@ pub async fn slow_reads_do_not_keep_writes_waiting(f: Fixture) {
     let mut slow = JoinSet::new();
     for _ in 0..40 {
         let (store, partition) = (f.store.clone(), job.name.partition.clone());
-        slow.spawn(async move { store.list_schedules(&partition, "", 10).await });
+        slow.spawn(async move { store.schedules().list(&partition, "", 10).await });
     }
     let sql = format!(
         "SELECT count(*) AS value FROM pg_locks WHERE NOT granted AND relation = '\"{}\".schedule'::regclass",

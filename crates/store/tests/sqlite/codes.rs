@@ -154,7 +154,7 @@ pub async fn a_page_is_overwritten(f: Fixture) {
     file.seek(SeekFrom::Start(at)).unwrap();
     file.write_all(&[0xff; 4096]).unwrap();
     let store = f.another().await;
-    let error = store.job_types("", 10).await.unwrap_err();
+    let error = store.job_types().list("", 10).await.unwrap_err();
     assert!(is_as_listed(&error, "11"), "{error}");
     let mut driver = driver.over(&store);
     assert_eq!(driver.finish_well(&job).await.counts.done, 4);

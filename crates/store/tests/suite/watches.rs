@@ -75,7 +75,7 @@ pub async fn changed_partitions(f: Fixture) {
     let live = new_job(name_in("live", "x"), task("x"));
     let live = f.store.create_job(live).await.unwrap().view.job;
     visible(&f).await;
-    let end = f.store.events_end().await.unwrap();
+    let end = f.store.events().end().await.unwrap();
     // More than a statement takes as single parameters.
     let absent = (0..40_000).map(|number| format!("absent-{number}"));
     let names = ["acme", "live"].map(str::to_owned);
@@ -115,7 +115,7 @@ pub async fn changed_partitions(f: Fixture) {
     // The events between the two looks go too.
     accept(&f.store, "last", task("x")).await;
     visible(&f).await;
-    while f.store.expire_events(i64::MAX).await.unwrap() {}
+    while f.store.events().expire(i64::MAX).await.unwrap() {}
     let expired = f.store.changed_partitions(&watched, next, 0).await;
     assert!(matches!(expired, Err(StoreError::CursorExpired { .. })));
 }

@@ -50,12 +50,13 @@ impl Store {
         let results: Vec<String> = jobs.iter().filter_map(results).collect();
         let results = results.iter().map(String::as_str);
         let pipes = uses.clone().map(|job| job.spec.pipe().as_str());
-        self.admit_pipes(pipes.chain(results.clone())).await?;
-        self.note_result_pipes(results).await?;
-        self.note_pipes(uses.map(|job| (&job.name.partition, job.spec.pipe().as_str())))
+        self.pipes().admit(pipes.chain(results.clone())).await?;
+        self.pipes().note_results(results).await?;
+        self.pipes()
+            .note(uses.map(|job| (&job.name.partition, job.spec.pipe().as_str())))
             .await?;
         let partitions = jobs.iter().map(|job| job.name.partition.as_str());
-        let (defaults, epoch) = self.partition_defaults(partitions.collect()).await?;
+        let (defaults, epoch) = self.partitions().defaults(partitions.collect()).await?;
         let limited = db.limited(db.work_reader()).await?;
         let mut rows = Vec::with_capacity(jobs.len());
         let mut labels = Vec::new();
@@ -145,7 +146,7 @@ impl Store {
         let allowance = match job.spec.work {
             _ if rationed => 0,
             Work::Task(_) => FIRST_ALLOWANCE,
-            Work::Batch(_) => self.first_allowance(job.spec.pipe().as_str()).await,
+            Work::Batch(_) => self.pipes().first_allowance(job.spec.pipe().as_str()).await,
         };
         let now = match job.created {
             Some(created) => created,

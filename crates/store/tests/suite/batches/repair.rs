@@ -96,7 +96,7 @@ pub async fn lost_items_are_sent_again(f: Fixture) {
     assert_eq!(tasks.len(), 200);
     let applied = driver.answer(&tasks[..50], |_| ItemEvent::Done).await;
     assert_eq!(applied.applied, 50);
-    assert_eq!(f.store.live_pipes().await.unwrap(), [PIPE]);
+    assert_eq!(f.store.pipes().live().await.unwrap(), [PIPE]);
     let hour_ago = f.store.now() - 3_600_000_000;
     let silent = silent_keys(&f, PIPE, hour_ago).await;
     assert!(silent.is_empty());
@@ -114,7 +114,7 @@ pub async fn lost_items_are_sent_again(f: Fixture) {
         (ended.state(), ended.counts.done),
         (JobState::Completed, 200)
     );
-    assert!(f.store.live_pipes().await.unwrap().is_empty());
+    assert!(f.store.pipes().live().await.unwrap().is_empty());
     let before = f.store.now() + 1;
     assert!(silent_keys(&f, PIPE, before).await.is_empty());
 }

@@ -45,7 +45,7 @@ pub async fn as_many_messages_as_items_may_be_out(f: Fixture) {
     let mut spec = batch();
     spec.items_per_message = 4;
     driver.begin(spec, Tree::new(flat(8))).await;
-    assert_eq!(f.store.messages_out(PIPE).await.unwrap(), 8);
+    assert_eq!(f.store.pipes().messages_out(PIPE).await.unwrap(), 8);
 }
 
 /// What nobody took is discarded, but for items that run under a lease or lie in another pipe; late reports change nothing.
@@ -65,8 +65,8 @@ pub async fn what_nobody_took_is_discarded(f: Fixture) {
     driver.say(&tasks[1], forward).await;
     driver.pump().await;
     let forwarded = driver.take_tasks();
-    assert_eq!(f.store.messages_out(PIPE).await.unwrap(), 99);
-    assert_eq!(f.store.messages_out("elsewhere").await.unwrap(), 1);
+    assert_eq!(f.store.pipes().messages_out(PIPE).await.unwrap(), 99);
+    assert_eq!(f.store.pipes().messages_out("elsewhere").await.unwrap(), 1);
     // Nothing is taken from a job that runs.
     let nothing = f.store.discard_untaken(job.key, PIPE, 0).await.unwrap();
     assert_eq!(

@@ -63,7 +63,7 @@ pub async fn lists_and_credit_hear_of_it(f: Fixture) {
         .await
         .unwrap();
     assert!(same.committed.changes.is_empty());
-    let pipes = f.store.hungry_pipes().await.unwrap();
+    let pipes = f.store.pipes().hungry().await.unwrap();
     assert_eq!(
         (pipes[0].jobs[0].priority, pipes[0].jobs[0].max_in_flight),
         (8, 4)

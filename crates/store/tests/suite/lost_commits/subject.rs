@@ -206,7 +206,7 @@ impl Subject {
         };
         let caller = Caller::default();
         let (named, schedule) = (schedule_name(), schedule(f.store.now(), overlap));
-        let created = f.store.create_schedule(&named, &schedule, &caller);
+        let created = f.store.schedules().create(&named, &schedule, &caller);
         let next = created.await.unwrap().next.unwrap();
         if operation.starts_with("fire") {
             // Two times have passed.

@@ -48,10 +48,11 @@ pub async fn hungry_pipes_and_allowance(f: Fixture) {
     assert_eq!(driver.tasks.len(), 6);
     let rates = BTreeMap::from([(PIPE.to_owned(), 12.5)]);
     f.store
+        .pipes()
         .publish_rates(Uuid::new_v4(), &rates, 1_000_000)
         .await
         .unwrap();
-    let pipes = f.store.hungry_pipes().await.unwrap();
+    let pipes = f.store.pipes().hungry().await.unwrap();
     assert_eq!(pipes.len(), 1);
     assert_eq!((pipes[0].pipe.as_str(), pipes[0].rate), (PIPE, 12.5));
     assert_eq!(pipes[0].jobs.len(), 1, "the task has all it wants");
@@ -90,7 +91,7 @@ pub async fn hungry_pipes_and_allowance(f: Fixture) {
     driver.take_credit(&big).await;
     driver.pump().await;
     assert_eq!(driver.tasks.len(), 150);
-    assert!(f.store.hungry_pipes().await.unwrap().is_empty());
+    assert!(f.store.pipes().hungry().await.unwrap().is_empty());
     driver.tasks.extend(tasks);
     let ended = driver.finish_well(&big).await;
     assert_eq!(ended.counts.done, 200);
@@ -109,17 +110,22 @@ pub async fn rates_add_up_and_fade(f: Fixture) {
     let mut spec = batch();
     spec.max_in_flight = 1;
     driver.begin(spec, Tree::new(flat(3))).await;
-    let rate = async |f: &Fixture| f.store.hungry_pipes().await.unwrap()[0].rate;
+    let rate = async |f: &Fixture| f.store.pipes().hungry().await.unwrap()[0].rate;
     assert_eq!(rate(&f).await, 0.0);
     let hour = 3_600_000_000;
     let owners = [Uuid::new_v4(), Uuid::new_v4()];
     for (owner, measured) in owners.iter().zip([10.0, 5.0]) {
         let rates = BTreeMap::from([(PIPE.to_owned(), measured), ("other".to_owned(), 1.0)]);
-        f.store.publish_rates(*owner, &rates, hour).await.unwrap();
+        f.store
+            .pipes()
+            .publish_rates(*owner, &rates, hour)
+            .await
+            .unwrap();
     }
     assert_eq!(rate(&f).await, 15.0);
     let rates = BTreeMap::from([(PIPE.to_owned(), 7.0)]);
     f.store
+        .pipes()
         .publish_rates(owners[1], &rates, hour)
         .await
         .unwrap();
@@ -131,6 +137,7 @@ pub async fn rates_add_up_and_fade(f: Fixture) {
     ))
     .await;
     f.store
+        .pipes()
         .publish_rates(owners[1], &rates, hour)
         .await
         .unwrap();
@@ -143,7 +150,11 @@ pub async fn first_allowances(f: Fixture) {
     let rates = BTreeMap::from([(PIPE.to_owned(), 10_000.0)]);
     let hour = 3_600_000_000;
     let owner = Uuid::new_v4();
-    f.store.publish_rates(owner, &rates, hour).await.unwrap();
+    f.store
+        .pipes()
+        .publish_rates(owner, &rates, hour)
+        .await
+        .unwrap();
     let first = driver.create(batch(), Tree::new(flat(3))).await;
     assert_eq!(driver.job(&first).await.allowance, 5000);
     let second = driver.create(batch(), Tree::new(flat(3))).await;
@@ -170,17 +181,18 @@ pub async fn pipes_with_limits(f: Fixture) {
         per_second: None,
     };
     f.store
-        .set_pipe_limits(&pipe, &limits, &Caller::default())
+        .pipes()
+        .set_limits(&pipe, &limits, &Caller::default())
         .await
         .unwrap();
-    assert_eq!(f.store.pipe_limits(&pipe).await.unwrap(), limits);
+    assert_eq!(f.store.pipes().limits(&pipe).await.unwrap(), limits);
     let store = f.another().await;
     let mut driver = Driver::new(&store);
     let job = driver.create(batch(), Tree::new(flat(20))).await;
     driver.pump().await;
     assert!(driver.tasks.is_empty());
     assert_eq!(driver.job(&job).await.counts.unreleased, 20);
-    let pipes = store.hungry_pipes().await.unwrap();
+    let pipes = store.pipes().hungry().await.unwrap();
     assert_eq!((pipes[0].limits, pipes[0].reserved), (limits, 0));
     assert_eq!(
         (pipes[0].jobs[0].allowance, pipes[0].jobs[0].ready),
@@ -204,14 +216,15 @@ pub async fn pipes_with_limits(f: Fixture) {
             .unwrap(),
     );
     driver.pump().await;
-    let pipes = store.hungry_pipes().await.unwrap();
+    let pipes = store.pipes().hungry().await.unwrap();
     assert_eq!((pipes[0].jobs.len(), pipes[0].reserved), (1, 1));
     let none = PipeLimits::default();
     store
-        .set_pipe_limits(&pipe, &none, &Caller::default())
+        .pipes()
+        .set_limits(&pipe, &none, &Caller::default())
         .await
         .unwrap();
-    assert!(store.limits_of_pipes().await.unwrap().is_empty());
+    assert!(store.pipes().all_limits().await.unwrap().is_empty());
     driver.take_credit(&job).await;
     driver.finish_well(&small).await;
     driver.finish_well(&job).await;
@@ -226,10 +239,14 @@ pub async fn partitions_with_quotas(f: Fixture) {
     };
     let kept = Retention::default();
     f.store
-        .set_partition(&partition, &kept, &share, &Caller::default())
+        .partitions()
+        .update(&partition, &kept, &share, &Caller::default())
         .await
         .unwrap();
-    assert_eq!(f.store.partition(&partition).await.unwrap().share, share);
+    assert_eq!(
+        f.store.partitions().get(&partition).await.unwrap().share,
+        share
+    );
     let store = f.another().await;
     let mut driver = Driver::new(&store);
     let first = driver.create(batch(), Tree::new(flat(40))).await;
@@ -251,7 +268,7 @@ pub async fn partitions_with_quotas(f: Fixture) {
             .unwrap(),
     );
     driver.pump().await;
-    let uses = store.partition_uses().await.unwrap();
+    let uses = store.partitions().uses().await.unwrap();
     assert_eq!((uses["acme"].share.weight, uses["acme"].in_flight), (7, 30));
     let refused = store
         .create_job(new_job(name("third"), batch()))
@@ -298,7 +315,7 @@ pub async fn tokens_are_spent(f: Fixture) {
     );
     assert_eq!(driver.job(&job).await.tokens, Some(0));
     assert_eq!(
-        f.store.hungry_pipes().await.unwrap()[0].jobs[0].tokens,
+        f.store.pipes().hungry().await.unwrap()[0].jobs[0].tokens,
         Some(0)
     );
     // Without a limit nothing is counted.
@@ -332,7 +349,7 @@ pub async fn nobody_is_hidden_by_many(f: Fixture) {
         f.store.create_job(new).await.unwrap();
     }
     f.sql("UPDATE job_progress SET hungry = 1").await;
-    let pipes = f.store.hungry_pipes().await.unwrap();
+    let pipes = f.store.pipes().hungry().await.unwrap();
     assert_eq!(pipes.len(), 1);
     let jobs = &pipes[0].jobs;
     let (crowd, lonely): (Vec<_>, Vec<_>) =

@@ -17,7 +17,7 @@ use crate::suite::{
 
 async fn pipes(f: &Fixture, partition: &str) -> BTreeMap<String, PipeView> {
     let partition = PartitionId::new(partition).unwrap();
-    let page = f.store.list_pipes(&partition, "", 100).await.unwrap();
+    let page = f.store.pipes().list(&partition, "", 100).await.unwrap();
     assert_eq!(page.next, None);
     let pipes = page.pipes.into_iter();
     pipes.map(|pipe| (pipe.pipe.clone(), pipe)).collect()
@@ -38,6 +38,7 @@ pub async fn pipes_of_a_partition(f: Fixture) {
     let rates = BTreeMap::from([(PIPE.to_owned(), 12.5), ("c".to_owned(), 1.0)]);
     let owner = Uuid::from_u128(5);
     f.store
+        .pipes()
         .publish_rates(owner, &rates, 1_000_000)
         .await
         .unwrap();
@@ -47,9 +48,9 @@ pub async fn pipes_of_a_partition(f: Fixture) {
     assert_eq!((work.in_flight, work.jobs, work.rate), (5, 1, 12.5));
     assert_eq!((seen["a"].in_flight, seen["a"].rate), (1, 0.0));
     assert_eq!(pipes(&f, "other").await.keys().collect::<Vec<_>>(), ["c"]);
-    let first = f.store.list_pipes(&acme(), "", 2).await.unwrap();
+    let first = f.store.pipes().list(&acme(), "", 2).await.unwrap();
     assert_eq!(first.next.as_deref(), Some("b"));
-    let rest = f.store.list_pipes(&acme(), "b", 2).await.unwrap();
+    let rest = f.store.pipes().list(&acme(), "b", 2).await.unwrap();
     assert_eq!((rest.pipes.len(), rest.next), (1, None));
 
     let tasks = driver.take_tasks();
@@ -135,15 +136,15 @@ pub async fn no_more_pipes_than_the_bound(f: Fixture) {
     let live = driver
         .begin(on(PIPE, Some("p2")), Tree::new(Vec::new()))
         .await;
-    let unused = f.store.unused_pipes().await.unwrap();
+    let unused = f.store.pipes().unused().await.unwrap();
     assert_eq!(
         unused.len(),
         998,
         "all but the pipe of a live job and that of results"
     );
-    assert!(!f.store.forget_pipe(PIPE).await.unwrap());
-    assert_eq!(f.store.jobs_on_pipe(PIPE).await.unwrap(), [live.key]);
-    assert!(f.store.forget_pipe("p1").await.unwrap());
+    assert!(!f.store.pipes().forget(PIPE).await.unwrap());
+    assert_eq!(f.store.pipes().jobs_on(PIPE).await.unwrap(), [live.key]);
+    assert!(f.store.pipes().forget("p1").await.unwrap());
     let created = f
         .store
         .create_job(new_job(name("taken"), on("new", None)))

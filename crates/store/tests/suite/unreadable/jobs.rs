@@ -129,6 +129,7 @@ pub async fn shares_and_suspension(f: Fixture) {
     assert_eq!(allowance, [77]);
     let acme = PartitionId::new("acme").unwrap();
     store
+        .partitions()
         .set_suspended(&acme, true, &Caller::default())
         .await
         .unwrap();
@@ -139,5 +140,5 @@ pub async fn shares_and_suspension(f: Fixture) {
         ))
         .await;
     assert_eq!(suspended, [1]);
-    assert!(store.partitions_to_walk().await.unwrap().is_empty());
+    assert!(store.partitions().to_walk().await.unwrap().is_empty());
 }

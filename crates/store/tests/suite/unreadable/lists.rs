@@ -76,7 +76,7 @@ pub async fn an_event(f: Fixture) {
         .await;
     let (mut after, mut jobs, mut unreadable) = (Position::default(), Vec::new(), Vec::new());
     loop {
-        let page = f.store.events(&all(), after, 1).await.unwrap();
+        let page = f.store.events().list(&all(), after, 1).await.unwrap();
         let names = page.events.iter().filter_map(|event| event.name.as_ref());
         jobs.extend(names.map(|name| name.job.to_string()));
         unreadable.extend(page.unreadable);
@@ -119,11 +119,12 @@ pub async fn a_job_type_and_a_partition(f: Fixture) {
     for id in ["a", "broken", "c"] {
         let partition = PartitionId::new(id).unwrap();
         f.store
+            .partitions()
             .set_suspended(&partition, true, &caller)
             .await
             .unwrap();
         let id = JobId::new(id).unwrap();
-        let made = f.store.create_job_type(&id, "{}", &caller).await;
+        let made = f.store.job_types().create(&id, "{}", &caller).await;
         made.unwrap();
     }
     f.sql("UPDATE partition_setting SET weight = -1 WHERE partition_id = 'broken'")
@@ -132,7 +133,12 @@ pub async fn a_job_type_and_a_partition(f: Fixture) {
         .await;
     let (mut above, mut ids, mut unreadable) = (String::new(), Vec::new(), Vec::new());
     loop {
-        let page = f.store.suspended_partitions(&above, 1).await.unwrap();
+        let page = f
+            .store
+            .partitions()
+            .list_suspended(&above, 1)
+            .await
+            .unwrap();
         ids.extend(
             page.partitions
                 .iter()
@@ -146,7 +152,7 @@ pub async fn a_job_type_and_a_partition(f: Fixture) {
     }
     above.clear();
     loop {
-        let page = f.store.job_types(&above, 1).await.unwrap();
+        let page = f.store.job_types().list(&above, 1).await.unwrap();
         ids.extend(page.types.iter().map(|view| view.id.to_string()));
         unreadable.extend(page.unreadable);
         match page.next {

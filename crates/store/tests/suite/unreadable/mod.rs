@@ -77,7 +77,8 @@ pub async fn a_schedule_that_comes_first(f: Fixture) {
     for id in ["broken", "whole"] {
         let schedule = schedule(Overlap::Allow);
         f.store
-            .create_schedule(&schedule_name(id), &schedule, &Caller::default())
+            .schedules()
+            .create(&schedule_name(id), &schedule, &Caller::default())
             .await
             .unwrap();
     }
@@ -89,18 +90,24 @@ pub async fn a_schedule_that_comes_first(f: Fixture) {
     f.sql(due("whole", now - 1_000_000)).await;
     f.sql("UPDATE schedule SET time_zone = 'Mars/Olympus' WHERE schedule_id = 'broken'")
         .await;
-    let fired = f.store.fire_schedules().await.unwrap();
+    let fired = f.store.schedules().fire().await.unwrap();
     assert_eq!(fired.created.len(), 1);
-    let view = f.store.schedule(&schedule_name("whole")).await.unwrap();
+    let view = f
+        .store
+        .schedules()
+        .get(&schedule_name("whole"))
+        .await
+        .unwrap();
     assert_eq!(view.made, 1);
     assert_eq!(f.aside().await, ["schedule acme/broken"]);
     // Nobody looks at it in a circle.
-    let next = f.store.next_schedule_due().await.unwrap().unwrap();
+    let next = f.store.schedules().next_due().await.unwrap().unwrap();
     assert!(next > now);
     // Lists show the others, and this one as what it is.
     let page = f
         .store
-        .list_schedules(&schedule_name("x").partition, "", 10)
+        .schedules()
+        .list(&schedule_name("x").partition, "", 10)
         .await
         .unwrap();
     let [
@@ -115,7 +122,8 @@ pub async fn a_schedule_that_comes_first(f: Fixture) {
     assert!(broken.reason.contains("Mars"), "{}", broken.reason);
     // Once a client mends it, it goes on when its time to be tried again has come.
     f.store
-        .update_schedule(
+        .schedules()
+        .update(
             &schedule_name("broken"),
             &schedule(Overlap::Allow),
             &headway_domain::event::Caller::default(),
@@ -124,7 +132,7 @@ pub async fn a_schedule_that_comes_first(f: Fixture) {
         .unwrap();
     f.sql(due("broken", now - 2_000_000)).await;
     f.sql("UPDATE unreadable SET until = 0").await;
-    let fired = f.store.fire_schedules().await.unwrap();
+    let fired = f.store.schedules().fire().await.unwrap();
     assert_eq!(fired.created.len(), 1);
     assert_eq!(f.store.forget_unreadable().await.unwrap(), 1);
     assert!(f.aside().await.is_empty());
