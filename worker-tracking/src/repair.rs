@@ -79,7 +79,7 @@ impl Tracker {
     pub(crate) async fn repair_job(&self, key: i64, before: Micros) -> Result<(), StoreError> {
         loop {
             let (committed, more) = self.relay.store().repair_job(key, before).await?;
-            let owed = committed.owed.len();
+            let owed = committed.outbox.len();
             self.relay.publish(committed).await;
             if owed > 0 {
                 tracing::info!(job_key = key, owed, "released again what was lost");

@@ -10,7 +10,7 @@ use crate::{
     db::{Durability, Tx},
     deployment::unreadable::Sorted,
     error::StoreError,
-    events::record::Change,
+    events::record::AuditEntry,
     store::Store,
 };
 
@@ -148,7 +148,7 @@ impl JobTypes<'_> {
         caller: &Caller,
     ) -> Result<JobTypeView, StoreError> {
         let deployment = PartitionId::of_deployment();
-        let change = Change::of_job_type(kind, id, &deployment);
+        let change = AuditEntry::of_job_type(kind, id, &deployment);
         self.store.db.record(&tx, change, caller).await?;
         tx.commit().await?;
         self.get(id).await
@@ -166,7 +166,7 @@ impl JobTypes<'_> {
             return Err(Error::JobTypeNotFound(id.to_string()).into());
         }
         let deployment = PartitionId::of_deployment();
-        let change = Change::of_job_type(EventKind::JobTypeDeleted, id, &deployment);
+        let change = AuditEntry::of_job_type(EventKind::JobTypeDeleted, id, &deployment);
         db.record(&tx, change, caller).await?;
         tx.commit().await
     }

@@ -58,7 +58,7 @@ pub use jobs::{
     },
     view::{Controlled, FailureRow, JobView},
 };
-pub use outbox::message::{Owed, OwedKind};
+pub use outbox::message::{OutboxKind, OutboxMessage};
 pub use partitions::{
     Partitions,
     quotas::PartitionUse,
@@ -67,16 +67,16 @@ pub use partitions::{
 pub use pipes::{
     Pipes,
     credit::{HungryJob, PipeShare},
-    dead_letters::{DeadFilter, DeadLetterView},
+    dead_letters::{DeadLetterFilter, DeadLetterView},
     limits::PipeLimitView,
     list::{PipePage, PipeView},
 };
 pub use prerequisites::view::{PrerequisiteState, PrerequisiteView};
-pub use reports::{apply::Tracked, shards::Claims};
+pub use reports::{apply::AppliedReports, shards::Claims};
 pub use retries::{filter::FailureFilter, retry::Retry};
 pub use schedules::{
     Schedules,
-    fire::Fired,
+    fire::FiredSchedules,
     view::{ListedSchedule, SchedulePage, ScheduleView, UnreadableSchedule},
 };
 pub use store::Store;

@@ -2,7 +2,7 @@
 
 use headway::v1;
 use headway_domain::{Error, JobId, JobName, PipeName, event::Caller, limits};
-use headway_store::{DeadFilter, FailureFilter, Retry};
+use headway_store::{DeadLetterFilter, FailureFilter, Retry};
 
 use super::{
     api::{JobApi, fitting, now, whole},
@@ -140,14 +140,14 @@ fn dead_filter(
     pipe: &str,
     job: &str,
     violations: &mut Violations,
-) -> Option<DeadFilter> {
+) -> Option<DeadLetterFilter> {
     let partition = violations.take(request::partition(parent));
     let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let pipe = said(pipe).map(|pipe| PipeName::new(pipe).map_err(|error| error.renamed("pipe")));
     let job = said(job).map(|job| JobId::new(job).map_err(|error| error.renamed("job")));
     let pipe = pipe.map(|pipe| violations.take(pipe));
     let job = job.map(|job| violations.take(job));
-    Some(DeadFilter {
+    Some(DeadLetterFilter {
         partition: partition?,
         pipe: pipe.flatten(),
         job: job.flatten(),

@@ -17,7 +17,7 @@ use crate::{
 const LATE_US: Micros = 250_000;
 
 #[derive(Debug, FromQueryResult)]
-struct DueItem {
+struct DueItemRow {
     job_key: i64,
     page: i64,
     idx: i64,
@@ -25,7 +25,7 @@ struct DueItem {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct ShardDue {
+struct ShardDueRow {
     shard: i64,
     timer: Option<i64>,
     lease: Option<i64>,
@@ -69,7 +69,7 @@ impl Store {
         );
         let shards = keys::ints(shards.iter().map(|shard| i64::from(*shard)));
         let values = [shards, self.db.now().into()];
-        let rows: Vec<ShardDue> = self.db.all(self.db.work_reader(), sql, values).await?;
+        let rows: Vec<ShardDueRow> = self.db.all(self.db.work_reader(), sql, values).await?;
         rows.into_iter()
             .map(|row| {
                 let due = NextDue {
@@ -108,10 +108,10 @@ impl Store {
             i64::from(shard).into(),
             now.into(),
             heard.into(),
-            BATCH.into(),
+            MAX_ROWS_PER_TX.into(),
         ];
-        let due: Vec<DueItem> = db.all(db.work_reader(), &sql, values).await?;
-        let more = due.len() as i64 == BATCH;
+        let due: Vec<DueItemRow> = db.all(db.work_reader(), &sql, values).await?;
+        let more = due.len() as i64 == MAX_ROWS_PER_TX;
         let late = due.iter().any(|item| item.at < now - LATE_US);
         let locking = if late { Locking::Wait } else { Locking::Skip };
         let mut by_job: BTreeMap<i64, Vec<(i64, i64)>> = BTreeMap::new();
@@ -181,10 +181,10 @@ impl Store {
 }
 
 /// Items or pages handled by one transaction.
-const BATCH: i64 = 1000;
+const MAX_ROWS_PER_TX: i64 = 1000;
 
 #[derive(Debug, FromQueryResult)]
-struct DuePage {
+struct DuePageRow {
     job_key: i64,
     number: i64,
 }
@@ -197,8 +197,12 @@ impl Store {
             "SELECT job_key, number FROM page WHERE due > 0 AND due <= $1 AND {} ORDER BY due LIMIT $2",
             db.job_not_set_aside("job_key", 1)
         );
-        let due: Vec<DuePage> = db
-            .all(db.work_reader(), sql, [db.now().into(), BATCH.into()])
+        let due: Vec<DuePageRow> = db
+            .all(
+                db.work_reader(),
+                sql,
+                [db.now().into(), MAX_ROWS_PER_TX.into()],
+            )
             .await?;
         let mut by_job: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
         for row in due {

@@ -19,16 +19,16 @@ use crate::{
 };
 
 /// Bytes of forwarded payloads that one plan holds at most, unless one item alone has more.
-const FORWARDED_BYTES: i64 = 4 << 20;
+const MAX_FORWARDED_BYTES: i64 = 4 << 20;
 
 #[derive(Debug, FromQueryResult)]
-struct PayloadSize {
+struct PayloadSizeRow {
     idx: i64,
     bytes: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Definition {
+struct DefinitionRow {
     definition: Vec<u8>,
 }
 
@@ -200,13 +200,13 @@ impl Store {
         );
         let list = keys::ints(indexes.iter().map(|index| i64::from(*index)));
         let values = [meta.key.into(), i64::from(page).into(), list];
-        let sizes: Vec<PayloadSize> = self.db.all(self.db.work_reader(), sql, values).await?;
+        let sizes: Vec<PayloadSizeRow> = self.db.all(self.db.work_reader(), sql, values).await?;
         let sizes: std::collections::HashMap<_, _> =
             sizes.iter().map(|row| (row.idx, row.bytes)).collect();
         let mut bytes = 0;
         let fits = |index: &&u32| {
             bytes += sizes.get(&i64::from(**index)).copied().unwrap_or(0);
-            bytes <= FORWARDED_BYTES
+            bytes <= MAX_FORWARDED_BYTES
         };
         Ok(indexes.iter().take_while(fits).count().max(1))
     }
@@ -235,7 +235,7 @@ impl Store {
                 vec![meta.key.into(), i64::from(page.batch).into()],
             )
         };
-        let row: Option<Definition> = self.db.one(self.db.work_reader(), sql, values).await?;
+        let row: Option<DefinitionRow> = self.db.one(self.db.work_reader(), sql, values).await?;
         // A definition that is gone belongs to a job that was deleted meanwhile: its split is then refused.
         let definition = row.map(|row| row.definition).unwrap_or_default();
         Ok(PageSource {

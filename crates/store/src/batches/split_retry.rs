@@ -28,7 +28,7 @@ pub struct SplitRetry {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Row {
+struct SplitRetryRow {
     pages: i64,
     tries: i64,
     due: i64,
@@ -82,7 +82,7 @@ impl Db {
     pub(crate) async fn split_retry(&self, key: i64) -> Result<Option<SplitRetry>, StoreError> {
         let sql = "SELECT (SELECT count(*) FROM split_retry WHERE job_key = $1) AS pages, tries, due, message \
                    FROM split_retry WHERE job_key = $1 ORDER BY tries DESC, page LIMIT 1";
-        let row: Option<Row> = self.one(self.reader(), sql, [key.into()]).await?;
+        let row: Option<SplitRetryRow> = self.one(self.reader(), sql, [key.into()]).await?;
         row.map(|row| {
             Ok(SplitRetry {
                 pages: unsigned(row.pages)?,

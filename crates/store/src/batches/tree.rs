@@ -10,7 +10,7 @@ use crate::{
     deployment::unreadable::Sorted,
     error::StoreError,
     ground::numbers::{optional, unsigned},
-    slice::batch::DEFINITION,
+    slice::batch::DEFINITION_BYTES,
     store::Store,
 };
 
@@ -61,13 +61,13 @@ pub struct BatchPage {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct About {
+struct RootRow {
     definition: Vec<u8>,
     batches: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Row {
+struct BatchSumsRow {
     number: i64,
     parent: i64,
     depth: i64,
@@ -149,8 +149,8 @@ impl Store {
         let db = &self.db;
         let sql = "SELECT COALESCE(substr(j.body, 1, CAST($2 AS INTEGER)), j.body) AS definition, \
                    (SELECT COUNT(*) FROM batch b WHERE b.job_key = $1 AND b.parent = 1) AS batches FROM job j WHERE j.job_key = $1";
-        let about: Option<About> = db
-            .one(db.reader(), sql, [meta.key.into(), DEFINITION.into()])
+        let about: Option<RootRow> = db
+            .one(db.reader(), sql, [meta.key.into(), DEFINITION_BYTES.into()])
             .await?;
         let about = about.ok_or_else(gone)?;
         let counts = &job.counts;
@@ -182,10 +182,10 @@ impl Store {
         numbers: Vec<i64>,
     ) -> Result<Sorted<BatchView>, StoreError> {
         let db = &self.db;
-        let values = [job_key.into(), keys::ints(numbers), DEFINITION.into()];
-        let rows: Vec<Row> = db.all(db.reader(), self.sums(), values).await?;
+        let values = [job_key.into(), keys::ints(numbers), DEFINITION_BYTES.into()];
+        let rows: Vec<BatchSumsRow> = db.all(db.reader(), self.sums(), values).await?;
         let rows = rows.into_iter().map(|row| (row.number.to_string(), row));
-        Sorted::read(rows, Row::view)
+        Sorted::read(rows, BatchSumsRow::view)
     }
 
     /// The batches whose numbers are bound as `$2`, each with sums over the unfinished batches below it and their pages. Of a batch that is done
@@ -225,7 +225,7 @@ impl Store {
     }
 }
 
-impl Row {
+impl BatchSumsRow {
     fn view(self) -> Result<BatchView, StoreError> {
         let known = self.folded + self.items;
         let ended = self.folded + self.done + self.failed + self.discarded;

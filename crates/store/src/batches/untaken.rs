@@ -10,10 +10,10 @@ use crate::{
 };
 
 /// Jobs that one look finds at most.
-const JOBS: i64 = 1000;
+const MAX_JOBS_FOUND: i64 = 1000;
 
 /// Pages that one transaction takes back at most.
-const PAGES: usize = 64;
+const MAX_PAGES_PER_TX: usize = 64;
 
 /// A pipe in which, or at whose workers, items of an ended job may be.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
@@ -30,7 +30,9 @@ impl Store {
         let sql = "WITH ended AS (SELECT job_key, pipe FROM job_progress WHERE live = 1 AND ended > 0 ORDER BY job_key LIMIT $1) \
                    SELECT job_key, pipe FROM ended \
                    UNION SELECT i.job_key, i.pipe FROM ended e JOIN item i ON i.job_key = e.job_key AND i.forwarded = 1";
-        self.db.all(self.db.work_reader(), sql, [JOBS.into()]).await
+        self.db
+            .all(self.db.work_reader(), sql, [MAX_JOBS_FOUND.into()])
+            .await
     }
 
     /// Has requests of ended jobs published now that wait in the outbox for a pipe to take messages again: batch workers then
@@ -64,7 +66,7 @@ impl Store {
             key.into(),
             i64::from(slice.job.run).into(),
             i64::from(after).into(),
-            i64::try_from(PAGES).unwrap_or(i64::MAX).into(),
+            i64::try_from(MAX_PAGES_PER_TX).unwrap_or(i64::MAX).into(),
         ];
         let rows = db.rows(&*tx, sql, values).await?;
         let mut pages = Vec::with_capacity(rows.len());
@@ -79,7 +81,10 @@ impl Store {
         if slice.changed {
             db.advance(&tx, &mut slice).await?;
         }
-        let next = pages.last().copied().filter(|_| pages.len() == PAGES);
+        let next = pages
+            .last()
+            .copied()
+            .filter(|_| pages.len() == MAX_PAGES_PER_TX);
         let committed = db.write_slices(&tx, vec![slice]).await?;
         tx.commit().await?;
         Ok((committed, next))

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[derive(Debug, FromQueryResult)]
-struct Setting {
+struct SettingRow {
     value: String,
 }
 
@@ -21,7 +21,7 @@ impl Db {
         let sql = "INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
         self.run(&*tx, sql, [name.into(), default.into()]).await?;
         let sql = "SELECT value FROM setting WHERE name = $1";
-        let setting: Option<Setting> = self.one(&*tx, sql, [name.into()]).await?;
+        let setting: Option<SettingRow> = self.one(&*tx, sql, [name.into()]).await?;
         tx.commit().await?;
         setting
             .map(|setting| setting.value)
@@ -66,7 +66,7 @@ impl Store {
     /// The mark that the broker should hold, if an epoch was begun.
     pub async fn epoch_mark(&self) -> Result<Option<Uuid>, StoreError> {
         let sql = "SELECT value FROM setting WHERE name = 'epoch'";
-        let setting: Option<Setting> = self.db.one(self.db.work_reader(), sql, []).await?;
+        let setting: Option<SettingRow> = self.db.one(self.db.work_reader(), sql, []).await?;
         setting
             .map(|setting| Ok(Epoch::parse(&setting.value)?.mark))
             .transpose()
@@ -87,7 +87,7 @@ impl Store {
             "SELECT value FROM setting WHERE name = 'epoch'{}",
             db.for_update()
         );
-        let setting: Option<Setting> = db.one(&*tx, sql, []).await?;
+        let setting: Option<SettingRow> = db.one(&*tx, sql, []).await?;
         let present = setting.map_or(Ok(first), |setting| Epoch::parse(&setting.value))?;
         if present.mark != seen.unwrap_or(Uuid::nil()) {
             return Ok(present.mark);

@@ -23,7 +23,7 @@ const LONGEST_WAIT: Micros = 600_000_000;
 const FORGOTTEN: Micros = 2 * LONGEST_WAIT;
 
 /// Characters of a reason that are kept.
-const REASON: usize = 500;
+const MAX_REASON_CHARS: usize = 500;
 
 /// A row that is set aside.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
@@ -59,7 +59,7 @@ impl Store {
         why: &StoreError,
     ) -> Result<(), StoreError> {
         let db = &self.db;
-        let reason: String = why.to_string().chars().take(REASON).collect();
+        let reason: String = why.to_string().chars().take(MAX_REASON_CHARS).collect();
         let now = db.now();
         let sql = format!(
             "INSERT INTO unreadable (source, row_key, until, tries, reason) VALUES ($1, $2, $3, 1, $4) \

@@ -5,11 +5,11 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use crate::{db::Durability, error::StoreError, store::Store};
 
 /// Tables of fewer pages are planned well enough without statistics; a page has 8 KiB.
-const SMALL: i64 = 32;
+const MIN_TABLE_PAGES: i64 = 32;
 
 /// A table that has grown by this factor since its statistics were made gets new ones. Each time, every connection plans its statements
 /// anew: with a factor of 2 a database that was empty and takes 20,000 jobs in a few seconds spends a twentieth of its time on it.
-const GROWN: i64 = 4;
+const GROWTH: i64 = 4;
 
 #[derive(Debug, FromQueryResult)]
 struct TableRow {
@@ -32,7 +32,11 @@ impl Store {
                    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE') \
                    AND pg_relation_size(c.oid) / current_setting('block_size')::bigint > $1 * GREATEST(c.relpages, $2)";
         let tables: Vec<TableRow> = db
-            .all(db.work_reader(), sql, [GROWN.into(), SMALL.into()])
+            .all(
+                db.work_reader(),
+                sql,
+                [GROWTH.into(), MIN_TABLE_PAGES.into()],
+            )
             .await?;
         for table in tables {
             tracing::debug!(
@@ -49,10 +53,10 @@ impl Store {
 }
 
 /// Fewer free pages than this are kept for what comes next; a page has 4 KiB.
-const KEPT: i64 = 1000;
+const MIN_FREE_PAGES: i64 = 1000;
 
 /// Pages given back by one transaction: others write in between.
-const GIVEN: i64 = 500;
+const PAGES_PER_TX: i64 = 500;
 
 impl Store {
     /// Gives some unused room of the database's file back to the file system; whether there may be more. PostgreSQL does so by itself.
@@ -65,11 +69,11 @@ impl Store {
         let free = db.one_int(db.reader(), sql, []).await?.unwrap_or(0);
         let sql = "SELECT auto_vacuum AS value FROM pragma_auto_vacuum()";
         let incremental = db.one_int(db.reader(), sql, []).await? == Some(2);
-        if !incremental || free < KEPT + GIVEN {
+        if !incremental || free < MIN_FREE_PAGES + PAGES_PER_TX {
             return Ok(false);
         }
         let tx = db.write(Durability::Process).await?;
-        tx.execute_unprepared(&format!("PRAGMA incremental_vacuum({GIVEN})"))
+        tx.execute_unprepared(&format!("PRAGMA incremental_vacuum({PAGES_PER_TX})"))
             .await?;
         tx.commit().await?;
         Ok(true)

@@ -10,13 +10,13 @@ use crate::{
 
 /// What was removed from the log, and what is known of it, at one moment.
 #[derive(Debug, FromQueryResult)]
-pub(crate) struct Bounds {
+pub(crate) struct LogBounds {
     floor_tx: i64,
     floor_seq: i64,
     horizon: i64,
 }
 
-impl Bounds {
+impl LogBounds {
     /// What was before this was removed.
     pub(crate) fn floor(&self) -> Position {
         Position {
@@ -27,12 +27,12 @@ impl Bounds {
 }
 
 #[derive(Debug, FromQueryResult)]
-pub(crate) struct Place {
+pub(crate) struct PlaceRow {
     pub(crate) tx: i64,
     pub(crate) seq: i64,
 }
 
-impl Place {
+impl PlaceRow {
     pub(crate) fn position(self) -> Position {
         Position {
             tx: self.tx,
@@ -54,7 +54,7 @@ impl Db {
     }
 
     /// The position after everything that can be read by now.
-    pub(crate) fn end(&self, bounds: &Bounds) -> Position {
+    pub(crate) fn end(&self, bounds: &LogBounds) -> Position {
         let end = match self.is_sqlite() {
             true => Position {
                 tx: 0,

@@ -11,14 +11,14 @@ use crate::{
     error::StoreError,
     events::{
         Events,
-        horizon::{Bounds, Place},
+        horizon::{LogBounds, PlaceRow},
         position::Position,
         row::{EventRow, RawEvent, event_columns, kind_code},
     },
 };
 
 /// Events that are looked at in one call at most, where only some kinds are asked for.
-const LOOKED_AT: i64 = 10_000;
+const MAX_EVENTS_SCANNED: i64 = 10_000;
 
 /// Which events to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct UnreadableEvent {
 
 /// The place of an event; none in the row that has only bounds.
 #[derive(Debug, FromQueryResult)]
-struct FoundPlace {
+struct OptionalPlaceRow {
     tx: Option<i64>,
     seq: Option<i64>,
 }
@@ -100,7 +100,7 @@ impl Events<'_> {
                 let codes = kinds.iter().map(|kind| kind_code(*kind).to_string());
                 let codes = codes.collect::<Vec<_>>().join(", ");
                 format!(
-                    "SELECT {columns} FROM (SELECT {columns} FROM event e WHERE {wanted} ORDER BY e.tx, e.seq LIMIT {LOOKED_AT}) e \
+                    "SELECT {columns} FROM (SELECT {columns} FROM event e WHERE {wanted} ORDER BY e.tx, e.seq LIMIT {MAX_EVENTS_SCANNED}) e \
                      WHERE kind IN ({codes}) ORDER BY tx, seq LIMIT $4"
                 )
             }
@@ -116,7 +116,7 @@ impl Events<'_> {
         let first = rows
             .first()
             .ok_or_else(|| StoreError::Broken("event_floor is empty".to_owned()))?;
-        let bounds = Bounds::from_query_result(first, "")?;
+        let bounds = LogBounds::from_query_result(first, "")?;
         let end = db.end(&bounds);
         // One beyond the end is of a database that was restored to an older state since.
         if after != Position::default() && (after < bounds.floor() || after > end) {
@@ -126,7 +126,7 @@ impl Events<'_> {
         }
         let mut found = Vec::with_capacity(rows.len());
         for row in &rows {
-            let FoundPlace { tx, seq } = FoundPlace::from_query_result(row, "")?;
+            let OptionalPlaceRow { tx, seq } = OptionalPlaceRow::from_query_result(row, "")?;
             if let (Some(tx), Some(seq)) = (tx, seq) {
                 found.push((Position { tx, seq }, row));
             }
@@ -174,12 +174,12 @@ impl Events<'_> {
     ) -> Result<Option<Position>, StoreError> {
         let db = &self.store.db;
         if let Some(offset) = values.get_mut(3) {
-            *offset = (LOOKED_AT - 1).into();
+            *offset = (MAX_EVENTS_SCANNED - 1).into();
         }
         let sql =
             format!("SELECT tx, seq FROM event WHERE {bound} ORDER BY tx, seq LIMIT 1 OFFSET $4");
-        let last: Option<Place> = db.one(db.reader(), sql, values).await?;
-        Ok(last.map(Place::position))
+        let last: Option<PlaceRow> = db.one(db.reader(), sql, values).await?;
+        Ok(last.map(PlaceRow::position))
     }
 
     /// The position after everything that can be read by now: who begins there sees what is committed from now on, and perhaps a
@@ -190,14 +190,14 @@ impl Events<'_> {
             "SELECT f.tx AS floor_tx, f.seq AS floor_seq, {} AS horizon FROM event_floor f WHERE f.one = 1",
             db.horizon()
         );
-        let bounds: Option<Bounds> = db.one(db.reader(), sql, []).await?;
+        let bounds: Option<LogBounds> = db.one(db.reader(), sql, []).await?;
         let bounds = bounds.ok_or_else(|| StoreError::Broken("event_floor is empty".to_owned()))?;
         Ok(db.end(&bounds))
     }
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Uid {
+struct UidRow {
     uid: Vec<u8>,
 }
 
@@ -210,7 +210,7 @@ impl Events<'_> {
             "SELECT uid FROM event WHERE partition_id = $1 AND job_id = $2 AND change = 0 ORDER BY tx DESC, seq DESC LIMIT 1",
         ] {
             let values = [name.partition.as_str().into(), name.job.as_str().into()];
-            let found: Option<Uid> = db.one(db.reader(), sql, values).await?;
+            let found: Option<UidRow> = db.one(db.reader(), sql, values).await?;
             if let Some(found) = found {
                 let uid = JobUid::from_slice(&found.uid);
                 let uid = uid.ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?;

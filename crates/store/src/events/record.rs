@@ -19,7 +19,7 @@ const NO_JOB: &str = "-";
 
 /// A change to be recorded in the transaction that makes it.
 #[derive(Debug)]
-pub(crate) struct Change<'a> {
+pub(crate) struct AuditEntry<'a> {
     /// What was done.
     kind: EventKind,
     /// In whose log it stands.
@@ -31,7 +31,7 @@ pub(crate) struct Change<'a> {
     message: String,
 }
 
-impl<'a> Change<'a> {
+impl<'a> AuditEntry<'a> {
     /// Of a schedule.
     pub(crate) fn of_schedule(kind: EventKind, name: &'a ScheduleName) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl Db {
     pub(crate) async fn record(
         &self,
         tx: &Tx<'_>,
-        change: Change<'_>,
+        change: AuditEntry<'_>,
         caller: &Caller,
     ) -> Result<(), StoreError> {
         // Kind and state are those of an updated job for who does not know the last two columns.

@@ -102,7 +102,7 @@ pub(crate) fn event_columns(alias: &str) -> String {
 /// The cells of [`EVENT`].
 pub(crate) fn event_cells(job: &Job, event: &NewEvent, caller: &Caller) -> Vec<Cell> {
     let name = &job.meta.name;
-    let said = |text: &str| match is_of_caller(event.kind) {
+    let of_caller = |text: &str| match is_of_caller(event.kind) {
         true => Cell::from(text),
         false => Cell::from(""),
     };
@@ -114,8 +114,8 @@ pub(crate) fn event_cells(job: &Job, event: &NewEvent, caller: &Caller) -> Vec<C
         state_code(event.state).into(),
         job.revision.into(),
         job.run.into(),
-        said(&caller.user),
-        said(&caller.correlation),
+        of_caller(&caller.user),
+        of_caller(&caller.correlation),
         event.message.as_str().into(),
         event.batch.unwrap_or(0).into(),
         event.items.into(),

@@ -1,24 +1,24 @@
 //! What a committed change means for others: to be published after the commit.
 
-use crate::outbox::message::Owed;
+use crate::outbox::message::OutboxMessage;
 
 /// What a committed change means for others: to be published after the commit.
 #[derive(Debug, Clone, Default)]
 pub struct Committed {
-    /// Messages owed to the broker; they stand in the outbox until [`Store::outbox_sent`].
-    pub owed: Vec<Owed>,
+    /// Messages for the broker. They stay in the outbox until [`crate::Store::outbox_sent`].
+    pub outbox: Vec<OutboxMessage>,
     /// Control broadcasts to workers.
     pub controls: Vec<Control>,
     /// Jobs that changed, for watchers.
     pub changes: Vec<Change>,
-    /// Whether jobs are owed a look at their prerequisites: see [`Store::release_dependents`].
+    /// Whether there are release tasks: see [`crate::Store::release_dependents`].
     pub releases: bool,
 }
 
 impl Committed {
     /// Joins what another transaction committed.
     pub fn merge(&mut self, mut other: Self) {
-        self.owed.append(&mut other.owed);
+        self.outbox.append(&mut other.outbox);
         self.controls.append(&mut other.controls);
         self.changes.append(&mut other.changes);
         self.releases |= other.releases;

@@ -9,7 +9,7 @@ use std::{
 use headway_domain::{PartitionId, PipeName, bulk::JOBS};
 
 /// How long it is remembered which pipes have limits.
-const KNOWN_FOR: Duration = Duration::from_secs(1);
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
 /// The pipes that have limits, and the partitions that may have so many items in flight only.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl KnownLimits {
     pub(crate) fn known(&self) -> Option<Arc<Limited>> {
         let mut known = self.lock();
         let (when, limited) = known.as_mut()?;
-        if when.elapsed() < KNOWN_FOR {
+        if when.elapsed() < CACHE_TTL {
             return Some(limited.clone());
         }
         *when = Instant::now();

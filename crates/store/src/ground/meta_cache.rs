@@ -8,16 +8,16 @@ use std::{
 use headway_domain::{JobUid, job::JobMeta};
 
 /// Jobs remembered at most; each takes a few kilobytes.
-const CACHED: usize = 4096;
+const MAX_CACHED: usize = 4096;
 
 /// The most recently used metas, by uid and by key. A deleted job may stay: its rows are gone, so nothing comes of it.
 #[derive(Debug, Default)]
 pub(crate) struct MetaCache {
-    inner: Mutex<Inner>,
+    inner: Mutex<Generations>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Generations {
     by_uid: HashMap<JobUid, Arc<JobMeta>>,
     by_key: HashMap<i64, Arc<JobMeta>>,
     /// The generation before: what was used since the last turn moves back.
@@ -48,9 +48,9 @@ impl MetaCache {
     }
 }
 
-impl Inner {
+impl Generations {
     fn insert(&mut self, meta: Arc<JobMeta>) {
-        if self.by_uid.len() >= CACHED / 2 {
+        if self.by_uid.len() >= MAX_CACHED / 2 {
             self.old = std::mem::take(&mut self.by_uid);
             self.by_key.clear();
         }

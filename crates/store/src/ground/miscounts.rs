@@ -12,19 +12,19 @@ use headway_domain::Micros;
 use tokio::sync::Notify;
 
 /// A job that is found wrong again so soon after it was counted is given up, in microseconds.
-const AGAIN: Micros = 600_000_000;
+const RECOUNTED_FOR_US: Micros = 600_000_000;
 
 /// Wrong jobs that are remembered at most.
-const REMEMBERED: usize = 1000;
+const MAX_REMEMBERED: usize = 1000;
 
 /// How often a job is tried whose recount fails for a cause that may pass.
-const TRIES: u32 = 3;
+const MAX_TRIES: u32 = 3;
 
 /// The time between such tries, in microseconds.
-const TRY_AGAIN: Micros = 1_000_000;
+const RETRY_US: Micros = 1_000_000;
 
 /// A recount under way is left alone for so long by others, in microseconds.
-const UNDER_WAY: Micros = 10_000_000;
+const CLAIM_US: Micros = 10_000_000;
 
 /// Jobs that were found to be wrong.
 #[derive(Debug, Default)]
@@ -50,11 +50,11 @@ impl Miscounts {
     pub(crate) fn note(&self, key: i64, now: Micros) -> bool {
         self.found.fetch_add(1, Ordering::Relaxed);
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.retain(|_, job| job.counted.is_none_or(|at| now - at < AGAIN));
+        jobs.retain(|_, job| job.counted.is_none_or(|at| now - at < RECOUNTED_FOR_US));
         match jobs.get(&key) {
             Some(job) if job.counted.is_some() => return false,
             Some(_) => {}
-            None if jobs.len() >= REMEMBERED => return false,
+            None if jobs.len() >= MAX_REMEMBERED => return false,
             None => {
                 jobs.insert(key, Miscount::default());
             }
@@ -71,7 +71,7 @@ impl Miscounts {
             .filter(|(_, job)| job.counted.is_none() && job.next <= now);
         due.map(|(key, job)| {
             job.tries += 1;
-            job.next = now + UNDER_WAY;
+            job.next = now + CLAIM_US;
             *key
         })
         .collect()
@@ -86,8 +86,8 @@ impl Miscounts {
     pub(crate) fn failed(&self, key: i64, is_passing: bool, now: Micros) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let job = jobs.entry(key).or_default();
-        match is_passing && job.tries < TRIES {
-            true => job.next = now + TRY_AGAIN,
+        match is_passing && job.tries < MAX_TRIES {
+            true => job.next = now + RETRY_US,
             false => job.counted = Some(now),
         }
     }

@@ -60,10 +60,10 @@ impl Store {
 }
 
 /// Held jobs that are told of at once at most, the newest; a job that a worker does not hear of is as its messages say.
-const HELD: i64 = 10_000;
+const MAX_JOBS_TOLD: i64 = 10_000;
 
 #[derive(Debug, FromQueryResult)]
-struct Held {
+struct ControlRow {
     uid: Vec<u8>,
     control: i64,
     paused: i64,
@@ -72,7 +72,7 @@ struct Held {
 impl Store {
     /// The states of the jobs that are paused, or ended, while items of theirs are out: for workers that may not know. Messages of
     /// a job that has settled may still lie in its pipe if its items were discarded.
-    pub async fn held_jobs(&self) -> Result<Vec<Control>, StoreError> {
+    pub async fn paused_or_ended_jobs(&self) -> Result<Vec<Control>, StoreError> {
         let db = &self.db;
         // Each half by itself, so that each finds its jobs by an index.
         let sql = "SELECT j.uid, h.control, h.paused FROM ( \
@@ -85,8 +85,10 @@ impl Store {
                        WHERE p.live = 0 AND p.ended > 0 AND p.discarded > 0 \
                        ORDER BY p.job_key DESC LIMIT $1) AS settled \
                    ) AS h JOIN job j ON j.job_key = h.job_key ORDER BY h.job_key DESC LIMIT $1";
-        let held: Vec<Held> = db.all(db.work_reader(), sql, [HELD.into()]).await?;
-        let control = |held: Held| {
+        let held: Vec<ControlRow> = db
+            .all(db.work_reader(), sql, [MAX_JOBS_TOLD.into()])
+            .await?;
+        let control = |held: ControlRow| {
             Ok(Control {
                 uid: JobUid::from_slice(&held.uid)
                     .ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?,

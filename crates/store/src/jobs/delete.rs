@@ -26,7 +26,7 @@ use crate::{
     store::Store,
 };
 
-const GARBAGE_TABLE: Table = Table {
+const GARBAGE: Table = Table {
     name: "garbage",
     keys: 1,
     insert_only: 0,
@@ -122,14 +122,14 @@ impl Store {
                 db.run(&*tx, change, [keys::ints(concerned)]).await?;
             }
         }
-        committed.releases = db.bury(&tx, &slices).await?;
+        committed.releases = db.write_tombstones(&tx, &slices).await?;
         let all = keys_of(|_| true);
         for table in ["label", "job_progress", "job"] {
             let sql = format!("DELETE FROM {table} WHERE {among}");
             db.run(&*tx, sql, [keys::ints(all.iter().copied())]).await?;
         }
         let garbage = all.iter().map(|key| vec![(*key).into()]);
-        GARBAGE_TABLE
+        GARBAGE
             .write(db, &tx, garbage.collect(), Conflict::Fail)
             .await?;
         let mut events = Vec::with_capacity(slices.len());
@@ -170,7 +170,7 @@ impl Store {
 }
 
 /// Jobs that one call deletes because their time is over.
-const EXPIRED: i64 = 100;
+const MAX_JOBS_EXPIRED: i64 = 100;
 
 impl Store {
     /// Deletes some jobs whose time is over; whether there may be more. Jobs that cannot be read are set aside.
@@ -180,8 +180,10 @@ impl Store {
             self.db.job_not_set_aside("job_key", 1)
         );
         let now = self.db.now();
-        let keys = self.keys(&sql, [now.into(), EXPIRED.into()]).await?;
-        let more = keys.len() as i64 == EXPIRED;
+        let keys = self
+            .keys(&sql, [now.into(), MAX_JOBS_EXPIRED.into()])
+            .await?;
+        let more = keys.len() as i64 == MAX_JOBS_EXPIRED;
         let committed = self.set_aside_unreadable(&keys, |keys| {
             let store = self.clone();
             async move { store.expire(&keys, now).await }
@@ -203,13 +205,13 @@ impl Store {
 }
 
 /// Rows of deleted jobs that one transaction removes from a table at most.
-const GARBAGE: i64 = 5000;
+const MAX_ROWS_PER_TX: i64 = 5000;
 
 /// Deleted jobs whose rows one transaction removes at most.
-const COLLECTED: i64 = 200;
+const MAX_JOBS_COLLECTED: i64 = 200;
 
 #[derive(Debug, FromQueryResult)]
-struct Garbage {
+struct GarbageRow {
     job_key: i64,
 }
 
@@ -222,7 +224,7 @@ impl Store {
             "SELECT job_key FROM garbage ORDER BY job_key LIMIT $1{}",
             db.skip_locked()
         );
-        let keys: Vec<Garbage> = db.all(&*tx, sql, [COLLECTED.into()]).await?;
+        let keys: Vec<GarbageRow> = db.all(&*tx, sql, [MAX_JOBS_COLLECTED.into()]).await?;
         if keys.is_empty() {
             return Ok(false);
         }
@@ -240,8 +242,10 @@ impl Store {
                 "DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM {table} WHERE {} LIMIT $2)",
                 db.is_in("job_key", 1)
             );
-            let gone = db.run(&*tx, sql, [list.clone(), GARBAGE.into()]).await?;
-            if gone >= GARBAGE as u64 {
+            let gone = db
+                .run(&*tx, sql, [list.clone(), MAX_ROWS_PER_TX.into()])
+                .await?;
+            if gone >= MAX_ROWS_PER_TX as u64 {
                 tx.commit().await?;
                 return Ok(true);
             }
@@ -249,6 +253,6 @@ impl Store {
         let sql = format!("DELETE FROM garbage WHERE {}", db.is_in("job_key", 1));
         db.run(&*tx, sql, [list]).await?;
         tx.commit().await?;
-        Ok(keys.len() as i64 == COLLECTED)
+        Ok(keys.len() as i64 == MAX_JOBS_COLLECTED)
     }
 }

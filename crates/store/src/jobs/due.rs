@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Jobs started, or ended, by one transaction.
-const JOBS: i64 = 200;
+const MAX_JOBS_PER_TX: i64 = 200;
 
 impl Store {
     /// When the next job starts, or must have ended; it may be in the past.
@@ -44,7 +44,9 @@ impl Store {
              UNION SELECT value FROM (SELECT job_key AS value FROM job_progress WHERE deadline > 0 AND deadline <= $1 AND {readable} \
                ORDER BY deadline LIMIT $2) AS late"
         );
-        let keys = self.keys(&sql, [self.db.now().into(), JOBS.into()]).await?;
+        let keys = self
+            .keys(&sql, [self.db.now().into(), MAX_JOBS_PER_TX.into()])
+            .await?;
         if keys.is_empty() {
             return Ok((Committed::default(), false));
         }
@@ -58,7 +60,10 @@ impl Store {
             }
         });
         let committed = committed.await?;
-        Ok((committed, fired.load(Ordering::Relaxed) as i64 >= JOBS))
+        Ok((
+            committed,
+            fired.load(Ordering::Relaxed) as i64 >= MAX_JOBS_PER_TX,
+        ))
     }
 
     async fn fire_jobs_of(&self, keys: &[i64]) -> Result<(Committed, usize), StoreError> {

@@ -11,13 +11,13 @@ use crate::{
 };
 
 /// Open prerequisites that are named.
-const NAMED: i64 = 20;
+const MAX_PREREQUISITES_NAMED: i64 = 20;
 
 /// The newest failures among which dead letters are counted.
-const FAILURES: i64 = 1000;
+const MAX_FAILURES_SCANNED: i64 = 1000;
 
 /// A lease that was not renewed for this part of its time belongs to a silent worker; heartbeats come more often.
-const SILENT: f64 = 0.5;
+const SILENT_PART: f64 = 0.5;
 
 /// Who did something, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,18 +70,18 @@ pub struct Bounds {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Needed {
+struct OpenPrerequisiteRow {
     needed: String,
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Paused {
+struct PausedRow {
     actor: String,
     recorded: i64,
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Items {
+struct ItemSumsRow {
     next_try: i64,
     leased: i64,
     silent: i64,
@@ -95,11 +95,15 @@ impl Store {
         let gone = || StoreError::Domain(Error::JobNotFound(name.clone()));
         let job = self.read_job(&meta).await?.ok_or_else(gone)?;
         let sql = "SELECT needed FROM prerequisite WHERE job_key = $1 AND state = 0 ORDER BY number LIMIT $2";
-        let waits_for: Vec<Needed> = match job.waits {
+        let waits_for: Vec<OpenPrerequisiteRow> = match job.waits {
             0 => Vec::new(),
             _ => {
-                db.all(db.reader(), sql, [meta.key.into(), NAMED.into()])
-                    .await?
+                db.all(
+                    db.reader(),
+                    sql,
+                    [meta.key.into(), MAX_PREREQUISITES_NAMED.into()],
+                )
+                .await?
             }
         };
         let paused = match job.paused {
@@ -172,20 +176,20 @@ impl Store {
             name.job.as_str().into(),
             kind_code(EventKind::Paused).into(),
         ];
-        let paused: Option<Paused> = self.db.one(self.db.reader(), sql, values).await?;
+        let paused: Option<PausedRow> = self.db.one(self.db.reader(), sql, values).await?;
         Ok(paused.map(|row| Since {
             by: row.actor,
             time: row.recorded,
         }))
     }
 
-    async fn exceptional_items(&self, key: i64) -> Result<Option<Items>, StoreError> {
+    async fn exceptional_items(&self, key: i64) -> Result<Option<ItemSumsRow>, StoreError> {
         let db = &self.db;
         let sql = "SELECT COALESCE(min(CASE WHEN due > 0 THEN due END), 0) AS next_try, \
                    count(CASE WHEN lease_until > 0 THEN 1 END) AS leased, \
                    count(CASE WHEN lease_until > 0 AND lease_until < $2 THEN 1 END) AS silent \
                    FROM item WHERE job_key = $1";
-        let renewed = db.now() + (db.lease as f64 * SILENT) as i64;
+        let renewed = db.now() + (db.lease as f64 * SILENT_PART) as i64;
         db.one(db.reader(), sql, [key.into(), renewed.into()]).await
     }
 
@@ -197,7 +201,7 @@ impl Store {
         let values = [
             key.into(),
             i64::from(run).into(),
-            FAILURES.into(),
+            MAX_FAILURES_SCANNED.into(),
             code::DEAD_LETTERED.into(),
         ];
         let count = db.one_int(db.reader(), sql, values).await?;

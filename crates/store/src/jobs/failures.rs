@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Failures shown with a job at most.
-pub(crate) const SAMPLE: i64 = 10;
+pub(crate) const MAX_FAILURES_SHOWN: i64 = 10;
 
 /// Some failures and where the next ones begin.
 #[derive(Debug, Clone)]
@@ -34,12 +34,12 @@ impl Store {
         let values = [
             job.meta.key.into(),
             i64::from(job.run).into(),
-            SAMPLE.into(),
+            MAX_FAILURES_SHOWN.into(),
         ];
         self.db.all(self.db.work_reader(), sql, values).await
     }
 
-    /// Lists the failures of a job's present run that are meant, oldest first, above the last number seen. A number of an
+    /// Lists the failures of a job's present run that match, oldest first, above the last number seen. A number of an
     /// earlier run is a bad page token.
     pub async fn list_failures(
         &self,
@@ -56,9 +56,9 @@ impl Store {
         if above.is_some_and(|(run, _)| run != job.run) {
             return Err(Error::PageToken.into());
         }
-        let (meant, more) = listed(filter, &self.db, 5);
+        let (matching, more) = listed(filter, &self.db, 5);
         let sql = format!(
-            "SELECT {} FROM failure f WHERE f.job_key = $1 AND f.run = $2 AND f.seq > $3 AND {meant} ORDER BY f.seq LIMIT $4",
+            "SELECT {} FROM failure f WHERE f.job_key = $1 AND f.run = $2 AND f.seq > $3 AND {matching} ORDER BY f.seq LIMIT $4",
             FAILURE.columns_of("f")
         );
         let values = [

@@ -6,10 +6,10 @@ use sea_orm::FromQueryResult;
 use crate::{error::StoreError, ground::numbers::unsigned, store::Store};
 
 /// Samples of a job that are read at most, the newest.
-const READ: i64 = 2000;
+const MAX_SAMPLES: i64 = 2000;
 
 #[derive(Debug, FromQueryResult)]
-struct Row {
+struct SampleRow {
     at: i64,
     done: i64,
     failed: i64,
@@ -26,12 +26,12 @@ impl Store {
     pub async fn job_history(&self, name: &JobName) -> Result<Vec<Sample>, StoreError> {
         let meta = self.named(name).await?;
         let sql = "SELECT at, done, failed, in_flight, known, run FROM sample WHERE job_key = $1 ORDER BY at DESC LIMIT $2";
-        let mut rows: Vec<Row> = self
+        let mut rows: Vec<SampleRow> = self
             .db
-            .all(self.db.reader(), sql, [meta.key.into(), READ.into()])
+            .all(self.db.reader(), sql, [meta.key.into(), MAX_SAMPLES.into()])
             .await?;
         rows.reverse();
-        let sample = |row: Row| {
+        let sample = |row: SampleRow| {
             Ok(Sample {
                 time: row.at,
                 done: unsigned(row.done)?,

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Jobs with more pages than this are counted again only once they are found to be wrong: it takes a while, under a lock.
-const AUDITED_PAGES: i64 = 1000;
+const MAX_PAGES_AUDITED: i64 = 1000;
 
 impl Store {
     /// How often counters were found that do not agree with their rows, by this process.
@@ -54,9 +54,9 @@ impl Store {
             return Ok((Committed::default(), 0));
         };
         let sql = "SELECT count(*) AS value FROM (SELECT 1 AS one FROM page WHERE job_key = $1 LIMIT $2) AS pages";
-        let values = [key.into(), (AUDITED_PAGES + 1).into()];
+        let values = [key.into(), (MAX_PAGES_AUDITED + 1).into()];
         let pages = db.one_int(db.work_reader(), sql, values).await?;
-        if pages.unwrap_or(0) > AUDITED_PAGES {
+        if pages.unwrap_or(0) > MAX_PAGES_AUDITED {
             return Ok((Committed::default(), key));
         }
         let only = [key];

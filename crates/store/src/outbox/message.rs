@@ -1,4 +1,4 @@
-//! A message owed to batch workers, and its row.
+//! A message for batch workers, and its row in the outbox.
 
 use headway_domain::{JobUid, bitmap::Bitmap};
 use sea_orm::FromQueryResult;
@@ -9,15 +9,15 @@ use crate::{
     ground::numbers::unsigned,
 };
 
-/// A message owed to batch workers.
+/// A message for batch workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owed {
+pub struct OutboxMessage {
     /// Its key in the outbox.
     pub id: i64,
     /// The job.
     pub uid: JobUid,
     /// What is asked for.
-    pub kind: OwedKind,
+    pub kind: OutboxKind,
     /// The page.
     pub page: u32,
     /// The run of the job.
@@ -30,7 +30,7 @@ pub struct Owed {
 
 /// What is asked of a batch worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwedKind {
+pub enum OutboxKind {
     /// Split the page.
     Split,
     /// Send items of the page.
@@ -53,19 +53,19 @@ pub(crate) const OUTBOX: Table = Table {
     ],
 };
 
-pub(crate) fn outbox_cells(owed: &Owed, now: i64) -> Vec<Cell> {
-    let kind: i64 = match owed.kind {
-        OwedKind::Split => 1,
-        OwedKind::Dispatch => 2,
+pub(crate) fn outbox_cells(message: &OutboxMessage, now: i64) -> Vec<Cell> {
+    let kind: i64 = match message.kind {
+        OutboxKind::Split => 1,
+        OutboxKind::Dispatch => 2,
     };
     vec![
-        owed.id.into(),
-        owed.uid.0.as_bytes().to_vec().into(),
+        message.id.into(),
+        message.uid.0.as_bytes().to_vec().into(),
         kind.into(),
-        owed.page.into(),
-        owed.run.into(),
-        owed.attempt.into(),
-        owed.indexes.as_bytes().into(),
+        message.page.into(),
+        message.run.into(),
+        message.attempt.into(),
+        message.indexes.as_bytes().into(),
         now.into(),
     ]
 }
@@ -81,7 +81,7 @@ pub(crate) struct OutboxRow {
     indexes: Vec<u8>,
 }
 
-impl TryFrom<OutboxRow> for Owed {
+impl TryFrom<OutboxRow> for OutboxMessage {
     type Error = StoreError;
 
     fn try_from(row: OutboxRow) -> Result<Self, StoreError> {
@@ -90,8 +90,8 @@ impl TryFrom<OutboxRow> for Owed {
             id: row.outbox_id,
             uid: JobUid::from_slice(&row.uid).ok_or_else(broken)?,
             kind: match row.kind {
-                1 => OwedKind::Split,
-                2 => OwedKind::Dispatch,
+                1 => OutboxKind::Split,
+                2 => OutboxKind::Dispatch,
                 _ => return Err(broken()),
             },
             page: unsigned(row.page)?,

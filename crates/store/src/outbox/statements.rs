@@ -1,4 +1,4 @@
-//! Messages owed to the broker: written with the change that caused them, deleted once a broker confirmed them.
+//! The outbox: a transaction writes its messages for the broker into it. They are deleted once the broker confirmed them.
 
 use headway_domain::{JobUid, bitmap::Bitmap};
 
@@ -7,7 +7,7 @@ use crate::{
     deployment::unreadable::Source,
     error::StoreError,
     ground::numbers::random_id,
-    outbox::message::{OUTBOX, OutboxRow, Owed, OwedKind, outbox_cells},
+    outbox::message::{OUTBOX, OutboxKind, OutboxMessage, OutboxRow, outbox_cells},
     store::Store,
 };
 
@@ -34,10 +34,10 @@ impl Store {
         wait: std::time::Duration,
     ) -> Result<(), StoreError> {
         let db = &self.db;
-        let owed = Owed {
+        let message = OutboxMessage {
             id: random_id(),
             uid,
-            kind: OwedKind::Dispatch,
+            kind: OutboxKind::Dispatch,
             page,
             run,
             attempt: 0,
@@ -45,7 +45,7 @@ impl Store {
         };
         let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
         let due = db.now().saturating_add(wait);
-        let cells = outbox_cells(&owed, due);
+        let cells = outbox_cells(&message, due);
         let tx = db.write(Durability::Process).await?;
         OUTBOX.write(db, &tx, vec![cells], Conflict::Fail).await?;
         let sql = "UPDATE page SET touched = $1 WHERE job_key = (SELECT job_key FROM job WHERE uid = $2) AND number = $3 \
@@ -60,9 +60,13 @@ impl Store {
         Ok(())
     }
 
-    /// Takes messages that have been owed for at least `age_us`, whose committer died or could not reach the
+    /// Takes messages that have been in the outbox for at least `age_us`, whose committer died or could not reach the
     /// broker: their age begins again, so that other sweepers leave them alone for as long. One that cannot be read is set aside.
-    pub async fn outbox_overdue(&self, age_us: i64, most: u32) -> Result<Vec<Owed>, StoreError> {
+    pub async fn outbox_overdue(
+        &self,
+        age_us: i64,
+        most: u32,
+    ) -> Result<Vec<OutboxMessage>, StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
         let now = db.now();
@@ -87,18 +91,18 @@ impl Store {
             .await?;
         }
         tx.commit().await?;
-        let mut owed = Vec::with_capacity(rows.len());
+        let mut outbox = Vec::with_capacity(rows.len());
         for row in rows {
             let key = row.outbox_id.to_string();
-            match Owed::try_from(row) {
-                Ok(message) => owed.push(message),
+            match OutboxMessage::try_from(row) {
+                Ok(message) => outbox.push(message),
                 Err(error) => self.set_aside(Source::Outbox, &key, &error).await?,
             }
         }
-        Ok(owed)
+        Ok(outbox)
     }
 
-    /// How many messages are owed.
+    /// How many messages are in the outbox.
     pub async fn outbox_len(&self) -> Result<i64, StoreError> {
         let count = self
             .db

@@ -14,10 +14,13 @@ use crate::{
     db::Durability,
     deployment::{epoch::EPOCH_COLUMN, unreadable::Sorted},
     error::StoreError,
-    events::record::Change,
+    events::record::AuditEntry,
     partitions::{
         Partitions,
-        view::{PartitionPage, PartitionView, SETTING_COLUMNS, SettingRow, read_retention, share},
+        view::{
+            PartitionPage, PartitionSettingRow, PartitionView, SETTING_COLUMNS, read_retention,
+            share,
+        },
     },
 };
 
@@ -27,7 +30,7 @@ impl Partitions<'_> {
         let db = &self.store.db;
         let sql =
             format!("SELECT {SETTING_COLUMNS} FROM partition_setting WHERE partition_id = $1");
-        let row: Option<SettingRow> = db
+        let row: Option<PartitionSettingRow> = db
             .one(db.reader(), sql, [partition.as_str().into()])
             .await?;
         match row {
@@ -49,13 +52,13 @@ impl Partitions<'_> {
             "SELECT {SETTING_COLUMNS} FROM partition_setting WHERE suspended = 1 AND {id} > $1 ORDER BY {id} LIMIT $2"
         );
         let values = [above.into(), (i64::from(size) + 1).into()];
-        let mut rows: Vec<SettingRow> = db.all(db.reader(), sql, values).await?;
+        let mut rows: Vec<PartitionSettingRow> = db.all(db.reader(), sql, values).await?;
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
         let next = rows.last().filter(|_| more);
         let next = next.map(|row| row.partition_id.clone());
         let rows = rows.into_iter().map(|row| (row.partition_id.clone(), row));
-        let sorted = Sorted::read(rows, SettingRow::view)?;
+        let sorted = Sorted::read(rows, PartitionSettingRow::view)?;
         Ok(PartitionPage {
             partitions: sorted.readable,
             unreadable: sorted.unreadable,
@@ -95,7 +98,7 @@ impl Partitions<'_> {
             quota(share.open_jobs),
             quota(share.in_flight)
         );
-        let change = Change::of_partition(EventKind::PartitionUpdated, partition, message);
+        let change = AuditEntry::of_partition(EventKind::PartitionUpdated, partition, message);
         db.record(&tx, change, caller).await?;
         tx.commit().await
     }

@@ -11,7 +11,7 @@ use sea_orm::FromQueryResult;
 use crate::{
     db::{Db, Durability, Tx},
     error::StoreError,
-    events::record::Change,
+    events::record::AuditEntry,
     ground::committed::Committed,
     partitions::Partitions,
     slice::load::Locking,
@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// Jobs changed by one transaction.
-const WALK: i64 = 200;
+const MAX_JOBS_PER_WALK: i64 = 200;
 
 #[derive(Debug, FromQueryResult)]
-struct NameRow {
+struct PartitionIdRow {
     partition_id: String,
 }
 
@@ -50,7 +50,7 @@ impl Partitions<'_> {
                 true => EventKind::PartitionSuspended,
                 false => EventKind::PartitionResumed,
             };
-            let change = Change::of_partition(kind, partition, String::new());
+            let change = AuditEntry::of_partition(kind, partition, String::new());
             db.record(&tx, change, caller).await?;
         }
         tx.commit().await
@@ -79,9 +79,16 @@ impl Store {
                  ORDER BY job_key LIMIT $3"
             }
         };
-        let values = [partition.as_str().into(), after.into(), WALK.into()];
+        let values = [
+            partition.as_str().into(),
+            after.into(),
+            MAX_JOBS_PER_WALK.into(),
+        ];
         let keys = self.keys(sql, values).await?;
-        let next = keys.last().copied().filter(|_| keys.len() as i64 == WALK);
+        let next = keys
+            .last()
+            .copied()
+            .filter(|_| keys.len() as i64 == MAX_JOBS_PER_WALK);
         let committed = self.set_aside_unreadable(&keys, |keys| {
             let store = self.clone();
             async move { store.suspend_jobs(&keys, suspended).await }
@@ -133,7 +140,7 @@ impl Partitions<'_> {
                      SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.suspended = 1 AND {readable})"
         );
         let now = db.now();
-        let rows: Vec<NameRow> = db.all(db.work_reader(), sql, [now.into()]).await?;
+        let rows: Vec<PartitionIdRow> = db.all(db.work_reader(), sql, [now.into()]).await?;
         rows.into_iter()
             .map(|row| Ok(PartitionId::new(row.partition_id)?))
             .collect()

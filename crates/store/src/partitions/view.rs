@@ -42,7 +42,7 @@ pub(crate) const SETTING_COLUMNS: &str =
     "partition_id, suspended, changed_by, changed, retention, weight, open_jobs, in_flight";
 
 #[derive(Debug, FromQueryResult)]
-pub(crate) struct SettingRow {
+pub(crate) struct PartitionSettingRow {
     pub(crate) partition_id: String,
     suspended: i64,
     changed_by: String,
@@ -73,7 +73,7 @@ pub(crate) fn read_retention(text: &str) -> Result<Retention, StoreError> {
         .map_err(|error| StoreError::Broken(format!("retention of a partition: {error}")))
 }
 
-impl SettingRow {
+impl PartitionSettingRow {
     pub(crate) fn view(self) -> Result<PartitionView, StoreError> {
         Ok(PartitionView {
             partition: PartitionId::new(self.partition_id.as_str())?,

@@ -18,7 +18,7 @@ use sea_orm::FromQueryResult;
 use crate::{db::keys, error::StoreError, pipes::Pipes};
 
 #[derive(Debug, FromQueryResult)]
-pub(crate) struct Name {
+pub(crate) struct PipeNameRow {
     pub(crate) name: String,
 }
 
@@ -57,7 +57,7 @@ impl Pipes<'_> {
             db.texts(1)
         );
         let list: Vec<_> = names.into_iter().collect();
-        let new: Vec<Name> = db.all(db.work_reader(), sql, [keys::texts(&list)]).await?;
+        let new: Vec<PipeNameRow> = db.all(db.work_reader(), sql, [keys::texts(&list)]).await?;
         if new.is_empty() {
             return Ok(BTreeSet::new());
         }

@@ -10,10 +10,10 @@ use headway_domain::PartitionId;
 use tokio::sync::Mutex;
 
 /// Uses that are remembered, so that they are not written again; then all are forgotten.
-const NOTED: usize = 10_000;
+const MAX_NOTED: usize = 10_000;
 
 /// How long they are remembered: a pipe may be forgotten by another process.
-const NOTED_FOR: Duration = Duration::from_secs(60);
+const NOTED_TTL: Duration = Duration::from_secs(60);
 
 /// Uses of pipes by partitions that were written lately.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl NotedPipes {
     fn lock(&self) -> MutexGuard<'_, Noted> {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         let since = *noted.since.get_or_insert_with(Instant::now);
-        if since.elapsed() > NOTED_FOR || noted.uses.len() + noted.results.len() >= NOTED {
+        if since.elapsed() > NOTED_TTL || noted.uses.len() + noted.results.len() >= MAX_NOTED {
             *noted = Noted::default();
         }
         noted

@@ -10,18 +10,18 @@ use sea_orm::{FromQueryResult, Value};
 use crate::{
     db::{Db, Durability},
     error::StoreError,
-    events::record::Change,
+    events::record::AuditEntry,
     jobs::view::FailureRow,
     pipes::Pipes,
     slice::item::FAILURE,
 };
 
 /// Dead letters that one call drops at most.
-const DROPPED: i64 = 10_000;
+const MAX_DROPPED: i64 = 10_000;
 
-/// Which dead letters are meant.
+/// Which dead letters match.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadFilter {
+pub struct DeadLetterFilter {
     /// Of jobs of this partition.
     pub partition: PartitionId,
     /// Of jobs of this pipe.
@@ -44,13 +44,13 @@ pub struct DeadLetterView {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct OfJob {
+struct DeadLetterJobRow {
     job_key: i64,
     job_id: String,
     pipe: String,
 }
 
-impl DeadFilter {
+impl DeadLetterFilter {
     /// What stands behind FROM, with `f` for the failures.
     fn source(&self, values: &mut Vec<Value>) -> String {
         values.push(self.partition.as_str().into());
@@ -76,7 +76,7 @@ impl Pipes<'_> {
     /// Lists dead letters, of the newest jobs first, after one that is named by the key of its job and its number there.
     pub async fn list_dead_letters(
         self,
-        filter: &DeadFilter,
+        filter: &DeadLetterFilter,
         after: Option<(i64, i64)>,
         size: u32,
     ) -> Result<Vec<DeadLetterView>, StoreError> {
@@ -91,7 +91,7 @@ impl Pipes<'_> {
         );
         let rows = db.rows(db.reader(), sql, values).await?;
         let view = |row: &sea_orm::QueryResult| {
-            let of = OfJob::from_query_result(row, "")?;
+            let of = DeadLetterJobRow::from_query_result(row, "")?;
             Ok(DeadLetterView {
                 job: JobId::new(of.job_id)?,
                 key: of.job_key,
@@ -105,11 +105,11 @@ impl Pipes<'_> {
     /// Forgets what is known of some dead letters but that their items failed; how many, and whether there may be more.
     pub async fn drop_dead_letters(
         self,
-        filter: &DeadFilter,
+        filter: &DeadLetterFilter,
         caller: &Caller,
     ) -> Result<(u64, bool), StoreError> {
         let db = &self.store.db;
-        let mut values: Vec<Value> = vec![DROPPED.into(), code::DEAD_LETTER_DROPPED.into()];
+        let mut values: Vec<Value> = vec![MAX_DROPPED.into(), code::DEAD_LETTER_DROPPED.into()];
         let source = filter.source(&mut values);
         let sql = format!(
             "UPDATE failure SET code = $2, details = '' WHERE (job_key, run, seq) IN ( \
@@ -125,9 +125,9 @@ impl Pipes<'_> {
             message.push_str(&format!(" of the job {job}"));
         }
         let kind = EventKind::DeadLettersDropped;
-        let change = Change::of_partition(kind, &filter.partition, message);
+        let change = AuditEntry::of_partition(kind, &filter.partition, message);
         db.record(&tx, change, caller).await?;
         tx.commit().await?;
-        Ok((dropped, dropped == DROPPED as u64))
+        Ok((dropped, dropped == MAX_DROPPED as u64))
     }
 }

@@ -10,10 +10,10 @@ use crate::{
 
 /// Jobs that share credit in one round, about: as many of each partition on each pipe as there is room for, by priority, and of
 /// those of one priority the oldest.
-const SHARING: i64 = 4096;
+const MAX_JOBS_SHARING: i64 = 4096;
 
 /// So many of each partition on each pipe share in any case.
-const LEAST: i64 = 4;
+const MIN_JOBS_EACH: i64 = 4;
 
 /// What is known of a job that shares.
 const COLUMNS: &str = "p.pipe, p.job_key, p.partition_id, p.allowance, p.delayed, p.tokens, p.carried, p.reopen, \
@@ -63,8 +63,12 @@ impl Pipes<'_> {
              ) p JOIN job j ON j.job_key = p.job_key",
             PROGRESS.columns_of("q")
         );
-        db.all(db.work_reader(), sql, [SHARING.into(), LEAST.into()])
-            .await
+        db.all(
+            db.work_reader(),
+            sql,
+            [MAX_JOBS_SHARING.into(), MIN_JOBS_EACH.into()],
+        )
+        .await
     }
 
     /// The same where a statement costs no round trip, and joins cannot be lateral.
@@ -85,7 +89,7 @@ impl Pipes<'_> {
                 None => break,
             }
         }
-        let each = SHARING / i64::try_from(turns.len().max(1)).unwrap_or(SHARING);
+        let each = MAX_JOBS_SHARING / i64::try_from(turns.len().max(1)).unwrap_or(MAX_JOBS_SHARING);
         let sql = format!(
             "SELECT {COLUMNS} FROM job_progress p JOIN job j ON j.job_key = p.job_key \
              WHERE p.hungry = 1 AND p.pipe = $1 AND p.partition_id = $2 ORDER BY p.priority DESC, p.job_key LIMIT $3"
@@ -95,7 +99,7 @@ impl Pipes<'_> {
             let values = [
                 turn.pipe.into(),
                 turn.partition_id.into(),
-                each.max(LEAST).into(),
+                each.max(MIN_JOBS_EACH).into(),
             ];
             hungry.extend(db.all(db.work_reader(), sql.clone(), values).await?);
         }

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use crate::{
     db::{Db, Durability},
     error::StoreError,
-    events::record::Change,
+    events::record::AuditEntry,
     ground::{limited::Limited, numbers::unsigned},
     pipes::Pipes,
 };
@@ -90,7 +90,7 @@ impl Pipes<'_> {
             limits.per_second.unwrap_or(0.0)
         );
         let deployment = PartitionId::of_deployment();
-        let change = Change::of_pipe(pipe.as_str(), message, &deployment);
+        let change = AuditEntry::of_pipe(pipe.as_str(), message, &deployment);
         db.record(&tx, change, caller).await?;
         tx.commit().await
     }
@@ -115,7 +115,7 @@ impl LimitRow {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct NameRow {
+struct LimitedRow {
     is_pipe: i32,
     name: String,
 }
@@ -131,7 +131,7 @@ impl Db {
         }
         let sql = "SELECT 1 AS is_pipe, pipe AS name FROM pipe_limit \
                    UNION ALL SELECT 0 AS is_pipe, partition_id AS name FROM partition_setting WHERE in_flight > 0";
-        let rows: Vec<NameRow> = self.all(on, sql, []).await?;
+        let rows: Vec<LimitedRow> = self.all(on, sql, []).await?;
         let mut limited = Limited::default();
         for row in rows {
             match row.is_pipe {

@@ -39,12 +39,12 @@ pub struct PipePage {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Name {
+struct PipeNameRow {
     name: String,
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Load {
+struct LoadRow {
     pipe: String,
     jobs: i64,
     in_flight: i64,
@@ -53,7 +53,7 @@ struct Load {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Forwarded {
+struct ForwardedRow {
     at: String,
     home: String,
     paused: i64,
@@ -62,7 +62,7 @@ struct Forwarded {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Dead {
+struct DeadLettersRow {
     pipe: String,
     items: i64,
 }
@@ -100,7 +100,7 @@ impl Pipes<'_> {
             above.into(),
             (i64::from(size) + 1).into(),
         ];
-        let names: Vec<Name> = db.all(db.reader(), sql, values).await?;
+        let names: Vec<PipeNameRow> = db.all(db.reader(), sql, values).await?;
         let more = names.len() > size as usize;
         let names = names.into_iter().take(size as usize);
         let mut sums: BTreeMap<String, Sums> =
@@ -128,7 +128,7 @@ impl Pipes<'_> {
                    CAST(SUM(known - done - failed - discarded - unreleased - parked - delayed) AS BIGINT) AS in_flight, \
                    CAST(SUM(parked) AS BIGINT) AS parked, CAST(SUM(delayed) AS BIGINT) AS delayed \
                    FROM job_progress WHERE partition_id = $1 AND live = 1 GROUP BY pipe";
-        let loads: Vec<Load> = db.all(db.reader(), sql, of_partition()).await?;
+        let loads: Vec<LoadRow> = db.all(db.reader(), sql, of_partition()).await?;
         for load in loads {
             if let Some(sums) = sums.get_mut(&load.pipe) {
                 sums.jobs += load.jobs;
@@ -142,7 +142,7 @@ impl Pipes<'_> {
                    CAST(SUM(CASE WHEN i.due > 0 THEN 1 ELSE 0 END) AS BIGINT) AS delayed \
                    FROM job_progress p JOIN item i ON i.job_key = p.job_key AND i.forwarded = 1 \
                    WHERE p.partition_id = $1 AND p.live = 1 GROUP BY i.pipe, p.pipe, p.paused + p.suspended";
-        let forwarded: Vec<Forwarded> = db.all(db.reader(), sql, of_partition()).await?;
+        let forwarded: Vec<ForwardedRow> = db.all(db.reader(), sql, of_partition()).await?;
         for row in forwarded {
             for (pipe, sign) in [(&row.home, -1), (&row.at, 1)] {
                 let Some(sums) = sums.get_mut(pipe) else {
@@ -161,7 +161,7 @@ impl Pipes<'_> {
              WHERE f.code = '{}' AND p.partition_id = $1 GROUP BY p.pipe",
             code::DEAD_LETTERED
         );
-        let dead: Vec<Dead> = db.all(db.reader(), sql, of_partition()).await?;
+        let dead: Vec<DeadLettersRow> = db.all(db.reader(), sql, of_partition()).await?;
         for row in dead {
             if let Some(sums) = sums.get_mut(&row.pipe) {
                 sums.dead += row.items;

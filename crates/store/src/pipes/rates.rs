@@ -60,7 +60,7 @@ pub(crate) const FIRST_ALLOWANCE: u32 = 128;
 const FIRST_SECONDS: f64 = 0.5;
 
 /// How old the knowledge may be that first allowances are judged by.
-const KNOWN_FOR: Duration = Duration::from_millis(100);
+const CACHE_TTL: Duration = Duration::from_millis(100);
 
 impl Pipes<'_> {
     /// What a new job of this pipe may have out from the start: as much as the pipe drains in half a second if nobody else
@@ -69,7 +69,7 @@ impl Pipes<'_> {
         let mut known = self.store.free_pipes.0.lock().await;
         if known
             .as_ref()
-            .is_none_or(|(when, _)| when.elapsed() >= KNOWN_FOR)
+            .is_none_or(|(when, _)| when.elapsed() >= CACHE_TTL)
         {
             match self.free().await {
                 Ok(pipes) => *known = Some((Instant::now(), pipes)),

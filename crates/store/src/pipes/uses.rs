@@ -5,11 +5,11 @@ use sea_orm::FromQueryResult;
 
 use crate::{
     error::StoreError,
-    pipes::{Pipes, admit::Name},
+    pipes::{Pipes, admit::PipeNameRow},
 };
 
 /// Pipes that one look finds at most.
-const UNUSED: i64 = 1000;
+const MAX_UNUSED_PIPES: i64 = 1000;
 
 /// Whether no job that has not settled uses the pipe `p.name`, nor any results.
 const IS_UNUSED: &str = "NOT EXISTS (SELECT 1 FROM job_progress j WHERE j.live = 1 AND j.hungry = 0 AND j.pipe = p.name) \
@@ -28,7 +28,9 @@ impl Pipes<'_> {
         let sql = format!(
             "SELECT DISTINCT p.name FROM pipe p WHERE {IS_UNUSED} ORDER BY p.name LIMIT $1"
         );
-        let rows: Vec<Name> = db.all(db.work_reader(), sql, [UNUSED.into()]).await?;
+        let rows: Vec<PipeNameRow> = db
+            .all(db.work_reader(), sql, [MAX_UNUSED_PIPES.into()])
+            .await?;
         let names = rows.into_iter().map(|row| row.name);
         Ok(names.filter(|name| !name.starts_with(RESERVED)).collect())
     }

@@ -13,14 +13,14 @@ use crate::{
 
 /// Why a job failed.
 #[derive(Debug, FromQueryResult)]
-pub(crate) struct Cause {
+pub(crate) struct FailureCause {
     pub(crate) job_key: i64,
     code: String,
     message: String,
     details: String,
 }
 
-impl Cause {
+impl FailureCause {
     /// Whether the job failed because of another that it needed.
     pub(crate) fn is_prerequisite(&self) -> bool {
         self.code == code::PREREQUISITE_FAILED
@@ -44,7 +44,7 @@ impl PhaseRow {
 }
 
 /// What to tell those that wait for a job that did not complete: how it ended, and where the trouble began.
-pub(crate) fn broken(job: &JobId, phase: Phase, cause: Option<&Cause>) -> Broken {
+pub(crate) fn broken(job: &JobId, phase: Phase, cause: Option<&FailureCause>) -> Broken {
     let how = match phase {
         Phase::Failed => "failed",
         Phase::Waiting | Phase::Active | Phase::Completed | Phase::Cancelled => "was cancelled",
@@ -73,7 +73,7 @@ impl Db {
         &self,
         tx: &Tx<'_>,
         runs: impl IntoIterator<Item = (i64, u32)>,
-    ) -> Result<BTreeMap<i64, Cause>, StoreError> {
+    ) -> Result<BTreeMap<i64, FailureCause>, StoreError> {
         let runs: Vec<_> = runs.into_iter().collect();
         if runs.is_empty() {
             return Ok(BTreeMap::new());
@@ -84,7 +84,7 @@ impl Db {
             self.pairs("k", 1)
         );
         let runs = runs.into_iter().map(|(key, run)| (key, i64::from(run)));
-        let causes: Vec<Cause> = self.all(&**tx, sql, [keys::pairs(runs)]).await?;
+        let causes: Vec<FailureCause> = self.all(&**tx, sql, [keys::pairs(runs)]).await?;
         Ok(causes
             .into_iter()
             .map(|cause| (cause.job_key, cause))
@@ -110,7 +110,7 @@ impl Db {
 pub(crate) fn end_of(
     row: &PhaseRow,
     job: &JobId,
-    cause: Option<&Cause>,
+    cause: Option<&FailureCause>,
 ) -> Result<Option<Option<Arc<Broken>>>, StoreError> {
     let ended = phase(row.phase)?;
     Ok(match ended {

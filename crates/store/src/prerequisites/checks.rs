@@ -10,14 +10,14 @@ use crate::{
     error::StoreError,
     prerequisites::{
         cause::{PhaseRow, end_of},
-        round::{ROUND, Round, Waiting},
+        round::{MAX_SETTLED_PER_TX, ReleaseRound, WaitingRow},
         tasks::TaskRow,
     },
 };
 
 /// A prerequisite of a job that a task checks, and the job it names, if that exists.
 #[derive(Debug, FromQueryResult)]
-struct Checked {
+struct CheckedRow {
     job_key: i64,
     number: i64,
     needed: String,
@@ -32,7 +32,7 @@ impl Db {
         &self,
         tx: &Tx<'_>,
         tasks: &[&TaskRow],
-        round: &mut Round,
+        round: &mut ReleaseRound,
     ) -> Result<(), StoreError> {
         // A job that began to wait twice has a second look later.
         let mut by_job: BTreeMap<i64, &TaskRow> = BTreeMap::new();
@@ -41,7 +41,7 @@ impl Db {
         }
         let open = self.open_prerequisites(tx, &by_job).await?;
         // More than these are looked at from where they end: those of the last job, and all of the jobs after it.
-        let cut = open.last().filter(|_| open.len() == ROUND);
+        let cut = open.last().filter(|_| open.len() == MAX_SETTLED_PER_TX);
         for (key, task) in &by_job {
             match cut {
                 Some(last) if last.job_key < *key => {}
@@ -75,13 +75,13 @@ impl Db {
             let Some(task) = by_job.get(&checked.job_key) else {
                 continue;
             };
-            let waiting = Waiting {
+            let waiting = WaitingRow {
                 job_key: checked.job_key,
                 number: checked.number,
                 policy: checked.policy,
             };
-            let buried = (task.partition_id.as_str(), checked.needed.clone());
-            match (phases.get(&checked.needed_key), tombstones.get(&buried)) {
+            let key = (task.partition_id.as_str(), checked.needed.clone());
+            match (phases.get(&checked.needed_key), tombstones.get(&key)) {
                 (Some(row), _) => {
                     let job = JobId::new(checked.needed.as_str())?;
                     if let Some(broken) = end_of(row, &job, causes.get(&row.job_key))? {
@@ -103,7 +103,7 @@ impl Db {
         &self,
         tx: &Tx<'_>,
         tasks: &BTreeMap<i64, &TaskRow>,
-    ) -> Result<Vec<Checked>, StoreError> {
+    ) -> Result<Vec<CheckedRow>, StoreError> {
         let sql = format!(
             "SELECT p.job_key, p.number, p.needed, p.optional, p.policy, COALESCE(j.job_key, 0) AS needed_key FROM ( \
                SELECT p.job_key, p.number, p.needed, p.optional, p.policy, p.partition_id FROM {} JOIN prerequisite p ON p.job_key = k.a AND p.number > k.b AND p.state = 0 \
@@ -114,6 +114,7 @@ impl Db {
         );
         let tasks = tasks.iter();
         let list = keys::pairs(tasks.map(|(key, task)| (*key, task.after_key)));
-        self.all(&**tx, sql, [list, (ROUND as i64).into()]).await
+        self.all(&**tx, sql, [list, (MAX_SETTLED_PER_TX as i64).into()])
+            .await
     }
 }

@@ -7,14 +7,14 @@ use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
     prerequisites::{
-        cycles::{Cycles, Edge, Needs, SEARCHED, add, unsearched},
+        cycles::{Cycles, Edge, MAX_JOBS_SEARCHED, Needs, add, unsearched},
         view::PrerequisiteState,
     },
     slice::progress::phase_code,
 };
 
 /// What they need, at most: some tens of megabytes.
-const NEEDS: usize = 300_000;
+const MAX_EDGES: usize = 300_000;
 
 /// Which jobs count as needing others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Needing {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Needed {
+struct NeededRow {
     needed: String,
 }
 
@@ -72,7 +72,7 @@ impl Db {
         let needed = needed.await?;
         let mut needs = Needs::new();
         if !needed.is_empty() {
-            let edges = self.edges(tx, partition, &needed, Needing::Any, NEEDS);
+            let edges = self.edges(tx, partition, &needed, Needing::Any, MAX_EDGES);
             add(&mut needs, edges.await?);
         }
         self.cycles(tx, partition, needs, needing).await
@@ -87,8 +87,9 @@ impl Db {
         needing: Needing,
     ) -> Result<Cycles, StoreError> {
         let mut frontier = unsearched(&needs, needs.keys());
-        let mut room = NEEDS;
-        while !frontier.is_empty() && needs.len() + frontier.len() <= SEARCHED && room > 0 {
+        let mut room = MAX_EDGES;
+        while !frontier.is_empty() && needs.len() + frontier.len() <= MAX_JOBS_SEARCHED && room > 0
+        {
             let edges = self.edges(tx, partition, &frontier, needing, room).await?;
             room -= edges.len();
             for job in &frontier {
@@ -122,7 +123,7 @@ impl Db {
             needed.join(" OR ")
         );
         let list = serde_json::to_string(jobs).unwrap_or_default();
-        let rows: Vec<Needed> = self
+        let rows: Vec<NeededRow> = self
             .all(&**tx, sql, [partition.into(), list.into()])
             .await?;
         Ok(rows.into_iter().map(|row| row.needed).collect())

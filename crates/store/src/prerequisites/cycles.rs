@@ -12,10 +12,10 @@ pub(crate) struct Edge {
 }
 
 /// Jobs looked at in search of a cycle at most: beyond that a chain counts as one that ends.
-pub(crate) const SEARCHED: usize = 100_000;
+pub(crate) const MAX_JOBS_SEARCHED: usize = 100_000;
 
 /// Jobs of a cycle that are named at most.
-const NAMED: usize = 20;
+const MAX_JOBS_NAMED: usize = 20;
 
 /// The jobs that others need, by the jobs that need them.
 pub(crate) type Needs = BTreeMap<String, Vec<String>>;
@@ -93,9 +93,9 @@ fn way(needed_by: &BTreeMap<&str, &str>, own: &str) -> Vec<String> {
         }
     }
     way.reverse();
-    if way.len() > NAMED {
-        let rest = way.split_off(way.len() - NAMED / 2);
-        way.truncate(NAMED / 2);
+    if way.len() > MAX_JOBS_NAMED {
+        let rest = way.split_off(way.len() - MAX_JOBS_NAMED / 2);
+        way.truncate(MAX_JOBS_NAMED / 2);
         way.push("...".to_owned());
         way.extend(rest);
     }
@@ -158,17 +158,17 @@ mod tests {
 
     #[test]
     fn a_long_cycle_is_found_and_named_in_short() {
-        let ring: Vec<_> = (0..SEARCHED)
-            .map(|job| (job, (job + 1) % SEARCHED))
+        let ring: Vec<_> = (0..MAX_JOBS_SEARCHED)
+            .map(|job| (job, (job + 1) % MAX_JOBS_SEARCHED))
             .collect();
         let cycles = Cycles::of(needs(&ring));
-        assert_eq!(cycles.jobs.len(), SEARCHED);
+        assert_eq!(cycles.jobs.len(), MAX_JOBS_SEARCHED);
         let path = cycles.path("7").unwrap();
-        assert_eq!(path.len(), NAMED + 1);
+        assert_eq!(path.len(), MAX_JOBS_NAMED + 1);
         assert_eq!(
-            (&path[0], &path[1], &path[NAMED]),
+            (&path[0], &path[1], &path[MAX_JOBS_NAMED]),
             (&"7".to_owned(), &"8".to_owned(), &"7".to_owned())
         );
-        assert_eq!(path[NAMED / 2], "...");
+        assert_eq!(path[MAX_JOBS_NAMED / 2], "...");
     }
 }

@@ -11,9 +11,9 @@ use crate::{
     db::{Db, Tx, bulk::Conflict},
     error::StoreError,
     prerequisites::{
-        cause::{Cause, PhaseRow, broken, end_of},
+        cause::{FailureCause, PhaseRow, broken, end_of},
         cycle_search::Needing,
-        round::{ROUND, Round, Waiting},
+        round::{MAX_SETTLED_PER_TX, ReleaseRound, WaitingRow},
         tasks::{RELEASE, TaskKind, TaskRow, task_cells},
         view::PrerequisiteState,
     },
@@ -25,7 +25,7 @@ impl Db {
         &self,
         tx: &Tx<'_>,
         task: &TaskRow,
-        round: &mut Round,
+        round: &mut ReleaseRound,
     ) -> Result<Option<i64>, StoreError> {
         if ![TaskKind::Ended, TaskKind::Deleted]
             .map(TaskKind::code)
@@ -67,7 +67,7 @@ impl Db {
              AND job_key > $3 ORDER BY job_key LIMIT $4",
             PrerequisiteState::Open.code()
         );
-        let waiting: Vec<Waiting> = self.all(&**tx, sql, of_task(task)).await?;
+        let waiting: Vec<WaitingRow> = self.all(&**tx, sql, of_task(task)).await?;
         for one in &waiting {
             round.settle(one, broken.as_ref());
         }
@@ -80,12 +80,12 @@ fn of_task(task: &TaskRow) -> [sea_orm::Value; 4] {
         task.partition_id.as_str().into(),
         task.job_id.as_str().into(),
         task.after_key.into(),
-        (ROUND as i64).into(),
+        (MAX_SETTLED_PER_TX as i64).into(),
     ]
 }
 
-fn next_of(found: &[Waiting]) -> Option<i64> {
-    let last = found.last().filter(|_| found.len() == ROUND);
+fn next_of(found: &[WaitingRow]) -> Option<i64> {
+    let last = found.last().filter(|_| found.len() == MAX_SETTLED_PER_TX);
     last.map(|last| last.job_key)
 }
 
@@ -95,14 +95,14 @@ impl Db {
         &self,
         tx: &Tx<'_>,
         task: &TaskRow,
-        round: &mut Round,
+        round: &mut ReleaseRound,
     ) -> Result<Option<i64>, StoreError> {
         let sql = format!(
             "SELECT job_key, number, policy FROM prerequisite WHERE partition_id = $1 AND needed = $2 AND state = {} \
              AND job_key > $3 ORDER BY job_key LIMIT $4",
             PrerequisiteState::Broken.code()
         );
-        let failed: Vec<Waiting> = self.all(&**tx, sql, of_task(task)).await?;
+        let failed: Vec<WaitingRow> = self.all(&**tx, sql, of_task(task)).await?;
         round.again.extend(failed.iter().map(|one| one.job_key));
         Ok(next_of(&failed))
     }
@@ -123,7 +123,8 @@ impl Db {
         let causes = self.causes(tx, runs).await?;
         again.retain(|slice| {
             let cause = causes.get(&slice.job.meta.key);
-            cause.is_some_and(Cause::is_prerequisite) && JobSlice::clone(slice).retry().is_ok()
+            cause.is_some_and(FailureCause::is_prerequisite)
+                && JobSlice::clone(slice).retry().is_ok()
         });
         let names: Vec<JobName> = again.iter().map(|s| s.job.meta.name.clone()).collect();
         let Some(partition) = names.first().map(|name| name.partition.as_str()) else {
@@ -150,7 +151,7 @@ impl Db {
 
     /// Lets those follow that failed because these had failed. They are as old as what was asked for, so all of them wait again
     /// before the first one looks at what it needs: what that looks at would seem to have failed.
-    pub(crate) async fn owe_more_retries(
+    pub(crate) async fn add_tasks_for_more_retries(
         &self,
         tx: &Tx<'_>,
         again: &[Arc<JobMeta>],

@@ -1,5 +1,5 @@
-//! What is owed to jobs that wait: each end of a job that others need writes a task in its own transaction, and so does each
-//! job that begins to wait. Whoever commits works the tasks off; a sweep finds those that a crash left.
+//! Working off release tasks. Each transaction that ends a job that others need writes a task, and so does each job that begins to
+//! wait. The process that commits works the tasks off; a sweep finds those that a crash left.
 //!
 //! Nothing is released early or lost: a job that begins to wait looks at what it needs in a transaction after its own, with those
 //! jobs locked. One that ends before that look is seen to have ended; one that ends after it sees who waits.
@@ -15,7 +15,7 @@ use crate::{
     ground::{committed::Committed, numbers::unsigned},
     prerequisites::{
         cause::broken,
-        round::{ROUND, Round},
+        round::{MAX_SETTLED_PER_TX, ReleaseRound},
         tasks::{TaskKind, TaskRow},
         view::PrerequisiteState,
         wait::count,
@@ -25,20 +25,20 @@ use crate::{
 };
 
 /// Tasks in one transaction at most.
-const TASKS: i64 = 100;
+const MAX_TASKS_PER_TX: i64 = 100;
 
 impl Store {
-    /// Works off some of what is owed to jobs that wait; whether there may be more. A task that leads to a row that cannot be
+    /// Works off some release tasks; whether there may be more. A task that leads to a row that cannot be
     /// read is set aside.
     pub async fn release_dependents(&self) -> Result<(Committed, bool), StoreError> {
         let db = &self.db;
         let any =
-            "SELECT count(*) AS value FROM (SELECT 1 AS one FROM release_task LIMIT 1) AS owed";
+            "SELECT count(*) AS value FROM (SELECT 1 AS one FROM release_task LIMIT 1) AS tasks";
         if db.one_int(db.work_reader(), any, []).await?.unwrap_or(0) == 0 {
             return Ok((Committed::default(), false));
         }
         let mut seen = Vec::new();
-        match self.release_some(TASKS, &mut seen).await {
+        match self.release_some(MAX_TASKS_PER_TX, &mut seen).await {
             Err(error) if !error.is_passing() => {}
             result => return result,
         }
@@ -82,14 +82,18 @@ impl Store {
         Ok((tx.end(worked_off).await?, true))
     }
 
-    /// How many looks are owed to jobs that wait.
+    /// How many release tasks there are.
     pub async fn release_tasks(&self) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) AS value FROM release_task";
-        let owed = self.db.one_int(self.db.work_reader(), sql, []).await?;
-        unsigned(owed.unwrap_or(0))
+        let tasks = self.db.one_int(self.db.work_reader(), sql, []).await?;
+        unsigned(tasks.unwrap_or(0))
     }
 
-    async fn finish_round(&self, tx: &Tx<'_>, round: Round) -> Result<Committed, StoreError> {
+    async fn finish_round(
+        &self,
+        tx: &Tx<'_>,
+        round: ReleaseRound,
+    ) -> Result<Committed, StoreError> {
         let db = &self.db;
         let mut slices = self.lock_waiting(tx, &round).await?;
         let met = db.mark(tx, &round.met, PrerequisiteState::Met).await?;
@@ -116,7 +120,8 @@ impl Store {
             }
         }
         let committed = db.write_slices(tx, slices).await?;
-        db.owe_more_retries(tx, &again, round.again_since).await?;
+        db.add_tasks_for_more_retries(tx, &again, round.again_since)
+            .await?;
         for (task, after) in &round.resumed {
             let sql = "UPDATE release_task SET after_key = $2 WHERE task_id = $1";
             db.run(&**tx, sql, [(*task).into(), (*after).into()])
@@ -127,7 +132,11 @@ impl Store {
         Ok(committed)
     }
 
-    async fn lock_waiting(&self, tx: &Tx<'_>, round: &Round) -> Result<Vec<JobSlice>, StoreError> {
+    async fn lock_waiting(
+        &self,
+        tx: &Tx<'_>,
+        round: &ReleaseRound,
+    ) -> Result<Vec<JobSlice>, StoreError> {
         let met = round.met.iter().map(|(key, _)| *key);
         let broken = round.broken.iter().map(|(key, _, _)| *key);
         let mut concerned: Vec<i64> = met
@@ -144,8 +153,8 @@ impl Store {
 impl Db {
     /// Works off tasks of one kind, the first of these and those that follow it. Checks lock the jobs that they look at, all in one
     /// order; who lets jobs wait again takes turns with others that do. So neither is done together with anything else.
-    async fn work_off(&self, tx: &Tx<'_>, tasks: &[TaskRow]) -> Result<Round, StoreError> {
-        let mut round = Round::default();
+    async fn work_off(&self, tx: &Tx<'_>, tasks: &[TaskRow]) -> Result<ReleaseRound, StoreError> {
+        let mut round = ReleaseRound::default();
         let is = |kind: TaskKind| move |task: &&TaskRow| task.kind == kind.code();
         let checks: Vec<&TaskRow> = tasks.iter().take_while(is(TaskKind::Check)).collect();
         if !checks.is_empty() {
@@ -158,7 +167,7 @@ impl Db {
             let here = |task: &&TaskRow| task.partition_id == first.partition_id;
             let retried = tasks.iter().take_while(is(TaskKind::Retried));
             for task in retried.take_while(here) {
-                if round.len() >= ROUND {
+                if round.len() >= MAX_SETTLED_PER_TX {
                     break;
                 }
                 let next = self.wake_failed(tx, task, &mut round).await?;
@@ -168,7 +177,7 @@ impl Db {
         }
         let ends = |task: &&TaskRow| !is(TaskKind::Check)(task) && !is(TaskKind::Retried)(task);
         for task in tasks.iter().take_while(ends) {
-            if round.len() >= ROUND {
+            if round.len() >= MAX_SETTLED_PER_TX {
                 break;
             }
             let next = self.settle_ended(tx, task, &mut round).await?;

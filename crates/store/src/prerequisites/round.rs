@@ -8,11 +8,11 @@ use sea_orm::FromQueryResult;
 use crate::prerequisites::{cause::broken, view::policy_code};
 
 /// Prerequisites settled by one transaction, about.
-pub(crate) const ROUND: usize = 500;
+pub(crate) const MAX_SETTLED_PER_TX: usize = 500;
 
 /// A prerequisite of a job that waits.
 #[derive(Debug, Clone, FromQueryResult)]
-pub(crate) struct Waiting {
+pub(crate) struct WaitingRow {
     pub job_key: i64,
     pub number: i64,
     pub policy: i64,
@@ -20,7 +20,7 @@ pub(crate) struct Waiting {
 
 /// What one transaction does.
 #[derive(Default)]
-pub(crate) struct Round {
+pub(crate) struct ReleaseRound {
     pub(crate) met: Vec<(i64, i64)>,
     pub(crate) broken: Vec<(i64, i64, Arc<Broken>)>,
     /// Jobs that failed and wait again, if they failed because of others.
@@ -32,12 +32,12 @@ pub(crate) struct Round {
     pub(crate) resumed: Vec<(i64, i64)>,
 }
 
-impl Round {
+impl ReleaseRound {
     pub(crate) fn len(&self) -> usize {
         self.met.len() + self.broken.len() + self.again.len()
     }
 
-    pub(crate) fn settle(&mut self, waiting: &Waiting, broken: Option<&Arc<Broken>>) {
+    pub(crate) fn settle(&mut self, waiting: &WaitingRow, broken: Option<&Arc<Broken>>) {
         let at = (waiting.job_key, waiting.number);
         match broken {
             Some(broken) if waiting.policy == policy_code(OnPrerequisiteFailure::Fail) => {

@@ -1,4 +1,4 @@
-//! What is owed to jobs that wait for others, as tasks that [`super::release`] works off.
+//! Release tasks: what is to be done for jobs that wait for others. [`super::release`] works them off.
 
 use headway_domain::{JobName, job::JobMeta};
 use sea_orm::FromQueryResult;
@@ -67,7 +67,11 @@ pub(crate) fn task_cells(kind: TaskKind, key: i64, name: &JobName, now: i64) -> 
 
 impl Store {
     /// Lets the jobs that failed because of this one wait for it again, and those that failed because of them.
-    pub(crate) async fn owe_retries(&self, tx: &Tx<'_>, meta: &JobMeta) -> Result<(), StoreError> {
+    pub(crate) async fn add_retry_task(
+        &self,
+        tx: &Tx<'_>,
+        meta: &JobMeta,
+    ) -> Result<(), StoreError> {
         let db = &self.db;
         let task = task_cells(TaskKind::Retried, meta.key, &meta.name, db.now());
         RELEASE.write(db, tx, vec![task], Conflict::Fail).await?;
@@ -76,25 +80,30 @@ impl Store {
 }
 
 impl Db {
-    /// Owes a look at those that wait for jobs that ended; whether there are any.
-    pub(crate) async fn owe_dependents(
+    /// Adds tasks for the jobs that wait for jobs that ended; whether there are any.
+    pub(crate) async fn add_tasks_for_ended(
         &self,
         tx: &Tx<'_>,
         ended: &[i64],
     ) -> Result<bool, StoreError> {
-        self.owe(tx, ended, TaskKind::Ended).await
+        self.add_tasks(tx, ended, TaskKind::Ended).await
     }
 
-    /// Owes a look at those that wait for jobs that are about to be deleted; whether there are any.
-    pub(crate) async fn owe_dependents_of_deleted(
+    /// Adds tasks for the jobs that wait for jobs that are about to be deleted; whether there are any.
+    pub(crate) async fn add_tasks_for_deleted(
         &self,
         tx: &Tx<'_>,
         deleted: &[i64],
     ) -> Result<bool, StoreError> {
-        self.owe(tx, deleted, TaskKind::Deleted).await
+        self.add_tasks(tx, deleted, TaskKind::Deleted).await
     }
 
-    async fn owe(&self, tx: &Tx<'_>, jobs: &[i64], kind: TaskKind) -> Result<bool, StoreError> {
+    async fn add_tasks(
+        &self,
+        tx: &Tx<'_>,
+        jobs: &[i64],
+        kind: TaskKind,
+    ) -> Result<bool, StoreError> {
         if jobs.is_empty() {
             return Ok(false);
         }
@@ -107,10 +116,10 @@ impl Db {
             self.in_default_order("j.job_id")
         );
         let list = keys::pairs(jobs.iter().map(|key| (*key, random_id())));
-        let owed = self
+        let added = self
             .run(&**tx, sql, [list, kind.code().into(), self.now().into()])
             .await?;
-        Ok(owed > 0)
+        Ok(added > 0)
     }
 }
 

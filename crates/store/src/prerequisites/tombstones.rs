@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Tombstones removed in one round.
-const EXPIRED: i64 = 1000;
+const MAX_EXPIRED: i64 = 1000;
 
 const TOMBSTONE: Table = Table {
     name: "tombstone",
@@ -41,15 +41,19 @@ impl Store {
                      SELECT partition_id, job_id FROM tombstone WHERE deleted < $1 ORDER BY deleted LIMIT $2)";
         let gone = self
             .db
-            .run_alone(sql, [before.into(), EXPIRED.into()])
+            .run_alone(sql, [before.into(), MAX_EXPIRED.into()])
             .await?;
-        Ok(gone == EXPIRED as u64)
+        Ok(gone == MAX_EXPIRED as u64)
     }
 }
 
 impl Db {
     /// Remembers how jobs stood that are about to be deleted; whether others wait for one.
-    pub(crate) async fn bury(&self, tx: &Tx<'_>, slices: &[JobSlice]) -> Result<bool, StoreError> {
+    pub(crate) async fn write_tombstones(
+        &self,
+        tx: &Tx<'_>,
+        slices: &[JobSlice],
+    ) -> Result<bool, StoreError> {
         let failed = slices.iter().map(|slice| &slice.job);
         let failed = failed.filter(|job| job.phase == Phase::Failed);
         let failed = failed.map(|job| (job.meta.key, job.run));
@@ -75,19 +79,19 @@ impl Db {
         }
         TOMBSTONE.write(self, tx, rows, Conflict::Update).await?;
         let keys: Vec<i64> = slices.iter().map(|slice| slice.job.meta.key).collect();
-        self.owe_dependents_of_deleted(tx, &keys).await
+        self.add_tasks_for_deleted(tx, &keys).await
     }
 }
 
 #[derive(Debug, FromQueryResult)]
-pub(crate) struct Tombstone {
+pub(crate) struct TombstoneRow {
     job_id: String,
     state: i64,
     root: String,
     cause: String,
 }
 
-impl Tombstone {
+impl TombstoneRow {
     /// What those that wait are told; `None` when the job was complete.
     pub(crate) fn broken(&self) -> Result<Option<Arc<Broken>>, StoreError> {
         if self.state == phase_code(Phase::Completed) {
@@ -112,7 +116,7 @@ impl Db {
         tx: &Tx<'_>,
         partition: &str,
         jobs: &[&str],
-    ) -> Result<BTreeMap<String, Tombstone>, StoreError> {
+    ) -> Result<BTreeMap<String, TombstoneRow>, StoreError> {
         if jobs.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -121,7 +125,7 @@ impl Db {
         let sql = format!(
             "SELECT job_id, state, root, cause FROM tombstone WHERE partition_id = $1 AND job_id IN ({among})"
         );
-        let rows: Vec<Tombstone> = self
+        let rows: Vec<TombstoneRow> = self
             .all(&**tx, sql, [partition.into(), list.into()])
             .await?;
         Ok(rows

@@ -16,12 +16,12 @@ use crate::{
 
 /// A prerequisite that a statement changed.
 #[derive(Debug, FromQueryResult)]
-pub(crate) struct Settled {
+pub(crate) struct SettledRow {
     job_key: i64,
 }
 
 /// How many of each job.
-pub(crate) fn count(settled: Vec<Settled>) -> BTreeMap<i64, u32> {
+pub(crate) fn count(settled: Vec<SettledRow>) -> BTreeMap<i64, u32> {
     let mut counts = BTreeMap::new();
     for one in settled {
         *counts.entry(one.job_key).or_default() += 1;
@@ -41,7 +41,7 @@ impl Db {
             self.is_in("job_key", 1)
         );
         let keys = slices.iter().map(|slice| slice.job.meta.key);
-        let opened: Vec<Settled> = self.all(&**tx, sql, [keys::ints(keys)]).await?;
+        let opened: Vec<SettledRow> = self.all(&**tx, sql, [keys::ints(keys)]).await?;
         let opened = count(opened);
         let mut tasks = Vec::with_capacity(opened.len());
         for slice in slices {
@@ -77,7 +77,7 @@ impl Db {
             self.pairs("k", 1)
         );
         let list = keys::pairs(rows.iter().copied());
-        let settled: Vec<Settled> = self.all(&**tx, sql, [list]).await?;
+        let settled: Vec<SettledRow> = self.all(&**tx, sql, [list]).await?;
         Ok(count(settled))
     }
 }

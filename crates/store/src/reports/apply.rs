@@ -23,7 +23,7 @@ use crate::{
 
 /// What became of a batch of reports.
 #[derive(Debug, Clone, Default)]
-pub struct Tracked {
+pub struct AppliedReports {
     /// What is to be published now.
     pub committed: Committed,
     /// What was applied and what was stale, over all reports.
@@ -68,7 +68,10 @@ fn next_due(slice: &JobSlice) -> Option<Micros> {
 impl Store {
     /// Applies reports in one transaction. Reports of unknown jobs are dropped. Where two reports
     /// speak of one item the first wins. Jobs that another transaction holds are left out.
-    pub async fn apply_reports(&self, reports: &[PageReport]) -> Result<Tracked, StoreError> {
+    pub async fn apply_reports(
+        &self,
+        reports: &[PageReport],
+    ) -> Result<AppliedReports, StoreError> {
         self.apply_locking(reports, Locking::Skip).await
     }
 
@@ -77,7 +80,7 @@ impl Store {
     pub async fn apply_reports_in_turn(
         &self,
         reports: &[PageReport],
-    ) -> Result<Tracked, StoreError> {
+    ) -> Result<AppliedReports, StoreError> {
         self.apply_locking(reports, Locking::Wait).await
     }
 
@@ -85,11 +88,11 @@ impl Store {
         &self,
         reports: &[PageReport],
         locking: Locking,
-    ) -> Result<Tracked, StoreError> {
+    ) -> Result<AppliedReports, StoreError> {
         let metas = self
             .metas(&reports.iter().map(|report| report.job).collect::<Vec<_>>())
             .await?;
-        let mut tracked = Tracked::default();
+        let mut tracked = AppliedReports::default();
         if metas.is_empty() {
             return Ok(tracked);
         }

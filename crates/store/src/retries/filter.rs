@@ -4,7 +4,7 @@ use sea_orm::Value;
 
 use crate::db::{Db, keys};
 
-/// Which failures are meant; what is empty leaves out none.
+/// Which failures match; what is empty leaves out none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FailureFilter {
     /// With one of these codes.
@@ -16,12 +16,12 @@ pub struct FailureFilter {
 }
 
 impl FailureFilter {
-    /// Whether all failures are meant.
+    /// Whether all failures match.
     pub fn is_everything(&self) -> bool {
         self.codes.is_empty() && self.batches.is_empty() && self.items.is_empty()
     }
 
-    /// The condition that a failure `f` of the job bound as $1 is meant, and what is bound from $`first` on.
+    /// The condition that a failure `f` of the job bound as $1 matches, and the values bound from $`first` on.
     pub(crate) fn condition(&self, db: &Db, first: usize) -> (String, Vec<Value>) {
         let mut parts = vec!["f.idx >= -1".to_owned()];
         let mut values: Vec<Value> = Vec::new();

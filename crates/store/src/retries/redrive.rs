@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// Failures that one transaction takes back at most, each perhaps in a page of its own.
-const CHUNK: u32 = 2000;
+const MAX_FAILURES_PER_TX: u32 = 2000;
 
 #[derive(Debug, FromQueryResult)]
-struct Meant {
+struct FailureKeyRow {
     seq: i64,
     page: i64,
     idx: i64,
@@ -33,7 +33,7 @@ struct Until {
 }
 
 impl Store {
-    /// Runs the failures that are meant again, durably, while the job goes on; `None` where it has ended, and nothing was done.
+    /// Runs the failures that match again, durably, while the job goes on; `None` where it has ended, and nothing was done.
     ///
     /// # Errors
     /// [`Error::NothingToRetry`] where no failure is like that.
@@ -70,12 +70,12 @@ impl Store {
                 let view = db.rehearsed(&tx, job.clone(), &retry.filter).await?;
                 return Ok(Some(Controlled { view, committed }));
             }
-            let meant = db.meant(&tx, job, limit, &retry.filter).await?;
-            if meant.is_empty() && first {
+            let matching = db.matching_failures(&tx, job, limit, &retry.filter).await?;
+            if matching.is_empty() && first {
                 return Err(Error::NothingToRetry(name.clone()).into());
             }
             slice.caller = caller.clone();
-            let failures = db.forget(&tx, job, &meant).await?;
+            let failures = db.delete_failures(&tx, job, &matching).await?;
             let mut pages: Vec<u32> = failures.iter().map(|(page, _)| *page).collect();
             pages.dedup();
             let of_job: Vec<_> = pages.iter().map(|page| (meta.key, *page)).collect();
@@ -89,7 +89,7 @@ impl Store {
             db.advance(&tx, &mut slice).await?;
             committed.merge(db.write_slices(&tx, vec![slice]).await?);
             tx.commit().await?;
-            if meant.len() < CHUNK as usize {
+            if matching.len() < MAX_FAILURES_PER_TX as usize {
                 break;
             }
         }
@@ -99,34 +99,34 @@ impl Store {
 }
 
 impl Db {
-    /// The next failures that are meant, page by page.
-    async fn meant(
+    /// The next failures that match, page by page.
+    async fn matching_failures(
         &self,
         tx: &Tx<'_>,
         job: &Job,
         until: Until,
         filter: &FailureFilter,
-    ) -> Result<Vec<Meant>, StoreError> {
-        let (meant, more) = filter.condition(self, 5);
+    ) -> Result<Vec<FailureKeyRow>, StoreError> {
+        let (matching, more) = filter.condition(self, 5);
         let sql = format!(
             "SELECT f.seq, f.page, f.idx FROM failure f \
-             WHERE f.job_key = $1 AND f.run = $2 AND f.seq <= $3 AND {meant} ORDER BY f.page, f.idx LIMIT $4"
+             WHERE f.job_key = $1 AND f.run = $2 AND f.seq <= $3 AND {matching} ORDER BY f.page, f.idx LIMIT $4"
         );
         let values: [Value; 4] = [
             job.meta.key.into(),
             i64::from(job.run).into(),
             i64::try_from(until.seq).unwrap_or(i64::MAX).into(),
-            i64::from(CHUNK).into(),
+            i64::from(MAX_FAILURES_PER_TX).into(),
         ];
         self.all(&**tx, sql, values.into_iter().chain(more)).await
     }
 
     /// Deletes failures; what they were of.
-    async fn forget(
+    async fn delete_failures(
         &self,
         tx: &Tx<'_>,
         job: &Job,
-        failures: &[Meant],
+        failures: &[FailureKeyRow],
     ) -> Result<Vec<(u32, Option<u32>)>, StoreError> {
         let sql = format!(
             "DELETE FROM failure WHERE job_key = $1 AND run = $2 AND {}",
@@ -151,10 +151,10 @@ impl Db {
         mut job: Job,
         filter: &FailureFilter,
     ) -> Result<JobView, StoreError> {
-        let (meant, more) = filter.condition(self, 3);
+        let (matching, more) = filter.condition(self, 3);
         let of = |what: &str| {
             format!(
-                "SELECT count(*) AS value FROM failure f WHERE f.job_key = $1 AND f.run = $2 AND {meant} AND {what}"
+                "SELECT count(*) AS value FROM failure f WHERE f.job_key = $1 AND f.run = $2 AND {matching} AND {what}"
             )
         };
         let values = || {

@@ -88,7 +88,7 @@ impl Store {
         }
         let waits = db.wait_again(&tx, &mut [&mut slice]).await?;
         if retry.dependents {
-            self.owe_retries(&tx, &meta).await?;
+            self.add_retry_task(&tx, &meta).await?;
         }
         db.advance(&tx, &mut slice).await?;
         let mut committed = db.write_slices(&tx, vec![slice]).await?;
@@ -110,13 +110,13 @@ impl Db {
         if filter.is_everything() {
             return Ok(Carried::default());
         }
-        let (meant, values) = filter.condition(self, 3);
+        let (matching, values) = filter.condition(self, 3);
         let of_run = || [Value::from(job.meta.key), Value::from(i64::from(job.run))];
         let sql = format!(
             "INSERT INTO failure (job_key, run, seq, page, idx, code, message, details, attempt, recorded, worker) \
              SELECT f.job_key, f.run + 1, ROW_NUMBER() OVER (ORDER BY f.seq), f.page, f.idx, f.code, f.message, f.details, \
              f.attempt, f.recorded, f.worker FROM failure f \
-             WHERE f.job_key = $1 AND f.run = $2 AND f.idx >= -1 AND NOT ({meant})"
+             WHERE f.job_key = $1 AND f.run = $2 AND f.idx >= -1 AND NOT ({matching})"
         );
         let values: Vec<Value> = of_run().into_iter().chain(values).collect();
         self.run(&**tx, sql, values).await?;

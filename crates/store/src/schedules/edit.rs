@@ -10,7 +10,7 @@ use sea_orm::Value;
 use crate::{
     db::Durability,
     error::StoreError,
-    events::record::Change,
+    events::record::AuditEntry,
     schedules::{
         Schedules,
         row::{keyed, written},
@@ -45,7 +45,7 @@ impl Schedules<'_> {
         if db.run(&*tx, sql, values).await? == 0 {
             return Err(Error::ScheduleExists(name.to_string()).into());
         }
-        let change = Change::of_schedule(EventKind::ScheduleCreated, name);
+        let change = AuditEntry::of_schedule(EventKind::ScheduleCreated, name);
         db.record(&tx, change, caller).await?;
         tx.commit().await?;
         self.get(name).await
@@ -66,7 +66,7 @@ impl Schedules<'_> {
                    next_due = CASE WHEN paused = 1 THEN 0 ELSE $9 END, claimed = 0, creator = $10 WHERE partition_id = $1 AND schedule_id = $2";
         let mut values = written(name, schedule)?;
         values.extend([next.into(), caller.user.as_str().into()]);
-        let change = Change::of_schedule(EventKind::ScheduleUpdated, name);
+        let change = AuditEntry::of_schedule(EventKind::ScheduleUpdated, name);
         self.change(name, sql, values, change, caller).await
     }
 
@@ -90,7 +90,7 @@ impl Schedules<'_> {
             true => EventKind::SchedulePaused,
             false => EventKind::ScheduleResumed,
         };
-        let change = Change::of_schedule(kind, name);
+        let change = AuditEntry::of_schedule(kind, name);
         self.change(name, sql, values, change, caller).await
     }
 
@@ -102,7 +102,7 @@ impl Schedules<'_> {
         if db.run(&*tx, sql, keyed(name)).await? == 0 {
             return Err(Error::ScheduleNotFound(name.to_string()).into());
         }
-        let change = Change::of_schedule(EventKind::ScheduleDeleted, name);
+        let change = AuditEntry::of_schedule(EventKind::ScheduleDeleted, name);
         db.record(&tx, change, caller).await?;
         tx.commit().await
     }
@@ -112,7 +112,7 @@ impl Schedules<'_> {
         name: &ScheduleName,
         sql: &str,
         values: Vec<Value>,
-        change: Change<'_>,
+        change: AuditEntry<'_>,
         caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
         let db = &self.store.db;

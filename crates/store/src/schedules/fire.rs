@@ -17,14 +17,14 @@ use crate::{
 };
 
 /// Schedules looked at in one round.
-const LOOKS: i64 = 50;
+const MAX_SCHEDULES_PER_ROUND: i64 = 50;
 
 /// How long a look may take before another process repeats it, in microseconds.
-const CLAIM: Micros = 30_000_000;
+const CLAIM_US: Micros = 30_000_000;
 
 /// What a round of looks did.
 #[derive(Debug, Default)]
-pub struct Fired {
+pub struct FiredSchedules {
     /// Jobs that were made, each to be published.
     pub created: Vec<Created>,
     /// What cancelling earlier jobs caused.
@@ -47,7 +47,7 @@ impl Schedules<'_> {
     }
 
     /// Looks at schedules whose time has come. One that cannot be read is set aside.
-    pub async fn fire(self) -> Result<Fired, StoreError> {
+    pub async fn fire(self) -> Result<FiredSchedules, StoreError> {
         let db = &self.store.db;
         let now = db.now();
         let sql = format!(
@@ -55,11 +55,15 @@ impl Schedules<'_> {
             self.readable(1)
         );
         let due: Vec<ScheduleRow> = db
-            .all(db.work_reader(), sql, [now.into(), LOOKS.into()])
+            .all(
+                db.work_reader(),
+                sql,
+                [now.into(), MAX_SCHEDULES_PER_ROUND.into()],
+            )
             .await?;
-        let mut fired = Fired {
-            more: due.len() as i64 == LOOKS,
-            ..Fired::default()
+        let mut fired = FiredSchedules {
+            more: due.len() as i64 == MAX_SCHEDULES_PER_ROUND,
+            ..FiredSchedules::default()
         };
         for row in due {
             let key = row.aside_key();
@@ -82,7 +86,7 @@ impl Schedules<'_> {
         self,
         row: ScheduleRow,
         now: Micros,
-        fired: &mut Fired,
+        fired: &mut FiredSchedules,
     ) -> Result<(), StoreError> {
         let view = ScheduleView::try_from(row)?;
         match self.claim(&view, now).await? {
@@ -96,7 +100,7 @@ impl Schedules<'_> {
         let sql = "UPDATE schedule SET claimed = $3 WHERE partition_id = $1 AND schedule_id = $2 AND next_due = $4 AND claimed <= $5";
         let mut values = keyed(&view.name);
         values.extend([
-            (now + CLAIM).into(),
+            (now + CLAIM_US).into(),
             view.next.unwrap_or(0).into(),
             now.into(),
         ]);

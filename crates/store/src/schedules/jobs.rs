@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Microseconds that a job that is asked for now may be put forward, so that it has an id of its own.
-const RUNS: i64 = 100;
+const MAX_RUN_TRIES: i64 = 100;
 
 impl Schedules<'_> {
     /// Makes a job of a schedule now, whatever its times and other jobs are: each call makes another one.
@@ -33,7 +33,9 @@ impl Schedules<'_> {
             match self.store.create_job(job).await {
                 Ok(created) if !created.existed => break (now, created),
                 // Another call had the same microsecond.
-                Ok(_) | Err(StoreError::Domain(Error::JobExists(_))) if tries < RUNS => tries += 1,
+                Ok(_) | Err(StoreError::Domain(Error::JobExists(_))) if tries < MAX_RUN_TRIES => {
+                    tries += 1
+                }
                 Ok(created) => break (now, created),
                 Err(error) => return Err(error),
             }
@@ -82,7 +84,7 @@ pub(crate) fn new_job(
 }
 
 /// The newest jobs of a schedule that are looked at to find those that have not ended.
-const NEWEST: i64 = 1000;
+const MAX_JOBS_SCANNED: i64 = 1000;
 
 #[derive(Debug, FromQueryResult)]
 struct OpenRow {
@@ -143,7 +145,7 @@ impl Schedules<'_> {
                    JOIN job_progress p ON p.job_key = k.job_key JOIN job j ON j.job_key = k.job_key \
                    WHERE p.ended = 0 AND j.created >= $5 ORDER BY k.job_key";
         let mut values = keyed(&view.name);
-        values.extend([LABEL.into(), NEWEST.into(), view.created.into()]);
+        values.extend([LABEL.into(), MAX_JOBS_SCANNED.into(), view.created.into()]);
         let rows: Vec<OpenRow> = db.all(db.work_reader(), sql, values).await?;
         let mut open = Vec::with_capacity(rows.len());
         for row in rows {

@@ -7,18 +7,18 @@ use headway_domain::{
 use crate::{
     error::StoreError,
     ground::committed::Committed,
-    schedules::{Schedules, fire::Fired, jobs::new_job, row::keyed, view::ScheduleView},
+    schedules::{Schedules, fire::FiredSchedules, jobs::new_job, row::keyed, view::ScheduleView},
 };
 
 /// How long a time waits until it is tried again, while its partition has what its quotas allow.
-const ROOM: Micros = 1_000_000;
+const FULL_RETRY_US: Micros = 1_000_000;
 
 impl Schedules<'_> {
     pub(crate) async fn look(
         self,
         view: &ScheduleView,
         now: Micros,
-        fired: &mut Fired,
+        fired: &mut FiredSchedules,
     ) -> Result<(), StoreError> {
         let due = view.schedule.due(view.next.unwrap_or(now), now);
         let (mut last, mut last_job) = (view.last.unwrap_or(0), view.last_job.clone());
@@ -66,7 +66,7 @@ impl Schedules<'_> {
                 Err(StoreError::Domain(
                     Error::QuotaExceeded { .. } | Error::TooManyPipes { .. },
                 )) => {
-                    (next, again) = (time, now + ROOM);
+                    (next, again) = (time, now + FULL_RETRY_US);
                     break;
                 }
                 // Another look made it meanwhile.

@@ -18,10 +18,10 @@ use crate::{
 };
 
 /// Rounds of loading and advancing in one transaction; what is left then is left to the next one.
-const ROUNDS: usize = 4;
+const MAX_ROUNDS: usize = 4;
 
 #[derive(Debug, FromQueryResult)]
-struct KeptRow {
+struct CarriedFailureRow {
     page: i64,
     idx: i64,
 }
@@ -41,7 +41,7 @@ impl Db {
             let needs = slice.needs();
             // Nobody else looks at a batch that is done, so it is folded in this transaction, however far up that goes.
             let folds = !needs.batches.is_empty() && (brought || round == 0);
-            let goes_on = !needs.is_empty() && brought && round + 1 < ROUNDS;
+            let goes_on = !needs.is_empty() && brought && round + 1 < MAX_ROUNDS;
             if !folds && !goes_on {
                 break;
             }
@@ -75,13 +75,13 @@ impl Db {
             .map(|page| page.row.number)
             .collect();
         self.load_items_of(tx, slice, &older).await?;
-        self.load_kept(tx, slice, &older).await?;
+        self.load_carried(tx, slice, &older).await?;
         let unseen = slice.needs().batches;
         self.load_batches(tx, slice, &unseen).await
     }
 
     /// Loads which failures of these pages are carried into the present run.
-    async fn load_kept(
+    async fn load_carried(
         &self,
         tx: &Tx<'_>,
         slice: &mut JobSlice,
@@ -100,7 +100,7 @@ impl Db {
             i64::try_from(slice.job.carried).unwrap_or(i64::MAX).into(),
             keys::ints(pages.iter().map(|page| i64::from(*page))),
         ];
-        let rows: Vec<KeptRow> = self.all(&**tx, sql, values).await?;
+        let rows: Vec<CarriedFailureRow> = self.all(&**tx, sql, values).await?;
         for page in pages {
             slice.kept.insert(*page, Kept::default());
         }

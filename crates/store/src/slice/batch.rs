@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Bytes of a definition that are read, and kept of a batch that is done.
-pub(crate) const DEFINITION: i64 = 4096;
+pub(crate) const DEFINITION_BYTES: i64 = 4096;
 
 /// A row of `batch`, without its definition.
 #[derive(Debug, FromQueryResult)]

@@ -20,9 +20,9 @@ use crate::{
         committed::{Change, Committed, Control},
         numbers::random_id,
     },
-    outbox::message::{OUTBOX, Owed, OwedKind, outbox_cells},
+    outbox::message::{OUTBOX, OutboxKind, OutboxMessage, outbox_cells},
     slice::{
-        batch::{BATCH, DEFINITION, batch_cells},
+        batch::{BATCH, DEFINITION_BYTES, batch_cells},
         item::{FAILURE, ITEM, failure_cells, item_cells},
         page::{PAGE, PAGE_WITH_CONTENT, page_cells},
         progress::{PROGRESS, cells},
@@ -58,9 +58,9 @@ pub(crate) fn new_rows(slices: Vec<JobSlice>, now: Micros) -> (Vec<Part>, Commit
     (tables, committed)
 }
 
-fn owe(committed: &mut Committed, job: &headway_domain::Job, effect: Effect) {
+fn add_effect(committed: &mut Committed, job: &headway_domain::Job, effect: Effect) {
     let uid = job.meta.uid;
-    let owed = |page, kind, attempt, indexes| Owed {
+    let message = |page, kind, attempt, indexes| OutboxMessage {
         id: random_id(),
         uid,
         kind,
@@ -72,13 +72,13 @@ fn owe(committed: &mut Committed, job: &headway_domain::Job, effect: Effect) {
     match effect {
         Effect::Split { page, attempt } => {
             committed
-                .owed
-                .push(owed(page, OwedKind::Split, attempt, Bitmap::default()));
+                .outbox
+                .push(message(page, OutboxKind::Split, attempt, Bitmap::default()));
         }
         Effect::Dispatch { page, indexes } => {
-            committed.owed.push(owed(
+            committed.outbox.push(message(
                 page,
-                OwedKind::Dispatch,
+                OutboxKind::Dispatch,
                 0,
                 indexes.into_iter().collect(),
             ));
@@ -130,11 +130,11 @@ impl Rows {
             });
             rows.take(&slice);
             for effect in slice.effects {
-                owe(&mut committed, &slice.job, effect);
+                add_effect(&mut committed, &slice.job, effect);
             }
         }
-        let owed = committed.owed.iter();
-        rows.outbox = owed.map(|owed| outbox_cells(owed, now)).collect();
+        let outbox = committed.outbox.iter();
+        rows.outbox = outbox.map(|message| outbox_cells(message, now)).collect();
         (rows, committed)
     }
 
@@ -219,7 +219,7 @@ impl Rows {
         SAMPLE.write(db, tx, self.samples, Conflict::Update).await?;
         EVENT.write(db, tx, self.events, Conflict::Fail).await?;
         OUTBOX.write(db, tx, self.outbox, Conflict::Fail).await?;
-        db.owe_dependents(tx, &self.ended).await
+        db.add_tasks_for_ended(tx, &self.ended).await
     }
 }
 
@@ -256,7 +256,7 @@ async fn cut_definitions(
         return Ok(());
     }
     let sql = format!(
-        "UPDATE batch SET definition = substr(definition, 1, {DEFINITION}) WHERE length(definition) > {DEFINITION} \
+        "UPDATE batch SET definition = substr(definition, 1, {DEFINITION_BYTES}) WHERE length(definition) > {DEFINITION_BYTES} \
          AND (job_key, number) IN (SELECT k.a, k.b FROM {})",
         db.pairs("k", 1)
     );

@@ -6,7 +6,7 @@ use sea_orm::{FromQueryResult, TryGetable};
 use crate::{
     db::keys,
     error::StoreError,
-    events::{horizon::Bounds, position::Position},
+    events::{horizon::LogBounds, position::Position},
     store::Store,
 };
 
@@ -62,7 +62,7 @@ impl Store {
         let first = rows
             .first()
             .ok_or_else(|| StoreError::Broken("event_floor is empty".to_owned()))?;
-        let bounds = Bounds::from_query_result(first, "")?;
+        let bounds = LogBounds::from_query_result(first, "")?;
         let end = db.end(&bounds);
         if after < bounds.floor() || after > end {
             return Err(StoreError::CursorExpired {

@@ -12,7 +12,7 @@ use crate::{
     db::keys,
     error::StoreError,
     jobs::{
-        failures::SAMPLE,
+        failures::MAX_FAILURES_SHOWN,
         view::{FailureRow, JobView},
     },
     slice::{
@@ -23,7 +23,7 @@ use crate::{
 };
 
 #[derive(Debug, FromQueryResult)]
-struct Changed {
+struct ChangedRow {
     uid: Vec<u8>,
     revision: i64,
 }
@@ -43,7 +43,7 @@ impl Store {
             since.into(),
             i64::from(most).into(),
         ];
-        let changed: Vec<Changed> = self.db.all(self.db.reader(), sql, values).await?;
+        let changed: Vec<ChangedRow> = self.db.all(self.db.reader(), sql, values).await?;
         changed
             .into_iter()
             .map(|changed| {
@@ -90,7 +90,7 @@ pub struct JobStates {
 
 /// A failure among those of several jobs.
 #[derive(Debug, FromQueryResult)]
-struct FailureOf {
+struct JobOfFailureRow {
     job_key: i64,
 }
 
@@ -159,7 +159,8 @@ impl Store {
         let failing = failing.filter(|view| view.job.counts.failures > 0);
         let failing: Vec<_> = failing
             .map(|view| {
-                let first = i64::try_from(view.job.counts.failures).unwrap_or(i64::MAX) - SAMPLE;
+                let first = i64::try_from(view.job.counts.failures).unwrap_or(i64::MAX)
+                    - MAX_FAILURES_SHOWN;
                 (view.job.meta.key, i64::from(view.job.run), first)
             })
             .collect();
@@ -176,7 +177,7 @@ impl Store {
             .rows(self.db.reader(), sql, [keys::triples(failing)])
             .await?
         {
-            let of = FailureOf::from_query_result(&row, "")?;
+            let of = JobOfFailureRow::from_query_result(&row, "")?;
             let failure = FailureRow::from_query_result(&row, "")?;
             if let Some(view) = views.get_mut(&of.job_key) {
                 view.failures.push(failure);
@@ -185,7 +186,7 @@ impl Store {
         // More may have failed between the two statements.
         for view in views.values_mut() {
             view.failures
-                .truncate(usize::try_from(SAMPLE).unwrap_or(usize::MAX));
+                .truncate(usize::try_from(MAX_FAILURES_SHOWN).unwrap_or(usize::MAX));
         }
         Ok(())
     }

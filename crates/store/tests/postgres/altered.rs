@@ -36,7 +36,7 @@ pub async fn columns_are_added_under_a_running_job(f: Fixture) {
                 .await
                 .unwrap();
             f.store.unsettled_jobs().await.unwrap();
-            f.store.held_jobs().await.unwrap();
+            f.store.paused_or_ended_jobs().await.unwrap();
         }
     };
     read().await;

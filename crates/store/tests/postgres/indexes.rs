@@ -109,12 +109,12 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
     let shard = driver.job(&big).await.meta.shard;
     assert_eq!(store.next_due(shard).await.unwrap().first(), Some(1));
     let (committed, _) = store.fire_items(shard, i64::MAX).await.unwrap();
-    assert_eq!(committed.owed.len(), 1);
+    assert_eq!(committed.outbox.len(), 1);
     store.fire_pages().await.unwrap();
     driver.control(&big, Action::Pause).await;
     driver.answer(&tasks[1..], |_| ItemEvent::Parked).await;
     driver.control(&big, Action::Resume).await;
-    assert!(!driver.owed.is_empty());
+    assert!(!driver.outbox.is_empty());
     driver.pump().await;
     store.advance_idle(0, 0).await.unwrap();
     store.pipes().live().await.unwrap();

@@ -12,7 +12,7 @@ use headway_domain::{
     schedule::{Overlap, Schedule, ScheduleName},
     timetable::Timetable,
 };
-use headway_store::{Owed, PageSource, SplitPlan, Store, StoreError};
+use headway_store::{OutboxMessage, PageSource, SplitPlan, Store, StoreError};
 
 use super::outages::{repeated, through_proxy};
 use crate::suite::{
@@ -31,7 +31,7 @@ struct Subject {
     /// A job whose first page is to be split.
     unsplit: Started,
     source: Box<PageSource>,
-    owed: Vec<Owed>,
+    outbox: Vec<OutboxMessage>,
     schedule: ScheduleName,
 }
 
@@ -41,7 +41,7 @@ impl Subject {
         let job = driver.begin(batch(), Tree::new(flat(4))).await;
         let said = reports(&driver.take_tasks(), |_| event.clone());
         let unsplit = driver.create(batch(), Tree::new(flat(4))).await;
-        let owed = driver.owed.drain(..).collect();
+        let outbox = driver.outbox.drain(..).collect();
         let SplitPlan::Split(source) = f.store.plan_split(unsplit.uid, 1, 0).await.unwrap() else {
             panic!("the page is split");
         };
@@ -54,7 +54,7 @@ impl Subject {
             said,
             unsplit,
             source: Box::new(source),
-            owed,
+            outbox,
             schedule,
         }
     }
@@ -86,7 +86,7 @@ impl Subject {
                     .map(|_| ())
             }
             "sent" => {
-                let ids: Vec<i64> = self.owed.iter().map(|owed| owed.id).collect();
+                let ids: Vec<i64> = self.outbox.iter().map(|message| message.id).collect();
                 store.outbox_sent(&ids).await
             }
             "schedule" => store

@@ -8,7 +8,7 @@ use headway_domain::{
     progress,
     report::ItemEvent,
 };
-use headway_store::{Controlled, FailureFilter, OwedKind, Retry, StoreError};
+use headway_store::{Controlled, FailureFilter, OutboxKind, Retry, StoreError};
 
 use crate::suite::{
     Fixture,
@@ -92,11 +92,11 @@ pub async fn discarded_items_run_again(f: Fixture) {
 pub async fn a_failed_split_runs_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(batch(), Tree::new(flat(3))).await;
-    let owed = driver.owed.pop_front().unwrap();
+    let message = driver.outbox.pop_front().unwrap();
     let fault = failure(code::SPLIT_FAILED, "no such folder");
     let committed = f
         .store
-        .record_split_failure(job.uid, 1, owed.attempt, fault)
+        .record_split_failure(job.uid, 1, message.attempt, fault)
         .await
         .unwrap();
     driver.take(committed);
@@ -267,11 +267,14 @@ pub async fn failures_of_a_running_job_run_again(f: Fixture) {
     let tree = Tree::new(flat(15)).in_pages_of(5);
     let job = driver.create(batch(), tree).await;
     let third = loop {
-        let owed = driver.owed.pop_front().expect("a split of the third page");
-        if owed.kind == OwedKind::Split && owed.page == 3 {
-            break owed;
+        let message = driver
+            .outbox
+            .pop_front()
+            .expect("a split of the third page");
+        if message.kind == OutboxKind::Split && message.page == 3 {
+            break message;
         }
-        driver.serve(&owed).await;
+        driver.serve(&message).await;
     };
     let fault = failure("A", "no such folder");
     let recorded = f

@@ -9,7 +9,7 @@ use headway_domain::{
     schedule::{Overlap, Schedule, ScheduleName},
     timetable::Timetable,
 };
-use headway_store::Fired;
+use headway_store::FiredSchedules;
 
 use crate::suite::{Fixture, name, task};
 
@@ -40,7 +40,7 @@ impl Fixture {
     }
 
     /// Looks at the schedule as if its next time had been so long ago.
-    async fn fire(&self, ago: i64) -> Fired {
+    async fn fire(&self, ago: i64) -> FiredSchedules {
         let due = (self.store.now() - ago) / MINUTE * MINUTE;
         self.sql(format!("UPDATE schedule SET next_due = {due}, claimed = 0"))
             .await;

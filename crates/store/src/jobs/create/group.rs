@@ -123,7 +123,7 @@ fn given_up() -> StoreError {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Existing {
+struct ExistingRow {
     uid: Vec<u8>,
     hash: Vec<u8>,
 }
@@ -139,7 +139,7 @@ impl Store {
         let partition = job.name.partition.as_str();
         if !job.request_id.is_empty() {
             let sql = "SELECT uid, hash FROM job WHERE partition_id = $1 AND request_id = $2";
-            let found: Option<Existing> = db
+            let found: Option<ExistingRow> = db
                 .one(
                     db.work_reader(),
                     sql,
@@ -151,7 +151,7 @@ impl Store {
             }
         }
         let sql = "SELECT uid, hash FROM job WHERE partition_id = $1 AND job_id = $2";
-        let found: Option<Existing> = db
+        let found: Option<ExistingRow> = db
             .one(
                 db.work_reader(),
                 sql,
@@ -166,7 +166,7 @@ impl Store {
 
     async fn same(
         &self,
-        found: Existing,
+        found: ExistingRow,
         hash: &[u8; 32],
         other: fn(JobName) -> Error,
     ) -> Result<Option<JobView>, StoreError> {

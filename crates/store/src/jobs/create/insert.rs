@@ -100,9 +100,12 @@ impl Store {
             }
             self.db.meta.insert(view.job.meta.clone());
             let uid = view.job.meta.uid;
-            // Each caller publishes what is owed for its own job.
+            // Each caller publishes the messages of its own job.
             let committed = Committed {
-                owed: all.owed.extract_if(.., |owed| owed.uid == uid).collect(),
+                outbox: all
+                    .outbox
+                    .extract_if(.., |message| message.uid == uid)
+                    .collect(),
                 releases: !job.spec.prerequisites.is_empty(),
                 controls: Vec::new(),
                 changes: all

@@ -14,16 +14,16 @@ use crate::{
 };
 
 /// Requests in one commit at most.
-const GROUP: usize = 64;
+const MAX_JOBS_PER_COMMIT: usize = 64;
 
 /// A commit that takes longer is held up, as by a lock.
-const HELD_UP: Duration = Duration::from_millis(50);
+const SLOW_COMMIT: Duration = Duration::from_millis(50);
 
 /// Requests waiting at most; more are told to come back.
-const WAITING: usize = 4096;
+const MAX_WAITING: usize = 4096;
 
 /// Times of creation are ahead of the clock by less than this, in microseconds.
-const AHEAD: Micros = 1_000_000;
+const MAX_AHEAD: Micros = 1_000_000;
 
 pub(crate) type Reply = oneshot::Sender<Result<Created, StoreError>>;
 
@@ -52,7 +52,7 @@ impl Lanes {
     pub(crate) fn times(&self, now: Micros, count: i64) -> Micros {
         let mut last = self.created.lock().unwrap_or_else(PoisonError::into_inner);
         // Where the clock was set back, it counts.
-        let ahead = *last >= now && *last - now < AHEAD;
+        let ahead = *last >= now && *last - now < MAX_AHEAD;
         let first = if ahead { *last + 1 } else { now };
         *last = first + count - 1;
         first
@@ -61,7 +61,7 @@ impl Lanes {
     /// The right to begin a commit.
     pub(crate) async fn lane(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
         let more = async {
-            tokio::time::sleep(HELD_UP).await;
+            tokio::time::sleep(SLOW_COMMIT).await;
             self.more.clone().acquire_owned().await
         };
         tokio::select! {
@@ -73,7 +73,7 @@ impl Lanes {
 
     pub(crate) fn push(&self, job: NewJob, reply: Reply) -> Result<(), StoreError> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= WAITING {
+        if waiting.len() >= MAX_WAITING {
             return Err(StoreError::Unavailable(
                 "too many jobs are being created at once".to_owned(),
             ));
@@ -84,7 +84,7 @@ impl Lanes {
 
     pub(crate) fn take(&self) -> Vec<(NewJob, Reply)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = waiting.len().min(GROUP);
+        let count = waiting.len().min(MAX_JOBS_PER_COMMIT);
         waiting.drain(..count).collect()
     }
 }
@@ -96,12 +96,12 @@ mod tests {
     #[test]
     fn each_time_of_creation_is_given_out_once() {
         let lanes = Lanes::new(1, 1);
-        let now = 1_000 * AHEAD;
+        let now = 1_000 * MAX_AHEAD;
         assert_eq!(lanes.times(now, 1), now);
         assert_eq!(lanes.times(now, 3), now + 1);
         assert_eq!(lanes.times(now, 1), now + 4);
         assert_eq!(lanes.times(now + 10, 1), now + 10);
         // A clock that was set back counts.
-        assert_eq!(lanes.times(now - AHEAD, 1), now - AHEAD);
+        assert_eq!(lanes.times(now - MAX_AHEAD, 1), now - MAX_AHEAD);
     }
 }

@@ -19,7 +19,7 @@ pub struct JobFilter {
 }
 
 /// A filter as a statement looks at it.
-pub(crate) struct SortedOut<'a> {
+pub(crate) struct FilterPlan<'a> {
     /// The id that jobs must have.
     pub(crate) id: Option<&'a str>,
     /// A label that jobs must have.
@@ -52,7 +52,7 @@ impl JobFilter {
             .all(|(key, value)| labels.get(key) == Some(value))
     }
 
-    pub(crate) fn sorted_out(&self) -> SortedOut<'_> {
+    pub(crate) fn plan(&self) -> FilterPlan<'_> {
         let label = self.labels.iter().next();
         let label = label.map(|(name, value)| (name.as_str(), value.as_str()));
         let more = self.more.as_ref();
@@ -70,7 +70,7 @@ impl JobFilter {
             ));
         }
         parts.extend(more.filter(|more| !more.is_everything()).cloned());
-        SortedOut {
+        FilterPlan {
             id: more.and_then(Filter::id),
             label: label.or_else(|| more.and_then(Filter::label)),
             states,

@@ -16,7 +16,7 @@ use crate::{
         list::{
             conditions::Conditions,
             filter::JobFilter,
-            order::{FoundRow, JobPlace, order_by},
+            order::{JobPlace, OrderRow, order_by},
         },
         view::JobView,
     },
@@ -88,7 +88,7 @@ impl Store {
         let db = &self.db;
         let mut conditions = Conditions::new(db, vec![partition.as_str().into()]);
         let most = conditions.bind(i64::from(size) + 1);
-        let filter = filter.sorted_out();
+        let filter = filter.plan();
         let place = match after {
             Some(after) => conditions.after(order, after),
             None => String::new(),
@@ -140,7 +140,7 @@ impl Store {
         let mut unreadable = Vec::new();
         let mut next = None;
         for row in rows.iter().take(size as usize) {
-            let found = FoundRow::from_query_result(row, "")?;
+            let found = OrderRow::from_query_result(row, "")?;
             let meta = MetaRow::from_query_result(row, "")?;
             let progress = ProgressRow::from_query_result(row, "")?;
             let job = JobMeta::try_from(meta).and_then(|meta| progress.into_job(Arc::new(meta)));
@@ -162,7 +162,7 @@ impl Store {
 }
 
 #[derive(Debug, FromQueryResult)]
-struct Count {
+struct StateCountRow {
     state: i64,
     jobs: i64,
 }
@@ -176,7 +176,7 @@ impl Store {
     ) -> Result<Vec<(JobState, u64)>, StoreError> {
         let db = &self.db;
         let mut conditions = Conditions::new(db, vec![partition.as_str().into()]);
-        let filter = filter.sorted_out();
+        let filter = filter.plan();
         let sql = if filter.label.is_none() && filter.rest.is_everything() {
             "SELECT state, count(*) AS jobs FROM job_progress WHERE partition_id = $1 GROUP BY state ORDER BY state".to_owned()
         } else {
@@ -198,7 +198,7 @@ impl Store {
                 "SELECT p.state, count(*) AS jobs FROM {source} AND {rest} GROUP BY p.state ORDER BY p.state"
             )
         };
-        let counts: Vec<Count> = db.all(db.reader(), sql, conditions.values).await?;
+        let counts: Vec<StateCountRow> = db.all(db.reader(), sql, conditions.values).await?;
         counts
             .into_iter()
             .map(|count| Ok((state_of(count.state)?, unsigned(count.jobs)?)))

@@ -65,13 +65,13 @@ impl Conditions<'_> {
 
 /// What the place of a job in an order is made of.
 #[derive(Debug, FromQueryResult)]
-pub(crate) struct FoundRow {
+pub(crate) struct OrderRow {
     job_key: i64,
     pub(crate) job_id: String,
     display_name: String,
 }
 
-impl FoundRow {
+impl OrderRow {
     pub(crate) fn place(&self, order: JobOrder) -> JobPlace {
         let text = match order.by {
             OrderField::CreateTime => "",

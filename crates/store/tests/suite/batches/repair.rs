@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use headway_domain::{JobState, effect::Failed, error::Action, report::ItemEvent};
-use headway_store::OwedKind;
+use headway_store::OutboxKind;
 use uuid::Uuid;
 
 use crate::suite::{
@@ -122,17 +122,17 @@ pub async fn lost_items_are_sent_again(f: Fixture) {
 pub async fn lost_splits_are_asked_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(batch(), Tree::new(flat(4))).await;
-    let lost = driver.owed.pop_front().unwrap();
+    let lost = driver.outbox.pop_front().unwrap();
     f.store.outbox_sent(&[lost.id]).await.unwrap();
     let before = f.store.now() + 1;
     assert_eq!(silent_keys(&f, PIPE, before).await, [job.key]);
     driver.repair(&job).await;
-    assert_eq!(driver.owed.len(), 1);
-    assert_eq!(driver.owed[0].kind, OwedKind::Split);
-    assert!(driver.owed[0].attempt > lost.attempt);
+    assert_eq!(driver.outbox.len(), 1);
+    assert_eq!(driver.outbox[0].kind, OutboxKind::Split);
+    assert!(driver.outbox[0].attempt > lost.attempt);
     audit(&f, job.uid).await;
     // The older message is found after all.
-    driver.owed.push_back(lost);
+    driver.outbox.push_back(lost);
     assert_eq!(driver.finish_well(&job).await.counts.done, 4);
 }
 
@@ -176,8 +176,8 @@ pub async fn an_older_epoch(f: Fixture) {
     let tree = Tree::new([vec![sub.clone(), sub], flat(3)].concat());
     let working = driver.begin(batch(), tree.clone()).await;
     let splitting = driver.create(batch(), tree.clone()).await;
-    let owed = driver.owed.pop_front().unwrap();
-    f.store.outbox_sent(&[owed.id]).await.unwrap();
+    let message = driver.outbox.pop_front().unwrap();
+    f.store.outbox_sent(&[message.id]).await.unwrap();
     let ended = driver.create(task("x"), Tree::new(Vec::new())).await;
     driver.pump().await;
     let of_ended: Vec<_> = driver
@@ -225,7 +225,7 @@ pub async fn paused_jobs_of_an_older_epoch(f: Fixture) {
     driver.control(&job, Action::Retry).await;
     driver.control(&job, Action::Pause).await;
     assert!(driver.job(&job).await.counts.reopen > 0);
-    driver.owed.clear();
+    driver.outbox.clear();
     let mark = f.store.epoch_mark().await.unwrap();
     f.store.begin_epoch(mark, Uuid::new_v4()).await.unwrap();
     let mut rounds = 0;

@@ -6,7 +6,7 @@ use headway_domain::{
     page::Forward,
     report::ItemEvent,
 };
-use headway_store::{OwedKind, PageSource, SplitPlan};
+use headway_store::{OutboxKind, PageSource, SplitPlan};
 use uuid::Uuid;
 
 use crate::suite::{
@@ -52,8 +52,8 @@ pub async fn a_race_has_one_winner(f: Fixture) {
     for result in results {
         driver.take(result.committed);
     }
-    driver.owed.retain(|owed| owed.page != 1);
-    assert_eq!(driver.owed.len(), 2);
+    driver.outbox.retain(|message| message.page != 1);
+    assert_eq!(driver.outbox.len(), 2);
     driver.pump().await;
     driver.serve_again(&job, 1).await;
     assert_eq!(driver.tasks.len(), 7);
@@ -63,16 +63,16 @@ pub async fn a_race_has_one_winner(f: Fixture) {
 impl Driver {
     /// Delivers the message that asked for a page once more.
     async fn serve_again(&mut self, job: &Started, page: u32) {
-        let owed = headway_store::Owed {
+        let message = headway_store::OutboxMessage {
             id: 0,
             uid: job.uid,
-            kind: OwedKind::Split,
+            kind: OutboxKind::Split,
             page,
             run: 0,
             attempt: 0,
             indexes: Default::default(),
         };
-        self.serve(&owed).await;
+        self.serve(&message).await;
     }
 }
 
@@ -85,7 +85,7 @@ pub async fn whoever_lost_sends_what_is_open(f: Fixture) {
     let sent = driver.take_tasks();
     assert_eq!(sent.len(), 6);
     driver.answer(&sent[..1], |_| ItemEvent::Done).await;
-    driver.owed.clear();
+    driver.outbox.clear();
     driver.serve_again(&job, 1).await;
     let again = driver.take_tasks();
     // Without the one that has an outcome, and nothing beyond the window.
@@ -94,7 +94,7 @@ pub async fn whoever_lost_sends_what_is_open(f: Fixture) {
     assert_eq!(again[..5], sent[1..]);
     driver.tasks.extend(again);
     let overdue = f.store.outbox_overdue(-1_000_000, 100).await.unwrap();
-    driver.owed.extend(overdue);
+    driver.outbox.extend(overdue);
     let ended = driver.finish_well(&job).await;
     assert_eq!(f.count("split_retry").await, 0);
     assert_eq!((ended.state(), ended.counts.done), (JobState::Completed, 9));
@@ -112,8 +112,11 @@ pub async fn passing_faults(f: Fixture) {
         ..failure(code::SPLIT_FAILED, "the file server is away")
     };
     for attempt in 0..2 {
-        let owed = driver.owed.pop_front().unwrap();
-        assert_eq!((owed.kind, owed.attempt), (OwedKind::Split, attempt));
+        let message = driver.outbox.pop_front().unwrap();
+        assert_eq!(
+            (message.kind, message.attempt),
+            (OutboxKind::Split, attempt)
+        );
         source(&f, &job, 1, attempt).await;
         let fail = || {
             f.store
@@ -134,15 +137,15 @@ pub async fn passing_faults(f: Fixture) {
         audit(&f, job.uid).await;
         // Said twice, it counts once.
         driver.take(fail().await.unwrap());
-        assert!(driver.owed.is_empty());
+        assert!(driver.outbox.is_empty());
         assert_eq!(driver.job(&job).await.counts.unsplit, 1);
         driver.take(f.store.fire_pages().await.unwrap());
-        assert!(driver.owed.is_empty(), "the delay is not over");
+        assert!(driver.outbox.is_empty(), "the delay is not over");
         let hour = 3_600_000_000i64;
         f.sql(format!("UPDATE page SET due = due - {hour} WHERE due > 0"))
             .await;
         driver.take(f.store.fire_pages().await.unwrap());
-        assert_eq!(driver.owed.len(), 1);
+        assert_eq!(driver.outbox.len(), 1);
         audit(&f, job.uid).await;
         // The message of the attempt before is worth nothing now.
         let plan = f.store.plan_split(job.uid, 1, attempt).await.unwrap();
@@ -158,10 +161,10 @@ pub async fn lasting_faults(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let tree = Tree::new([vec![Node::Batch(flat(3))], flat(2)].concat());
     let job = driver.create(batch(), tree).await;
-    let root = driver.owed.pop_front().unwrap();
+    let root = driver.outbox.pop_front().unwrap();
     driver.serve(&root).await;
-    let sub = driver.owed.pop_front().unwrap();
-    assert_eq!(sub.kind, OwedKind::Split);
+    let sub = driver.outbox.pop_front().unwrap();
+    assert_eq!(sub.kind, OutboxKind::Split);
     let fault = failure(code::SPLIT_FAILED, "the folder\0 cannot be read");
     let committed = f
         .store
@@ -189,10 +192,10 @@ pub async fn batches_that_lie_too_deep(f: Fixture) {
     let job = driver
         .create(batch(), Tree::new(vec![Node::Batch(flat(3))]))
         .await;
-    let root = driver.owed.pop_front().unwrap();
+    let root = driver.outbox.pop_front().unwrap();
     f.sql("UPDATE page SET depth = 1000").await;
     driver.serve(&root).await;
-    assert!(driver.owed.is_empty());
+    assert!(driver.outbox.is_empty());
     audit(&f, job.uid).await;
     let view = f.store.job(&job.name).await.unwrap();
     assert_eq!(view.job.state(), JobState::Failed);

@@ -18,7 +18,8 @@ use headway_domain::{
     spec::JobSpec,
 };
 use headway_store::{
-    Committed, Control, DispatchPlan, Owed, OwedKind, PlannedItem, SplitPlan, Store, Tracked,
+    AppliedReports, Committed, Control, DispatchPlan, OutboxKind, OutboxMessage, PlannedItem,
+    SplitPlan, Store,
 };
 use uuid::Uuid;
 
@@ -63,7 +64,7 @@ impl Task {
 pub struct Driver {
     pub store: Store,
     /// Messages on their way to batch workers.
-    pub owed: VecDeque<Owed>,
+    pub outbox: VecDeque<OutboxMessage>,
     /// Items on their way to workers.
     pub tasks: VecDeque<Task>,
     /// Broadcasts.
@@ -86,7 +87,7 @@ impl Driver {
     pub fn new(store: &Store) -> Self {
         Self {
             store: store.clone(),
-            owed: VecDeque::new(),
+            outbox: VecDeque::new(),
             tasks: VecDeque::new(),
             controls: Vec::new(),
             most_out: 0,
@@ -130,7 +131,7 @@ impl Driver {
 
     /// Keeps what a commit owes; revisions must rise.
     pub fn take(&mut self, committed: Committed) {
-        self.owed.extend(committed.owed);
+        self.outbox.extend(committed.outbox);
         self.controls.extend(committed.controls);
         for change in committed.changes.iter().filter(|change| !change.deleted) {
             let before = self.revisions.insert(change.uid, change.revision);
@@ -151,27 +152,30 @@ impl Driver {
     /// Plays the batch worker until nothing is owed.
     pub async fn pump(&mut self) {
         let mut served = Vec::new();
-        while let Some(owed) = self.owed.pop_front() {
-            self.serve(&owed).await;
-            served.push(owed.id);
+        while let Some(message) = self.outbox.pop_front() {
+            self.serve(&message).await;
+            served.push(message.id);
             self.most_out = self.most_out.max(self.tasks.len());
         }
         self.store.outbox_sent(&served).await.unwrap();
     }
 
     /// Plays the batch worker for one message, without forgetting it.
-    pub async fn serve(&mut self, owed: &Owed) {
-        match owed.kind {
-            OwedKind::Split => self.serve_split(owed.uid, owed.page, owed.attempt).await,
-            OwedKind::Dispatch => {
-                let indexes: Vec<u32> = owed.indexes.iter().collect();
+    pub async fn serve(&mut self, message: &OutboxMessage) {
+        match message.kind {
+            OutboxKind::Split => {
+                self.serve_split(message.uid, message.page, message.attempt)
+                    .await
+            }
+            OutboxKind::Dispatch => {
+                let indexes: Vec<u32> = message.indexes.iter().collect();
                 let plan = self
                     .store
-                    .plan_dispatch(owed.uid, owed.page, &indexes)
+                    .plan_dispatch(message.uid, message.page, &indexes)
                     .await
                     .unwrap();
                 if let Some(plan) = plan {
-                    self.send(owed.uid, plan);
+                    self.send(message.uid, plan);
                 }
             }
         }
@@ -225,8 +229,8 @@ impl Driver {
     }
 
     /// Applies reports, again where another transaction held the job, and keeps what is owed.
-    pub async fn report(&mut self, reports: Vec<PageReport>) -> Tracked {
-        let mut all = Tracked::default();
+    pub async fn report(&mut self, reports: Vec<PageReport>) -> AppliedReports {
+        let mut all = AppliedReports::default();
         let mut rest = reports;
         while !rest.is_empty() {
             let tracked = self.store.apply_reports(&rest).await.unwrap();

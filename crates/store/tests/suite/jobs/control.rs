@@ -7,7 +7,7 @@ use headway_domain::{
     event::Caller,
     report::ItemEvent,
 };
-use headway_store::{Controlled, OwedKind, SplitPlan, StoreError};
+use headway_store::{Controlled, OutboxKind, SplitPlan, StoreError};
 
 use crate::suite::{
     Fixture,
@@ -178,7 +178,7 @@ pub async fn a_split_of_a_paused_job_is_taken_back(f: Fixture) {
     assert_eq!((held.counts.splitting, held.counts.unsplit), (0, 1));
     audit(&f, job.uid).await;
     driver.control(&job, Action::Resume).await;
-    assert_eq!(driver.owed[0].kind, OwedKind::Split);
+    assert_eq!(driver.outbox[0].kind, OutboxKind::Split);
     let job = driver.finish_well(&job).await;
     assert_eq!((job.state(), job.counts.done), (JobState::Completed, 5));
 }
@@ -216,10 +216,10 @@ pub async fn cancel_while_splitting(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let tree = Tree::new(flat(5));
     let job = driver.create(batch(), tree.clone()).await;
-    let owed = driver.owed.pop_front().unwrap();
+    let message = driver.outbox.pop_front().unwrap();
     let plan = f
         .store
-        .plan_split(job.uid, owed.page, owed.attempt)
+        .plan_split(job.uid, message.page, message.attempt)
         .await
         .unwrap();
     let SplitPlan::Split(source) = plan else {
@@ -229,11 +229,11 @@ pub async fn cancel_while_splitting(f: Fixture) {
     assert!(cancelled.settled.is_none(), "a split is under way");
     let result = f
         .store
-        .record_split(&source, owed.attempt, tree.split(&source))
+        .record_split(&source, message.attempt, tree.split(&source))
         .await
         .unwrap();
     assert!(result.release.unwrap().indexes.is_empty());
-    assert!(result.committed.owed.is_empty());
+    assert!(result.committed.outbox.is_empty());
     let job_now = driver.job(&job).await;
     assert!(job_now.settled.is_some());
     assert_eq!((job_now.counts.known, job_now.counts.unreleased), (5, 5));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, collections::BTreeSet, future::poll_fn, pin::pin};
 
 use headway_domain::{Error, JobState, PartitionId, filter::JobOrder, job::Phase};
-use headway_store::{Created, JobFilter, NewJob, OwedKind, Store, StoreError};
+use headway_store::{Created, JobFilter, NewJob, OutboxKind, Store, StoreError};
 use tokio::task::JoinSet;
 
 use crate::suite::{Fixture, audit::audit, batch, name, name_in, new_job, task};
@@ -20,11 +20,11 @@ pub async fn a_task_is_born_released(f: Fixture) {
     spec.labels.insert("team".to_owned(), "blue".to_owned());
     spec.display_name = "One task".to_owned();
     let created = accept(&f.store, "one", spec.clone()).await;
-    let owed = &created.committed.owed;
-    assert_eq!(owed.len(), 1);
-    assert_eq!(owed[0].kind, OwedKind::Dispatch);
-    assert_eq!((owed[0].page, owed[0].run), (1, 0));
-    assert_eq!(owed[0].indexes.iter().collect::<Vec<_>>(), [0]);
+    let outbox = &created.committed.outbox;
+    assert_eq!(outbox.len(), 1);
+    assert_eq!(outbox[0].kind, OutboxKind::Dispatch);
+    assert_eq!((outbox[0].page, outbox[0].run), (1, 0));
+    assert_eq!(outbox[0].indexes.iter().collect::<Vec<_>>(), [0]);
     assert_eq!(created.committed.changes.len(), 1);
     assert_eq!(f.store.outbox_len().await.unwrap(), 1);
 
@@ -48,10 +48,10 @@ pub async fn a_task_is_born_released(f: Fixture) {
 
 pub async fn a_batch_waits_to_be_split(f: Fixture) {
     let created = accept(&f.store, "many", batch()).await;
-    let owed = &created.committed.owed;
-    assert_eq!(owed.len(), 1);
-    assert_eq!(owed[0].kind, OwedKind::Split);
-    assert_eq!((owed[0].page, owed[0].attempt), (1, 0));
+    let outbox = &created.committed.outbox;
+    assert_eq!(outbox.len(), 1);
+    assert_eq!(outbox[0].kind, OutboxKind::Split);
+    assert_eq!((outbox[0].page, outbox[0].attempt), (1, 0));
     assert_eq!(created.view.job.counts.known, 0);
     assert_eq!(created.view.job.counts.splitting, 1);
     audit(&f, created.view.job.meta.uid).await;
@@ -67,7 +67,7 @@ pub async fn the_same_id(f: Fixture) {
     assert!(again.existed);
     assert_eq!(again.view.job, first.view.job);
     assert_eq!(again.view.body, first.view.body);
-    assert!(again.committed.owed.is_empty());
+    assert!(again.committed.outbox.is_empty());
     for other in [task("y"), batch()] {
         let refused = f.store.create_job(new_job(name("same"), other)).await;
         assert!(matches!(
@@ -126,8 +126,8 @@ pub async fn many_at_once(f: Fixture) {
     while let Some(created) = creating.join_next().await {
         let created = created.unwrap().unwrap();
         uids.insert(created.view.job.meta.uid);
-        let owed = created.committed.owed.len();
-        assert_eq!(owed, usize::from(!created.existed));
+        let messages = created.committed.outbox.len();
+        assert_eq!(messages, usize::from(!created.existed));
         if !created.existed {
             *fresh.entry(created.view.job.meta.name.clone()).or_insert(0) += 1;
         }

@@ -141,7 +141,7 @@ pub async fn a_job_of_many_rows(f: Fixture) {
 pub async fn create_again_under_the_same_name(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(task("old"), Tree::new(Vec::new())).await;
-    let old = driver.owed.pop_front().unwrap();
+    let old = driver.outbox.pop_front().unwrap();
     driver.serve(&old).await;
     let tasks = driver.take_tasks();
     f.store

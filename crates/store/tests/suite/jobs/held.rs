@@ -15,7 +15,7 @@ pub async fn held_jobs_are_told_of(f: Fixture) {
     let job = driver.begin(batch(), Tree::new(flat(3))).await;
     let tasks = driver.take_tasks();
     let runs = driver.begin(batch(), Tree::new(flat(3))).await;
-    let held = async |f: &Fixture| f.store.held_jobs().await.unwrap();
+    let held = async |f: &Fixture| f.store.paused_or_ended_jobs().await.unwrap();
     assert!(held(&f).await.is_empty());
     driver.control(&job, Action::Pause).await;
     let told = held(&f).await;

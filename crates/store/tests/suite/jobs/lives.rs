@@ -51,7 +51,7 @@ pub async fn a_tree(f: Fixture) {
         let mut spec = batch();
         spec.max_in_flight = 16;
         let job = driver.create(spec, tree).await;
-        let first = driver.owed.pop_front().unwrap();
+        let first = driver.outbox.pop_front().unwrap();
         driver.serve(&first).await;
         f.store.outbox_sent(&[first.id]).await.unwrap();
         if declared {
@@ -220,10 +220,10 @@ pub async fn every_message_twice(f: Fixture) {
         .await;
     let mut handled = 0;
     loop {
-        while let Some(owed) = driver.owed.pop_front() {
-            driver.serve(&owed).await;
-            driver.serve(&owed).await;
-            f.store.outbox_sent(&[owed.id]).await.unwrap();
+        while let Some(message) = driver.outbox.pop_front() {
+            driver.serve(&message).await;
+            driver.serve(&message).await;
+            f.store.outbox_sent(&[message.id]).await.unwrap();
         }
         let tasks = driver.take_tasks();
         if tasks.is_empty() {

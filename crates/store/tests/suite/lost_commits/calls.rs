@@ -15,7 +15,7 @@ use headway_domain::{
     start::Prerequisite,
     update::JobUpdate,
 };
-use headway_store::{Committed, DeadFilter, FailureFilter, Retry, Store, StoreError};
+use headway_store::{Committed, DeadLetterFilter, FailureFilter, Retry, Store, StoreError};
 
 use super::subject::{HOUR, Subject, schedule, schedule_name};
 use crate::suite::{
@@ -75,7 +75,7 @@ impl Subject {
                     .map(|_| ())
             }
             "drop dead letters" => {
-                let filter = DeadFilter {
+                let filter = DeadLetterFilter {
                     partition: partition.clone(),
                     pipe: None,
                     job: None,

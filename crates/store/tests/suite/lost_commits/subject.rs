@@ -56,7 +56,7 @@ impl Subject {
         let done = reports(&tasks, |_| ItemEvent::Done);
         let mut subject = Self {
             config: config.clone(),
-            outbox: driver.owed.drain(..).map(|owed| owed.id).collect(),
+            outbox: driver.outbox.drain(..).map(|message| message.id).collect(),
             driver,
             job,
             done,

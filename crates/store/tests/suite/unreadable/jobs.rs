@@ -31,7 +31,7 @@ pub async fn an_idle_job(f: Fixture) {
     .await;
     let store = f.break_job("broken").await;
     let (committed, next) = store.advance_idle(HOUR / 2, 0).await.unwrap();
-    assert_eq!((committed.owed.len(), next), (1, None));
+    assert_eq!((committed.outbox.len(), next), (1, None));
     assert_eq!(f.aside().await, [format!("job {broken}")]);
     let (again, _) = store.advance_idle(HOUR / 2, 0).await.unwrap();
     assert!(again.changes.is_empty());
@@ -89,7 +89,7 @@ pub async fn timers_of_a_shard(f: Fixture) {
     .await;
     let store = f.break_job(jobs[0].name.job.as_str()).await;
     let (committed, _) = store.fire_items(0, store.now()).await.unwrap();
-    let uids: BTreeSet<_> = committed.owed.iter().map(|owed| owed.uid).collect();
+    let uids: BTreeSet<_> = committed.outbox.iter().map(|message| message.uid).collect();
     assert_eq!(uids, BTreeSet::from([jobs[1].uid]));
     assert_eq!(f.aside().await, [format!("job {}", jobs[0].key)]);
     assert_eq!(store.next_due(0).await.unwrap().first(), None);
@@ -105,9 +105,9 @@ pub async fn pages_to_split_again(f: Fixture) {
     let broken = f.key_of("broken").await;
     let store = f.break_job("broken").await;
     let committed = store.fire_pages().await.unwrap();
-    assert_eq!(committed.owed.len(), 1);
+    assert_eq!(committed.outbox.len(), 1);
     assert_eq!(f.aside().await, [format!("job {broken}")]);
-    assert!(store.fire_pages().await.unwrap().owed.is_empty());
+    assert!(store.fire_pages().await.unwrap().outbox.is_empty());
 }
 
 pub async fn shares_and_suspension(f: Fixture) {

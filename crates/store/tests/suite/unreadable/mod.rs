@@ -146,12 +146,12 @@ pub async fn an_outbox_row(f: Fixture) {
         "UPDATE outbox SET kind = 99, created = created - {HOUR} WHERE outbox_id = {uid}"
     ))
     .await;
-    let owed = f.store.outbox_overdue(-1_000_000, 10).await.unwrap();
-    assert_eq!(owed.len(), 1);
+    let outbox = f.store.outbox_overdue(-1_000_000, 10).await.unwrap();
+    assert_eq!(outbox.len(), 1);
     assert_eq!(f.aside().await, [format!("outbox {uid}")]);
     // It takes no place in the next round, and it is not lost.
-    let owed = f.store.outbox_overdue(-1_000_000, 1).await.unwrap();
-    assert_eq!(owed.len(), 1);
+    let outbox = f.store.outbox_overdue(-1_000_000, 1).await.unwrap();
+    assert_eq!(outbox.len(), 1);
     assert_eq!(f.store.outbox_len().await.unwrap(), 2);
 }
 
