@@ -56,7 +56,7 @@ pub use jobs::{
         find::{FoundJobs, JobPage},
         order::JobPlace,
     },
-    view::{Controlled, FailureRow, JobView},
+    view::{Controlled, JobView},
 };
 pub use outbox::message::{OutboxKind, OutboxMessage};
 pub use partitions::{
@@ -79,5 +79,6 @@ pub use schedules::{
     fire::FiredSchedules,
     view::{ListedSchedule, SchedulePage, ScheduleView, UnreadableSchedule},
 };
+pub use slice::failure::FailureRow;
 pub use store::Store;
 pub use watches::{partitions::ChangedPartitions, states::JobStates};

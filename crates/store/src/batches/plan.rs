@@ -14,7 +14,7 @@ use crate::{
     db::keys,
     error::StoreError,
     ground::committed::Committed,
-    slice::item::{ITEM, ItemRow},
+    slice::item::ItemRow,
     store::Store,
 };
 
@@ -151,7 +151,7 @@ impl Store {
             indexes = now;
             let sql = format!(
                 "SELECT {} FROM item i WHERE i.job_key = $1 AND i.page = $2 AND {}",
-                ITEM.columns_of("i"),
+                ItemRow::COLUMNS,
                 self.db.is_in("i.idx", 3)
             );
             let list = keys::ints(indexes.iter().map(|index| i64::from(*index)));

@@ -1,13 +1,14 @@
 //! Releasing again what rests on lost messages.
 
-use headway_domain::Micros;
+use headway_domain::{Micros, page::PageState};
 use sea_orm::FromQueryResult;
 
 use crate::{
     db::{Durability, keys},
     deployment::{epoch::EPOCH_COLUMN, unreadable::Source},
     error::StoreError,
-    ground::{committed::Committed, numbers::unsigned},
+    ground::{codes::Code, committed::Committed, numbers::unsigned},
+    slice::progress::LIVE,
     store::Store,
 };
 
@@ -34,14 +35,15 @@ impl Store {
         before: Micros,
         shards: &[u16],
     ) -> Result<Vec<SilentJob>, StoreError> {
-        let splitting = match self.db.is_sqlite() {
-            true => "(p.state = 2)",
-            false => "(p.state = 2)::int",
+        let [splitting, open] = [PageState::Splitting, PageState::Open].map(Code::code);
+        let is_splitting = match self.db.is_sqlite() {
+            true => format!("(p.state = {splitting})"),
+            false => format!("(p.state = {splitting})::int"),
         };
         let sql = format!(
-            "SELECT j.job_key, j.shard FROM job_progress j WHERE j.live = 1 AND j.pipe = $1 AND {} AND EXISTS ( \
-               SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN (2, 3) \
-                 AND p.released + {splitting} > 0 AND p.touched < $2 \
+            "SELECT j.job_key, j.shard FROM job_progress j WHERE j.live = {LIVE} AND j.pipe = $1 AND {} AND EXISTS ( \
+               SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN ({splitting}, {open}) \
+                 AND p.released + {is_splitting} > 0 AND p.touched < $2 \
              ) AND {} ORDER BY j.job_key LIMIT 1000",
             self.db.is_in("j.shard", 3),
             self.db.job_not_set_aside("j.job_key", 4)
@@ -64,10 +66,11 @@ impl Store {
         let sql = format!("SELECT {EPOCH_COLUMN}");
         let row = self.db.row(self.db.work_reader(), sql, []).await?;
         let epoch = self.db.epoch_of(row.as_ref())?;
+        let [splitting, open] = [PageState::Splitting, PageState::Open].map(Code::code);
         let sql = format!(
-            "SELECT j.job_key AS value FROM job_progress j WHERE j.live = 1 AND EXISTS ( \
-               SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN (2, 3) AND p.epoch < $1 AND p.touched > 0 \
-                 AND (p.state = 2 OR p.released > 0) \
+            "SELECT j.job_key AS value FROM job_progress j WHERE j.live = {LIVE} AND EXISTS ( \
+               SELECT 1 FROM page p WHERE p.job_key = j.job_key AND p.run = j.run AND p.state IN ({splitting}, {open}) AND p.epoch < $1 AND p.touched > 0 \
+                 AND (p.state = {splitting} OR p.released > 0) \
              ) AND {} ORDER BY j.job_key LIMIT 1000",
             self.db.job_not_set_aside("j.job_key", 2)
         );
@@ -104,8 +107,11 @@ impl Store {
         let Some(mut slice) = db.lock_job(&tx, &meta).await? else {
             return Ok((Committed::default(), false));
         };
-        let sql = "SELECT number AS value FROM page WHERE job_key = $1 AND state IN (2, 3) AND (touched < $2 OR epoch < $3) \
-                   AND (state = 2 OR released > 0) AND run = $4 ORDER BY number LIMIT 64";
+        let [splitting, open] = [PageState::Splitting, PageState::Open].map(Code::code);
+        let sql = format!(
+            "SELECT number AS value FROM page WHERE job_key = $1 AND state IN ({splitting}, {open}) AND (touched < $2 OR epoch < $3) \
+             AND (state = {splitting} OR released > 0) AND run = $4 ORDER BY number LIMIT 64"
+        );
         let values = [
             key.into(),
             before.into(),

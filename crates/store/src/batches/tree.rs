@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use headway_domain::{Error, JobName, job::JobMeta};
+use headway_domain::{Error, JobName, job::JobMeta, page::PageState};
 use sea_orm::FromQueryResult;
 
 use crate::{
     db::keys,
     deployment::unreadable::Sorted,
     error::StoreError,
-    ground::numbers::{optional, unsigned},
+    ground::{
+        codes::Code,
+        numbers::{optional, unsigned},
+    },
     slice::batch::DEFINITION_BYTES,
     store::Store,
 };
@@ -191,6 +194,14 @@ impl Store {
     /// The batches whose numbers are bound as `$2`, each with sums over the unfinished batches below it and their pages. Of a batch that is done
     /// everything is folded into its row, and into that of its parent. What failed in an older run is open again.
     fn sums(&self) -> String {
+        let [unsplit, splitting, open, retained, split_failed] = [
+            PageState::Unsplit,
+            PageState::Splitting,
+            PageState::Open,
+            PageState::Retained,
+            PageState::SplitFailed,
+        ]
+        .map(Code::code);
         format!(
             "WITH RECURSIVE below (top, number, finished) AS ( \
                SELECT b.number, b.number, b.finished FROM batch b WHERE b.job_key = $1 AND {} \
@@ -201,12 +212,12 @@ impl Store {
                SELECT s.top, SUM(b.done) AS done FROM below s JOIN batch b ON b.job_key = $1 AND b.number = s.number GROUP BY s.top \
              ), paged AS ( \
                SELECT s.top, \
-                 SUM(CASE WHEN p.state IN (3, 4) THEN 1 ELSE 0 END) AS split, \
+                 SUM(CASE WHEN p.state IN ({open}, {retained}) THEN 1 ELSE 0 END) AS split, \
                  SUM(p.items) AS items, SUM(p.items_done) AS done, \
                  SUM(CASE WHEN p.run = j.run THEN p.items_failed ELSE 0 END) AS failed, \
                  SUM(CASE WHEN p.run = j.run THEN p.items_discarded ELSE 0 END) AS discarded, \
-                 SUM(CASE WHEN p.state IN (1, 2) OR (p.state = 5 AND p.run < j.run) THEN 1 ELSE 0 END) AS unsplit, \
-                 SUM(CASE WHEN p.state = 5 AND p.run = j.run THEN 1 ELSE 0 END) AS split_failures \
+                 SUM(CASE WHEN p.state IN ({unsplit}, {splitting}) OR (p.state = {split_failed} AND p.run < j.run) THEN 1 ELSE 0 END) AS unsplit, \
+                 SUM(CASE WHEN p.state = {split_failed} AND p.run = j.run THEN 1 ELSE 0 END) AS split_failures \
                FROM below s JOIN page p ON p.job_key = $1 AND p.batch = s.number JOIN job_progress j ON j.job_key = $1 \
                GROUP BY s.top \
              ) SELECT b.number, b.parent, b.depth, b.finished, j.ended, \

@@ -1,11 +1,13 @@
 //! Ended jobs whose items are still out, and taking back those that no worker took.
 
+use headway_domain::page::PageState;
 use sea_orm::FromQueryResult;
 
 use crate::{
     db::Durability,
     error::StoreError,
-    ground::{committed::Committed, numbers::unsigned},
+    ground::{codes::Code, committed::Committed, numbers::unsigned},
+    slice::progress::LIVE,
     store::Store,
 };
 
@@ -27,9 +29,11 @@ pub struct UnsettledJob {
 impl Store {
     /// Jobs that ended and have not settled, the oldest first, with the pipes that their items may be in.
     pub async fn unsettled_jobs(&self) -> Result<Vec<UnsettledJob>, StoreError> {
-        let sql = "WITH ended AS (SELECT job_key, pipe FROM job_progress WHERE live = 1 AND ended > 0 ORDER BY job_key LIMIT $1) \
-                   SELECT job_key, pipe FROM ended \
-                   UNION SELECT i.job_key, i.pipe FROM ended e JOIN item i ON i.job_key = e.job_key AND i.forwarded = 1";
+        let sql = format!(
+            "WITH ended AS (SELECT job_key, pipe FROM job_progress WHERE live = {LIVE} AND ended > 0 ORDER BY job_key LIMIT $1) \
+             SELECT job_key, pipe FROM ended \
+             UNION SELECT i.job_key, i.pipe FROM ended e JOIN item i ON i.job_key = e.job_key AND i.forwarded = 1"
+        );
         self.db
             .all(self.db.work_reader(), sql, [MAX_JOBS_FOUND.into()])
             .await
@@ -38,8 +42,10 @@ impl Store {
     /// Has requests of ended jobs published now that wait in the outbox for a pipe to take messages again: batch workers then
     /// take the items back.
     pub async fn hasten_deferred(&self) -> Result<(), StoreError> {
-        let sql = "UPDATE outbox SET created = 0 WHERE created > $1 AND uid IN ( \
-                     SELECT j.uid FROM job_progress p JOIN job j ON j.job_key = p.job_key WHERE p.live = 1 AND p.ended > 0)";
+        let sql = format!(
+            "UPDATE outbox SET created = 0 WHERE created > $1 AND uid IN ( \
+               SELECT j.uid FROM job_progress p JOIN job j ON j.job_key = p.job_key WHERE p.live = {LIVE} AND p.ended > 0)"
+        );
         self.db.run_alone(sql, [self.db.now().into()]).await?;
         Ok(())
     }
@@ -60,8 +66,11 @@ impl Store {
         let Some(mut slice) = db.lock_job(&tx, &meta).await? else {
             return Ok((Committed::default(), None));
         };
-        let sql = "SELECT number AS value FROM page WHERE job_key = $1 AND state = 3 AND released > 0 AND run = $2 AND number > $3 \
-                   ORDER BY number LIMIT $4";
+        let sql = format!(
+            "SELECT number AS value FROM page WHERE job_key = $1 AND state = {} AND released > 0 AND run = $2 AND number > $3 \
+             ORDER BY number LIMIT $4",
+            PageState::Open.code()
+        );
         let values = [
             key.into(),
             i64::from(slice.job.run).into(),

@@ -10,6 +10,7 @@ pub(crate) mod keys;
 mod migration;
 pub(crate) mod pools;
 pub(crate) mod statements;
+pub(crate) mod table;
 pub(crate) mod tx;
 
 pub use config::{StoreConfig, StoreUrl};

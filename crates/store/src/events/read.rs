@@ -13,8 +13,9 @@ use crate::{
         Events,
         horizon::{LogBounds, PlaceRow},
         position::Position,
-        row::{EventRow, RawEvent, event_columns, kind_code},
+        row::{EVENT_COLUMNS, EventRow, RawEvent},
     },
+    ground::codes::Code,
 };
 
 /// Events that are looked at in one call at most, where only some kinds are asked for.
@@ -89,7 +90,7 @@ impl Events<'_> {
             let n = values.len();
             wanted.push_str(&format!(" AND job_id = ${} AND uid = ${n}", n - 1));
         }
-        let columns = event_columns("e");
+        let columns = EVENT_COLUMNS;
         let found = match query.kinds.as_slice() {
             [] => {
                 format!(
@@ -97,7 +98,7 @@ impl Events<'_> {
                 )
             }
             kinds => {
-                let codes = kinds.iter().map(|kind| kind_code(*kind).to_string());
+                let codes = kinds.iter().map(|kind| kind.code().to_string());
                 let codes = codes.collect::<Vec<_>>().join(", ");
                 format!(
                     "SELECT {columns} FROM (SELECT {columns} FROM event e WHERE {wanted} ORDER BY e.tx, e.seq LIMIT {MAX_EVENTS_SCANNED}) e \

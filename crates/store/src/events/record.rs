@@ -11,7 +11,7 @@ use headway_domain::{
 use crate::{
     db::{Db, Tx},
     error::StoreError,
-    events::row::kind_code,
+    ground::codes::Code,
 };
 
 /// The id that stands in the column of the job's where there is none.
@@ -96,12 +96,12 @@ impl Db {
             vec![0_u8; 16].into(),
             change.partition.as_str().into(),
             change.id.into(),
-            kind_code(EventKind::Updated).into(),
+            EventKind::Updated.code().into(),
             caller.user.as_str().into(),
             caller.correlation.as_str().into(),
             clean(&change.message, limits::HEADER_BYTES).into(),
             self.now().into(),
-            kind_code(change.kind).into(),
+            change.kind.code().into(),
             change.subject.into(),
         ];
         self.run(&**tx, sql, values).await?;

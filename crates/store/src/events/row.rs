@@ -4,14 +4,18 @@ use headway_domain::{
     Job, JobId, JobName, JobState, JobUid, Micros, PartitionId,
     event::{Caller, EventKind, NewEvent},
 };
-use sea_orm::FromQueryResult;
 
 use crate::{
-    db::bulk::{Cell, Kind, Table},
+    db::{
+        bulk::Cell,
+        table::{row, table},
+    },
     error::StoreError,
     events::position::Position,
-    ground::numbers::{optional, unsigned},
-    slice::progress::{state_code, state_of},
+    ground::{
+        codes::{Code, codes},
+        numbers::{optional, unsigned},
+    },
 };
 
 /// An event of the audit log.
@@ -47,82 +51,6 @@ pub struct EventRow {
     pub recorded: Micros,
 }
 
-/// A row of `event`; all columns are empty where there is none.
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct RawEvent {
-    seq: Option<i64>,
-    tx: Option<i64>,
-    uid: Option<Vec<u8>>,
-    partition_id: Option<String>,
-    job_id: Option<String>,
-    kind: Option<i64>,
-    state: Option<i64>,
-    revision: Option<i64>,
-    run: Option<i64>,
-    actor: Option<String>,
-    correlation: Option<String>,
-    message: Option<String>,
-    batch: Option<i64>,
-    items: Option<i64>,
-    recorded: Option<i64>,
-    change: Option<i64>,
-    subject: Option<String>,
-}
-
-/// `seq` and `tx` come from the database, and `change` and `subject` are of events that are not about jobs ([`crate::events::record`]).
-pub(crate) const EVENT: Table = Table {
-    name: "event",
-    keys: 0,
-    insert_only: 0,
-    columns: &[
-        ("uid", Kind::Bytes),
-        ("partition_id", Kind::Text),
-        ("job_id", Kind::Text),
-        ("kind", Kind::Int),
-        ("state", Kind::Int),
-        ("revision", Kind::Int),
-        ("run", Kind::Int),
-        ("actor", Kind::Text),
-        ("correlation", Kind::Text),
-        ("message", Kind::Text),
-        ("batch", Kind::Int),
-        ("items", Kind::Int),
-        ("recorded", Kind::Int),
-    ],
-};
-
-/// The columns of [`RawEvent`], with the table as `alias`.
-pub(crate) fn event_columns(alias: &str) -> String {
-    format!(
-        "{alias}.seq, {alias}.tx, {alias}.change, {alias}.subject, {}",
-        EVENT.columns_of(alias)
-    )
-}
-
-/// The cells of [`EVENT`].
-pub(crate) fn event_cells(job: &Job, event: &NewEvent, caller: &Caller) -> Vec<Cell> {
-    let name = &job.meta.name;
-    let of_caller = |text: &str| match is_of_caller(event.kind) {
-        true => Cell::from(text),
-        false => Cell::from(""),
-    };
-    vec![
-        job.meta.uid.0.as_bytes().to_vec().into(),
-        name.partition.as_str().into(),
-        name.job.as_str().into(),
-        kind_code(event.kind).into(),
-        state_code(event.state).into(),
-        job.revision.into(),
-        job.run.into(),
-        of_caller(&caller.user),
-        of_caller(&caller.correlation),
-        event.message.as_str().into(),
-        event.batch.unwrap_or(0).into(),
-        event.items.into(),
-        job.updated.into(),
-    ]
-}
-
 impl RawEvent {
     /// The event, if there is one.
     pub(crate) fn read(self) -> Result<Option<EventRow>, StoreError> {
@@ -151,12 +79,9 @@ impl RawEvent {
                 false => None,
             },
             subject: text(self.subject)?,
-            kind: EventKind::ALL
-                .into_iter()
-                .find(|ours| kind_code(*ours) == kind)
-                .ok_or_else(|| broken("its kind is unknown"))?,
+            kind: EventKind::of(kind).map_err(|_| broken("its kind is unknown"))?,
             state: match is_job {
-                true => Some(state_of(state)?),
+                true => Some(JobState::of(state)?),
                 false => None,
             },
             revision: number(self.revision)?,
@@ -170,6 +95,86 @@ impl RawEvent {
         }))
     }
 }
+
+row! {
+    /// A row of `event`; all columns are empty where there is none.
+    pub(crate) struct RawEvent as "e" {
+        seq: Option<i64>,
+        tx: Option<i64>,
+        uid: Option<Vec<u8>>,
+        partition_id: Option<String>,
+        job_id: Option<String>,
+        kind: Option<i64>,
+        state: Option<i64>,
+        revision: Option<i64>,
+        run: Option<i64>,
+        actor: Option<String>,
+        correlation: Option<String>,
+        message: Option<String>,
+        batch: Option<i64>,
+        items: Option<i64>,
+        recorded: Option<i64>,
+        change: Option<i64>,
+        subject: Option<String>,
+    }
+}
+
+/// The columns of [`RawEvent`], with the table as `e`.
+pub(crate) const EVENT_COLUMNS: &str = RawEvent::COLUMNS;
+
+// The database gives `seq` and `tx`. Events that are not about jobs have `change` and `subject`: see `events::record`.
+table! {
+    const EVENT = "event";
+    fn event_cells(job: &Job, event: &NewEvent, caller: &Caller) {
+        let name = &job.meta.name;
+        let of_caller = |text: &str| match is_of_caller(event.kind) {
+            true => Cell::from(text),
+            false => Cell::from(""),
+        };
+    }
+    write uid: Vec<u8> = job.meta.uid.0.as_bytes().to_vec(),
+    write partition_id: String = name.partition.as_str(),
+    write job_id: String = name.job.as_str(),
+    write kind: i64 = event.kind.code(),
+    write state: i64 = event.state.code(),
+    write revision: i64 = job.revision,
+    write run: i64 = job.run,
+    write actor: String = of_caller(&caller.user),
+    write correlation: String = of_caller(&caller.correlation),
+    write message: String = event.message.as_str(),
+    write batch: i64 = event.batch.unwrap_or(0),
+    write items: i64 = event.items,
+    write recorded: i64 = job.updated,
+}
+
+codes!(EventKind, "kind {code} of an event is unknown", {
+    Created = 1,
+    Started = 2,
+    Paused = 3,
+    Resumed = 4,
+    Cancelled = 5,
+    Retried = 6,
+    BatchSplit = 7,
+    FailureRecorded = 8,
+    Completed = 9,
+    Failed = 10,
+    Settled = 11,
+    Deleted = 12,
+    Updated = 13,
+    ScheduleCreated = 14,
+    ScheduleUpdated = 15,
+    SchedulePaused = 16,
+    ScheduleResumed = 17,
+    ScheduleDeleted = 18,
+    PartitionUpdated = 19,
+    PartitionSuspended = 20,
+    PartitionResumed = 21,
+    DeadLettersDropped = 22,
+    PipeLimitsSet = 23,
+    JobTypeCreated = 24,
+    JobTypeUpdated = 25,
+    JobTypeDeleted = 26,
+});
 
 /// Whether a caller does it, and not Headway by itself.
 fn is_of_caller(kind: EventKind) -> bool {
@@ -200,37 +205,5 @@ fn is_of_caller(kind: EventKind) -> bool {
         | EventKind::Completed
         | EventKind::Failed
         | EventKind::Settled => false,
-    }
-}
-
-/// Stored: never to be changed.
-pub(crate) fn kind_code(kind: EventKind) -> i64 {
-    match kind {
-        EventKind::Created => 1,
-        EventKind::Started => 2,
-        EventKind::Paused => 3,
-        EventKind::Resumed => 4,
-        EventKind::Cancelled => 5,
-        EventKind::Retried => 6,
-        EventKind::BatchSplit => 7,
-        EventKind::FailureRecorded => 8,
-        EventKind::Completed => 9,
-        EventKind::Failed => 10,
-        EventKind::Settled => 11,
-        EventKind::Deleted => 12,
-        EventKind::Updated => 13,
-        EventKind::ScheduleCreated => 14,
-        EventKind::ScheduleUpdated => 15,
-        EventKind::SchedulePaused => 16,
-        EventKind::ScheduleResumed => 17,
-        EventKind::ScheduleDeleted => 18,
-        EventKind::PartitionUpdated => 19,
-        EventKind::PartitionSuspended => 20,
-        EventKind::PartitionResumed => 21,
-        EventKind::DeadLettersDropped => 22,
-        EventKind::PipeLimitsSet => 23,
-        EventKind::JobTypeCreated => 24,
-        EventKind::JobTypeUpdated => 25,
-        EventKind::JobTypeDeleted => 26,
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     ground::{committed::Control, numbers::unsigned},
     jobs::view::Controlled,
     retries::retry::Retry,
+    slice::progress::{IN_FLIGHT, LIVE, SETTLED},
     store::Store,
 };
 
@@ -75,16 +76,18 @@ impl Store {
     pub async fn paused_or_ended_jobs(&self) -> Result<Vec<Control>, StoreError> {
         let db = &self.db;
         // Each half by itself, so that each finds its jobs by an index.
-        let sql = "SELECT j.uid, h.control, h.paused FROM ( \
+        let sql = format!(
+            "SELECT j.uid, h.control, h.paused FROM ( \
                      SELECT * FROM (SELECT p.job_key, p.control, p.paused + p.suspended AS paused FROM job_progress p \
-                       WHERE p.live = 1 AND (p.paused = 1 OR p.suspended = 1 OR p.ended > 0) \
-                       AND p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed > 0 \
+                       WHERE p.live = {LIVE} AND (p.paused = 1 OR p.suspended = 1 OR p.ended > 0) \
+                       AND {IN_FLIGHT} > 0 \
                        ORDER BY p.job_key DESC LIMIT $1) AS live \
                      UNION ALL \
                      SELECT * FROM (SELECT p.job_key, p.control, 0 AS paused FROM job_progress p \
-                       WHERE p.live = 0 AND p.ended > 0 AND p.discarded > 0 \
+                       WHERE p.live = {SETTLED} AND p.ended > 0 AND p.discarded > 0 \
                        ORDER BY p.job_key DESC LIMIT $1) AS settled \
-                   ) AS h JOIN job j ON j.job_key = h.job_key ORDER BY h.job_key DESC LIMIT $1";
+                   ) AS h JOIN job j ON j.job_key = h.job_key ORDER BY h.job_key DESC LIMIT $1"
+        );
         let held: Vec<ControlRow> = db
             .all(db.work_reader(), sql, [MAX_JOBS_TOLD.into()])
             .await?;

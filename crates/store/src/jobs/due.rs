@@ -8,7 +8,10 @@ use std::sync::{
 use headway_domain::Micros;
 
 use crate::{
-    db::Durability, error::StoreError, ground::committed::Committed, slice::load::Locking,
+    db::Durability,
+    error::StoreError,
+    ground::committed::Committed,
+    slice::{load::Locking, progress::LIVE},
     store::Store,
 };
 
@@ -96,7 +99,7 @@ impl Store {
     ) -> Result<(Committed, Option<i64>), StoreError> {
         let now = self.db.now();
         let sql = format!(
-            "SELECT job_key AS value FROM job_progress WHERE live = 1 AND updated <= $1 AND job_key > $2 AND {} \
+            "SELECT job_key AS value FROM job_progress WHERE live = {LIVE} AND updated <= $1 AND job_key > $2 AND {} \
              ORDER BY job_key LIMIT 100",
             self.db.job_not_set_aside("job_key", 3)
         );

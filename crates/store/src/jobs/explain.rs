@@ -6,8 +6,13 @@ use headway_domain::{
 use sea_orm::FromQueryResult;
 
 use crate::{
-    batches::split_retry::SplitRetry, error::StoreError, events::row::kind_code,
-    ground::numbers::unsigned, jobs::view::JobView, partitions::view::Suspension, store::Store,
+    batches::split_retry::SplitRetry,
+    error::StoreError,
+    ground::{codes::Code, numbers::unsigned},
+    jobs::view::JobView,
+    partitions::view::Suspension,
+    prerequisites::view::PrerequisiteState,
+    store::Store,
 };
 
 /// Open prerequisites that are named.
@@ -94,7 +99,10 @@ impl Store {
         let meta = self.named(name).await?;
         let gone = || StoreError::Domain(Error::JobNotFound(name.clone()));
         let job = self.read_job(&meta).await?.ok_or_else(gone)?;
-        let sql = "SELECT needed FROM prerequisite WHERE job_key = $1 AND state = 0 ORDER BY number LIMIT $2";
+        let sql = format!(
+            "SELECT needed FROM prerequisite WHERE job_key = $1 AND state = {} ORDER BY number LIMIT $2",
+            PrerequisiteState::Open.code()
+        );
         let waits_for: Vec<OpenPrerequisiteRow> = match job.waits {
             0 => Vec::new(),
             _ => {
@@ -174,7 +182,7 @@ impl Store {
         let values = [
             name.partition.as_str().into(),
             name.job.as_str().into(),
-            kind_code(EventKind::Paused).into(),
+            EventKind::Paused.code().into(),
         ];
         let paused: Option<PausedRow> = self.db.one(self.db.reader(), sql, values).await?;
         Ok(paused.map(|row| Since {

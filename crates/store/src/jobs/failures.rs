@@ -4,8 +4,8 @@ use headway_domain::{Error, Job, JobName};
 use sea_orm::Value;
 
 use crate::{
-    db::Db, error::StoreError, jobs::view::FailureRow, retries::filter::FailureFilter,
-    slice::item::FAILURE, store::Store,
+    db::Db, error::StoreError, retries::filter::FailureFilter, slice::failure::FailureRow,
+    store::Store,
 };
 
 /// Failures shown with a job at most.
@@ -29,7 +29,7 @@ impl Store {
         }
         let sql = format!(
             "SELECT {} FROM failure f WHERE f.job_key = $1 AND f.run = $2 ORDER BY f.seq DESC LIMIT $3",
-            FAILURE.columns_of("f")
+            FailureRow::COLUMNS
         );
         let values = [
             job.meta.key.into(),
@@ -59,7 +59,7 @@ impl Store {
         let (matching, more) = listed(filter, &self.db, 5);
         let sql = format!(
             "SELECT {} FROM failure f WHERE f.job_key = $1 AND f.run = $2 AND f.seq > $3 AND {matching} ORDER BY f.seq LIMIT $4",
-            FAILURE.columns_of("f")
+            FailureRow::COLUMNS
         );
         let values = [
             meta.key.into(),

@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use crate::{
-    db::Durability, error::StoreError, ground::committed::Committed, slice::load::Locking,
+    db::Durability,
+    error::StoreError,
+    ground::committed::Committed,
+    slice::{load::Locking, progress::LIVE},
     store::Store,
 };
 
@@ -46,7 +49,7 @@ impl Store {
     pub async fn audit_job(&self, after: i64) -> Result<(Committed, i64), StoreError> {
         let db = &self.db;
         let sql = format!(
-            "SELECT job_key AS value FROM job_progress WHERE live = 1 AND job_key > $1 AND {} ORDER BY job_key LIMIT 1",
+            "SELECT job_key AS value FROM job_progress WHERE live = {LIVE} AND job_key > $1 AND {} ORDER BY job_key LIMIT 1",
             db.job_not_set_aside("job_key", 2)
         );
         let keys = self.keys(&sql, [after.into(), db.now().into()]).await?;

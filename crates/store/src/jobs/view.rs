@@ -1,9 +1,10 @@
 //! A job as it is read.
 
 use headway_domain::Job;
-use sea_orm::FromQueryResult;
 
-use crate::{ground::committed::Committed, prerequisites::view::PrerequisiteView};
+use crate::{
+    ground::committed::Committed, prerequisites::view::PrerequisiteView, slice::failure::FailureRow,
+};
 
 /// A job as it was at one commit.
 #[derive(Debug, Clone)]
@@ -27,31 +28,6 @@ impl JobView {
             prerequisites: Vec::new(),
         }
     }
-}
-
-/// A recorded failure.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
-pub struct FailureRow {
-    /// Rises by one with each failure of a run, from 1.
-    pub seq: i64,
-    /// The run.
-    pub run: i64,
-    /// The page.
-    pub page: i64,
-    /// The item's index, -1 when the page could not be split, -2 when the job as a whole failed.
-    pub idx: i64,
-    /// A word for programs.
-    pub code: String,
-    /// A sentence for people.
-    pub message: String,
-    /// More.
-    pub details: String,
-    /// The attempt that failed, from 1.
-    pub attempt: i64,
-    /// When it was recorded, in microseconds.
-    pub recorded: i64,
-    /// Who reported it.
-    pub worker: String,
 }
 
 /// A job after a control action.

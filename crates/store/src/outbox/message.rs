@@ -1,12 +1,14 @@
 //! A message for batch workers, and its row in the outbox.
 
 use headway_domain::{JobUid, bitmap::Bitmap};
-use sea_orm::FromQueryResult;
 
 use crate::{
-    db::bulk::{Cell, Kind, Table},
+    db::table::table,
     error::StoreError,
-    ground::numbers::unsigned,
+    ground::{
+        codes::{Code, codes},
+        numbers::unsigned,
+    },
 };
 
 /// A message for batch workers.
@@ -37,48 +39,24 @@ pub enum OutboxKind {
     Dispatch,
 }
 
-pub(crate) const OUTBOX: Table = Table {
-    name: "outbox",
-    keys: 1,
-    insert_only: 0,
-    columns: &[
-        ("outbox_id", Kind::Int),
-        ("uid", Kind::Bytes),
-        ("kind", Kind::Int),
-        ("page", Kind::Int),
-        ("run", Kind::Int),
-        ("attempt", Kind::Int),
-        ("indexes", Kind::Bytes),
-        ("created", Kind::Int),
-    ],
-};
+codes!(OutboxKind, "kind {code} of a message is unknown", {
+    Split = 1,
+    Dispatch = 2,
+});
 
-pub(crate) fn outbox_cells(message: &OutboxMessage, now: i64) -> Vec<Cell> {
-    let kind: i64 = match message.kind {
-        OutboxKind::Split => 1,
-        OutboxKind::Dispatch => 2,
-    };
-    vec![
-        message.id.into(),
-        message.uid.0.as_bytes().to_vec().into(),
-        kind.into(),
-        message.page.into(),
-        message.run.into(),
-        message.attempt.into(),
-        message.indexes.as_bytes().into(),
-        now.into(),
-    ]
-}
-
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct OutboxRow {
-    pub(crate) outbox_id: i64,
-    uid: Vec<u8>,
-    kind: i64,
-    page: i64,
-    run: i64,
-    attempt: i64,
-    indexes: Vec<u8>,
+table! {
+    /// A row of `outbox`.
+    pub(crate) struct OutboxRow as "o";
+    const OUTBOX = "outbox";
+    fn outbox_cells(message: &OutboxMessage, now: i64) {}
+    key outbox_id: i64 = message.id,
+    uid: Vec<u8> = message.uid.0.as_bytes().to_vec(),
+    kind: i64 = message.kind.code(),
+    page: i64 = message.page,
+    run: i64 = message.run,
+    attempt: i64 = message.attempt,
+    indexes: Vec<u8> = message.indexes.as_bytes(),
+    write created: i64 = now,
 }
 
 impl TryFrom<OutboxRow> for OutboxMessage {
@@ -89,11 +67,7 @@ impl TryFrom<OutboxRow> for OutboxMessage {
         Ok(Self {
             id: row.outbox_id,
             uid: JobUid::from_slice(&row.uid).ok_or_else(broken)?,
-            kind: match row.kind {
-                1 => OutboxKind::Split,
-                2 => OutboxKind::Dispatch,
-                _ => return Err(broken()),
-            },
+            kind: OutboxKind::of(row.kind).map_err(|_| broken())?,
             page: unsigned(row.page)?,
             run: unsigned(row.run)?,
             attempt: unsigned(row.attempt)?,

@@ -72,7 +72,7 @@ impl Store {
         let now = db.now();
         let sql = format!(
             "SELECT {} FROM outbox o WHERE o.created <= $1 AND {} ORDER BY o.created LIMIT $2{}",
-            OUTBOX.columns_of("o"),
+            OutboxRow::COLUMNS,
             db.not_set_aside(Source::Outbox, "CAST(o.outbox_id AS TEXT)", 3),
             db.skip_locked()
         );

@@ -8,9 +8,10 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use crate::{
     db::{Db, Tx},
     error::StoreError,
-    ground::numbers::unsigned,
+    ground::{codes::Code, numbers::unsigned},
     jobs::create::new_job::NewJob,
     partitions::{Partitions, settings::PartitionDefaults},
+    slice::progress::{IN_FLIGHT, LIVE, OPEN_STATES},
 };
 
 /// A partition that does not share pipes as most do.
@@ -36,8 +37,8 @@ impl Partitions<'_> {
         let db = &self.store.db;
         let sql = format!(
             "SELECT s.partition_id, s.weight, s.in_flight AS quota, CASE WHEN s.in_flight = 0 THEN 0 ELSE ( \
-                     SELECT CAST(COALESCE(SUM(p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed), 0) AS BIGINT) \
-                     FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1 AND p.pipe <> '{JOBS}') END AS in_flight \
+                     SELECT CAST(COALESCE(SUM({IN_FLIGHT}), 0) AS BIGINT) \
+                     FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = {LIVE} AND p.pipe <> '{JOBS}') END AS in_flight \
                    FROM partition_setting s WHERE s.weight <> 1 OR s.in_flight > 0"
         );
         let rows: Vec<UseRow> = db.all(db.work_reader(), sql, []).await?;
@@ -114,9 +115,12 @@ impl Db {
         partition: &PartitionId,
         most: i64,
     ) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) AS value FROM ( \
-                     SELECT job_key FROM job_progress WHERE partition_id = $1 AND state IN (1, 2, 3) LIMIT $2 \
-                   ) AS open";
+        let states = OPEN_STATES.map(|state| state.code().to_string()).join(", ");
+        let sql = format!(
+            "SELECT count(*) AS value FROM ( \
+               SELECT job_key FROM job_progress WHERE partition_id = $1 AND state IN ({states}) LIMIT $2 \
+             ) AS open"
+        );
         let values = [partition.as_str().into(), most.max(0).into()];
         Ok(self.one_int(&**tx, sql, values).await?.unwrap_or(0))
     }
@@ -127,8 +131,8 @@ impl Db {
         partition: &PartitionId,
     ) -> Result<i64, StoreError> {
         let sql = format!(
-            "SELECT CAST(COALESCE(SUM(known - done - failed - discarded - unreleased - parked - delayed), 0) AS BIGINT) AS value \
-                   FROM job_progress WHERE partition_id = $1 AND live = 1 AND pipe <> '{JOBS}'"
+            "SELECT CAST(COALESCE(SUM({IN_FLIGHT}), 0) AS BIGINT) AS value \
+             FROM job_progress p WHERE p.partition_id = $1 AND p.live = {LIVE} AND p.pipe <> '{JOBS}'"
         );
         let sum = self.one_int(on, sql, [partition.as_str().into()]);
         Ok(sum.await?.unwrap_or(0))

@@ -2,7 +2,7 @@
 //! takes away. Jobs that are created meanwhile are caught by the next walk.
 
 use headway_domain::{
-    PartitionId,
+    JobState, PartitionId,
     bulk::JOBS,
     event::{Caller, EventKind},
 };
@@ -12,9 +12,12 @@ use crate::{
     db::{Db, Durability, Tx},
     error::StoreError,
     events::record::AuditEntry,
-    ground::committed::Committed,
+    ground::{codes::Code, committed::Committed},
     partitions::Partitions,
-    slice::load::Locking,
+    slice::{
+        load::Locking,
+        progress::{LIVE, OPEN_STATES},
+    },
     store::Store,
 };
 
@@ -68,15 +71,19 @@ impl Store {
         let suspended = self.partitions().get(partition).await?.suspension.is_some();
         let sql = match suspended {
             true => {
-                "SELECT value FROM ( \
-                   SELECT job_key AS value FROM job_progress WHERE partition_id = $1 AND state = 1 AND suspended = 0 AND job_key > $2 \
-                   UNION ALL SELECT job_key FROM job_progress WHERE partition_id = $1 AND state = 2 AND suspended = 0 AND job_key > $2 \
-                   UNION ALL SELECT job_key FROM job_progress WHERE partition_id = $1 AND state = 3 AND suspended = 0 AND job_key > $2 \
-                 ) AS open ORDER BY value LIMIT $3"
+                let of_state = |state: JobState| {
+                    format!(
+                        "SELECT job_key AS value FROM job_progress WHERE partition_id = $1 AND state = {} AND suspended = 0 AND job_key > $2",
+                        state.code()
+                    )
+                };
+                let open = OPEN_STATES.map(of_state).join(" UNION ALL ");
+                format!("SELECT value FROM ({open}) AS open ORDER BY value LIMIT $3")
             }
             false => {
                 "SELECT job_key AS value FROM job_progress WHERE partition_id = $1 AND suspended = 1 AND job_key > $2 \
                  ORDER BY job_key LIMIT $3"
+                    .to_owned()
             }
         };
         let values = [
@@ -84,7 +91,7 @@ impl Store {
             after.into(),
             MAX_JOBS_PER_WALK.into(),
         ];
-        let keys = self.keys(sql, values).await?;
+        let keys = self.keys(&sql, values).await?;
         let next = keys
             .last()
             .copied()
@@ -134,7 +141,7 @@ impl Partitions<'_> {
         let sql = format!(
             "SELECT partition_id FROM partition_setting WHERE pending = 1 \
                    UNION SELECT s.partition_id FROM partition_setting s WHERE s.suspended = 1 AND EXISTS ( \
-                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = 1 AND p.ended = 0 AND p.suspended = 0 AND p.pipe <> '{JOBS}' \
+                     SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.live = {LIVE} AND p.ended = 0 AND p.suspended = 0 AND p.pipe <> '{JOBS}' \
                        AND {readable}) \
                    UNION SELECT s.partition_id FROM partition_setting s WHERE s.suspended = 0 AND EXISTS ( \
                      SELECT 1 FROM job_progress p WHERE p.partition_id = s.partition_id AND p.suspended = 1 AND {readable})"

@@ -12,7 +12,7 @@ use crate::{
         Pipes,
         rates::{RateRow, SILENT_US},
     },
-    slice::load::Locking,
+    slice::{load::Locking, progress::LIVE},
     store::Store,
 };
 
@@ -109,7 +109,7 @@ impl Pipes<'_> {
         let held = "known - done - failed - discarded - unreleased - parked";
         let sql = format!(
             "SELECT CAST(COALESCE(SUM(h.held), 0) AS BIGINT) AS value FROM (SELECT {held} AS held FROM job_progress \
-             WHERE pipe = $1 AND live = 1 AND hungry = 0 AND {held} > 0 LIMIT $2) h"
+             WHERE pipe = $1 AND live = {LIVE} AND hungry = 0 AND {held} > 0 LIMIT $2) h"
         );
         let values = [pipe.into(), i64::from(limit).into()];
         let items = db.one_int(db.work_reader(), sql, values).await?;

@@ -11,9 +11,8 @@ use crate::{
     db::{Db, Durability},
     error::StoreError,
     events::record::AuditEntry,
-    jobs::view::FailureRow,
     pipes::Pipes,
-    slice::item::FAILURE,
+    slice::failure::{FAILURE, FailureRow},
 };
 
 /// Dead letters that one call drops at most.

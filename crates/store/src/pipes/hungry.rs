@@ -5,7 +5,7 @@ use sea_orm::FromQueryResult;
 use crate::{
     error::StoreError,
     pipes::{Pipes, credit::HungryJob},
-    slice::progress::PROGRESS,
+    slice::progress::{IN_FLIGHT, PROGRESS},
 };
 
 /// Jobs that share credit in one round, about: as many of each partition on each pipe as there is room for, by priority, and of
@@ -16,10 +16,14 @@ const MAX_JOBS_SHARING: i64 = 4096;
 const MIN_JOBS_EACH: i64 = 4;
 
 /// What is known of a job that shares.
-const COLUMNS: &str = "p.pipe, p.job_key, p.partition_id, p.allowance, p.delayed, p.tokens, p.carried, p.reopen, \
+fn columns() -> String {
+    format!(
+        "p.pipe, p.job_key, p.partition_id, p.allowance, p.delayed, p.tokens, p.carried, p.reopen, \
      j.items_per_message, p.priority, p.max_in_flight, \
-     p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed AS in_flight, \
-     p.unreleased + p.parked AS ready, p.unsplit + p.splitting AS unfound";
+     {IN_FLIGHT} AS in_flight, \
+     p.unreleased + p.parked AS ready, p.unsplit + p.splitting AS unfound"
+    )
+}
 
 #[derive(Debug, FromQueryResult)]
 pub(crate) struct HungryRow {
@@ -50,6 +54,7 @@ impl Pipes<'_> {
     /// The jobs that share, in one statement: from each partition on each pipe it leaps to the next, and reads the first of each.
     pub(crate) async fn hungry_at_once(self) -> Result<Vec<HungryRow>, StoreError> {
         let db = &self.store.db;
+        let columns = columns();
         let sql = format!(
             "WITH RECURSIVE turn AS ( \
                (SELECT pipe, partition_id FROM job_progress WHERE hungry = 1 ORDER BY pipe, partition_id LIMIT 1) \
@@ -57,7 +62,7 @@ impl Pipes<'_> {
                  SELECT q.pipe, q.partition_id FROM job_progress q \
                  WHERE q.hungry = 1 AND (q.pipe, q.partition_id) > (t.pipe, t.partition_id) \
                  ORDER BY q.pipe, q.partition_id LIMIT 1) n \
-             ) SELECT {COLUMNS} FROM turn t CROSS JOIN LATERAL ( \
+             ) SELECT {columns} FROM turn t CROSS JOIN LATERAL ( \
                SELECT {} FROM job_progress q WHERE q.hungry = 1 AND q.pipe = t.pipe AND q.partition_id = t.partition_id \
                ORDER BY q.priority DESC, q.job_key LIMIT GREATEST($2, $1 / (SELECT GREATEST(count(*), 1) FROM turn)) \
              ) p JOIN job j ON j.job_key = p.job_key",
@@ -90,8 +95,9 @@ impl Pipes<'_> {
             }
         }
         let each = MAX_JOBS_SHARING / i64::try_from(turns.len().max(1)).unwrap_or(MAX_JOBS_SHARING);
+        let columns = columns();
         let sql = format!(
-            "SELECT {COLUMNS} FROM job_progress p JOIN job j ON j.job_key = p.job_key \
+            "SELECT {columns} FROM job_progress p JOIN job j ON j.job_key = p.job_key \
              WHERE p.hungry = 1 AND p.pipe = $1 AND p.partition_id = $2 ORDER BY p.priority DESC, p.job_key LIMIT $3"
         );
         let mut hungry = Vec::new();

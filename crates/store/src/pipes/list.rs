@@ -8,6 +8,7 @@ use sea_orm::FromQueryResult;
 use crate::{
     error::StoreError,
     pipes::{Pipes, rates::SILENT_US},
+    slice::progress::{IN_FLIGHT, LIVE},
 };
 
 /// A pipe as the jobs of a partition use it.
@@ -124,10 +125,12 @@ impl Pipes<'_> {
     ) -> Result<(), StoreError> {
         let db = &self.store.db;
         let of_partition = || [partition.as_str().into()];
-        let sql = "SELECT pipe, CAST(SUM(CASE WHEN ended = 0 THEN 1 ELSE 0 END) AS BIGINT) AS jobs, \
-                   CAST(SUM(known - done - failed - discarded - unreleased - parked - delayed) AS BIGINT) AS in_flight, \
-                   CAST(SUM(parked) AS BIGINT) AS parked, CAST(SUM(delayed) AS BIGINT) AS delayed \
-                   FROM job_progress WHERE partition_id = $1 AND live = 1 GROUP BY pipe";
+        let sql = format!(
+            "SELECT p.pipe, CAST(SUM(CASE WHEN p.ended = 0 THEN 1 ELSE 0 END) AS BIGINT) AS jobs, \
+             CAST(SUM({IN_FLIGHT}) AS BIGINT) AS in_flight, \
+             CAST(SUM(p.parked) AS BIGINT) AS parked, CAST(SUM(p.delayed) AS BIGINT) AS delayed \
+             FROM job_progress p WHERE p.partition_id = $1 AND p.live = {LIVE} GROUP BY p.pipe"
+        );
         let loads: Vec<LoadRow> = db.all(db.reader(), sql, of_partition()).await?;
         for load in loads {
             if let Some(sums) = sums.get_mut(&load.pipe) {
@@ -138,10 +141,12 @@ impl Pipes<'_> {
             }
         }
         // A job counts its items at its own pipe; those that were forwarded are at another.
-        let sql = "SELECT i.pipe AS at, p.pipe AS home, p.paused + p.suspended AS paused, COUNT(*) AS items, \
+        let sql = format!(
+            "SELECT i.pipe AS at, p.pipe AS home, p.paused + p.suspended AS paused, COUNT(*) AS items, \
                    CAST(SUM(CASE WHEN i.due > 0 THEN 1 ELSE 0 END) AS BIGINT) AS delayed \
                    FROM job_progress p JOIN item i ON i.job_key = p.job_key AND i.forwarded = 1 \
-                   WHERE p.partition_id = $1 AND p.live = 1 GROUP BY i.pipe, p.pipe, p.paused + p.suspended";
+                   WHERE p.partition_id = $1 AND p.live = {LIVE} GROUP BY i.pipe, p.pipe, p.paused + p.suspended"
+        );
         let forwarded: Vec<ForwardedRow> = db.all(db.reader(), sql, of_partition()).await?;
         for row in forwarded {
             for (pipe, sign) in [(&row.home, -1), (&row.at, 1)] {

@@ -6,27 +6,35 @@ use sea_orm::FromQueryResult;
 use crate::{
     error::StoreError,
     pipes::{Pipes, admit::PipeNameRow},
+    slice::progress::{IN_FLIGHT, LIVE},
 };
 
 /// Pipes that one look finds at most.
 const MAX_UNUSED_PIPES: i64 = 1000;
 
 /// Whether no job that has not settled uses the pipe `p.name`, nor any results.
-const IS_UNUSED: &str = "NOT EXISTS (SELECT 1 FROM job_progress j WHERE j.live = 1 AND j.hungry = 0 AND j.pipe = p.name) \
+fn unused_condition() -> String {
+    format!(
+        "NOT EXISTS (SELECT 1 FROM job_progress j WHERE j.live = {LIVE} AND j.hungry = 0 AND j.pipe = p.name) \
     AND NOT EXISTS (SELECT 1 FROM job_progress j WHERE j.hungry = 1 AND j.pipe = p.name) \
     AND NOT EXISTS (SELECT 1 FROM result_pipe r WHERE r.name = p.name) \
-    AND p.name NOT IN (SELECT i.pipe FROM item i WHERE i.forwarded = 1)";
+    AND p.name NOT IN (SELECT i.pipe FROM item i WHERE i.forwarded = 1)"
+    )
+}
 
 impl Pipes<'_> {
     /// Pipes that no job uses which has not settled, by name.
     pub async fn unused(self) -> Result<Vec<String>, StoreError> {
         let db = &self.store.db;
         // Jobs that were retried use their pipe again.
-        let sql = "INSERT INTO pipe (partition_id, name) SELECT DISTINCT partition_id, pipe FROM job_progress WHERE live = 1 \
-                   ON CONFLICT (partition_id, name) DO NOTHING";
-        db.run_alone(sql, []).await?;
         let sql = format!(
-            "SELECT DISTINCT p.name FROM pipe p WHERE {IS_UNUSED} ORDER BY p.name LIMIT $1"
+            "INSERT INTO pipe (partition_id, name) SELECT DISTINCT partition_id, pipe FROM job_progress WHERE live = {LIVE} \
+                   ON CONFLICT (partition_id, name) DO NOTHING"
+        );
+        db.run_alone(sql, []).await?;
+        let is_unused = unused_condition();
+        let sql = format!(
+            "SELECT DISTINCT p.name FROM pipe p WHERE {is_unused} ORDER BY p.name LIMIT $1"
         );
         let rows: Vec<PipeNameRow> = db
             .all(db.work_reader(), sql, [MAX_UNUSED_PIPES.into()])
@@ -38,15 +46,17 @@ impl Pipes<'_> {
     /// Whether a pipe is known, and no job uses it which has not settled.
     pub async fn is_unused(self, name: &str) -> Result<bool, StoreError> {
         let db = &self.store.db;
-        let sql = format!("SELECT count(*) AS value FROM pipe p WHERE p.name = $1 AND {IS_UNUSED}");
+        let is_unused = unused_condition();
+        let sql = format!("SELECT count(*) AS value FROM pipe p WHERE p.name = $1 AND {is_unused}");
         let count = db.one_int(db.work_reader(), sql, [name.into()]).await?;
         Ok(count.unwrap_or(0) > 0)
     }
 
     /// Forgets a pipe unless a job uses it; whether it was forgotten.
     pub async fn forget(self, name: &str) -> Result<bool, StoreError> {
+        let is_unused = unused_condition();
         let sql = format!(
-            "DELETE FROM pipe WHERE name = $1 AND EXISTS (SELECT 1 FROM (SELECT $1 AS name) AS p WHERE {IS_UNUSED})"
+            "DELETE FROM pipe WHERE name = $1 AND EXISTS (SELECT 1 FROM (SELECT $1 AS name) AS p WHERE {is_unused})"
         );
         let forgotten = self.store.db.run_alone(sql, [name.into()]).await?;
         Ok(forgotten > 0)
@@ -54,8 +64,10 @@ impl Pipes<'_> {
 
     /// The keys of jobs on a pipe that have not settled.
     pub async fn jobs_on(self, name: &str) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT job_key AS value FROM job_progress WHERE live = 1 AND pipe = $1 ORDER BY job_key";
-        self.store.keys(sql, [name.into()]).await
+        let sql = format!(
+            "SELECT job_key AS value FROM job_progress WHERE live = {LIVE} AND pipe = $1 ORDER BY job_key"
+        );
+        self.store.keys(&sql, [name.into()]).await
     }
 }
 
@@ -71,7 +83,7 @@ impl Pipes<'_> {
         let rows: Vec<PipeRow> = db
             .all(
                 db.work_reader(),
-                "SELECT DISTINCT pipe FROM job_progress WHERE live = 1",
+                format!("SELECT DISTINCT pipe FROM job_progress WHERE live = {LIVE}"),
                 [],
             )
             .await?;
@@ -90,11 +102,15 @@ impl Pipes<'_> {
     /// hold fewer items than allowed. Duplicates and messages of deleted jobs are not in it.
     pub async fn messages_out(self, pipe: &str) -> Result<u64, StoreError> {
         let db = &self.store.db;
-        let home = "SELECT CAST(COALESCE(SUM(p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed \
+        let home = format!(
+            "SELECT CAST(COALESCE(SUM({IN_FLIGHT} \
                       - (SELECT COUNT(*) FROM item i WHERE i.job_key = p.job_key AND i.forwarded = 1 AND i.due = 0)), 0) AS BIGINT) AS value \
-                    FROM job_progress p WHERE p.live = 1 AND p.pipe = $1";
-        let forwarded = "SELECT CAST(COUNT(*) AS BIGINT) AS value FROM item i JOIN job_progress p ON p.job_key = i.job_key \
-                         WHERE i.forwarded = 1 AND i.due = 0 AND i.pipe = $1 AND p.live = 1";
+                    FROM job_progress p WHERE p.live = {LIVE} AND p.pipe = $1"
+        );
+        let forwarded = format!(
+            "SELECT CAST(COUNT(*) AS BIGINT) AS value FROM item i JOIN job_progress p ON p.job_key = i.job_key \
+                         WHERE i.forwarded = 1 AND i.due = 0 AND i.pipe = $1 AND p.live = {LIVE}"
+        );
         let mut messages = 0;
         for sql in [home, forwarded] {
             let count = db.one_int(db.work_reader(), sql, [pipe.into()]).await?;

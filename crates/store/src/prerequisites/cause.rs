@@ -8,7 +8,8 @@ use sea_orm::FromQueryResult;
 use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
-    slice::progress::{phase, phase_code},
+    ground::codes::Code,
+    slice::progress::phase,
 };
 
 /// Why a job failed.
@@ -39,7 +40,7 @@ impl PhaseRow {
     /// The run that failed, by job, if one did.
     pub(crate) fn failed(&self) -> Option<(i64, u32)> {
         let run = u32::try_from(self.run).unwrap_or(0);
-        (self.phase == phase_code(Phase::Failed)).then_some((self.job_key, run))
+        (self.phase == Phase::Failed.code()).then_some((self.job_key, run))
     }
 }
 
@@ -112,7 +113,7 @@ pub(crate) fn end_of(
     job: &JobId,
     cause: Option<&FailureCause>,
 ) -> Result<Option<Option<Arc<Broken>>>, StoreError> {
-    let ended = phase(row.phase)?;
+    let ended = Phase::of(row.phase)?;
     Ok(match ended {
         Phase::Waiting | Phase::Active => None,
         Phase::Completed => Some(None),

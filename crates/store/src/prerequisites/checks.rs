@@ -8,10 +8,12 @@ use sea_orm::FromQueryResult;
 use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
+    ground::codes::Code,
     prerequisites::{
         cause::{PhaseRow, end_of},
         round::{MAX_SETTLED_PER_TX, ReleaseRound, WaitingRow},
         tasks::TaskRow,
+        view::PrerequisiteState,
     },
 };
 
@@ -104,9 +106,10 @@ impl Db {
         tx: &Tx<'_>,
         tasks: &BTreeMap<i64, &TaskRow>,
     ) -> Result<Vec<CheckedRow>, StoreError> {
+        let open = PrerequisiteState::Open.code();
         let sql = format!(
             "SELECT p.job_key, p.number, p.needed, p.optional, p.policy, COALESCE(j.job_key, 0) AS needed_key FROM ( \
-               SELECT p.job_key, p.number, p.needed, p.optional, p.policy, p.partition_id FROM {} JOIN prerequisite p ON p.job_key = k.a AND p.number > k.b AND p.state = 0 \
+               SELECT p.job_key, p.number, p.needed, p.optional, p.policy, p.partition_id FROM {} JOIN prerequisite p ON p.job_key = k.a AND p.number > k.b AND p.state = {open} \
                ORDER BY p.job_key, p.number LIMIT $2) AS p \
              LEFT JOIN job j ON j.partition_id = p.partition_id AND j.job_id = p.needed \
              ORDER BY p.job_key, p.number",

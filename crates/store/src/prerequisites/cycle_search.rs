@@ -6,11 +6,11 @@ use sea_orm::FromQueryResult;
 use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
+    ground::codes::Code,
     prerequisites::{
         cycles::{Cycles, Edge, MAX_JOBS_SEARCHED, Needs, add, unsearched},
         view::PrerequisiteState,
     },
-    slice::progress::phase_code,
 };
 
 /// What they need, at most: some tens of megabytes.
@@ -55,8 +55,11 @@ impl Db {
 
     /// Whether a job would wait again if it was retried. What it needed and was complete stays so, thus a "no" stays true.
     pub(crate) async fn would_wait_again(&self, key: i64) -> Result<bool, StoreError> {
-        let sql = "SELECT count(*) AS value FROM ( \
-                     SELECT 1 AS one FROM prerequisite WHERE job_key = $1 AND state <> 1 LIMIT 1) AS unmet";
+        let met = PrerequisiteState::Met.code();
+        let sql = format!(
+            "SELECT count(*) AS value FROM ( \
+               SELECT 1 AS one FROM prerequisite WHERE job_key = $1 AND state <> {met} LIMIT 1) AS unmet"
+        );
         Ok(self.one_int(self.work_reader(), sql, [key.into()]).await? == Some(1))
     }
 
@@ -138,9 +141,12 @@ impl Db {
         needing: Needing,
         most: usize,
     ) -> Result<Vec<Edge>, StoreError> {
+        let [open, met] = [PrerequisiteState::Open, PrerequisiteState::Met].map(Code::code);
         let waiting = match needing {
-            Needing::Waiting => format!("p.state = 0 AND s.phase = {}", phase_code(Phase::Waiting)),
-            Needing::Any => "p.state <> 1".to_owned(),
+            Needing::Waiting => {
+                format!("p.state = {open} AND s.phase = {}", Phase::Waiting.code())
+            }
+            Needing::Any => format!("p.state <> {met}"),
         };
         let sql = format!(
             "SELECT j.job_id, p.needed FROM job j JOIN job_progress s ON s.job_key = j.job_key \

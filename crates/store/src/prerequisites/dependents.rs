@@ -10,6 +10,7 @@ use headway_domain::{
 use crate::{
     db::{Db, Tx, bulk::Conflict},
     error::StoreError,
+    ground::codes::Code,
     prerequisites::{
         cause::{FailureCause, PhaseRow, broken, end_of},
         cycle_search::Needing,

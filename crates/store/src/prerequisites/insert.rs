@@ -2,57 +2,39 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use headway_domain::{JobId, PartitionId};
-use sea_orm::FromQueryResult;
+use headway_domain::{JobId, PartitionId, start::Prerequisite};
 
 use crate::{
     db::{
         Durability,
-        bulk::{Cell, Conflict, Kind, Table},
+        bulk::Conflict,
         insert::{Part, insert_free},
+        table::table,
     },
     error::StoreError,
+    ground::codes::Code,
     jobs::create::new_job::NewJob,
     partitions::quotas::Quotas,
     prerequisites::{
         cycles::Needs,
         tasks::{RELEASE, TaskKind, task_cells},
-        view::{PrerequisiteState, PrerequisiteView, policy_code},
+        view::{PrerequisiteState, PrerequisiteView},
     },
     store::Store,
 };
 
-const PREREQUISITE: Table = Table {
-    name: "prerequisite",
-    keys: 2,
-    insert_only: 0,
-    columns: &[
-        ("job_key", Kind::Int),
-        ("number", Kind::Int),
-        ("partition_id", Kind::Text),
-        ("needed", Kind::Text),
-        ("optional", Kind::Int),
-        ("policy", Kind::Int),
-        ("state", Kind::Int),
-    ],
-};
-
-fn prerequisite_cells(job: &NewJob, key: i64) -> Vec<Vec<Cell>> {
-    let policy = policy_code(job.spec.on_prerequisite_failure);
-    let numbered = (0i64..).zip(&job.spec.prerequisites);
-    numbered
-        .map(|(number, prerequisite)| {
-            vec![
-                key.into(),
-                number.into(),
-                job.name.partition.as_str().into(),
-                prerequisite.job.as_str().into(),
-                prerequisite.optional.into(),
-                policy.into(),
-                PrerequisiteState::Open.code().into(),
-            ]
-        })
-        .collect()
+table! {
+    /// A row of `prerequisite`.
+    pub(crate) struct PrerequisiteRow as "p";
+    const PREREQUISITE = "prerequisite";
+    fn prerequisite_cells(job: &NewJob, key: i64, number: i64, prerequisite: &Prerequisite) {}
+    key_only job_key: i64 = key,
+    key_only number: i64 = number,
+    write partition_id: String = job.name.partition.as_str(),
+    needed: String = prerequisite.job.as_str(),
+    optional: i64 = prerequisite.optional,
+    write policy: i64 = job.spec.on_prerequisite_failure.code(),
+    state: i64 = PrerequisiteState::Open.code(),
 }
 
 impl Store {
@@ -91,7 +73,10 @@ impl Store {
             db.refuse_cycles(&tx, partition, needs).await?;
         }
         let rows = waiting.iter();
-        let rows = rows.flat_map(|(job, key)| prerequisite_cells(job, *key));
+        let rows = rows.flat_map(|(job, key)| {
+            let numbered = (0..).zip(&job.spec.prerequisites);
+            numbered.map(|(number, needed)| prerequisite_cells(job, *key, number, needed))
+        });
         PREREQUISITE
             .write(db, &tx, rows.collect(), Conflict::Fail)
             .await?;
@@ -105,21 +90,16 @@ impl Store {
     }
 }
 
-#[derive(Debug, FromQueryResult)]
-struct PrerequisiteRow {
-    needed: String,
-    optional: i64,
-    state: i64,
-}
-
 impl Store {
     /// What a job waits or waited for, by id.
     pub(crate) async fn prerequisites(
         &self,
         key: i64,
     ) -> Result<Vec<PrerequisiteView>, StoreError> {
-        let sql =
-            "SELECT needed, optional, state FROM prerequisite WHERE job_key = $1 ORDER BY number";
+        let sql = format!(
+            "SELECT {} FROM prerequisite p WHERE p.job_key = $1 ORDER BY p.number",
+            PrerequisiteRow::COLUMNS
+        );
         let rows: Vec<PrerequisiteRow> = self
             .db
             .all(self.db.work_reader(), sql, [key.into()])
@@ -128,7 +108,7 @@ impl Store {
             Ok(PrerequisiteView {
                 job: JobId::new(row.needed)?,
                 optional: row.optional != 0,
-                state: PrerequisiteState::of(row.state),
+                state: PrerequisiteState::of(row.state).unwrap_or(PrerequisiteState::Broken),
             })
         };
         rows.into_iter().map(view).collect()

@@ -12,7 +12,7 @@ use crate::{
     db::{Db, Durability, Tx, keys},
     deployment::unreadable::Source,
     error::StoreError,
-    ground::{committed::Committed, numbers::unsigned},
+    ground::{codes::Code, committed::Committed, numbers::unsigned},
     prerequisites::{
         cause::broken,
         round::{MAX_SETTLED_PER_TX, ReleaseRound},
@@ -63,9 +63,9 @@ impl Store {
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
         let sql = format!(
-            "SELECT task_id, kind, job_key, partition_id, job_id, after_key, created FROM release_task \
-             WHERE {} ORDER BY created, task_id LIMIT $1{}",
-            db.not_set_aside(Source::Release, "CAST(task_id AS TEXT)", 2),
+            "SELECT {} FROM release_task t WHERE {} ORDER BY t.created, t.task_id LIMIT $1{}",
+            TaskRow::COLUMNS,
+            db.not_set_aside(Source::Release, "CAST(t.task_id AS TEXT)", 2),
             db.skip_locked()
         );
         let values = [most.into(), db.now().into()];

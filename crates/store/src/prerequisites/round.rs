@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use headway_domain::start::{Broken, OnPrerequisiteFailure};
 use sea_orm::FromQueryResult;
 
-use crate::prerequisites::{cause::broken, view::policy_code};
+use crate::{ground::codes::Code, prerequisites::cause::broken};
 
 /// Prerequisites settled by one transaction, about.
 pub(crate) const MAX_SETTLED_PER_TX: usize = 500;
@@ -40,10 +40,10 @@ impl ReleaseRound {
     pub(crate) fn settle(&mut self, waiting: &WaitingRow, broken: Option<&Arc<Broken>>) {
         let at = (waiting.job_key, waiting.number);
         match broken {
-            Some(broken) if waiting.policy == policy_code(OnPrerequisiteFailure::Fail) => {
+            Some(broken) if waiting.policy == OnPrerequisiteFailure::Fail.code() => {
                 self.broken.push((at.0, at.1, broken.clone()));
             }
-            Some(_) if waiting.policy == policy_code(OnPrerequisiteFailure::Wait) => {}
+            Some(_) if waiting.policy == OnPrerequisiteFailure::Wait.code() => {}
             Some(_) | None => self.met.push(at),
         }
     }

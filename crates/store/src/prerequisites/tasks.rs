@@ -1,16 +1,15 @@
 //! Release tasks: what is to be done for jobs that wait for others. [`super::release`] works them off.
 
 use headway_domain::{JobName, job::JobMeta};
-use sea_orm::FromQueryResult;
 
 use crate::{
-    db::{
-        Db, Tx,
-        bulk::{Cell, Conflict, Kind, Table},
-        keys,
-    },
+    db::{Db, Tx, bulk::Conflict, keys, table::table},
     error::StoreError,
-    ground::numbers::random_id,
+    ground::{
+        codes::{Code, codes},
+        numbers::random_id,
+    },
+    prerequisites::view::PrerequisiteState,
     store::Store,
 };
 
@@ -27,42 +26,25 @@ pub(crate) enum TaskKind {
     Retried,
 }
 
-impl TaskKind {
-    pub(crate) fn code(self) -> i64 {
-        match self {
-            Self::Check => 1,
-            Self::Ended => 2,
-            Self::Deleted => 3,
-            Self::Retried => 4,
-        }
-    }
-}
+codes!(TaskKind, "kind {code} of a release task is unknown", {
+    Check = 1,
+    Ended = 2,
+    Deleted = 3,
+    Retried = 4,
+});
 
-pub(crate) const RELEASE: Table = Table {
-    name: "release_task",
-    keys: 1,
-    insert_only: 0,
-    columns: &[
-        ("task_id", Kind::Int),
-        ("kind", Kind::Int),
-        ("job_key", Kind::Int),
-        ("partition_id", Kind::Text),
-        ("job_id", Kind::Text),
-        ("after_key", Kind::Int),
-        ("created", Kind::Int),
-    ],
-};
-
-pub(crate) fn task_cells(kind: TaskKind, key: i64, name: &JobName, now: i64) -> Vec<Cell> {
-    vec![
-        random_id().into(),
-        kind.code().into(),
-        key.into(),
-        name.partition.as_str().into(),
-        name.job.as_str().into(),
-        i64::from(-1i8).into(),
-        now.into(),
-    ]
+table! {
+    /// A row of `release_task`.
+    pub(crate) struct TaskRow as "t";
+    const RELEASE = "release_task";
+    fn task_cells(kind: TaskKind, key: i64, name: &JobName, now: i64) {}
+    key task_id: i64 = random_id(),
+    kind: i64 = kind.code(),
+    job_key: i64 = key,
+    partition_id: String = name.partition.as_str(),
+    job_id: String = name.job.as_str(),
+    after_key: i64 = -1_i64,
+    created: i64 = now,
 }
 
 impl Store {
@@ -108,10 +90,11 @@ impl Db {
             return Ok(false);
         }
         // With OFFSET it stays a look at the index for each job, whatever PostgreSQL believes of the sizes of these tables.
+        let open = PrerequisiteState::Open.code();
         let sql = format!(
             "INSERT INTO release_task (task_id, kind, job_key, partition_id, job_id, after_key, created) \
              SELECT k.b, $2, j.job_key, j.partition_id, j.job_id, -1, $3 FROM {} JOIN job j ON j.job_key = k.a \
-             WHERE EXISTS (SELECT 1 FROM prerequisite p WHERE p.partition_id = j.partition_id AND p.needed = {} AND p.state = 0 LIMIT 1 OFFSET 0)",
+             WHERE EXISTS (SELECT 1 FROM prerequisite p WHERE p.partition_id = j.partition_id AND p.needed = {} AND p.state = {open} LIMIT 1 OFFSET 0)",
             self.pairs("k", 1),
             self.in_default_order("j.job_id")
         );
@@ -121,15 +104,4 @@ impl Db {
             .await?;
         Ok(added > 0)
     }
-}
-
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct TaskRow {
-    pub task_id: i64,
-    pub(crate) kind: i64,
-    pub job_key: i64,
-    pub partition_id: String,
-    pub(crate) job_id: String,
-    pub after_key: i64,
-    pub(crate) created: i64,
 }

@@ -2,36 +2,31 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use headway_domain::{JobId, JobSlice, job::Phase, start::Broken};
-use sea_orm::FromQueryResult;
+use headway_domain::{JobId, JobName, JobSlice, job::Phase, start::Broken};
 
 use crate::{
-    db::{
-        Db, Tx,
-        bulk::{Conflict, Kind, Table},
-    },
+    db::{Db, Tx, bulk::Conflict, table::table},
     error::StoreError,
+    ground::codes::Code,
     prerequisites::cause::broken,
-    slice::progress::phase_code,
     store::Store,
 };
 
 /// Tombstones removed in one round.
 const MAX_EXPIRED: i64 = 1000;
 
-const TOMBSTONE: Table = Table {
-    name: "tombstone",
-    keys: 2,
-    insert_only: 0,
-    columns: &[
-        ("partition_id", Kind::Text),
-        ("job_id", Kind::Text),
-        ("state", Kind::Int),
-        ("root", Kind::Text),
-        ("cause", Kind::Text),
-        ("deleted", Kind::Int),
-    ],
-};
+table! {
+    /// A row of `tombstone`.
+    pub(crate) struct TombstoneRow as "t";
+    const TOMBSTONE = "tombstone";
+    fn tombstone_cells(name: &JobName, phase: Phase, broken: Broken, now: i64) {}
+    key_only partition_id: String = name.partition.as_str(),
+    key job_id: String = name.job.as_str(),
+    state: i64 = phase.code(),
+    root: String = broken.root,
+    cause: String = broken.cause,
+    write deleted: i64 = now,
+}
 
 impl Store {
     /// Forgets how jobs ended that were deleted before a time; whether there may be more. What is created later and needs
@@ -68,14 +63,7 @@ impl Db {
                 Phase::Failed => Phase::Failed,
                 Phase::Waiting | Phase::Active | Phase::Cancelled => Phase::Cancelled,
             };
-            rows.push(vec![
-                name.partition.as_str().into(),
-                name.job.as_str().into(),
-                phase_code(phase).into(),
-                broken.root.into(),
-                broken.cause.into(),
-                self.now().into(),
-            ]);
+            rows.push(tombstone_cells(name, phase, broken, self.now()));
         }
         TOMBSTONE.write(self, tx, rows, Conflict::Update).await?;
         let keys: Vec<i64> = slices.iter().map(|slice| slice.job.meta.key).collect();
@@ -83,21 +71,13 @@ impl Db {
     }
 }
 
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct TombstoneRow {
-    job_id: String,
-    state: i64,
-    root: String,
-    cause: String,
-}
-
 impl TombstoneRow {
     /// What those that wait are told; `None` when the job was complete.
     pub(crate) fn broken(&self) -> Result<Option<Arc<Broken>>, StoreError> {
-        if self.state == phase_code(Phase::Completed) {
+        if self.state == Phase::Completed.code() {
             return Ok(None);
         }
-        let how = match self.state == phase_code(Phase::Failed) {
+        let how = match self.state == Phase::Failed.code() {
             true => "failed and was deleted",
             false => "was deleted before it was complete",
         };
@@ -123,7 +103,8 @@ impl Db {
         let list = serde_json::to_string(jobs).unwrap_or_default();
         let among = self.texts(2);
         let sql = format!(
-            "SELECT job_id, state, root, cause FROM tombstone WHERE partition_id = $1 AND job_id IN ({among})"
+            "SELECT {} FROM tombstone t WHERE t.partition_id = $1 AND t.job_id IN ({among})",
+            TombstoneRow::COLUMNS
         );
         let rows: Vec<TombstoneRow> = self
             .all(&**tx, sql, [partition.into(), list.into()])

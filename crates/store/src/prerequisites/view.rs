@@ -5,6 +5,8 @@ use headway_domain::{
     start::{Broken, OnPrerequisiteFailure},
 };
 
+use crate::ground::codes::codes;
+
 /// Where a prerequisite stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrerequisiteState {
@@ -16,23 +18,11 @@ pub enum PrerequisiteState {
     Broken,
 }
 
-impl PrerequisiteState {
-    pub(crate) fn code(self) -> i64 {
-        match self {
-            Self::Open => 0,
-            Self::Met => 1,
-            Self::Broken => 2,
-        }
-    }
-
-    pub(crate) fn of(code: i64) -> Self {
-        match code {
-            0 => Self::Open,
-            1 => Self::Met,
-            _ => Self::Broken,
-        }
-    }
-}
+codes!(PrerequisiteState, "state {code} of a prerequisite is unknown", {
+    Open = 0,
+    Met = 1,
+    Broken = 2,
+});
 
 /// A prerequisite of a job, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +35,8 @@ pub struct PrerequisiteView {
     pub state: PrerequisiteState,
 }
 
-pub(crate) fn policy_code(policy: OnPrerequisiteFailure) -> i64 {
-    match policy {
-        OnPrerequisiteFailure::Fail => 0,
-        OnPrerequisiteFailure::RunAnyway => 1,
-        OnPrerequisiteFailure::Wait => 2,
-    }
-}
+codes!(OnPrerequisiteFailure, "policy {code} of a prerequisite is unknown", {
+    Fail = 0,
+    RunAnyway = 1,
+    Wait = 2,
+});

@@ -8,6 +8,7 @@ use sea_orm::FromQueryResult;
 use crate::{
     db::{Db, Tx, bulk::Conflict, keys},
     error::StoreError,
+    ground::codes::Code,
     prerequisites::{
         tasks::{RELEASE, TaskKind, task_cells},
         view::PrerequisiteState,
@@ -36,8 +37,9 @@ impl Db {
         tx: &Tx<'_>,
         slices: &mut [&mut JobSlice],
     ) -> Result<bool, StoreError> {
+        let [open, met] = [PrerequisiteState::Open, PrerequisiteState::Met].map(Code::code);
         let sql = format!(
-            "UPDATE prerequisite SET state = 0 WHERE {} AND state <> 1 RETURNING job_key",
+            "UPDATE prerequisite SET state = {open} WHERE {} AND state <> {met} RETURNING job_key",
             self.is_in("job_key", 1)
         );
         let keys = slices.iter().map(|slice| slice.job.meta.key);
@@ -70,8 +72,9 @@ impl Db {
         if rows.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let open = PrerequisiteState::Open.code();
         let sql = format!(
-            "UPDATE prerequisite SET state = {} WHERE state = 0 \
+            "UPDATE prerequisite SET state = {} WHERE state = {open} \
              AND (job_key, number) IN (SELECT k.a, k.b FROM {}) RETURNING job_key",
             state.code(),
             self.pairs("k", 1)

@@ -2,7 +2,10 @@
 
 use sea_orm::Value;
 
-use crate::db::{Db, keys};
+use crate::{
+    db::{Db, keys},
+    slice::failure::WHOLE_PAGE,
+};
 
 /// Which failures match; what is empty leaves out none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,7 +26,7 @@ impl FailureFilter {
 
     /// The condition that a failure `f` of the job bound as $1 matches, and the values bound from $`first` on.
     pub(crate) fn condition(&self, db: &Db, first: usize) -> (String, Vec<Value>) {
-        let mut parts = vec!["f.idx >= -1".to_owned()];
+        let mut parts = vec![format!("f.idx >= {WHOLE_PAGE}")];
         let mut values: Vec<Value> = Vec::new();
         if !self.codes.is_empty() {
             values.push(keys::texts(&self.codes));
@@ -42,7 +45,8 @@ impl FailureFilter {
         }
         if !self.items.is_empty() {
             let items = self.items.iter();
-            let items = items.map(|(page, index)| (i64::from(*page), index.map_or(-1, i64::from)));
+            let items =
+                items.map(|(page, index)| (i64::from(*page), index.map_or(WHOLE_PAGE, i64::from)));
             values.push(keys::pairs(items));
             let pairs = db.pairs("k", first + values.len() - 1);
             parts.push(format!("(f.page, f.idx) IN (SELECT k.a, k.b FROM {pairs})"));

@@ -11,6 +11,7 @@ use crate::{
     ground::{committed::Committed, numbers::unsigned},
     jobs::view::{Controlled, JobView},
     retries::{filter::FailureFilter, retry::Retry},
+    slice::failure::WHOLE_PAGE,
     store::Store,
 };
 
@@ -162,7 +163,9 @@ impl Db {
             of_run.into_iter().chain(more.clone())
         };
         let items = self.one_int(&**tx, of("f.idx >= 0"), values()).await?;
-        let splits = self.one_int(&**tx, of("f.idx = -1"), values()).await?;
+        let splits = self
+            .one_int(&**tx, of(&format!("f.idx = {WHOLE_PAGE}")), values())
+            .await?;
         let (items, splits): (u64, u64) = (
             unsigned(items.unwrap_or(0))?,
             unsigned(splits.unwrap_or(0))?,

@@ -10,6 +10,7 @@ use crate::{
     jobs::view::{Controlled, JobView},
     prerequisites::cycle_search::Needing,
     retries::filter::FailureFilter,
+    slice::failure::WHOLE_PAGE,
     store::Store,
 };
 
@@ -116,17 +117,19 @@ impl Db {
             "INSERT INTO failure (job_key, run, seq, page, idx, code, message, details, attempt, recorded, worker) \
              SELECT f.job_key, f.run + 1, ROW_NUMBER() OVER (ORDER BY f.seq), f.page, f.idx, f.code, f.message, f.details, \
              f.attempt, f.recorded, f.worker FROM failure f \
-             WHERE f.job_key = $1 AND f.run = $2 AND f.idx >= -1 AND NOT ({matching})"
+             WHERE f.job_key = $1 AND f.run = $2 AND f.idx >= {WHOLE_PAGE} AND NOT ({matching})"
         );
         let values: Vec<Value> = of_run().into_iter().chain(values).collect();
         self.run(&**tx, sql, values).await?;
-        let count = |sql: &'static str, run: u32| {
+        let sql = format!(
+            "SELECT count(CASE WHEN idx >= 0 THEN 1 END) AS items, count(CASE WHEN idx = {WHOLE_PAGE} THEN 1 END) AS splits \
+             FROM failure WHERE job_key = $1 AND run = $2"
+        );
+        let count = |run: u32| {
             let values = [Value::from(job.meta.key), Value::from(i64::from(run))];
-            self.one::<CarriedRow>(&**tx, sql, values)
+            self.one::<CarriedRow>(&**tx, sql.as_str(), values)
         };
-        let sql = "SELECT count(CASE WHEN idx >= 0 THEN 1 END) AS items, count(CASE WHEN idx = -1 THEN 1 END) AS splits \
-                   FROM failure WHERE job_key = $1 AND run = $2";
-        let (before, after) = (count(sql, job.run).await?, count(sql, job.run + 1).await?);
+        let (before, after) = (count(job.run).await?, count(job.run + 1).await?);
         let (Some(before), Some(after)) = (before, after) else {
             return Err(StoreError::Broken("a count gave nothing".to_owned()));
         };

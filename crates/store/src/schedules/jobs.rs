@@ -13,9 +13,9 @@ use sea_orm::FromQueryResult;
 use crate::{
     db::keys,
     error::StoreError,
+    ground::codes::Code,
     jobs::create::new_job::{Created, NewJob},
     schedules::{Schedules, row::keyed, view::ScheduleView},
-    slice::progress::state_of,
 };
 
 /// Microseconds that a job that is asked for now may be put forward, so that it has an id of its own.
@@ -153,7 +153,7 @@ impl Schedules<'_> {
                 partition: view.name.partition.clone(),
                 job: JobId::new(row.job_id)?,
             };
-            open.push((name, state_of(row.state)?));
+            open.push((name, JobState::of(row.state)?));
         }
         open.retain(|(_, state)| is_open(*state));
         Ok(open)

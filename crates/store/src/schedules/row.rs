@@ -10,7 +10,10 @@ use sea_orm::{FromQueryResult, Value};
 
 use crate::{
     error::StoreError,
-    ground::numbers::{optional, unsigned},
+    ground::{
+        codes::{Code, codes},
+        numbers::{optional, unsigned},
+    },
     schedules::view::{ListedSchedule, ScheduleView, UnreadableSchedule},
 };
 
@@ -38,14 +41,12 @@ pub(crate) struct ScheduleRow {
 pub(crate) const COLUMNS: &str = "partition_id, schedule_id, cron, time_zone, overlap, catch_up, spec, body, creator, created, \
      paused, next_due, last_due, last_job, made, skipped";
 
-fn overlap_code(overlap: Overlap) -> i64 {
-    match overlap {
-        Overlap::Skip => 0,
-        Overlap::Queue => 1,
-        Overlap::CancelPrevious => 2,
-        Overlap::Allow => 3,
-    }
-}
+codes!(Overlap, "overlap policy {code} is unknown", {
+    Skip = 0,
+    Queue = 1,
+    CancelPrevious = 2,
+    Allow = 3,
+});
 
 impl ScheduleRow {
     /// The key under which it is set aside.
@@ -88,13 +89,8 @@ impl TryFrom<ScheduleRow> for ScheduleView {
         Ok(Self {
             schedule: Schedule {
                 timetable,
-                overlap: match row.overlap {
-                    0 => Overlap::Skip,
-                    1 => Overlap::Queue,
-                    2 => Overlap::CancelPrevious,
-                    3 => Overlap::Allow,
-                    code => return Err(broken(&format!("overlap policy {code} is unknown"))),
-                },
+                overlap: Overlap::of(row.overlap)
+                    .map_err(|_| broken(&format!("overlap policy {} is unknown", row.overlap)))?,
                 catch_up_ms: unsigned(row.catch_up)?,
                 job,
             },
@@ -128,7 +124,7 @@ pub(crate) fn written(name: &ScheduleName, schedule: &Schedule) -> Result<Vec<Va
     values.extend([
         schedule.timetable.cron.as_str().into(),
         schedule.timetable.time_zone.as_str().into(),
-        overlap_code(schedule.overlap).into(),
+        schedule.overlap.code().into(),
         i64::try_from(schedule.catch_up_ms)
             .unwrap_or(i64::MAX)
             .into(),

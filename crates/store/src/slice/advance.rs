@@ -2,7 +2,7 @@
 
 use headway_domain::{
     JobSlice,
-    page::{Batch, Page},
+    page::{Batch, Page, PageState},
     slice::{Fate, Kept},
 };
 use sea_orm::FromQueryResult;
@@ -10,10 +10,10 @@ use sea_orm::FromQueryResult;
 use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
-    ground::numbers::unsigned,
+    ground::{codes::Code, numbers::unsigned},
     slice::{
         batch::BatchRow,
-        page::{PAGE_COLUMNS, PageRow, todo_code},
+        page::{PAGE_COLUMNS, PageRow},
     },
 };
 
@@ -129,7 +129,7 @@ impl Db {
         );
         let values = [
             slice.job.meta.key.into(),
-            todo_code(todo).into(),
+            todo.code().into(),
             (limit as i64).into(),
         ];
         let rows: Vec<PageRow> = self.all(&**tx, sql, values).await?;
@@ -145,8 +145,10 @@ impl Db {
         slice: &mut JobSlice,
         most: usize,
     ) -> Result<(), StoreError> {
+        let [open, retained, split_failed] =
+            [PageState::Open, PageState::Retained, PageState::SplitFailed].map(Code::code);
         let sql = format!(
-            "SELECT {PAGE_COLUMNS} FROM page p WHERE p.job_key = $1 AND p.run < $2 AND p.state IN (3, 4, 5) \
+            "SELECT {PAGE_COLUMNS} FROM page p WHERE p.job_key = $1 AND p.run < $2 AND p.state IN ({open}, {retained}, {split_failed}) \
              ORDER BY p.run, p.number LIMIT $3"
         );
         let values = [
@@ -172,15 +174,14 @@ impl Db {
         if numbers.is_empty() {
             return Ok(());
         }
-        let columns = "b.job_key, b.number, b.parent, b.depth, b.declared, b.exhausted, b.open_pages, b.kept_pages, b.children, b.done, b.items, b.finished";
+        let columns = BatchRow::COLUMNS;
         let sql = format!(
             "WITH RECURSIVE chain AS ( \
                SELECT {columns} FROM batch b WHERE b.job_key = $1 AND {} \
                UNION SELECT {columns} FROM batch b JOIN chain c ON b.job_key = $1 AND b.number = c.parent \
                  AND c.exhausted = 1 AND c.open_pages = 0 AND c.kept_pages = 0 AND c.children = 1 \
-             ) SELECT {} FROM chain",
-            self.is_in("b.number", 2),
-            columns.replace("b.", "")
+             ) SELECT {columns} FROM chain b",
+            self.is_in("b.number", 2)
         );
         let list = keys::ints(numbers.iter().map(|number| i64::from(*number)));
         let rows: Vec<BatchRow> = self

@@ -1,10 +1,9 @@
 //! Rows of batches.
 
 use headway_domain::page::Batch;
-use sea_orm::FromQueryResult;
 
 use crate::{
-    db::bulk::{Cell, Kind, Table},
+    db::table::table,
     error::StoreError,
     ground::numbers::{optional, unsigned},
 };
@@ -12,42 +11,25 @@ use crate::{
 /// Bytes of a definition that are read, and kept of a batch that is done.
 pub(crate) const DEFINITION_BYTES: i64 = 4096;
 
-/// A row of `batch`, without its definition.
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct BatchRow {
-    pub number: i64,
-    pub parent: i64,
-    pub depth: i64,
-    pub declared: i64,
-    pub exhausted: i64,
-    pub open_pages: i64,
-    pub kept_pages: i64,
-    pub children: i64,
-    pub done: i64,
-    pub items: i64,
-    pub finished: i64,
+table! {
+    /// A row of `batch`, without its definition.
+    pub(crate) struct BatchRow as "b";
+    const BATCH = "batch";
+    fn batch_cells(job_key: i64, batch: &Batch) {}
+    key_only job_key: i64 = job_key,
+    key number: i64 = batch.number,
+    parent: i64 = batch.parent.unwrap_or(0),
+    depth: i64 = batch.depth,
+    declared: i64 = batch.declared,
+    exhausted: i64 = batch.exhausted,
+    open_pages: i64 = batch.open_pages,
+    kept_pages: i64 = batch.kept_pages,
+    children: i64 = batch.children,
+    done: i64 = batch.done,
+    items: i64 = batch.items,
+    finished: i64 = batch.finished,
+    once definition: Vec<u8> = batch.definition.clone().unwrap_or_default(),
 }
-
-pub(crate) const BATCH: Table = Table {
-    name: "batch",
-    keys: 2,
-    insert_only: 1,
-    columns: &[
-        ("job_key", Kind::Int),
-        ("number", Kind::Int),
-        ("parent", Kind::Int),
-        ("depth", Kind::Int),
-        ("declared", Kind::Int),
-        ("exhausted", Kind::Int),
-        ("open_pages", Kind::Int),
-        ("kept_pages", Kind::Int),
-        ("children", Kind::Int),
-        ("done", Kind::Int),
-        ("items", Kind::Int),
-        ("finished", Kind::Int),
-        ("definition", Kind::Bytes),
-    ],
-};
 
 impl TryFrom<BatchRow> for Batch {
     type Error = StoreError;
@@ -68,23 +50,4 @@ impl TryFrom<BatchRow> for Batch {
             finished: row.finished != 0,
         })
     }
-}
-
-/// The cells of [`BATCH`].
-pub(crate) fn batch_cells(job_key: i64, batch: &Batch) -> Vec<Cell> {
-    vec![
-        job_key.into(),
-        batch.number.into(),
-        batch.parent.unwrap_or(0).into(),
-        batch.depth.into(),
-        batch.declared.into(),
-        batch.exhausted.into(),
-        batch.open_pages.into(),
-        batch.kept_pages.into(),
-        batch.children.into(),
-        batch.done.into(),
-        batch.items.into(),
-        batch.finished.into(),
-        batch.definition.clone().unwrap_or_default().into(),
-    ]
 }

@@ -1,31 +1,34 @@
 //! The row of a job that hardly ever changes, and its labels.
 
 use headway_domain::{JobId, JobName, JobUid, PartitionId, job::JobMeta, spec::JobSpec};
-use sea_orm::FromQueryResult;
 
 use crate::{
-    db::bulk::{Cell, Kind, Table},
+    db::{
+        bulk::Cell,
+        table::{row, table},
+    },
     error::StoreError,
     ground::numbers::unsigned,
     jobs::create::new_job::NewJob,
 };
 
-/// The columns of [`MetaRow`], with the table as `j`.
-pub(crate) const META_COLUMNS: &str =
-    "j.job_key, j.uid, j.partition_id, j.job_id, j.shard, j.spec, j.creator, j.created, j.version";
-
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct MetaRow {
-    pub job_key: i64,
-    pub uid: Vec<u8>,
-    pub partition_id: String,
-    pub job_id: String,
-    pub shard: i64,
-    pub spec: String,
-    pub creator: String,
-    pub created: i64,
-    pub version: i64,
+row! {
+    /// What is read of a row of `job`.
+    pub(crate) struct MetaRow as "j" {
+        job_key: i64,
+        uid: Vec<u8>,
+        partition_id: String,
+        job_id: String,
+        shard: i64,
+        spec: String,
+        creator: String,
+        created: i64,
+        version: i64,
+    }
 }
+
+/// The columns of [`MetaRow`], with the table as `j`.
+pub(crate) const META_COLUMNS: &str = MetaRow::COLUMNS;
 
 impl TryFrom<MetaRow> for JobMeta {
     type Error = StoreError;
@@ -50,67 +53,42 @@ impl TryFrom<MetaRow> for JobMeta {
     }
 }
 
-pub(crate) const JOB: Table = Table {
-    name: "job",
-    keys: 1,
-    insert_only: 0,
-    columns: &[
-        ("job_key", Kind::Int),
-        ("uid", Kind::Bytes),
-        ("partition_id", Kind::Text),
-        ("job_id", Kind::Text),
-        ("shard", Kind::Int),
-        ("request_id", Kind::Text),
-        ("hash", Kind::Bytes),
-        ("spec", Kind::Text),
-        ("body", Kind::Bytes),
-        ("creator", Kind::Text),
-        ("created", Kind::Int),
-        ("items_per_message", Kind::Int),
-        ("display_name", Kind::Text),
-    ],
-};
+table! {
+    const JOB = "job";
+    fn new_job_cells(job: &NewJob, meta: &JobMeta, spec: String) {}
+    key_only job_key: i64 = meta.key,
+    write uid: Vec<u8> = meta.uid.0.as_bytes().to_vec(),
+    write partition_id: String = meta.name.partition.as_str(),
+    write job_id: String = meta.name.job.as_str(),
+    write shard: i64 = meta.shard,
+    write request_id: String = job.request_id.as_str(),
+    write hash: Vec<u8> = job.spec.hash().to_vec(),
+    write spec: String = spec,
+    write body: Vec<u8> = job.spec.body(),
+    write creator: String = job.creator.as_str(),
+    write created: i64 = meta.created,
+    write items_per_message: i64 = job.spec.items_per_message,
+    write display_name: String = job.spec.display_name.as_str(),
+}
 
-pub(crate) const LABEL: Table = Table {
-    name: "label",
-    keys: 2,
-    insert_only: 0,
-    columns: &[
-        ("job_key", Kind::Int),
-        ("name", Kind::Text),
-        ("value", Kind::Text),
-        ("partition_id", Kind::Text),
-    ],
-};
-
+/// The cells of a new job.
 pub(crate) fn job_cells(job: &NewJob, meta: &JobMeta) -> Result<Vec<Cell>, StoreError> {
     let spec = serde_json::to_string(&meta.spec)
         .map_err(|error| StoreError::Refused(error.to_string()))?;
-    Ok(vec![
-        meta.key.into(),
-        meta.uid.0.as_bytes().to_vec().into(),
-        meta.name.partition.as_str().into(),
-        meta.name.job.as_str().into(),
-        meta.shard.into(),
-        job.request_id.as_str().into(),
-        job.spec.hash().to_vec().into(),
-        spec.into(),
-        job.spec.body().into(),
-        job.creator.as_str().into(),
-        meta.created.into(),
-        job.spec.items_per_message.into(),
-        job.spec.display_name.as_str().into(),
-    ])
+    Ok(new_job_cells(job, meta, spec))
 }
 
+table! {
+    const LABEL = "label";
+    fn cells_of_label(meta: &JobMeta, name: &str, value: &str) {}
+    key_only job_key: i64 = meta.key,
+    key_only name: String = name,
+    write value: String = value,
+    write partition_id: String = meta.name.partition.as_str(),
+}
+
+/// The cells of a job's labels, a row each.
 pub(crate) fn label_cells(meta: &JobMeta) -> impl Iterator<Item = Vec<Cell>> {
-    let partition = meta.name.partition.as_str();
-    meta.spec.labels.iter().map(move |(name, value)| {
-        vec![
-            meta.key.into(),
-            name.as_str().into(),
-            value.as_str().into(),
-            partition.into(),
-        ]
-    })
+    let labels = meta.spec.labels.iter();
+    labels.map(move |(name, value)| cells_of_label(meta, name, value))
 }

@@ -16,9 +16,9 @@ use crate::{
     error::StoreError,
     slice::{
         batch::BatchRow,
-        item::{ITEM, ItemRow},
+        item::ItemRow,
         page::{ContentRow, PAGE_COLUMNS, PageRow},
-        progress::{PROGRESS, ProgressRow},
+        progress::ProgressRow,
     },
 };
 
@@ -56,7 +56,7 @@ impl Db {
         };
         let sql = format!(
             "SELECT {}, {EPOCH_COLUMN} FROM job_progress p WHERE {} ORDER BY p.job_key{lock}",
-            PROGRESS.columns_of("p"),
+            ProgressRow::COLUMNS,
             self.is_in("p.job_key", 1)
         );
         let by_key: HashMap<i64, &Arc<JobMeta>> =
@@ -135,7 +135,7 @@ impl Db {
         }
         let sql = format!(
             "SELECT {} FROM item i WHERE i.job_key = $1 AND {}",
-            ITEM.columns_of("i"),
+            ItemRow::COLUMNS,
             self.is_in("i.page", 2)
         );
         let list = keys::ints(pages.iter().map(|page| i64::from(*page)));
@@ -160,7 +160,7 @@ impl Db {
         }
         let sql = format!(
             "SELECT {} FROM {} JOIN item i ON i.job_key = k.a AND i.page = k.b AND i.idx = k.c",
-            ITEM.columns_of("i"),
+            ItemRow::COLUMNS,
             self.triples("k", 1)
         );
         let list = items
@@ -189,15 +189,17 @@ impl Db {
         for row in pages {
             slice.add_page(row.try_into()?);
         }
-        let sql = "SELECT job_key, number, parent, depth, declared, exhausted, open_pages, kept_pages, children, done, items, finished \
-                   FROM batch WHERE job_key = $1";
+        let sql = format!(
+            "SELECT {} FROM batch b WHERE b.job_key = $1",
+            BatchRow::COLUMNS
+        );
         let batches: Vec<BatchRow> = self.all(&**tx, sql, [key.into()]).await?;
         for row in batches {
             slice.add_batch(row.try_into()?);
         }
         let sql = format!(
             "SELECT {} FROM item i WHERE i.job_key = $1",
-            ITEM.columns_of("i")
+            ItemRow::COLUMNS
         );
         let items: Vec<ItemRow> = self.all(&**tx, sql, [key.into()]).await?;
         for row in items {
@@ -214,8 +216,8 @@ impl Db {
         number: u32,
     ) -> Result<Option<(Page, PageContent)>, StoreError> {
         let sql = format!(
-            "SELECT {PAGE_COLUMNS}, p.split_cursor, p.split_limit, p.hash, p.children \
-             FROM page p WHERE p.job_key = $1 AND p.number = $2"
+            "SELECT {PAGE_COLUMNS}, {} FROM page p WHERE p.job_key = $1 AND p.number = $2",
+            ContentRow::COLUMNS
         );
         let Some(row) = self
             .row(on, sql, [meta.key.into(), i64::from(number).into()])

@@ -10,7 +10,7 @@ use crate::{
     error::StoreError,
     slice::{
         job::{META_COLUMNS, MetaRow},
-        progress::{PROGRESS, ProgressRow},
+        progress::ProgressRow,
     },
     store::Store,
 };
@@ -197,7 +197,7 @@ impl Store {
     pub(crate) async fn read_job(&self, meta: &Arc<JobMeta>) -> Result<Option<Job>, StoreError> {
         let sql = format!(
             "SELECT {} FROM job_progress p WHERE p.job_key = $1",
-            PROGRESS.columns_of("p")
+            ProgressRow::COLUMNS
         );
         let row: Option<ProgressRow> = self
             .db

@@ -2,6 +2,7 @@
 
 pub(crate) mod advance;
 pub(crate) mod batch;
+pub(crate) mod failure;
 pub(crate) mod item;
 pub(crate) mod job;
 pub(crate) mod load;

@@ -4,135 +4,92 @@ use headway_domain::{
     bitmap::Bitmap,
     page::{Page, PageContent, PageState, Todo},
 };
-use sea_orm::FromQueryResult;
 
 use crate::{
-    db::bulk::{Cell, Kind, Table},
+    db::{
+        bulk::Table,
+        table::{row, table},
+    },
     error::StoreError,
-    ground::numbers::{optional, unsigned},
+    ground::{
+        codes::{Code, codes},
+        numbers::{optional, unsigned},
+    },
 };
 
-/// The columns of [`PageRow`], with the table as `p`: all but what only a splitting reads.
-pub(crate) const PAGE_COLUMNS: &str = "p.job_key, p.number, p.batch, p.depth, p.state, p.count, p.released, p.again, p.sub, p.done, \
-     p.failed, p.discarded, p.parked, p.run, p.attempt, p.tries, p.due, p.declared, p.touched, p.epoch";
-
-/// A row of `page`.
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct PageRow {
-    pub job_key: i64,
-    pub number: i64,
-    pub batch: i64,
-    pub depth: i64,
-    pub state: i64,
-    pub count: i64,
-    pub released: i64,
-    pub again: Vec<u8>,
-    pub sub: Vec<u8>,
-    pub done: Vec<u8>,
-    pub failed: Vec<u8>,
-    pub discarded: Vec<u8>,
-    pub parked: Vec<u8>,
-    pub run: i64,
-    pub attempt: i64,
-    pub tries: i64,
-    pub due: i64,
-    pub declared: i64,
-    pub touched: i64,
-    pub epoch: i64,
+table! {
+    /// A row of `page`: all but what only a splitting reads.
+    pub(crate) struct PageRow as "p";
+    const PAGE = "page";
+    fn page_cells(job_key: i64, page: &Page) {
+        let content = page.content.clone().unwrap_or_default();
+    }
+    key job_key: i64 = job_key,
+    key number: i64 = page.number,
+    state: i64 = page.state.code(),
+    write todo: i64 = page.todo().code(),
+    count: i64 = page.count,
+    released: i64 = page.released,
+    again: Vec<u8> = page.again.as_bytes(),
+    sub: Vec<u8> = page.sub.as_bytes(),
+    done: Vec<u8> = page.done.as_bytes(),
+    failed: Vec<u8> = page.failed.as_bytes(),
+    discarded: Vec<u8> = page.discarded.as_bytes(),
+    parked: Vec<u8> = page.parked.as_bytes(),
+    run: i64 = page.run,
+    attempt: i64 = page.attempt,
+    tries: i64 = page.tries,
+    due: i64 = page.due,
+    declared: i64 = page.declared,
+    touched: i64 = page.touched,
+    epoch: i64 = page.epoch,
+    write items: i64 = page.items(),
+    write items_done: i64 = page.done.len(),
+    write items_failed: i64 = page.failed.len(),
+    write items_discarded: i64 = page.discarded.len(),
+    once_read batch: i64 = page.batch,
+    once_read depth: i64 = page.depth,
+    once split_cursor: Vec<u8> = content.cursor.unwrap_or_default(),
+    once split_limit: i64 = content.limit,
+    once hash: i64 = content.hash,
+    once children: Vec<u8> = content.children.unwrap_or_default(),
 }
 
-/// What only a splitting reads of a page.
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct ContentRow {
-    pub split_cursor: Vec<u8>,
-    pub split_limit: i64,
-    pub hash: i64,
-    pub children: Vec<u8>,
-}
+/// The columns of [`PageRow`], with the table as `p`.
+pub(crate) const PAGE_COLUMNS: &str = PageRow::COLUMNS;
 
-const HOT: &[(&str, Kind)] = &[
-    ("job_key", Kind::Int),
-    ("number", Kind::Int),
-    ("state", Kind::Int),
-    ("todo", Kind::Int),
-    ("count", Kind::Int),
-    ("released", Kind::Int),
-    ("again", Kind::Bytes),
-    ("sub", Kind::Bytes),
-    ("done", Kind::Bytes),
-    ("failed", Kind::Bytes),
-    ("discarded", Kind::Bytes),
-    ("parked", Kind::Bytes),
-    ("run", Kind::Int),
-    ("attempt", Kind::Int),
-    ("tries", Kind::Int),
-    ("due", Kind::Int),
-    ("declared", Kind::Int),
-    ("touched", Kind::Int),
-    ("epoch", Kind::Int),
-    ("items", Kind::Int),
-    ("items_done", Kind::Int),
-    ("items_failed", Kind::Int),
-    ("items_discarded", Kind::Int),
-    ("batch", Kind::Int),
-    ("depth", Kind::Int),
-    ("split_cursor", Kind::Bytes),
-    ("split_limit", Kind::Int),
-    ("hash", Kind::Int),
-    ("children", Kind::Bytes),
-];
-
-/// Pages whose content stays as it is.
-pub(crate) const PAGE: Table = Table {
-    name: "page",
-    keys: 2,
-    insert_only: 6,
-    columns: HOT,
-};
-
-/// Pages that are new or were just split.
+/// The table of pages that are new or were just split: their content is written too. [`PAGE`] leaves it as it is.
 pub(crate) const PAGE_WITH_CONTENT: Table = Table {
-    name: "page",
-    keys: 2,
     insert_only: 0,
-    columns: HOT,
+    ..PAGE
 };
 
-pub(crate) fn state_code(state: PageState) -> i64 {
-    match state {
-        PageState::Unsplit => 1,
-        PageState::Splitting => 2,
-        PageState::Open => 3,
-        PageState::Retained => 4,
-        PageState::SplitFailed => 5,
+row! {
+    /// What only a splitting reads of a page.
+    pub(crate) struct ContentRow as "p" {
+        split_cursor: Vec<u8>,
+        split_limit: i64,
+        hash: i64,
+        children: Vec<u8>,
     }
 }
 
-fn state(code: i64) -> Result<PageState, StoreError> {
-    Ok(match code {
-        1 => PageState::Unsplit,
-        2 => PageState::Splitting,
-        3 => PageState::Open,
-        4 => PageState::Retained,
-        5 => PageState::SplitFailed,
-        _ => {
-            return Err(StoreError::Broken(format!(
-                "state {code} of a page is unknown"
-            )));
-        }
-    })
-}
+codes!(PageState, "state {code} of a page is unknown", {
+    Unsplit = 1,
+    Splitting = 2,
+    Open = 3,
+    Retained = 4,
+    SplitFailed = 5,
+});
 
-pub(crate) fn todo_code(todo: Todo) -> i64 {
-    match todo {
-        Todo::Nothing => 0,
-        Todo::Split => 1,
-        Todo::SplitLater => 2,
-        Todo::Release => 3,
-        Todo::Unpark => 4,
-        Todo::Keep => 5,
-    }
-}
+codes!(Todo, "todo {code} of a page is unknown", {
+    Nothing = 0,
+    Split = 1,
+    SplitLater = 2,
+    Release = 3,
+    Unpark = 4,
+    Keep = 5,
+});
 
 impl TryFrom<PageRow> for Page {
     type Error = StoreError;
@@ -142,7 +99,7 @@ impl TryFrom<PageRow> for Page {
             number: unsigned(row.number)?,
             batch: unsigned(row.batch)?,
             depth: unsigned(row.depth)?,
-            state: state(row.state)?,
+            state: PageState::of(row.state)?,
             count: unsigned(row.count)?,
             released: unsigned(row.released)?,
             again: Bitmap::from_bytes(row.again),
@@ -174,40 +131,4 @@ impl TryFrom<ContentRow> for PageContent {
             children: (!row.children.is_empty()).then_some(row.children),
         })
     }
-}
-
-/// The cells of [`PAGE`] and [`PAGE_WITH_CONTENT`].
-pub(crate) fn page_cells(job_key: i64, page: &Page) -> Vec<Cell> {
-    let content = page.content.clone().unwrap_or_default();
-    vec![
-        job_key.into(),
-        page.number.into(),
-        state_code(page.state).into(),
-        todo_code(page.todo()).into(),
-        page.count.into(),
-        page.released.into(),
-        page.again.as_bytes().into(),
-        page.sub.as_bytes().into(),
-        page.done.as_bytes().into(),
-        page.failed.as_bytes().into(),
-        page.discarded.as_bytes().into(),
-        page.parked.as_bytes().into(),
-        page.run.into(),
-        page.attempt.into(),
-        page.tries.into(),
-        page.due.into(),
-        page.declared.into(),
-        page.touched.into(),
-        page.epoch.into(),
-        page.items().into(),
-        page.done.len().into(),
-        page.failed.len().into(),
-        page.discarded.len().into(),
-        page.batch.into(),
-        page.depth.into(),
-        content.cursor.unwrap_or_default().into(),
-        content.limit.into(),
-        content.hash.into(),
-        content.children.unwrap_or_default().into(),
-    ]
 }

@@ -7,187 +7,135 @@ use headway_domain::{
     job::{Counts, JobMeta, Phase},
     progress::Rate,
 };
-use sea_orm::FromQueryResult;
 
 use crate::{
-    db::bulk::{Cell, Kind, Table},
+    db::table::table,
     error::StoreError,
-    ground::numbers::{optional, unsigned},
+    ground::{
+        codes::{Code, codes},
+        numbers::{optional, unsigned},
+    },
 };
 
-/// A row of `job_progress`.
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct ProgressRow {
-    pub job_key: i64,
-    pub phase: i64,
-    pub paused: i64,
-    pub suspended: i64,
-    pub run: i64,
-    pub control: i64,
-    pub revision: i64,
-    pub allowance: i64,
-    pub known: i64,
-    pub done: i64,
-    pub failed: i64,
-    pub discarded: i64,
-    pub unreleased: i64,
-    pub parked: i64,
-    pub delayed: i64,
-    pub item_rows: i64,
-    pub fractions: i64,
-    pub unsplit: i64,
-    pub splitting: i64,
-    pub open_pages: i64,
-    pub retained: i64,
-    pub split_failed: i64,
-    pub reopen: i64,
-    pub declared: i64,
-    pub undeclared: i64,
-    pub undeclared_pages: i64,
-    pub undeclared_unsplit: i64,
-    pub failures: i64,
-    pub redriven: i64,
-    pub percent_mark: i64,
-    pub rate_sampled: i64,
-    pub rate_ended: i64,
-    pub rate: f64,
-    pub sampled: i64,
-    pub waits: i64,
-    pub start_due: i64,
-    pub deadline: i64,
-    pub next_page: i64,
-    pub next_batch: i64,
-    pub started: i64,
-    pub updated: i64,
-    pub ended: i64,
-    pub settled: i64,
-    pub expires: i64,
-    pub spec_version: i64,
-    pub tokens: i64,
-    pub carried: i64,
-}
-
-pub(crate) const PROGRESS: Table = Table {
-    name: "job_progress",
-    keys: 1,
-    insert_only: 3,
-    columns: &[
-        ("job_key", Kind::Int),
-        ("phase", Kind::Int),
-        ("paused", Kind::Int),
-        ("suspended", Kind::Int),
-        ("run", Kind::Int),
-        ("control", Kind::Int),
-        ("revision", Kind::Int),
-        ("allowance", Kind::Int),
-        ("known", Kind::Int),
-        ("done", Kind::Int),
-        ("failed", Kind::Int),
-        ("discarded", Kind::Int),
-        ("unreleased", Kind::Int),
-        ("parked", Kind::Int),
-        ("delayed", Kind::Int),
-        ("item_rows", Kind::Int),
-        ("fractions", Kind::Int),
-        ("unsplit", Kind::Int),
-        ("splitting", Kind::Int),
-        ("open_pages", Kind::Int),
-        ("retained", Kind::Int),
-        ("split_failed", Kind::Int),
-        ("reopen", Kind::Int),
-        ("declared", Kind::Int),
-        ("undeclared", Kind::Int),
-        ("undeclared_pages", Kind::Int),
-        ("undeclared_unsplit", Kind::Int),
-        ("failures", Kind::Int),
-        ("redriven", Kind::Int),
-        ("percent_mark", Kind::Int),
-        ("rate_sampled", Kind::Int),
-        ("rate_ended", Kind::Int),
-        ("rate", Kind::Real),
-        ("sampled", Kind::Int),
-        ("waits", Kind::Int),
-        ("start_due", Kind::Int),
-        ("deadline", Kind::Int),
-        ("next_page", Kind::Int),
-        ("next_batch", Kind::Int),
-        ("started", Kind::Int),
-        ("updated", Kind::Int),
-        ("ended", Kind::Int),
-        ("settled", Kind::Int),
-        ("expires", Kind::Int),
-        ("spec_version", Kind::Int),
-        ("priority", Kind::Int),
-        ("max_in_flight", Kind::Int),
-        ("tokens", Kind::Int),
-        ("carried", Kind::Int),
-        ("hungry", Kind::Int),
-        ("live", Kind::Int),
-        ("state", Kind::Int),
-        ("shard", Kind::Int),
-        ("pipe", Kind::Text),
-        ("partition_id", Kind::Text),
-    ],
-};
-
-pub(crate) fn phase_code(phase: Phase) -> i64 {
-    match phase {
-        Phase::Waiting => 1,
-        Phase::Active => 2,
-        Phase::Completed => 3,
-        Phase::Failed => 4,
-        Phase::Cancelled => 5,
+table! {
+    /// A row of `job_progress`.
+    pub(crate) struct ProgressRow as "p";
+    const PROGRESS = "job_progress";
+    fn progress_cells(job: &Job) {
+        let c = &job.counts;
     }
+    key job_key: i64 = job.meta.key,
+    phase: i64 = job.phase.code(),
+    paused: i64 = job.paused,
+    suspended: i64 = job.suspended,
+    run: i64 = job.run,
+    control: i64 = job.control,
+    revision: i64 = job.revision,
+    allowance: i64 = job.allowance,
+    known: i64 = c.known,
+    done: i64 = c.done,
+    failed: i64 = c.failed,
+    discarded: i64 = c.discarded,
+    unreleased: i64 = c.unreleased,
+    parked: i64 = c.parked,
+    delayed: i64 = c.delayed,
+    item_rows: i64 = c.item_rows,
+    fractions: i64 = c.fractions,
+    unsplit: i64 = c.unsplit,
+    splitting: i64 = c.splitting,
+    open_pages: i64 = c.open,
+    retained: i64 = c.retained,
+    split_failed: i64 = c.split_failed,
+    reopen: i64 = c.reopen,
+    declared: i64 = c.declared,
+    undeclared: i64 = c.undeclared,
+    undeclared_pages: i64 = c.undeclared_pages,
+    undeclared_unsplit: i64 = c.undeclared_unsplit,
+    failures: i64 = c.failures,
+    redriven: i64 = c.redriven,
+    percent_mark: i64 = job.percent_mark,
+    rate_sampled: i64 = job.rate.sampled,
+    rate_ended: i64 = job.rate.ended,
+    rate: f64 = job.rate.per_second,
+    sampled: i64 = job.sampled,
+    waits: i64 = job.waits,
+    start_due: i64 = job.start_due,
+    deadline: i64 = job.deadline,
+    next_page: i64 = job.next_page,
+    next_batch: i64 = job.next_batch,
+    started: i64 = job.started,
+    updated: i64 = job.updated,
+    ended: i64 = job.ended,
+    settled: i64 = job.settled,
+    expires: i64 = job.expires,
+    spec_version: i64 = job.meta.version,
+    write priority: i64 = job.meta.spec.priority,
+    write max_in_flight: i64 = job.meta.spec.max_in_flight,
+    tokens: i64 = job.tokens.map_or(-1, i64::from),
+    carried: i64 = job.carried,
+    write hungry: i64 = job.is_hungry(),
+    write live: i64 = liveness(job) as i64,
+    write state: i64 = job.state().code(),
+    once shard: i64 = job.meta.shard,
+    once pipe: String = job.meta.spec.pipe().as_str(),
+    once partition_id: String = job.meta.name.partition.as_str(),
 }
 
-pub(crate) fn phase(code: i64) -> Result<Phase, StoreError> {
-    Ok(match code {
-        1 => Phase::Waiting,
-        2 => Phase::Active,
-        3 => Phase::Completed,
-        4 => Phase::Failed,
-        5 => Phase::Cancelled,
-        _ => {
-            return Err(StoreError::Broken(format!(
-                "phase {code} of a job is unknown"
-            )));
-        }
-    })
+codes!(Phase, "phase {code} of a job is unknown", {
+    Waiting = 1,
+    Active = 2,
+    Completed = 3,
+    Failed = 4,
+    Cancelled = 5,
+});
+
+codes!(JobState, "state {code} of a job is unknown", {
+    Waiting = 1,
+    Active = 2,
+    Paused = 3,
+    Completed = 4,
+    Failed = 5,
+    Cancelled = 6,
+});
+
+/// The states of jobs that have not ended.
+pub(crate) const OPEN_STATES: [JobState; 3] =
+    [JobState::Waiting, JobState::Active, JobState::Paused];
+
+/// What sweeps have to do with a job, as the column `live` says.
+#[derive(Debug, Clone, Copy)]
+enum Liveness {
+    /// It is over.
+    Settled = 0,
+    /// Something is to be done about it.
+    Live = 1,
+    /// It only waits to start, or for its partition.
+    Held = 2,
 }
 
-/// Stored: never to be changed.
-pub(crate) fn state_code(state: JobState) -> i64 {
-    match state {
-        JobState::Waiting => 1,
-        JobState::Active => 2,
-        JobState::Paused => 3,
-        JobState::Completed => 4,
-        JobState::Failed => 5,
-        JobState::Cancelled => 6,
+/// `live` of jobs that something is to be done about.
+pub(crate) const LIVE: i64 = Liveness::Live as i64;
+/// `live` of jobs that are over.
+pub(crate) const SETTLED: i64 = Liveness::Settled as i64;
+
+/// The items in flight of a job `p`.
+pub(crate) const IN_FLIGHT: &str =
+    "p.known - p.done - p.failed - p.discarded - p.unreleased - p.parked - p.delayed";
+
+fn liveness(job: &Job) -> Liveness {
+    let still = job.counts.in_flight() == 0 && job.counts.splitting == 0;
+    match (job.settled, job.is_held() || (job.suspended && still)) {
+        (Some(_), _) => Liveness::Settled,
+        (None, true) => Liveness::Held,
+        (None, false) => Liveness::Live,
     }
-}
-
-pub(crate) fn state_of(code: i64) -> Result<JobState, StoreError> {
-    Ok(match code {
-        1 => JobState::Waiting,
-        2 => JobState::Active,
-        3 => JobState::Paused,
-        4 => JobState::Completed,
-        5 => JobState::Failed,
-        6 => JobState::Cancelled,
-        _ => {
-            return Err(StoreError::Broken(format!(
-                "state {code} of a job is unknown"
-            )));
-        }
-    })
 }
 
 impl ProgressRow {
     pub(crate) fn into_job(self, meta: Arc<JobMeta>) -> Result<Job, StoreError> {
         Ok(Job {
             meta,
-            phase: phase(self.phase)?,
+            phase: Phase::of(self.phase)?,
             paused: self.paused != 0,
             suspended: self.suspended != 0,
             run: unsigned(self.run)?,
@@ -238,77 +186,4 @@ impl ProgressRow {
             expires: optional(self.expires),
         })
     }
-}
-
-/// 1 for jobs that something is to be done about, 2 for those that only wait to start, or for their partition, 0 for those
-/// that are over.
-fn liveness(job: &Job) -> i64 {
-    let still = job.counts.in_flight() == 0 && job.counts.splitting == 0;
-    match (job.settled, job.is_held() || (job.suspended && still)) {
-        (Some(_), _) => 0,
-        (None, true) => 2,
-        (None, false) => 1,
-    }
-}
-
-/// The cells of [`PROGRESS`].
-pub(crate) fn cells(job: &Job) -> Vec<Cell> {
-    let c = &job.counts;
-    vec![
-        job.meta.key.into(),
-        phase_code(job.phase).into(),
-        job.paused.into(),
-        job.suspended.into(),
-        job.run.into(),
-        job.control.into(),
-        job.revision.into(),
-        job.allowance.into(),
-        c.known.into(),
-        c.done.into(),
-        c.failed.into(),
-        c.discarded.into(),
-        c.unreleased.into(),
-        c.parked.into(),
-        c.delayed.into(),
-        c.item_rows.into(),
-        c.fractions.into(),
-        c.unsplit.into(),
-        c.splitting.into(),
-        c.open.into(),
-        c.retained.into(),
-        c.split_failed.into(),
-        c.reopen.into(),
-        c.declared.into(),
-        c.undeclared.into(),
-        c.undeclared_pages.into(),
-        c.undeclared_unsplit.into(),
-        c.failures.into(),
-        c.redriven.into(),
-        job.percent_mark.into(),
-        job.rate.sampled.into(),
-        job.rate.ended.into(),
-        job.rate.per_second.into(),
-        job.sampled.into(),
-        job.waits.into(),
-        job.start_due.into(),
-        job.deadline.into(),
-        job.next_page.into(),
-        job.next_batch.into(),
-        job.started.into(),
-        job.updated.into(),
-        job.ended.into(),
-        job.settled.into(),
-        job.expires.into(),
-        job.meta.version.into(),
-        job.meta.spec.priority.into(),
-        job.meta.spec.max_in_flight.into(),
-        job.tokens.map_or(-1, i64::from).into(),
-        job.carried.into(),
-        job.is_hungry().into(),
-        liveness(job).into(),
-        state_code(job.state()).into(),
-        job.meta.shard.into(),
-        job.meta.spec.pipe().as_str().into(),
-        job.meta.name.partition.as_str().into(),
-    ]
 }

@@ -2,32 +2,33 @@
 
 use headway_domain::history::Sample;
 
-use crate::db::bulk::{Cell, Kind, Table};
+use crate::{db::table::table, error::StoreError, ground::numbers::unsigned};
 
-pub(crate) const SAMPLE: Table = Table {
-    name: "sample",
-    keys: 2,
-    insert_only: 0,
-    columns: &[
-        ("job_key", Kind::Int),
-        ("at", Kind::Int),
-        ("done", Kind::Int),
-        ("failed", Kind::Int),
-        ("in_flight", Kind::Int),
-        ("known", Kind::Int),
-        ("run", Kind::Int),
-    ],
-};
+table! {
+    /// A row of `sample`.
+    pub(crate) struct SampleRow as "s";
+    const SAMPLE = "sample";
+    fn sample_cells(job_key: i64, sample: &Sample) {}
+    key_only job_key: i64 = job_key,
+    key at: i64 = sample.time,
+    done: i64 = sample.done,
+    failed: i64 = sample.failed,
+    in_flight: i64 = sample.in_flight,
+    known: i64 = sample.known,
+    run: i64 = sample.run,
+}
 
-/// The cells of [`SAMPLE`].
-pub(crate) fn sample_cells(job_key: i64, sample: &Sample) -> Vec<Cell> {
-    vec![
-        job_key.into(),
-        sample.time.into(),
-        sample.done.into(),
-        sample.failed.into(),
-        sample.in_flight.into(),
-        sample.known.into(),
-        sample.run.into(),
-    ]
+impl TryFrom<SampleRow> for Sample {
+    type Error = StoreError;
+
+    fn try_from(row: SampleRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            time: row.at,
+            done: unsigned(row.done)?,
+            failed: unsigned(row.failed)?,
+            in_flight: unsigned(row.in_flight)?,
+            known: unsigned(row.known)?,
+            run: unsigned(row.run)?,
+        })
+    }
 }

@@ -23,9 +23,10 @@ use crate::{
     outbox::message::{OUTBOX, OutboxKind, OutboxMessage, outbox_cells},
     slice::{
         batch::{BATCH, DEFINITION_BYTES, batch_cells},
-        item::{FAILURE, ITEM, failure_cells, item_cells},
+        failure::{FAILURE, failure_cells},
+        item::{ITEM, item_cells},
         page::{PAGE, PAGE_WITH_CONTENT, page_cells},
-        progress::{PROGRESS, cells},
+        progress::{PROGRESS, progress_cells},
         sample::{SAMPLE, sample_cells},
     },
 };
@@ -141,7 +142,7 @@ impl Rows {
     fn take(&mut self, slice: &JobSlice) {
         let job = &slice.job;
         let key = job.meta.key;
-        self.progress.push(cells(job));
+        self.progress.push(progress_cells(job));
         for Tracked { row, fate } in slice.batches.values() {
             match fate {
                 Fate::Kept => {}

@@ -7,6 +7,7 @@ use crate::{
     db::keys,
     error::StoreError,
     events::{horizon::LogBounds, position::Position},
+    slice::progress::LIVE,
     store::Store,
 };
 
@@ -43,8 +44,10 @@ impl Store {
         let event = format!(
             "SELECT 1 FROM event e WHERE e.partition_id = w.value AND (e.tx, e.seq) > ($2, $3){known} ORDER BY e.tx, e.seq LIMIT 1"
         );
-        let job = "SELECT 1 FROM job_progress p WHERE p.partition_id >= w.value AND p.partition_id <= w.value AND p.live = 1 \
-                   AND p.updated >= $4 ORDER BY p.partition_id, p.job_key LIMIT 1";
+        let job = format!(
+            "SELECT 1 FROM job_progress p WHERE p.partition_id >= w.value AND p.partition_id <= w.value AND p.live = {LIVE} \
+                   AND p.updated >= $4 ORDER BY p.partition_id, p.job_key LIMIT 1"
+        );
         // One statement: what changed, how far, and what was removed are of one moment.
         let sql = format!(
             "SELECT f.tx AS floor_tx, f.seq AS floor_seq, {horizon} AS horizon, c.value AS partition_id FROM event_floor f \

@@ -11,13 +11,10 @@ use sea_orm::FromQueryResult;
 use crate::{
     db::keys,
     error::StoreError,
-    jobs::{
-        failures::MAX_FAILURES_SHOWN,
-        view::{FailureRow, JobView},
-    },
+    jobs::{failures::MAX_FAILURES_SHOWN, view::JobView},
     slice::{
-        item::FAILURE,
-        progress::{PROGRESS, ProgressRow},
+        failure::{FAILURE, FailureRow},
+        progress::{LIVE, ProgressRow},
     },
     store::Store,
 };
@@ -36,8 +33,10 @@ impl Store {
         since: Micros,
         most: u32,
     ) -> Result<Vec<(JobUid, i64)>, StoreError> {
-        let sql = "SELECT j.uid, p.revision FROM job_progress p JOIN job j ON j.job_key = p.job_key \
-                   WHERE p.partition_id = $1 AND p.live = 1 AND p.updated >= $2 LIMIT $3";
+        let sql = format!(
+            "SELECT j.uid, p.revision FROM job_progress p JOIN job j ON j.job_key = p.job_key \
+                   WHERE p.partition_id = $1 AND p.live = {LIVE} AND p.updated >= $2 LIMIT $3"
+        );
         let values = [
             partition.as_str().into(),
             since.into(),
@@ -132,7 +131,7 @@ impl Store {
         }
         let sql = format!(
             "SELECT {} FROM job_progress p WHERE {}",
-            PROGRESS.columns_of("p"),
+            ProgressRow::COLUMNS,
             self.db.is_in("p.job_key", 1)
         );
         let list = keys::ints(by_key.keys().copied());

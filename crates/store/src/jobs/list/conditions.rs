@@ -3,7 +3,7 @@
 use headway_domain::filter::{Comparison, Filter, MILLIONTHS, TextField, TextTest, TimeField};
 use sea_orm::Value;
 
-use crate::{db::Db, slice::progress::state_code};
+use crate::{db::Db, ground::codes::Code};
 
 /// Conditions over a job `j` and its progress `p`, and the values bound to them.
 pub(crate) struct Conditions<'a> {
@@ -30,7 +30,7 @@ impl<'a> Conditions<'a> {
             Filter::All(parts) => self.joined(parts, " AND ", "1 = 1"),
             Filter::Any(parts) => self.joined(parts, " OR ", "1 = 0"),
             Filter::Not(part) => format!("NOT {}", self.of(part)),
-            Filter::State(state) => format!("(p.state = {})", state_code(*state)),
+            Filter::State(state) => format!("(p.state = {})", state.code()),
             Filter::Text(field, test) => {
                 let column = match field {
                     TextField::Id => "j.job_id",

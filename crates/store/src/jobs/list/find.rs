@@ -11,7 +11,7 @@ use sea_orm::FromQueryResult;
 
 use crate::{
     error::StoreError,
-    ground::numbers::unsigned,
+    ground::{codes::Code, numbers::unsigned},
     jobs::{
         list::{
             conditions::Conditions,
@@ -22,7 +22,7 @@ use crate::{
     },
     slice::{
         job::{META_COLUMNS, MetaRow},
-        progress::{PROGRESS, ProgressRow, state_code, state_of},
+        progress::ProgressRow,
     },
     store::Store,
 };
@@ -110,12 +110,7 @@ impl Store {
             (OrderField::CreateTime, None, [_, ..]) => filter
                 .states
                 .iter()
-                .map(|state| {
-                    (
-                        "job_progress",
-                        format!(" AND k.state = {}", state_code(*state)),
-                    )
-                })
+                .map(|state| ("job_progress", format!(" AND k.state = {}", state.code())))
                 .collect(),
             _ => vec![("job", String::new())],
         };
@@ -130,7 +125,7 @@ impl Store {
         let sql = format!(
             "SELECT {META_COLUMNS}, j.display_name, {} FROM ({}) k JOIN job j ON j.job_key = k.job_key \
              JOIN job_progress p ON p.job_key = k.job_key ORDER BY {} LIMIT {most}",
-            PROGRESS.columns_of("p"),
+            ProgressRow::COLUMNS,
             keys.collect::<Vec<_>>().join(" UNION ALL "),
             order_by(order, "j")
         );
@@ -201,7 +196,7 @@ impl Store {
         let counts: Vec<StateCountRow> = db.all(db.reader(), sql, conditions.values).await?;
         counts
             .into_iter()
-            .map(|count| Ok((state_of(count.state)?, unsigned(count.jobs)?)))
+            .map(|count| Ok((JobState::of(count.state)?, unsigned(count.jobs)?)))
             .collect()
     }
 }
