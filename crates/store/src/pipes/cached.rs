@@ -7,7 +7,6 @@ use std::{
 };
 
 use headway_domain::PartitionId;
-use tokio::sync::Mutex;
 
 /// Uses that are remembered, so that they are not written again; then all are forgotten.
 const MAX_NOTED: usize = 10_000;
@@ -70,4 +69,6 @@ impl NotedPipes {
 
 /// What the pipes drain that no job wants more of, as of some moment.
 #[derive(Debug, Default)]
-pub(crate) struct FreePipes(pub(crate) Mutex<Option<(Instant, BTreeMap<String, f64>)>>);
+pub(crate) struct FreePipes(
+    pub(crate) tokio::sync::Mutex<Option<(Instant, BTreeMap<String, f64>)>>,
+);

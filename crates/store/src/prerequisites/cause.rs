@@ -9,7 +9,6 @@ use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
     ground::codes::Code,
-    slice::progress::phase,
 };
 
 /// Why a job failed.
