@@ -8,14 +8,9 @@ use headway_domain::{
     event::{Caller, EventKind, NewEvent},
     job::JobMeta,
 };
-use sea_orm::FromQueryResult;
 
 use crate::{
-    db::{
-        Durability,
-        bulk::{Conflict, Kind, Table},
-        keys,
-    },
+    db::{Durability, bulk::Conflict},
     error::StoreError,
     events::row::{EVENT, event_cells},
     ground::committed::{Change, Committed, Control},
@@ -24,13 +19,6 @@ use crate::{
         load::Locking,
     },
     store::Store,
-};
-
-const GARBAGE: Table = Table {
-    name: "garbage",
-    keys: 1,
-    insert_only: 0,
-    columns: &[("job_key", Kind::Int)],
 };
 
 impl Store {
@@ -100,38 +88,10 @@ impl Store {
         if slices.is_empty() {
             return Ok((committed, 0));
         }
-        let keys_of = |wanted: fn(&JobSlice) -> bool| {
-            let some = slices.iter().filter(|slice| wanted(slice));
-            some.map(|slice| slice.job.meta.key).collect::<Vec<_>>()
-        };
-        let among = db.is_in("job_key", 1);
-        // What is due of a job that is gone must not stand before what is due of others until it is collected.
-        for (concerned, change) in [
-            (
-                keys_of(|slice| slice.job.counts.item_rows > 0),
-                format!(
-                    "UPDATE item SET due = 0, lease_until = 0 WHERE {among} AND (due > 0 OR lease_until > 0)"
-                ),
-            ),
-            (
-                keys_of(|slice| slice.job.counts.unsplit > 0),
-                format!("UPDATE page SET due = 0 WHERE {among} AND due > 0"),
-            ),
-        ] {
-            if !concerned.is_empty() {
-                db.run(&*tx, change, [keys::ints(concerned)]).await?;
-            }
-        }
+        db.forget_due(&tx, &slices).await?;
         committed.releases = db.write_tombstones(&tx, &slices).await?;
-        let all = keys_of(|_| true);
-        for table in ["label", "job_progress", "job"] {
-            let sql = format!("DELETE FROM {table} WHERE {among}");
-            db.run(&*tx, sql, [keys::ints(all.iter().copied())]).await?;
-        }
-        let garbage = all.iter().map(|key| vec![(*key).into()]);
-        GARBAGE
-            .write(db, &tx, garbage.collect(), Conflict::Fail)
-            .await?;
+        let deleted: Vec<i64> = slices.iter().map(|slice| slice.job.meta.key).collect();
+        db.delete_visible(&tx, &deleted).await?;
         let mut events = Vec::with_capacity(slices.len());
         for slice in &mut slices {
             slice.job.revision += 1;
@@ -204,55 +164,20 @@ impl Store {
     }
 }
 
-/// Rows of deleted jobs that one transaction removes from a table at most.
-const MAX_ROWS_PER_TX: i64 = 5000;
-
 /// Deleted jobs whose rows one transaction removes at most.
 const MAX_JOBS_COLLECTED: i64 = 200;
-
-#[derive(Debug, FromQueryResult)]
-struct GarbageRow {
-    job_key: i64,
-}
 
 impl Store {
     /// Removes some rows of deleted jobs; whether there may be more.
     pub async fn collect_garbage(&self) -> Result<bool, StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
-        let sql = format!(
-            "SELECT job_key FROM garbage ORDER BY job_key LIMIT $1{}",
-            db.skip_locked()
-        );
-        let keys: Vec<GarbageRow> = db.all(&*tx, sql, [MAX_JOBS_COLLECTED.into()]).await?;
-        if keys.is_empty() {
+        let garbage = db.lock_garbage(&tx, MAX_JOBS_COLLECTED).await?;
+        if garbage.is_empty() {
             return Ok(false);
         }
-        let list = keys::ints(keys.iter().map(|garbage| garbage.job_key));
-        for (table, columns) in [
-            ("item", "job_key, page, idx"),
-            ("page", "job_key, number"),
-            ("batch", "job_key, number"),
-            ("failure", "job_key, run, seq"),
-            ("sample", "job_key, at"),
-            ("split_retry", "job_key, page"),
-            ("prerequisite", "job_key, number"),
-        ] {
-            let sql = format!(
-                "DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM {table} WHERE {} LIMIT $2)",
-                db.is_in("job_key", 1)
-            );
-            let gone = db
-                .run(&*tx, sql, [list.clone(), MAX_ROWS_PER_TX.into()])
-                .await?;
-            if gone >= MAX_ROWS_PER_TX as u64 {
-                tx.commit().await?;
-                return Ok(true);
-            }
-        }
-        let sql = format!("DELETE FROM garbage WHERE {}", db.is_in("job_key", 1));
-        db.run(&*tx, sql, [list]).await?;
+        let all = db.remove_garbage(&tx, &garbage).await?;
         tx.commit().await?;
-        Ok(keys.len() as i64 == MAX_JOBS_COLLECTED)
+        Ok(!all || garbage.len() as i64 == MAX_JOBS_COLLECTED)
     }
 }

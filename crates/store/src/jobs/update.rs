@@ -3,11 +3,7 @@
 use headway_domain::{Error, JobName, event::Caller, retention::Retention, update::JobUpdate};
 
 use crate::{
-    db::{Durability, bulk::Conflict},
-    error::StoreError,
-    jobs::view::Controlled,
-    pipes::rates::FIRST_ALLOWANCE,
-    slice::job::{LABEL, label_cells},
+    db::Durability, error::StoreError, jobs::view::Controlled, pipes::rates::FIRST_ALLOWANCE,
     store::Store,
 };
 
@@ -41,23 +37,7 @@ impl Store {
         }
         let changed = slice.job.meta.clone();
         let committed = db.write_slices(&tx, vec![slice]).await?;
-        if changed.version != before.version {
-            let spec = serde_json::to_string(&changed.spec)
-                .map_err(|error| StoreError::Refused(error.to_string()))?;
-            let sql = "UPDATE job SET spec = $2, version = $3 WHERE job_key = $1";
-            let values = [
-                changed.key.into(),
-                spec.into(),
-                i64::from(changed.version).into(),
-            ];
-            db.run(&*tx, sql, values).await?;
-        }
-        if changed.spec.labels != before.spec.labels {
-            let sql = "DELETE FROM label WHERE job_key = $1";
-            db.run(&*tx, sql, [changed.key.into()]).await?;
-            let labels = label_cells(&changed).collect();
-            LABEL.write(db, &tx, labels, Conflict::Fail).await?;
-        }
+        db.write_spec(&tx, &before, &changed).await?;
         tx.commit().await?;
         let view = self.job(name).await?;
         Ok(Controlled { view, committed })

@@ -48,14 +48,7 @@ impl Store {
         let cells = outbox_cells(&message, due);
         let tx = db.write(Durability::Process).await?;
         OUTBOX.write(db, &tx, vec![cells], Conflict::Fail).await?;
-        let sql = "UPDATE page SET touched = $1 WHERE job_key = (SELECT job_key FROM job WHERE uid = $2) AND number = $3 \
-                   AND touched < $1";
-        let values = [
-            due.into(),
-            uid.0.as_bytes().to_vec().into(),
-            i64::from(page).into(),
-        ];
-        db.run(&*tx, sql, values).await?;
+        db.touch_page(&tx, uid, page, due).await?;
         tx.commit().await?;
         Ok(())
     }

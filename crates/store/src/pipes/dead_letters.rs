@@ -110,12 +110,8 @@ impl Pipes<'_> {
         let db = &self.store.db;
         let mut values: Vec<Value> = vec![MAX_DROPPED.into(), code::DEAD_LETTER_DROPPED.into()];
         let source = filter.source(&mut values);
-        let sql = format!(
-            "UPDATE failure SET code = $2, details = '' WHERE (job_key, run, seq) IN ( \
-               SELECT f.job_key, f.run, f.seq FROM {source} LIMIT $1)"
-        );
         let tx = db.write(Durability::Full).await?;
-        let dropped = db.run(&*tx, sql, values).await?;
+        let dropped = db.recode_failures(&tx, &source, values).await?;
         let mut message = format!("{dropped} dropped");
         if let Some(pipe) = &filter.pipe {
             message.push_str(&format!(" of the pipe {pipe}"));

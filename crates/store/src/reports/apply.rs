@@ -194,15 +194,7 @@ impl Store {
     pub async fn renew_leases(&self, session: Uuid) -> Result<u64, StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
-        let sql = "UPDATE item SET lease_until = $2 WHERE lease_session = $1 AND lease_until > 0";
-        let until = db.now() + db.lease;
-        let renewed = db
-            .run(
-                &*tx,
-                sql,
-                [session.as_bytes().to_vec().into(), until.into()],
-            )
-            .await?;
+        let renewed = db.move_leases(&tx, session, db.now() + db.lease).await?;
         tx.commit().await?;
         Ok(renewed)
     }

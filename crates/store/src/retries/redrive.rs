@@ -6,7 +6,7 @@ use headway_domain::{Error, Job, JobName, event::Caller, job::JobMeta};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::{
-    db::{Db, Durability, Tx, keys},
+    db::{Db, Durability, Tx},
     error::StoreError,
     ground::{committed::Committed, numbers::unsigned},
     jobs::view::{Controlled, JobView},
@@ -23,6 +23,13 @@ struct FailureKeyRow {
     seq: i64,
     page: i64,
     idx: i64,
+}
+
+impl FailureKeyRow {
+    /// The page, and the index of the item; none where the page could not be split.
+    fn subject(&self) -> Result<(u32, Option<u32>), StoreError> {
+        Ok((unsigned(self.page)?, u32::try_from(self.idx).ok()))
+    }
 }
 
 /// The run whose failures are taken back, and the number of the last one that was there at the beginning: what fails again meanwhile
@@ -76,7 +83,10 @@ impl Store {
                 return Err(Error::NothingToRetry(name.clone()).into());
             }
             slice.caller = caller.clone();
-            let failures = db.delete_failures(&tx, job, &matching).await?;
+            let numbers = matching.iter().map(|failure| failure.seq);
+            db.delete_failures(&tx, job, numbers).await?;
+            let failures = matching.iter().map(FailureKeyRow::subject);
+            let failures: Vec<_> = failures.collect::<Result<_, _>>()?;
             let mut pages: Vec<u32> = failures.iter().map(|(page, _)| *page).collect();
             pages.dedup();
             let of_job: Vec<_> = pages.iter().map(|page| (meta.key, *page)).collect();
@@ -120,29 +130,6 @@ impl Db {
             i64::from(MAX_FAILURES_PER_TX).into(),
         ];
         self.all(&**tx, sql, values.into_iter().chain(more)).await
-    }
-
-    /// Deletes failures; what they were of.
-    async fn delete_failures(
-        &self,
-        tx: &Tx<'_>,
-        job: &Job,
-        failures: &[FailureKeyRow],
-    ) -> Result<Vec<(u32, Option<u32>)>, StoreError> {
-        let sql = format!(
-            "DELETE FROM failure WHERE job_key = $1 AND run = $2 AND {}",
-            self.is_in("seq", 3)
-        );
-        let values = [
-            job.meta.key.into(),
-            i64::from(job.run).into(),
-            keys::ints(failures.iter().map(|failure| failure.seq)),
-        ];
-        self.run(&**tx, sql, values).await?;
-        failures
-            .iter()
-            .map(|failure| Ok((unsigned(failure.page)?, u32::try_from(failure.idx).ok())))
-            .collect()
     }
 
     /// What the job would be like.

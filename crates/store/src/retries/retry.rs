@@ -112,15 +112,7 @@ impl Db {
             return Ok(Carried::default());
         }
         let (matching, values) = filter.condition(self, 3);
-        let of_run = || [Value::from(job.meta.key), Value::from(i64::from(job.run))];
-        let sql = format!(
-            "INSERT INTO failure (job_key, run, seq, page, idx, code, message, details, attempt, recorded, worker) \
-             SELECT f.job_key, f.run + 1, ROW_NUMBER() OVER (ORDER BY f.seq), f.page, f.idx, f.code, f.message, f.details, \
-             f.attempt, f.recorded, f.worker FROM failure f \
-             WHERE f.job_key = $1 AND f.run = $2 AND f.idx >= {WHOLE_PAGE} AND NOT ({matching})"
-        );
-        let values: Vec<Value> = of_run().into_iter().chain(values).collect();
-        self.run(&**tx, sql, values).await?;
+        self.repeat_failures(tx, job, &matching, values).await?;
         let sql = format!(
             "SELECT count(CASE WHEN idx >= 0 THEN 1 END) AS items, count(CASE WHEN idx = {WHOLE_PAGE} THEN 1 END) AS splits \
              FROM failure WHERE job_key = $1 AND run = $2"

@@ -12,7 +12,6 @@ use crate::{
         Db, Tx,
         bulk::{Cell, Conflict},
         insert::Part,
-        keys,
     },
     error::StoreError,
     events::row::{EVENT, event_cells},
@@ -22,11 +21,12 @@ use crate::{
     },
     outbox::message::{OUTBOX, OutboxKind, OutboxMessage, outbox_cells},
     slice::{
-        batch::{BATCH, DEFINITION_BYTES, batch_cells},
+        batch::{BATCH, batch_cells},
         failure::{FAILURE, failure_cells},
         item::{ITEM, item_cells},
         page::{PAGE, PAGE_WITH_CONTENT, page_cells},
         progress::{PROGRESS, progress_cells},
+        remove::{cut_definitions, delete_items, delete_pairs},
         sample::{SAMPLE, sample_cells},
     },
 };
@@ -245,52 +245,4 @@ impl Db {
             false => Err(StoreError::Broken(why)),
         }
     }
-}
-
-/// Nobody splits again what is done: the beginning of its definition is enough to show what it was.
-async fn cut_definitions(
-    db: &Db,
-    tx: &Tx<'_>,
-    finished: Vec<(i64, i64)>,
-) -> Result<(), StoreError> {
-    if finished.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "UPDATE batch SET definition = substr(definition, 1, {DEFINITION_BYTES}) WHERE length(definition) > {DEFINITION_BYTES} \
-         AND (job_key, number) IN (SELECT k.a, k.b FROM {})",
-        db.pairs("k", 1)
-    );
-    db.run(&**tx, sql, [keys::pairs(finished)]).await?;
-    Ok(())
-}
-
-async fn delete_pairs(
-    db: &Db,
-    tx: &Tx<'_>,
-    table: &str,
-    column: &str,
-    gone: Vec<(i64, i64)>,
-) -> Result<(), StoreError> {
-    if gone.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "DELETE FROM {table} WHERE (job_key, {column}) IN (SELECT k.a, k.b FROM {})",
-        db.pairs("k", 1)
-    );
-    db.run(&**tx, sql, [keys::pairs(gone)]).await?;
-    Ok(())
-}
-
-async fn delete_items(db: &Db, tx: &Tx<'_>, gone: Vec<(i64, i64, i64)>) -> Result<(), StoreError> {
-    if gone.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "DELETE FROM item WHERE (job_key, page, idx) IN (SELECT k.a, k.b, k.c FROM {})",
-        db.triples("k", 1)
-    );
-    db.run(&**tx, sql, [keys::triples(gone)]).await?;
-    Ok(())
 }
