@@ -50,7 +50,8 @@ impl Store {
         })
     }
 
-    /// The id of the deployment, made when its tables were. A database that is restored from a dump keeps it.
+    /// The id of the deployment, made when its tables were. A database that is restored from a dump
+    /// keeps it.
     pub fn deployment(&self) -> uuid::Uuid {
         self.deployment
     }
@@ -65,7 +66,8 @@ impl Store {
         self.db.sync_clock().await
     }
 
-    /// How many statements this handle and its clones have sent, but for those that begin and end transactions.
+    /// How many statements this handle and its clones have sent, but for those that begin and end
+    /// transactions.
     pub fn statements(&self) -> u64 {
         self.db.statements()
     }

@@ -1,5 +1,5 @@
-//! The store suite on PostgreSQL, and what is its own: row locks and indexes.
-//! Needs `HEADWAY_TEST_DATABASE_URL`. Each test has a schema of its own, which is dropped at its end.
+//! The store suite on PostgreSQL, and what is its own: row locks and indexes. Needs
+//! `HEADWAY_TEST_DATABASE_URL`. Each test has a schema of its own, which is dropped at its end.
 
 #[macro_use]
 mod suite;

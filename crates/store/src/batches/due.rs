@@ -13,7 +13,8 @@ use crate::{
     store::Store,
 };
 
-/// Timers of jobs that another transaction holds are left for the next round; those that are this late wait for their turn.
+/// Timers of jobs that another transaction holds are left for the next round; those that are this
+/// late wait for their turn.
 const LATE_US: Micros = 250_000;
 
 #[derive(Debug, FromQueryResult)]
@@ -48,7 +49,8 @@ impl NextDue {
 }
 
 impl Store {
-    /// When the next timer and the next lease of a shard's items end. Items of jobs that are set aside do not count.
+    /// When the next timer and the next lease of a shard's items end. Items of jobs that are set
+    /// aside do not count.
     pub async fn next_due(&self, shard: u16) -> Result<NextDue, StoreError> {
         let due = self.next_due_of_all(&[shard]).await?;
         Ok(due.get(&shard).copied().unwrap_or_default())
@@ -81,10 +83,12 @@ impl Store {
             .collect()
     }
 
-    /// Sends the items of a shard whose timer is over, or whose lease ended by `heard`; whether there may be more.
+    /// Sends the items of a shard whose timer is over, or whose lease ended by `heard`; whether
+    /// there may be more.
     ///
-    /// `heard` is a time up to which all reports to the shard are applied: a report that waits may renew the lease, or end the
-    /// item. An item with a timer has no message out, so that no report can speak of its present attempt.
+    /// `heard` is a time up to which all reports to the shard are applied: a report that waits may
+    /// renew the lease, or end the item. An item with a timer has no message out, so that no report
+    /// can speak of its present attempt.
     pub async fn fire_items(
         &self,
         shard: u16,

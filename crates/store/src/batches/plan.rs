@@ -44,8 +44,8 @@ impl Store {
         let Some(meta) = self.meta_of(uid).await? else {
             return nothing();
         };
-        // Once more where the job was held when it was read and went on before it was locked: the message that
-        // asks stands for the page, and must not be acknowledged for nothing.
+        // Once more where the job was held when it was read and went on before it was locked: the
+        // message that asks stands for the page, and must not be acknowledged for nothing.
         loop {
             let Some(job) = self.read_job(&meta).await? else {
                 return nothing();
@@ -183,7 +183,8 @@ impl Store {
         Ok(Some(plan))
     }
 
-    /// How many of these items, from the first, have forwarded payloads that fit into memory together; at least one.
+    /// How many of these items, from the first, have forwarded payloads that fit into memory
+    /// together; at least one.
     async fn fitting(
         &self,
         meta: &JobMeta,
@@ -236,7 +237,8 @@ impl Store {
             )
         };
         let row: Option<DefinitionRow> = self.db.one(self.db.work_reader(), sql, values).await?;
-        // A definition that is gone belongs to a job that was deleted meanwhile: its split is then refused.
+        // A definition that is gone belongs to a job that was deleted meanwhile: its split is then
+        // refused.
         let definition = row.map(|row| row.definition).unwrap_or_default();
         Ok(PageSource {
             meta,

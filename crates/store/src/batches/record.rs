@@ -1,4 +1,5 @@
-//! What batch workers record: what a page was split into, that it could not be, and what they did not send.
+//! What batch workers record: what a page was split into, that it could not be, and what they did
+//! not send.
 
 use std::sync::Arc;
 
@@ -19,8 +20,9 @@ use crate::{
 };
 
 impl Store {
-    /// Records what a splitter found and releases what the job's window allows. The items of this page to send are
-    /// returned and not in the outbox: the message that asked for the split stands for them until it is acknowledged.
+    /// Records what a splitter found and releases what the job's window allows. The items of this
+    /// page to send are returned and not in the outbox: the message that asked for the split stands
+    /// for them until it is acknowledged.
     pub async fn record_split(
         &self,
         source: &PageSource,
@@ -130,7 +132,8 @@ impl Store {
             .await
     }
 
-    /// Takes back what a batch worker did not send; `None`, and nothing is taken back, if the job runs by now.
+    /// Takes back what a batch worker did not send; `None`, and nothing is taken back, if the job
+    /// runs by now.
     async fn withhold(
         &self,
         meta: &Arc<JobMeta>,

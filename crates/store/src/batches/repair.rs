@@ -12,7 +12,7 @@ use crate::{
     store::Store,
 };
 
-/// A job with pages out of which nothing was heard for long.
+/// A job with pages out about which no report came for long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SilentJob {
     /// Its key.
@@ -28,7 +28,8 @@ struct SilentRow {
 }
 
 impl Store {
-    /// The jobs of a pipe in these shards, by key, with pages out that nothing was heard of since `before`.
+    /// The jobs of a pipe in these shards, by key, with pages out about which no report came since
+    /// `before`.
     pub async fn silent_jobs(
         &self,
         pipe: &str,
@@ -77,8 +78,9 @@ impl Store {
         self.keys(&sql, [epoch.into(), self.db.now().into()]).await
     }
 
-    /// Releases again what rests on lost messages in pages of a job that were not touched since `before`, or
-    /// were released in an older epoch. Some pages a call; whether there may be more. A job that cannot be read is set aside.
+    /// Releases again what rests on lost messages in pages of a job that were not touched since
+    /// `before`, or were released in an older epoch. Some pages a call; whether there may be more.
+    /// A job that cannot be read is set aside.
     pub async fn repair_job(
         &self,
         key: i64,

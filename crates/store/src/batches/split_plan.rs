@@ -77,7 +77,8 @@ pub struct DispatchPlan {
     pub children: Option<Vec<u8>>,
     /// The items. Empty when nothing is to be sent.
     pub items: Vec<PlannedItem>,
-    /// Items that are to be planned after these: their forwarded payloads are too large to be held together.
+    /// Items that are to be planned after these: their forwarded payloads are too large to be held
+    /// together.
     pub left: Vec<u32>,
     /// What is to be published because items were taken back.
     pub committed: Committed,

@@ -1,4 +1,5 @@
-//! The tree of batches, summed up when it is looked at: what changes a job need not keep sums for every level.
+//! The tree of batches, summed up when it is looked at: what changes a job need not keep sums for
+//! every level.
 
 use std::sync::Arc;
 
@@ -90,8 +91,8 @@ struct BatchSumsRow {
 }
 
 impl Store {
-    /// Lists the root of a job (`parent` is `None`) or the children of a batch above a number, with sums over all that is below each. All
-    /// numbers of an answer are of one moment.
+    /// Lists the root of a job (`parent` is `None`) or the children of a batch above a number, with
+    /// sums over all that is below each. All numbers of an answer are of one moment.
     ///
     /// # Errors
     /// [`Error::JobNotFound`], [`Error::BatchNotFound`].
@@ -145,7 +146,8 @@ impl Store {
         })
     }
 
-    /// The root's sums are the job's counters: looking at it costs the same however large the tree is.
+    /// The root's sums are the job's counters: looking at it costs the same however large the tree
+    /// is.
     async fn root(&self, meta: &Arc<JobMeta>) -> Result<BatchView, StoreError> {
         let gone = || Error::JobNotFound(meta.name.clone());
         let job = self.read_job(meta).await?.ok_or_else(gone)?;
@@ -191,8 +193,9 @@ impl Store {
         Sorted::read(rows, BatchSumsRow::view)
     }
 
-    /// The batches whose numbers are bound as `$2`, each with sums over the unfinished batches below it and their pages. Of a batch that is done
-    /// everything is folded into its row, and into that of its parent. What failed in an older run is open again.
+    /// The batches whose numbers are bound as `$2`, each with sums over the unfinished batches
+    /// below it and their pages. Of a batch that is done everything is folded into its row, and
+    /// into that of its parent. What failed in an older run is open again.
     fn sums(&self) -> String {
         let [unsplit, splitting, open, retained, split_failed] = [
             PageState::Unsplit,

@@ -27,7 +27,8 @@ pub struct UnsettledJob {
 }
 
 impl Store {
-    /// Jobs that ended and have not settled, the oldest first, with the pipes that their items may be in.
+    /// Jobs that ended and have not settled, the oldest first, with the pipes that their items may
+    /// be in.
     pub async fn unsettled_jobs(&self) -> Result<Vec<UnsettledJob>, StoreError> {
         let sql = format!(
             "WITH ended AS (SELECT job_key, pipe FROM job_progress WHERE live = {LIVE} AND ended > 0 ORDER BY job_key LIMIT $1) \
@@ -39,8 +40,8 @@ impl Store {
             .await
     }
 
-    /// Has requests of ended jobs published now that wait in the outbox for a pipe to take messages again: batch workers then
-    /// take the items back.
+    /// Has requests of ended jobs published now that wait in the outbox for a pipe to take messages
+    /// again: batch workers then take the items back.
     pub async fn hasten_deferred(&self) -> Result<(), StoreError> {
         let sql = format!(
             "UPDATE outbox SET created = 0 WHERE created > $1 AND uid IN ( \
@@ -50,8 +51,8 @@ impl Store {
         Ok(())
     }
 
-    /// Discards the items of an ended job that are out in a pipe from which nobody takes messages. Some pages a call, after a
-    /// number; the number to go on after, if there may be more.
+    /// Discards the items of an ended job that are out in a pipe from which nobody takes messages.
+    /// Some pages a call, after a number; the number to go on after, if there may be more.
     pub async fn discard_untaken(
         &self,
         key: i64,

@@ -60,8 +60,8 @@ impl Table {
         db.run(&**tx, sql, self.transpose(rows)).await
     }
 
-    /// All columns for a SELECT, with the table as `alias`. Statements name their columns, so that they stay valid, prepared
-    /// or not, while a migration adds one.
+    /// All columns for a SELECT, with the table as `alias`. Statements name their columns, so that
+    /// they stay valid, prepared or not, while a migration adds one.
     pub(crate) fn columns_of(&self, alias: &str) -> String {
         let names: Vec<_> = self
             .columns

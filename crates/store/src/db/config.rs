@@ -26,7 +26,8 @@ impl fmt::Debug for StoreUrl {
 pub struct StoreConfig {
     /// Where it is.
     pub url: StoreUrl,
-    /// The PostgreSQL schema that holds the tables; made if missing. Letters, digits and `_`. Ignored on SQLite.
+    /// The PostgreSQL schema that holds the tables; made if missing. Letters, digits and `_`.
+    /// Ignored on SQLite.
     pub schema: String,
     /// Connections at most, on PostgreSQL; a third of them only read. At least 6 are used.
     pub connections: u32,

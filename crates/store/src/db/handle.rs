@@ -96,7 +96,8 @@ impl Db {
         self
     }
 
-    /// Microseconds since 1970 by the database's clock. It does not follow a jump of that clock at once.
+    /// Microseconds since 1970 by the database's clock. It does not follow a jump of that clock at
+    /// once.
     pub(crate) fn now(&self) -> Micros {
         match self.is_sqlite() {
             true => self.clock.now_by_wall(),
@@ -112,7 +113,8 @@ impl Db {
         Ok(())
     }
 
-    /// What the database's clock says at a moment of the monotonic clock; `None` where the answer took too long to tell.
+    /// What the database's clock says at a moment of the monotonic clock; `None` where the answer
+    /// took too long to tell.
     async fn measure_clock(&self) -> Result<Option<(Micros, Duration)>, StoreError> {
         if self.is_sqlite() {
             return Ok(None);
@@ -160,8 +162,8 @@ impl Db {
         })
     }
 
-    /// For short reads that work waits for, and of single jobs, which answer changes. On PostgreSQL they use the connections of writes, so that slow reads of clients do
-    /// not hold work up.
+    /// For short reads that work waits for, and of single jobs, which answer changes. On PostgreSQL
+    /// they use the connections of writes, so that slow reads of clients do not hold work up.
     pub(crate) fn work_reader(&self) -> &DatabaseConnection {
         match self.is_sqlite() {
             true => &self.pools.read,

@@ -19,16 +19,17 @@ pub(crate) type Part = (&'static Table, Vec<Vec<Cell>>);
 /// What becomes of jobs whose name or request id is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// PostgreSQL inserts no job and answers with [`StoreError::Duplicate`]. Its processes need about a quarter less CPU time
-    /// than for [`Taken::LeaveOut`], so this is for jobs that are most likely new. SQLite leaves them out.
+    /// PostgreSQL inserts no job and answers with [`StoreError::Duplicate`]. Its processes need
+    /// about a quarter less CPU time than for [`Taken::LeaveOut`], so this is for jobs that are
+    /// most likely new. SQLite leaves them out.
     Fail,
     /// They are left out, with all of their rows.
     LeaveOut,
 }
 
-/// Inserts jobs with their rows in other tables, durably, in a transaction of their own: on PostgreSQL in one statement, which
-/// costs one round trip instead of one a table. The first columns of `jobs` are `job_key` and `uid`; every other table has
-/// one of them.
+/// Inserts jobs with their rows in other tables, durably, in a transaction of their own: on
+/// PostgreSQL in one statement, which costs one round trip instead of one a table. The first
+/// columns of `jobs` are `job_key` and `uid`; every other table has one of them.
 ///
 /// Returns the keys of the jobs that were inserted.
 pub(crate) async fn insert_jobs(

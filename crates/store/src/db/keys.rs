@@ -1,4 +1,5 @@
-//! Lists of keys as one bound parameter, so that a statement's text does not depend on how many there are.
+//! Lists of keys as one bound parameter, so that a statement's text does not depend on how many
+//! there are.
 
 use sea_orm::Value;
 

@@ -92,7 +92,8 @@ impl Db {
         Ok(done.rows_affected())
     }
 
-    /// Runs a statement in a transaction of its own, without the round trips that begin and end one.
+    /// Runs a statement in a transaction of its own, without the round trips that begin and end
+    /// one.
     #[track_caller]
     pub(crate) fn run_alone(
         &self,
@@ -146,8 +147,8 @@ impl Db {
         format!("{column} COLLATE {collation}")
     }
 
-    /// A text column that is ordered by its bytes, for a comparison with a column in the database's own order. Without it
-    /// PostgreSQL cannot use the other column's index.
+    /// A text column that is ordered by its bytes, for a comparison with a column in the database's
+    /// own order. Without it PostgreSQL cannot use the other column's index.
     pub(crate) fn in_default_order(&self, column: &str) -> String {
         match self.is_sqlite() {
             true => column.to_owned(),
@@ -169,7 +170,8 @@ impl Db {
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 
 impl Db {
-    /// Whether the database can be read, and takes changes: asks by a small change where nothing else was committed lately.
+    /// Whether the database can be read, and takes changes: asks by a small change where nothing
+    /// else was committed lately.
     pub(crate) async fn probe(&self) -> Result<(), StoreError> {
         if self.pools.fresh.committed_within(PROBE_AFTER) {
             let sql = "SELECT count(*) AS value FROM setting";

@@ -1,4 +1,5 @@
-//! Lists of columns. Each table and each row has one list, which gives its struct, the names and kinds of its columns, and its cells.
+//! Lists of columns. Each table and each row has one list, which gives its struct, the names and
+//! kinds of its columns, and its cells.
 
 use super::bulk::Kind;
 
@@ -24,8 +25,9 @@ impl Column for f64 {
     const KIND: Kind = Kind::Real;
 }
 
-/// A row as a SELECT reads it: the struct, and `COLUMNS` for the SELECT, with the table under an alias. Statements name their
-/// columns, so that they stay valid, prepared or not, while a migration adds one.
+/// A row as a SELECT reads it: the struct, and `COLUMNS` for the SELECT, with the table under an
+/// alias. Statements name their columns, so that they stay valid, prepared or not, while a
+/// migration adds one.
 macro_rules! row {
     (
         $(#[$meta:meta])*
@@ -51,15 +53,16 @@ macro_rules! row {
 }
 pub(crate) use row;
 
-/// A table that is written in bulk: the [`Table`](super::bulk::Table), the function that makes the cells of a row, and the struct
-/// of what is read of a row, if there is one (see [`row!`]).
+/// A table that is written in bulk: the [`Table`](super::bulk::Table), the function that makes the
+/// cells of a row, and the struct of what is read of a row, if there is one (see [`row!`]).
 ///
 /// Each column is written `name: type = value,`. Before the name may stand:
 /// - `key`: a part of the key; `key_only`: one that is not read.
 /// - `write`: not read back; statements look at it.
 /// - `once` and `once_read`: inserts write it, updates leave it.
 macro_rules! table {
-    // One column at a time, sorted into keys, updated columns and inserted ones, and those that are read.
+    // One column at a time, sorted into keys, updated columns and inserted ones, and those that are
+    // read.
     (@next $head:tt $keys:tt $hot:tt $once:tt $read:tt) => {
         $crate::db::table::table! { @done $head $keys $hot $once $read }
     };

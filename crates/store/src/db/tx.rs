@@ -16,7 +16,8 @@ pub(crate) enum Durability {
     Process,
 }
 
-/// The target of the trace events that say where in the code a transaction ended. Tests use them to lose the answer of each commit.
+/// The target of the trace events that say where in the code a transaction ended. Tests use them to
+/// lose the answer of each commit.
 const COMMITS: &str = "headway_store::commits";
 
 pub(crate) fn trace_commit(place: &Location<'_>, committed: bool) {
@@ -31,8 +32,8 @@ pub(crate) struct Tx<'a> {
 }
 
 impl Tx<'_> {
-    /// Commits. After an error the transaction is rolled back, or its connection is closed; whether the commit was applied
-    /// is not known if the connection was lost.
+    /// Commits. After an error the transaction is rolled back, or its connection is closed; whether
+    /// the commit was applied is not known if the connection was lost.
     #[track_caller]
     pub(crate) fn commit(self) -> impl Future<Output = Result<(), StoreError>> {
         self.commit_at(Location::caller())
@@ -50,8 +51,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Commits what worked, or rolls back at once what failed. A transaction that is dropped keeps its locks until its
-    /// connection is looked at again, and the next try, which skips locked rows, would not find them.
+    /// Commits what worked, or rolls back at once what failed. A transaction that is dropped keeps
+    /// its locks until its connection is looked at again, and the next try, which skips locked
+    /// rows, would not find them.
     #[track_caller]
     pub(crate) fn end<T>(
         self,

@@ -1,4 +1,5 @@
-//! Settings of the deployment, and the broker's epoch: a number that rises when a broker is found to have lost its data.
+//! Settings of the deployment, and the broker's epoch: a number that rises when a broker is found
+//! to have lost its data.
 
 use sea_orm::{FromQueryResult, QueryResult};
 use uuid::Uuid;
@@ -29,13 +30,15 @@ impl Db {
     }
 }
 
-/// The column that [`Db::epoch_of`] reads. It belongs into the statement that reads what the epoch is stamped on: a process that
-/// remembered the epoch would stamp an old one after the broker lost its data, and what it sent would be sent again.
+/// The column that [`Db::epoch_of`] reads. It belongs into the statement that reads what the epoch
+/// is stamped on: a process that remembered the epoch would stamp an old one after the broker lost
+/// its data, and what it sent would be sent again.
 pub(crate) const EPOCH_COLUMN: &str =
     "(SELECT value FROM setting WHERE name = 'epoch') AS epoch_setting";
 
 impl Db {
-    /// The number of the broker's epoch, of a row with [`EPOCH_COLUMN`]; 0 before the first, and without a row.
+    /// The number of the broker's epoch, of a row with [`EPOCH_COLUMN`]; 0 before the first, and
+    /// without a row.
     pub(crate) fn epoch_of(&self, row: Option<&QueryResult>) -> Result<i64, StoreError> {
         let Some(row) = row else { return Ok(0) };
         let setting: Option<String> = row.try_get("", "epoch_setting")?;
@@ -72,8 +75,8 @@ impl Store {
             .transpose()
     }
 
-    /// Begins a new epoch under a mark that the broker holds already, unless somebody else did since `seen` was
-    /// read. The mark of the epoch that holds now.
+    /// Begins a new epoch under a mark that the broker holds already, unless somebody else did
+    /// since `seen` was read. The mark of the epoch that holds now.
     pub async fn begin_epoch(&self, seen: Option<Uuid>, planted: Uuid) -> Result<Uuid, StoreError> {
         let db = &self.db;
         let first = Epoch {

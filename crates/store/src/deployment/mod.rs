@@ -1,4 +1,5 @@
-//! What holds for the deployment as a whole: its settings, the broker's epoch, rows that cannot be read, and upkeep.
+//! What holds for the deployment as a whole: its settings, the broker's epoch, rows that cannot be
+//! read, and upkeep.
 
 pub(crate) mod epoch;
 pub(crate) mod unreadable;

@@ -1,5 +1,5 @@
-//! Rows that this version cannot read, such as those of a newer version or damaged ones. A sweep sets such a row aside for some
-//! time and goes on with the others.
+//! Rows that this version cannot read, such as those of a newer version or damaged ones. A sweep
+//! sets such a row aside for some time and goes on with the others.
 
 use std::collections::BTreeSet;
 
@@ -88,8 +88,8 @@ impl Store {
         Ok(())
     }
 
-    /// Works on jobs together. If that fails because a row of one of them cannot be read, works on each job alone and sets
-    /// those aside that fail.
+    /// Works on jobs together. If that fails because a row of one of them cannot be read, works on
+    /// each job alone and sets those aside that fail.
     ///
     /// A failure of the database ends it. What other jobs caused until then is in the outbox.
     pub(crate) async fn set_aside_unreadable<Work, Done>(
@@ -138,7 +138,7 @@ impl Store {
         Ok(rows.into_iter().map(|row| row.row_key).collect())
     }
 
-    /// The rows that sweeps leave alone because this version cannot read them, at most so many.
+    /// The rows that sweeps leave alone because this version cannot read them, at most `most`.
     pub async fn unreadable_rows(&self, most: u32) -> Result<Vec<UnreadableRow>, StoreError> {
         let sql = "SELECT source, row_key, until, tries, reason FROM unreadable ORDER BY source, row_key LIMIT $1";
         let db = &self.db;
@@ -184,9 +184,11 @@ impl Source {
 }
 
 impl Db {
-    /// The condition that a row is not set aside at the time bound as `$now`; `key` is an expression of type TEXT.
+    /// The condition that a row is not set aside at the time bound as `$now`; `key` is an
+    /// expression of type TEXT.
     ///
-    /// With NOT IN the few rows that are set aside are read once for each statement, and the order of an index is kept.
+    /// With NOT IN the few rows that are set aside are read once for each statement, and the order
+    /// of an index is kept.
     pub(crate) fn not_set_aside(&self, source: Source, key: &str, now: usize) -> String {
         format!(
             "{key} NOT IN (SELECT u.row_key FROM unreadable u WHERE u.source = '{}' AND u.until > ${now})",

@@ -1,4 +1,5 @@
-//! Upkeep of the database: the statistics by which PostgreSQL plans statements, and the room in the file of SQLite.
+//! Upkeep of the database: the statistics by which PostgreSQL plans statements, and the room in the
+//! file of SQLite.
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
@@ -7,8 +8,9 @@ use crate::{db::Durability, error::StoreError, store::Store};
 /// Tables of fewer pages are planned well enough without statistics; a page has 8 KiB.
 const MIN_TABLE_PAGES: i64 = 32;
 
-/// A table that has grown by this factor since its statistics were made gets new ones. Each time, every connection plans its statements
-/// anew: with a factor of 2 a database that was empty and takes 20,000 jobs in a few seconds spends a twentieth of its time on it.
+/// A table that has grown by this factor since its statistics were made gets new ones. Each time,
+/// every connection plans its statements anew: with a factor of 2 a database that was empty and
+/// takes 20,000 jobs in a few seconds spends a twentieth of its time on it.
 const GROWTH: i64 = 4;
 
 #[derive(Debug, FromQueryResult)]
@@ -17,11 +19,13 @@ struct TableRow {
 }
 
 impl Store {
-    /// Makes new statistics of tables that have grown much since their last ones, and with them new plans.
+    /// Makes new statistics of tables that have grown much since their last ones, and with them new
+    /// plans.
     ///
-    /// A connection keeps the plan of a statement until the statistics change. A plan that was made while a table was small
-    /// may read all of it, and does so for each report when there are 100,000 jobs. PostgreSQL's own autovacuum makes statistics
-    /// too, but looks only once a minute. The cost of all of them together grows with the logarithm of the number of rows.
+    /// A connection keeps the plan of a statement until the statistics change. A plan that was made
+    /// while a table was small may read all of it, and does so for each report when there are
+    /// 100,000 jobs. PostgreSQL's own autovacuum makes statistics too, but looks only once a
+    /// minute. The cost of all of them together grows with the logarithm of the number of rows.
     /// SQLite needs none.
     pub async fn refresh_statistics(&self) -> Result<(), StoreError> {
         let db = &self.db;
@@ -59,7 +63,8 @@ const MIN_FREE_PAGES: i64 = 1000;
 const PAGES_PER_TX: i64 = 500;
 
 impl Store {
-    /// Gives some unused room of the database's file back to the file system; whether there may be more. PostgreSQL does so by itself.
+    /// Gives some unused room of the database's file back to the file system; whether there may be
+    /// more. PostgreSQL does so by itself.
     pub async fn shrink(&self) -> Result<bool, StoreError> {
         let db = &self.db;
         if !db.is_sqlite() {

@@ -12,8 +12,8 @@ pub enum StoreError {
     /// The request breaks a rule.
     #[error(transparent)]
     Domain(#[from] headway_domain::Error),
-    /// The database cannot do it now: it is away, overloaded, full, read-only, or in a state that nobody foresaw. Trying
-    /// again helps.
+    /// The database cannot do it now: it is away, overloaded, full, read-only, or in a state that
+    /// nobody foresaw. Trying again helps.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
     /// The database refuses the data; trying again does not help.
@@ -22,14 +22,15 @@ pub enum StoreError {
     /// A row with this key exists: another call wrote it.
     #[error("another row has this key: {0}")]
     Duplicate(String),
-    /// Events after this place in the audit log are not kept any more, or it is one of a database that was restored since. Trying again
-    /// does not help.
+    /// Events after this place in the audit log are not kept any more, or it is one of a database
+    /// that was restored since. Trying again does not help.
     #[error("the events after this cursor are not kept any more")]
     CursorExpired {
         /// The place from which on events are kept.
         earliest: crate::events::position::Position,
     },
-    /// The tables are those of a version that does not let this one use them. Trying again does not help.
+    /// The tables are those of a version that does not let this one use them. Trying again does not
+    /// help.
     #[error("{0}")]
     Incompatible(String),
     /// A row says what this version of Headway does not write. Trying again does not help.

@@ -18,17 +18,19 @@ struct OldestRow {
 }
 
 impl Events<'_> {
-    /// Removes events that were recorded before this time, the oldest first and a bounded number at once; whether there may be more.
+    /// Removes events that were recorded before this time, the oldest first and a bounded number at
+    /// once; whether there may be more.
     pub async fn expire(self, before: Micros) -> Result<bool, StoreError> {
         let db = &self.store.db;
-        // Looked at first: mostly there is nothing to do, which should not take the one writer of SQLite.
+        // Looked at first: mostly there is nothing to do, which should not take the one writer of
+        // SQLite.
         let sql = "SELECT recorded FROM event ORDER BY seq LIMIT 1";
         let oldest: Option<OldestRow> = db.one(db.reader(), sql, []).await?;
         if oldest.is_none_or(|oldest| oldest.recorded >= before) {
             return Ok(false);
         }
         let tx = db.write(Durability::Process).await?;
-        // One at a time, so that the floor only rises; who comes second has nothing to do.
+        // One process at a time, so that the floor only rises. A second one has nothing to do.
         let sql = format!(
             "SELECT tx, seq FROM event_floor WHERE one = 1{}",
             db.skip_locked()

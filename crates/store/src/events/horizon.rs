@@ -42,7 +42,8 @@ impl PlaceRow {
 }
 
 impl Db {
-    /// What is known by now: on PostgreSQL everything below this transaction, on SQLite everything up to this number.
+    /// What is known by now: on PostgreSQL everything below this transaction, on SQLite everything
+    /// up to this number.
     pub(crate) fn horizon(&self) -> String {
         match self.is_sqlite() {
             true => "(SELECT COALESCE(MAX(seq), 0) FROM event)".to_owned(),
@@ -72,12 +73,13 @@ impl Db {
 /// The setting that is added to transaction ids.
 const OFFSET: &str = "event_tx_offset";
 
-/// How far transaction ids leap when they begin anew: cursors of quiet readers are ahead of the last event by less.
+/// How far transaction ids leap when they restart. Cursors of quiet readers are ahead of the last
+/// event by less.
 const LEAP: i64 = 1 << 40;
 
 impl Db {
-    /// Makes transaction ids rise above those of all stored events, also where those come from another cluster, whose ids were
-    /// higher. Processes that start together take turns.
+    /// Makes transaction ids rise above those of all stored events, also where those come from
+    /// another cluster, whose ids were higher. Processes that start together take turns.
     pub(crate) async fn settle_event_offset(&mut self) -> Result<(), StoreError> {
         if !self.is_sqlite() {
             self.event_offset = self.raise_event_offset().await?;
@@ -92,7 +94,8 @@ impl Db {
         let sql =
             "SELECT COALESCE((SELECT value FROM setting WHERE name = $1), '0')::bigint AS value";
         let known = self.one_int(&*tx, sql, [OFFSET.into()]).await?.unwrap_or(0);
-        // The newest by number are the newest by transaction, but for those that ran at the same time.
+        // The newest by number are the newest by transaction, but for those that ran at the same
+        // time.
         let sql = "SELECT GREATEST((SELECT COALESCE(MAX(tx), 0) FROM (SELECT tx FROM event ORDER BY seq DESC LIMIT 1000) e), \
                    (SELECT tx FROM event_floor WHERE one = 1)) - pg_current_xact_id()::text::bigint AS value";
         let behind = self.one_int(&*tx, sql, []).await?.unwrap_or(0);
@@ -101,7 +104,10 @@ impl Db {
             false => known,
         };
         if offset > known {
-            tracing::info!(offset, "transaction ids begin anew");
+            tracing::info!(
+                offset,
+                "transaction ids restarted; raising the offset of the audit log"
+            );
             // A default takes no parameters; this is a number of ours.
             let default = format!(
                 "ALTER TABLE event ALTER COLUMN tx SET DEFAULT pg_current_xact_id()::text::bigint + {offset}"

@@ -1,8 +1,9 @@
 //! The audit log: reading it without a gap, and removing what is old.
 //!
-//! On PostgreSQL transactions commit in another order than they began in, so numbers that rise are not seen in order: a reader that
-//! goes on after the highest number it saw would skip what commits late. So events are ordered by their transaction's id,
-//! and read only below the oldest transaction that still runs: of those below, no more will come.
+//! On PostgreSQL transactions commit in another order than they began in, so numbers that rise are
+//! not seen in order: a reader that goes on after the highest number it saw would skip what commits
+//! late. So events are ordered by their transaction's id, and read only below the oldest
+//! transaction that still runs: of those below, no more will come.
 
 use headway_domain::{JobId, JobName, JobUid, PartitionId, event::EventKind};
 use sea_orm::{FromQueryResult, Value};
@@ -39,8 +40,8 @@ pub struct EventPage {
     pub events: Vec<EventRow>,
     /// Events among them that this version cannot read.
     pub unreadable: Vec<UnreadableEvent>,
-    /// The place of the last one if there are more; else one up to which everything is known, so that the reader of a
-    /// quiet log does not fall behind what is kept.
+    /// The place of the last one if there are more; else one up to which everything is known, so
+    /// that the reader of a quiet log does not fall behind what is kept.
     pub next: Position,
     /// Whether there are more.
     pub more: bool,
@@ -183,8 +184,8 @@ impl Events<'_> {
         Ok(last.map(PlaceRow::position))
     }
 
-    /// The position after everything that can be read by now: who begins there sees what is committed from now on, and perhaps a
-    /// little of before.
+    /// The position after everything that can be read by now: who begins there sees what is
+    /// committed from now on, and perhaps a little of before.
     pub async fn end(self) -> Result<Position, StoreError> {
         let db = &self.store.db;
         let sql = format!(

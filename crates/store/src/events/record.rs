@@ -1,4 +1,5 @@
-//! Changes by callers to what is no job, in the audit log: schedules, partitions, limits of pipes, job types, dead letters.
+//! Changes by callers to what is no job, in the audit log: schedules, partitions, limits of pipes,
+//! job types, dead letters.
 
 use headway_domain::{
     JobId, PartitionId,

@@ -122,7 +122,8 @@ row! {
 /// The columns of [`RawEvent`], with the table as `e`.
 pub(crate) const EVENT_COLUMNS: &str = RawEvent::COLUMNS;
 
-// The database gives `seq` and `tx`. Events that are not about jobs have `change` and `subject`: see `events::record`.
+// The database gives `seq` and `tx`. Events that are not about jobs have `change` and `subject`:
+// see `events::record`.
 table! {
     const EVENT = "event";
     fn event_cells(job: &Job, event: &NewEvent, caller: &Caller) {

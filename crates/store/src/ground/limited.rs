@@ -8,10 +8,10 @@ use std::{
 
 use headway_domain::{PartitionId, PipeName, bulk::JOBS};
 
-/// How long it is remembered which pipes have limits.
+/// How old the cached limits may be.
 const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// The pipes that have limits, and the partitions that may have so many items in flight only.
+/// The pipes that have limits, and the partitions that have a quota of items in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Limited {
     pub(crate) pipes: HashSet<String>,
@@ -33,7 +33,8 @@ pub(crate) struct KnownLimits(pub(crate) Mutex<Option<Known>>);
 type Known = (Instant, Arc<Limited>);
 
 impl KnownLimits {
-    /// Those that are remembered, unless they are to be read again: by whoever asks first; others go on with what was.
+    /// The cached limits. When they are stale, the first caller reloads them; others use the old
+    /// value.
     pub(crate) fn known(&self) -> Option<Arc<Limited>> {
         let mut known = self.lock();
         let (when, limited) = known.as_mut()?;

@@ -1,4 +1,5 @@
-//! What hardly ever changes about a job, kept in memory: reports name a job by its uid, and most are about a few jobs.
+//! What hardly ever changes about a job, kept in memory: reports name a job by its uid, and most
+//! are about a few jobs.
 
 use std::{
     collections::HashMap,
@@ -7,10 +8,11 @@ use std::{
 
 use headway_domain::{JobUid, job::JobMeta};
 
-/// Jobs remembered at most; each takes a few kilobytes.
+/// Jobs cached at most; each takes a few kilobytes.
 const MAX_CACHED: usize = 4096;
 
-/// The most recently used metas, by uid and by key. A deleted job may stay: its rows are gone, so nothing comes of it.
+/// The most recently used metas, by uid and by key. A deleted job may stay: its rows are gone, so
+/// nothing comes of it.
 #[derive(Debug, Default)]
 pub(crate) struct MetaCache {
     inner: Mutex<Generations>,

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 /// A job that is found wrong again so soon after it was counted is given up, in microseconds.
 const RECOUNTED_FOR_US: Micros = 600_000_000;
 
-/// Wrong jobs that are remembered at most.
+/// Wrong jobs that are kept in memory at most.
 const MAX_REMEMBERED: usize = 1000;
 
 /// How often a job is tried whose recount fails for a cause that may pass.
@@ -82,7 +82,8 @@ impl Miscounts {
         jobs.entry(key).or_default().counted = Some(now);
     }
 
-    /// Notes that a job could not be counted again. It is given up if that may not pass, or did not pass for some tries.
+    /// Notes that a job could not be counted again. It is given up if that may not pass, or did not
+    /// pass for some tries.
     pub(crate) fn failed(&self, key: i64, is_passing: bool, now: Micros) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let job = jobs.entry(key).or_default();

@@ -1,4 +1,5 @@
-//! Shared types that stand on nothing but the domain: numbers, caches, and what a commit means for others.
+//! Shared types that stand on nothing but the domain: numbers, caches, and what a commit means for
+//! others.
 
 pub(crate) mod codes;
 pub(crate) mod committed;

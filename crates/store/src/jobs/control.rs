@@ -60,7 +60,8 @@ impl Store {
     }
 }
 
-/// Held jobs that are told of at once at most, the newest; a job that a worker does not hear of is as its messages say.
+/// Jobs in one list at most, the newest. A worker treats a job that is not in the list as the job's
+/// messages say.
 const MAX_JOBS_TOLD: i64 = 10_000;
 
 #[derive(Debug, FromQueryResult)]
@@ -71,8 +72,9 @@ struct ControlRow {
 }
 
 impl Store {
-    /// The states of the jobs that are paused, or ended, while items of theirs are out: for workers that may not know. Messages of
-    /// a job that has settled may still lie in its pipe if its items were discarded.
+    /// The states of the jobs that are paused, or ended, while items of theirs are out: for workers
+    /// that may not know. Messages of a job that has settled may still lie in its pipe if its items
+    /// were discarded.
     pub async fn paused_or_ended_jobs(&self) -> Result<Vec<Control>, StoreError> {
         let db = &self.db;
         // Each half by itself, so that each finds its jobs by an index.

@@ -1,4 +1,5 @@
-//! Deleting jobs: they are gone at once, and what they leave is collected some time later, many jobs at a time.
+//! Deleting jobs: they are gone at once, and what they leave is collected some time later, many
+//! jobs at a time.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -22,8 +23,8 @@ use crate::{
 };
 
 impl Store {
-    /// Removes a job, durably: it is gone at once, and what it leaves is removed by [`Store::collect_garbage`].
-    /// Workers are told to drop its items.
+    /// Removes a job, durably: it is gone at once, and what it leaves is removed by
+    /// [`Store::collect_garbage`]. Workers are told to drop its items.
     pub async fn delete_job(
         &self,
         name: &JobName,
@@ -37,7 +38,8 @@ impl Store {
         }
     }
 
-    /// As [`Store::delete_job`], for several jobs of a partition in one transaction; those that do not exist are passed over.
+    /// As [`Store::delete_job`], for several jobs of a partition in one transaction. Jobs that do
+    /// not exist are skipped.
     pub async fn delete_jobs(
         &self,
         partition: &PartitionId,
@@ -133,7 +135,8 @@ impl Store {
 const MAX_JOBS_EXPIRED: i64 = 100;
 
 impl Store {
-    /// Deletes some jobs whose time is over; whether there may be more. Jobs that cannot be read are set aside.
+    /// Deletes some jobs whose time is over; whether there may be more. Jobs that cannot be read
+    /// are set aside.
     pub async fn expire_jobs(&self) -> Result<(Committed, bool), StoreError> {
         let sql = format!(
             "SELECT job_key AS value FROM job_progress WHERE expires > 0 AND expires <= $1 AND {} ORDER BY expires LIMIT $2",

@@ -1,4 +1,5 @@
-//! What time brings jobs: those that start or end because their time has come, and those that stand still.
+//! What time brings jobs: those that start or end because their time has come, and those that stand
+//! still.
 
 use std::sync::{
     Arc,
@@ -38,7 +39,8 @@ impl Store {
             .flatten())
     }
 
-    /// Starts jobs whose time has come, and ends those whose deadline has passed; whether there may be more.
+    /// Starts jobs whose time has come, and ends those whose deadline has passed; whether there may
+    /// be more.
     pub async fn fire_jobs(&self) -> Result<(Committed, bool), StoreError> {
         let readable = self.db.job_not_set_aside("job_key", 1);
         let sql = format!(
@@ -90,8 +92,9 @@ impl Store {
         tx.end(worked).await
     }
 
-    /// Advances jobs that have not ended, or not settled, and did not change for `idle`: what a crash between two
-    /// commits may leave. Jobs above `after` by key; the last key looked at, if there may be more.
+    /// Advances jobs that have not ended, or not settled, and did not change for `idle`: what a
+    /// crash between two commits may leave. Jobs above `after` by key; the last key looked at, if
+    /// there may be more.
     pub async fn advance_idle(
         &self,
         idle: Micros,

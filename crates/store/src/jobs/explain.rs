@@ -21,7 +21,8 @@ const MAX_PREREQUISITES_NAMED: i64 = 20;
 /// The newest failures among which dead letters are counted.
 const MAX_FAILURES_SCANNED: i64 = 1000;
 
-/// A lease that was not renewed for this part of its time belongs to a silent worker; heartbeats come more often.
+/// A lease that was not renewed for this part of its time belongs to a silent worker; heartbeats
+/// come more often.
 const SILENT_PART: f64 = 0.5;
 
 /// Who did something, and when.
@@ -38,7 +39,7 @@ pub struct Since {
 pub struct LeaseCount {
     /// All of them.
     pub items: u64,
-    /// Those whose workers were not heard of lately.
+    /// Those whose workers have not renewed them lately.
     pub silent: u64,
 }
 
@@ -68,7 +69,7 @@ pub struct Explanation {
 /// What bounds what a job sends, as far as it may send nothing now.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Bounds {
-    /// How many items its partition may have in flight, if it has so many.
+    /// How many items its partition may have in flight, if it has reached that number.
     pub quota: Option<u32>,
     /// What its pipe takes.
     pub pipe: PipeLimits,

@@ -39,8 +39,8 @@ impl Store {
         self.db.all(self.db.work_reader(), sql, values).await
     }
 
-    /// Lists the failures of a job's present run that match, oldest first, above the last number seen. A number of an
-    /// earlier run is a bad page token.
+    /// Lists the failures of a job's present run that match, oldest first, above the last number
+    /// seen. A number of an earlier run is a bad page token.
     pub async fn list_failures(
         &self,
         name: &JobName,
@@ -80,7 +80,8 @@ impl Store {
     }
 }
 
-/// The failures of a job's present run that a list shows, as a condition on `f` with what is bound from $`first` on.
+/// The failures of a job's present run that a list shows, as a condition on `f` with what is bound
+/// from $`first` on.
 pub(super) fn listed(filter: &FailureFilter, db: &Db, first: usize) -> (String, Vec<Value>) {
     match filter.is_everything() {
         true => ("TRUE".to_owned(), Vec::new()),

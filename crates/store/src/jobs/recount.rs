@@ -1,4 +1,5 @@
-//! Counters of jobs that do not agree with the rows that they sum up: nothing wrong is stored, and they are counted again.
+//! Counters of jobs that do not agree with the rows that they sum up: nothing wrong is stored, and
+//! they are counted again.
 
 use std::sync::atomic::Ordering;
 
@@ -10,7 +11,8 @@ use crate::{
     store::Store,
 };
 
-/// Jobs with more pages than this are counted again only once they are found to be wrong: it takes a while, under a lock.
+/// Jobs with more pages than this are counted again only once they are found to be wrong: it takes
+/// a while, under a lock.
 const MAX_PAGES_AUDITED: i64 = 1000;
 
 impl Store {
@@ -24,8 +26,9 @@ impl Store {
         self.db.miscounts.noted.notified().await;
     }
 
-    /// Counts jobs again whose counters this process found to be wrong. One that cannot be counted is tried some more times if
-    /// that may help; then its changes are refused as broken, so that it is set aside and the others go on.
+    /// Counts jobs again whose counters this process found to be wrong. One that cannot be counted
+    /// is tried some more times if that may help; then its changes are refused as broken, so that
+    /// it is set aside and the others go on.
     pub async fn recount_jobs(&self) -> Committed {
         let db = &self.db;
         let mut committed = Committed::default();
@@ -44,8 +47,9 @@ impl Store {
         committed
     }
 
-    /// Looks whether the counters of one job above a key agree with its rows, and counts them again if not; the key to go on above, 0
-    /// after the last one. Of jobs that have not settled; very large ones are left out.
+    /// Looks whether the counters of one job above a key agree with its rows, and counts them again
+    /// if not; the key to go on above, 0 after the last one. Of jobs that have not settled; very
+    /// large ones are left out.
     pub async fn audit_job(&self, after: i64) -> Result<(Committed, i64), StoreError> {
         let db = &self.db;
         let sql = format!(

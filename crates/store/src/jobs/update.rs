@@ -8,8 +8,8 @@ use crate::{
 };
 
 impl Store {
-    /// Changes some of a job's spec, durably. The new values must be valid; what the retention does not say is as the partition says
-    /// now.
+    /// Changes some of a job's spec, durably. The new values must be valid; what the retention does
+    /// not say is as the partition says now.
     pub async fn update_job(
         &self,
         name: &JobName,

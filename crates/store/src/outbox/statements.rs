@@ -1,4 +1,5 @@
-//! The outbox: a transaction writes its messages for the broker into it. They are deleted once the broker confirmed them.
+//! The outbox: a transaction writes its messages for the broker into it. They are deleted once the
+//! broker confirmed them.
 
 use headway_domain::{JobUid, bitmap::Bitmap};
 
@@ -23,8 +24,9 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a request to send items into the outbox, to be published after `wait` at the earliest: their pipe takes no messages
-    /// now. Until then nothing is heard of them, so their page counts as touched then.
+    /// Puts a request to send items into the outbox, to be published after `wait` at the earliest:
+    /// their pipe takes no messages now. Until then nothing is heard of them, so their page counts
+    /// as touched then.
     pub async fn defer_dispatch(
         &self,
         uid: JobUid,
@@ -53,8 +55,9 @@ impl Store {
         Ok(())
     }
 
-    /// Takes messages that have been in the outbox for at least `age_us`, whose committer died or could not reach the
-    /// broker: their age begins again, so that other sweepers leave them alone for as long. One that cannot be read is set aside.
+    /// Takes messages that have been in the outbox for at least `age_us`, whose committer died or
+    /// could not reach the broker: their age begins again, so that other sweepers leave them alone
+    /// for as long. One that cannot be read is set aside.
     pub async fn outbox_overdue(
         &self,
         age_us: i64,

@@ -79,7 +79,8 @@ impl Quotas {
 }
 
 impl Db {
-    /// Refuses jobs that would be more than their partitions may have. Creations of a partition with quotas take turns.
+    /// Refuses jobs that would be more than their partitions may have. Creations of a partition
+    /// with quotas take turns.
     pub(crate) async fn hold_to(&self, tx: &Tx<'_>, quotas: &Quotas) -> Result<(), StoreError> {
         for (partition, (share, new)) in &quotas.0 {
             let turn = format!(

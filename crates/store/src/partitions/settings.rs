@@ -66,8 +66,8 @@ impl Partitions<'_> {
         })
     }
 
-    /// Says, durably, how long a partition's jobs are kept where they do not say it, which holds for jobs that are created later, and
-    /// what the partition gets and may have.
+    /// Says, durably, how long a partition's jobs are kept where they do not say it, which holds
+    /// for jobs that are created later, and what the partition gets and may have.
     pub async fn update(
         self,
         partition: &PartitionId,
@@ -126,8 +126,8 @@ pub(crate) struct PartitionDefaults {
 }
 
 impl Partitions<'_> {
-    /// What jobs that are about to be created take over from their partitions, by id, without partitions that have no
-    /// settings; and the broker's epoch, in the same round trip.
+    /// What jobs that are about to be created take over from their partitions, by id, without
+    /// partitions that have no settings; and the broker's epoch, in the same round trip.
     pub(crate) async fn defaults(
         self,
         partitions: BTreeSet<&str>,

@@ -1,5 +1,6 @@
-//! Suspending partitions: a setting of the partition, and a flag in each of its jobs that has not ended, which a walk sets and
-//! takes away. Jobs that are created meanwhile are caught by the next walk.
+//! Suspending partitions: a setting of the partition, and a flag in each of its jobs that has not
+//! ended, which a walk sets and takes away. Jobs that are created meanwhile are caught by the next
+//! walk.
 
 use headway_domain::{
     JobState, PartitionId,
@@ -30,7 +31,8 @@ struct PartitionIdRow {
 }
 
 impl Partitions<'_> {
-    /// Suspends a partition or lets it go on, durably. What that means for its jobs is for [`Store::walk_partition`].
+    /// Suspends a partition or lets it go on, durably. What that means for its jobs is for
+    /// [`Store::walk_partition`].
     pub async fn set_suspended(
         self,
         partition: &PartitionId,
@@ -61,7 +63,8 @@ impl Partitions<'_> {
 }
 
 impl Store {
-    /// Lets some jobs of a partition follow its setting, above a key; the key to go on above, unless that was all.
+    /// Suspends or resumes some jobs of a partition, as its setting says, in the order of their
+    /// keys and above `after`. Returns the key to continue above, if there may be more.
     pub async fn walk_partition(
         &self,
         partition: &PartitionId,
@@ -133,8 +136,8 @@ impl Store {
 }
 
 impl Partitions<'_> {
-    /// Partitions whose jobs do not all follow their setting: a walk did not end, or jobs were created or retried while the
-    /// setting changed.
+    /// Partitions whose jobs do not all follow their setting: a walk did not end, or jobs were
+    /// created or retried while the setting changed.
     pub async fn to_walk(self) -> Result<Vec<PartitionId>, StoreError> {
         let db = &self.store.db;
         let readable = db.job_not_set_aside("p.job_key", 1);
@@ -155,7 +158,8 @@ impl Partitions<'_> {
 }
 
 impl Db {
-    /// Whether a partition is suspended, asked on the connection of a transaction: a second one may not be free.
+    /// Whether a partition is suspended, asked on the connection of a transaction: a second one may
+    /// not be free.
     pub(crate) async fn is_suspended(
         &self,
         tx: &Tx<'_>,

@@ -21,7 +21,7 @@ pub struct PartitionView {
 /// Since when a partition is suspended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspension {
-    /// Who said so; may be empty.
+    /// Who suspended it; may be empty.
     pub by: String,
     /// When.
     pub since: Micros,

@@ -1,5 +1,5 @@
-//! How many pipes a deployment has: each is a queue of the broker. New ones are refused beyond a bound, and those that no job
-//! uses any more are forgotten.
+//! How many pipes a deployment has: each is a queue of the broker. New ones are refused beyond a
+//! bound, and those that no job uses any more are forgotten.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -83,7 +83,8 @@ impl Pipes<'_> {
         Ok(())
     }
 
-    /// Reports in which forwards to pipes beyond the bound are failures; `None` if there are no such forwards.
+    /// Reports in which forwards to pipes beyond the bound are failures; `None` if there are no
+    /// such forwards.
     pub(crate) async fn refuse_new_forwards(
         self,
         reports: &[PageReport],

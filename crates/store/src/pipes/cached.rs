@@ -8,10 +8,11 @@ use std::{
 
 use headway_domain::PartitionId;
 
-/// Uses that are remembered, so that they are not written again; then all are forgotten.
+/// Uses that are cached at most, so that they are not written again. Beyond that the cache is
+/// emptied.
 const MAX_NOTED: usize = 10_000;
 
-/// How long they are remembered: a pipe may be forgotten by another process.
+/// How long they are cached: another process may remove a pipe.
 const NOTED_TTL: Duration = Duration::from_secs(60);
 
 /// Uses of pipes by partitions that were written lately.
@@ -56,7 +57,8 @@ impl NotedPipes {
         noted.results.insert(pipe.to_owned());
     }
 
-    /// What is noted; nothing once it is too much, or so old that others may have forgotten a pipe since.
+    /// What is noted; nothing once it is too much, or so old that others may have forgotten a pipe
+    /// since.
     fn lock(&self) -> MutexGuard<'_, Noted> {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         let since = *noted.since.get_or_insert_with(Instant::now);

@@ -1,4 +1,5 @@
-//! The credit of pipes: how fast each drains, which jobs want more of it, and what each may have out.
+//! The credit of pipes: how fast each drains, which jobs want more of it, and what each may have
+//! out.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,8 +26,8 @@ pub struct PipeShare {
     pub rate: f64,
     /// What it takes at most.
     pub limits: PipeLimits,
-    /// Items that other jobs have in it or will send to it again, where its items in flight are limited. Where they are more
-    /// than the limit, at least the limit.
+    /// Items that other jobs have in it or will send to it again, where its items in flight are
+    /// limited. Where they are more than the limit, at least the limit.
     pub reserved: u64,
     /// The hungry jobs.
     pub jobs: Vec<HungryJob>,
@@ -55,9 +56,10 @@ pub struct HungryJob {
     pub ready: i64,
     /// Whether more of its items are to be found.
     pub endless: bool,
-    /// Whether it is to be advanced although nothing of it comes back: see [`headway_domain::Job::is_reopening`].
+    /// Whether it is to be advanced although nothing of it comes back: see
+    /// [`headway_domain::Job::is_reopening`].
     pub reopening: bool,
-    /// How many more it may send where the pipe takes only so many a second.
+    /// How many more it may send where the pipe takes a limited number a second.
     pub tokens: Option<u32>,
 }
 
@@ -102,8 +104,9 @@ impl Pipes<'_> {
         Ok(pipes.into_values().collect())
     }
 
-    /// What jobs that want no more have in a pipe, or will send there again; at least the limit where it is more. Each job
-    /// that counts has an item, so it reads no more of them than the limit.
+    /// What jobs that want no more have in a pipe, or will send there again; at least the limit
+    /// where it is more. Each job that counts has an item, so it reads no more of them than the
+    /// limit.
     async fn reserved(self, pipe: &str, limit: u32) -> Result<u64, StoreError> {
         let db = &self.store.db;
         let held = "known - done - failed - discarded - unreleased - parked";
@@ -118,8 +121,8 @@ impl Pipes<'_> {
 }
 
 impl Store {
-    /// Sets what jobs may send, in one transaction, and releases what that allows. Jobs that are gone are passed over, and those
-    /// that cannot be read are set aside.
+    /// Sets what jobs may send, in one transaction, and releases what that allows. Jobs that are
+    /// gone are passed over, and those that cannot be read are set aside.
     pub async fn set_shares(&self, shares: &[(i64, Share)]) -> Result<Committed, StoreError> {
         let by_key: BTreeMap<i64, Share> = shares.iter().copied().collect();
         if by_key.is_empty() {

@@ -72,7 +72,8 @@ impl DeadLetterFilter {
 }
 
 impl Pipes<'_> {
-    /// Lists dead letters, of the newest jobs first, after one that is named by the key of its job and its number there.
+    /// Lists dead letters, of the newest jobs first, after one that is named by the key of its job
+    /// and its number there.
     pub async fn list_dead_letters(
         self,
         filter: &DeadLetterFilter,
@@ -101,7 +102,8 @@ impl Pipes<'_> {
         rows.iter().map(view).collect()
     }
 
-    /// Forgets what is known of some dead letters but that their items failed; how many, and whether there may be more.
+    /// Forgets what is known of some dead letters but that their items failed; how many, and
+    /// whether there may be more.
     pub async fn drop_dead_letters(
         self,
         filter: &DeadLetterFilter,

@@ -8,8 +8,8 @@ use crate::{
     slice::progress::{IN_FLIGHT, PROGRESS},
 };
 
-/// Jobs that share credit in one round, about: as many of each partition on each pipe as there is room for, by priority, and of
-/// those of one priority the oldest.
+/// Jobs that share credit in one round, about: as many of each partition on each pipe as there is
+/// room for, by priority, and of those of one priority the oldest.
 const MAX_JOBS_SHARING: i64 = 4096;
 
 /// So many of each partition on each pipe share in any case.
@@ -51,7 +51,8 @@ struct TurnRow {
 }
 
 impl Pipes<'_> {
-    /// The jobs that share, in one statement: from each partition on each pipe it leaps to the next, and reads the first of each.
+    /// The jobs that share, in one statement: from each partition on each pipe it leaps to the
+    /// next, and reads the first of each.
     pub(crate) async fn hungry_at_once(self) -> Result<Vec<HungryRow>, StoreError> {
         let db = &self.store.db;
         let columns = columns();

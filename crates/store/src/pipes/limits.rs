@@ -30,7 +30,7 @@ struct LimitRow {
 }
 
 impl Pipes<'_> {
-    /// The limits of a pipe; none if nothing was said.
+    /// The limits of a pipe; the default if none were set.
     pub async fn limits(self, pipe: &PipeName) -> Result<PipeLimits, StoreError> {
         let sql = "SELECT pipe, in_flight, per_second FROM pipe_limit WHERE pipe = $1";
         let db = &self.store.db;
@@ -62,7 +62,8 @@ impl Pipes<'_> {
         rows.into_iter().map(LimitRow::view).collect()
     }
 
-    /// Says what a pipe takes, durably. It holds within about a second for what is sent from then on.
+    /// Says what a pipe takes, durably. It holds within about a second for what is sent from then
+    /// on.
     pub async fn set_limits(
         self,
         pipe: &PipeName,

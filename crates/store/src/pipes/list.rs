@@ -86,7 +86,8 @@ struct Sums {
 }
 
 impl Pipes<'_> {
-    /// Lists the pipes that jobs of a partition have used, after a name, with what of the partition is on them.
+    /// Lists the pipes that jobs of a partition have used, after a name, with what of the partition
+    /// is on them.
     pub async fn list(
         self,
         partition: &PartitionId,

@@ -21,7 +21,8 @@ pub(crate) struct RateRow {
 }
 
 impl Pipes<'_> {
-    /// Publishes the rates that one tracking process measured, and forgets those of processes that fell silent.
+    /// Publishes the rates that one tracking process measured, and forgets those of processes that
+    /// fell silent.
     pub async fn publish_rates(
         self,
         owner: Uuid,
@@ -52,8 +53,8 @@ impl Pipes<'_> {
     }
 }
 
-/// What a new job may have out before its pipe's credit is shared out, where nothing is known of the pipe or others want
-/// more of it too.
+/// What a new job may have out before its pipe's credit is shared out, where nothing is known of
+/// the pipe or others want more of it too.
 pub(crate) const FIRST_ALLOWANCE: u32 = 128;
 
 /// The part of a second that a new job may send to a pipe that nobody else wants more of.
@@ -63,8 +64,8 @@ const FIRST_SECONDS: f64 = 0.5;
 const CACHE_TTL: Duration = Duration::from_millis(100);
 
 impl Pipes<'_> {
-    /// What a new job of this pipe may have out from the start: as much as the pipe drains in half a second if nobody else
-    /// wants more of it, else a little, until the credit is shared out.
+    /// What a new job of this pipe may have out from the start: as much as the pipe drains in half
+    /// a second if nobody else wants more of it, else a little, until the credit is shared out.
     pub(crate) async fn first_allowance(self, pipe: &str) -> u32 {
         let mut known = self.store.free_pipes.0.lock().await;
         if known
@@ -74,7 +75,7 @@ impl Pipes<'_> {
             match self.free().await {
                 Ok(pipes) => *known = Some((Instant::now(), pipes)),
                 Err(error) => {
-                    tracing::debug!(%error, "the rates of pipes are not known");
+                    tracing::debug!(%error, "cannot read the rates of pipes; a new job starts with the smallest allowance");
                     return FIRST_ALLOWANCE;
                 }
             }

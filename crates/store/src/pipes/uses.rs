@@ -90,7 +90,8 @@ impl Pipes<'_> {
         Ok(rows.into_iter().map(|row| row.pipe).collect())
     }
 
-    /// The pipes, other than the one that a job's items enter first, that items of it were forwarded to.
+    /// The pipes, other than the one that a job's items enter first, that items of it were
+    /// forwarded to.
     pub async fn forwarded_from(self, key: i64) -> Result<Vec<String>, StoreError> {
         let db = &self.store.db;
         let sql = "SELECT DISTINCT pipe FROM item WHERE job_key = $1 AND forwarded = 1";
@@ -98,8 +99,9 @@ impl Pipes<'_> {
         Ok(rows.into_iter().map(|row| row.pipe).collect())
     }
 
-    /// How many messages of live jobs are in a pipe or at its workers at most: as many as items, because a message may have to
-    /// hold fewer items than allowed. Duplicates and messages of deleted jobs are not in it.
+    /// How many messages of live jobs are in a pipe or at its workers at most: as many as items,
+    /// because a message may have to hold fewer items than allowed. Duplicates and messages of
+    /// deleted jobs are not in it.
     pub async fn messages_out(self, pipe: &str) -> Result<u64, StoreError> {
         let db = &self.store.db;
         let home = format!(

@@ -43,7 +43,8 @@ impl PhaseRow {
     }
 }
 
-/// What to tell those that wait for a job that did not complete: how it ended, and where the trouble began.
+/// What to tell those that wait for a job that did not complete: how it ended, and where the
+/// trouble began.
 pub(crate) fn broken(job: &JobId, phase: Phase, cause: Option<&FailureCause>) -> Broken {
     let how = match phase {
         Phase::Failed => "failed",
@@ -91,7 +92,8 @@ impl Db {
             .collect())
     }
 
-    /// Locks jobs in the order of their keys and reads how far they are; those that are gone are left out.
+    /// Locks jobs in the order of their keys and reads how far they are; those that are gone are
+    /// left out.
     pub(crate) async fn lock_phases(
         &self,
         tx: &Tx<'_>,

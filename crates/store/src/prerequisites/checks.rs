@@ -42,7 +42,8 @@ impl Db {
             by_job.entry(task.job_key).or_insert(task);
         }
         let open = self.open_prerequisites(tx, &by_job).await?;
-        // More than these are looked at from where they end: those of the last job, and all of the jobs after it.
+        // More than these are looked at from where they end: those of the last job, and all of the
+        // jobs after it.
         let cut = open.last().filter(|_| open.len() == MAX_SETTLED_PER_TX);
         for (key, task) in &by_job {
             match cut {

@@ -1,4 +1,5 @@
-//! Jobs that would wait for themselves: a creation or a retry that would close such a cycle is refused.
+//! Jobs that would wait for themselves: a creation or a retry that would close such a cycle is
+//! refused.
 
 use headway_domain::{Error, JobId, JobName, PartitionId, job::Phase};
 use sea_orm::FromQueryResult;
@@ -21,8 +22,8 @@ const MAX_EDGES: usize = 300_000;
 pub(crate) enum Needing {
     /// Those that wait for them.
     Waiting,
-    /// Those that have ended too, with all that was not complete for them: when each job that failed is to wait again, two that need
-    /// each other would do so for ever.
+    /// Those that have ended too, with all that was not complete for them: when each job that
+    /// failed is to wait again, two that need each other would do so for ever.
     Any,
 }
 
@@ -42,8 +43,9 @@ struct NeededRow {
 }
 
 impl Db {
-    /// Waits until nobody else lets jobs begin to wait in this partition: two that do so at once could close a cycle that neither
-    /// sees. Comes before all other locks of a transaction. SQLite has one writer.
+    /// Waits until nobody else lets jobs begin to wait in this partition: two that do so at once
+    /// could close a cycle that neither sees. Comes before all other locks of a transaction. SQLite
+    /// has one writer.
     pub(crate) async fn take_turns(&self, tx: &Tx<'_>, partition: &str) -> Result<(), StoreError> {
         if !self.is_sqlite() {
             let sql =
@@ -53,7 +55,8 @@ impl Db {
         Ok(())
     }
 
-    /// Whether a job would wait again if it was retried. What it needed and was complete stays so, thus a "no" stays true.
+    /// Whether a job would wait again if it was retried. A prerequisite that is met stays met, so a
+    /// "no" stays true.
     pub(crate) async fn would_wait_again(&self, key: i64) -> Result<bool, StoreError> {
         let met = PrerequisiteState::Met.code();
         let sql = format!(
@@ -63,7 +66,8 @@ impl Db {
         Ok(self.one_int(self.work_reader(), sql, [key.into()]).await? == Some(1))
     }
 
-    /// The cycles that jobs of a partition would close if they waited again for what was not complete.
+    /// The cycles that jobs of a partition would close if they waited again for what was not
+    /// complete.
     pub(crate) async fn cycles_of_retries(
         &self,
         tx: &Tx<'_>,
@@ -81,7 +85,8 @@ impl Db {
         self.cycles(tx, partition, needs, needing).await
     }
 
-    /// The cycles that jobs of a partition would close by waiting for others, given what each of them needs.
+    /// The cycles that jobs of a partition would close by waiting for others, given what each of
+    /// them needs.
     pub(crate) async fn cycles(
         &self,
         tx: &Tx<'_>,
@@ -104,7 +109,8 @@ impl Db {
         Ok(Cycles::of(needs))
     }
 
-    /// Those of these jobs that any job needs, in one of these states, each of which has an index of its own.
+    /// Those of these jobs that any job needs, in one of these states, each of which has an index
+    /// of its own.
     pub(crate) async fn needed_among(
         &self,
         tx: &Tx<'_>,
@@ -112,7 +118,8 @@ impl Db {
         jobs: &[&str],
         states: &[PrerequisiteState],
     ) -> Result<Vec<String>, StoreError> {
-        // With OFFSET it stays a look at the index for each job, whatever PostgreSQL believes of the sizes of these tables.
+        // With OFFSET it stays a look at the index for each job, whatever PostgreSQL believes of
+        // the sizes of these tables.
         let needed = states.iter().map(|state| {
             format!(
                 "EXISTS (SELECT 1 FROM prerequisite p WHERE p.partition_id = $1 AND p.needed = one.value AND p.state = {} LIMIT 1 OFFSET 0)",
@@ -158,8 +165,9 @@ impl Db {
         self.all(&**tx, sql, values).await
     }
 
-    /// Refuses jobs that would close a cycle by waiting, given what each of them needs. There is none among those that wait already:
-    /// unless some of them need a new job, a cycle is one of new jobs alone.
+    /// Refuses jobs that would close a cycle by waiting, given what each of them needs. There is
+    /// none among those that wait already: unless some of them need a new job, a cycle is one of
+    /// new jobs alone.
     pub(crate) async fn refuse_cycles(
         &self,
         tx: &Tx<'_>,

@@ -60,7 +60,8 @@ impl Cycles {
         self.jobs.contains(job)
     }
 
-    /// A shortest cycle that this job is in: the ids of its jobs, each of which needs the next, and the last is the first.
+    /// A shortest cycle that this job is in: the ids of its jobs, each of which needs the next, and
+    /// the last is the first.
     pub(crate) fn path(&self, own: &str) -> Option<Vec<String>> {
         if !self.contains(own) {
             return None;

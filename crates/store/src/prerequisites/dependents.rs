@@ -21,7 +21,8 @@ use crate::{
 };
 
 impl Db {
-    /// Settles some of those that wait for a job that ended or was deleted; where to go on, unless that was all.
+    /// Settles some of those that wait for a job that ended or was deleted; where to go on, unless
+    /// that was all.
     pub(crate) async fn settle_ended(
         &self,
         tx: &Tx<'_>,
@@ -45,7 +46,8 @@ impl Db {
             let Some(tombstone) = tombstones.get(&task.job_id) else {
                 return Ok(None);
             };
-            // What waits for its name waits for the one that has it now, which may have been created before those that wait.
+            // What waits for its name waits for the one that has it now, which may have been
+            // created before those that wait.
             let sql = "SELECT count(*) AS value FROM job WHERE partition_id = $1 AND job_id = $2";
             let name = [task.partition_id.as_str().into(), job.as_str().into()];
             if self.one_int(&**tx, sql, name).await? != Some(0) {
@@ -108,7 +110,8 @@ impl Db {
         Ok(next_of(&failed))
     }
 
-    /// Lets jobs of one partition wait again that failed because of others, unless they need themselves by now; those that do.
+    /// Lets jobs of one partition wait again that failed because of others, unless they need
+    /// themselves by now; those that do.
     pub(crate) async fn wake(
         &self,
         tx: &Tx<'_>,
@@ -139,7 +142,7 @@ impl Db {
             tracing::warn!(
                 partition,
                 cycle = cycle.join(" needs "),
-                "jobs that failed are not retried: they need themselves"
+                "cannot retry failed jobs: they need each other in a circle"
             );
         }
         again.retain(|slice| !cycles.contains(slice.job.meta.name.job.as_str()));
@@ -150,8 +153,9 @@ impl Db {
         Ok(again.iter().map(|slice| slice.job.meta.clone()).collect())
     }
 
-    /// Lets those follow that failed because these had failed. They are as old as what was asked for, so all of them wait again
-    /// before the first one looks at what it needs: what that looks at would seem to have failed.
+    /// Lets those follow that failed because these had failed. They are as old as what was asked
+    /// for, so all of them wait again before the first one looks at what it needs: what that looks
+    /// at would seem to have failed.
     pub(crate) async fn add_tasks_for_more_retries(
         &self,
         tx: &Tx<'_>,

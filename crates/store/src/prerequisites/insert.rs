@@ -38,9 +38,10 @@ table! {
 }
 
 impl Store {
-    /// Inserts jobs of which some wait for others. Those that wait owe a look at what they wait for, which finds what ended
-    /// before it could know of them. Creations that may close a cycle take turns. Inserts all, or none if the name or request
-    /// id of one is taken. Returns the keys of those that were inserted.
+    /// Inserts jobs of which some wait for others. Those that wait owe a look at what they wait
+    /// for, which finds what ended before it could know of them. Creations that may close a cycle
+    /// take turns. Inserts all, or none if the name or request id of one is taken. Returns the keys
+    /// of those that were inserted.
     pub(crate) async fn insert_checked(
         &self,
         jobs: Part,

@@ -1,8 +1,10 @@
-//! Working off release tasks. Each transaction that ends a job that others need writes a task, and so does each job that begins to
-//! wait. The process that commits works the tasks off; a sweep finds those that a crash left.
+//! Working off release tasks. Each transaction that ends a job that others need writes a task, and
+//! so does each job that begins to wait. The process that commits works the tasks off; a sweep
+//! finds those that a crash left.
 //!
-//! Nothing is released early or lost: a job that begins to wait looks at what it needs in a transaction after its own, with those
-//! jobs locked. One that ends before that look is seen to have ended; one that ends after it sees who waits.
+//! Nothing is released early or lost: a job that begins to wait looks at what it needs in a
+//! transaction after its own, with those jobs locked. One that ends before that look is seen to
+//! have ended; one that ends after it sees who waits.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -28,8 +30,8 @@ use crate::{
 const MAX_TASKS_PER_TX: i64 = 100;
 
 impl Store {
-    /// Works off some release tasks; whether there may be more. A task that leads to a row that cannot be
-    /// read is set aside.
+    /// Works off some release tasks; whether there may be more. A task that leads to a row that
+    /// cannot be read is set aside.
     pub async fn release_dependents(&self) -> Result<(Committed, bool), StoreError> {
         let db = &self.db;
         let any =
@@ -42,7 +44,8 @@ impl Store {
             Err(error) if !error.is_passing() => {}
             result => return result,
         }
-        // A row behind one of these tasks cannot be read. Alone, the first task is worked off, or set aside.
+        // A row behind one of these tasks cannot be read. Alone, the first task is worked off, or
+        // set aside.
         let mut seen = Vec::new();
         match self.release_some(1, &mut seen).await {
             Err(error) if !error.is_passing() => {
@@ -151,8 +154,9 @@ impl Store {
 }
 
 impl Db {
-    /// Works off tasks of one kind, the first of these and those that follow it. Checks lock the jobs that they look at, all in one
-    /// order; who lets jobs wait again takes turns with others that do. So neither is done together with anything else.
+    /// Works off tasks of one kind, the first of these and those that follow it. Checks lock the
+    /// jobs that they look at, all in one order; who lets jobs wait again takes turns with others
+    /// that do. So neither is done together with anything else.
     async fn work_off(&self, tx: &Tx<'_>, tasks: &[TaskRow]) -> Result<ReleaseRound, StoreError> {
         let mut round = ReleaseRound::default();
         let is = |kind: TaskKind| move |task: &&TaskRow| task.kind == kind.code();

@@ -28,7 +28,7 @@ pub(crate) struct ReleaseRound {
     /// When it was asked for that they do.
     pub(crate) again_since: i64,
     pub(crate) finished: Vec<i64>,
-    /// Tasks that go on above a key.
+    /// Tasks that continue above a key.
     pub(crate) resumed: Vec<(i64, i64)>,
 }
 

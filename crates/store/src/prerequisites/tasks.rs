@@ -1,4 +1,5 @@
-//! Release tasks: what is to be done for jobs that wait for others. [`super::release`] works them off.
+//! Release tasks: what is to be done for jobs that wait for others. [`super::release`] works them
+//! off.
 
 use headway_domain::{JobName, job::JobMeta};
 
@@ -48,7 +49,8 @@ table! {
 }
 
 impl Store {
-    /// Lets the jobs that failed because of this one wait for it again, and those that failed because of them.
+    /// Lets the jobs that failed because of this one wait for it again, and those that failed
+    /// because of them.
     pub(crate) async fn add_retry_task(
         &self,
         tx: &Tx<'_>,
@@ -71,7 +73,8 @@ impl Db {
         self.add_tasks(tx, ended, TaskKind::Ended).await
     }
 
-    /// Adds tasks for the jobs that wait for jobs that are about to be deleted; whether there are any.
+    /// Adds tasks for the jobs that wait for jobs that are about to be deleted; whether there are
+    /// any.
     pub(crate) async fn add_tasks_for_deleted(
         &self,
         tx: &Tx<'_>,
@@ -89,7 +92,8 @@ impl Db {
         if jobs.is_empty() {
             return Ok(false);
         }
-        // With OFFSET it stays a look at the index for each job, whatever PostgreSQL believes of the sizes of these tables.
+        // With OFFSET it stays a look at the index for each job, whatever PostgreSQL believes of
+        // the sizes of these tables.
         let open = PrerequisiteState::Open.code();
         let sql = format!(
             "INSERT INTO release_task (task_id, kind, job_key, partition_id, job_id, after_key, created) \

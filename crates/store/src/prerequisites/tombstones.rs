@@ -29,8 +29,8 @@ table! {
 }
 
 impl Store {
-    /// Forgets how jobs ended that were deleted before a time; whether there may be more. What is created later and needs
-    /// one of them waits for a new job of that name.
+    /// Forgets how jobs ended that were deleted before a time; whether there may be more. What is
+    /// created later and needs one of them waits for a new job of that name.
     pub async fn expire_tombstones(&self, before: i64) -> Result<bool, StoreError> {
         let sql = "DELETE FROM tombstone WHERE (partition_id, job_id) IN ( \
                      SELECT partition_id, job_id FROM tombstone WHERE deleted < $1 ORDER BY deleted LIMIT $2)";

@@ -75,8 +75,9 @@ impl Store {
         self.apply_locking(reports, Locking::Skip).await
     }
 
-    /// As [`Store::apply_reports`], but waits for its turn with jobs that another transaction holds: one that is
-    /// split into many small pages is held nearly all the time, and who never waits never gets it.
+    /// As [`Store::apply_reports`], but waits for its turn with jobs that another transaction
+    /// holds: one that is split into many small pages is held nearly all the time, and who never
+    /// waits never gets it.
     pub async fn apply_reports_in_turn(
         &self,
         reports: &[PageReport],
@@ -159,7 +160,7 @@ impl Store {
         tx.commit().await?;
         if let Err(error) = self.pipes().note(forwards).await {
             // The next forward there notes it.
-            tracing::warn!(%error, "the use of a pipe is not noted");
+            tracing::warn!(%error, "cannot record the use of a pipe; the next forward there records it");
         }
         Ok(tracked)
     }

@@ -1,5 +1,5 @@
-//! Who tracks which shard: claims with an end, renewed while their owner lives. Claims spread the work;
-//! correctness rests on the jobs' row locks alone.
+//! Who tracks which shard: claims with an end, renewed while their owner lives. Claims spread the
+//! work; correctness rests on the jobs' row locks alone.
 
 use headway_domain::Micros;
 use sea_orm::FromQueryResult;
@@ -31,14 +31,16 @@ struct OwnerRow {
     owner: Vec<u8>,
 }
 
-/// How many shards the owner of this rank holds: where they cannot be shared evenly, the first ranks hold one more.
+/// How many shards the owner of this rank holds: where they cannot be shared evenly, the first
+/// ranks hold one more.
 fn part(shards: usize, alive: usize, rank: usize) -> usize {
     let alive = alive.max(1);
     shards / alive + usize::from(rank < shards % alive)
 }
 
 impl Db {
-    /// Ends every claim. For a database that one process has to itself: whoever held claims before is dead.
+    /// Ends every claim. For a database that one process has to itself: the processes that held
+    /// claims before are dead.
     pub(crate) async fn free_shards(&self) -> Result<(), StoreError> {
         let tx = self.write(Durability::Process).await?;
         self.run(&*tx, "DELETE FROM tracker", []).await?;
@@ -54,13 +56,14 @@ impl Store {
         self.db.shards
     }
 
-    /// Renews a tracking process's presence and claims for `ttl`, takes free shards up to its even part, and gives
-    /// up what is above it. The result is what it holds now.
+    /// Renews a tracking process's presence and claims for `ttl`, takes free shards up to its even
+    /// part, and gives up what is above it. The result is what it holds now.
     pub async fn claim_shards(&self, owner: Uuid, ttl: Micros) -> Result<Claims, StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Process).await?;
         let (me, now) = (owner.as_bytes().to_vec(), db.now());
-        // The presence row of the process is locked first, and claims in the order of their numbers: no deadlock.
+        // The presence row of the process is locked first, and claims in the order of their
+        // numbers: no deadlock.
         let sql = "INSERT INTO tracker (owner, until) VALUES ($1, $2) ON CONFLICT (owner) DO UPDATE SET until = excluded.until";
         db.run(&*tx, sql, [me.clone().into(), (now + ttl).into()])
             .await?;

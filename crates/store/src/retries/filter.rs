@@ -24,7 +24,8 @@ impl FailureFilter {
         self.codes.is_empty() && self.batches.is_empty() && self.items.is_empty()
     }
 
-    /// The condition that a failure `f` of the job bound as $1 matches, and the values bound from $`first` on.
+    /// The condition that a failure `f` of the job bound as $1 matches, and the values bound from
+    /// $`first` on.
     pub(crate) fn condition(&self, db: &Db, first: usize) -> (String, Vec<Value>) {
         let mut parts = vec![format!("f.idx >= {WHOLE_PAGE}")];
         let mut values: Vec<Value> = Vec::new();

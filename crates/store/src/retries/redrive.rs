@@ -1,4 +1,5 @@
-//! Retries of some failures of a job that still runs: they are taken back, and what failed is sent again.
+//! Retries of some failures of a job that still runs: they are taken back, and what failed is sent
+//! again.
 
 use std::sync::Arc;
 
@@ -32,8 +33,8 @@ impl FailureKeyRow {
     }
 }
 
-/// The run whose failures are taken back, and the number of the last one that was there at the beginning: what fails again meanwhile
-/// is not run a third time.
+/// The run whose failures are taken back, and the number of the last one that was there at the
+/// beginning: what fails again meanwhile is not run a third time.
 #[derive(Debug, Clone, Copy)]
 struct Until {
     run: u32,
@@ -41,7 +42,8 @@ struct Until {
 }
 
 impl Store {
-    /// Runs the failures that match again, durably, while the job goes on; `None` where it has ended, and nothing was done.
+    /// Runs the failures that match again, durably, while the job goes on; `None` where it has
+    /// ended, and nothing was done.
     ///
     /// # Errors
     /// [`Error::NothingToRetry`] where no failure is like that.

@@ -32,12 +32,12 @@ struct CarriedRow {
 }
 
 impl Store {
-    /// Runs again what failed or was discarded in a job that has ended, durably, or the failures that are asked for: these also of a
-    /// job that runs.
+    /// Runs again what failed or was discarded in a job that has ended, durably, or the failures
+    /// that are asked for: these also of a job that runs.
     ///
     /// # Errors
-    /// [`Error::NothingToRetry`] where no failure is like that, and nothing else is left to run, and [`Error::Cycle`] where the job
-    /// would wait again for one that waits for it by now.
+    /// [`Error::NothingToRetry`] where no failure is like that, and nothing else is left to run,
+    /// and [`Error::Cycle`] where the job would wait again for one that waits for it by now.
     pub async fn retry_job(
         &self,
         name: &JobName,
@@ -77,7 +77,8 @@ impl Store {
         let unsplit = slice.job.counts.split_failed.saturating_sub(carried.splits);
         slice.retry_but(carried)?;
         if retry.rehearse {
-            // The transaction ends without a commit. Nobody knows what is in a batch that is to be split again.
+            // The transaction ends without a commit. Nobody knows what is in a batch that is to be
+            // split again.
             slice.job.counts.undeclared_unsplit += unsplit;
             return Ok(Controlled {
                 view: JobView::new(slice.job),

@@ -51,7 +51,8 @@ impl Schedules<'_> {
         self.get(name).await
     }
 
-    /// Changes what a schedule is to do, durably; where it stands is kept. The caller is the author of its jobs from then on.
+    /// Changes what a schedule is to do, durably; where it stands is kept. The caller is the author
+    /// of its jobs from then on.
     pub async fn update(
         self,
         name: &ScheduleName,

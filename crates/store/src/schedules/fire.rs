@@ -1,5 +1,6 @@
-//! Jobs of schedules, made when their time comes. A look claims its schedule, makes jobs whose ids are made of their times, and moves
-//! the schedule on; one that dies in between is repeated, and finds the jobs that it made.
+//! Jobs of schedules, made when their time comes. A look claims its schedule, makes jobs whose ids
+//! are made of their times, and moves the schedule on; one that dies in between is repeated, and
+//! finds the jobs that it made.
 
 use headway_domain::{Micros, timetable::Timetable};
 use sea_orm::FromQueryResult;
@@ -118,8 +119,8 @@ struct TimesRow {
 }
 
 impl Schedules<'_> {
-    /// Moves schedules whose next time is later than their pattern says back to it: their time was found while the clock was ahead.
-    /// How many.
+    /// Moves schedules whose next time is later than their pattern says back to it: their time was
+    /// found while the clock was ahead. How many.
     pub async fn realign(self) -> Result<u64, StoreError> {
         let db = &self.store.db;
         let now = db.now();

@@ -18,11 +18,13 @@ use crate::{
     schedules::{Schedules, row::keyed, view::ScheduleView},
 };
 
-/// Microseconds that a job that is asked for now may be put forward, so that it has an id of its own.
+/// Microseconds that a job that is asked for now may be put forward, so that it has an id of its
+/// own.
 const MAX_RUN_TRIES: i64 = 100;
 
 impl Schedules<'_> {
-    /// Makes a job of a schedule now, whatever its times and other jobs are: each call makes another one.
+    /// Makes a job of a schedule now, whatever its times and other jobs are: each call makes
+    /// another one.
     pub async fn run(self, name: &ScheduleName, caller: &Caller) -> Result<Created, StoreError> {
         let db = &self.store.db;
         let view = self.get(name).await?;
@@ -45,7 +47,7 @@ impl Schedules<'_> {
         let job = created.view.job.meta.name.job.as_str();
         values.extend([now.into(), job.into()]);
         if let Err(error) = db.run_alone(sql, values).await {
-            // A caller that is told of an error would ask for another job.
+            // A caller that gets an error would ask for another job.
             tracing::warn!(schedule = %name, %error, "cannot count a job of a schedule; the job runs all the same");
         }
         Ok(created)
@@ -134,7 +136,8 @@ impl Schedules<'_> {
         Ok(labels.get(LABEL).map(String::as_str) == Some(view.name.schedule.as_str()))
     }
 
-    /// The jobs of a schedule that have not ended, of the newest ones: those that were asked for now, and those that were retried, too.
+    /// The jobs of a schedule that have not ended, of the newest ones: those that were asked for
+    /// now, and those that were retried, too.
     pub(crate) async fn open_jobs(
         self,
         view: &ScheduleView,

@@ -27,7 +27,8 @@ impl Schedules<'_> {
         let before = self.jobs_made(view, &due.times).await?;
         for time in due.times {
             let name = view.name.job(time)?;
-            // A look that was cut short made it. It must not count as an earlier job that has not ended.
+            // A look that was cut short made it. It must not count as an earlier job that has not
+            // ended.
             if before.contains(name.as_str()) {
                 (last, last_job) = (time, name.to_string());
                 made += 1;
@@ -78,14 +79,14 @@ impl Schedules<'_> {
                 }
                 // A client has a job of its own under this id.
                 Err(StoreError::Domain(error)) => {
-                    tracing::warn!(schedule = %view.name, %error, "a time of a schedule is passed over");
+                    tracing::warn!(schedule = %view.name, %error, "cannot make the job of a schedule's time; skipping the time");
                     skipped += 1;
                 }
                 Err(error) => return Err(error),
             }
         }
-        // Where it was changed meanwhile, the next look is where that said. Jobs that another look made and counted meanwhile are
-        // not counted twice.
+        // Where it was changed meanwhile, the next look is where that said. Jobs that another look
+        // made and counted meanwhile are not counted twice.
         let sql = "UPDATE schedule SET next_due = CASE WHEN next_due = $8 THEN $3 ELSE next_due END, \
                    claimed = CASE WHEN next_due = $8 THEN $9 ELSE claimed END, \
                    last_due = $4, last_job = $5, \

@@ -32,7 +32,8 @@ impl Schedules<'_> {
             .listed()
     }
 
-    /// Lists the schedules of a partition by id, above the last one seen; those that cannot be read too.
+    /// Lists the schedules of a partition by id, above the last one seen; those that cannot be read
+    /// too.
     pub async fn list(
         self,
         partition: &PartitionId,

@@ -26,11 +26,11 @@ pub struct ScheduleView {
     pub last_job: String,
     /// Jobs made.
     pub made: u64,
-    /// Times passed over: because a job had not ended, or because they were missed.
+    /// Times skipped, because a job had not ended or because they were missed.
     pub skipped: u64,
 }
 
-/// A schedule that this version cannot read, as far as it can be told of.
+/// A schedule that this version cannot read: what can be shown of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableSchedule {
     /// Its partition.

@@ -39,7 +39,8 @@ impl Db {
             let brought = seen != (slice.pages.len(), slice.batches.len());
             slice.advance();
             let needs = slice.needs();
-            // Nobody else looks at a batch that is done, so it is folded in this transaction, however far up that goes.
+            // Nobody else looks at a batch that is done, so it is folded in this transaction,
+            // however far up that goes.
             let folds = !needs.batches.is_empty() && (brought || round == 0);
             let goes_on = !needs.is_empty() && brought && round + 1 < MAX_ROUNDS;
             if !folds && !goes_on {
@@ -67,7 +68,8 @@ impl Db {
         if needs.split > 0 {
             self.load_todo(tx, slice, Todo::Split, needs.split).await?;
         }
-        // Pages that a report or timer named may be of an older run too: opening one again forgets its item rows.
+        // Pages that a report or timer named may be of an older run too: opening one again forgets
+        // its item rows.
         let older: Vec<u32> = slice
             .pages
             .values()
@@ -121,7 +123,8 @@ impl Db {
         todo: headway_domain::page::Todo,
         most: usize,
     ) -> Result<(), StoreError> {
-        // Pages that this transaction changed may still be found under what they were: ask for so many more.
+        // The statement may find pages as they were before this transaction changed them: ask for
+        // that many more.
         let limit = most + slice.pages.len().min(256);
         let sql = format!(
             "SELECT {PAGE_COLUMNS} FROM page p WHERE p.job_key = $1 AND p.todo = $2 \
@@ -163,8 +166,9 @@ impl Db {
         Ok(())
     }
 
-    /// Loads batches. Those above one that waits for a single batch alone come with it, because that is the one that
-    /// is about to fold: so a deep tree costs each transaction the batches that it changes, and not the way to the root.
+    /// Loads batches. Those above one that waits for a single batch alone come with it, because
+    /// that is the one that is about to fold: so a deep tree costs each transaction the batches
+    /// that it changes, and not the way to the root.
     pub(crate) async fn load_batches(
         &self,
         tx: &Tx<'_>,

@@ -30,8 +30,8 @@ impl Db {
         Ok(())
     }
 
-    /// Repeats the failures of items and pages that a condition does not match under the next run, numbered from 1. The values of the
-    /// condition are bound from `$3` on.
+    /// Repeats the failures of items and pages that a condition does not match under the next run,
+    /// numbered from 1. The values of the condition are bound from `$3` on.
     pub(crate) async fn repeat_failures(
         &self,
         tx: &Tx<'_>,
@@ -51,7 +51,8 @@ impl Db {
         Ok(())
     }
 
-    /// Gives some of the failures of a source the code bound as `$2`, and takes their details away; how many. `$1` is how many at most.
+    /// Gives some of the failures of a source the code bound as `$2`, and takes their details away;
+    /// how many. `$1` is how many at most.
     pub(crate) async fn recode_failures(
         &self,
         tx: &Tx<'_>,

@@ -30,8 +30,8 @@ pub(crate) enum Locking {
 }
 
 impl Db {
-    /// What a transaction knows beside the rows; `rationed` for jobs whose pipes have limits. `epoch` was read together
-    /// with those rows: another process may have begun it just now.
+    /// What a transaction knows beside the rows; `rationed` for jobs whose pipes have limits.
+    /// `epoch` was read together with those rows: another process may have begun it just now.
     pub(crate) fn moment(&self, rationed: bool, epoch: i64) -> Moment {
         Moment {
             rationed,
@@ -42,8 +42,8 @@ impl Db {
         }
     }
 
-    /// Locks jobs in the order of their keys and reads them. Jobs that are gone are left out, as are
-    /// locked ones with [`Locking::Skip`].
+    /// Locks jobs in the order of their keys and reads them. Jobs that are gone are left out, as
+    /// are locked ones with [`Locking::Skip`].
     pub(crate) async fn lock_jobs(
         &self,
         tx: &Tx<'_>,

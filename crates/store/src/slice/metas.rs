@@ -1,4 +1,5 @@
-//! What is known of jobs beside their progress: from memory, or read, and read again where it has changed.
+//! What is known of jobs beside their progress: from memory, or read, and read again where it has
+//! changed.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,7 +17,8 @@ use crate::{
 };
 
 impl Db {
-    /// What changed about jobs since it was remembered, read on the connection of a transaction: a second one may not be free.
+    /// Reads again what changed about jobs since it was cached, on the connection of a transaction:
+    /// a second one may not be free.
     pub(crate) async fn fresh_metas(
         &self,
         on: &impl ConnectionTrait,
@@ -64,7 +66,8 @@ impl Db {
 }
 
 impl Store {
-    /// What is known of these jobs beside their progress, from memory or the database; unknown ones are left out.
+    /// What is known of these jobs beside their progress, from memory or the database; unknown ones
+    /// are left out.
     pub(crate) async fn metas(
         &self,
         uids: &[JobUid],

@@ -1,4 +1,5 @@
-//! The slice of a job that a transaction holds: its rows, loaded, advanced and written back. The only writer of the rows of jobs.
+//! The slice of a job that a transaction holds: its rows, loaded, advanced and written back. The
+//! only writer of the rows of jobs.
 
 pub(crate) mod advance;
 pub(crate) mod batch;

@@ -58,7 +58,8 @@ table! {
 /// The columns of [`PageRow`], with the table as `p`.
 pub(crate) const PAGE_COLUMNS: &str = PageRow::COLUMNS;
 
-/// The table of pages that are new or were just split: their content is written too. [`PAGE`] leaves it as it is.
+/// The table of pages that are new or were just split: their content is written too. [`PAGE`]
+/// leaves it as it is.
 pub(crate) const PAGE_WITH_CONTENT: Table = Table {
     insert_only: 0,
     ..PAGE

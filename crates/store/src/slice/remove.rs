@@ -20,8 +20,8 @@ table! {
 }
 
 impl Db {
-    /// Takes away what is due of jobs that are about to be deleted: it must not stand before what is due of others until it is
-    /// collected.
+    /// Takes away what is due of jobs that are about to be deleted: it must not stand before what
+    /// is due of others until it is collected.
     pub(crate) async fn forget_due(
         &self,
         tx: &Tx<'_>,
@@ -51,7 +51,8 @@ impl Db {
         Ok(())
     }
 
-    /// Deletes the rows that make jobs visible. Their other rows are garbage, to be collected later.
+    /// Deletes the rows that make jobs visible. Their other rows are garbage, to be collected
+    /// later.
     pub(crate) async fn delete_visible(&self, tx: &Tx<'_>, jobs: &[i64]) -> Result<(), StoreError> {
         let among = self.is_in("job_key", 1);
         for table in ["label", "job_progress", "job"] {

@@ -199,7 +199,8 @@ impl Rows {
         }
     }
 
-    /// In the order that locks are taken in: jobs, batches, pages, items. Whether other jobs wait for one that ended.
+    /// In the order that locks are taken in: jobs, batches, pages, items. Whether other jobs wait
+    /// for one that ended.
     async fn write(self, db: &Db, tx: &Tx<'_>) -> Result<bool, StoreError> {
         PROGRESS
             .write(db, tx, self.progress, Conflict::Update)
@@ -225,10 +226,12 @@ impl Rows {
 }
 
 impl Db {
-    /// Refuses to store a job whose counters are wrong. The call may be repeated once the job was counted again.
+    /// Refuses to store a job whose counters are wrong. The call may be repeated once the job was
+    /// counted again.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] until then, and [`StoreError::Broken`] if it is wrong again after that.
+    /// [`StoreError::Unavailable`] until then, and [`StoreError::Broken`] if it is wrong again
+    /// after that.
     pub(crate) fn refuse_miscounted(&self, slices: &[JobSlice]) -> Result<(), StoreError> {
         let wrong = slices
             .iter()

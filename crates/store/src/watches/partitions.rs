@@ -21,12 +21,15 @@ pub struct ChangedPartitions {
 }
 
 impl Store {
-    /// Those of the partitions that have an event after this position, or an unsettled job that changed since this time.
+    /// Those of the partitions that have an event after this position, or an unsettled job that
+    /// changed since this time.
     ///
-    /// One statement, however many partitions: each costs at most two look-ups in an index, whether it exists or not.
+    /// One statement, however many partitions: each costs at most two look-ups in an index, whether
+    /// it exists or not.
     ///
     /// # Errors
-    /// [`StoreError::CursorExpired`] where events after the position were removed, or the database was restored.
+    /// [`StoreError::CursorExpired`] where events after the position were removed, or the database
+    /// was restored.
     pub async fn changed_partitions(
         &self,
         watched: &[PartitionId],
@@ -39,8 +42,9 @@ impl Store {
             true => String::new(),
             false => format!(" AND e.tx < {horizon}"),
         };
-        // The orders are those of indexes, so that PostgreSQL never prefers to read a whole table to its first match. With `=` in
-        // the second one it would read the jobs by their key, of all partitions.
+        // The orders are those of indexes, so that PostgreSQL never prefers to read a whole table
+        // to its first match. With `=` in the second one it would read the jobs by their key, of
+        // all partitions.
         let event = format!(
             "SELECT 1 FROM event e WHERE e.partition_id = w.value AND (e.tx, e.seq) > ($2, $3){known} ORDER BY e.tx, e.seq LIMIT 1"
         );

@@ -26,7 +26,8 @@ struct ChangedRow {
 }
 
 impl Store {
-    /// The uids and revisions of jobs of a partition that are not settled and changed at or after a time, at most so many.
+    /// The uids and revisions of the jobs of a partition that are not settled and changed at or
+    /// after `since`, at most `most`.
     pub async fn changed_jobs(
         &self,
         partition: &PartitionId,
@@ -53,7 +54,8 @@ impl Store {
             .collect()
     }
 
-    /// The revisions of jobs, for watchers that may have missed a change; those that are gone are left out.
+    /// The revisions of jobs, for watchers that may have missed a change; those that are gone are
+    /// left out.
     pub async fn revisions(&self, uids: &[JobUid]) -> Result<Vec<(JobUid, i64)>, StoreError> {
         let metas = self.metas(uids).await?;
         let by_key: BTreeMap<i64, JobUid> =
@@ -94,8 +96,9 @@ struct JobOfFailureRow {
 }
 
 impl Store {
-    /// The present states of jobs, without bodies, in a number of statements that does not depend on how many there are. Those that are gone
-    /// are left out. Jobs that this version cannot read are found by halves, and told apart.
+    /// The present states of jobs, without bodies, in a number of statements that does not depend
+    /// on how many there are. Those that are gone are left out. Jobs that this version cannot read
+    /// are found by halves, and told apart.
     pub async fn job_states(&self, uids: &[JobUid]) -> Result<JobStates, StoreError> {
         let mut states = JobStates::default();
         let mut parts = vec![uids];

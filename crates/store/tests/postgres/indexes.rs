@@ -1,5 +1,5 @@
-//! The statements of busy roles find their rows by an index, however many rows there are. PostgreSQL
-//! counts how often it used each index and how often it read a whole table.
+//! The statements of busy roles find their rows by an index, however many rows there are.
+//! PostgreSQL counts how often it used each index and how often it read a whole table.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,7 +33,8 @@ async fn crowd(f: &Fixture, table: &str, from: i64, changes: &str, numbers: i64)
     .await;
 }
 
-/// Makes statistics of this test's tables. Those of all would include other tests' tables, which they judge too.
+/// Makes statistics of this test's tables. Those of all would include other tests' tables, which
+/// they judge too.
 async fn analyze(f: &Fixture) {
     let each = "FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema()";
     let one = "LOOP EXECUTE format('ANALYZE %I', name); END LOOP";
@@ -260,7 +261,8 @@ pub async fn what_waits_is_found_by_index(f: Fixture) {
     ];
     let tables = ["prerequisite", "job_progress", "job"];
     assert_found(&f, &before, &indexes, &tables).await;
-    // Those that wait for one job are found by its name, and not among all that wait in the partition.
+    // Those that wait for one job are found by its name, and not among all that wait in the
+    // partition.
     let read = entries_read(&f, "prerequisite_open").await - read_before;
     assert!(read < 1000, "{read} entries of the index were read");
 }
@@ -313,7 +315,8 @@ async fn known_rows(f: &Fixture, table: &str) -> f32 {
     row.try_get("", "value").unwrap()
 }
 
-/// Connections keep plans of statements that they sent while there were few rows, until there are statistics of the many.
+/// Connections keep plans of statements that they sent while there were few rows, until there are
+/// statistics of the many.
 pub async fn statistics_follow_the_growth_of_tables(f: Fixture) {
     for table in ["job_progress", "page"] {
         let sql = format!("ALTER TABLE {table} SET (autovacuum_enabled = off)");

@@ -110,7 +110,8 @@ pub async fn a_partition_that_commits_late_is_found(f: Fixture) {
     let late = late(&f, "late").await;
     let watched = [all().partition, PartitionId::new("other").unwrap()];
     let mut after = start;
-    // Others poll and begin later, and commit before it. Their events cannot be read before it ends, so nothing changed yet.
+    // Others poll and begin later, and commit before it. Their events cannot be read before it
+    // ends, so nothing changed yet.
     for number in 0..3 {
         let other = new_job(name_in("other", &format!("more-{number}")), task("x"));
         f.store.create_job(other).await.unwrap();

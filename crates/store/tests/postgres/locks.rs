@@ -107,8 +107,8 @@ pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
     assert_eq!(driver.finish_well(&job).await.counts.done, 2);
 }
 
-/// The batch worker reads that the job is held, and it goes on before the batch worker can say so: its
-/// message stands for the items, so it must send them.
+/// The batch worker reads that the job is held, and it goes on before the batch worker can say so:
+/// its message stands for the items, so it must send them.
 pub async fn resumed_while_it_was_held(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(task("x"), Tree::new(Vec::new())).await;
@@ -153,7 +153,8 @@ async fn resume(lock: DatabaseTransaction, job: &Started) {
     lock.commit().await.unwrap();
 }
 
-/// A text that PostgreSQL refuses and nobody cleans: the whole call changes nothing, and says that it is for good.
+/// A text that PostgreSQL refuses and nobody cleans: the whole call changes nothing, and says that
+/// it is for good.
 pub async fn refused_texts(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;

@@ -1,4 +1,5 @@
-//! Commits that are applied although their answers are lost: the caller's next try leads to the same rows.
+//! Commits that are applied although their answers are lost: the caller's next try leads to the
+//! same rows.
 
 use std::collections::BTreeMap;
 
@@ -148,7 +149,8 @@ pub async fn a_repeated_call_leads_to_the_same_rows(f: Fixture) {
             ..Failed::lasting("NO", "no")
         })
     };
-    // What was done before, and the call whose answer is lost. A lease is left out: a repeated one begins again.
+    // What was done before, and the call whose answer is lost. A lease is left out: a repeated one
+    // begins again.
     let calls: [(&[&str], &str, ItemEvent); 15] = [
         (&[], "report", ItemEvent::Done),
         (&[], "report", failed(false)),
@@ -225,7 +227,8 @@ pub async fn a_repeated_creation_makes_one_job(f: Fixture) {
     }
 }
 
-/// A job of a schedule is made, and the answer is lost when it is counted: the caller must not ask for another one.
+/// A job of a schedule is made, and the answer is lost when it is counted: the caller must not ask
+/// for another one.
 pub async fn a_job_that_could_not_be_counted(f: Fixture) {
     let (proxy, store) = through_proxy(&f).await;
     let name = ScheduleName {

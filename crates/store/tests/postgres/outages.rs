@@ -1,4 +1,5 @@
-//! Databases that refuse for a while: nothing fails for good, and every repeated call leads to the same rows.
+//! Databases that refuse for a while: nothing fails for good, and every repeated call leads to the
+//! same rows.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::suite::{
     name, new_job, task,
 };
 
-/// The server's address and the rest of the test database's URL: `postgres://user@`, `host:port`, `/database`.
+/// The server's address and the rest of the test database's URL: `postgres://user@`, `host:port`,
+/// `/database`.
 fn address() -> (String, String, String) {
     let url = std::env::var("HEADWAY_TEST_DATABASE_URL").unwrap();
     let (user, rest) = url.rsplit_once('@').unwrap();
@@ -97,7 +99,8 @@ impl Role {
     }
 }
 
-/// The address leads to a standby, which is then promoted: the connections to the standby are not kept.
+/// The address leads to a standby, which is then promoted: the connections to the standby are not
+/// kept.
 pub async fn read_only_for_a_while(f: Fixture) {
     let role = Role::connect(&f).await;
     let mut driver = Driver::new(&role.store);
@@ -236,8 +239,8 @@ pub async fn slow_reads_do_not_keep_writes_waiting(f: Fixture) {
     }
 }
 
-/// Raises each code that the table lists, in the middle of a transaction of reports: what is of the data is refused, everything
-/// else may be tried again, and then the same call succeeds.
+/// Raises each code that the table lists, in the middle of a transaction of reports: what is of the
+/// data is refused, everything else may be tried again, and then the same call succeeds.
 pub async fn every_listed_code(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let items = error_codes::POSTGRES.len() + 1;

@@ -24,8 +24,8 @@ pub fn all() -> EventQuery {
     }
 }
 
-/// Returns once everything that is committed by now can be read: on PostgreSQL transactions of others, also of other tests, may be
-/// older and still run.
+/// Returns once everything that is committed by now can be read: on PostgreSQL transactions of
+/// others, also of other tests, may be older and still run.
 pub async fn visible(f: &Fixture) {
     visible_to(f, &f.store).await;
 }
@@ -215,7 +215,8 @@ pub async fn what_is_old_is_removed(f: Fixture) {
         panic!("{expired:?}")
     };
     assert_eq!(read(&f.store, &all(), earliest, 10).await, kept);
-    // Whoever saw the last one that was removed missed nothing, nor did who follows a quiet partition.
+    // Whoever saw the last one that was removed missed nothing, nor did who follows a quiet
+    // partition.
     assert_eq!(read(&f.store, &all(), old[1].position, 10).await, kept);
     assert_eq!(read(&f.store, &quiet, before.next, 10).await, []);
     // Everything goes, and the log goes on.

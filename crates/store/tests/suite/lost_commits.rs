@@ -1,5 +1,6 @@
-//! Commits that are applied although nobody hears of it, one after the other for every operation of the store. The caller tries
-//! again as the product does, and the rows are those of a call that was heard.
+//! Commits that are applied although nobody hears of it, one after the other for every operation of
+//! the store. The caller tries again as the product does, and the rows are those of a call that was
+//! heard.
 
 mod calls;
 mod operations;
@@ -31,7 +32,8 @@ pub enum Ended<T> {
     Answered(Result<T, StoreError>),
 }
 
-/// The places in the code at which transactions ended, in their order; the store tells them in trace events.
+/// The places in the code at which transactions ended, in their order; the store tells them in
+/// trace events.
 #[derive(Clone, Default)]
 pub struct Commits(Arc<Mutex<Vec<String>>>);
 
@@ -173,7 +175,8 @@ async fn clear(f: &Fixture) {
     f.sql("UPDATE shard_claim SET until = 0").await;
 }
 
-/// Repeats a call until the database answers. A refusal by the rules, such as that a job was deleted already, is an answer.
+/// Repeats a call until the database answers. A refusal by the rules, such as that a job was
+/// deleted already, is an answer.
 async fn again(f: &Fixture, subject: &Subject, store: &Store, operation: &Operation) {
     subject.wait(f).await;
     for _ in 0..20 {
@@ -189,7 +192,8 @@ async fn again(f: &Fixture, subject: &Subject, store: &Store, operation: &Operat
     panic!("{} never succeeds", operation.name);
 }
 
-/// Loses one answer after the other of a call, each time on new rows; the places of the commits whose answers were lost.
+/// Loses one answer after the other of a call, each time on new rows; the places of the commits
+/// whose answers were lost.
 async fn lose_each(
     f: &Fixture,
     losing: &Losing,
@@ -283,10 +287,12 @@ fn committing_lines() -> Vec<CommittingLine> {
     lines
 }
 
-/// Every operation, and so every line that commits: one without an operation in the table fails the test.
+/// Every operation, and so every line that commits: one without an operation in the table fails the
+/// test.
 pub async fn every_commit_of_every_operation(f: Fixture) {
     let losing = Losing::start(&f).await;
-    // With a single subscriber, tracing asks only the thread that meets an event first, which may be another test's.
+    // With a single subscriber, tracing asks only the thread that meets an event first, which may
+    // be another test's.
     let _second = tracing::Dispatch::new(Commits::default());
     losing
         .store

@@ -1,6 +1,7 @@
 //! What the store promises, run on each dialect by [`store_suite`].
 //!
-//! Each test gets tables of its own. A test never waits for a time to pass if it can move the rows' times instead.
+//! Each test gets tables of its own. A test never waits for a time to pass if it can move the rows'
+//! times instead.
 
 pub mod audit;
 pub mod batches;
@@ -171,7 +172,8 @@ fn quick(spec: JobSpec) -> JobSpec {
     }
 }
 
-/// Makes one test of each case in `$from`; `$run` gives a case its fixture and takes the tables away again.
+/// Makes one test of each case in `$from`; `$run` gives a case its fixture and takes the tables
+/// away again.
 macro_rules! cases {
     ($run:ident, $from:ident; $($module:ident: $($case:ident),+ $(,)?;)+) => {
         $(mod $module {

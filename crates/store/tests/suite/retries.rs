@@ -140,8 +140,8 @@ pub async fn parked_items_of_an_older_run(f: Fixture) {
     assert_eq!(f.count("item").await, 0);
 }
 
-/// A job of so many pages of one item that one transaction does not open all of them again. Every item
-/// is parked with a forward, and the job is cancelled.
+/// A job of so many pages of one item that one transaction does not open all of them again. Every
+/// item is parked with a forward, and the job is cancelled.
 async fn wide(f: &Fixture, driver: &mut Driver, pages: usize) -> Started {
     let job = driver
         .create(batch(), Tree::new(flat(pages)).in_pages_of(1))
@@ -190,7 +190,8 @@ fn fresh(task: &Task) -> ItemEvent {
     ItemEvent::Done
 }
 
-/// A dispatch and a split of the older run come for pages that are yet to be opened again, while the job is held.
+/// A dispatch and a split of the older run come for pages that are yet to be opened again, while
+/// the job is held.
 pub async fn stale_messages_of_an_older_run(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = wide(&f, &mut driver, 300).await;
@@ -211,7 +212,8 @@ pub async fn stale_messages_of_an_older_run(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-/// Reports of the older run name pages that the same transaction opens again: it must forget their items' past.
+/// Reports of the older run name pages that the same transaction opens again: it must forget their
+/// items' past.
 pub async fn stale_reports_of_an_older_run(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = wide(&f, &mut driver, 300).await;
@@ -260,8 +262,8 @@ async fn retry_code(
         .await
 }
 
-/// Some of the failures of a job are taken back while it runs, in pages that are over and in one that is not, and beside a page that
-/// could not be split.
+/// Some of the failures of a job are taken back while it runs, in pages that are over and in one
+/// that is not, and beside a page that could not be split.
 pub async fn failures_of_a_running_job_run_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let tree = Tree::new(flat(15)).in_pages_of(5);
@@ -351,7 +353,8 @@ pub async fn failures_of_a_running_job_run_again(f: Fixture) {
     assert_eq!(ended.state(), JobState::Failed);
     assert_eq!((ended.counts.done, ended.counts.failed), (13, 2));
     assert_eq!(ended.counts.standing_failures(), 2);
-    // The end is another life: what failed later is numbered on, and the next run from the beginning.
+    // The end is another life: what failed later is numbered on, and the next run from the
+    // beginning.
     driver.control(&job, Action::Retry).await;
     let ended = driver.finish_well(&job).await;
     assert_eq!((ended.counts.done, ended.counts.redriven), (15, 0));

@@ -1,5 +1,5 @@
-//! Creations that share a commit: requests that come while one is under way wait for the next, so that the cost of a
-//! durable commit is shared.
+//! Creations that share a commit: requests that come while one is under way wait for the next, so
+//! that the cost of a durable commit is shared.
 
 use headway_domain::{Error, JobName, JobUid};
 use sea_orm::FromQueryResult;
@@ -21,7 +21,8 @@ use crate::{
 };
 
 impl Store {
-    /// Accepts a job, durably. The same name, or the same request id, with the same spec returns the job that exists.
+    /// Accepts a job, durably. The same name, or the same request id, with the same spec returns
+    /// the job that exists.
     pub async fn create_job(&self, job: NewJob) -> Result<Created, StoreError> {
         let mut job = job;
         if job.created.is_none() {
@@ -41,12 +42,14 @@ impl Store {
                     };
                     let group = self.creates.take();
                     if group.is_empty() {
-                        // Somebody took this job along: looking for more to do until its commit is over would spin.
+                        // Somebody took this job along: looking for more to do until its commit is
+                        // over would spin.
                         drop(permit);
                         return answer.await.unwrap_or_else(|_| Err(given_up()));
                     }
                     let store = self.clone();
-                    // A task of its own: a caller that goes away must not take the others' commit with it.
+                    // A task of its own: a caller that goes away must not take the others' commit
+                    // with it.
                     let commit = async move {
                         store.commit_group(group).await;
                         drop(permit);
@@ -61,7 +64,8 @@ impl Store {
         // Commits that meet the same names wait for each other; in one order they do not deadlock.
         group.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let (jobs, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        // Nearly all jobs are new, so the statement that cannot leave any out is tried first: see `Taken`.
+        // Nearly all jobs are new, so the statement that cannot leave any out is tried first: see
+        // `Taken`.
         let mut inserted = self.insert(&jobs, Taken::Fail).await;
         if matches!(inserted, Err(StoreError::Duplicate(_))) {
             inserted = self.insert(&jobs, Taken::LeaveOut).await;

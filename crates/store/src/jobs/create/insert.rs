@@ -29,8 +29,8 @@ use crate::{
 };
 
 impl Store {
-    /// Inserts jobs; `None` for one whose name or request id is taken, or that is to be tried alone because another's is.
-    /// None is inserted if one is refused.
+    /// Inserts jobs; `None` for one whose name or request id is taken, or that is to be tried alone
+    /// because another's is. None is inserted if one is refused.
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] for [`Taken::Fail`], if one is taken; nothing is inserted then.
@@ -126,12 +126,14 @@ impl Store {
         Ok(created.collect())
     }
 
-    /// A key above those of all jobs that were created before this millisecond, and below those that come after it.
+    /// A key above those of all jobs that were created before this millisecond, and below those
+    /// that come after it.
     pub fn key_now(&self) -> i64 {
         key_of(self.db.now() / 1000 * 1000, 0)
     }
 
-    /// Times of creation for jobs that are created together, in this order: jobs are listed by them.
+    /// Times of creation for jobs that are created together, in this order: jobs are listed by
+    /// them.
     pub fn creation_times(&self, count: usize) -> impl Iterator<Item = Micros> + use<> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let first = self.creates.times(self.db.now(), count);

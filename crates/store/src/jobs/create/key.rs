@@ -4,9 +4,10 @@ use headway_domain::Micros;
 
 use crate::ground::numbers::random_id;
 
-/// Keys rise with the time of creation, to the microsecond, so that the newest jobs stand together and are listed by the time that is
-/// shown; the rest is random. Until this time, in milliseconds (the beginning of 2030), a millisecond has [`EARLY_BITS`] bits, as in
-/// all versions: older ones may run beside this one. After it a millisecond has [`LATE_BITS`] bits, which last until 2184.
+/// Keys rise with the time of creation, to the microsecond, so that the newest jobs stand together
+/// and are listed by the time that is shown; the rest is random. Until this time, in milliseconds
+/// (the beginning of 2030), a millisecond has [`EARLY_BITS`] bits, as in all versions: older ones
+/// may run beside this one. After it a millisecond has [`LATE_BITS`] bits, which last until 2184.
 const LATE: i64 = 1_893_456_000_000;
 
 /// Bits of a key below the millisecond before [`LATE`]: 10 for the microsecond, 12 random ones.
@@ -30,7 +31,8 @@ pub(crate) fn key_of(now: Micros, random: i64) -> i64 {
     };
     let random_bits = bits - MICROS_BITS;
     let below = micros << random_bits | random & ((1 << random_bits) - 1);
-    // In 2184 keys reach their end; the last one is better than one that begins again below all others.
+    // In 2184 keys reach their end; the last one is better than one that begins again below all
+    // others.
     let above = millis.checked_mul(1 << bits);
     let key = above.and_then(|above| above.checked_add(base)?.checked_add(below));
     key.unwrap_or(i64::MAX)

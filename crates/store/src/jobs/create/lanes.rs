@@ -27,8 +27,8 @@ const MAX_AHEAD: Micros = 1_000_000;
 
 pub(crate) type Reply = oneshot::Sender<Result<Created, StoreError>>;
 
-/// Who waits for the next commit, and which commits may be under way: usually few, since the more requests share one the
-/// less each costs; and some more while those are held up.
+/// Who waits for the next commit, and which commits may be under way: usually few, since the more
+/// requests share one the less each costs; and some more while those are held up.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     waiting: Mutex<Vec<(NewJob, Reply)>>,
@@ -48,7 +48,8 @@ impl Lanes {
         }
     }
 
-    /// The first of so many times of creation, each given out once by this process: they stand in the order in which they are asked for.
+    /// The first of `count` times of creation. This process gives each time out once, in the order
+    /// of the requests.
     pub(crate) fn times(&self, now: Micros, count: i64) -> Micros {
         let mut last = self.created.lock().unwrap_or_else(PoisonError::into_inner);
         // Where the clock was set back, it counts.

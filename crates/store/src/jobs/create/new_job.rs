@@ -13,7 +13,7 @@ pub struct NewJob {
     pub spec: JobSpec,
     /// Makes a repeated request harmless; empty for none.
     pub request_id: String,
-    /// Who asks.
+    /// Who creates it.
     pub creator: String,
     /// What the caller calls its request.
     pub correlation: String,

@@ -1,4 +1,5 @@
-//! Filters as conditions of a statement: every value is bound, nothing of a client's text is part of the statement.
+//! Filters as conditions of a statement: every value is bound, nothing of a client's text is part
+//! of the statement.
 
 use headway_domain::filter::{Comparison, Filter, MILLIONTHS, TextField, TextTest, TimeField};
 use sea_orm::Value;

@@ -94,7 +94,8 @@ impl Store {
             None => String::new(),
         };
         let rest = conditions.of(&filter.rest);
-        // Each source is read from an index in the order that is asked for, and no further than the page.
+        // Each source is read from an index in the order that is asked for, and no further than the
+        // page.
         let sources = match (order.by, filter.label, filter.states.as_slice()) {
             _ if filter.id.is_some() => {
                 let id = conditions.bind(filter.id.unwrap_or_default());

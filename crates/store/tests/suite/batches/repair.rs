@@ -45,7 +45,8 @@ async fn silent_keys(f: &Fixture, pipe: &str, before: i64) -> Vec<i64> {
     jobs.into_iter().map(|job| job.key).collect()
 }
 
-/// A process stamps what it sends with the epoch that holds now, also when another process began it.
+/// A process stamps what it sends with the epoch that holds now, also when another process began
+/// it.
 pub async fn a_new_epoch_reaches_every_process(f: Fixture) {
     f.store.begin_epoch(None, Uuid::new_v4()).await.unwrap();
     let other = f.another().await;

@@ -1,5 +1,5 @@
-//! Plays batch workers, workers and timers on top of a store, so that whole jobs run through it. What
-//! would travel through a broker stands in two queues that a test may lose, double or reorder.
+//! Plays batch workers, workers and timers on top of a store, so that whole jobs run through it.
+//! What would travel through a broker stands in two queues that a test may lose, double or reorder.
 
 mod tree;
 

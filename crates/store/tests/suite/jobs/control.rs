@@ -258,7 +258,8 @@ pub async fn discarding_a_job_that_runs_sends_again(f: Fixture) {
     assert_eq!(driver.finish_well(&job).await.counts.done, 2);
 }
 
-/// Controls in quick turns while items come and go; workers answer by what they knew when they were asked.
+/// Controls in quick turns while items come and go; workers answer by what they knew when they were
+/// asked.
 pub async fn quick_turns(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver

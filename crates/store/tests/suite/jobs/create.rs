@@ -140,7 +140,8 @@ pub async fn many_at_once(f: Fixture) {
     }
 }
 
-/// Whether they share a commit or not: a name that is taken, also by another job of the group, holds up no other.
+/// Whether they share a commit or not: a name that is taken, also by another job of the group,
+/// holds up no other.
 pub async fn new_ones_beside_one_that_exists(f: Fixture) {
     accept(&f.store, "exists", task("x")).await;
     let names = ["exists", "new-0", "new-0", "new-1", "new-2"];
@@ -215,8 +216,8 @@ pub async fn waiting_costs_nothing(f: Fixture) {
     assert!(polls <= 16, "polled {polls} times");
 }
 
-/// Jobs that are created together, in whatever order their commits come, are listed by the time that is shown, which has the order of
-/// the request.
+/// Jobs that are created together, in whatever order their commits come, are listed by the time
+/// that is shown, which has the order of the request.
 pub async fn listed_by_the_time_that_is_shown(f: Fixture) {
     let mut creating = JoinSet::new();
     for (number, created) in f.store.creation_times(40).enumerate() {

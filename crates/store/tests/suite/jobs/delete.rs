@@ -51,7 +51,8 @@ pub async fn a_live_job(f: Fixture) {
         f.store.job(&job.name).await.unwrap_err(),
         StoreError::Domain(Error::JobNotFound(_))
     ));
-    // What workers and batch workers still hold changes nothing, also in the process that knew the job.
+    // What workers and batch workers still hold changes nothing, also in the process that knew the
+    // job.
     for store in [f.store.clone(), f.another().await] {
         let late = store
             .apply_reports(&reports(&tasks, |_| ItemEvent::Done))

@@ -48,7 +48,8 @@ pub async fn as_many_messages_as_items_may_be_out(f: Fixture) {
     assert_eq!(f.store.pipes().messages_out(PIPE).await.unwrap(), 8);
 }
 
-/// What nobody took is discarded, but for items that run under a lease or lie in another pipe; late reports change nothing.
+/// What nobody took is discarded, but for items that run under a lease or lie in another pipe; late
+/// reports change nothing.
 pub async fn what_nobody_took_is_discarded(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver

@@ -170,7 +170,8 @@ fn dice(task: &Task, turn: u64, sides: u32) -> u32 {
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as u32 % sides
 }
 
-/// A fifth of the items fail passingly, some lastingly, some kill their worker, some are leased and lost.
+/// A fifth of the items fail passingly, some lastingly, some kill their worker, some are leased and
+/// lost.
 pub async fn unlucky_workers(f: Fixture) {
     let mut driver = Driver::new(&f.hasty().await);
     let mut spec = batch();

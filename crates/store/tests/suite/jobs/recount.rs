@@ -10,7 +10,8 @@ use crate::suite::{
     driver::{Driver, Task, Tree, flat, reports},
 };
 
-/// A counter that would fall below zero refuses the report; counted again, the report counts and the job ends.
+/// A counter that would fall below zero refuses the report; counted again, the report counts and
+/// the job ends.
 pub async fn a_report_waits_for_a_recount(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(5))).await;
@@ -49,7 +50,8 @@ pub async fn a_report_waits_for_a_recount(f: Fixture) {
     );
 }
 
-/// A job that cannot be counted again does not keep others from it, and is refused for good instead of being tried for ever.
+/// A job that cannot be counted again does not keep others from it, and is refused for good instead
+/// of being tried for ever.
 pub async fn a_recount_that_fails_stops_no_other(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let broken = driver

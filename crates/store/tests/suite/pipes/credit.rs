@@ -324,7 +324,8 @@ pub async fn tokens_are_spent(f: Fixture) {
     driver.finish_well(&job).await;
 }
 
-/// However many jobs want more of a pipe, those of each partition are seen, the most important first.
+/// However many jobs want more of a pipe, those of each partition are seen, the most important
+/// first.
 pub async fn nobody_is_hidden_by_many(f: Fixture) {
     let job = |partition: &str, id: String, priority: u32| {
         let mut new = new_job(name_in(partition, &id), task("x"));

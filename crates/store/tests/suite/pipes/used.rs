@@ -94,7 +94,8 @@ pub async fn forwarded_items_are_at_their_pipe(f: Fixture) {
     assert_eq!((seen[PIPE].jobs, seen["next"].jobs), (1, 0));
 }
 
-/// New pipes are refused beyond the bound, wherever they are named; those that no job uses are forgotten.
+/// New pipes are refused beyond the bound, wherever they are named; those that no job uses are
+/// forgotten.
 pub async fn no_more_pipes_than_the_bound(f: Fixture) {
     let fill = "INSERT INTO pipe (partition_id, name) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999) \
                 SELECT 'other', 'p' || i FROM n";

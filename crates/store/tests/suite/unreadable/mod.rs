@@ -1,4 +1,5 @@
-//! Rows that this version cannot read: each sweep sets them aside and goes on with the others, also where they come first.
+//! Rows that this version cannot read: each sweep sets them aside and goes on with the others, also
+//! where they come first.
 
 pub mod jobs;
 pub mod lists;
@@ -22,7 +23,8 @@ use crate::suite::{
 pub(crate) const HOUR: i64 = 3_600_000_000;
 
 impl Fixture {
-    /// Makes the spec of a job one that no version wrote; a handle that has not read the job before.
+    /// Makes the spec of a job one that no version wrote; a handle that has not read the job
+    /// before.
     pub(crate) async fn break_job(&self, job: &str) -> Store {
         let changed = self
             .sql(format!(
