@@ -17,7 +17,7 @@ pub struct NewJob {
     pub creator: String,
     /// What the caller calls its request.
     pub correlation: String,
-    /// The time of creation that [`Store::creation_times`] gave it; none for the next one.
+    /// The time of creation that [`crate::Store::creation_times`] gave it; none for the next one.
     pub created: Option<Micros>,
 }
 
