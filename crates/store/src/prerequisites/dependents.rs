@@ -12,7 +12,7 @@ use crate::{
     error::StoreError,
     ground::codes::Code,
     prerequisites::{
-        cause::{FailureCause, PhaseRow, broken, end_of},
+        cause::{FailureCause, PhaseRow, end_of},
         cycle_search::Needing,
         round::{MAX_SETTLED_PER_TX, ReleaseRound, WaitingRow},
         tasks::{RELEASE, TaskKind, TaskRow, task_cells},

@@ -16,11 +16,9 @@ use crate::{
     error::StoreError,
     ground::{codes::Code, committed::Committed, numbers::unsigned},
     prerequisites::{
-        cause::broken,
         round::{MAX_SETTLED_PER_TX, ReleaseRound},
         tasks::{TaskKind, TaskRow},
         view::PrerequisiteState,
-        wait::count,
     },
     slice::load::Locking,
     store::Store,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use headway_domain::start::{Broken, OnPrerequisiteFailure};
 use sea_orm::FromQueryResult;
 
-use crate::{ground::codes::Code, prerequisites::cause::broken};
+use crate::ground::codes::Code;
 
 /// Prerequisites settled by one transaction, about.
 pub(crate) const MAX_SETTLED_PER_TX: usize = 500;

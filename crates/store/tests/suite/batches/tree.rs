@@ -8,7 +8,7 @@ use crate::suite::{
     audit::audit,
     batch,
     driver::{Driver, Node, Started, Tree, flat},
-    name, task,
+    name,
 };
 
 async fn children(f: &Fixture, job: &Started, parent: Option<u32>) -> Vec<BatchView> {
