@@ -149,3 +149,57 @@ macro_rules! table {
     };
 }
 pub(crate) use table;
+
+#[cfg(test)]
+mod tests {
+    use crate::db::bulk::{Cell, Kind};
+
+    table! {
+        /// A row of the test.
+        pub(crate) struct TreeRow as "t";
+        const TREE = "tree";
+        fn tree_cells(key: i64, name: &str) {
+            let doubled = 2 * key;
+        }
+        key tree_key: i64 = key,
+        key_only place: i64 = doubled,
+        name: String = name,
+        write height: f64 = 1.5,
+        once_read kind: i64 = true,
+        once seed: Vec<u8> = Vec::new(),
+    }
+
+    #[test]
+    fn one_list_gives_names_kinds_and_cells() {
+        let expected = [
+            ("tree_key", Kind::Int),
+            ("place", Kind::Int),
+            ("name", Kind::Text),
+            ("height", Kind::Real),
+            ("kind", Kind::Int),
+            ("seed", Kind::Bytes),
+        ];
+        assert_eq!(TREE.columns, expected);
+        assert_eq!((TREE.name, TREE.keys, TREE.insert_only), ("tree", 2, 2));
+        let cells = [
+            Cell::Int(7),
+            Cell::Int(14),
+            Cell::Text("oak".to_owned()),
+            Cell::Real(1.5),
+            Cell::Int(1),
+            Cell::Bytes(Vec::new()),
+        ];
+        assert_eq!(tree_cells(7, "oak"), cells);
+        assert_eq!(TreeRow::COLUMNS, "t.tree_key, t.name, t.kind");
+        let TreeRow {
+            tree_key,
+            name,
+            kind,
+        } = TreeRow {
+            tree_key: 7,
+            name: "oak".to_owned(),
+            kind: 1,
+        };
+        assert_eq!((tree_key, name.as_str(), kind), (7, "oak", 1));
+    }
+}

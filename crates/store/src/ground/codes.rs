@@ -34,3 +34,28 @@ macro_rules! codes {
     };
 }
 pub(crate) use codes;
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Light {
+        Red,
+        Green,
+    }
+
+    codes!(Light, "light {code} is unknown", {
+        Red = 1,
+        Green = 3,
+    });
+
+    #[test]
+    fn codes_go_both_ways() {
+        for light in [Light::Red, Light::Green] {
+            assert_eq!(Light::of(light.code()).unwrap(), light);
+        }
+        let unknown = Light::of(2).unwrap_err().to_string();
+        assert!(unknown.ends_with("light 2 is unknown"), "{unknown}");
+    }
+}
