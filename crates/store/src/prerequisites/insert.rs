@@ -89,9 +89,7 @@ impl Store {
         tx.commit().await?;
         Ok(inserted)
     }
-}
 
-impl Store {
     /// What a job waits or waited for, by id.
     pub(crate) async fn prerequisites(
         &self,
