@@ -6,7 +6,7 @@ use crate::db::clock::{SystemClock, TimeSource};
 
 /// Where the database is. Never printed: it may hold a password.
 #[derive(Clone)]
-pub struct StoreUrl(String);
+pub struct StoreUrl(pub(crate) String);
 
 impl StoreUrl {
     /// `postgres://...` or `sqlite://FILE`.

@@ -1,9 +1,6 @@
 //! A prerequisite, and where it stands.
 
-use headway_domain::{
-    JobId,
-    start::{Broken, OnPrerequisiteFailure},
-};
+use headway_domain::{JobId, start::OnPrerequisiteFailure};
 
 use crate::ground::codes::codes;
 

@@ -1,7 +1,7 @@
 //! Rows of schedules.
 
 use headway_domain::{
-    Error, JobId, PartitionId,
+    JobId, PartitionId,
     schedule::{Overlap, Schedule, ScheduleName},
     spec::JobSpec,
     timetable::Timetable,
