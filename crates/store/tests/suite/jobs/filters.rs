@@ -38,7 +38,7 @@ pub async fn filters(f: Fixture) {
     driver
         .answer(&tasks, |task| {
             if task.uid == failing {
-                ItemEvent::Failed(super::failures::failure("E", "no"))
+                ItemEvent::Failed(crate::suite::failures::failure("E", "no"))
             } else {
                 ItemEvent::Done
             }

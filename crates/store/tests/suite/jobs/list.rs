@@ -123,8 +123,12 @@ pub async fn partitions_do_not_leak(f: Fixture) {
 
 pub async fn revisions_of_what_exists(f: Fixture) {
     let mut driver = Driver::new(&f.store);
-    let one = driver.begin(super::batch(), Tree::new(flat(2))).await;
-    let two = driver.begin(super::batch(), Tree::new(flat(2))).await;
+    let one = driver
+        .begin(crate::suite::batch(), Tree::new(flat(2)))
+        .await;
+    let two = driver
+        .begin(crate::suite::batch(), Tree::new(flat(2)))
+        .await;
     let unknown = headway_domain::JobUid(uuid::Uuid::new_v4());
     let uids = [one.uid, two.uid, unknown];
     let before: BTreeMap<_, _> = f
