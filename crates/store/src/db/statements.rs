@@ -2,7 +2,7 @@
 
 use std::{panic::Location, sync::atomic::Ordering, time::Duration};
 
-use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult, QueryTrait, Statement, Value};
 
 use crate::{
     db::{
@@ -21,6 +21,43 @@ impl Db {
     ) -> Statement {
         self.statements.fetch_add(1, Ordering::Relaxed);
         Statement::from_sql_and_values(self.backend(), sql.into(), values)
+    }
+
+    /// The text and the values of a statement that sea-orm builds for an entity.
+    pub(crate) fn built(&self, query: &impl QueryTrait) -> (String, Vec<Value>) {
+        let statement = query.build(self.backend());
+        let values = statement.values.map(|values| values.0);
+        (statement.sql, values.unwrap_or_default())
+    }
+
+    /// The first row that a query of an entity finds.
+    pub(crate) async fn find_one<T: FromQueryResult>(
+        &self,
+        on: &impl ConnectionTrait,
+        query: &impl QueryTrait,
+    ) -> Result<Option<T>, StoreError> {
+        let (sql, values) = self.built(query);
+        self.one(on, sql, values).await
+    }
+
+    /// The rows that a query of an entity finds.
+    pub(crate) async fn find_all<T: FromQueryResult>(
+        &self,
+        on: &impl ConnectionTrait,
+        query: &impl QueryTrait,
+    ) -> Result<Vec<T>, StoreError> {
+        let (sql, values) = self.built(query);
+        self.all(on, sql, values).await
+    }
+
+    /// Runs a change of entities; the number of rows it changed.
+    pub(crate) async fn apply(
+        &self,
+        on: &impl ConnectionTrait,
+        query: &impl QueryTrait,
+    ) -> Result<u64, StoreError> {
+        let (sql, values) = self.built(query);
+        self.run(on, sql, values).await
     }
 
     /// The rows of a statement, for callers that read them themselves.

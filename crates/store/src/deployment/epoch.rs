@@ -1,34 +1,40 @@
 //! Settings of the deployment, and the broker's epoch: a number that rises when a broker is found
 //! to have lost its data.
 
-use sea_orm::{FromQueryResult, QueryResult};
+use sea_orm::{
+    ColumnTrait, EntityTrait, QueryFilter, QueryResult, QuerySelect, Set,
+    sea_query::{Expr, OnConflict},
+};
 use uuid::Uuid;
 
 use crate::{
     db::{Db, Durability},
+    deployment::setting_entity::{ActiveModel, Column, Entity, Model},
     error::StoreError,
     store::Store,
 };
-
-#[derive(Debug, FromQueryResult)]
-struct SettingRow {
-    value: String,
-}
 
 impl Db {
     /// Reads a setting, or sets it if it is not set.
     pub(crate) async fn setting(&self, name: &str, default: &str) -> Result<String, StoreError> {
         let tx = self.write(Durability::Full).await?;
-        let sql = "INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-        self.run(&*tx, sql, [name.into(), default.into()]).await?;
-        let sql = "SELECT value FROM setting WHERE name = $1";
-        let setting: Option<SettingRow> = self.one(&*tx, sql, [name.into()]).await?;
+        let new = ActiveModel {
+            name: Set(name.to_owned()),
+            value: Set(default.to_owned()),
+        };
+        let if_new = OnConflict::column(Column::Name).do_nothing().to_owned();
+        self.apply(&*tx, &Entity::insert(new).on_conflict(if_new))
+            .await?;
+        let setting: Option<Model> = self.find_one(&*tx, &Entity::find_by_id(name)).await?;
         tx.commit().await?;
         setting
             .map(|setting| setting.value)
             .ok_or_else(|| StoreError::Broken(format!("setting {name} is gone")))
     }
 }
+
+/// The name of the setting that holds the epoch.
+const EPOCH: &str = "epoch";
 
 /// The column that [`Db::epoch_of`] reads. It belongs into the statement that reads what the epoch
 /// is stamped on: a process that remembered the epoch would stamp an old one after the broker lost
@@ -68,8 +74,10 @@ impl Epoch {
 impl Store {
     /// The mark that the broker should hold, if an epoch was begun.
     pub async fn epoch_mark(&self) -> Result<Option<Uuid>, StoreError> {
-        let sql = "SELECT value FROM setting WHERE name = 'epoch'";
-        let setting: Option<SettingRow> = self.db.one(self.db.work_reader(), sql, []).await?;
+        let db = &self.db;
+        let setting: Option<Model> = db
+            .find_one(db.work_reader(), &Entity::find_by_id(EPOCH))
+            .await?;
         setting
             .map(|setting| Ok(Epoch::parse(&setting.value)?.mark))
             .transpose()
@@ -83,14 +91,12 @@ impl Store {
             number: 0,
             mark: Uuid::nil(),
         };
-        db.setting("epoch", &format!("{}:{}", first.number, first.mark))
+        db.setting(EPOCH, &format!("{}:{}", first.number, first.mark))
             .await?;
         let tx = db.write(Durability::Full).await?;
-        let sql = format!(
-            "SELECT value FROM setting WHERE name = 'epoch'{}",
-            db.for_update()
-        );
-        let setting: Option<SettingRow> = db.one(&*tx, sql, []).await?;
+        let setting: Option<Model> = db
+            .find_one(&*tx, &Entity::find_by_id(EPOCH).lock_exclusive())
+            .await?;
         let present = setting.map_or(Ok(first), |setting| Epoch::parse(&setting.value))?;
         if present.mark != seen.unwrap_or(Uuid::nil()) {
             return Ok(present.mark);
@@ -100,12 +106,10 @@ impl Store {
             mark: planted,
         };
         let value = format!("{}:{}", next.number, next.mark);
-        db.run(
-            &*tx,
-            "UPDATE setting SET value = $1 WHERE name = 'epoch'",
-            [value.into()],
-        )
-        .await?;
+        let update = Entity::update_many()
+            .col_expr(Column::Value, Expr::value(value))
+            .filter(Column::Name.eq(EPOCH));
+        db.apply(&*tx, &update).await?;
         tx.commit().await?;
         Ok(next.mark)
     }

@@ -2,5 +2,6 @@
 //! read, and upkeep.
 
 pub(crate) mod epoch;
+pub(crate) mod setting_entity;
 pub(crate) mod unreadable;
 pub(crate) mod upkeep;

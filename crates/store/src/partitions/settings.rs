@@ -8,7 +8,10 @@ use headway_domain::{
     retention::Retention,
     share::PartitionShare,
 };
-use sea_orm::FromQueryResult;
+use sea_orm::{
+    ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Set,
+    sea_query::{Expr, ExprTrait, OnConflict, Order},
+};
 
 use crate::{
     db::Durability,
@@ -17,10 +20,8 @@ use crate::{
     events::record::AuditEntry,
     partitions::{
         Partitions,
-        view::{
-            PartitionPage, PartitionSettingRow, PartitionView, SETTING_COLUMNS, read_retention,
-            share,
-        },
+        entity::{ActiveModel, Column, Entity, Model},
+        view::{PartitionPage, PartitionView, read_retention, share},
     },
 };
 
@@ -28,10 +29,8 @@ impl Partitions<'_> {
     /// Reads a partition. Every partition exists.
     pub async fn get(self, partition: &PartitionId) -> Result<PartitionView, StoreError> {
         let db = &self.store.db;
-        let sql =
-            format!("SELECT {SETTING_COLUMNS} FROM partition_setting WHERE partition_id = $1");
-        let row: Option<PartitionSettingRow> = db
-            .one(db.reader(), sql, [partition.as_str().into()])
+        let row: Option<Model> = db
+            .find_one(db.reader(), &Entity::find_by_id(partition.as_str()))
             .await?;
         match row {
             Some(row) => row.view(),
@@ -47,18 +46,19 @@ impl Partitions<'_> {
     /// Some of the partitions that are suspended, above one, in the order of their ids' bytes.
     pub async fn list_suspended(self, above: &str, size: u32) -> Result<PartitionPage, StoreError> {
         let db = &self.store.db;
-        let id = db.bytewise("partition_id");
-        let sql = format!(
-            "SELECT {SETTING_COLUMNS} FROM partition_setting WHERE suspended = 1 AND {id} > $1 ORDER BY {id} LIMIT $2"
-        );
-        let values = [above.into(), (i64::from(size) + 1).into()];
-        let mut rows: Vec<PartitionSettingRow> = db.all(db.reader(), sql, values).await?;
+        let id = Expr::cust(db.bytewise("partition_id"));
+        let query = Entity::find()
+            .filter(Column::Suspended.eq(1_i64))
+            .filter(ExprTrait::gt(id.clone(), above))
+            .order_by(id, Order::Asc)
+            .limit(u64::from(size) + 1);
+        let mut rows: Vec<Model> = db.find_all(db.reader(), &query).await?;
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
         let next = rows.last().filter(|_| more);
         let next = next.map(|row| row.partition_id.clone());
         let rows = rows.into_iter().map(|row| (row.partition_id.clone(), row));
-        let sorted = Sorted::read(rows, PartitionSettingRow::view)?;
+        let sorted = Sorted::read(rows, Model::view)?;
         Ok(PartitionPage {
             partitions: sorted.readable,
             unreadable: sorted.unreadable,
@@ -79,18 +79,27 @@ impl Partitions<'_> {
         let text = serde_json::to_string(retention)
             .map_err(|error| StoreError::Broken(error.to_string()))?;
         let tx = db.write(Durability::Full).await?;
-        let sql = "INSERT INTO partition_setting \
-                   (partition_id, suspended, changed_by, changed, pending, retention, weight, open_jobs, in_flight) \
-                   VALUES ($1, 0, '', 0, 0, $2, $3, $4, $5) ON CONFLICT (partition_id) DO UPDATE SET retention = excluded.retention, \
-                   weight = excluded.weight, open_jobs = excluded.open_jobs, in_flight = excluded.in_flight";
-        let values = [
-            partition.as_str().into(),
-            text.as_str().into(),
-            i64::from(share.weight).into(),
-            i64::from(share.open_jobs.unwrap_or(0)).into(),
-            i64::from(share.in_flight.unwrap_or(0)).into(),
-        ];
-        db.run(&*tx, sql, values).await?;
+        let new = ActiveModel {
+            partition_id: Set(partition.to_string()),
+            suspended: Set(0),
+            changed_by: Set(String::new()),
+            changed: Set(0),
+            pending: Set(0),
+            retention: Set(text.clone()),
+            weight: Set(share.weight.into()),
+            open_jobs: Set(share.open_jobs.unwrap_or(0).into()),
+            in_flight: Set(share.in_flight.unwrap_or(0).into()),
+        };
+        let replace = OnConflict::column(Column::PartitionId)
+            .update_columns([
+                Column::Retention,
+                Column::Weight,
+                Column::OpenJobs,
+                Column::InFlight,
+            ])
+            .to_owned();
+        db.apply(&*tx, &Entity::insert(new).on_conflict(replace))
+            .await?;
         let quota = |quota: Option<u32>| quota.unwrap_or(0);
         let message = format!(
             "weight {}, max_open_jobs {}, max_items_in_flight {}, retention {text}",

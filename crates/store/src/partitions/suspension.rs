@@ -7,14 +7,20 @@ use headway_domain::{
     bulk::JOBS,
     event::{Caller, EventKind},
 };
-use sea_orm::FromQueryResult;
+use sea_orm::{
+    EntityTrait, FromQueryResult, Set,
+    sea_query::{Expr, OnConflict},
+};
 
 use crate::{
     db::{Db, Durability, Tx},
     error::StoreError,
     events::record::AuditEntry,
     ground::{codes::Code, committed::Committed},
-    partitions::Partitions,
+    partitions::{
+        Partitions,
+        entity::{ActiveModel, Column, Entity},
+    },
     slice::{
         load::Locking,
         progress::{LIVE, OPEN_STATES},
@@ -41,16 +47,26 @@ impl Partitions<'_> {
     ) -> Result<(), StoreError> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
-        let sql = "INSERT INTO partition_setting (partition_id, suspended, changed_by, changed, pending) VALUES ($1, $2, $3, $4, 1) \
-                   ON CONFLICT (partition_id) DO UPDATE SET suspended = excluded.suspended, changed_by = excluded.changed_by, \
-                   changed = excluded.changed, pending = 1 WHERE partition_setting.suspended <> excluded.suspended";
-        let values = [
-            partition.as_str().into(),
-            i64::from(suspended).into(),
-            caller.user.as_str().into(),
-            db.now().into(),
-        ];
-        if db.run(&*tx, sql, values).await? > 0 {
+        let new = ActiveModel {
+            partition_id: Set(partition.to_string()),
+            suspended: Set(suspended.into()),
+            changed_by: Set(caller.user.clone()),
+            changed: Set(db.now()),
+            pending: Set(1),
+            ..ActiveModel::default()
+        };
+        let other = Expr::cust("partition_setting.suspended <> excluded.suspended");
+        let change = OnConflict::column(Column::PartitionId)
+            .update_columns([
+                Column::Suspended,
+                Column::ChangedBy,
+                Column::Changed,
+                Column::Pending,
+            ])
+            .action_and_where(other)
+            .to_owned();
+        let insert = Entity::insert(new).on_conflict(change);
+        if db.apply(&*tx, &insert).await? > 0 {
             let kind = match suspended {
                 true => EventKind::PartitionSuspended,
                 false => EventKind::PartitionResumed,

@@ -1,9 +1,8 @@
 //! Partitions as they are read.
 
 use headway_domain::{Micros, PartitionId, retention::Retention, share::PartitionShare};
-use sea_orm::FromQueryResult;
 
-use crate::{error::StoreError, ground::numbers::unsigned};
+use crate::{error::StoreError, ground::numbers::unsigned, partitions::entity::Model};
 
 /// A partition as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,21 +37,6 @@ pub struct PartitionPage {
     pub next: Option<String>,
 }
 
-pub(crate) const SETTING_COLUMNS: &str =
-    "partition_id, suspended, changed_by, changed, retention, weight, open_jobs, in_flight";
-
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct PartitionSettingRow {
-    pub(crate) partition_id: String,
-    suspended: i64,
-    changed_by: String,
-    changed: i64,
-    retention: String,
-    weight: i64,
-    open_jobs: i64,
-    in_flight: i64,
-}
-
 /// Weight and quotas as they are stored: 0 is no quota.
 pub(crate) fn share(
     weight: i64,
@@ -73,7 +57,7 @@ pub(crate) fn read_retention(text: &str) -> Result<Retention, StoreError> {
         .map_err(|error| StoreError::Broken(format!("retention of a partition: {error}")))
 }
 
-impl PartitionSettingRow {
+impl Model {
     pub(crate) fn view(self) -> Result<PartitionView, StoreError> {
         Ok(PartitionView {
             partition: PartitionId::new(self.partition_id.as_str())?,

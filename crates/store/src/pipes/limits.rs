@@ -3,14 +3,21 @@
 use std::{sync::Arc, time::Instant};
 
 use headway_domain::{PartitionId, PipeName, event::Caller, share::PipeLimits};
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, Set,
+    sea_query::{Expr, ExprTrait, OnConflict, Order},
+};
 
 use crate::{
     db::{Db, Durability},
     error::StoreError,
     events::record::AuditEntry,
     ground::{limited::Limited, numbers::unsigned},
-    pipes::Pipes,
+    pipes::{
+        Pipes,
+        limit_entity::{ActiveModel, Column, Entity, Model},
+    },
 };
 
 /// A pipe that has limits.
@@ -22,28 +29,22 @@ pub struct PipeLimitView {
     pub limits: PipeLimits,
 }
 
-#[derive(Debug, FromQueryResult)]
-struct LimitRow {
-    pipe: String,
-    in_flight: i64,
-    per_second: f64,
-}
-
 impl Pipes<'_> {
     /// The limits of a pipe; the default if none were set.
     pub async fn limits(self, pipe: &PipeName) -> Result<PipeLimits, StoreError> {
-        let sql = "SELECT pipe, in_flight, per_second FROM pipe_limit WHERE pipe = $1";
         let db = &self.store.db;
-        let row: Option<LimitRow> = db.one(db.reader(), sql, [pipe.as_str().into()]).await?;
+        let row: Option<Model> = db
+            .find_one(db.reader(), &Entity::find_by_id(pipe.as_str()))
+            .await?;
         row.map_or(Ok(PipeLimits::default()), |row| row.limits())
     }
 
     /// The pipes that have limits, by name.
     pub async fn all_limits(self) -> Result<Vec<PipeLimitView>, StoreError> {
         let db = &self.store.db;
-        let sql = "SELECT pipe, in_flight, per_second FROM pipe_limit ORDER BY pipe";
-        let rows: Vec<LimitRow> = db.all(db.reader(), sql, []).await?;
-        rows.into_iter().map(LimitRow::view).collect()
+        let query = Entity::find().order_by(Column::Pipe, Order::Asc);
+        let rows: Vec<Model> = db.find_all(db.reader(), &query).await?;
+        rows.into_iter().map(Model::view).collect()
     }
 
     /// Some of them, above a pipe, in the order of their names' bytes.
@@ -53,13 +54,13 @@ impl Pipes<'_> {
         size: u32,
     ) -> Result<Vec<PipeLimitView>, StoreError> {
         let db = &self.store.db;
-        let pipe = db.bytewise("pipe");
-        let sql = format!(
-            "SELECT pipe, in_flight, per_second FROM pipe_limit WHERE {pipe} > $1 ORDER BY {pipe} LIMIT $2"
-        );
-        let values = [above.into(), i64::from(size).into()];
-        let rows: Vec<LimitRow> = db.all(db.reader(), sql, values).await?;
-        rows.into_iter().map(LimitRow::view).collect()
+        let pipe = Expr::cust(db.bytewise("pipe"));
+        let query = Entity::find()
+            .filter(ExprTrait::gt(pipe.clone(), above))
+            .order_by(pipe, Order::Asc)
+            .limit(u64::from(size));
+        let rows: Vec<Model> = db.find_all(db.reader(), &query).await?;
+        rows.into_iter().map(Model::view).collect()
     }
 
     /// Says what a pipe takes, durably. It holds within about a second for what is sent from then
@@ -73,17 +74,19 @@ impl Pipes<'_> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
         if limits.is_unlimited() {
-            let sql = "DELETE FROM pipe_limit WHERE pipe = $1";
-            db.run(&*tx, sql, [pipe.as_str().into()]).await?;
+            let delete = Entity::delete_many().filter(Column::Pipe.eq(pipe.as_str()));
+            db.apply(&*tx, &delete).await?;
         } else {
-            let sql = "INSERT INTO pipe_limit (pipe, in_flight, per_second) VALUES ($1, $2, $3) ON CONFLICT (pipe) DO UPDATE SET \
-                       in_flight = excluded.in_flight, per_second = excluded.per_second";
-            let values = [
-                pipe.as_str().into(),
-                i64::from(limits.in_flight.unwrap_or(0)).into(),
-                limits.per_second.unwrap_or(0.0).into(),
-            ];
-            db.run(&*tx, sql, values).await?;
+            let new = ActiveModel {
+                pipe: Set(pipe.to_string()),
+                in_flight: Set(limits.in_flight.unwrap_or(0).into()),
+                per_second: Set(limits.per_second.unwrap_or(0.0)),
+            };
+            let replace = OnConflict::column(Column::Pipe)
+                .update_columns([Column::InFlight, Column::PerSecond])
+                .to_owned();
+            db.apply(&*tx, &Entity::insert(new).on_conflict(replace))
+                .await?;
         }
         let message = format!(
             "max_in_flight {}, max_per_second {}",
@@ -97,7 +100,7 @@ impl Pipes<'_> {
     }
 }
 
-impl LimitRow {
+impl Model {
     fn view(self) -> Result<PipeLimitView, StoreError> {
         Ok(PipeLimitView {
             limits: self.limits()?,

@@ -5,6 +5,7 @@ pub(crate) mod cached;
 pub(crate) mod credit;
 pub(crate) mod dead_letters;
 pub(crate) mod hungry;
+pub(crate) mod limit_entity;
 pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod rates;

@@ -5,7 +5,10 @@ use headway_domain::{
     event::{Caller, EventKind},
     schedule::{Schedule, ScheduleName},
 };
-use sea_orm::Value;
+use sea_orm::{
+    ColumnTrait, EntityTrait, QueryFilter, Set, UpdateMany,
+    sea_query::{Expr, OnConflict},
+};
 
 use crate::{
     db::Durability,
@@ -13,7 +16,8 @@ use crate::{
     events::record::AuditEntry,
     schedules::{
         Schedules,
-        row::{keyed, written},
+        entity::{ActiveModel, Column, Entity},
+        row::{is_named, written},
         view::ScheduleView,
     },
 };
@@ -32,17 +36,21 @@ impl Schedules<'_> {
         let db = &self.store.db;
         let now = db.now();
         let next = schedule.timetable.next_after(now);
-        let sql = "INSERT INTO schedule (partition_id, schedule_id, cron, time_zone, overlap, catch_up, spec, body, creator, created, \
-                   paused, next_due, claimed, last_due, last_job, made, skipped) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, 0, 0, '', 0, 0) ON CONFLICT DO NOTHING";
-        let mut values = written(name, schedule)?;
-        values.extend([
-            caller.user.as_str().into(),
-            now.into(),
-            next.unwrap_or(0).into(),
-        ]);
+        let new = ActiveModel {
+            creator: Set(caller.user.clone()),
+            created: Set(now),
+            paused: Set(0),
+            next_due: Set(next.unwrap_or(0)),
+            claimed: Set(0),
+            last_due: Set(0),
+            last_job: Set(String::new()),
+            made: Set(0),
+            skipped: Set(0),
+            ..written(name, schedule)?
+        };
+        let insert = Entity::insert(new).on_conflict(OnConflict::new().do_nothing().to_owned());
         let tx = db.write(Durability::Full).await?;
-        if db.run(&*tx, sql, values).await? == 0 {
+        if db.apply(&*tx, &insert).await? == 0 {
             return Err(Error::ScheduleExists(name.to_string()).into());
         }
         let change = AuditEntry::of_schedule(EventKind::ScheduleCreated, name);
@@ -63,12 +71,15 @@ impl Schedules<'_> {
             .timetable
             .next_after(self.store.db.now())
             .unwrap_or(0);
-        let sql = "UPDATE schedule SET cron = $3, time_zone = $4, overlap = $5, catch_up = $6, spec = $7, body = $8, \
-                   next_due = CASE WHEN paused = 1 THEN 0 ELSE $9 END, claimed = 0, creator = $10 WHERE partition_id = $1 AND schedule_id = $2";
-        let mut values = written(name, schedule)?;
-        values.extend([next.into(), caller.user.as_str().into()]);
+        let next = Expr::case(Column::Paused.eq(1_i64), 0_i64).finally(next);
+        let update = Entity::update_many()
+            .set(written(name, schedule)?)
+            .col_expr(Column::NextDue, next.into())
+            .col_expr(Column::Claimed, Expr::value(0_i64))
+            .col_expr(Column::Creator, Expr::value(caller.user.as_str()))
+            .filter(is_named(name));
         let change = AuditEntry::of_schedule(EventKind::ScheduleUpdated, name);
-        self.change(name, sql, values, change, caller).await
+        self.change(name, update, change, caller).await
     }
 
     /// Stops making jobs, or goes on with the next time from now, durably.
@@ -84,23 +95,25 @@ impl Schedules<'_> {
         }
         let next = view.schedule.timetable.next_after(self.store.db.now());
         let next = next.filter(|_| !paused).unwrap_or(0);
-        let sql = "UPDATE schedule SET paused = $3, next_due = $4, claimed = 0 WHERE partition_id = $1 AND schedule_id = $2";
-        let mut values = keyed(name);
-        values.extend([i64::from(paused).into(), next.into()]);
+        let update = Entity::update_many()
+            .col_expr(Column::Paused, Expr::value(i64::from(paused)))
+            .col_expr(Column::NextDue, Expr::value(next))
+            .col_expr(Column::Claimed, Expr::value(0_i64))
+            .filter(is_named(name));
         let kind = match paused {
             true => EventKind::SchedulePaused,
             false => EventKind::ScheduleResumed,
         };
         let change = AuditEntry::of_schedule(kind, name);
-        self.change(name, sql, values, change, caller).await
+        self.change(name, update, change, caller).await
     }
 
     /// Removes a schedule, durably; its jobs stay.
     pub async fn delete(self, name: &ScheduleName, caller: &Caller) -> Result<(), StoreError> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
-        let sql = "DELETE FROM schedule WHERE partition_id = $1 AND schedule_id = $2";
-        if db.run(&*tx, sql, keyed(name)).await? == 0 {
+        let delete = Entity::delete_many().filter(is_named(name));
+        if db.apply(&*tx, &delete).await? == 0 {
             return Err(Error::ScheduleNotFound(name.to_string()).into());
         }
         let change = AuditEntry::of_schedule(EventKind::ScheduleDeleted, name);
@@ -111,14 +124,13 @@ impl Schedules<'_> {
     async fn change(
         self,
         name: &ScheduleName,
-        sql: &str,
-        values: Vec<Value>,
+        update: UpdateMany<Entity>,
         change: AuditEntry<'_>,
         caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
-        if db.run(&*tx, sql, values).await? == 0 {
+        if db.apply(&*tx, &update).await? == 0 {
             return Err(Error::ScheduleNotFound(name.to_string()).into());
         }
         db.record(&tx, change, caller).await?;

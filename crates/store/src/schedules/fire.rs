@@ -3,7 +3,9 @@
 //! finds the jobs that it made.
 
 use headway_domain::{Micros, timetable::Timetable};
-use sea_orm::FromQueryResult;
+use sea_orm::{
+    ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, sea_query::Expr,
+};
 
 use crate::{
     deployment::unreadable::Source,
@@ -12,7 +14,8 @@ use crate::{
     jobs::create::new_job::Created,
     schedules::{
         Schedules,
-        row::{COLUMNS, ScheduleRow, keyed},
+        entity::{Column, Entity, Model},
+        row::{columns, is_named},
         view::ScheduleView,
     },
 };
@@ -52,10 +55,11 @@ impl Schedules<'_> {
         let db = &self.store.db;
         let now = db.now();
         let sql = format!(
-            "SELECT {COLUMNS} FROM schedule WHERE next_due > 0 AND next_due <= $1 AND claimed <= $1 AND {} ORDER BY next_due LIMIT $2",
+            "SELECT {} FROM schedule WHERE next_due > 0 AND next_due <= $1 AND claimed <= $1 AND {} ORDER BY next_due LIMIT $2",
+            columns(),
             self.readable(1)
         );
-        let due: Vec<ScheduleRow> = db
+        let due: Vec<Model> = db
             .all(
                 db.work_reader(),
                 sql,
@@ -85,7 +89,7 @@ impl Schedules<'_> {
 
     async fn fire_one(
         self,
-        row: ScheduleRow,
+        row: Model,
         now: Micros,
         fired: &mut FiredSchedules,
     ) -> Result<(), StoreError> {
@@ -98,14 +102,14 @@ impl Schedules<'_> {
 
     /// Whether this process has the look.
     async fn claim(self, view: &ScheduleView, now: Micros) -> Result<bool, StoreError> {
-        let sql = "UPDATE schedule SET claimed = $3 WHERE partition_id = $1 AND schedule_id = $2 AND next_due = $4 AND claimed <= $5";
-        let mut values = keyed(&view.name);
-        values.extend([
-            (now + CLAIM_US).into(),
-            view.next.unwrap_or(0).into(),
-            now.into(),
-        ]);
-        Ok(self.store.db.run_alone(sql, values).await? > 0)
+        let update = Entity::update_many()
+            .col_expr(Column::Claimed, Expr::value(now + CLAIM_US))
+            .filter(is_named(&view.name))
+            .filter(Column::NextDue.eq(view.next.unwrap_or(0)))
+            .filter(Column::Claimed.lte(now));
+        let db = &self.store.db;
+        let (sql, values) = db.built(&update);
+        Ok(db.run_alone(sql, values).await? > 0)
     }
 }
 
@@ -124,8 +128,17 @@ impl Schedules<'_> {
     pub async fn realign(self) -> Result<u64, StoreError> {
         let db = &self.store.db;
         let now = db.now();
-        let sql = "SELECT partition_id, schedule_id, cron, time_zone, next_due FROM schedule WHERE next_due > $1";
-        let ahead: Vec<TimesRow> = db.all(db.work_reader(), sql, [now.into()]).await?;
+        let query = Entity::find()
+            .select_only()
+            .columns([
+                Column::PartitionId,
+                Column::ScheduleId,
+                Column::Cron,
+                Column::TimeZone,
+                Column::NextDue,
+            ])
+            .filter(Column::NextDue.gt(now));
+        let ahead: Vec<TimesRow> = db.find_all(db.work_reader(), &query).await?;
         let mut moved = 0;
         for row in ahead {
             // One that cannot be read is shown when its time comes, and in lists.
@@ -136,13 +149,13 @@ impl Schedules<'_> {
             if next == 0 || next >= row.next_due {
                 continue;
             }
-            let sql = "UPDATE schedule SET next_due = $3, claimed = 0 WHERE partition_id = $1 AND schedule_id = $2 AND next_due = $4";
-            let values = [
-                row.partition_id.into(),
-                row.schedule_id.into(),
-                next.into(),
-                row.next_due.into(),
-            ];
+            let update = Entity::update_many()
+                .col_expr(Column::NextDue, Expr::value(next))
+                .col_expr(Column::Claimed, Expr::value(0_i64))
+                .filter(Column::PartitionId.eq(row.partition_id))
+                .filter(Column::ScheduleId.eq(row.schedule_id))
+                .filter(Column::NextDue.eq(row.next_due));
+            let (sql, values) = db.built(&update);
             moved += db.run_alone(sql, values).await?;
         }
         Ok(moved)

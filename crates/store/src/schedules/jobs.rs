@@ -8,14 +8,22 @@ use headway_domain::{
     schedule::{LABEL, ScheduleName, is_open},
     start::{OnPrerequisiteFailure, Prerequisite},
 };
-use sea_orm::FromQueryResult;
+use sea_orm::{
+    EntityTrait, FromQueryResult, QueryFilter,
+    sea_query::{Expr, ExprTrait},
+};
 
 use crate::{
     db::keys,
     error::StoreError,
     ground::codes::Code,
     jobs::create::new_job::{Created, NewJob},
-    schedules::{Schedules, row::keyed, view::ScheduleView},
+    schedules::{
+        Schedules,
+        entity::{Column, Entity},
+        row::{is_named, keyed},
+        view::ScheduleView,
+    },
 };
 
 /// Microseconds that a job that is asked for now may be put forward, so that it has an id of its
@@ -42,10 +50,13 @@ impl Schedules<'_> {
                 Err(error) => return Err(error),
             }
         };
-        let sql = "UPDATE schedule SET last_due = $3, last_job = $4, made = made + 1 WHERE partition_id = $1 AND schedule_id = $2";
-        let mut values = keyed(name);
         let job = created.view.job.meta.name.job.as_str();
-        values.extend([now.into(), job.into()]);
+        let update = Entity::update_many()
+            .col_expr(Column::LastDue, Expr::value(now))
+            .col_expr(Column::LastJob, Expr::value(job))
+            .col_expr(Column::Made, ExprTrait::add(Expr::col(Column::Made), 1_i64))
+            .filter(is_named(name));
+        let (sql, values) = db.built(&update);
         if let Err(error) = db.run_alone(sql, values).await {
             // A caller that gets an error would ask for another job.
             tracing::warn!(schedule = %name, %error, "cannot count a job of a schedule; the job runs all the same");

@@ -1,6 +1,7 @@
 //! Schedules, and the jobs that they make.
 
 pub(crate) mod edit;
+pub(crate) mod entity;
 pub(crate) mod fire;
 pub(crate) mod jobs;
 pub(crate) mod look;

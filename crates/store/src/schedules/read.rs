@@ -1,12 +1,14 @@
 //! Schedules, read and listed.
 
 use headway_domain::{Error, PartitionId, schedule::ScheduleName};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Order};
 
 use crate::{
     error::StoreError,
     schedules::{
         Schedules,
-        row::{COLUMNS, ScheduleRow, keyed},
+        entity::{Column, Entity, Model},
+        row::is_named,
         view::{ListedSchedule, SchedulePage, ScheduleView},
     },
 };
@@ -15,9 +17,8 @@ impl Schedules<'_> {
     /// Reads a schedule.
     pub async fn get(self, name: &ScheduleName) -> Result<ScheduleView, StoreError> {
         let db = &self.store.db;
-        let sql =
-            format!("SELECT {COLUMNS} FROM schedule WHERE partition_id = $1 AND schedule_id = $2");
-        let row: Option<ScheduleRow> = db.one(db.reader(), sql, keyed(name)).await?;
+        let query = Entity::find().filter(is_named(name));
+        let row: Option<Model> = db.find_one(db.reader(), &query).await?;
         row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?
             .try_into()
     }
@@ -25,9 +26,8 @@ impl Schedules<'_> {
     /// Reads a schedule, also one that this version cannot read.
     pub async fn get_listed(self, name: &ScheduleName) -> Result<ListedSchedule, StoreError> {
         let db = &self.store.db;
-        let sql =
-            format!("SELECT {COLUMNS} FROM schedule WHERE partition_id = $1 AND schedule_id = $2");
-        let row: Option<ScheduleRow> = db.one(db.reader(), sql, keyed(name)).await?;
+        let query = Entity::find().filter(is_named(name));
+        let row: Option<Model> = db.find_one(db.reader(), &query).await?;
         row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?
             .listed()
     }
@@ -41,20 +41,17 @@ impl Schedules<'_> {
         size: u32,
     ) -> Result<SchedulePage, StoreError> {
         let db = &self.store.db;
-        let sql = format!(
-            "SELECT {COLUMNS} FROM schedule WHERE partition_id = $1 AND schedule_id > $2 ORDER BY schedule_id LIMIT $3"
-        );
-        let values = [
-            partition.as_str().into(),
-            above.into(),
-            (i64::from(size) + 1).into(),
-        ];
-        let mut rows: Vec<ScheduleRow> = db.all(db.reader(), sql, values).await?;
+        let query = Entity::find()
+            .filter(Column::PartitionId.eq(partition.as_str()))
+            .filter(Column::ScheduleId.gt(above))
+            .order_by(Column::ScheduleId, Order::Asc)
+            .limit(u64::from(size) + 1);
+        let mut rows: Vec<Model> = db.find_all(db.reader(), &query).await?;
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
         let next = rows.last().filter(|_| more);
         let next = next.map(|row| row.schedule_id.clone());
-        let schedules = rows.into_iter().map(ScheduleRow::listed);
+        let schedules = rows.into_iter().map(Model::listed);
         Ok(SchedulePage {
             schedules: schedules.collect::<Result<_, _>>()?,
             next,

@@ -6,7 +6,7 @@ use headway_domain::{
     spec::JobSpec,
     timetable::Timetable,
 };
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::{ColumnTrait, Condition, IdenStatic, Iterable, Set, Value};
 
 use crate::{
     error::StoreError,
@@ -14,32 +14,17 @@ use crate::{
         codes::{Code, codes},
         numbers::{optional, unsigned},
     },
-    schedules::view::{ListedSchedule, ScheduleView, UnreadableSchedule},
+    schedules::{
+        entity::{ActiveModel, Column, Model},
+        view::{ListedSchedule, ScheduleView, UnreadableSchedule},
+    },
 };
 
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct ScheduleRow {
-    partition_id: String,
-    pub(crate) schedule_id: String,
-    cron: String,
-    time_zone: String,
-    overlap: i64,
-    catch_up: i64,
-    spec: String,
-    body: Vec<u8>,
-    creator: String,
-    created: i64,
-    paused: i64,
-    next_due: i64,
-    last_due: i64,
-    last_job: String,
-    made: i64,
-    skipped: i64,
+/// The columns of [`Model`], in statements that sea-orm does not build.
+pub(crate) fn columns() -> String {
+    let names = Column::iter().map(|column| column.as_str().to_owned());
+    names.collect::<Vec<_>>().join(", ")
 }
-
-/// The columns of [`ScheduleRow`].
-pub(crate) const COLUMNS: &str = "partition_id, schedule_id, cron, time_zone, overlap, catch_up, spec, body, creator, created, \
-     paused, next_due, last_due, last_job, made, skipped";
 
 codes!(Overlap, "overlap policy {code} is unknown", {
     Skip = 0,
@@ -48,7 +33,7 @@ codes!(Overlap, "overlap policy {code} is unknown", {
     Allow = 3,
 });
 
-impl ScheduleRow {
+impl Model {
     /// The key under which it is set aside.
     pub(crate) fn aside_key(&self) -> String {
         format!("{}/{}", self.partition_id, self.schedule_id)
@@ -75,10 +60,10 @@ impl ScheduleRow {
     }
 }
 
-impl TryFrom<ScheduleRow> for ScheduleView {
+impl TryFrom<Model> for ScheduleView {
     type Error = StoreError;
 
-    fn try_from(row: ScheduleRow) -> Result<Self, StoreError> {
+    fn try_from(row: Model) -> Result<Self, StoreError> {
         let broken =
             |what: &str| StoreError::Broken(format!("schedule {}: {what}", row.schedule_id));
         let mut job: JobSpec =
@@ -117,19 +102,26 @@ pub(crate) fn keyed(name: &ScheduleName) -> Vec<Value> {
     ]
 }
 
-pub(crate) fn written(name: &ScheduleName, schedule: &Schedule) -> Result<Vec<Value>, StoreError> {
+/// What is written of a schedule that is created or changed.
+pub(crate) fn written(name: &ScheduleName, schedule: &Schedule) -> Result<ActiveModel, StoreError> {
     let spec = serde_json::to_string(&schedule.job)
         .map_err(|error| StoreError::Refused(error.to_string()))?;
-    let mut values = keyed(name);
-    values.extend([
-        schedule.timetable.cron.as_str().into(),
-        schedule.timetable.time_zone.as_str().into(),
-        schedule.overlap.code().into(),
-        i64::try_from(schedule.catch_up_ms)
-            .unwrap_or(i64::MAX)
-            .into(),
-        spec.into(),
-        schedule.job.body().to_vec().into(),
-    ]);
-    Ok(values)
+    Ok(ActiveModel {
+        partition_id: Set(name.partition.to_string()),
+        schedule_id: Set(name.schedule.to_string()),
+        cron: Set(schedule.timetable.cron.clone()),
+        time_zone: Set(schedule.timetable.time_zone.clone()),
+        overlap: Set(schedule.overlap.code()),
+        catch_up: Set(i64::try_from(schedule.catch_up_ms).unwrap_or(i64::MAX)),
+        spec: Set(spec),
+        body: Set(schedule.job.body().to_vec()),
+        ..ActiveModel::default()
+    })
+}
+
+/// The condition that a row is of a schedule.
+pub(crate) fn is_named(name: &ScheduleName) -> Condition {
+    Condition::all()
+        .add(Column::PartitionId.eq(name.partition.as_str()))
+        .add(Column::ScheduleId.eq(name.schedule.as_str()))
 }

@@ -1,16 +1,22 @@
 //! Job types that were created by the API.
 
+mod entity;
+
 use headway_domain::{
     Error, JobId, Micros, PartitionId,
     event::{Caller, EventKind},
 };
-use sea_orm::FromQueryResult;
+use sea_orm::{
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    sea_query::{Expr, ExprTrait, OnConflict, Order},
+};
 
 use crate::{
     db::{Durability, Tx},
     deployment::unreadable::Sorted,
     error::StoreError,
     events::record::AuditEntry,
+    job_types::entity::{ActiveModel, Column, Entity, Model},
     store::Store,
 };
 
@@ -40,19 +46,10 @@ pub struct JobTypePage {
     pub next: Option<String>,
 }
 
-#[derive(Debug, FromQueryResult)]
-struct TypeRow {
-    type_id: String,
-    version: i64,
-    definition: String,
-    author: String,
-    updated: i64,
-}
-
-impl TryFrom<TypeRow> for JobTypeView {
+impl TryFrom<Model> for JobTypeView {
     type Error = StoreError;
 
-    fn try_from(row: TypeRow) -> Result<Self, StoreError> {
+    fn try_from(row: Model) -> Result<Self, StoreError> {
         Ok(Self {
             id: JobId::new(row.type_id)?,
             version: row.version,
@@ -89,15 +86,15 @@ impl JobTypes<'_> {
     ) -> Result<JobTypeView, StoreError> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
-        let sql = "INSERT INTO job_type (type_id, version, definition, author, updated) VALUES ($1, 1, $2, $3, $4) \
-                   ON CONFLICT DO NOTHING";
-        let values = [
-            id.as_str().into(),
-            definition.into(),
-            caller.user.as_str().into(),
-            db.now().into(),
-        ];
-        if db.run(&*tx, sql, values).await? == 0 {
+        let new = ActiveModel {
+            type_id: Set(id.to_string()),
+            version: Set(1),
+            definition: Set(definition.to_owned()),
+            author: Set(caller.user.clone()),
+            updated: Set(db.now()),
+        };
+        let insert = Entity::insert(new).on_conflict(OnConflict::new().do_nothing().to_owned());
+        if db.apply(&*tx, &insert).await? == 0 {
             return Err(Error::JobTypeExists(id.to_string()).into());
         }
         self.finish(tx, id, EventKind::JobTypeCreated, caller).await
@@ -116,12 +113,11 @@ impl JobTypes<'_> {
     ) -> Result<JobTypeView, StoreError> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
-        let sql = format!(
-            "SELECT version AS value FROM job_type WHERE type_id = $1{}",
-            db.for_update()
-        );
-        let now = db.one_int(&*tx, sql, [id.as_str().into()]).await?;
-        let now = now.ok_or_else(|| Error::JobTypeNotFound(id.to_string()))?;
+        let present: Option<Model> = db
+            .find_one(&*tx, &Entity::find_by_id(id.as_str()).lock_exclusive())
+            .await?;
+        let present = present.ok_or_else(|| Error::JobTypeNotFound(id.to_string()))?;
+        let now = present.version;
         if version.is_some_and(|version| version != now.to_string()) {
             return Err(Error::JobTypeChanged {
                 name: id.to_string(),
@@ -129,14 +125,13 @@ impl JobTypes<'_> {
             }
             .into());
         }
-        let sql = "UPDATE job_type SET version = version + 1, definition = $2, author = $3, updated = $4 WHERE type_id = $1";
-        let values = [
-            id.as_str().into(),
-            definition.into(),
-            caller.user.as_str().into(),
-            db.now().into(),
-        ];
-        db.run(&*tx, sql, values).await?;
+        let update = Entity::update_many()
+            .col_expr(Column::Version, Expr::value(now + 1))
+            .col_expr(Column::Definition, Expr::value(definition))
+            .col_expr(Column::Author, Expr::value(caller.user.as_str()))
+            .col_expr(Column::Updated, Expr::value(db.now()))
+            .filter(Column::TypeId.eq(id.as_str()));
+        db.apply(&*tx, &update).await?;
         self.finish(tx, id, EventKind::JobTypeUpdated, caller).await
     }
 
@@ -161,8 +156,8 @@ impl JobTypes<'_> {
     pub async fn delete(self, id: &JobId, caller: &Caller) -> Result<(), StoreError> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
-        let sql = "DELETE FROM job_type WHERE type_id = $1";
-        if db.run(&*tx, sql, [id.as_str().into()]).await? == 0 {
+        let delete = Entity::delete_many().filter(Column::TypeId.eq(id.as_str()));
+        if db.apply(&*tx, &delete).await? == 0 {
             return Err(Error::JobTypeNotFound(id.to_string()).into());
         }
         let deployment = PartitionId::of_deployment();
@@ -176,10 +171,10 @@ impl JobTypes<'_> {
     /// # Errors
     /// [`Error::JobTypeNotFound`].
     pub async fn get(self, id: &JobId) -> Result<JobTypeView, StoreError> {
-        let sql =
-            "SELECT type_id, version, definition, author, updated FROM job_type WHERE type_id = $1";
         let db = &self.store.db;
-        let row: Option<TypeRow> = db.one(db.work_reader(), sql, [id.as_str().into()]).await?;
+        let row: Option<Model> = db
+            .find_one(db.work_reader(), &Entity::find_by_id(id.as_str()))
+            .await?;
         row.ok_or_else(|| Error::JobTypeNotFound(id.to_string()))?
             .try_into()
     }
@@ -187,12 +182,12 @@ impl JobTypes<'_> {
     /// Lists job types above an id, in the order of their ids' bytes.
     pub async fn list(self, above: &str, size: u32) -> Result<JobTypePage, StoreError> {
         let db = &self.store.db;
-        let id = db.bytewise("type_id");
-        let sql = format!(
-            "SELECT type_id, version, definition, author, updated FROM job_type WHERE {id} > $1 ORDER BY {id} LIMIT $2"
-        );
-        let values = [above.into(), (i64::from(size) + 1).into()];
-        let mut rows: Vec<TypeRow> = db.all(db.reader(), sql, values).await?;
+        let id = Expr::cust(db.bytewise("type_id"));
+        let query = Entity::find()
+            .filter(ExprTrait::gt(id.clone(), above))
+            .order_by(id, Order::Asc)
+            .limit(u64::from(size) + 1);
+        let mut rows: Vec<Model> = db.find_all(db.reader(), &query).await?;
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
         let next = rows.last().filter(|_| more).map(|row| row.type_id.clone());
