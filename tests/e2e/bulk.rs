@@ -245,7 +245,7 @@ async fn what_is_held_is_cancelled(d: Deployment) {
     let states = states(&d, "NOT labels:headway.bulk").await;
     assert_eq!(states, [(JobState::Cancelled, 31)]);
     // The partition follows its setting: nothing is left to be suspended.
-    let walked = d.store().partitions_to_walk().await.unwrap();
+    let walked = d.store().partitions().to_walk().await.unwrap();
     assert!(walked.is_empty(), "{walked:?}");
     client.resume_partition("default").await.unwrap();
     let record = Record::default();

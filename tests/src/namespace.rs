@@ -149,7 +149,7 @@ pub(crate) fn queues() -> Vec<Queue> {
 /// The pipes that jobs of the tests' partition were sent to, whatever they are.
 async fn pipes_of_jobs(store: &Store) -> anyhow::Result<Vec<Queue>> {
     let partition = PartitionId::new(PARTITION)?;
-    let pipes = store.list_pipes(&partition, "", 1000).await?.pipes;
+    let pipes = store.pipes().list(&partition, "", 1000).await?.pipes;
     Ok(pipes
         .into_iter()
         .map(|pipe| Queue::Pipe(pipe.pipe))

@@ -45,7 +45,7 @@ impl Tracker {
 
     /// Finds the next times of schedules again after the clock was set back; whether that is done.
     async fn realign_schedules(&self) -> bool {
-        match self.relay.store().realign_schedules().await {
+        match self.relay.store().schedules().realign().await {
             Ok(0) => true,
             Ok(schedules) => {
                 tracing::warn!(
@@ -70,18 +70,18 @@ impl Tracker {
     async fn fire_schedules(&self) -> Result<Option<Micros>, StoreError> {
         let store = self.relay.store();
         loop {
-            let next = store.next_schedule_due().await?;
+            let next = store.schedules().next_due().await?;
             if next.is_none_or(|due| due > store.now()) {
                 return Ok(next);
             }
-            let fired = store.fire_schedules().await?;
+            let fired = store.schedules().fire().await?;
             self.relay.publish(fired.committed).await;
             for mut created in fired.created {
                 let body = created.view.body.take().unwrap_or_default().into();
                 self.relay.publish_created(&created, body).await;
             }
             if !fired.more {
-                return store.next_schedule_due().await;
+                return store.schedules().next_due().await;
             }
         }
     }

@@ -46,7 +46,11 @@ impl Tracker {
             let due = !rates.is_empty() && published.0.elapsed() >= PUBLISH_EVERY;
             if due || moved(&published.1, &rates) {
                 let store = self.relay.store();
-                if let Err(error) = store.publish_rates(self.owner, &rates, SILENT_US).await {
+                if let Err(error) = store
+                    .pipes()
+                    .publish_rates(self.owner, &rates, SILENT_US)
+                    .await
+                {
                     tracing::warn!(%error, "rates are not published");
                     continue;
                 }
@@ -62,10 +66,11 @@ impl Tracker {
 
     async fn share_out(&self, buckets: &mut BTreeMap<String, Bucket>, turn: Turn) {
         let store = self.relay.store();
-        let (pipes, uses) = match tokio::try_join!(store.hungry_pipes(), store.partition_uses()) {
-            Ok(known) => known,
-            Err(error) => return tracing::warn!(%error, "credit is not shared out"),
-        };
+        let (pipes, uses) =
+            match tokio::try_join!(store.pipes().hungry(), store.partitions().uses()) {
+                Ok(known) => known,
+                Err(error) => return tracing::warn!(%error, "credit is not shared out"),
+            };
         // What a pipe that nobody waited for has saved up is forgotten.
         buckets.retain(|name, _| pipes.iter().any(|pipe| pipe.pipe == *name));
         let mut books = Books::open(&uses, &pipes);

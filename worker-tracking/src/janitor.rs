@@ -117,7 +117,7 @@ impl Tracker {
     /// Lets jobs follow the suspension of their partition where a walk did not end, or did not see them.
     async fn walk_partitions(&self) -> Result<(), StoreError> {
         let store = self.relay.store();
-        for partition in store.partitions_to_walk().await? {
+        for partition in store.partitions().to_walk().await? {
             let mut after = 0;
             loop {
                 let (committed, next) = store.walk_partition(&partition, after).await?;
@@ -138,7 +138,7 @@ impl Tracker {
         let before = store.now().saturating_sub(kept);
         let mut events = true;
         for _ in 0..EVENT_ROUNDS {
-            events = events && store.expire_events(before).await?;
+            events = events && store.events().expire(before).await?;
         }
         let mut tombstones = true;
         for _ in 0..EVENT_ROUNDS {

@@ -31,7 +31,7 @@ impl Tracker {
     }
 
     async fn remove_pipes(&self, unused: &mut Unused) -> anyhow::Result<()> {
-        let pipes = self.relay.store().unused_pipes().await?;
+        let pipes = self.relay.store().pipes().unused().await?;
         unused.retain(|pipe, _| pipes.contains(pipe));
         for pipe in pipes {
             let queue = Queue::Pipe(pipe.clone());
@@ -58,16 +58,16 @@ impl Tracker {
 
     async fn remove_pipe(&self, pipe: &str, queue: &Queue) -> anyhow::Result<()> {
         let store = self.relay.store();
-        if !store.is_pipe_unused(pipe).await? {
+        if !store.pipes().is_unused(pipe).await? {
             return Ok(());
         }
         self.relay.broker().delete(queue).await?;
         // A job that was created meanwhile may have lost its messages with the queue.
-        for key in store.jobs_on_pipe(pipe).await? {
+        for key in store.pipes().jobs_on(pipe).await? {
             self.repair_job(key, store.now() + 1).await?;
         }
         // The row goes last: as long as it is there, a removal that failed halfway is done again.
-        store.forget_pipe(pipe).await?;
+        store.pipes().forget(pipe).await?;
         tracing::info!(pipe, "removed a pipe that no job used");
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Tracker {
     pub(crate) async fn repair_job(&self, key: i64, before: Micros) -> Result<(), StoreError> {
         loop {
             let (committed, more) = self.relay.store().repair_job(key, before).await?;
-            let owed = committed.owed.len();
+            let owed = committed.outbox.len();
             self.relay.publish(committed).await;
             if owed > 0 {
                 tracing::info!(job_key = key, owed, "released again what was lost");
@@ -94,7 +94,7 @@ impl Tracker {
     /// workers that received them had the time to report.
     async fn look_for_silence(&self) -> anyhow::Result<()> {
         let store = self.relay.store();
-        let pipes = store.live_pipes().await?;
+        let pipes = store.pipes().live().await?;
         let mut look = Look {
             shards: self.heard.shards(),
             silence: i64::try_from(self.config.silence.as_micros())?,
@@ -174,7 +174,7 @@ impl Tracker {
             return Ok(None);
         };
         let mut before = passed.before;
-        for pipe in self.relay.store().forward_pipes(key).await? {
+        for pipe in self.relay.store().pipes().forwarded_from(key).await? {
             self.look_at_pipe(look, &pipe, true).await?;
             match self.fences.passed_by(&pipe, by) {
                 Some(passed) => before = before.min(passed.before),

@@ -92,7 +92,7 @@ impl Tracker {
         if since.elapsed() < UNCONSUMED {
             return Ok(false);
         }
-        let all_there = self.relay.store().messages_out(pipe).await? <= depth.ready;
+        let all_there = self.relay.store().pipes().messages_out(pipe).await? <= depth.ready;
         Ok(all_there || since.elapsed() >= DRAINED)
     }
 

@@ -300,7 +300,7 @@ impl Tracker {
             }
         }
         if asked {
-            self.tell_held().await;
+            self.broadcast_controls().await;
         }
         let load = reports.len();
         let applied = self
@@ -339,8 +339,8 @@ impl Tracker {
     }
 
     /// Tells every worker of the jobs that are held. Nothing rests on it: a worker that hears nothing runs what it meets.
-    async fn tell_held(&self) {
-        match self.relay.store().held_jobs().await {
+    async fn broadcast_controls(&self) {
+        match self.relay.store().paused_or_ended_jobs().await {
             Ok(controls) => {
                 let committed = Committed {
                     controls,

@@ -102,7 +102,7 @@ async fn a_pipe_is_removed_although_its_queue_could_not_be_deleted_at_first() {
     let created = store.create_job(task()).await.unwrap();
     let name = created.view.job.meta.name.clone();
     store.delete_job(&name, &Caller::default()).await.unwrap();
-    assert_eq!(store.unused_pipes().await.unwrap(), ["work"]);
+    assert_eq!(store.pipes().unused().await.unwrap(), ["work"]);
 
     let broker = Failing {
         inner: InProcessBroker::new(),
@@ -118,7 +118,7 @@ async fn a_pipe_is_removed_although_its_queue_could_not_be_deleted_at_first() {
     };
     Tracker::new(relay, config, shutdown.clone()).spawn(&supervisor);
     let removed = async {
-        while !store.unused_pipes().await.unwrap().is_empty()
+        while !store.pipes().unused().await.unwrap().is_empty()
             || broker.deletions.load(Ordering::SeqCst) < 2
         {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -11,7 +11,7 @@ use headway_domain::{
     page::Forward,
     report::{ItemEvent, ItemReport, PageReport},
 };
-use headway_store::{Change, Control, Owed, OwedKind};
+use headway_store::{Change, Control, OutboxKind, OutboxMessage};
 use prost::Message;
 use serde_json::json;
 use uuid::Uuid;
@@ -237,13 +237,13 @@ pub fn encode_fence_order(pipe: &str, id: Uuid, shard: u16) -> Bytes {
 }
 
 /// Writes a message for batch workers.
-pub fn encode_owed(owed: &Owed) -> Bytes {
+pub fn encode_owed(owed: &OutboxMessage) -> Bytes {
     use pipe::batch_message::Action;
     let action = match owed.kind {
-        OwedKind::Split => Action::Split(pipe::Split {
+        OutboxKind::Split => Action::Split(pipe::Split {
             attempt: owed.attempt,
         }),
-        OwedKind::Dispatch => Action::Dispatch(pipe::Dispatch {
+        OutboxKind::Dispatch => Action::Dispatch(pipe::Dispatch {
             indexes: owed.indexes.iter().collect(),
         }),
     };
@@ -379,10 +379,10 @@ mod tests {
 
     #[test]
     fn owed_messages_round_trip() {
-        let owed = Owed {
+        let owed = OutboxMessage {
             id: 1,
             uid: JobUid(Uuid::new_v4()),
-            kind: OwedKind::Dispatch,
+            kind: OutboxKind::Dispatch,
             page: 7,
             run: 2,
             attempt: 0,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use headway_broker::{Broker, Outgoing, Queue, Topic};
 use headway_domain::spec::Work;
-use headway_store::{Change, Committed, Created, Owed, OwedKind, Store, StoreError};
+use headway_store::{Change, Committed, Created, OutboxKind, OutboxMessage, Store, StoreError};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -78,8 +78,8 @@ impl Relay {
         if committed.releases {
             self.look_at_dependents();
         }
-        let messages = committed.owed.iter().map(batch_message).collect();
-        self.send(&committed.owed, messages).await;
+        let messages = committed.outbox.iter().map(batch_message).collect();
+        self.send(&committed.outbox, messages).await;
         self.tell(&committed.changes).await;
     }
 
@@ -128,9 +128,9 @@ impl Relay {
             self.look_at_dependents();
         }
         let meta = &created.view.job.meta;
-        let owed = &created.committed.owed;
+        let owed = &created.committed.outbox;
         let messages = match (&meta.spec.work, owed.as_slice()) {
-            (Work::Task(_), [only]) if only.kind == OwedKind::Dispatch => {
+            (Work::Task(_), [only]) if only.kind == OutboxKind::Dispatch => {
                 let job = &created.view.job;
                 let mut tasks = TaskMessages::new(meta, only.page, job.run, job.control);
                 let complete = tasks.add(first_try(0, 0), body);
@@ -145,7 +145,7 @@ impl Relay {
 
     /// Publishes messages of the outbox. What the broker does not confirm soon is left to a task of its own: a commit never
     /// waits for a queue that does not answer.
-    async fn send(&self, owed: &[Owed], messages: Vec<Outgoing>) {
+    async fn send(&self, owed: &[OutboxMessage], messages: Vec<Outgoing>) {
         let Some(first) = messages.first() else {
             return;
         };
@@ -198,7 +198,7 @@ impl Relay {
     }
 }
 
-fn batch_message(owed: &Owed) -> Outgoing {
+fn batch_message(owed: &OutboxMessage) -> Outgoing {
     Outgoing {
         queue: Queue::Batch,
         body: encode_owed(owed),

@@ -1,5 +1,5 @@
-//! The store suite on PostgreSQL, and what is its own: row locks and indexes.
-//! Needs `HEADWAY_TEST_DATABASE_URL`. Each test has a schema of its own, which is dropped at its end.
+//! The store suite on PostgreSQL, and what is its own: row locks and indexes. Needs
+//! `HEADWAY_TEST_DATABASE_URL`. Each test has a schema of its own, which is dropped at its end.
 
 #[macro_use]
 mod suite;
@@ -63,8 +63,8 @@ cases! { run, dialect;
     indexes: hot_queries_use_indexes, what_waits_is_found_by_index, changed_partitions_are_found_by_index,
         statistics_follow_the_growth_of_tables;
     texts: orders_are_of_bytes;
-    outages: read_only_for_a_while, no_connection_for_a_while, columns_are_added_under_a_running_job, a_column_changes_its_type,
-        prepared_statements_are_lost, statements_have_a_time_limit, slow_reads_do_not_keep_writes_waiting, every_listed_code,
+    altered: columns_are_added_under_a_running_job, a_column_changes_its_type, prepared_statements_are_lost;
+    outages: read_only_for_a_while, no_connection_for_a_while, statements_have_a_time_limit, slow_reads_do_not_keep_writes_waiting, every_listed_code,
         all_connections_are_cut;
     lost_answers: a_repeated_call_leads_to_the_same_rows, a_repeated_creation_makes_one_job, a_job_that_could_not_be_counted;
     refusals: a_deadlock, a_failure_to_serialize, a_session_is_terminated;

@@ -2,7 +2,7 @@
 
 use headway::v1;
 use headway_domain::{Error, JobId, JobName, PipeName, event::Caller, limits};
-use headway_store::{DeadFilter, FailureFilter, Retry};
+use headway_store::{DeadLetterFilter, FailureFilter, Retry};
 
 use super::{
     api::{JobApi, fitting, now, whole},
@@ -78,7 +78,11 @@ impl JobApi {
             .with(&request.job);
         let after = query.keys(&request.page_token, now())?;
         let after = after.map(|[key, seq]| (key, seq));
-        let found = self.store().dead_letters(&filter, after, size + 1).await?;
+        let found = self
+            .store()
+            .pipes()
+            .list_dead_letters(&filter, after, size + 1)
+            .await?;
         let letters = found.iter().take(size as usize).map(|letter| {
             let partition = filter.partition.clone();
             let job = letter.job.clone();
@@ -119,7 +123,11 @@ impl JobApi {
         let Some(filter) = filter else {
             return Err(Error::Invalid(Vec::new()).into());
         };
-        let (dropped, more) = self.store().drop_dead_letters(&filter, &caller).await?;
+        let (dropped, more) = self
+            .store()
+            .pipes()
+            .drop_dead_letters(&filter, &caller)
+            .await?;
         Ok(v1::DropDeadLettersResponse {
             dropped: convert_out::narrow(dropped),
             more,
@@ -132,14 +140,14 @@ fn dead_filter(
     pipe: &str,
     job: &str,
     violations: &mut Violations,
-) -> Option<DeadFilter> {
+) -> Option<DeadLetterFilter> {
     let partition = violations.take(request::partition(parent));
     let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let pipe = said(pipe).map(|pipe| PipeName::new(pipe).map_err(|error| error.renamed("pipe")));
     let job = said(job).map(|job| JobId::new(job).map_err(|error| error.renamed("job")));
     let pipe = pipe.map(|pipe| violations.take(pipe));
     let job = job.map(|job| violations.take(job));
-    Some(DeadFilter {
+    Some(DeadLetterFilter {
         partition: partition?,
         pipe: pipe.flatten(),
         job: job.flatten(),

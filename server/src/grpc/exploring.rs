@@ -184,7 +184,7 @@ impl JobApi {
             kinds,
         };
         let after: Position = after.unwrap_or_default();
-        let page = self.store().events(&query, after, size).await?;
+        let page = self.store().events().list(&query, after, size).await?;
         let unreadable = page.unreadable.iter();
         let unreadable = unreadable.map(|event| cursor_text(event.position));
         Ok(v1::ListEventsResponse {
@@ -207,7 +207,7 @@ impl JobApi {
                 Err(Error::field("job_uid", "needs the job's name as parent").into())
             }
             (EventParent::Job(name), Some(uid)) => Ok(Some((name.job, uid))),
-            (EventParent::Job(name), None) => match self.store().last_uid(&name).await? {
+            (EventParent::Job(name), None) => match self.store().events().last_uid(&name).await? {
                 Some(uid) => Ok(Some((name.job, uid))),
                 None => Err(Error::JobNotFound(name).into()),
             },
@@ -229,7 +229,7 @@ impl JobApi {
         let query = Query::new("pipes").with(partition.as_str());
         let above = query.text(&request.page_token, now())?;
         let above = above.unwrap_or_default();
-        let page = self.store().list_pipes(&partition, &above, size).await?;
+        let page = self.store().pipes().list(&partition, &above, size).await?;
         let broker = self.broker();
         let names: Vec<_> = page.pipes.iter().map(|view| view.pipe.clone()).collect();
         let depths: Vec<_> = stream::iter(names)
@@ -237,7 +237,7 @@ impl JobApi {
             .buffered(LOOKS)
             .collect()
             .await;
-        let limits = self.store().limits_of_pipes().await?;
+        let limits = self.store().pipes().all_limits().await?;
         let pipes = page.pipes.iter().zip(depths);
         let pipes = pipes
             .map(|(view, depth)| {

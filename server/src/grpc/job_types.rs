@@ -131,7 +131,7 @@ impl JobApi {
                 id,
             });
         }
-        let stored = self.store().job_type(&id).await?;
+        let stored = self.store().job_types().get(&id).await?;
         let definition = Definition::parse(&stored.definition).map_err(|why| unusable(why.0))?;
         let configuration = definition
             .configured(id.as_str(), |name| types.environment(name))
@@ -174,7 +174,7 @@ impl JobApi {
         }
         let mut above = String::new();
         loop {
-            let page = self.store().job_types(&above, LOOKED_AT).await?;
+            let page = self.store().job_types().list(&above, LOOKED_AT).await?;
             for other in page.types.iter().filter(|other| other.id != *id) {
                 let Ok(theirs) = Definition::parse(&other.definition) else {
                     continue;
@@ -217,7 +217,7 @@ impl JobApi {
                 ..v1::JobType::default()
             });
         }
-        let view = self.store().create_job_type(&id, &definition, &caller);
+        let view = self.store().job_types().create(&id, &definition, &caller);
         Ok(self.job_types.stored(view.await?))
     }
 
@@ -238,7 +238,8 @@ impl JobApi {
         let version = Some(wanted.version.as_str()).filter(|version| !version.is_empty());
         let view = self
             .store()
-            .update_job_type(&id, &wanted.definition, version, &caller);
+            .job_types()
+            .update(&id, &wanted.definition, version, &caller);
         Ok(self.job_types.stored(view.await?))
     }
 
@@ -247,7 +248,9 @@ impl JobApi {
         let id = named("name", name)?;
         match self.file_type(id.as_str()) {
             Some(found) => Ok(found),
-            None => Ok(self.job_types.stored(self.store().job_type(&id).await?)),
+            None => Ok(self
+                .job_types
+                .stored(self.store().job_types().get(&id).await?)),
         }
     }
 
@@ -259,7 +262,7 @@ impl JobApi {
         let size = request::page_size(request.page_size)?;
         let query = Query::new("job types");
         let above = query.text(&request.page_token, now())?.unwrap_or_default();
-        let page = self.store().job_types(&above, size).await?;
+        let page = self.store().job_types().list(&above, size).await?;
         let mut types: BTreeMap<String, v1::JobType> = page
             .types
             .into_iter()
@@ -300,7 +303,7 @@ impl JobApi {
         if self.job_types.files.0.contains_key(id.as_str()) {
             return Err(Error::JobTypeFixed(id.to_string()).into());
         }
-        Ok(self.store().delete_job_type(&id, &caller).await?)
+        Ok(self.store().job_types().delete(&id, &caller).await?)
     }
 
     fn file_type(&self, id: &str) -> Option<v1::JobType> {

@@ -17,7 +17,7 @@ impl JobApi {
     /// GetPipeLimits.
     pub(super) async fn limits_of(&self, pipe: &str) -> Result<v1::PipeLimits, ApiError> {
         let pipe = named("pipe", pipe)?;
-        let limits = self.store().pipe_limits(&pipe).await?;
+        let limits = self.store().pipes().limits(&pipe).await?;
         Ok(limits_out(&PipeLimitView { pipe, limits }))
     }
 
@@ -53,7 +53,7 @@ impl JobApi {
             in_flight: in_flight.filter(|most| *most > 0),
             per_second: Some(per_second).filter(|most| *most > 0.0),
         };
-        let set = self.store().set_pipe_limits(&pipe, &limits, &caller);
+        let set = self.store().pipes().set_limits(&pipe, &limits, &caller);
         set.await?;
         Ok(limits_out(&PipeLimitView { pipe, limits }))
     }
@@ -66,7 +66,7 @@ impl JobApi {
         let size = request::page_size(request.page_size)?;
         let query = Query::new("pipe limits");
         let above = query.text(&request.page_token, now())?.unwrap_or_default();
-        let mut limits = self.store().limits_of_pipes_above(&above, size + 1).await?;
+        let mut limits = self.store().pipes().list_limits(&above, size + 1).await?;
         let more = limits.len() > size as usize;
         limits.truncate(size as usize);
         let last = limits.last().filter(|_| more);

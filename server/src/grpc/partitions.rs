@@ -30,7 +30,7 @@ impl JobApi {
     /// GetPartition.
     pub(super) async fn partition(&self, name: &str) -> Result<v1::Partition, ApiError> {
         let partition = named(name)?;
-        Ok(wire(self.store().partition(&partition).await?))
+        Ok(wire(self.store().partitions().get(&partition).await?))
     }
 
     /// SuspendPartition and ResumePartition.
@@ -45,7 +45,10 @@ impl JobApi {
         self.change(move |relay, reply| async move {
             let done: Result<(), StoreError> = async {
                 let store = relay.store();
-                store.set_suspended(&walked, suspended, &caller).await?;
+                store
+                    .partitions()
+                    .set_suspended(&walked, suspended, &caller)
+                    .await?;
                 let mut after = 0;
                 loop {
                     let (committed, next) = store.walk_partition(&walked, after).await?;
@@ -61,7 +64,7 @@ impl JobApi {
             drop(reply.send(done));
         })
         .await?;
-        Ok(wire(self.store().partition(&partition).await?))
+        Ok(wire(self.store().partitions().get(&partition).await?))
     }
 
     /// UpdatePartition.
@@ -94,7 +97,7 @@ impl JobApi {
             let all = mask.is_empty() || mask.iter().any(|named| named == "retention");
             all || mask.iter().any(|named| named == path)
         };
-        let known = self.store().partition(&partition).await?;
+        let known = self.store().partitions().get(&partition).await?;
         let (before, had) = (known.retention, known.share);
         let pick = |path, new, before| if named(path) { new } else { before };
         let retention = Retention {
@@ -119,9 +122,10 @@ impl JobApi {
             },
         };
         self.store()
-            .set_partition(&partition, &retention, &share, &caller)
+            .partitions()
+            .update(&partition, &retention, &share, &caller)
             .await?;
-        Ok(wire(self.store().partition(&partition).await?))
+        Ok(wire(self.store().partitions().get(&partition).await?))
     }
 
     /// ListSuspendedPartitions.
@@ -132,7 +136,11 @@ impl JobApi {
         let size = request::page_size(request.page_size)?;
         let query = Query::new("suspended partitions");
         let above = query.text(&request.page_token, now())?.unwrap_or_default();
-        let page = self.store().suspended_partitions(&above, size).await?;
+        let page = self
+            .store()
+            .partitions()
+            .list_suspended(&above, size)
+            .await?;
         let next = page.next.map(|last| query.text_token(&last, now()));
         let unreadable = page.unreadable.iter();
         Ok(v1::ListSuspendedPartitionsResponse {

@@ -47,7 +47,8 @@ impl JobApi {
         };
         let view = self
             .store()
-            .create_schedule(&name, &schedule, &caller)
+            .schedules()
+            .create(&name, &schedule, &caller)
             .await?;
         full(&view)
     }
@@ -78,7 +79,7 @@ impl JobApi {
         let (Some(name), Some(schedule)) = (name, schedule) else {
             return Err(Error::Invalid(Vec::new()).into());
         };
-        let updated = self.store().update_schedule(&name, &schedule, &caller);
+        let updated = self.store().schedules().update(&name, &schedule, &caller);
         full(&updated.await?)
     }
 
@@ -144,7 +145,7 @@ impl JobApi {
     /// GetSchedule.
     pub(super) async fn read_one_schedule(&self, name: &str) -> Result<v1::Schedule, ApiError> {
         let name = schedule_name("name", name)?;
-        match self.store().listed_schedule(&name).await? {
+        match self.store().schedules().get_listed(&name).await? {
             ListedSchedule::Readable(view) => full(&view),
             ListedSchedule::Unreadable(schedule) => Ok(unreadable(schedule)),
         }
@@ -166,7 +167,8 @@ impl JobApi {
         let above = query.text(&request.page_token, now())?.unwrap_or_default();
         let page = self
             .store()
-            .list_schedules(&partition, &above, size)
+            .schedules()
+            .list(&partition, &above, size)
             .await?;
         let next_page_token = page.next.map(|id| query.text_token(&id, now()));
         Ok(v1::ListSchedulesResponse {
@@ -183,7 +185,7 @@ impl JobApi {
         caller: Caller,
     ) -> Result<v1::Schedule, ApiError> {
         let name = schedule_name("name", name)?;
-        let held = self.store().pause_schedule(&name, paused, &caller);
+        let held = self.store().schedules().set_paused(&name, paused, &caller);
         full(&held.await?)
     }
 
@@ -192,7 +194,7 @@ impl JobApi {
         let name = schedule_name("name", name)?;
         let (view, body) = self
             .change(move |relay, reply| async move {
-                let mut created = match relay.store().run_schedule(&name, &caller).await {
+                let mut created = match relay.store().schedules().run(&name, &caller).await {
                     Ok(created) => created,
                     Err(error) => return drop(reply.send(Err(error))),
                 };
@@ -209,7 +211,7 @@ impl JobApi {
     /// DeleteSchedule.
     pub(super) async fn remove_schedule(&self, name: &str, caller: Caller) -> Result<(), ApiError> {
         let name = schedule_name("name", name)?;
-        Ok(self.store().delete_schedule(&name, &caller).await?)
+        Ok(self.store().schedules().delete(&name, &caller).await?)
     }
 }
 

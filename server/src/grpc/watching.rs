@@ -103,10 +103,10 @@ impl JobApi {
         let after = match after {
             Some(after) => {
                 // A cursor that is too old is refused now and not in the stream.
-                store.events(&query, after, 1).await?;
+                store.events().list(&query, after, 1).await?;
                 after
             }
-            None => store.events_end().await?,
+            None => store.events().end().await?,
         };
         let updates = follow_events(
             watched,

@@ -182,12 +182,14 @@ where
             let (store, update) = (harness.store(), method == "UpdateJobType");
             let maker = if update { &nobody } else { &caller };
             store
-                .create_job_type(&id, "program: x", maker)
+                .job_types()
+                .create(&id, "program: x", maker)
                 .await
                 .unwrap();
             if update {
                 store
-                    .update_job_type(&id, "program: y", None, &caller)
+                    .job_types()
+                    .update(&id, "program: y", None, &caller)
                     .await
                     .unwrap();
             }
@@ -197,7 +199,8 @@ where
             let nobody = Caller::default();
             let made = harness
                 .store()
-                .create_job_type(&job_type, "program: x", &nobody);
+                .job_types()
+                .create(&job_type, "program: x", &nobody);
             made.await.unwrap();
             let name = "jobTypes/copy".to_owned();
             drop(

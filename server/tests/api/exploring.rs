@@ -209,7 +209,7 @@ async fn a_cursor_that_is_too_old_says_where_the_log_begins() {
         .cursor
         .clone();
     harness.finish(&job).await;
-    while harness.store().expire_events(i64::MAX).await.unwrap() {}
+    while harness.store().events().expire(i64::MAX).await.unwrap() {}
     harness.create("k").await;
     let request = v1::ListEventsRequest {
         after: old.clone(),

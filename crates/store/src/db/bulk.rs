@@ -1,39 +1,12 @@
 //! Many rows in one statement: UNNEST on PostgreSQL, whose text does not depend on the number
 //! of rows; a prepared statement a row on SQLite, where a statement costs no round trip.
 
-use std::collections::HashSet;
-
 use sea_orm::{Value, sea_query::ArrayType};
 
-use super::{Db, Durability, Tx};
-use crate::error::StoreError;
-
-/// The type of a column. Columns of bulk tables are never NULL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Int,
-    Bytes,
-    Text,
-    Real,
-}
-
-/// A value of a column.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Cell {
-    Int(i64),
-    Bytes(Vec<u8>),
-    Text(String),
-    Real(f64),
-}
-
-impl Cell {
-    fn int(&self) -> Option<i64> {
-        match self {
-            Self::Int(value) => Some(*value),
-            Self::Bytes(_) | Self::Text(_) | Self::Real(_) => None,
-        }
-    }
-}
+use crate::{
+    db::{handle::Db, tx::Tx},
+    error::StoreError,
+};
 
 /// What happens to a row whose key exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +60,8 @@ impl Table {
         db.run(&**tx, sql, self.transpose(rows)).await
     }
 
-    /// All columns for a SELECT, with the table as `alias`. Statements name their columns, so that they stay valid, prepared
-    /// or not, while a migration adds one.
+    /// All columns for a SELECT, with the table as `alias`. Statements name their columns, so that
+    /// they stay valid, prepared or not, while a migration adds one.
     pub(crate) fn columns_of(&self, alias: &str) -> String {
         let names: Vec<_> = self
             .columns
@@ -99,7 +72,7 @@ impl Table {
     }
 
     /// An insert of many rows, whose columns are arrays bound from `$first` on.
-    fn unnest(&self, first: usize) -> String {
+    pub(crate) fn unnest(&self, first: usize) -> String {
         format!(
             "INSERT INTO {} ({}) SELECT * FROM UNNEST({})",
             self.name,
@@ -109,22 +82,22 @@ impl Table {
     }
 
     /// The column that says which job a row is about: `job_key`, or else `uid`.
-    fn job_column(&self) -> usize {
+    pub(crate) fn job_column(&self) -> usize {
         let position = |wanted: &str| self.columns.iter().position(|(name, _)| *name == wanted);
         position("job_key").or_else(|| position("uid")).unwrap_or(0)
     }
 
-    fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
         names.join(", ")
     }
 
-    fn markers(&self) -> String {
+    pub(crate) fn markers(&self) -> String {
         let markers: Vec<_> = (1..=self.columns.len()).map(|n| format!("${n}")).collect();
         markers.join(", ")
     }
 
-    fn array_markers(&self, first: usize) -> String {
+    pub(crate) fn array_markers(&self, first: usize) -> String {
         let markers = (first..).zip(self.columns).map(|(n, (_, kind))| {
             let of = match kind {
                 Kind::Int => "bigint",
@@ -159,7 +132,7 @@ impl Table {
         }
     }
 
-    fn transpose(&self, rows: Vec<Vec<Cell>>) -> Vec<Value> {
+    pub(crate) fn transpose(&self, rows: Vec<Vec<Cell>>) -> Vec<Value> {
         let mut columns: Vec<Vec<Value>> = self
             .columns
             .iter()
@@ -186,135 +159,29 @@ impl Table {
     }
 }
 
-/// Rows of a table.
-pub(crate) type Part = (&'static Table, Vec<Vec<Cell>>);
-
-/// What becomes of jobs whose name or request id is taken.
+/// The type of a column. Columns of bulk tables are never NULL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// PostgreSQL inserts no job and answers with [`StoreError::Duplicate`]. Its processes need about a quarter less CPU time
-    /// than for [`Taken::LeaveOut`], so this is for jobs that are most likely new. SQLite leaves them out.
-    Fail,
-    /// They are left out, with all of their rows.
-    LeaveOut,
+pub(crate) enum Kind {
+    Int,
+    Bytes,
+    Text,
+    Real,
 }
 
-/// Inserts jobs with their rows in other tables, durably, in a transaction of their own: on PostgreSQL in one statement, which
-/// costs one round trip instead of one a table. The first columns of `jobs` are `job_key` and `uid`; every other table has
-/// one of them.
-///
-/// Returns the keys of the jobs that were inserted.
-pub(crate) async fn insert_jobs(
-    db: &Db,
-    jobs: Part,
-    mut parts: Vec<Part>,
-    taken: Taken,
-) -> Result<HashSet<i64>, StoreError> {
-    parts.retain(|(_, rows)| !rows.is_empty());
-    if db.is_sqlite() {
-        let tx = db.write(Durability::Full).await?;
-        let inserted = insert_free(db, &tx, jobs).await?;
-        for (table, mut rows) in parts {
-            let of = table.job_column();
-            rows.retain(|row| row.get(of).is_some_and(|cell| inserted.contains(cell)));
-            table.write(db, &tx, rows, Conflict::Fail).await?;
-        }
-        tx.commit().await?;
-        return Ok(inserted.keys);
-    }
-    let keys = jobs.1.iter().filter_map(|row| row.first()?.int()).collect();
-    let (sql, values) = match taken {
-        Taken::Fail => insert_new(jobs, parts),
-        Taken::LeaveOut => insert_untaken(jobs, parts),
-    };
-    let rows = db.rows_alone(sql, values).await?;
-    match taken {
-        Taken::Fail => Ok(keys),
-        Taken::LeaveOut => rows
-            .iter()
-            .map(|row| Ok(row.try_get::<i64>("", "value")?))
-            .collect(),
-    }
+/// A value of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cell {
+    Int(i64),
+    Bytes(Vec<u8>),
+    Text(String),
+    Real(f64),
 }
 
-/// A statement that inserts all jobs, or fails. It returns no rows.
-fn insert_new((job, rows): Part, parts: Vec<Part>) -> (String, Vec<Value>) {
-    let insert = job.unnest(1);
-    let mut values = job.transpose(rows);
-    let mut with = Vec::with_capacity(parts.len());
-    for (number, (table, rows)) in parts.into_iter().enumerate() {
-        with.push(format!(
-            "part{number} AS ({})",
-            table.unnest(values.len() + 1)
-        ));
-        values.extend(table.transpose(rows));
-    }
-    let with = match with.is_empty() {
-        true => String::new(),
-        false => format!("WITH {} ", with.join(", ")),
-    };
-    (with + &insert, values)
-}
-
-/// A statement that inserts the jobs whose names and request ids are free, and returns their keys.
-fn insert_untaken((job, rows): Part, parts: Vec<Part>) -> (String, Vec<Value>) {
-    let mut sql = format!(
-        "WITH inserted AS ({} ON CONFLICT DO NOTHING RETURNING job_key, uid)",
-        job.unnest(1)
-    );
-    let mut values = job.transpose(rows);
-    for (number, (table, rows)) in parts.into_iter().enumerate() {
-        let (names, markers) = (table.names(), table.array_markers(values.len() + 1));
-        let (into, of) = (table.name, table.columns[table.job_column()].0);
-        sql.push_str(&format!(
-            ", part{number} AS (INSERT INTO {into} ({names}) SELECT {names} FROM UNNEST({markers}) AS r({names}) \
-             WHERE r.{of} IN (SELECT {of} FROM inserted))"
-        ));
-        values.extend(table.transpose(rows));
-    }
-    sql.push_str(" SELECT job_key AS value FROM inserted");
-    (sql, values)
-}
-
-/// Inserts the jobs whose names and request ids are free.
-pub(crate) async fn insert_free(
-    db: &Db,
-    tx: &Tx<'_>,
-    (table, rows): Part,
-) -> Result<Inserted, StoreError> {
-    let sql = format!(
-        "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
-        table.name,
-        table.names(),
-        table.markers()
-    );
-    let mut inserted = Inserted::default();
-    for row in rows {
-        let identity = (row.first().cloned(), row.get(1).cloned());
-        let changed = db
-            .run(&**tx, sql.as_str(), row.into_iter().map(Value::from))
-            .await?;
-        if let (1, (Some(Cell::Int(key)), Some(Cell::Bytes(uid)))) = (changed, identity) {
-            inserted.keys.insert(key);
-            inserted.uids.insert(uid);
-        }
-    }
-    Ok(inserted)
-}
-
-/// Jobs that were inserted.
-#[derive(Debug, Default)]
-pub(crate) struct Inserted {
-    pub(crate) keys: HashSet<i64>,
-    uids: HashSet<Vec<u8>>,
-}
-
-impl Inserted {
-    fn contains(&self, cell: &Cell) -> bool {
-        match cell {
-            Cell::Int(key) => self.keys.contains(key),
-            Cell::Bytes(uid) => self.uids.contains(uid),
-            Cell::Text(_) | Cell::Real(_) => false,
+impl Cell {
+    pub(crate) fn int(&self) -> Option<i64> {
+        match self {
+            Self::Int(value) => Some(*value),
+            Self::Bytes(_) | Self::Text(_) | Self::Real(_) => None,
         }
     }
 }

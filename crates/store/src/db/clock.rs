@@ -1,5 +1,6 @@
-//! The time that everything is judged by: the database's clock, carried on by a clock of this process that nobody sets. A machine's
-//! clock may be set back or forth, as when a virtual machine is resumed; what cannot be undone must not follow at once from that.
+//! The time that everything is judged by: the database's clock, carried on by a clock of this
+//! process that nobody sets. A machine's clock may be set back or forth, as when a virtual machine
+//! is resumed; what cannot be undone must not follow at once from that.
 
 use std::{
     fmt,
@@ -9,7 +10,7 @@ use std::{
 
 use headway_domain::Micros;
 
-/// A difference that is taken over at once: clocks are never quite the same.
+/// A difference that is accepted at once: clocks are never quite the same.
 const TOLERANCE: Micros = 1_000_000;
 /// How long a clock that jumped must go on steadily before it is believed.
 const SETTLING: Duration = Duration::from_secs(60);
@@ -59,7 +60,7 @@ struct State {
     anchor: (Duration, Micros),
     /// How far the database's clock is from ours since it jumped, and since when.
     jump: Option<(Micros, Duration)>,
-    /// When a jump forward was taken over.
+    /// When a jump forward was accepted.
     moved: Option<Duration>,
 }
 
@@ -85,7 +86,7 @@ impl State {
                 }
                 tracing::warn!(
                     seconds = apart / 1_000_000,
-                    "taking over the new time of the clock"
+                    "accepting the new time of the clock"
                 );
                 self.anchor = (monotonic, theirs);
                 self.jump = None;
@@ -150,7 +151,8 @@ impl Clock {
         self.lock().compare(theirs, monotonic);
     }
 
-    /// Whether the time jumped forward within this time. What was to be renewed until now could not be.
+    /// Whether the time jumped forward within this time. What was to be renewed until now could not
+    /// be.
     pub(crate) fn moved_within(&self, time: Duration) -> bool {
         let now = self.source.monotonic();
         let moved = self.lock().moved;

@@ -1,9 +1,10 @@
 //! Which versions of Headway may use which tables.
 //!
-//! The level of a version is the number of migrations that it knows. A migration adds to the tables what older versions do not look
-//! at, so they go on beside the new version. One that takes something away, a release later, writes into `schema_compat` the oldest
-//! level that can use what is left. A version meets tables with migrations that it does not know after a rollback, and before its
-//! own upgrade: it uses them if its level is high enough, and says so otherwise.
+//! The level of a version is the number of migrations that it knows. A migration adds to the tables
+//! what older versions do not look at, so they go on beside the new version. One that takes
+//! something away, a release later, writes into `schema_compat` the oldest level that can use what
+//! is left. A version meets tables with migrations that it does not know after a rollback, and
+//! before its own upgrade: it uses them if its level is high enough, and says so otherwise.
 
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
 use sea_orm_migration::MigratorTrait;

@@ -1,8 +1,9 @@
-//! Lists of keys as one bound parameter, so that a statement's text does not depend on how many there are.
+//! Lists of keys as one bound parameter, so that a statement's text does not depend on how many
+//! there are.
 
 use sea_orm::Value;
 
-use super::Db;
+use super::handle::Db;
 
 impl Db {
     /// A condition `column IN (the list bound as $n)`; bind [`ints`].

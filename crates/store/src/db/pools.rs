@@ -13,15 +13,16 @@ use sea_orm::{
     sqlx::{Connection, pool::PoolOptions, sqlite::SqliteAutoVacuum},
 };
 
-use super::StoreConfig;
+use super::config::StoreConfig;
 use crate::error::{StoreError, closes_connections};
 
 /// SQLite connections for reads.
 const SQLITE_READERS: u32 = 4;
 
-/// Decides which pooled connections may be used again. After an error that a new connection may not have (the server
-/// became a standby, a prepared statement is gone, the file was replaced), every connection that was made before the
-/// error is closed instead of being used again. Clones share one state.
+/// Decides which pooled connections may be used again. After an error that a new connection may not
+/// have (the server became a standby, a prepared statement is gone, the file was replaced), every
+/// connection that was made before the error is closed instead of being used again. Clones share
+/// one state.
 #[derive(Debug, Clone)]
 pub(crate) struct Freshness {
     begun: Instant,
@@ -155,10 +156,12 @@ pub(super) async fn postgres(config: &StoreConfig) -> Result<Pools, StoreError> 
     })
 }
 
-/// Connections for writes at least: a transaction in each of the lanes in which jobs are created, and some more.
+/// Connections for writes at least: a transaction in each of the lanes in which jobs are created,
+/// and some more.
 const MIN_WRITERS: u32 = 4;
 
-/// Connections whose statements may take any time, as those of migrations may. To be closed after use.
+/// Connections whose statements may take any time, as those of migrations may. To be closed after
+/// use.
 pub(super) async fn postgres_patient(
     config: &StoreConfig,
 ) -> Result<DatabaseConnection, StoreError> {
@@ -199,10 +202,13 @@ async fn postgres_pool(
                 // 0 is none.
                 ("statement_timeout", timeout.to_string().as_str()),
                 ("jit", "off"),
-                // A plan that was made while a table was empty reads all of it, and is kept when the table has grown.
+                // A plan that was made while a table was empty reads all of it, and is kept when
+                // the table has grown.
                 ("enable_seqscan", "off"),
-                // ANALYZE on these connections reads 300 rows for each unit, a fifth of what it reads with PostgreSQL's default of
-                // 100. These statistics only need to tell large tables from small ones. Autovacuum makes full ones later.
+                // ANALYZE on these connections reads 300 rows for each unit, a fifth of what it
+                // reads with PostgreSQL's default of
+                // 100. These statistics only need to tell large tables from small ones. Autovacuum
+                //   makes full ones later.
                 ("default_statistics_target", "20"),
             ])
         })
@@ -210,9 +216,10 @@ async fn postgres_pool(
     Ok(Database::connect(options).await?)
 }
 
-/// Closes connections that may not be used again: those that are too old, and those that are still in a transaction after
-/// its rollback. SQLite rolls back by itself after some errors, and then sqlx takes the next transaction for a nested one,
-/// which would keep the write lock for ever after its own failure.
+/// Closes connections that may not be used again: those that are too old, and those that are still
+/// in a transaction after its rollback. SQLite rolls back by itself after some errors, and then
+/// sqlx takes the next transaction for a nested one, which would keep the write lock for ever after
+/// its own failure.
 fn close_stale<DB: sea_orm::sqlx::Database>(
     options: PoolOptions<DB>,
     fresh: &Freshness,

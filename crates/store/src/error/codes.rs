@@ -1,8 +1,9 @@
-//! The error codes of both databases: what each means, and whether its connection may be used again. The one place that
-//! knows them. docs/DATABASE_ERRORS.md shows this table, and a test holds both together.
+//! The error codes of both databases: what each means, and whether its connection may be used
+//! again. The one place that knows them. docs/DATABASE_ERRORS.md shows this table, and a test holds
+//! both together.
 //!
-//! Only errors of the data may refuse work. A code that is not listed counts as a fault of the database: the work waits and
-//! is tried again on a new connection.
+//! Only errors of the data may refuse work. A code that is not listed counts as a fault of the
+//! database: the work waits and is tried again on a new connection.
 
 use std::borrow::Cow;
 
@@ -110,7 +111,8 @@ pub const SQLITE: &[Entry] = &[
 /// What holds for a code that no table lists.
 pub const UNLISTED: Entry = renew("other", "every other code");
 
-/// What a code of either database means. SQLSTATEs have five characters, SQLite's codes are shorter.
+/// What a code of either database means. SQLSTATEs have five characters, SQLite's codes are
+/// shorter.
 pub fn look_up(code: &str) -> Entry {
     let (table, wider) = match code.len() {
         5 => (POSTGRES, Cow::from(code.get(..2).unwrap_or_default())),

@@ -1,4 +1,5 @@
-//! Callers that never hear of a commit: on PostgreSQL, because the connection is cut before its answer.
+//! Callers that never hear of a commit: on PostgreSQL, because the connection is cut before its
+//! answer.
 
 use headway_store::{Store, StoreConfig, StoreError};
 use tracing::instrument::WithSubscriber;

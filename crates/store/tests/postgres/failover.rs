@@ -1,5 +1,5 @@
-//! The primary is lost in the middle of a job, and its standby is promoted: what was acknowledged is there, and the job ends with
-//! exact counts.
+//! The primary is lost in the middle of a job, and its standby is promoted: what was acknowledged
+//! is there, and the job ends with exact counts.
 
 use std::{
     sync::{

@@ -1,5 +1,5 @@
-//! The statements of busy roles find their rows by an index, however many rows there are. PostgreSQL
-//! counts how often it used each index and how often it read a whole table.
+//! The statements of busy roles find their rows by an index, however many rows there are.
+//! PostgreSQL counts how often it used each index and how often it read a whole table.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,7 +33,8 @@ async fn crowd(f: &Fixture, table: &str, from: i64, changes: &str, numbers: i64)
     .await;
 }
 
-/// Makes statistics of this test's tables. Those of all would include other tests' tables, which they judge too.
+/// Makes statistics of this test's tables. Those of all would include other tests' tables, which
+/// they judge too.
 async fn analyze(f: &Fixture) {
     let each = "FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema()";
     let one = "LOOP EXECUTE format('ANALYZE %I', name); END LOOP";
@@ -109,29 +110,30 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
     let shard = driver.job(&big).await.meta.shard;
     assert_eq!(store.next_due(shard).await.unwrap().first(), Some(1));
     let (committed, _) = store.fire_items(shard, i64::MAX).await.unwrap();
-    assert_eq!(committed.owed.len(), 1);
+    assert_eq!(committed.outbox.len(), 1);
     store.fire_pages().await.unwrap();
     driver.control(&big, Action::Pause).await;
     driver.answer(&tasks[1..], |_| ItemEvent::Parked).await;
     driver.control(&big, Action::Resume).await;
-    assert!(!driver.owed.is_empty());
+    assert!(!driver.outbox.is_empty());
     driver.pump().await;
     store.advance_idle(0, 0).await.unwrap();
-    store.live_pipes().await.unwrap();
+    store.pipes().live().await.unwrap();
     let limits = PipeLimits {
         in_flight: Some(7),
         per_second: None,
     };
     let pipe = PipeName::new(PIPE).unwrap();
     store
-        .set_pipe_limits(&pipe, &limits, &Caller::default())
+        .pipes()
+        .set_limits(&pipe, &limits, &Caller::default())
         .await
         .unwrap();
     let mut hungry = batch();
     hungry.max_in_flight = 1;
     driver.begin(hungry, Tree::new(flat(5))).await;
-    assert!(!store.hungry_pipes().await.unwrap().is_empty());
-    store.partition_uses().await.unwrap();
+    assert!(!store.pipes().hungry().await.unwrap().is_empty());
+    store.partitions().uses().await.unwrap();
     store.set_shares(&[(key, Share::of(2000))]).await.unwrap();
     store.repair_job(key, 0).await.unwrap();
     store.silent_jobs(PIPE, 1, &[shard]).await.unwrap();
@@ -259,7 +261,8 @@ pub async fn what_waits_is_found_by_index(f: Fixture) {
     ];
     let tables = ["prerequisite", "job_progress", "job"];
     assert_found(&f, &before, &indexes, &tables).await;
-    // Those that wait for one job are found by its name, and not among all that wait in the partition.
+    // Those that wait for one job are found by its name, and not among all that wait in the
+    // partition.
     let read = entries_read(&f, "prerequisite_open").await - read_before;
     assert!(read < 1000, "{read} entries of the index were read");
 }
@@ -287,7 +290,7 @@ pub async fn changed_partitions_are_found_by_index(f: Fixture) {
     let watched: Vec<PartitionId> = (0..2000)
         .map(|number| PartitionId::new(format!("crowd-{number}")).unwrap())
         .collect();
-    let end = store.events_end().await.unwrap();
+    let end = store.events().end().await.unwrap();
     let long_ago = Position::default();
     // Often enough for a plan that fits all parameters.
     let looks = [(end, i64::MAX, 0), (end, 0, 1), (long_ago, i64::MAX, 3)];
@@ -312,7 +315,8 @@ async fn known_rows(f: &Fixture, table: &str) -> f32 {
     row.try_get("", "value").unwrap()
 }
 
-/// Connections keep plans of statements that they sent while there were few rows, until there are statistics of the many.
+/// Connections keep plans of statements that they sent while there were few rows, until there are
+/// statistics of the many.
 pub async fn statistics_follow_the_growth_of_tables(f: Fixture) {
     for table in ["job_progress", "page"] {
         let sql = format!("ALTER TABLE {table} SET (autovacuum_enabled = off)");

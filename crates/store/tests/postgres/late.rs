@@ -40,21 +40,22 @@ pub async fn what_commits_late_is_not_skipped(f: Fixture) {
     // What began later is committed, but nobody may see it before the late one.
     let first = f
         .store
-        .events(&all(), Position::default(), 100)
+        .events()
+        .list(&all(), Position::default(), 100)
         .await
         .unwrap();
     assert_eq!(jobs(&first.events), ["before"]);
     assert!(!first.more);
-    let end = f.store.events_end().await.unwrap();
+    let end = f.store.events().end().await.unwrap();
     let (mut whole, mut from_end, mut after, mut after_end) =
         (first.events, Vec::new(), first.next, end);
     // Readers go on while it is open, again and again, also in pages of one.
     for number in 0..3 {
         accept(&f.store, &format!("more-{number}"), task("x")).await;
-        let page = f.store.events(&all(), after, 1).await.unwrap();
+        let page = f.store.events().list(&all(), after, 1).await.unwrap();
         whole.extend(page.events);
         after = page.next;
-        let page = f.store.events(&all(), after_end, 100).await.unwrap();
+        let page = f.store.events().list(&all(), after_end, 100).await.unwrap();
         from_end.extend(page.events);
         after_end = page.next;
     }
@@ -105,11 +106,12 @@ pub async fn events_of_another_cluster_come_first(f: Fixture) {
 
 pub async fn a_partition_that_commits_late_is_found(f: Fixture) {
     visible(&f).await;
-    let start = f.store.events_end().await.unwrap();
+    let start = f.store.events().end().await.unwrap();
     let late = late(&f, "late").await;
     let watched = [all().partition, PartitionId::new("other").unwrap()];
     let mut after = start;
-    // Others poll and begin later, and commit before it. Their events cannot be read before it ends, so nothing changed yet.
+    // Others poll and begin later, and commit before it. Their events cannot be read before it
+    // ends, so nothing changed yet.
     for number in 0..3 {
         let other = new_job(name_in("other", &format!("more-{number}")), task("x"));
         f.store.create_job(other).await.unwrap();

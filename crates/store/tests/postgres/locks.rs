@@ -7,7 +7,7 @@ use headway_domain::{
     page::Forward,
     report::{ItemEvent, ItemReport},
 };
-use headway_store::{OwedKind, SplitPlan, StoreError};
+use headway_store::{OutboxKind, SplitPlan, StoreError};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 
 use crate::suite::{
@@ -92,7 +92,7 @@ pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
     let shard = driver.job(&job).await.meta.shard;
     let lock = hold(&f, &job).await;
     let (committed, _) = f.store.fire_items(shard, i64::MAX).await.unwrap();
-    assert!(committed.owed.is_empty());
+    assert!(committed.outbox.is_empty());
     let (committed, _) = f.store.advance_idle(0, 0).await.unwrap();
     assert!(committed.changes.is_empty());
     // A late one waits for its turn.
@@ -107,22 +107,22 @@ pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
     assert_eq!(driver.finish_well(&job).await.counts.done, 2);
 }
 
-/// The batch worker reads that the job is held, and it goes on before the batch worker can say so: its
-/// message stands for the items, so it must send them.
+/// The batch worker reads that the job is held, and it goes on before the batch worker can say so:
+/// its message stands for the items, so it must send them.
 pub async fn resumed_while_it_was_held(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(task("x"), Tree::new(Vec::new())).await;
     driver.control(&job, Action::Pause).await;
-    let owed = driver.owed.pop_front().unwrap();
-    assert_eq!(owed.kind, OwedKind::Dispatch);
+    let message = driver.outbox.pop_front().unwrap();
+    assert_eq!(message.kind, OutboxKind::Dispatch);
     let lock = hold(&f, &job).await;
     let store = f.store.clone();
-    let planning = tokio::spawn(async move { store.plan_dispatch(owed.uid, 1, &[0]).await });
+    let planning = tokio::spawn(async move { store.plan_dispatch(message.uid, 1, &[0]).await });
     somebody_waits(&f).await;
     resume(lock, &job).await;
     let plan = planning.await.unwrap().unwrap().unwrap();
-    let owed = plan.committed.owed.len();
-    assert_eq!(plan.items.len() + owed, 1, "the item is lost");
+    let again = plan.committed.outbox.len();
+    assert_eq!(plan.items.len() + again, 1, "the item is lost");
     audit(&f, job.uid).await;
 }
 
@@ -130,7 +130,7 @@ pub async fn a_split_resumed_while_it_was_held(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(batch(), Tree::new(flat(3))).await;
     driver.control(&job, Action::Pause).await;
-    driver.owed.clear();
+    driver.outbox.clear();
     let lock = hold(&f, &job).await;
     let (store, uid) = (f.store.clone(), job.uid);
     let planning = tokio::spawn(async move { store.plan_split(uid, 1, 0).await });
@@ -153,7 +153,8 @@ async fn resume(lock: DatabaseTransaction, job: &Started) {
     lock.commit().await.unwrap();
 }
 
-/// A text that PostgreSQL refuses and nobody cleans: the whole call changes nothing, and says that it is for good.
+/// A text that PostgreSQL refuses and nobody cleans: the whole call changes nothing, and says that
+/// it is for good.
 pub async fn refused_texts(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;

@@ -1,4 +1,5 @@
-//! Commits that are applied although their answers are lost: the caller's next try leads to the same rows.
+//! Commits that are applied although their answers are lost: the caller's next try leads to the
+//! same rows.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use headway_domain::{
     schedule::{Overlap, Schedule, ScheduleName},
     timetable::Timetable,
 };
-use headway_store::{Owed, PageSource, SplitPlan, Store, StoreError};
+use headway_store::{OutboxMessage, PageSource, SplitPlan, Store, StoreError};
 
 use super::outages::{repeated, through_proxy};
 use crate::suite::{
@@ -31,7 +32,7 @@ struct Subject {
     /// A job whose first page is to be split.
     unsplit: Started,
     source: Box<PageSource>,
-    owed: Vec<Owed>,
+    outbox: Vec<OutboxMessage>,
     schedule: ScheduleName,
 }
 
@@ -41,7 +42,7 @@ impl Subject {
         let job = driver.begin(batch(), Tree::new(flat(4))).await;
         let said = reports(&driver.take_tasks(), |_| event.clone());
         let unsplit = driver.create(batch(), Tree::new(flat(4))).await;
-        let owed = driver.owed.drain(..).collect();
+        let outbox = driver.outbox.drain(..).collect();
         let SplitPlan::Split(source) = f.store.plan_split(unsplit.uid, 1, 0).await.unwrap() else {
             panic!("the page is split");
         };
@@ -54,7 +55,7 @@ impl Subject {
             said,
             unsplit,
             source: Box::new(source),
-            owed,
+            outbox,
             schedule,
         }
     }
@@ -86,14 +87,15 @@ impl Subject {
                     .map(|_| ())
             }
             "sent" => {
-                let ids: Vec<i64> = self.owed.iter().map(|owed| owed.id).collect();
+                let ids: Vec<i64> = self.outbox.iter().map(|message| message.id).collect();
                 store.outbox_sent(&ids).await
             }
             "schedule" => store
-                .create_schedule(&self.schedule, &schedule(), &caller)
+                .schedules()
+                .create(&self.schedule, &schedule(), &caller)
                 .await
                 .map(|_| ()),
-            "no schedule" => store.delete_schedule(&self.schedule, &caller).await,
+            "no schedule" => store.schedules().delete(&self.schedule, &caller).await,
             other => panic!("no call {other}"),
         }
     }
@@ -147,7 +149,8 @@ pub async fn a_repeated_call_leads_to_the_same_rows(f: Fixture) {
             ..Failed::lasting("NO", "no")
         })
     };
-    // What was done before, and the call whose answer is lost. A lease is left out: a repeated one begins again.
+    // What was done before, and the call whose answer is lost. A lease is left out: a repeated one
+    // begins again.
     let calls: [(&[&str], &str, ItemEvent); 15] = [
         (&[], "report", ItemEvent::Done),
         (&[], "report", failed(false)),
@@ -224,7 +227,8 @@ pub async fn a_repeated_creation_makes_one_job(f: Fixture) {
     }
 }
 
-/// A job of a schedule is made, and the answer is lost when it is counted: the caller must not ask for another one.
+/// A job of a schedule is made, and the answer is lost when it is counted: the caller must not ask
+/// for another one.
 pub async fn a_job_that_could_not_be_counted(f: Fixture) {
     let (proxy, store) = through_proxy(&f).await;
     let name = ScheduleName {
@@ -233,13 +237,14 @@ pub async fn a_job_that_could_not_be_counted(f: Fixture) {
     };
     let caller = Caller::default();
     f.store
-        .create_schedule(&name, &schedule(), &caller)
+        .schedules()
+        .create(&name, &schedule(), &caller)
         .await
         .unwrap();
     // The first one also notes that its pipe is used.
-    store.run_schedule(&name, &caller).await.unwrap();
+    store.schedules().run(&name, &caller).await.unwrap();
     proxy.lose_change(1).await;
-    store.run_schedule(&name, &caller).await.unwrap();
+    store.schedules().run(&name, &caller).await.unwrap();
     assert!(!proxy.lose_nothing().await, "an answer was lost");
     assert_eq!(f.count("job").await, 2);
 }

@@ -1,5 +1,6 @@
 //! What only PostgreSQL has: row locks that others can hold, and plans that choose among indexes.
 
+pub mod altered;
 pub mod answers;
 pub mod indexes;
 pub mod late;

@@ -1,14 +1,15 @@
-//! Databases that refuse for a while: nothing fails for good, and every repeated call leads to the same rows.
+//! Databases that refuse for a while: nothing fails for good, and every repeated call leads to the
+//! same rows.
 
 use std::time::Duration;
 
-use headway_domain::{effect::Failed, error::Action, event::Caller, report::ItemEvent};
-use headway_store::{FailureFilter, Store, StoreConfig, StoreError, StoreUrl, error_codes};
+use super::proxy::Proxy;
+use headway_domain::{error::Action, event::Caller, report::ItemEvent};
+use headway_store::{Store, StoreConfig, StoreError, StoreUrl, error_codes};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::proxy::Proxy;
 use crate::suite::{
     Fixture,
     audit::audit,
@@ -17,7 +18,8 @@ use crate::suite::{
     name, new_job, task,
 };
 
-/// The server's address and the rest of the test database's URL: `postgres://user@`, `host:port`, `/database`.
+/// The server's address and the rest of the test database's URL: `postgres://user@`, `host:port`,
+/// `/database`.
 fn address() -> (String, String, String) {
     let url = std::env::var("HEADWAY_TEST_DATABASE_URL").unwrap();
     let (user, rest) = url.rsplit_once('@').unwrap();
@@ -97,7 +99,8 @@ impl Role {
     }
 }
 
-/// The address leads to a standby, which is then promoted: the connections to the standby are not kept.
+/// The address leads to a standby, which is then promoted: the connections to the standby are not
+/// kept.
 pub async fn read_only_for_a_while(f: Fixture) {
     let role = Role::connect(&f).await;
     let mut driver = Driver::new(&role.store);
@@ -153,116 +156,6 @@ pub async fn no_connection_for_a_while(f: Fixture) {
     role.remove(&f).await;
 }
 
-/// A migration of a later version adds columns to every table while jobs run.
-pub async fn columns_are_added_under_a_running_job(f: Fixture) {
-    let mut driver = Driver::new(&f.store);
-    let job = driver
-        .begin(batch(), Tree::new(flat(40)).in_pages_of(4))
-        .await;
-    let mut tasks = driver.take_tasks();
-    let sql = "SELECT count(*) AS value FROM pg_tables WHERE schemaname = current_schema()";
-    assert!(f.ints(sql).await[0] > 15);
-    // Prepared on every connection: one that is not used reads the new columns without trouble.
-    let read = async || {
-        for _ in 0..f.config.connections {
-            f.store.job(&job.name).await.unwrap();
-            f.store
-                .list_failures(&job.name, &FailureFilter::default(), None, 10)
-                .await
-                .unwrap();
-            f.store.outbox_overdue(0, 10).await.unwrap();
-            f.store
-                .list_schedules(&job.name.partition, "", 10)
-                .await
-                .unwrap();
-            f.store.unsettled_jobs().await.unwrap();
-            f.store.held_jobs().await.unwrap();
-        }
-    };
-    read().await;
-    for table in [
-        "job",
-        "job_progress",
-        "label",
-        "batch",
-        "page",
-        "item",
-        "failure",
-        "event",
-        "outbox",
-        "setting",
-        "sample",
-        "prerequisite",
-        "schedule",
-        "shard_claim",
-    ] {
-        // Statements are prepared by now.
-        let later = tasks.split_off(2);
-        driver
-            .answer(&tasks, |task| match task.index {
-                0 => ItemEvent::Failed(Failed::lasting("NO", "no")),
-                1 => ItemEvent::Leased,
-                _ => ItemEvent::Done,
-            })
-            .await;
-        tasks = later;
-        f.sql(format!(
-            "ALTER TABLE {table} ADD COLUMN added bigint NOT NULL DEFAULT 0"
-        ))
-        .await;
-        read().await;
-        driver.fire().await;
-    }
-    audit(&f, job.uid).await;
-}
-
-/// A column's type changes: prepared statements do not fit any more, and one try is enough.
-pub async fn a_column_changes_its_type(f: Fixture) {
-    f.store
-        .create_job(new_job(name("a"), task("x")))
-        .await
-        .unwrap();
-    for _ in 0..8 {
-        f.store.job(&name("a")).await.unwrap();
-    }
-    f.sql("ALTER TABLE job ALTER COLUMN creator TYPE varchar(1000)")
-        .await;
-    let named = name("a");
-    let (job, failed) = repeated(|| f.store.job(&named)).await;
-    assert_eq!(job.job.meta.creator, "somebody");
-    assert!(failed <= 2, "{failed} tries");
-}
-
-/// A pooler, or an operator, takes prepared statements away.
-pub async fn prepared_statements_are_lost(f: Fixture) {
-    let (proxy, store) = through_proxy(&f).await;
-    let mut driver = Driver::new(&store);
-    let job = driver.begin(batch(), Tree::new(flat(12))).await;
-    let tasks = driver.take_tasks();
-    for (sql, tasks) in ["DEALLOCATE ALL", "DISCARD ALL", "DEALLOCATE ALL"]
-        .into_iter()
-        .zip(tasks.chunks(4))
-    {
-        proxy.inject(sql).await;
-        let said = reports(tasks, |_| ItemEvent::Done);
-        let (tracked, failed) = repeated(|| store.apply_reports(&said)).await;
-        assert!(failed <= 3, "{failed} tries after {sql}");
-        driver.take(tracked.committed);
-    }
-    assert_eq!(
-        f.store
-            .job_state(job.uid)
-            .await
-            .unwrap()
-            .unwrap()
-            .job
-            .counts
-            .done,
-        12
-    );
-    audit(&f, job.uid).await;
-}
-
 /// Holds a job's row until the transaction ends.
 async fn hold(f: &Fixture, job: &Started) -> DatabaseTransaction {
     let held = f.raw.begin().await.unwrap();
@@ -315,7 +208,7 @@ pub async fn slow_reads_do_not_keep_writes_waiting(f: Fixture) {
     let mut slow = JoinSet::new();
     for _ in 0..40 {
         let (store, partition) = (f.store.clone(), job.name.partition.clone());
-        slow.spawn(async move { store.list_schedules(&partition, "", 10).await });
+        slow.spawn(async move { store.schedules().list(&partition, "", 10).await });
     }
     let sql = format!(
         "SELECT count(*) AS value FROM pg_locks WHERE NOT granted AND relation = '\"{}\".schedule'::regclass",
@@ -346,8 +239,8 @@ pub async fn slow_reads_do_not_keep_writes_waiting(f: Fixture) {
     }
 }
 
-/// Raises each code that the table lists, in the middle of a transaction of reports: what is of the data is refused, everything
-/// else may be tried again, and then the same call succeeds.
+/// Raises each code that the table lists, in the middle of a transaction of reports: what is of the
+/// data is refused, everything else may be tried again, and then the same call succeeds.
 pub async fn every_listed_code(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let items = error_codes::POSTGRES.len() + 1;

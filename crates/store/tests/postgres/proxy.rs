@@ -1,4 +1,5 @@
-//! A proxy between the store and PostgreSQL that loses answers, cuts connections, and takes prepared statements away.
+//! A proxy between the store and PostgreSQL that loses answers, cuts connections, and takes
+//! prepared statements away.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -259,7 +260,8 @@ struct Answer {
 }
 
 impl Answer {
-    /// Reads whole messages. At the end of an answer outside of a transaction: whether it says that something was changed.
+    /// Reads whole messages. At the end of an answer outside of a transaction: whether it says that
+    /// something was changed.
     fn read_messages(&mut self) -> Option<bool> {
         let mut ended = None;
         while let Some(head) = self.bytes.get(..5) {

@@ -1,5 +1,6 @@
-//! Transactions that PostgreSQL itself ends: deadlocks, failures to serialize, and sessions that an operator terminates in the
-//! middle of a transaction and of a commit. The same call succeeds afterwards, and counts once.
+//! Transactions that PostgreSQL itself ends: deadlocks, failures to serialize, and sessions that an
+//! operator terminates in the middle of a transaction and of a commit. The same call succeeds
+//! afterwards, and counts once.
 
 use std::time::Duration;
 

@@ -164,7 +164,8 @@ fn free_port() -> u16 {
 }
 
 impl Server {
-    /// Stops the server as a crash of its machine would: without a word to its clients, and without a checkpoint.
+    /// Stops the server as a crash of its machine would: without a word to its clients, and without
+    /// a checkpoint.
     pub fn stop_at_once(&mut self) {
         let pid = self.child.id().to_string();
         run(Command::new("kill").args(["-QUIT", &pid]));

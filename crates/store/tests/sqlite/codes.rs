@@ -1,5 +1,5 @@
-//! Result codes that SQLite really gives: what they mean for a report, for a call and for a sweep. src/error.rs tests the rest of
-//! the table with made errors.
+//! Result codes that SQLite really gives: what they mean for a report, for a call and for a sweep.
+//! src/error.rs tests the rest of the table with made errors.
 
 use std::{
     io::{Seek, SeekFrom, Write},
@@ -69,7 +69,8 @@ pub async fn codes_of_statements(f: Fixture) {
         let call = f.store.control_job(&job.name, Action::Pause, &caller).await;
         let call = call.unwrap_err();
         assert!(is_as_listed(&call, code), "{code}: {call}");
-        // A sweep waits with all jobs where the database is at fault, and sets the one aside whose rows are.
+        // A sweep waits with all jobs where the database is at fault, and sets the one aside whose
+        // rows are.
         let swept = f.store.set_shares(&[(job.key, Share::of(5))]).await;
         let aside = f.count("unreadable").await;
         match swept {
@@ -154,7 +155,7 @@ pub async fn a_page_is_overwritten(f: Fixture) {
     file.seek(SeekFrom::Start(at)).unwrap();
     file.write_all(&[0xff; 4096]).unwrap();
     let store = f.another().await;
-    let error = store.job_types("", 10).await.unwrap_err();
+    let error = store.job_types().list("", 10).await.unwrap_err();
     assert!(is_as_listed(&error, "11"), "{error}");
     let mut driver = driver.over(&store);
     assert_eq!(driver.finish_well(&job).await.counts.done, 4);

@@ -1,6 +1,7 @@
 //! A disk that is full, and then has room again.
 //!
-//! The test starts itself again in a mount namespace of its own, with a small file system that it may fill.
+//! The test starts itself again in a mount namespace of its own, with a small file system that it
+//! may fill.
 
 use std::{
     fs::{File, OpenOptions},
@@ -89,7 +90,8 @@ async fn on_a_small_disk() {
     let job = driver.begin(batch(), Tree::new(flat(600))).await;
     let mut tasks = driver.take_tasks();
     for round in 0..3 {
-        // What is in the log of changes is moved to the database, so that each change needs room again.
+        // What is in the log of changes is moved to the database, so that each change needs room
+        // again.
         raw.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)")
             .await
             .unwrap();

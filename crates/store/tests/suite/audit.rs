@@ -4,7 +4,7 @@ use headway_domain::{Job, JobUid, bitmap::Bitmap, job::Counts};
 use headway_store::BatchView;
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 
-use super::Fixture;
+use crate::suite::Fixture;
 
 #[derive(Debug, FromQueryResult)]
 struct PageRow {
@@ -118,7 +118,8 @@ async fn explore(fixture: &Fixture, job: &Job) {
         assert_eq!(page.next, None);
         page.batches
     };
-    // The root's own numbers are the job's counters; those of all others are sums, which hold for the root as well.
+    // The root's own numbers are the job's counters; those of all others are sums, which hold for
+    // the root as well.
     let shown = list(None).await;
     let root = fixture
         .store

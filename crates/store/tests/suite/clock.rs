@@ -11,7 +11,7 @@ use std::{
 use headway_domain::report::ItemEvent;
 use headway_store::{Store, StoreConfig, SystemClock, TimeSource};
 
-use super::{
+use crate::suite::{
     Fixture, batch,
     driver::{Driver, Tree, flat},
 };

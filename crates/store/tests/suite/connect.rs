@@ -4,7 +4,7 @@ use headway_store::{Store, StoreConfig, StoreError};
 
 use sea_orm::ConnectionTrait;
 
-use super::{Fixture, create::accept, name, new_job, task};
+use crate::suite::{Fixture, create::accept, name, new_job, task};
 
 /// Makes the database as empty as a new one.
 async fn take_tables_away(f: &Fixture) {

@@ -9,7 +9,7 @@ use headway_domain::{
 };
 use headway_store::{EventQuery, EventRow, Position, Store, StoreError};
 
-use super::{
+use crate::suite::{
     Fixture, batch,
     create::accept,
     driver::{Driver, Tree, flat},
@@ -24,8 +24,8 @@ pub fn all() -> EventQuery {
     }
 }
 
-/// Returns once everything that is committed by now can be read: on PostgreSQL transactions of others, also of other tests, may be
-/// older and still run.
+/// Returns once everything that is committed by now can be read: on PostgreSQL transactions of
+/// others, also of other tests, may be older and still run.
 pub async fn visible(f: &Fixture) {
     visible_to(f, &f.store).await;
 }
@@ -39,7 +39,7 @@ pub async fn visible_to(f: &Fixture, store: &Store) {
     let now = f.ints(sql).await[0];
     let offset = "SELECT COALESCE(MAX(value::bigint), 0) AS value FROM setting WHERE name = 'event_tx_offset'";
     let now = now + f.ints(offset).await[0];
-    while store.events_end().await.unwrap().tx < now {
+    while store.events().end().await.unwrap().tx < now {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
 }
@@ -53,7 +53,7 @@ pub async fn read(
 ) -> Vec<EventRow> {
     let mut read: Vec<EventRow> = Vec::new();
     loop {
-        let page = store.events(query, after, size).await.unwrap();
+        let page = store.events().list(query, after, size).await.unwrap();
         assert!(page.next >= after, "a cursor goes back");
         let places = page.events.iter().map(|event| event.position);
         assert!(places.is_sorted_by(|a, b| a < b), "out of order");
@@ -134,7 +134,10 @@ pub async fn a_life_in_events(f: Fixture) {
     assert_eq!((last.correlation.as_str(), last.run), ("call-2", 1));
     assert_eq!(deleted.changes[0].revision, last.revision);
     assert!(events.iter().map(|event| event.revision).is_sorted());
-    assert_eq!(f.store.last_uid(&job.name).await.unwrap(), Some(job.uid));
+    assert_eq!(
+        f.store.events().last_uid(&job.name).await.unwrap(),
+        Some(job.uid)
+    );
 }
 
 pub async fn pages_and_queries(f: Fixture) {
@@ -166,15 +169,15 @@ pub async fn pages_and_queries(f: Fixture) {
     let of_one = read(&f.store, &of_one, Position::default(), 1).await;
     assert!(of_one.len() == 2 && of_one.iter().all(|event| event.uid == one.uid));
     // A cursor beyond the end is of another past.
-    let end = f.store.events_end().await.unwrap();
+    let end = f.store.events().end().await.unwrap();
     let beyond = Position {
         tx: end.tx + 1_000_000,
         ..end
     };
-    let refused = f.store.events(&all(), beyond, 10).await;
+    let refused = f.store.events().list(&all(), beyond, 10).await;
     assert!(matches!(refused, Err(StoreError::CursorExpired { .. })));
     // From the end on there is only what comes.
-    let end = f.store.events_end().await.unwrap();
+    let end = f.store.events().end().await.unwrap();
     assert!(end >= whole[19].position);
     accept(&f.store, "later", task("x")).await;
     visible(&f).await;
@@ -192,13 +195,14 @@ pub async fn what_is_old_is_removed(f: Fixture) {
     };
     let before = f
         .store
-        .events(&quiet, Position::default(), 10)
+        .events()
+        .list(&quiet, Position::default(), 10)
         .await
         .unwrap();
     f.sql("UPDATE event SET recorded = 5").await;
     accept(&f.store, "new", task("x")).await;
     visible(&f).await;
-    while f.store.expire_events(6).await.unwrap() {}
+    while f.store.events().expire(6).await.unwrap() {}
     let kept = read(&f.store, &all(), Position::default(), 10).await;
     assert!(
         kept.len() == 2
@@ -206,24 +210,26 @@ pub async fn what_is_old_is_removed(f: Fixture) {
                 .iter()
                 .all(|event| event.name.as_ref().unwrap().job.as_str() == "new")
     );
-    let expired = f.store.events(&all(), old[0].position, 10).await;
+    let expired = f.store.events().list(&all(), old[0].position, 10).await;
     let Err(StoreError::CursorExpired { earliest }) = expired else {
         panic!("{expired:?}")
     };
     assert_eq!(read(&f.store, &all(), earliest, 10).await, kept);
-    // Whoever saw the last one that was removed missed nothing, nor did who follows a quiet partition.
+    // Whoever saw the last one that was removed missed nothing, nor did who follows a quiet
+    // partition.
     assert_eq!(read(&f.store, &all(), old[1].position, 10).await, kept);
     assert_eq!(read(&f.store, &quiet, before.next, 10).await, []);
     // Everything goes, and the log goes on.
-    while f.store.expire_events(i64::MAX).await.unwrap() {}
+    while f.store.events().expire(i64::MAX).await.unwrap() {}
     assert_eq!(f.count("event").await, 0);
-    let end = f.store.events_end().await.unwrap();
+    let end = f.store.events().end().await.unwrap();
     assert!(end >= kept[1].position);
     accept(&f.store, "newer", task("x")).await;
     visible(&f).await;
     assert_eq!(read(&f.another().await, &all(), end, 10).await.len(), 2);
     assert_eq!(
         f.store
+            .events()
             .last_uid(kept[0].name.as_ref().unwrap())
             .await
             .unwrap(),
@@ -275,7 +281,8 @@ pub async fn rare_kinds_are_found_in_bounded_steps(f: Fixture) {
     };
     let first = f
         .store
-        .events(&rare, Position::default(), 10)
+        .events()
+        .list(&rare, Position::default(), 10)
         .await
         .unwrap();
     assert!(

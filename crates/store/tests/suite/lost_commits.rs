@@ -1,5 +1,6 @@
-//! Commits that are applied although nobody hears of it, one after the other for every operation of the store. The caller tries
-//! again as the product does, and the rows are those of a call that was heard.
+//! Commits that are applied although nobody hears of it, one after the other for every operation of
+//! the store. The caller tries again as the product does, and the rows are those of a call that was
+//! heard.
 
 mod calls;
 mod operations;
@@ -18,8 +19,8 @@ use tracing::{
     span,
 };
 
-use super::{Fixture, name, new_job, task};
 use crate::dialect::answers::Losing;
+use crate::suite::{Fixture, name, new_job, task};
 use operations::{OPERATIONS, Operation, Repetition};
 use subject::Subject;
 
@@ -31,7 +32,8 @@ pub enum Ended<T> {
     Answered(Result<T, StoreError>),
 }
 
-/// The places in the code at which transactions ended, in their order; the store tells them in trace events.
+/// The places in the code at which transactions ended, in their order; the store tells them in
+/// trace events.
 #[derive(Clone, Default)]
 pub struct Commits(Arc<Mutex<Vec<String>>>);
 
@@ -173,7 +175,8 @@ async fn clear(f: &Fixture) {
     f.sql("UPDATE shard_claim SET until = 0").await;
 }
 
-/// Repeats a call until the database answers. A refusal by the rules, such as that a job was deleted already, is an answer.
+/// Repeats a call until the database answers. A refusal by the rules, such as that a job was
+/// deleted already, is an answer.
 async fn again(f: &Fixture, subject: &Subject, store: &Store, operation: &Operation) {
     subject.wait(f).await;
     for _ in 0..20 {
@@ -189,7 +192,8 @@ async fn again(f: &Fixture, subject: &Subject, store: &Store, operation: &Operat
     panic!("{} never succeeds", operation.name);
 }
 
-/// Loses one answer after the other of a call, each time on new rows; the places of the commits whose answers were lost.
+/// Loses one answer after the other of a call, each time on new rows; the places of the commits
+/// whose answers were lost.
 async fn lose_each(
     f: &Fixture,
     losing: &Losing,
@@ -232,19 +236,30 @@ async fn lose_each(
 /// A line of the store's code that commits.
 #[derive(Debug)]
 struct CommittingLine {
-    /// `file:line`.
+    /// `file:line`, with the file's path below `src`.
     place: String,
     function: String,
     code: String,
 }
 
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let files = paths.map(|path| match path.is_dir() {
+        true => files_below(&path),
+        false => vec![path],
+    });
+    files.flatten().collect()
+}
+
 fn committing_lines() -> Vec<CommittingLine> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let files = std::fs::read_dir(root.join("ops")).unwrap();
-    let files = files.map(|file| file.unwrap().path());
     let mut lines = Vec::new();
-    for file in files.chain([root.join("db/bulk.rs")]) {
-        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+    for file in files_below(&root) {
+        let name = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        if name.starts_with("db/") && name != "db/insert.rs" {
+            continue;
+        }
         let text = std::fs::read_to_string(&file).unwrap();
         let mut function = String::new();
         for (at, line) in text.lines().enumerate() {
@@ -272,10 +287,12 @@ fn committing_lines() -> Vec<CommittingLine> {
     lines
 }
 
-/// Every operation, and so every line that commits: one without an operation in the table fails the test.
+/// Every operation, and so every line that commits: one without an operation in the table fails the
+/// test.
 pub async fn every_commit_of_every_operation(f: Fixture) {
     let losing = Losing::start(&f).await;
-    // With a single subscriber, tracing asks only the thread that meets an event first, which may be another test's.
+    // With a single subscriber, tracing asks only the thread that meets an event first, which may
+    // be another test's.
     let _second = tracing::Dispatch::new(Commits::default());
     losing
         .store
@@ -289,7 +306,7 @@ pub async fn every_commit_of_every_operation(f: Fixture) {
         }
         let lost = lose_each(&f, &losing, operation, &mut wrong).await;
         places.extend(lost.into_iter().filter_map(|place| {
-            let file = place.rsplit('/').next()?;
+            let file = place.rsplit("src/").next()?;
             Some(file.rsplit_once(':')?.0.to_owned())
         }));
     }

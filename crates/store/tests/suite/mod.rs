@@ -1,32 +1,31 @@
 //! What the store promises, run on each dialect by [`store_suite`].
 //!
-//! Each test gets tables of its own. A test never waits for a time to pass if it can move the rows' times instead.
+//! Each test gets tables of its own. A test never waits for a time to pass if it can move the rows'
+//! times instead.
 
 pub mod audit;
+pub mod batches;
 pub mod clock;
 pub mod connect;
-pub mod control;
-pub mod create;
-pub mod credit;
-pub mod delete;
 pub mod driver;
 pub mod events;
-pub mod explore;
-pub mod failures;
 pub mod jobs;
 pub mod lost_commits;
 pub mod outbox;
-pub mod read;
-pub mod recount;
-pub mod repair;
+pub mod pipes;
 pub mod reports;
-pub mod retry;
+pub mod retries;
 pub mod schedules;
-pub mod shards;
-pub mod split;
-pub mod timers;
 pub mod unreadable;
-pub mod update;
+pub mod watches;
+
+pub use batches::{repair, split, timers, tree};
+pub use jobs::{
+    control, count, create, delete, failures, filters, held, history, list, lives, recount, update,
+};
+pub use pipes::{credit, used};
+pub use reports::{apply, shards};
+pub use unreadable::{jobs as unreadable_jobs, lists as unreadable_lists};
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -107,6 +106,11 @@ impl Fixture {
     }
 }
 
+/// The partition of most tests.
+pub fn acme() -> PartitionId {
+    PartitionId::new("acme").unwrap()
+}
+
 /// A job's name in partition `acme`.
 pub fn name(job: &str) -> JobName {
     name_in("acme", job)
@@ -168,7 +172,8 @@ fn quick(spec: JobSpec) -> JobSpec {
     }
 }
 
-/// Makes one test of each case in `$from`; `$run` gives a case its fixture and takes the tables away again.
+/// Makes one test of each case in `$from`; `$run` gives a case its fixture and takes the tables
+/// away again.
 macro_rules! cases {
     ($run:ident, $from:ident; $($module:ident: $($case:ident),+ $(,)?;)+) => {
         $(mod $module {
@@ -184,47 +189,68 @@ macro_rules! cases {
 macro_rules! store_suite {
     ($run:ident) => {
         cases! { $run, suite;
-            connect: twice_at_once, tables_of_a_newer_version, shards_are_set_once, clock_is_the_databases, closed_store_is_unavailable;
-            create: a_task_is_born_released, a_batch_waits_to_be_split, the_same_id, request_ids, many_at_once,
-                new_ones_beside_one_that_exists, one_name_and_many_specs, listed_by_the_time_that_is_shown, a_refused_job_is_refused_alone, waiting_costs_nothing;
-            read: keyset_pages, filters, filters_of_clients, orders, partitions_do_not_leak, revisions_of_what_exists;
-            control: illegal_transitions, repeated_actions_change_nothing, paused_items_are_parked_and_sent_again,
-                parked_too_late_is_sent_again, a_dispatch_of_a_paused_job_is_parked, a_split_of_a_paused_job_is_taken_back,
-                cancel_settles, cancel_while_splitting, discarding_a_job_that_runs_sends_again, quick_turns,
-                held_jobs_are_told_of, what_nobody_took_is_discarded, as_many_messages_as_items_may_be_out;
-            delete: the_file_shrinks, a_live_job, timers_of_a_deleted_job, a_job_of_many_rows, create_again_under_the_same_name;
-            reports: duplicates_and_the_past_change_nothing, many_jobs_in_one_call, indexes_out_of_range,
-                unknown_jobs_are_dropped, concurrent_reports_count_once, forward_then_done, fractions;
-            failures: texts_are_cleaned_and_cut, texts_are_capped_and_counts_exact, pages_and_tokens, stop_policy,
-                percentage_policy;
-            timers: retry_with_delay, delays_wait, lease_renewed_and_lost, leases_end_in_poison, suspects_end_in_poison,
-                a_suspect_may_survive, timers_of_a_cancelled_job;
-            split: a_race_has_one_winner, whoever_lost_sends_what_is_open, passing_faults, lasting_faults, batches_that_lie_too_deep,
-                children_are_kept, not_reproducible, large_forwards_are_planned_in_parts, messages_of_unknown_pages;
-            retry: failed_items_run_again, discarded_items_run_again, a_failed_split_runs_again, parked_items_of_an_older_run,
-                many_pages_are_opened_again, stale_messages_of_an_older_run, stale_reports_of_an_older_run,
-                failures_of_a_running_job_run_again, more_failures_than_one_transaction_takes_back;
-            outbox: owed_until_sent, overdue_rows_are_taken_once, deferred_until_a_pipe_takes_it, deferred_items_are_not_silent;
-            shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
+            apply: duplicates_and_the_past_change_nothing, many_jobs_in_one_call,
+                indexes_out_of_range, unknown_jobs_are_dropped, concurrent_reports_count_once,
+                forward_then_done, fractions;
             clock: a_jump_fires_nothing;
-            repair: one_epoch_of_a_race, a_new_epoch_reaches_every_process, lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,
-                an_older_epoch, paused_jobs_of_an_older_epoch, an_idle_job_is_advanced;
-            events: a_life_in_events, pages_and_queries, what_is_old_is_removed, rare_kinds_are_found_in_bounded_steps, failures_are_told_of_less_and_less;
-            explore: counts_by_state, states_of_many_jobs, changed_jobs_of_a_partition, changed_partitions, a_tree_while_it_runs, batches_by_pages,
-                history_of_progress, pipes_of_a_partition, forwarded_items_are_at_their_pipe,
-                no_more_pipes_than_the_bound;
-            credit: hungry_pipes_and_allowance, nobody_is_hidden_by_many, rates_add_up_and_fade, first_allowances, pipes_with_limits, partitions_with_quotas,
-                tokens_are_spent;
-            recount: a_report_waits_for_a_recount, a_recount_that_fails_stops_no_other, a_sweep_finds_a_wrong_count;
-            unreadable: a_schedule_that_comes_first, an_outbox_row, a_release_task, an_idle_job, jobs_that_start_or_expire,
-                timers_of_a_shard, pages_to_split_again, shares_and_suspension, a_row_of_a_list, one_of_many_states,
-                an_event, a_batch, a_job_type_and_a_partition;
-            schedules: every_open_job_counts, a_job_that_was_retried_counts, each_call_makes_a_job, every_missed_time_is_made,
-                a_clock_that_was_set_back;
-            update: other_processes_hear_of_it, lists_and_credit_hear_of_it;
+            connect: twice_at_once, tables_of_a_newer_version, shards_are_set_once,
+                clock_is_the_databases, closed_store_is_unavailable;
+            control: illegal_transitions, repeated_actions_change_nothing,
+                paused_items_are_parked_and_sent_again, parked_too_late_is_sent_again,
+                a_dispatch_of_a_paused_job_is_parked, a_split_of_a_paused_job_is_taken_back,
+                cancel_settles, cancel_while_splitting, discarding_a_job_that_runs_sends_again,
+                quick_turns;
+            count: counts_by_state;
+            create: a_task_is_born_released, a_batch_waits_to_be_split, the_same_id, request_ids,
+                many_at_once, new_ones_beside_one_that_exists, one_name_and_many_specs,
+                listed_by_the_time_that_is_shown, a_refused_job_is_refused_alone,
+                waiting_costs_nothing;
+            credit: hungry_pipes_and_allowance, nobody_is_hidden_by_many, rates_add_up_and_fade,
+                first_allowances, pipes_with_limits, partitions_with_quotas, tokens_are_spent;
+            delete: the_file_shrinks, a_live_job, timers_of_a_deleted_job, a_job_of_many_rows,
+                create_again_under_the_same_name;
+            events: a_life_in_events, pages_and_queries, what_is_old_is_removed,
+                rare_kinds_are_found_in_bounded_steps, failures_are_told_of_less_and_less;
+            failures: texts_are_cleaned_and_cut, texts_are_capped_and_counts_exact,
+                pages_and_tokens, stop_policy, percentage_policy;
+            filters: filters, filters_of_clients;
+            held: held_jobs_are_told_of, what_nobody_took_is_discarded,
+                as_many_messages_as_items_may_be_out;
+            history: history_of_progress;
+            list: keyset_pages, orders, partitions_do_not_leak, revisions_of_what_exists;
+            lives: a_tree, without_children, folders_only, a_small_window, two_jobs_interleaved,
+                unlucky_workers, every_message_twice, a_hundred_thousand_items;
             lost_commits: every_commit_of_every_operation;
-            jobs: a_tree, without_children, folders_only, a_small_window, two_jobs_interleaved, unlucky_workers,
-                every_message_twice, a_hundred_thousand_items;
+            outbox: owed_until_sent, overdue_rows_are_taken_once, deferred_until_a_pipe_takes_it,
+                deferred_items_are_not_silent;
+            recount: a_report_waits_for_a_recount, a_recount_that_fails_stops_no_other,
+                a_sweep_finds_a_wrong_count;
+            repair: one_epoch_of_a_race, a_new_epoch_reaches_every_process,
+                lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,
+                an_older_epoch, paused_jobs_of_an_older_epoch, an_idle_job_is_advanced;
+            retries: failed_items_run_again, discarded_items_run_again, a_failed_split_runs_again,
+                parked_items_of_an_older_run, many_pages_are_opened_again,
+                stale_messages_of_an_older_run, stale_reports_of_an_older_run,
+                failures_of_a_running_job_run_again,
+                more_failures_than_one_transaction_takes_back;
+            schedules: every_open_job_counts, a_job_that_was_retried_counts,
+                each_call_makes_a_job, every_missed_time_is_made, a_clock_that_was_set_back;
+            shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
+            split: a_race_has_one_winner, whoever_lost_sends_what_is_open, passing_faults,
+                lasting_faults, batches_that_lie_too_deep, children_are_kept, not_reproducible,
+                large_forwards_are_planned_in_parts, messages_of_unknown_pages;
+            timers: retry_with_delay, delays_wait, lease_renewed_and_lost, leases_end_in_poison,
+                suspects_end_in_poison, a_suspect_may_survive, timers_of_a_cancelled_job;
+            tree: a_tree_while_it_runs, batches_by_pages;
+            unreadable: a_schedule_that_comes_first, an_outbox_row, a_release_task;
+            unreadable_jobs: an_idle_job, jobs_that_start_or_expire, timers_of_a_shard,
+                pages_to_split_again, shares_and_suspension;
+            unreadable_lists: a_row_of_a_list, one_of_many_states, an_event, a_batch,
+                a_job_type_and_a_partition;
+            update: other_processes_hear_of_it, lists_and_credit_hear_of_it;
+            used: pipes_of_a_partition, forwarded_items_are_at_their_pipe,
+                no_more_pipes_than_the_bound;
+            watches: states_of_many_jobs, changed_jobs_of_a_partition, changed_partitions;
         }
     };
 }

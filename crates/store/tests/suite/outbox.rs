@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use headway_domain::{error::Action, report::ItemEvent};
-use headway_store::Owed;
+use headway_store::OutboxMessage;
 
-use super::{
+use crate::suite::{
     Fixture, PIPE, batch,
     create::accept,
     driver::{Driver, Tree, flat},
     task,
 };
 
-fn sorted(mut owed: Vec<Owed>) -> Vec<Owed> {
-    owed.sort_by_key(|owed| owed.id);
-    owed
+fn sorted(mut outbox: Vec<OutboxMessage>) -> Vec<OutboxMessage> {
+    outbox.sort_by_key(|message| message.id);
+    outbox
 }
 
 /// What a commit owes is in the table in the same words until it is sent.
@@ -27,17 +27,17 @@ pub async fn owed_until_sent(f: Fixture) {
     let tasks = driver.take_tasks();
     driver.answer(&tasks, |_| ItemEvent::Done).await;
     let created = accept(&f.store, "another", task("x")).await;
-    let mut owed: Vec<Owed> = driver.owed.iter().cloned().collect();
-    owed.extend(created.committed.owed);
-    assert_eq!(owed.len(), 2);
+    let mut outbox: Vec<OutboxMessage> = driver.outbox.iter().cloned().collect();
+    outbox.extend(created.committed.outbox);
+    assert_eq!(outbox.len(), 2);
     // An age below 0 asks for what will be due in a second.
     let stored = f.store.outbox_overdue(-1_000_000, 10).await.unwrap();
-    assert_eq!(sorted(stored), sorted(owed.clone()));
-    f.store.outbox_sent(&[owed[0].id]).await.unwrap();
-    f.store.outbox_sent(&[owed[0].id, 12345]).await.unwrap();
+    assert_eq!(sorted(stored), sorted(outbox.clone()));
+    f.store.outbox_sent(&[outbox[0].id]).await.unwrap();
+    f.store.outbox_sent(&[outbox[0].id, 12345]).await.unwrap();
     f.store.outbox_sent(&[]).await.unwrap();
     let stored = f.store.outbox_overdue(-1_000_000, 10).await.unwrap();
-    assert_eq!(stored, owed[1..]);
+    assert_eq!(stored, outbox[1..]);
     let minute = 60_000_000;
     assert!(f.store.outbox_overdue(minute, 10).await.unwrap().is_empty());
 }
@@ -69,7 +69,7 @@ pub async fn overdue_rows_are_taken_once(f: Fixture) {
     }
     let mut taken = Vec::new();
     while let Some(some) = sweepers.join_next().await {
-        taken.extend(some.unwrap().into_iter().map(|owed| owed.id));
+        taken.extend(some.unwrap().into_iter().map(|message| message.id));
     }
     let distinct: BTreeSet<_> = taken.iter().copied().collect();
     assert_eq!((taken.len(), distinct.len()), (60, 60));
@@ -109,7 +109,10 @@ pub async fn deferred_until_a_pipe_takes_it(f: Fixture) {
     assert_eq!(f.store.outbox_len().await.unwrap(), 1);
     driver.control(&job, Action::Cancel).await;
     f.store.hasten_deferred().await.unwrap();
-    let owed = f.store.outbox_overdue(0, 10).await.unwrap();
-    assert_eq!((owed.len(), owed[0].uid, owed[0].page), (1, job.uid, 1));
-    assert_eq!(owed[0].indexes.iter().collect::<Vec<_>>(), [1, 3]);
+    let outbox = f.store.outbox_overdue(0, 10).await.unwrap();
+    assert_eq!(
+        (outbox.len(), outbox[0].uid, outbox[0].page),
+        (1, job.uid, 1)
+    );
+    assert_eq!(outbox[0].indexes.iter().collect::<Vec<_>>(), [1, 3]);
 }

@@ -9,9 +9,9 @@ use headway_domain::{
     schedule::{Overlap, Schedule, ScheduleName},
     timetable::Timetable,
 };
-use headway_store::Fired;
+use headway_store::FiredSchedules;
 
-use super::{Fixture, name, task};
+use crate::suite::{Fixture, name, task};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -32,24 +32,26 @@ impl Fixture {
             job: task("tick"),
         };
         self.store
-            .create_schedule(&nightly(), &schedule, &Caller::default())
+            .schedules()
+            .create(&nightly(), &schedule, &Caller::default())
             .await
             .unwrap();
         nightly()
     }
 
     /// Looks at the schedule as if its next time had been so long ago.
-    async fn fire(&self, ago: i64) -> Fired {
+    async fn fire(&self, ago: i64) -> FiredSchedules {
         let due = (self.store.now() - ago) / MINUTE * MINUTE;
         self.sql(format!("UPDATE schedule SET next_due = {due}, claimed = 0"))
             .await;
-        self.store.fire_schedules().await.unwrap()
+        self.store.schedules().fire().await.unwrap()
     }
 
     async fn run_now(&self) -> String {
         let ran = self
             .store
-            .run_schedule(&nightly(), &Caller::default())
+            .schedules()
+            .run(&nightly(), &Caller::default())
             .await
             .unwrap();
         assert!(!ran.existed);
@@ -93,7 +95,7 @@ pub async fn every_open_job_counts(f: Fixture) {
     for job in [&timed, &again, &waiting] {
         assert_eq!(f.is_in(job).await, JobState::Cancelled, "{job}");
     }
-    let view = f.store.schedule(&schedule).await.unwrap();
+    let view = f.store.schedules().get(&schedule).await.unwrap();
     assert!(view.skipped >= 2);
 }
 
@@ -116,7 +118,7 @@ pub async fn each_call_makes_a_job(f: Fixture) {
         ids.insert(f.run_now().await);
     }
     assert_eq!(ids.len(), 5);
-    let view = f.store.schedule(&schedule).await.unwrap();
+    let view = f.store.schedules().get(&schedule).await.unwrap();
     assert_eq!(view.made, 5);
     assert!(ids.contains(&view.last_job));
 }
@@ -125,24 +127,25 @@ pub async fn every_missed_time_is_made(f: Fixture) {
     f.minutely(Overlap::Allow).await;
     let fired = f.fire(10 * MINUTE).await;
     assert!(fired.created.len() >= 10, "{}", fired.created.len());
-    let view = f.store.schedule(&nightly()).await.unwrap();
+    let view = f.store.schedules().get(&nightly()).await.unwrap();
     assert_eq!(view.skipped, 0);
 }
 
 /// A next time that was found while the clock was a year ahead.
 pub async fn a_clock_that_was_set_back(f: Fixture) {
     f.minutely(Overlap::Skip).await;
-    assert_eq!(f.store.realign_schedules().await.unwrap(), 0);
+    assert_eq!(f.store.schedules().realign().await.unwrap(), 0);
     let year = 365 * 24 * 60 * MINUTE;
     f.sql(format!("UPDATE schedule SET next_due = next_due + {year}"))
         .await;
-    assert_eq!(f.store.realign_schedules().await.unwrap(), 1);
-    let next = f.store.next_schedule_due().await.unwrap().unwrap();
+    assert_eq!(f.store.schedules().realign().await.unwrap(), 1);
+    let next = f.store.schedules().next_due().await.unwrap().unwrap();
     assert!(next - f.store.now() <= MINUTE);
     // One that is paused stays so.
     f.store
-        .pause_schedule(&nightly(), true, &Caller::default())
+        .schedules()
+        .set_paused(&nightly(), true, &Caller::default())
         .await
         .unwrap();
-    assert_eq!(f.store.realign_schedules().await.unwrap(), 0);
+    assert_eq!(f.store.schedules().realign().await.unwrap(), 0);
 }

@@ -282,7 +282,7 @@ impl Follower {
                 job: None,
                 kinds: Vec::new(),
             };
-            let page = match self.store.events(&query, after, EVENTS).await {
+            let page = match self.store.events().list(&query, after, EVENTS).await {
                 Ok(page) => page,
                 Err(StoreError::CursorExpired { .. }) => {
                     self.relist(missed.since);

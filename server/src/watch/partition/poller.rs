@@ -100,7 +100,7 @@ impl PartitionPoller {
             return Ok(());
         }
         let time = self.store.now();
-        let position = self.store.events_end().await?;
+        let position = self.store.events().end().await?;
         // Where there is a cursor it is older: the next poll looks at more than these partitions need.
         self.cursor.get_or_insert(Cursor { time, position });
         for started in self.waiting.drain(..) {
@@ -132,7 +132,7 @@ impl PartitionPoller {
                 Ok(polled) => polled,
                 Err(StoreError::CursorExpired { .. }) => {
                     // Each task finds that its own place in the log is gone too, and begins again.
-                    end = Some(self.store.events_end().await?);
+                    end = Some(self.store.events().end().await?);
                     feeds.iter().for_each(|feed| feed.ask());
                     break;
                 }

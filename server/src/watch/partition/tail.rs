@@ -114,7 +114,11 @@ impl Tail {
         }
         loop {
             let size = u32::try_from(CHUNK).unwrap_or(u32::MAX);
-            let page = self.store.events(&self.query, self.position, size).await?;
+            let page = self
+                .store
+                .events()
+                .list(&self.query, self.position, size)
+                .await?;
             self.position = page.next;
             if !page.events.is_empty() || !page.more {
                 return Ok(page.events.into_iter().map(Arc::new).collect());

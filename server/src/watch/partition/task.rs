@@ -101,7 +101,12 @@ impl PartitionTask {
     async fn read_events(&mut self) -> Result<Position, StoreError> {
         let mut position = self.feed.position();
         loop {
-            let page = match self.store.events(&self.query, position, EVENTS).await {
+            let page = match self
+                .store
+                .events()
+                .list(&self.query, position, EVENTS)
+                .await
+            {
                 Ok(page) => page,
                 Err(StoreError::CursorExpired { .. }) => {
                     position = self.begin().await?;
@@ -129,7 +134,7 @@ impl PartitionTask {
     /// Begins again at the present end of the audit log.
     async fn begin(&mut self) -> Result<Position, StoreError> {
         let time = self.store.now();
-        let position = self.store.events_end().await?;
+        let position = self.store.events().end().await?;
         self.known.clear();
         self.feed.begin(time, position);
         Ok(position)

@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait};
 
-/// What changed, where that is no job. A process of the release before reads such an event as an UPDATED one.
+/// What changed, where that is no job. A process of the release before reads such an event as an
+/// UPDATED one.
 pub(super) struct Changes;
 
 impl MigrationName for Changes {

@@ -227,8 +227,8 @@ const TABLES: &[&str] = &[
     )",
 ];
 
-/// Hot rows stay on their page (fillfactor, and no index on columns that change with every report), bitmaps stay in
-/// the row, and what a busy job leaves behind is vacuumed early.
+/// Hot rows stay on their page (fillfactor, and no index on columns that change with every report),
+/// bitmaps stay in the row, and what a busy job leaves behind is vacuumed early.
 const POSTGRES: &[&str] = &[
     "ALTER TABLE job_progress SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0)",
     "ALTER TABLE page SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0)",

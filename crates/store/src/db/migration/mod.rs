@@ -1,6 +1,7 @@
-//! The tables, made by migrations that are never changed once published. A migration only adds what the release before does not look
-//! at: a table, or a column with a default. What nothing needs any more is taken away a release later, by a migration that raises
-//! `schema_compat` (see [`super::compat`]).
+//! The tables, made by migrations that are never changed once published. A migration only adds what
+//! the release before does not look at: a table, or a column with a default. What nothing needs any
+//! more is taken away a release later, by a migration that raises `schema_compat` (see
+//! [`super::compat`]).
 //!
 //! Every column is NOT NULL: 0 and empty stand for "none". That lets many rows be bound as arrays.
 //! Times are microseconds since 1970 by the database's clock.
@@ -61,8 +62,8 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Applies what is missing; processes that start together take turns, also to make the schema: IF NOT
-/// EXISTS alone lets one of them fail.
+/// Applies what is missing; processes that start together take turns, also to make the schema: IF
+/// NOT EXISTS alone lets one of them fail.
 pub(crate) async fn run_postgres(
     pool: &DatabaseConnection,
     schema: &str,
@@ -79,8 +80,8 @@ pub(crate) async fn run_postgres(
     Ok(())
 }
 
-/// Applies what is missing, all or nothing: a process that is killed meanwhile, or one that starts at
-/// the same time, must not leave or find half of the tables.
+/// Applies what is missing, all or nothing: a process that is killed meanwhile, or one that starts
+/// at the same time, must not leave or find half of the tables.
 pub(crate) async fn run_sqlite(pool: &DatabaseConnection) -> Result<(), StoreError> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),

@@ -1,9 +1,11 @@
-//! Ended jobs that have not settled, or whose items were discarded, are found without reading the others.
+//! Ended jobs that have not settled, or whose items were discarded, are found without reading the
+//! others.
 
 use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait};
 
-/// Indexes of the jobs that ended while items of theirs were out, and of those whose items were discarded.
+/// Indexes of the jobs that ended while items of theirs were out, and of those whose items were
+/// discarded.
 pub(super) struct Settling;
 
 impl MigrationName for Settling {

@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait};
 
-/// Priorities, weights, limits and quotas, versions of specs, and failures that retries leave alone.
+/// Priorities, weights, limits and quotas, versions of specs, and failures that retries leave
+/// alone.
 pub(super) struct Sharing;
 
 impl MigrationName for Sharing {

@@ -1,4 +1,5 @@
-//! The tree of batches as people look at it, the history of progress, and the pipes that partitions have used.
+//! The tree of batches as people look at it, the history of progress, and the pipes that partitions
+//! have used.
 
 use headway_domain::bitmap::Bitmap;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
@@ -9,7 +10,8 @@ use sea_orm_migration::{
 /// Pages counted in one round.
 const CHUNK: i64 = 1000;
 
-/// Batches that are done are kept, pages say how many children ended how, samples and pipes have tables.
+/// Batches that are done are kept, pages say how many children ended how, samples and pipes have
+/// tables.
 pub(super) struct Tree;
 
 impl MigrationName for Tree {

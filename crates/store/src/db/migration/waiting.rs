@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait};
 
-/// Prerequisites, what is owed to those that wait, and how deleted jobs ended.
+/// Prerequisites, release tasks, and how deleted jobs ended.
 pub(super) struct Waiting;
 
 impl MigrationName for Waiting {

@@ -15,7 +15,7 @@ use headway_domain::{
     start::Prerequisite,
     update::JobUpdate,
 };
-use headway_store::{Committed, DeadFilter, FailureFilter, Retry, Store, StoreError};
+use headway_store::{Committed, DeadLetterFilter, FailureFilter, Retry, Store, StoreError};
 
 use super::subject::{HOUR, Subject, schedule, schedule_name};
 use crate::suite::{
@@ -75,12 +75,16 @@ impl Subject {
                     .map(|_| ())
             }
             "drop dead letters" => {
-                let filter = DeadFilter {
+                let filter = DeadLetterFilter {
                     partition: partition.clone(),
                     pipe: None,
                     job: None,
                 };
-                store.drop_dead_letters(&filter, caller).await.map(|_| ())
+                store
+                    .pipes()
+                    .drop_dead_letters(&filter, caller)
+                    .await
+                    .map(|_| ())
             }
             "apply reports" => store.apply_reports(&self.done).await.map(|_| ()),
             "apply forwards" => {
@@ -137,10 +141,16 @@ impl Subject {
                     ..PartitionShare::default()
                 };
                 store
-                    .set_partition(partition, &Retention::default(), &share, caller)
+                    .partitions()
+                    .update(partition, &Retention::default(), &share, caller)
                     .await
             }
-            "suspend partition" => store.set_suspended(partition, true, caller).await,
+            "suspend partition" => {
+                store
+                    .partitions()
+                    .set_suspended(partition, true, caller)
+                    .await
+            }
             "walk partition" => store.walk_partition(partition, 0).await.map(|_| ()),
             "set pipe limits" | "remove pipe limits" => {
                 let limits = PipeLimits {
@@ -148,10 +158,10 @@ impl Subject {
                     per_second: None,
                 };
                 let pipe = PipeName::new(PIPE).unwrap();
-                store.set_pipe_limits(&pipe, &limits, caller).await
+                store.pipes().set_limits(&pipe, &limits, caller).await
             }
-            "unused pipes" => store.unused_pipes().await.map(|_| ()),
-            "forget pipe" => store.forget_pipe("spare").await.map(|_| ()),
+            "unused pipes" => store.pipes().unused().await.map(|_| ()),
+            "forget pipe" => store.pipes().forget("spare").await.map(|_| ()),
             "fire items" => {
                 for shard in 0..store.shards() {
                     store.fire_items(shard, i64::MAX).await?;
@@ -173,7 +183,7 @@ impl Subject {
                 }
             }
             "expire jobs" => store.expire_jobs().await.map(|_| ()),
-            "expire events" => store.expire_events(store.now() + HOUR).await.map(|_| ()),
+            "expire events" => store.events().expire(store.now() + HOUR).await.map(|_| ()),
             "expire tombstones" => store.expire_tombstones(i64::MAX).await.map(|_| ()),
             "collect garbage" => {
                 while store.collect_garbage().await? {}
@@ -182,7 +192,7 @@ impl Subject {
             "forget unreadable" => store.forget_unreadable().await.map(|_| ()),
             "publish rates" => {
                 let rates = BTreeMap::from([(PIPE.to_owned(), 3.0)]);
-                store.publish_rates(self.fresh, &rates, HOUR).await
+                store.pipes().publish_rates(self.fresh, &rates, HOUR).await
             }
             "set shares" => {
                 let shares = [(job.key, Share::of(2)), (unsplit.key, Share::of(3))];
@@ -204,28 +214,33 @@ impl Subject {
         let (kind, named) = (JobId::new("resize").unwrap(), schedule_name());
         let timetable = schedule(store.now(), Overlap::Allow);
         match operation {
-            "create job type" => store.create_job_type(&kind, "{}", caller).await.map(|_| ()),
-            "update job type" => store
-                .update_job_type(&kind, "{\"a\": 1}", Some("1"), caller)
+            "create job type" => store
+                .job_types()
+                .create(&kind, "{}", caller)
                 .await
                 .map(|_| ()),
-            "delete job type" => store.delete_job_type(&kind, caller).await,
+            "update job type" => store
+                .job_types()
+                .update(&kind, "{\"a\": 1}", Some("1"), caller)
+                .await
+                .map(|_| ()),
+            "delete job type" => store.job_types().delete(&kind, caller).await,
             "create schedule" => {
-                let created = store.create_schedule(&named, &timetable, caller);
+                let created = store.schedules().create(&named, &timetable, caller);
                 created.await.map(|_| ())
             }
             "update schedule" => {
-                let updated = store.update_schedule(&named, &timetable, caller);
+                let updated = store.schedules().update(&named, &timetable, caller);
                 updated.await.map(|_| ())
             }
             "pause schedule" => {
-                let paused = store.pause_schedule(&named, true, caller);
+                let paused = store.schedules().set_paused(&named, true, caller);
                 paused.await.map(|_| ())
             }
-            "delete schedule" => store.delete_schedule(&named, caller).await,
-            "run schedule" => store.run_schedule(&named, caller).await.map(|_| ()),
-            "realign schedules" => store.realign_schedules().await.map(|_| ()),
-            fire if fire.starts_with("fire") => store.fire_schedules().await.map(|_| ()),
+            "delete schedule" => store.schedules().delete(&named, caller).await,
+            "run schedule" => store.schedules().run(&named, caller).await.map(|_| ()),
+            "realign schedules" => store.schedules().realign().await.map(|_| ()),
+            fire if fire.starts_with("fire") => store.schedules().fire().await.map(|_| ()),
             other => panic!("no operation {other}"),
         }
     }

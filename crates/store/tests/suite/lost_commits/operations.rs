@@ -12,7 +12,8 @@ pub enum Repetition {
 pub struct Operation {
     pub name: &'static str,
     pub repetition: Repetition,
-    /// Tables in which a repeated call may leave more rows: the audit log tells of both calls, a message is sent twice.
+    /// Tables in which a repeated call may leave more rows: the audit log tells of both calls, a
+    /// message is sent twice.
     pub adds_again: &'static [&'static str],
     pub only_sqlite: bool,
     /// Whether it is about jobs, which are made before it.

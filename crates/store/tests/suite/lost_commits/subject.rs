@@ -56,7 +56,7 @@ impl Subject {
         let done = reports(&tasks, |_| ItemEvent::Done);
         let mut subject = Self {
             config: config.clone(),
-            outbox: driver.owed.drain(..).map(|owed| owed.id).collect(),
+            outbox: driver.outbox.drain(..).map(|message| message.id).collect(),
             driver,
             job,
             done,
@@ -206,7 +206,7 @@ impl Subject {
         };
         let caller = Caller::default();
         let (named, schedule) = (schedule_name(), schedule(f.store.now(), overlap));
-        let created = f.store.create_schedule(&named, &schedule, &caller);
+        let created = f.store.schedules().create(&named, &schedule, &caller);
         let next = created.await.unwrap().next.unwrap();
         if operation.starts_with("fire") {
             // Two times have passed.

@@ -1,0 +1,45 @@
+//! Changing what a job is to do.
+
+use headway_domain::{Error, JobName, event::Caller, retention::Retention, update::JobUpdate};
+
+use crate::{
+    db::Durability, error::StoreError, jobs::view::Controlled, pipes::rates::FIRST_ALLOWANCE,
+    store::Store,
+};
+
+impl Store {
+    /// Changes some of a job's spec, durably. The new values must be valid; what the retention does
+    /// not say is as the partition says now.
+    pub async fn update_job(
+        &self,
+        name: &JobName,
+        mut update: JobUpdate,
+        caller: &Caller,
+    ) -> Result<Controlled, StoreError> {
+        let meta = self.named(name).await?;
+        if let Some(retention) = update.retention.take() {
+            let default: Retention = self.partitions().get(&name.partition).await?.retention;
+            update.retention = Some(retention.or(&default));
+        }
+        let db = &self.db;
+        let tx = db.write(Durability::Full).await?;
+        let mut slice = db
+            .lock_job(&tx, &meta)
+            .await?
+            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        slice.set_caller(caller.clone());
+        let before = slice.job().meta.clone();
+        if slice.update(&update) {
+            if slice.job().meta.spec.max_in_flight > before.spec.max_in_flight {
+                slice.widen_allowance(FIRST_ALLOWANCE);
+            }
+            db.advance(&tx, &mut slice).await?;
+        }
+        let changed = slice.job().meta.clone();
+        let committed = db.write_slices(&tx, vec![slice]).await?;
+        db.write_spec(&tx, &before, &changed).await?;
+        tx.commit().await?;
+        let view = self.job(name).await?;
+        Ok(Controlled { view, committed })
+    }
+}

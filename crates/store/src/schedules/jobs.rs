@@ -1,0 +1,175 @@
+//! The jobs of a schedule.
+
+use std::collections::BTreeSet;
+
+use headway_domain::{
+    Error, JobId, JobName, JobState, Micros,
+    event::Caller,
+    schedule::{LABEL, ScheduleName, is_open},
+    start::{OnPrerequisiteFailure, Prerequisite},
+};
+use sea_orm::{
+    EntityTrait, FromQueryResult, QueryFilter,
+    sea_query::{Expr, ExprTrait},
+};
+
+use crate::{
+    db::keys,
+    error::StoreError,
+    ground::codes::Code,
+    jobs::create::new_job::{Created, NewJob},
+    schedules::{
+        Schedules,
+        entity::{Column, Entity},
+        row::{is_named, keyed},
+        view::ScheduleView,
+    },
+};
+
+/// Microseconds that a job that is asked for now may be put forward, so that it has an id of its
+/// own.
+const MAX_RUN_TRIES: i64 = 100;
+
+impl Schedules<'_> {
+    /// Makes a job of a schedule now, whatever its times and other jobs are: each call makes
+    /// another one.
+    pub async fn run(self, name: &ScheduleName, caller: &Caller) -> Result<Created, StoreError> {
+        let db = &self.store.db;
+        let view = self.get(name).await?;
+        let mut tries = 0;
+        let (now, created) = loop {
+            let now = db.now() + tries;
+            let job = new_job(&view, name.job_now(now)?, caller, Vec::new());
+            match self.store.create_job(job).await {
+                Ok(created) if !created.existed => break (now, created),
+                // Another call had the same microsecond.
+                Ok(_) | Err(StoreError::Domain(Error::JobExists(_))) if tries < MAX_RUN_TRIES => {
+                    tries += 1
+                }
+                Ok(created) => break (now, created),
+                Err(error) => return Err(error),
+            }
+        };
+        let job = created.view.job.meta.name.job.as_str();
+        let update = Entity::update_many()
+            .col_expr(Column::LastDue, Expr::value(now))
+            .col_expr(Column::LastJob, Expr::value(job))
+            .col_expr(Column::Made, ExprTrait::add(Expr::col(Column::Made), 1_i64))
+            .filter(is_named(name));
+        let (sql, values) = db.built(&update);
+        if let Err(error) = db.run_alone(sql, values).await {
+            // A caller that gets an error would ask for another job.
+            tracing::warn!(schedule = %name, %error, "cannot count a job of a schedule; the job runs all the same");
+        }
+        Ok(created)
+    }
+}
+
+/// A job of a schedule, which waits for these jobs to end in any way.
+pub(crate) fn new_job(
+    view: &ScheduleView,
+    job: JobId,
+    caller: &Caller,
+    after: Vec<JobId>,
+) -> NewJob {
+    let mut spec = view.schedule.job.clone();
+    let id = view.name.schedule.to_string();
+    spec.labels.insert(LABEL.to_owned(), id);
+    if !after.is_empty() {
+        let needed = |job| Prerequisite {
+            job,
+            optional: true,
+        };
+        spec.prerequisites = after.into_iter().map(needed).collect();
+        spec.on_prerequisite_failure = OnPrerequisiteFailure::RunAnyway;
+    }
+    NewJob {
+        name: JobName {
+            partition: view.name.partition.clone(),
+            job,
+        },
+        spec,
+        request_id: String::new(),
+        creator: caller.user.clone(),
+        correlation: caller.correlation.clone(),
+        created: None,
+    }
+}
+
+/// The newest jobs of a schedule that are looked at to find those that have not ended.
+const MAX_JOBS_SCANNED: i64 = 1000;
+
+#[derive(Debug, FromQueryResult)]
+struct OpenRow {
+    job_id: String,
+    state: i64,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct MadeRow {
+    job_id: String,
+}
+
+impl Schedules<'_> {
+    /// The ids of the jobs that this schedule has for some of its times.
+    pub(crate) async fn jobs_made(
+        self,
+        view: &ScheduleView,
+        times: &[Micros],
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let db = &self.store.db;
+        let ids = times.iter().map(|time| view.name.job(*time));
+        let ids: Vec<String> = ids
+            .map(|id| Ok(id?.to_string()))
+            .collect::<Result<_, StoreError>>()?;
+        let sql = format!(
+            "SELECT j.job_id FROM job j JOIN label l ON l.job_key = j.job_key AND l.name = $3 AND l.value = $2 \
+             WHERE j.partition_id = $1 AND j.job_id IN ({}) AND j.created >= $5",
+            db.texts(4)
+        );
+        let mut values = keyed(&view.name);
+        values.extend([LABEL.into(), keys::texts(&ids), view.created.into()]);
+        let rows: Vec<MadeRow> = db.all(db.work_reader(), sql, values).await?;
+        Ok(rows.into_iter().map(|row| row.job_id).collect())
+    }
+
+    /// Whether a job was made by this schedule.
+    pub(crate) async fn has_made(
+        self,
+        job: &JobName,
+        view: &ScheduleView,
+    ) -> Result<bool, StoreError> {
+        let labels = match self.store.job(job).await {
+            Ok(view) => view.job.meta.spec.labels.clone(),
+            Err(StoreError::Domain(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(labels.get(LABEL).map(String::as_str) == Some(view.name.schedule.as_str()))
+    }
+
+    /// The jobs of a schedule that have not ended, of the newest ones: those that were asked for
+    /// now, and those that were retried, too.
+    pub(crate) async fn open_jobs(
+        self,
+        view: &ScheduleView,
+    ) -> Result<Vec<(JobName, JobState)>, StoreError> {
+        let db = &self.store.db;
+        let sql = "SELECT j.job_id, p.state FROM (SELECT job_key FROM label WHERE partition_id = $1 AND name = $3 AND value = $2 \
+                     ORDER BY job_key DESC LIMIT $4) k \
+                   JOIN job_progress p ON p.job_key = k.job_key JOIN job j ON j.job_key = k.job_key \
+                   WHERE p.ended = 0 AND j.created >= $5 ORDER BY k.job_key";
+        let mut values = keyed(&view.name);
+        values.extend([LABEL.into(), MAX_JOBS_SCANNED.into(), view.created.into()]);
+        let rows: Vec<OpenRow> = db.all(db.work_reader(), sql, values).await?;
+        let mut open = Vec::with_capacity(rows.len());
+        for row in rows {
+            let name = JobName {
+                partition: view.name.partition.clone(),
+                job: JobId::new(row.job_id)?,
+            };
+            open.push((name, JobState::of(row.state)?));
+        }
+        open.retain(|(_, state)| is_open(*state));
+        Ok(open)
+    }
+}

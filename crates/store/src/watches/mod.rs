@@ -1,0 +1,4 @@
+//! What watches of jobs and partitions read.
+
+pub(crate) mod partitions;
+pub(crate) mod states;

@@ -1,0 +1,4 @@
+//! Pipes.
+
+pub mod credit;
+pub mod used;
