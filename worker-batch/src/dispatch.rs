@@ -10,6 +10,7 @@ use headway_domain::{
     spec::Work,
 };
 use headway_relay::tasks::{TaskMessages, TaskSend};
+use headway_splitters::{SplitError, template::Template};
 use headway_store::{DispatchPlan, PageSource, PlannedItem};
 use serde_json::Value;
 use uuid::Uuid;
@@ -17,8 +18,6 @@ use uuid::Uuid;
 use crate::{
     children::{self, Items},
     publish::Window,
-    splitter::SplitError,
-    template::Template,
     worker::{BatchWorker, Interrupted},
 };
 

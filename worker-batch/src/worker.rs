@@ -10,6 +10,7 @@ use headway_relay::{
     envelope::{BatchWork, decode_batch, encode_fence_task},
 };
 use headway_runtime::backoff::Backoff;
+use headway_splitters::Registry;
 use headway_store::StoreError;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,6 @@ use crate::{
     children::Memory,
     pipes::Pipes,
     publish::{SLOW_BYTES, SLOW_DELIVERIES, Slot},
-    splitter::Registry,
 };
 
 /// A splitter that takes longer gives up its slot.

@@ -35,7 +35,6 @@ mod confirm;
 mod control;
 mod engine;
 mod executor;
-mod json_fault;
 mod ledger;
 mod outcome;
 mod prefetch;
@@ -47,7 +46,7 @@ mod text;
 
 pub use builder::{BuildError, Worker, WorkerBuilder, WorkerError};
 pub use headway_broker as broker;
-pub use json_fault::json_fault;
+pub use headway_json_fault::json_fault;
 pub use outcome::{Outcome, TaskError, code};
 pub use task::Task;
 pub use tokio_util::sync::CancellationToken;

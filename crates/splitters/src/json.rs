@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::page::slice_page;
-use super::{Child, Definition, Page, PageRequest, SplitError, Splitter};
+use crate::page::slice_page;
+use crate::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 
 /// How deep a definition may be nested. A definition is read again from its text, where 128 is the parser's limit.
 const MAX_DEPTH: usize = 100;
@@ -84,7 +84,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::splitter::testing::{Permutation, any_json, invalid, walk};
+    use crate::testing::{Permutation, any_json, invalid, walk};
 
     /// The leaves from left to right.
     fn leaves(value: &Value, found: &mut Vec<Value>) {

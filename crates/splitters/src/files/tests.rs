@@ -9,9 +9,8 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::splitter::WarmKey;
-use crate::splitter::paths::os_path;
-use crate::splitter::testing::{Numbers, Walk, invalid, walk};
+use crate::paths::os_path;
+use crate::testing::{Numbers, Walk, invalid, walk};
 
 /// The folder of all temporary folders.
 fn temporary() -> FileRoots {

@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::Value;
 
-use super::{Definition, SplitError};
+use crate::{Definition, SplitError};
 
 /// How many children a page has at most.
 pub const MAX_PAGE_CHILDREN: usize = 4096;
@@ -146,7 +146,7 @@ impl PageBuilder {
 }
 
 /// The length of the compact JSON text of a value.
-pub(super) fn json_len(value: &Value) -> usize {
+pub(crate) fn json_len(value: &Value) -> usize {
     struct Count(usize);
 
     impl io::Write for Count {
@@ -169,7 +169,7 @@ pub(super) fn json_len(value: &Value) -> usize {
 }
 
 /// A cursor that is a number.
-pub(super) fn number_cursor(number: u64) -> Vec<u8> {
+pub(crate) fn number_cursor(number: u64) -> Vec<u8> {
     number.to_be_bytes().to_vec()
 }
 
@@ -177,7 +177,7 @@ pub(super) fn number_cursor(number: u64) -> Vec<u8> {
 ///
 /// # Errors
 /// [`SplitError::Invalid`] if the cursor is not a number.
-pub(super) fn read_number_cursor(cursor: Option<&[u8]>) -> Result<u64, SplitError> {
+pub(crate) fn read_number_cursor(cursor: Option<&[u8]>) -> Result<u64, SplitError> {
     let Some(bytes) = cursor else { return Ok(0) };
     bytes
         .try_into()
@@ -186,7 +186,7 @@ pub(super) fn read_number_cursor(cursor: Option<&[u8]>) -> Result<u64, SplitErro
 }
 
 /// The error for a cursor that this splitter cannot have made.
-pub(super) fn unreadable_cursor() -> SplitError {
+pub(crate) fn unreadable_cursor() -> SplitError {
     SplitError::invalid("the cursor cannot be read")
 }
 
@@ -194,7 +194,7 @@ pub(super) fn unreadable_cursor() -> SplitError {
 ///
 /// # Errors
 /// [`SplitError::Invalid`] if the cursor is not one of this slice, or a child is too large.
-pub(super) fn slice_page(
+pub(crate) fn slice_page(
     values: &[Value],
     cursor: Option<&[u8]>,
     limit: usize,

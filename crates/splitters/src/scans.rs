@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-use super::{SplitError, WarmKey};
+use crate::{SplitError, WarmKey};
 
 /// The threads of one splitter.
 #[derive(Debug)]
-pub(super) struct Scans {
+pub(crate) struct Scans {
     all: Arc<Semaphore>,
     per_job: usize,
     jobs: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
@@ -21,7 +21,7 @@ pub(super) struct Scans {
 
 impl Scans {
     /// At most `all` threads at once, and `per_job` of one job.
-    pub(super) fn new(all: usize, per_job: usize) -> Self {
+    pub(crate) fn new(all: usize, per_job: usize) -> Self {
         Self {
             all: Arc::new(Semaphore::new(all)),
             per_job,
@@ -34,7 +34,7 @@ impl Scans {
     /// # Errors
     /// Those of the work; [`SplitError::Invalid`] if it panics, [`SplitError::Transient`] if the process is shutting
     /// down.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: Option<WarmKey>,
         work: impl FnOnce() -> Result<T, SplitError> + Send + 'static,

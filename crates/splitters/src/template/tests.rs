@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::splitter::testing::any_json;
+use crate::testing::any_json;
 
 fn render(template: Value, item: Value, parameters: Value) -> Result<Value, String> {
     let template = Template::parse(Some(&template)).map_err(|error| error.to_string())?;

@@ -8,10 +8,10 @@ use std::time::UNIX_EPOCH;
 use headway_files::{FileRoots, Links, shorten};
 use serde::{Deserialize, Serialize};
 
-use super::SplitError;
 use super::csv::ReadError;
-use super::page::unreadable_cursor;
-use super::paths::{io_error, open_error};
+use crate::SplitError;
+use crate::page::unreadable_cursor;
+use crate::paths::{io_error, open_error};
 
 /// How much is read ahead.
 const BUFFER_BYTES: usize = 128 << 10;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{
+use crate::{
     Child, Definition, MAX_CURSOR_BYTES, Page, PageRequest, SplitError, Splitter, WarmKey,
 };
 

@@ -11,7 +11,7 @@ use headway_files::{NO_ROOTS, OpenError, shorten};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::SplitError;
+use crate::SplitError;
 
 /// A path or file name, byte for byte as the file system has it.
 ///
@@ -41,7 +41,7 @@ impl Name {
     }
 
     /// This folder's path with one more name at its end; an empty folder is where paths begin.
-    pub(super) fn join(&self, name: &[u8]) -> Self {
+    pub(crate) fn join(&self, name: &[u8]) -> Self {
         let mut path = Vec::with_capacity(self.0.len() + 1 + name.len());
         if !self.0.is_empty() {
             path.extend_from_slice(&self.0);
@@ -102,25 +102,25 @@ impl<'de> Deserialize<'de> for Name {
 
 /// The bytes of a name of the file system.
 #[cfg(unix)]
-pub(super) fn os_bytes(name: &OsStr) -> &[u8] {
+pub(crate) fn os_bytes(name: &OsStr) -> &[u8] {
     std::os::unix::ffi::OsStrExt::as_bytes(name)
 }
 
 /// The bytes of a name of the file system.
 #[cfg(not(unix))]
-pub(super) fn os_bytes(name: &OsStr) -> &[u8] {
+pub(crate) fn os_bytes(name: &OsStr) -> &[u8] {
     name.as_encoded_bytes()
 }
 
 /// The path with these bytes.
 #[cfg(unix)]
-pub(super) fn os_path(bytes: &[u8]) -> PathBuf {
+pub(crate) fn os_path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes))
 }
 
 /// The path with these bytes; where names are not bytes, those that are not Unicode are not found.
 #[cfg(not(unix))]
-pub(super) fn os_path(bytes: &[u8]) -> PathBuf {
+pub(crate) fn os_path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
 }
 
@@ -128,7 +128,7 @@ pub(super) fn os_path(bytes: &[u8]) -> PathBuf {
 ///
 /// # Errors
 /// [`SplitError::Invalid`] that names the field.
-pub(super) fn check_absolute(field: &str, name: &Name) -> Result<(), SplitError> {
+pub(crate) fn check_absolute(field: &str, name: &Name) -> Result<(), SplitError> {
     let path = name.to_path();
     if !path.is_absolute() || name.as_bytes().contains(&0) {
         return Err(SplitError::invalid(format!(
@@ -143,7 +143,7 @@ pub(super) fn check_absolute(field: &str, name: &Name) -> Result<(), SplitError>
 ///
 /// # Errors
 /// [`SplitError::Invalid`] that names the field.
-pub(super) fn check_below(field: &str, name: &Name) -> Result<(), SplitError> {
+pub(crate) fn check_below(field: &str, name: &Name) -> Result<(), SplitError> {
     let path = name.to_path();
     let plain = path
         .components()
@@ -163,7 +163,7 @@ pub(super) fn check_below(field: &str, name: &Name) -> Result<(), SplitError> {
 }
 
 /// What it means for a batch that a path was not opened.
-pub(super) fn open_error(action: &str, path: &Path, error: OpenError) -> SplitError {
+pub(crate) fn open_error(action: &str, path: &Path, error: OpenError) -> SplitError {
     let path_text = shorten(path);
     match error {
         OpenError::Io(error) => io_error(action, path, &error),
@@ -177,7 +177,7 @@ pub(super) fn open_error(action: &str, path: &Path, error: OpenError) -> SplitEr
 
 /// What an error of the file system means for a batch: whatever trying again cannot mend is lasting, as a path that
 /// is missing or forbidden; an input/output error or too many open files may pass.
-pub(super) fn io_error(action: &str, path: &Path, error: &io::Error) -> SplitError {
+pub(crate) fn io_error(action: &str, path: &Path, error: &io::Error) -> SplitError {
     let sentence = format!("cannot {action} {}: {error}", shorten(path));
     if is_passing(error) {
         SplitError::Transient(sentence)
@@ -187,7 +187,7 @@ pub(super) fn io_error(action: &str, path: &Path, error: &io::Error) -> SplitErr
 }
 
 /// Whether there is nothing at the path (any more).
-pub(super) fn is_gone(error: &io::Error) -> bool {
+pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
@@ -195,7 +195,7 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
 }
 
 /// Whether a symbolic link leads nowhere: to nothing, or in a circle.
-pub(super) fn leads_nowhere(error: &io::Error) -> bool {
+pub(crate) fn leads_nowhere(error: &io::Error) -> bool {
     /// `ELOOP`, for which the standard library has no stable kind.
     const TOO_MANY_LINKS: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };
     is_gone(error) || error.raw_os_error() == Some(TOO_MANY_LINKS)

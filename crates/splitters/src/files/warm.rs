@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::WarmKey;
+use crate::WarmKey;
 
 /// What one key costs besides its bytes: its pointer and length, and the allocator's share.
 const KEY_OVERHEAD: usize = 48;

@@ -4,6 +4,10 @@
 //! cursor is the last key that was seen, so "what follows" has a meaning however the folder changes: no name is
 //! found twice, and none that was there all the time is missed.
 
+mod glob;
+mod links;
+mod warm;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +17,16 @@ use headway_files::{FileRoots, Kind, Links, OpenError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::definition::{bounded, integer};
-use super::glob::Glob;
-use super::links::LinkTargets;
-use super::page::unreadable_cursor;
-use super::paths::{
+use self::glob::Glob;
+use self::links::LinkTargets;
+use self::warm::{Chunk, Smallest, Warm};
+use crate::definition::{bounded, integer};
+use crate::page::unreadable_cursor;
+use crate::paths::{
     Name, check_absolute, check_below, io_error, is_gone, leads_nowhere, open_error, os_bytes,
 };
-use super::scans::Scans;
-use super::warm::{Chunk, Smallest, Warm};
-use super::{Child, Definition, Page, PageBuilder, PageRequest, SplitError, Splitter};
+use crate::scans::Scans;
+use crate::{Child, Definition, Page, PageBuilder, PageRequest, SplitError, Splitter, WarmKey};
 
 /// Phase of the files of a folder.
 const FILES: u8 = 0;
@@ -353,7 +357,7 @@ impl Shared {
 struct Owned {
     cursor: Option<Vec<u8>>,
     limit: usize,
-    warm: Option<super::WarmKey>,
+    warm: Option<WarmKey>,
 }
 
 #[async_trait]
@@ -395,5 +399,4 @@ impl Splitter for Files {
 }
 
 #[cfg(test)]
-#[path = "files_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::definition::stored_content;
+use crate::definition::stored_content;
 
 /// Bytes of a title at most.
 const BYTES: usize = 256;
@@ -49,7 +49,8 @@ fn cut(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{super::Definition, *};
+    use super::*;
+    use crate::Definition;
 
     fn of(value: Value) -> String {
         title(&Definition::Json(value).encode())

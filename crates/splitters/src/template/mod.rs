@@ -355,5 +355,4 @@ fn escape(out: &mut Vec<u8>, text: &str) {
 }
 
 #[cfg(test)]
-#[path = "template_tests.rs"]
 mod tests;

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use headway_worker::json_fault;
+use headway_json_fault::json_fault;
 use serde::de::{self, Deserializer, Visitor};
 use serde_json::Value;
 
-use super::SplitError;
+use crate::SplitError;
 
 /// First byte of a stored JSON definition.
 const JSON_TAG: u8 = 0;
@@ -80,7 +80,7 @@ impl Definition {
     ///
     /// # Errors
     /// [`SplitError::Invalid`] if the definition is not JSON, or not a `T`.
-    pub(super) fn read<T: de::DeserializeOwned>(&self, splitter: &str) -> Result<T, SplitError> {
+    pub(crate) fn read<T: de::DeserializeOwned>(&self, splitter: &str) -> Result<T, SplitError> {
         let value = self.json()?;
         // Serde would also take an array for a struct.
         if !value.is_object() {
@@ -97,9 +97,9 @@ impl Definition {
     }
 
     /// How many bytes [`Self::encode`] gives.
-    pub(super) fn encoded_len(&self) -> usize {
+    pub(crate) fn encoded_len(&self) -> usize {
         1 + match self {
-            Self::Json(value) => super::page::json_len(value),
+            Self::Json(value) => crate::page::json_len(value),
             Self::Data(data) => data.len(),
         }
     }
@@ -111,7 +111,7 @@ fn without_mark(text: &[u8]) -> &[u8] {
 }
 
 /// What follows the kind in a stored definition.
-pub(super) fn stored_content(stored: &[u8]) -> &[u8] {
+pub(crate) fn stored_content(stored: &[u8]) -> &[u8] {
     stored.get(1..).unwrap_or_default()
 }
 
@@ -132,7 +132,7 @@ const EXACT_DOUBLE: f64 = 9_007_199_254_740_992.0;
 ///
 /// # Errors
 /// If it is neither.
-pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     struct Integer;
 
     impl Visitor<'_> for Integer {
@@ -174,7 +174,7 @@ pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64,
 ///
 /// # Errors
 /// [`SplitError::Invalid`] that names field and bounds.
-pub(super) fn bounded(
+pub(crate) fn bounded(
     field: &str,
     value: i64,
     least: usize,
@@ -194,7 +194,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::splitter::testing::any_json;
+    use crate::testing::any_json;
 
     fn parse(value: Value) -> Option<i64> {
         integer(&value).ok()

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::definition::{bounded, integer};
-use super::page::{number_cursor, read_number_cursor, unreadable_cursor};
-use super::{
+use crate::definition::{bounded, integer};
+use crate::page::{number_cursor, read_number_cursor, unreadable_cursor};
+use crate::{
     Child, Definition, MAX_PAGE_CHILDREN, Page, PageBuilder, PageRequest, SplitError, Splitter,
 };
 
@@ -153,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::splitter::testing::{Permutation, Walk, invalid, walk};
+    use crate::testing::{Permutation, Walk, invalid, walk};
 
     fn total(definition: Value) -> Result<Option<u64>, SplitError> {
         Range.total(&Definition::Json(definition), &Value::Null)

@@ -3,12 +3,17 @@
 use std::fs;
 use std::io::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
+use serde_json::json;
 use tempfile::NamedTempFile;
 
+use super::csv::MAX_RECORD_BYTES;
+use super::source_file::length;
 use super::*;
-use crate::splitter::csv::MAX_RECORD_BYTES;
-use crate::splitter::testing::{Permutation, Walk, invalid, walk};
+use crate::testing::{Permutation, Walk, invalid, walk};
+use crate::{Child, Name};
 
 /// The splitter over all temporary folders.
 fn lines() -> Lines {

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use headway_files::{FileRoots, Kind};
 
-use super::SplitError;
-use super::paths::{Name, io_error, leads_nowhere, os_path};
+use crate::SplitError;
+use crate::paths::{Name, io_error, leads_nowhere, os_path};
 
 /// Decides about the links in one folder.
 pub(super) struct LinkTargets<'a> {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Child, Definition, PageRequest, SplitError, Splitter};
+use crate::{Child, Definition, PageRequest, SplitError, Splitter};
 
 /// Finds all items in and below a definition, in no particular order, and checks on the way what a splitter promises:
 /// that definitions survive being stored, that pages keep their bounds and move on, and that totals are exact.
@@ -67,8 +67,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::splitter::Page;
-    use crate::splitter::range::Range;
+    use crate::Page;
+    use crate::range::Range;
 
     /// Promises a total, and answers every request with one item and the same cursor, or none.
     struct Liar {

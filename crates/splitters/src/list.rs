@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::page::slice_page;
-use super::{Child, Definition, Page, PageRequest, SplitError, Splitter};
+use crate::page::slice_page;
+use crate::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 
 /// Splits `{"items": ["a", ...]}` or a plain array of strings; an item is one string.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,7 +65,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::splitter::testing::{Permutation, invalid, walk};
+    use crate::testing::{Permutation, invalid, walk};
 
     proptest! {
         #[test]

@@ -3,10 +3,12 @@
 //! A glob is matched character by character, against the path as text: bytes that are not UTF-8 count as U+FFFD. It
 //! becomes a regular expression, which takes time in proportion to the path, whatever the glob.
 
+mod syntax;
+
 use regex::Regex;
 
-use super::SplitError;
-use super::glob_syntax::{Fault, expression};
+use self::syntax::{Fault, expression};
+use crate::SplitError;
 
 /// How long a glob is at most, in bytes.
 const MAX_GLOB_BYTES: usize = 4096;
