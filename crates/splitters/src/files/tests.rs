@@ -5,12 +5,15 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
+use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::folder::MAX_GROUP;
 use super::*;
-use crate::paths::os_path;
+use crate::paths::{os_bytes, os_path};
 use crate::testing::{Numbers, Walk, invalid, walk};
+use crate::{Child, Name};
 
 /// The folder of all temporary folders.
 fn temporary() -> FileRoots {
