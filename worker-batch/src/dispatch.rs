@@ -9,7 +9,7 @@ use headway_domain::{
     report::{ItemEvent, ItemReport, PageReport},
     spec::Work,
 };
-use headway_relay::tasks::{TaskMessages, TaskSend};
+use headway_relay::codec::{TaskMessages, TaskSend};
 use headway_splitters::{SplitError, template::Template};
 use headway_store::{DispatchPlan, PageSource, PlannedItem};
 use serde_json::Value;

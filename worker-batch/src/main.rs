@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use headway_relay::role;
+use headway_relay::process;
 use headway_runtime::shutdown;
 use headway_splitters::{FileRoots, Registry};
 use headway_worker_batch::start;
@@ -19,7 +19,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    shutdown::run(role::main(
+    shutdown::run(process::main(
         "headway-worker-batch",
         Args::parse().config,
         |config, links, supervisor| {

@@ -9,7 +9,7 @@ use std::{
 
 use futures::future::try_join_all;
 use headway_broker::{BrokerError, Outgoing, Queue};
-use headway_relay::tasks::TaskSend;
+use headway_relay::codec::TaskSend;
 use headway_runtime::backoff::Backoff;
 use headway_store::PageSource;
 use tokio::sync::OwnedSemaphorePermit;

@@ -102,7 +102,7 @@ impl BatchWorker {
             .indexes
             .iter()
             // Items begin with the attempt that their page was split in.
-            .map(|index| headway_relay::tasks::first_try(index, attempt))
+            .map(|index| headway_relay::codec::first_try(index, attempt))
             .collect();
         self.send(source, release.run, release.control, items, &found.items)
             .await

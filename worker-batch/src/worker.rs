@@ -7,7 +7,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use headway_broker::{Acker, BrokerError, Delivery, Outgoing, Queue};
 use headway_relay::{
     Relay,
-    envelope::{BatchWork, decode_batch, encode_fence_task},
+    codec::{BatchWork, decode_batch, encode_fence_task},
 };
 use headway_runtime::backoff::Backoff;
 use headway_splitters::Registry;

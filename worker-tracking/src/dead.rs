@@ -9,7 +9,7 @@ use headway_domain::{
     effect::{Failed, code},
     report::{ItemEvent, ItemReport, PageReport},
 };
-use headway_relay::envelope::{BatchWork, decode_batch, decode_dead_task, decode_reports};
+use headway_relay::codec::{BatchWork, decode_batch, decode_dead_task, decode_reports};
 use headway_runtime::backoff::Backoff;
 use headway_store::StoreError;
 use uuid::Uuid;

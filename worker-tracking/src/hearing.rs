@@ -11,7 +11,7 @@ use std::{
 
 use headway_broker::{Broker, Outgoing, Queue};
 use headway_domain::Micros;
-use headway_relay::envelope::encode_fence_report;
+use headway_relay::codec::encode_fence_report;
 use tokio::time::Instant;
 use uuid::Uuid;
 

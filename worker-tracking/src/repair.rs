@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use headway_broker::{BrokerError, Depth, Outgoing, Queue};
 use headway_domain::Micros;
-use headway_relay::envelope::encode_fence_order;
+use headway_relay::codec::encode_fence_order;
 use headway_store::StoreError;
 use tokio::time::Instant;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use headway_broker::{BrokerError, Consumer, Delivery, DeliveryTag, Queue};
 use headway_domain::{JobUid, Micros, report::PageReport};
-use headway_relay::envelope::decode_reports;
+use headway_relay::codec::decode_reports;
 use headway_runtime::backoff::Backoff;
 use headway_store::{Committed, NextDue, StoreError};
 use tokio::time::Instant;

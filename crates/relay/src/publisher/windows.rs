@@ -34,13 +34,13 @@ struct Parcel {
 
 /// The windows of all queues.
 #[derive(Debug, Default)]
-pub(crate) struct Windows {
+pub(super) struct Windows {
     queues: Mutex<HashMap<Queue, Arc<QueueWindows>>>,
 }
 
 impl Windows {
     /// The windows of one queue.
-    pub(crate) fn of(&self, queue: &Queue) -> Arc<QueueWindows> {
+    pub(super) fn of(&self, queue: &Queue) -> Arc<QueueWindows> {
         let mut queues = lock(&self.queues);
         if queues.len() >= KEPT_QUEUES && !queues.contains_key(queue) {
             queues.retain(|_, windows| Arc::strong_count(windows) > 1);
@@ -51,7 +51,7 @@ impl Windows {
 
 /// The parcels that wait for a window of one queue.
 #[derive(Debug)]
-pub(crate) struct QueueWindows {
+pub(super) struct QueueWindows {
     waiting: Mutex<Waiting>,
     lanes: Semaphore,
     /// Whether a caller waited for long, and nothing was confirmed since.
@@ -77,17 +77,17 @@ impl Default for QueueWindows {
 
 impl QueueWindows {
     /// Whether the queue confirms slowly, so that waiting for it is no use.
-    pub(crate) fn is_slow(&self) -> bool {
+    pub(super) fn is_slow(&self) -> bool {
         self.slow.load(Ordering::Relaxed)
     }
 
     /// Notes that a caller waited for long.
-    pub(crate) fn found_slow(&self) {
+    pub(super) fn found_slow(&self) {
         self.slow.store(true, Ordering::Relaxed);
     }
 
     /// Publishes messages to this queue, together with whatever others publish there now; one result a message, in order.
-    pub(crate) async fn publish(&self, broker: &dyn Broker, messages: Vec<Outgoing>) -> Results {
+    pub(super) async fn publish(&self, broker: &dyn Broker, messages: Vec<Outgoing>) -> Results {
         let count = messages.len();
         let (reply, mut answer) = oneshot::channel();
         if !lock(&self.waiting).push(Parcel { messages, reply }) {

@@ -5,7 +5,7 @@ use headway_broker::BrokerError;
 use headway_store::StoreError;
 use uuid::Uuid;
 
-use crate::Relay;
+use super::relay::Relay;
 
 /// Why the epoch could not be checked; trying again helps where the cause passes.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use headway_runtime::{config::Config, layers::Layers, shutdown, tasks::Supervisor, telemetry};
 
-use crate::Links;
+use super::Links;
 
 /// Runs a role until a signal. `start` starts its tasks under the supervisor.
 pub async fn main(

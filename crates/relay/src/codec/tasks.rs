@@ -7,6 +7,9 @@ use headway_broker::{Outgoing, Queue};
 use headway_domain::{job::JobMeta, limits, spec::Work};
 use headway_store::PlannedItem;
 use prost::Message;
+use uuid::Uuid;
+
+use super::ids::fence_bytes;
 
 /// The content type of payloads that a splitter made.
 const JSON: &str = "application/json";
@@ -220,13 +223,24 @@ pub fn first_try(index: u32, attempt: u32) -> PlannedItem {
     }
 }
 
+/// Writes a task message that consists of a fence, to be reported to this shard.
+pub fn encode_fence_task(id: Uuid, shard: u16) -> Bytes {
+    let message = pipe::TaskMessage {
+        // No job has it. A worker that knows no fences gives the message up, and tracking finds no job to fail.
+        job_uid: fence_bytes(id),
+        shard: shard.into(),
+        fence: fence_bytes(id),
+        ..pipe::TaskMessage::default()
+    };
+    message.encode_to_vec().into()
+}
+
 #[cfg(test)]
 mod tests {
     use headway_domain::{
         JobId, JobName, JobUid, PartitionId, PipeName,
         spec::{JobSpec, TaskSpec},
     };
-    use uuid::Uuid;
 
     use super::*;
 

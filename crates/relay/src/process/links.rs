@@ -16,10 +16,8 @@ use headway_runtime::{
 use headway_store::{Store, StoreConfig, StoreError, StoreUrl};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Relay,
-    folder::{self, FolderLock},
-};
+use super::folder::{self, FolderLock};
+use crate::Relay;
 
 /// How often dependencies are looked at for readiness, and how long they may take to answer.
 const PROBE_EVERY: Duration = Duration::from_secs(1);

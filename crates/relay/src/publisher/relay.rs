@@ -9,11 +9,8 @@ use headway_store::{Change, Committed, Created, Owed, OwedKind, Store, StoreErro
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    envelope::{encode_change, encode_control, encode_owed},
-    tasks::{TaskMessages, first_try},
-    windows::{QueueWindows, Windows},
-};
+use super::windows::{QueueWindows, Windows};
+use crate::codec::{TaskMessages, encode_change, encode_control, encode_owed, first_try};
 
 /// Confirmed messages that wait to be deleted from the outbox. When full, the publisher waits for the deleter.
 const CONFIRMED: usize = 64;

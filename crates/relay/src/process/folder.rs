@@ -13,7 +13,7 @@ const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 /// The right to use a database file. Held until it is dropped, or the process ends in whatever way.
 #[derive(Debug)]
-pub(crate) struct FolderLock {
+pub(super) struct FolderLock {
     _file: File,
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct FolderLock {
 ///
 /// # Errors
 /// When another process has it; the error names that process.
-pub(crate) fn take(database: &Path, folder: Option<&Path>) -> anyhow::Result<FolderLock> {
+pub(super) fn take(database: &Path, folder: Option<&Path>) -> anyhow::Result<FolderLock> {
     if let Some(folder) = folder {
         private::folder(folder)?;
     }
@@ -71,7 +71,7 @@ fn beside(database: &Path, suffix: &str) -> PathBuf {
 }
 
 /// The file of a database address; none if it is not a file's.
-pub(crate) fn sqlite_file(url: &str) -> Option<PathBuf> {
+pub(super) fn sqlite_file(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite:")?;
     let path = path.strip_prefix("//").unwrap_or(path);
     let path = path.split('?').next().unwrap_or_default();
