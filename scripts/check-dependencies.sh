@@ -38,4 +38,10 @@ for library in headway tokio tonic prost lapin sea-orm; do
     ! grep -qxF "$library" <<<"$everything" || fail "headway-domain is pure, but reaches $library"
 done
 
+# Whoever writes a splitter, and the server that checks definitions, gets no database, broker or wire with it.
+everything=$(dependencies headway-splitters normal 100)
+for library in headway headway-domain headway-store headway-broker tonic prost lapin sea-orm; do
+    ! grep -qxF "$library" <<<"$everything" || fail "headway-splitters reads definitions, but reaches $library"
+done
+
 exit "$failed"

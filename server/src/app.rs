@@ -10,8 +10,8 @@ use headway_runtime::{
     config::{Config, Role},
     tasks::{Supervisor, TaskKind},
 };
+use headway_splitters::{FileRoots, Registry};
 use headway_store::Store;
-use headway_worker_batch::splitter::{FileRoots, Registry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

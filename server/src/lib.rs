@@ -22,7 +22,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use headway_job_types::{Evaluator, FileTypes};
 use headway_relay::Relay;
 use headway_runtime::Readiness;
-use headway_worker_batch::splitter::Registry;
+use headway_splitters::Registry;
 use tonic::codegen::http;
 
 pub use app::App;

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use headway::v1::{JobState, Partition, RetryPolicy, reason::Kind};
 use headway_broker::Queue;
 use headway_client::{BatchBuilder, JobBuilder, JobName};
+use headway_splitters::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use headway_tests::{Deployment, Options, PATIENCE, Record, WORK, range, until};
 use headway_worker::{Outcome, Task, TaskError};
-use headway_worker_batch::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use serde_json::{Value, json};
 
 use crate::{

@@ -8,9 +8,9 @@ use std::sync::{
 use async_trait::async_trait;
 use headway::v1::JobState;
 use headway_client::{BatchBuilder, Code, JobBuilder};
+use headway_splitters::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use headway_tests::{BackEnd, Deployment, Options, Record, WORK, outcome_counts, request};
 use headway_worker::{Outcome, Task, TaskError};
-use headway_worker_batch::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 

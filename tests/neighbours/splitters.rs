@@ -11,8 +11,8 @@ use std::{
 use async_trait::async_trait;
 use headway::v1::{JobSpec, JobState, Reason, reason::Kind};
 use headway_client::{BatchBuilder, JobBuilder};
+use headway_splitters::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use headway_tests::{Deployment, Options, PATIENCE, WORK, outcome_counts, range, until};
-use headway_worker_batch::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use serde_json::{Value, json};
 
 use crate::measure::Measured;

@@ -12,7 +12,7 @@ use headway_runtime::{
     SecretUrl,
     config::{Config, Role},
 };
-use headway_worker_batch::splitter::{FileRoots, Registry};
+use headway_splitters::{FileRoots, Registry};
 
 use crate::Namespace;
 

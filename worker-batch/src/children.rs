@@ -7,9 +7,8 @@ use std::{
 };
 
 use headway_domain::{JobUid, split};
+use headway_splitters::{Child, Page};
 use serde_json::Value;
-
-use crate::splitter::{Child, Page};
 
 /// Pages remembered at most: at 4096 children of some hundred bytes, some ten megabytes.
 const REMEMBERED: usize = 32;
@@ -128,10 +127,10 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use headway_splitters::Definition;
     use serde_json::json;
 
     use super::*;
-    use crate::splitter::Definition;
 
     fn page(items: &[i64], next: Option<&[u8]>) -> Page {
         Page {

@@ -9,7 +9,8 @@ use headway_domain::{
     report::{ItemEvent, ItemReport, PageReport},
     spec::Work,
 };
-use headway_relay::tasks::{TaskMessages, TaskSend};
+use headway_relay::codec::{TaskMessages, TaskSend};
+use headway_splitters::{SplitError, template::Template};
 use headway_store::{DispatchPlan, PageSource, PlannedItem};
 use serde_json::Value;
 use uuid::Uuid;
@@ -17,8 +18,6 @@ use uuid::Uuid;
 use crate::{
     children::{self, Items},
     publish::Window,
-    splitter::SplitError,
-    template::Template,
     worker::{BatchWorker, Interrupted},
 };
 

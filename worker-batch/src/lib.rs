@@ -2,7 +2,7 @@
 //! the items to their pipe.
 //!
 //! [`BatchWorker`] consumes the queue of batch messages. `split.rs` answers "split this page", `dispatch.rs` "send
-//! these items of this page". Splitters are plug-ins: see [`splitter`]. `bulk` is what pauses, cancels or deletes many jobs as a job.
+//! these items of this page". Splitters are plug-ins: see [`headway_splitters`]. `bulk` is what pauses, cancels or deletes many jobs as a job.
 
 mod bulk;
 mod children;
@@ -10,8 +10,6 @@ mod dispatch;
 mod pipes;
 mod publish;
 mod split;
-pub mod splitter;
-pub mod template;
 mod worker;
 
 use headway_relay::Links;
@@ -19,15 +17,11 @@ use headway_runtime::{
     config::Config,
     tasks::{Supervisor, TaskKind},
 };
+use headway_splitters::Registry;
 pub use worker::{BatchConfig, BatchWorker};
 
 /// Starts the batch role with these splitters, as the configuration says.
-pub fn start(
-    config: &Config,
-    links: &Links,
-    registry: splitter::Registry,
-    supervisor: &Supervisor,
-) {
+pub fn start(config: &Config, links: &Links, registry: Registry, supervisor: &Supervisor) {
     let batch = BatchConfig {
         split_timeout: config.split_timeout,
         ..BatchConfig::default()

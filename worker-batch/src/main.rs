@@ -3,12 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use headway_relay::role;
+use headway_relay::process;
 use headway_runtime::shutdown;
-use headway_worker_batch::{
-    splitter::{FileRoots, Registry},
-    start,
-};
+use headway_splitters::{FileRoots, Registry};
+use headway_worker_batch::start;
 
 /// Headway's batch worker. Settings come from defaults, a YAML file and HEADWAY_* variables, the later
 /// ones winning.
@@ -21,7 +19,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    shutdown::run(role::main(
+    shutdown::run(process::main(
         "headway-worker-batch",
         Args::parse().config,
         |config, links, supervisor| {

@@ -6,11 +6,11 @@ use headway_domain::{
     spec::{BatchSpec, Work},
     split::Split,
 };
+use headway_splitters::{Definition, Page, PageRequest, SplitError, Splitter, WarmKey};
 use headway_store::{PageSource, ReleasePlan, SplitPlan, StoreError};
 
 use crate::{
     children::{self, Found},
-    splitter::{Definition, PageRequest, SplitError, Splitter, WarmKey},
     worker::{BatchWorker, Interrupted},
 };
 
@@ -102,7 +102,7 @@ impl BatchWorker {
             .indexes
             .iter()
             // Items begin with the attempt that their page was split in.
-            .map(|index| headway_relay::tasks::first_try(index, attempt))
+            .map(|index| headway_relay::codec::first_try(index, attempt))
             .collect();
         self.send(source, release.run, release.control, items, &found.items)
             .await
@@ -206,7 +206,7 @@ impl BatchWorker {
 struct Answer {
     /// The number of items of the whole batch, if it was asked for and is known.
     total: Option<u64>,
-    page: crate::splitter::Page,
+    page: Page,
     /// Whether it would find the same page again.
     reproducible: bool,
 }

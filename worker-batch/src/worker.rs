@@ -7,9 +7,10 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use headway_broker::{Acker, BrokerError, Delivery, Outgoing, Queue};
 use headway_relay::{
     Relay,
-    envelope::{BatchWork, decode_batch, encode_fence_task},
+    codec::{BatchWork, decode_batch, encode_fence_task},
 };
-use headway_runtime::backoff::Backoff;
+use headway_retry::Backoff;
+use headway_splitters::Registry;
 use headway_store::StoreError;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,6 @@ use crate::{
     children::Memory,
     pipes::Pipes,
     publish::{SLOW_BYTES, SLOW_DELIVERIES, Slot},
-    splitter::Registry,
 };
 
 /// A splitter that takes longer gives up its slot.
@@ -226,10 +226,8 @@ impl BatchWorker {
             if stopping {
                 return Ended::Stopping;
             }
-            tokio::select! {
-                () = self.shutdown.cancelled() => {}
-                () = tokio::time::sleep(backoff.next()) => {}
-            }
+            // At shutdown one more try follows at once.
+            backoff.pause(&self.shutdown).await;
         }
     }
 }

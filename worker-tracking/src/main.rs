@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use headway_relay::role;
+use headway_relay::process;
 use headway_runtime::shutdown;
 use headway_worker_tracking::start;
 
@@ -18,7 +18,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    shutdown::run(role::main(
+    shutdown::run(process::main(
         "headway-worker-tracking",
         Args::parse().config,
         start,

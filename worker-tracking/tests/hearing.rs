@@ -8,7 +8,7 @@ use bytes::Bytes;
 use headway::pipe::{ItemReport, Leased, PageReport, ReportMessage, item_report::Event};
 use headway_broker::{Broker, InProcessBroker, Outgoing, Queue};
 use headway_domain::{JobState, JobUid};
-use headway_relay::{Relay, envelope::decode_reports};
+use headway_relay::{Relay, codec::decode_reports};
 use headway_runtime::tasks::Supervisor;
 use headway_store::{Store, StoreConfig, StoreUrl};
 use headway_worker_tracking::{Tracker, TrackerConfig};

@@ -30,12 +30,12 @@
 //!
 //! What does not live here: what the items mean, and how jobs are submitted (see `headway-client`).
 
+mod attach;
 mod builder;
 mod confirm;
 mod control;
 mod engine;
 mod executor;
-mod json_fault;
 mod ledger;
 mod outcome;
 mod prefetch;
@@ -47,7 +47,7 @@ mod text;
 
 pub use builder::{BuildError, Worker, WorkerBuilder, WorkerError};
 pub use headway_broker as broker;
-pub use json_fault::json_fault;
+pub use headway_json_fault::json_fault;
 pub use outcome::{Outcome, TaskError, code};
 pub use task::Task;
 pub use tokio_util::sync::CancellationToken;

@@ -1,15 +1,12 @@
-//! Between the store and the broker: what is owed after a commit becomes messages, and messages become
-//! domain types. Here, and in the server's gRPC layer, wire types meet domain types; nowhere else.
+//! Between the store and the broker, in three parts:
+//!
+//! - [`codec`]: what travels in pipes as bytes;
+//! - [`publisher`]: publishes what a commit caused, and finds out whether the broker lost its data;
+//! - [`process`]: connects a process to database and broker, and runs it until it is told to stop.
 
-pub mod envelope;
-mod epoch;
-mod folder;
-mod links;
-mod relay;
-pub mod role;
-pub mod tasks;
-mod windows;
+pub mod codec;
+pub mod process;
+pub mod publisher;
 
-pub use epoch::EpochError;
-pub use links::Links;
-pub use relay::Relay;
+pub use process::Links;
+pub use publisher::{EpochError, Relay};

@@ -16,68 +16,15 @@ use tokio_util::task::TaskTracker;
 /// thread takes longer, and waiting does not help there.
 const ABORT_GRACE: Duration = Duration::from_millis(500);
 
-/// What a task is to its process, and so what its end means.
+/// What a task is to its process, and so how it learns of the shutdown.
 ///
-/// | kind | error or panic | early end | at shutdown |
-/// |---|---|---|---|
-/// | `Service` | stops the process | stops the process | is told by the token, may drain |
-/// | `Loop` | stops the process | stops the process | is aborted |
-/// | `Once` | stops the process | is normal | is told by the token, may drain |
-/// | `BestEffort` | is logged | is normal | is aborted |
+/// A task of either kind runs until the shutdown: an error, a panic or an earlier end stops the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskKind {
-    /// Runs until shutdown and has something to finish then: a listener, a consumer.
+    /// Has something to finish at the shutdown, and is told by the token: a listener, a consumer.
     Service,
-    /// Runs until shutdown and can be stopped at any await: a sweeper, a poller.
+    /// Can be stopped at any await, and is aborted at the shutdown: a sweeper, a poller.
     Loop,
-    /// Has an end of its own that matters: a migration, a first load.
-    Once,
-    /// Is missed by nobody: a cache warmer, a gauge.
-    BestEffort,
-}
-
-/// What follows from an error or a panic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// The shutdown token is cancelled and [`Supervisor::join`] returns the failure.
-    Stop,
-    /// A line in the log.
-    Log,
-}
-
-/// How a task learns of the shutdown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnCancel {
-    /// By the token, which the task itself watches.
-    Cancel,
-    /// By being dropped at its next await.
-    Abort,
-}
-
-impl TaskKind {
-    /// What follows from an error or a panic of such a task.
-    pub fn on_failure(self) -> OnFailure {
-        match self {
-            Self::Service | Self::Loop | Self::Once => OnFailure::Stop,
-            Self::BestEffort => OnFailure::Log,
-        }
-    }
-
-    /// Whether such a task may end well before the shutdown.
-    pub fn may_end_early(self) -> bool {
-        match self {
-            Self::Service | Self::Loop => false,
-            Self::Once | Self::BestEffort => true,
-        }
-    }
-
-    /// How such a task learns of the shutdown.
-    pub fn on_cancel(self) -> OnCancel {
-        match self {
-            Self::Service | Self::Once => OnCancel::Cancel,
-            Self::Loop | Self::BestEffort => OnCancel::Abort,
-        }
-    }
 }
 
 /// The failure of one task.
@@ -114,7 +61,7 @@ impl fmt::Display for FailedEnd {
 /// What went wrong by the end of [`Supervisor::join`]; at least one of the two is there.
 #[derive(Debug, thiserror::Error)]
 pub struct SupervisorError {
-    /// The first failure of a task that stops the process.
+    /// The first failure of a task.
     pub failure: Option<TaskFailure>,
     /// The names of the tasks that had to be aborted at the deadline, in the order of their start.
     pub overdue: Vec<String>,
@@ -189,15 +136,15 @@ impl Supervisor {
         lock(&self.shared.running).insert(id, (name.clone(), handle.abort_handle()));
         let shared = Arc::clone(&self.shared);
         self.shared.tracker.spawn(async move {
-            if kind.on_cancel() == OnCancel::Abort {
+            if kind == TaskKind::Loop {
                 tokio::select! {
                     biased;
-                    end = &mut handle => return shared.ended(id, kind, name, end),
+                    end = &mut handle => return shared.ended(id, name, end),
                     () = shared.shutdown.cancelled() => handle.abort(),
                 }
             }
             let end = handle.await;
-            shared.ended(id, kind, name, end);
+            shared.ended(id, name, end);
         });
     }
 
@@ -205,8 +152,7 @@ impl Supervisor {
     /// for the tasks to finish, and aborts what is left. The token is cancelled when it returns.
     ///
     /// # Errors
-    /// The first failure of a task that stops the process, and the names of the tasks that did not
-    /// end in time.
+    /// The first failure of a task, and the names of the tasks that did not end in time.
     pub async fn join(&self, deadline: Duration) -> Result<(), SupervisorError> {
         let shared = &self.shared;
         shared.tracker.close();
@@ -235,16 +181,10 @@ impl Supervisor {
 }
 
 impl Shared {
-    fn ended(
-        &self,
-        id: u64,
-        kind: TaskKind,
-        task: String,
-        end: Result<anyhow::Result<()>, JoinError>,
-    ) {
+    fn ended(&self, id: u64, task: String, end: Result<anyhow::Result<()>, JoinError>) {
         lock(&self.running).remove(&id);
         let end = match end {
-            Ok(Ok(())) if kind.may_end_early() || self.shutdown.is_cancelled() => {
+            Ok(Ok(())) if self.shutdown.is_cancelled() => {
                 return tracing::debug!(%task, "task ended");
             }
             Ok(Ok(())) => FailedEnd::Early,
@@ -254,15 +194,10 @@ impl Shared {
                 Err(_) => return tracing::debug!(%task, "task aborted"),
             },
         };
-        match kind.on_failure() {
-            OnFailure::Log => tracing::warn!(%task, %end, "task failed, going on without it"),
-            OnFailure::Stop => {
-                tracing::error!(%task, %end, "task failed, stopping the process");
-                // The first failure is the cause; what follows it is most likely its effect.
-                lock(&self.failure).get_or_insert(TaskFailure { task, end });
-                self.shutdown.cancel();
-            }
-        }
+        tracing::error!(%task, %end, "task failed, stopping the process");
+        // The first failure is the cause; what follows it is most likely its effect.
+        lock(&self.failure).get_or_insert(TaskFailure { task, end });
+        self.shutdown.cancel();
     }
 }
 

@@ -14,8 +14,6 @@ pub const EXPORT_PIPE: &str = "documents.export";
 pub const EXPORT_TYPE: &str = "export";
 /// The pipe of the tag worker.
 pub const TAG_PIPE: &str = "documents.tag";
-/// The task type of the tag worker.
-pub const TAG_TYPE: &str = "tag";
 
 const JSON: &str = "application/json";
 

@@ -12,8 +12,8 @@ use headway_domain::{
     filter::Filter,
     spec::Work,
 };
+use headway_splitters::Definition;
 use headway_store::{JobFilter, JobView, NewJob, StoreError};
-use headway_worker_batch::splitter::Definition;
 use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;

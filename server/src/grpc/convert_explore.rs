@@ -2,8 +2,8 @@
 
 use headway::v1;
 use headway_domain::{JobName, PartitionId, event::EventKind};
+use headway_splitters::title;
 use headway_store::{BatchView, EventRow, PipeLimitView, PipeView, Sample};
-use headway_worker_batch::splitter::title;
 
 use super::{
     convert_out::{int, narrow, state, timestamp},

@@ -9,10 +9,7 @@ use headway_domain::{
     limits,
     spec::{BatchSpec, FailurePolicy, JobSpec, RetryPolicy, TaskSpec, Tolerance, TypeUse, Work},
 };
-use headway_worker_batch::{
-    splitter::{Definition, Registry, SplitError},
-    template::Template,
-};
+use headway_splitters::{Definition, Registry, SplitError, template::Template};
 use prost::Message;
 use serde_json::Value as Json;
 
@@ -247,7 +244,7 @@ fn check_splitter(
         .as_ref()
         .and_then(|registry| registry.get(name));
     let Some(splitter) = splitter else { return };
-    match headway_worker_batch::splitter::check(&*splitter, definition, parameters) {
+    match headway_splitters::check(&*splitter, definition, parameters) {
         // A passing fault says nothing about the definition.
         Ok(_) | Err(SplitError::Transient(_)) => {}
         Err(SplitError::Invalid(why)) => violations.push(

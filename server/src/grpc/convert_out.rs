@@ -8,8 +8,8 @@ use headway_domain::{
     progress::expected,
     spec::{BatchSpec, FailurePolicy, JobSpec, RetryPolicy, TaskSpec, Tolerance, Work},
 };
+use headway_splitters::Definition;
 use headway_store::{FailureRow, JobView, StoreError};
-use headway_worker_batch::splitter::Definition;
 use prost_types::{Duration as WireDuration, Timestamp};
 use serde_json::Value as Json;
 

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
 
 use headway_broker::{Broker, BrokerError, Subscription, Topic};
-use headway_relay::envelope;
-use headway_runtime::Backoff;
+use headway_relay::codec;
+use headway_retry::Backoff;
 use headway_store::Change;
 use tokio::time::Sleep;
 
@@ -92,7 +92,7 @@ impl Feed {
                     Err(error) => self.lost(&error),
                 },
                 State::Live { subscription, .. } => match subscription.next().await {
-                    Ok(Some(body)) => match envelope::decode_change(body) {
+                    Ok(Some(body)) => match codec::decode_change(body) {
                         Ok(change) => return Heard::Changed(change),
                         Err(error) => tracing::warn!(%error, "an event cannot be read"),
                     },
@@ -143,7 +143,7 @@ mod tests {
         assert!(matches!(feed.next().await, Heard::MaybeLost));
         feed.listen(&BTreeSet::from([3])).await;
         for (key, revision) in [(4, 1), (3, 2)] {
-            let body = envelope::encode_change(&change(key, revision));
+            let body = codec::encode_change(&change(key, revision));
             broker.broadcast(Topic::Events, key, body).await;
         }
         match feed.next().await {
@@ -151,7 +151,7 @@ mod tests {
             Heard::MaybeLost => panic!("nothing was lost"),
         }
         feed.listen(&BTreeSet::new()).await;
-        let body = envelope::encode_change(&change(3, 3));
+        let body = codec::encode_change(&change(3, 3));
         broker.broadcast(Topic::Events, 3, body).await;
         let silence = tokio::time::timeout(Duration::from_millis(20), feed.next()).await;
         assert!(silence.is_err());

@@ -13,8 +13,8 @@ use headway_domain::{
 use headway_relay::Relay;
 use headway_runtime::{Dependency, Readiness};
 use headway_server::{ServerParts, serve};
+use headway_splitters::Registry;
 use headway_store::{Committed, SplitPlan, Store, StoreConfig, StoreUrl};
-use headway_worker_batch::splitter::Registry;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, transport::Channel};

@@ -2,11 +2,10 @@
 
 use async_trait::async_trait;
 use headway_domain::{bulk, bulk::BulkDefinition, filter::Filter};
+use headway_splitters::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use headway_store::{JobFilter, Store, StoreError};
 use headway_worker::json_fault;
 use serde_json::Value;
-
-use crate::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 
 /// Jobs found at once.
 const PAGE: u32 = 1000;

@@ -1,6 +1,6 @@
 //! Schedules: they create jobs at the times of a cron pattern in a time zone.
 
-use chrono::{DateTime, Utc};
+use jiff::Timestamp;
 
 use super::{overlap::Overlap, timetable::Timetable};
 use crate::{
@@ -117,11 +117,11 @@ impl ScheduleName {
     /// # Errors
     /// [`Error::Invalid`] if the schedule's id is too long for that.
     pub fn job(&self, time: Micros) -> Result<JobId, Error> {
-        let time = DateTime::<Utc>::from_timestamp_micros(time).unwrap_or_default();
+        let time = Timestamp::from_microsecond(time).unwrap_or_default();
         JobId::new(format!(
             "{}-{}",
             self.schedule,
-            time.format("%Y%m%dT%H%M%SZ")
+            time.strftime("%Y%m%dT%H%M%SZ")
         ))
     }
 
@@ -155,9 +155,7 @@ mod tests {
     };
 
     fn at(text: &str) -> Micros {
-        DateTime::parse_from_rfc3339(text)
-            .unwrap()
-            .timestamp_micros()
+        text.parse::<Timestamp>().unwrap().as_microsecond()
     }
 
     fn schedule(cron: &str, catch_up_ms: u64) -> Schedule {

@@ -25,8 +25,6 @@ async fn a_shutdown_waits_for_what_drains_and_aborts_what_need_not() {
     let token = supervisor.shutdown().clone();
     supervisor.spawn(TaskKind::Service, "consumer", draining(token.clone()));
     supervisor.spawn(TaskKind::Loop, "sweeper", pending());
-    supervisor.spawn(TaskKind::BestEffort, "gauge", pending());
-    supervisor.spawn(TaskKind::Once, "migration", async { Ok(()) });
     let started = Instant::now();
     let (joined, ()) = tokio::join!(supervisor.join(DEADLINE), async {
         sleep(5 * SECOND).await;
@@ -58,18 +56,14 @@ async fn the_first_failure_stops_the_process_and_is_returned() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_and_an_early_end_are_failures() {
-    for (kind, stops) in [
-        (TaskKind::Service, true),
-        (TaskKind::Loop, true),
-        (TaskKind::Once, false),
-    ] {
+    for kind in [TaskKind::Service, TaskKind::Loop] {
         let supervisor = supervisor();
         supervisor.spawn(kind, "short", async { Ok(()) });
         let joined = supervisor.join(DEADLINE).await;
         let early = matches!(&joined, Err(error) if matches!(&error.failure, Some(TaskFailure { end: FailedEnd::Early, .. })));
-        assert_eq!(early, stops, "{kind:?}: {joined:?}");
+        assert!(early, "{kind:?}: {joined:?}");
     }
-    for kind in [TaskKind::Service, TaskKind::Loop, TaskKind::Once] {
+    for kind in [TaskKind::Service, TaskKind::Loop] {
         let supervisor = supervisor();
         supervisor.spawn(kind, "broken", async { panic!("at {}", 7) });
         let error = supervisor.join(DEADLINE).await.unwrap_err();
@@ -79,23 +73,6 @@ async fn a_panic_and_an_early_end_are_failures() {
             "{kind:?}"
         );
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_best_effort_failure_stops_nothing() {
-    let supervisor = supervisor();
-    let token = supervisor.shutdown().clone();
-    supervisor.spawn(TaskKind::BestEffort, "gauge", async {
-        anyhow::bail!("no such file")
-    });
-    supervisor.spawn(TaskKind::BestEffort, "warmer", async { panic!("cold") });
-    supervisor.spawn(TaskKind::Service, "consumer", draining(token.clone()));
-    let (joined, ()) = tokio::join!(supervisor.join(DEADLINE), async {
-        sleep(SECOND).await;
-        assert!(!token.is_cancelled());
-        token.cancel();
-    });
-    joined.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +92,7 @@ async fn what_misses_the_deadline_is_named_and_dropped() {
         pending().await
     });
     supervisor.spawn(TaskKind::Service, "consumer", draining(token.clone()));
-    supervisor.spawn(TaskKind::Once, "stubborn", pending());
+    supervisor.spawn(TaskKind::Service, "stubborn", pending());
     token.cancel();
     let started = Instant::now();
     let error = supervisor.join(DEADLINE).await.unwrap_err();
@@ -149,7 +126,7 @@ async fn a_failure_while_draining_is_not_lost() {
 async fn tasks_can_start_tasks_and_late_ones_end_too() {
     let supervisor = supervisor();
     let inner = supervisor.clone();
-    supervisor.spawn(TaskKind::Once, "loader", async move {
+    supervisor.spawn(TaskKind::Service, "loader", async move {
         inner.spawn(
             TaskKind::Service,
             "consumer",

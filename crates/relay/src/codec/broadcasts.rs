@@ -1,0 +1,50 @@
+//! Broadcasts: control messages to workers, and events to servers.
+
+use bytes::Bytes;
+use headway::pipe;
+use headway_domain::{PartitionId, effect::Disposition};
+use headway_store::{Change, Control};
+use prost::Message;
+
+use super::Malformed;
+use super::ids::{uid, uid_bytes};
+
+/// Writes a control broadcast.
+pub fn encode_control(control: &Control) -> Bytes {
+    let disposition = match control.disposition {
+        Disposition::Run => pipe::Disposition::Run,
+        Disposition::Park => pipe::Disposition::Park,
+        Disposition::Discard => pipe::Disposition::Discard,
+    };
+    let message = pipe::ControlMessage {
+        job_uid: uid_bytes(control.uid),
+        control: control.control,
+        disposition: disposition.into(),
+    };
+    message.encode_to_vec().into()
+}
+
+/// Writes the event that a job changed.
+pub fn encode_change(change: &Change) -> Bytes {
+    let message = pipe::JobChanged {
+        job_uid: uid_bytes(change.uid),
+        revision: change.revision,
+        commit_time_us: change.time,
+        deleted: change.deleted,
+        partition: change.partition.to_string(),
+    };
+    message.encode_to_vec().into()
+}
+
+/// Reads the event that a job changed.
+pub fn decode_change(body: Bytes) -> Result<Change, Malformed> {
+    let message = pipe::JobChanged::decode(body)?;
+    Ok(Change {
+        uid: uid(&message.job_uid)?,
+        partition: PartitionId::new(message.partition)
+            .map_err(|error| Malformed(error.to_string()))?,
+        revision: message.revision,
+        time: message.commit_time_us,
+        deleted: message.deleted,
+    })
+}
