@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use headway::v1::{JobState, Partition, RetryPolicy, reason::Kind};
+use headway::v1::{JobState, Partition, RetryPolicy, job_reason::Kind};
 use headway_broker::Queue;
 use headway_client::{BatchBuilder, JobBuilder, JobName};
 use headway_tests::{Deployment, Options, PATIENCE, Record, WORK, range, until};
@@ -189,7 +189,7 @@ fn held_splits(options: &mut Options) {
 
 async fn batches_that_are_not_split_yet(d: Deployment) {
     let file = d.folder().join("go");
-    let batch = BatchBuilder::new("held").json(&json!(file)).unwrap();
+    let batch = BatchBuilder::new("held").json(&json!(file));
     let spec = JobBuilder::new(batch.item(WORK, "number")).build();
     let name = d.create("unsplit", spec).await;
     assert_eq!(reason(&d, &name, Kind::Splitting).await.count, 1);

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use futures::TryStreamExt;
-use headway::v1::{JobSpec, JobState, RetryPolicy, reason::Kind};
+use headway::v1::{JobSpec, JobState, RetryPolicy, job_reason::Kind};
 use headway_client::{
     BatchBuilder, Client, ClientConfig, JobBuilder, JobName, TaskBuilder, create_request,
 };

@@ -152,7 +152,6 @@ async fn some_batches_run_again(d: Deployment) {
     let list = |from: u32| (from..from + 30).collect::<Vec<_>>();
     let batch = headway_client::BatchBuilder::new("json")
         .json(&serde_json::json!([list(0), list(30)]))
-        .unwrap()
         .item(WORK, "number");
     let name = d
         .create("two", headway_client::JobBuilder::new(batch).build())

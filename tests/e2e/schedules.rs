@@ -8,7 +8,7 @@ use headway::v1::{
     schedule::OverlapPolicy,
 };
 use headway_client::{Code, Error, schedule_name};
-use headway_tests::{Deployment, PATIENCE, Record, range, until};
+use headway_tests::{job_named, Deployment, PATIENCE, Record, range, until};
 
 use crate::{
     handlers::{quick, slow},
@@ -383,7 +383,7 @@ async fn bad_schedules(d: Deployment) {
         ),
         (
             "ok",
-            every_second(range(2, 2).after("x").build()),
+            every_second(range(2, 2).after(job_named("x")).build()),
             "schedule.job.prerequisites",
         ),
         ("a/b", good(), "schedule_id"),

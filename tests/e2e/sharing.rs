@@ -199,7 +199,6 @@ async fn no_more_in_flight_than_the_limit(d: Deployment) {
     for (id, from) in [("a", 0), ("b", 1000), ("c", 2000)] {
         let numbers = headway_client::BatchBuilder::new("range")
             .json(&serde_json::json!({"from": from, "to": from + 60, "page": 20}))
-            .unwrap()
             .item(WORK, "number");
         jobs.push(
             d.create(id, headway_client::JobBuilder::new(numbers).build())
@@ -340,7 +339,7 @@ async fn no_more_open_jobs_than_the_quota(d: Deployment) {
     let entries: Vec<_> = (0..20)
         .map(|n| headway::v1::BatchCreateJobsEntry {
             job_id: format!("j{n}"),
-            spec: Some(range(5, 5).not_before(far()).build()),
+            spec: Some(range(5, 5).not_before_time(far()).build()),
             ..Default::default()
         })
         .collect();

@@ -195,7 +195,6 @@ async fn a_tree_is_explored_while_it_runs(d: Deployment) {
     let part: Vec<u32> = (0..40).collect();
     let batch = BatchBuilder::new("json")
         .json(&json!([part, part, part]))
-        .unwrap()
         .item(WORK, "number");
     let name = d
         .create("tree", headway_client::JobBuilder::new(batch).build())

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use headway::v1::{JobSpec, JobState, Reason, reason::Kind};
+use headway::v1::{JobSpec, JobState, JobReason, job_reason::Kind};
 use headway_client::{BatchBuilder, JobBuilder};
 use headway_tests::{Deployment, Options, PATIENCE, WORK, outcome_counts, range, until};
 use headway_worker_batch::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
@@ -95,7 +95,7 @@ impl Splitter for Panics {
 }
 
 fn spec(splitter: &str, definition: Value) -> JobSpec {
-    let batch = BatchBuilder::new(splitter).json(&definition).unwrap();
+    let batch = BatchBuilder::new(splitter).json(&definition);
     // The retries of a range come quickly.
     JobBuilder::new(batch.item(WORK, "item"))
         .retry_policy(range(1, 1).build().retry_policy.unwrap_or_default())

@@ -9,7 +9,7 @@ mod line;
 
 use fake::{Fake, Scene, state};
 use headway::v1::{
-    BatchState, BatchStatus, Event, EventKind, JobState, ListBatchesResponse, ListEventsResponse,
+    BatchState, Batch, Event, EventKind, JobState, ListBatchesResponse, ListEventsResponse,
     ListPipesResponse, Pipe, RemovedJob, WatchEventsResponse, WatchJobsResponse,
 };
 use headway_cli::ExitStatus;
@@ -145,13 +145,13 @@ async fn events_of_some_kinds_are_asked_for() {
 #[tokio::test]
 async fn batches_and_pipes_are_tables() {
     let fake = Fake::default();
-    let batch = |number: u32, title: &str| BatchStatus {
+    let batch = |number: u32, title: &str| Batch {
         name: format!("partitions/default/jobs/j/batches/{number}"),
         state: BatchState::Active.into(),
         title: title.to_owned(),
         items_known: 40,
         items_done: 10,
-        ..BatchStatus::default()
+        ..Batch::default()
     };
     let page = |batches| ListBatchesResponse {
         batches,

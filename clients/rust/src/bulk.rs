@@ -1,27 +1,12 @@
 //! The calls about many jobs at once.
 
 use headway::v1::{
-    BatchChangeJobsRequest, BatchChangeJobsResponse, BatchCreateJobsEntry, BatchCreateJobsRequest,
-    BatchCreateJobsResult,
+    BatchCreateJobsEntry, BatchCreateJobsRequest, BatchCreateJobsResult, ChangeJobsRequest,
+    ChangeJobsResponse,
 };
 use uuid::Uuid;
 
 use crate::{Client, Error, retry::Repeat};
-
-/// What is done to each job that matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BulkAction {
-    /// BatchPauseJobs
-    Pause,
-    /// BatchResumeJobs
-    Resume,
-    /// BatchCancelJobs
-    Cancel,
-    /// BatchRetryJobs
-    Retry,
-    /// BatchDeleteJobs
-    Delete,
-}
 
 impl Client {
     /// Creates up to 1,000 jobs; the result of each, in their order. Entries without a request id are given one, so that a repeated
@@ -44,8 +29,8 @@ impl Client {
             jobs,
         };
         let response = self
-            .call(Repeat::Harmless, request, |mut stub, request| async move {
-                stub.batch_create_jobs(request).await
+            .call(Repeat::Harmless, request, |mut stubs, request| async move {
+                stubs.jobs.batch_create_jobs(request).await
             })
             .await?;
         Ok(response.results)
@@ -58,25 +43,14 @@ impl Client {
     /// `INVALID_ARGUMENT` for a bad partition or filter.
     pub async fn change_jobs(
         &self,
-        action: BulkAction,
-        mut request: BatchChangeJobsRequest,
-    ) -> Result<BatchChangeJobsResponse, Error> {
+        mut request: ChangeJobsRequest,
+    ) -> Result<ChangeJobsResponse, Error> {
         if request.job_id.is_empty() && request.request_id.is_empty() {
             request.request_id = Uuid::new_v4().to_string();
         }
-        self.call(
-            Repeat::Harmless,
-            request,
-            move |mut stub, request| async move {
-                match action {
-                    BulkAction::Pause => stub.batch_pause_jobs(request).await,
-                    BulkAction::Resume => stub.batch_resume_jobs(request).await,
-                    BulkAction::Cancel => stub.batch_cancel_jobs(request).await,
-                    BulkAction::Retry => stub.batch_retry_jobs(request).await,
-                    BulkAction::Delete => stub.batch_delete_jobs(request).await,
-                }
-            },
-        )
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.change_jobs(request).await
+        })
         .await
     }
 }

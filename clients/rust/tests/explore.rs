@@ -9,7 +9,7 @@ use std::error::Error as StdError;
 use fake::{Fake, Scene, client, state};
 use futures::{StreamExt, TryStreamExt};
 use headway::v1::{
-    BatchStatus, Event, JobState, ListBatchesRequest, ListBatchesResponse, ListEventsRequest,
+    Batch, Event, JobState, ListBatchesRequest, ListBatchesResponse, ListEventsRequest,
     ListEventsResponse, ListPipesResponse, Pipe, RemovedJob, WatchEventsRequest,
     WatchEventsResponse, WatchJobsRequest, WatchJobsResponse,
 };
@@ -158,9 +158,9 @@ async fn lists_come_page_by_page() -> TestResult {
         ..ListEventsResponse::default()
     };
     let batch = |name: &str, next: &str| ListBatchesResponse {
-        batches: vec![BatchStatus {
+        batches: vec![Batch {
             name: name.to_owned(),
-            ..BatchStatus::default()
+            ..Batch::default()
         }],
         next_page_token: next.to_owned(),
         ..ListBatchesResponse::default()

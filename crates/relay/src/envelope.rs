@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use headway::pipe;
+use headway::wire;
 use headway_domain::{
     JobUid, PartitionId, PipeName,
     bulk::RESERVED,
@@ -95,7 +95,7 @@ fn uid_bytes(uid: JobUid) -> Bytes {
 /// Reads a report message. An item whose event is missing or unusable is reported as failed with
 /// BAD_REPORT, so that it cannot be lost.
 pub fn decode_reports(body: Bytes) -> Result<Reports, Malformed> {
-    let message = pipe::ReportMessage::decode(body)?;
+    let message = wire::ReportMessage::decode(body)?;
     let session = Uuid::from_slice(&message.session).unwrap_or(Uuid::nil());
     let worker = headway_domain::effect::clean(&message.worker, limits::ID_BYTES);
     let pages = message
@@ -126,8 +126,8 @@ pub fn decode_reports(body: Bytes) -> Result<Reports, Malformed> {
     })
 }
 
-fn item_report(item: pipe::ItemReport) -> ItemReport {
-    use pipe::item_report::Event;
+fn item_report(item: wire::ItemReport) -> ItemReport {
+    use wire::item_report::Event;
     let bad = |why: &str| ItemEvent::Failed(Failed::lasting(code::BAD_REPORT, why));
     let event = match item.event {
         Some(Event::Done(_)) => ItemEvent::Done,
@@ -160,7 +160,7 @@ fn item_report(item: pipe::ItemReport) -> ItemReport {
     }
 }
 
-fn check_forward(forward: pipe::Forward) -> Result<Forward, String> {
+fn check_forward(forward: wire::Forward) -> Result<Forward, String> {
     if PipeName::new(forward.pipe.as_str()).is_err() {
         return Err("the item was forwarded to a pipe whose name is not allowed".to_owned());
     }
@@ -202,52 +202,52 @@ fn fence_bytes(id: Uuid) -> Bytes {
 
 /// Writes a report that consists of a fence.
 pub fn encode_fence_report(id: Uuid) -> Bytes {
-    let message = pipe::ReportMessage {
+    let message = wire::ReportMessage {
         fences: vec![fence_bytes(id)],
-        ..pipe::ReportMessage::default()
+        ..wire::ReportMessage::default()
     };
     message.encode_to_vec().into()
 }
 
 /// Writes a task message that consists of a fence, to be reported to this shard.
 pub fn encode_fence_task(id: Uuid, shard: u16) -> Bytes {
-    let message = pipe::TaskMessage {
+    let message = wire::TaskMessage {
         // No job has it. A worker that knows no fences gives the message up, and tracking finds no job to fail.
         job_uid: fence_bytes(id),
         shard: shard.into(),
         fence: fence_bytes(id),
-        ..pipe::TaskMessage::default()
+        ..wire::TaskMessage::default()
     };
     message.encode_to_vec().into()
 }
 
 /// Writes a message that has a batch worker send a fence to a pipe.
 pub fn encode_fence_order(pipe: &str, id: Uuid, shard: u16) -> Bytes {
-    let fence = pipe::Fence {
+    let fence = wire::Fence {
         pipe: pipe.to_owned(),
         id: fence_bytes(id),
         shard: shard.into(),
     };
-    let message = pipe::BatchMessage {
+    let message = wire::BatchMessage {
         job_uid: fence_bytes(id),
-        action: Some(pipe::batch_message::Action::Fence(fence)),
-        ..pipe::BatchMessage::default()
+        action: Some(wire::batch_message::Action::Fence(fence)),
+        ..wire::BatchMessage::default()
     };
     message.encode_to_vec().into()
 }
 
 /// Writes a message for batch workers.
 pub fn encode_owed(owed: &Owed) -> Bytes {
-    use pipe::batch_message::Action;
+    use wire::batch_message::Action;
     let action = match owed.kind {
-        OwedKind::Split => Action::Split(pipe::Split {
+        OwedKind::Split => Action::Split(wire::Split {
             attempt: owed.attempt,
         }),
-        OwedKind::Dispatch => Action::Dispatch(pipe::Dispatch {
+        OwedKind::Dispatch => Action::Dispatch(wire::Dispatch {
             indexes: owed.indexes.iter().collect(),
         }),
     };
-    let message = pipe::BatchMessage {
+    let message = wire::BatchMessage {
         job_uid: uid_bytes(owed.uid),
         page: owed.page,
         run: owed.run,
@@ -258,8 +258,8 @@ pub fn encode_owed(owed: &Owed) -> Bytes {
 
 /// Reads a message for batch workers.
 pub fn decode_batch(body: Bytes) -> Result<BatchWork, Malformed> {
-    use pipe::batch_message::Action;
-    let message = pipe::BatchMessage::decode(body)?;
+    use wire::batch_message::Action;
+    let message = wire::BatchMessage::decode(body)?;
     let uid = uid(&message.job_uid)?;
     let page = message.page;
     match message.action {
@@ -285,11 +285,11 @@ pub fn decode_batch(body: Bytes) -> Result<BatchWork, Malformed> {
 /// Writes a control broadcast.
 pub fn encode_control(control: &Control) -> Bytes {
     let disposition = match control.disposition {
-        Disposition::Run => pipe::Disposition::Run,
-        Disposition::Park => pipe::Disposition::Park,
-        Disposition::Discard => pipe::Disposition::Discard,
+        Disposition::Run => wire::Disposition::Run,
+        Disposition::Park => wire::Disposition::Park,
+        Disposition::Discard => wire::Disposition::Discard,
     };
-    let message = pipe::ControlMessage {
+    let message = wire::ControlMessage {
         job_uid: uid_bytes(control.uid),
         control: control.control,
         disposition: disposition.into(),
@@ -299,7 +299,7 @@ pub fn encode_control(control: &Control) -> Bytes {
 
 /// Writes the event that a job changed.
 pub fn encode_change(change: &Change) -> Bytes {
-    let message = pipe::JobChanged {
+    let message = wire::JobChanged {
         job_uid: uid_bytes(change.uid),
         revision: change.revision,
         commit_time_us: change.time,
@@ -311,7 +311,7 @@ pub fn encode_change(change: &Change) -> Bytes {
 
 /// Reads the event that a job changed.
 pub fn decode_change(body: Bytes) -> Result<Change, Malformed> {
-    let message = pipe::JobChanged::decode(body)?;
+    let message = wire::JobChanged::decode(body)?;
     Ok(Change {
         uid: uid(&message.job_uid)?,
         partition: PartitionId::new(message.partition)
@@ -324,8 +324,8 @@ pub fn decode_change(body: Bytes) -> Result<Change, Malformed> {
 
 /// Reads a task message, as dead letters hold it: reports that each of its items failed for good.
 pub fn decode_dead_task(body: Bytes) -> Result<PageReport, Malformed> {
-    let message = pipe::TaskMessage::decode(body)?;
-    let letter = |item: &pipe::TaskItem| {
+    let message = wire::TaskMessage::decode(body)?;
+    let letter = |item: &wire::TaskItem| {
         let first = &item.payload[..item.payload.len().min(SHOWN)];
         let (text, base64) = match std::str::from_utf8(first) {
             Ok(text) => (Some(text.to_owned()), None),
@@ -419,26 +419,26 @@ mod tests {
     #[test]
     fn unusable_reports_become_failures_not_losses() {
         let forward = |pipe: &str| {
-            Some(pipe::item_report::Event::Forward(pipe::Forward {
+            Some(wire::item_report::Event::Forward(wire::Forward {
                 pipe: pipe.into(),
-                ..pipe::Forward::default()
+                ..wire::Forward::default()
             }))
         };
-        let message = pipe::ReportMessage {
-            pages: vec![pipe::PageReport {
+        let message = wire::ReportMessage {
+            pages: vec![wire::PageReport {
                 job_uid: uid_bytes(JobUid(Uuid::new_v4())),
                 items: vec![
-                    pipe::ItemReport {
+                    wire::ItemReport {
                         index: 1,
                         event: None,
                         ..Default::default()
                     },
-                    pipe::ItemReport {
+                    wire::ItemReport {
                         index: 2,
                         event: forward("a/b"),
                         ..Default::default()
                     },
-                    pipe::ItemReport {
+                    wire::ItemReport {
                         index: 3,
                         event: forward("headway.jobs"),
                         ..Default::default()

@@ -73,10 +73,10 @@ async fn change<F>(harness: &Harness, method: &str, mut client: Named<F>) -> boo
 where
     F: tonic::service::Interceptor,
 {
-    let bulk = || v1::BatchChangeJobsRequest {
+    let bulk = || v1::ChangeJobsRequest {
         parent: PARENT.to_owned(),
         filter: "id = nothing".to_owned(),
-        ..v1::BatchChangeJobsRequest::default()
+        ..v1::ChangeJobsRequest::default()
     };
     let id = method.to_ascii_lowercase();
     let name = name(&id);
@@ -216,7 +216,7 @@ where
             let limits = Some(limits);
             drop(
                 client
-                    .set_pipe_limits(v1::SetPipeLimitsRequest { limits })
+                    .set_pipe_limits(v1::UpdatePipeLimitsRequest { pipe_limits: limits, update_mask: None })
                     .await
                     .unwrap(),
             );
@@ -319,7 +319,7 @@ where
     true
 }
 
-async fn events(harness: &Harness, parent: &str) -> Vec<v1::Event> {
+async fn events(harness: &Harness, parent: &str) -> Vec<v1::AuditEvent> {
     let request = v1::ListEventsRequest {
         parent: parent.to_owned(),
         page_size: 1000,

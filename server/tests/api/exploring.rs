@@ -27,12 +27,12 @@ async fn events(harness: &Harness, request: v1::ListEventsRequest) -> v1::ListEv
     answer.unwrap().into_inner()
 }
 
-fn kinds(events: &[v1::Event]) -> Vec<EventKind> {
-    events.iter().map(v1::Event::kind).collect()
+fn kinds(events: &[v1::AuditEvent]) -> Vec<EventKind> {
+    events.iter().map(v1::AuditEvent::kind).collect()
 }
 
 /// Reads so many events.
-async fn read(stream: &mut Streaming<v1::WatchEventsResponse>, count: usize) -> Vec<v1::Event> {
+async fn read(stream: &mut Streaming<v1::WatchEventsResponse>, count: usize) -> Vec<v1::AuditEvent> {
     let mut read = Vec::new();
     while read.len() < count {
         let message = timeout(PATIENCE, stream.message()).await.unwrap().unwrap();

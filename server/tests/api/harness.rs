@@ -217,7 +217,7 @@ pub fn request(id: &str, spec: v1::JobSpec) -> v1::CreateJobRequest {
 /// A job of one task.
 pub fn task() -> v1::JobSpec {
     v1::JobSpec {
-        work: Some(v1::job_spec::Work::Task(v1::Task {
+        work: Some(v1::job_spec::Work::Task(v1::TaskSpec {
             pipe: "documents".into(),
             r#type: "export".into(),
             payload: b"{\"file\":1}".to_vec(),
@@ -237,9 +237,9 @@ pub fn batch() -> v1::JobSpec {
         ("to".to_owned(), number(5.0)),
     ];
     v1::JobSpec {
-        work: Some(v1::job_spec::Work::Batch(v1::Batch {
+        work: Some(v1::job_spec::Work::Batch(v1::BatchSpec {
             splitter: "range".into(),
-            definition: Some(v1::batch::Definition::Json(prost_types::Value {
+            definition: Some(v1::batch_spec::Definition::Json(prost_types::Value {
                 kind: Some(prost_types::value::Kind::StructValue(prost_types::Struct {
                     fields: fields.into(),
                 })),

@@ -23,7 +23,7 @@ async fn limits_and_suspended_partitions_come_by_pages() {
             ..v1::PipeLimits::default()
         });
         client
-            .set_pipe_limits(v1::SetPipeLimitsRequest { limits })
+            .set_pipe_limits(v1::UpdatePipeLimitsRequest { pipe_limits: limits, update_mask: None })
             .await
             .unwrap();
         let name = format!("partitions/{name}");

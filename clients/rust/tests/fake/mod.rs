@@ -12,7 +12,7 @@ use std::{
 
 use futures::{Stream, StreamExt, stream};
 use headway::v1::{
-    BatchChangeJobsRequest, BatchChangeJobsResponse, CountJobsResponse, GetJobHistoryResponse, Job,
+    ChangeJobsRequest, ChangeJobsResponse, CountJobsResponse, JobHistory, Job,
     JobState, ListBatchesResponse, ListEventsResponse, ListJobsResponse, ListPipesResponse,
     Partition, WatchEventsResponse, WatchJobsResponse, job_service_server::JobServiceServer,
 };
@@ -47,7 +47,7 @@ pub struct Script {
     /// The answer of CountJobs.
     pub counts: CountJobsResponse,
     /// The answer of GetJobHistory.
-    pub history: GetJobHistoryResponse,
+    pub history: JobHistory,
     /// The calls, with what identifies their request, and when they came.
     pub calls: Vec<(&'static str, String, Instant)>,
 }
@@ -118,17 +118,17 @@ impl Fake {
     fn bulk(
         &self,
         method: &'static str,
-        request: BatchChangeJobsRequest,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        request: ChangeJobsRequest,
+    ) -> Result<Response<ChangeJobsResponse>, Status> {
         let called = (method, request.filter, Instant::now());
         self.script().calls.push(called);
         let job = Job {
             name: "partitions/default/jobs/sweep".to_owned(),
             ..Job::default()
         };
-        Ok(Response::new(BatchChangeJobsResponse {
+        Ok(Response::new(ChangeJobsResponse {
             job: (!request.validate_only).then_some(job),
-            matching_jobs: 1234,
+            matching_job_count: 1234,
         }))
     }
 

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use headway::v1::{
-    BatchChangeJobsRequest, BatchChangeJobsResponse, BatchCreateJobsRequest,
+    ChangeJobsRequest, ChangeJobsResponse, BatchCreateJobsRequest,
     BatchCreateJobsResponse, CancelJobRequest, CountJobsRequest, CountJobsResponse,
     CreateJobRequest, CreateJobTypeRequest, CreateScheduleRequest, DeleteJobRequest,
     DeleteJobTypeRequest, DeleteScheduleRequest, DropDeadLettersRequest, DropDeadLettersResponse,
-    Event, ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobHistoryResponse,
+    Event, ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, JobHistory,
     GetJobRequest, GetJobTypeRequest, GetPartitionRequest, GetPipeLimitsRequest,
     GetScheduleRequest, Job, JobType, ListBatchesRequest, ListBatchesResponse,
     ListDeadLettersRequest, ListDeadLettersResponse, ListEventsRequest, ListEventsResponse,
@@ -16,7 +16,7 @@ use headway::v1::{
     ListPipesRequest, ListPipesResponse, ListSchedulesRequest, ListSchedulesResponse,
     ListSuspendedPartitionsRequest, ListSuspendedPartitionsResponse, Partition, PauseJobRequest,
     PauseScheduleRequest, PipeLimits, Reason, ResumeJobRequest, ResumePartitionRequest,
-    ResumeScheduleRequest, RetryJobRequest, RunScheduleRequest, Schedule, SetPipeLimitsRequest,
+    ResumeScheduleRequest, RetryJobRequest, RunScheduleRequest, Schedule, UpdatePipeLimitsRequest,
     SuspendPartitionRequest, UpdateJobRequest, UpdateJobTypeRequest, UpdatePartitionRequest,
     UpdateScheduleRequest, WatchEventsRequest, WatchEventsResponse, WatchJobRequest,
     WatchJobResponse, WatchJobsRequest, WatchJobsResponse, job_service_server::JobService,
@@ -129,36 +129,36 @@ impl JobService for Fake {
 
     async fn batch_pause_jobs(
         &self,
-        request: Request<BatchChangeJobsRequest>,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        request: Request<ChangeJobsRequest>,
+    ) -> Result<Response<ChangeJobsResponse>, Status> {
         self.bulk("pause many", request.into_inner())
     }
 
     async fn batch_resume_jobs(
         &self,
-        request: Request<BatchChangeJobsRequest>,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        request: Request<ChangeJobsRequest>,
+    ) -> Result<Response<ChangeJobsResponse>, Status> {
         self.bulk("resume many", request.into_inner())
     }
 
     async fn batch_cancel_jobs(
         &self,
-        request: Request<BatchChangeJobsRequest>,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        request: Request<ChangeJobsRequest>,
+    ) -> Result<Response<ChangeJobsResponse>, Status> {
         self.bulk("cancel many", request.into_inner())
     }
 
     async fn batch_retry_jobs(
         &self,
-        request: Request<BatchChangeJobsRequest>,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        request: Request<ChangeJobsRequest>,
+    ) -> Result<Response<ChangeJobsResponse>, Status> {
         self.bulk("retry many", request.into_inner())
     }
 
     async fn batch_delete_jobs(
         &self,
-        request: Request<BatchChangeJobsRequest>,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+        request: Request<ChangeJobsRequest>,
+    ) -> Result<Response<ChangeJobsResponse>, Status> {
         self.bulk("delete many", request.into_inner())
     }
 
@@ -359,7 +359,7 @@ impl JobService for Fake {
 
     async fn set_pipe_limits(
         &self,
-        request: Request<SetPipeLimitsRequest>,
+        request: Request<UpdatePipeLimitsRequest>,
     ) -> Result<Response<PipeLimits>, Status> {
         let limits = request.into_inner().limits.unwrap_or_default();
         Ok(Response::new(limits))
@@ -400,7 +400,7 @@ impl JobService for Fake {
     async fn get_job_history(
         &self,
         _: Request<GetJobHistoryRequest>,
-    ) -> Result<Response<GetJobHistoryResponse>, Status> {
+    ) -> Result<Response<JobHistory>, Status> {
         Ok(Response::new(self.script().history.clone()))
     }
 

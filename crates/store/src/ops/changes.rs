@@ -72,7 +72,7 @@ impl<'a> Change<'a> {
     /// Of a pipe, in the log of the deployment.
     pub(crate) fn of_pipe(pipe: &str, message: String, deployment: &'a PartitionId) -> Self {
         Self {
-            kind: EventKind::PipeLimitsSet,
+            kind: EventKind::PipeLimitsUpdated,
             partition: deployment,
             id: NO_JOB,
             subject: format!("pipes/{pipe}"),

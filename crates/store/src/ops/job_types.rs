@@ -62,6 +62,10 @@ impl TryFrom<TypeRow> for JobTypeView {
     }
 }
 
+fn mismatch(id: &JobId) -> StoreError {
+    Error::EtagMismatch(format!("job type {id}")).into()
+}
+
 impl Store {
     /// Keeps a new job type, durably.
     ///
@@ -92,12 +96,12 @@ impl Store {
     /// Changes a job type, durably, if it has the version that is named.
     ///
     /// # Errors
-    /// [`Error::JobTypeNotFound`], [`Error::JobTypeChanged`].
+    /// [`Error::JobTypeNotFound`], [`Error::EtagMismatch`].
     pub async fn update_job_type(
         &self,
         id: &JobId,
         definition: &str,
-        version: Option<&str>,
+        etag: Option<&str>,
         caller: &Caller,
     ) -> Result<JobTypeView, StoreError> {
         let db = &self.db;
@@ -108,12 +112,8 @@ impl Store {
         );
         let now = db.one_int(&*tx, sql, [id.as_str().into()]).await?;
         let now = now.ok_or_else(|| Error::JobTypeNotFound(id.to_string()))?;
-        if version.is_some_and(|version| version != now.to_string()) {
-            return Err(Error::JobTypeChanged {
-                name: id.to_string(),
-                version: now.to_string(),
-            }
-            .into());
+        if etag.is_some_and(|etag| etag != now.to_string()) {
+            return Err(mismatch(id));
         }
         let sql = "UPDATE job_type SET version = version + 1, definition = $2, author = $3, updated = $4 WHERE type_id = $1";
         let values = [
@@ -177,9 +177,24 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::JobTypeNotFound`].
-    pub async fn delete_job_type(&self, id: &JobId, caller: &Caller) -> Result<(), StoreError> {
+    pub async fn delete_job_type(
+        &self,
+        id: &JobId,
+        etag: Option<&str>,
+        caller: &Caller,
+    ) -> Result<(), StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
+        if let Some(etag) = etag {
+            let sql = format!(
+                "SELECT version AS value FROM job_type WHERE type_id = $1{}",
+                db.for_update()
+            );
+            let now = db.one_int(&*tx, sql, [id.as_str().into()]).await?;
+            if now.is_some_and(|now| etag != now.to_string()) {
+                return Err(mismatch(id));
+            }
+        }
         let sql = "DELETE FROM job_type WHERE type_id = $1";
         if db.run(&*tx, sql, [id.as_str().into()]).await? == 0 {
             return Err(Error::JobTypeNotFound(id.to_string()).into());

@@ -10,6 +10,7 @@ use headway_domain::{
     Error, PartitionId, PipeName,
     bulk::JOBS,
     error::Quota,
+    etag::etag,
     event::Caller,
     share::{PartitionShare, PipeLimits},
 };
@@ -71,6 +72,15 @@ pub struct PipeLimitView {
     pub pipe: PipeName,
     /// Its limits.
     pub limits: PipeLimits,
+}
+
+impl PipeLimitView {
+    /// Identifies the limits.
+    pub fn etag(&self) -> String {
+        let in_flight = self.limits.in_flight.unwrap_or(0).to_be_bytes();
+        let per_second = self.limits.per_second.unwrap_or(0.0).to_be_bytes();
+        etag([in_flight.as_slice(), &per_second])
+    }
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -175,6 +185,28 @@ impl Db {
         Ok(self.one_int(&**tx, sql, values).await?.unwrap_or(0))
     }
 
+    /// Locks a pipe's limits, and refuses if they have not the etag that is named.
+    async fn check_limits_etag(
+        &self,
+        tx: &Tx<'_>,
+        pipe: &PipeName,
+        etag: &str,
+    ) -> Result<(), StoreError> {
+        // A row that is missing cannot be locked. One without limits does not outlive the transaction.
+        let sql = "INSERT INTO pipe_limit (pipe, in_flight, per_second) VALUES ($1, 0, 0) ON CONFLICT (pipe) DO NOTHING";
+        self.run(&**tx, sql, [pipe.as_str().into()]).await?;
+        let sql = format!(
+            "SELECT pipe, in_flight, per_second FROM pipe_limit WHERE pipe = $1{}",
+            self.for_update()
+        );
+        let row: Option<LimitRow> = self.one(&**tx, sql, [pipe.as_str().into()]).await?;
+        let now = row.map(LimitRow::view).transpose()?;
+        match now.is_some_and(|now| now.etag() == etag) {
+            true => Ok(()),
+            false => Err(Error::EtagMismatch(format!("the limits of pipe {pipe}")).into()),
+        }
+    }
+
     async fn in_flight(
         &self,
         on: &impl ConnectionTrait,
@@ -231,10 +263,14 @@ impl Store {
         &self,
         pipe: &PipeName,
         limits: &PipeLimits,
+        etag: Option<&str>,
         caller: &Caller,
     ) -> Result<(), StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
+        if let Some(etag) = etag {
+            db.check_limits_etag(&tx, pipe, etag).await?;
+        }
         if limits.is_unlimited() {
             let sql = "DELETE FROM pipe_limit WHERE pipe = $1";
             db.run(&*tx, sql, [pipe.as_str().into()]).await?;

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headway_domain::{
-    Micros, PartitionId,
+    Error, Micros, PartitionId,
     bulk::JOBS,
+    etag::etag,
     event::{Caller, EventKind},
     retention::Retention,
     share::PartitionShare,
@@ -36,6 +37,20 @@ pub struct PartitionView {
     pub retention: Retention,
     /// Its weight and quotas.
     pub share: PartitionShare,
+}
+
+impl PartitionView {
+    /// Identifies its settings; suspending changes none.
+    pub fn etag(&self) -> String {
+        let retention = serde_json::to_vec(&self.retention).unwrap_or_default();
+        let quota = |quota: Option<u32>| quota.unwrap_or(0).to_be_bytes();
+        etag([
+            retention.as_slice(),
+            &self.share.weight.to_be_bytes(),
+            &quota(self.share.open_jobs),
+            &quota(self.share.in_flight),
+        ])
+    }
 }
 
 /// Since when a partition is suspended.
@@ -183,12 +198,16 @@ impl Store {
         partition: &PartitionId,
         retention: &Retention,
         share: &PartitionShare,
+        etag: Option<&str>,
         caller: &Caller,
     ) -> Result<(), StoreError> {
         let db = &self.db;
         let text = serde_json::to_string(retention)
             .map_err(|error| StoreError::Broken(error.to_string()))?;
         let tx = db.write(Durability::Full).await?;
+        if let Some(etag) = etag {
+            db.check_partition_etag(&tx, partition, etag).await?;
+        }
         let sql = "INSERT INTO partition_setting \
                    (partition_id, suspended, changed_by, changed, pending, retention, weight, open_jobs, in_flight) \
                    VALUES ($1, 0, '', 0, 0, $2, $3, $4, $5) ON CONFLICT (partition_id) DO UPDATE SET retention = excluded.retention, \
@@ -336,6 +355,41 @@ impl Db {
             .one_int(&**tx, sql, [partition.as_str().into()])
             .await?;
         Ok(count.unwrap_or(0) > 0)
+    }
+}
+
+impl Db {
+    /// Locks a partition's settings, and refuses if they have not the etag that is named.
+    async fn check_partition_etag(
+        &self,
+        tx: &Tx<'_>,
+        partition: &PartitionId,
+        etag: &str,
+    ) -> Result<(), StoreError> {
+        // A row that is missing cannot be locked.
+        let sql = "INSERT INTO partition_setting \
+                   (partition_id, suspended, changed_by, changed, pending, retention, weight, open_jobs, in_flight) \
+                   VALUES ($1, 0, '', 0, 0, $2, $3, 0, 0) ON CONFLICT (partition_id) DO NOTHING";
+        let text = serde_json::to_string(&Retention::default())
+            .map_err(|error| StoreError::Broken(error.to_string()))?;
+        let weight = PartitionShare::default().weight;
+        let values = [
+            partition.as_str().into(),
+            text.into(),
+            i64::from(weight).into(),
+        ];
+        self.run(&**tx, sql, values).await?;
+        let sql = format!(
+            "SELECT {SETTING_COLUMNS} FROM partition_setting WHERE partition_id = $1{}",
+            self.for_update()
+        );
+        let values = [partition.as_str().into()];
+        let row: Option<SettingRow> = self.one(&**tx, sql, values).await?;
+        let now = row.map(SettingRow::view).transpose()?;
+        match now.is_some_and(|now| now.etag() == etag) {
+            true => Ok(()),
+            false => Err(Error::EtagMismatch(format!("partition {partition}")).into()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use headway_domain::{
     Error, JobId, Micros, PartitionId,
+    etag::etag,
     event::{Caller, EventKind},
     schedule::{Overlap, Schedule, ScheduleName},
     spec::JobSpec,
@@ -12,7 +13,7 @@ use sea_orm::{FromQueryResult, Value};
 use super::changes::Change;
 use crate::{
     Store,
-    db::Durability,
+    db::{Db, Durability, Tx},
     error::StoreError,
     rows::{optional, unsigned},
 };
@@ -40,6 +41,8 @@ pub struct ScheduleView {
     pub made: u64,
     /// Times passed over: because a job had not ended, or because they were missed.
     pub skipped: u64,
+    /// Identifies what it is to do, and who said so.
+    pub etag: String,
 }
 
 /// A schedule that this version cannot read, as far as it can be told of.
@@ -57,6 +60,8 @@ pub struct UnreadableSchedule {
     pub creator: String,
     /// When.
     pub created: Micros,
+    /// As in [`ScheduleView`].
+    pub etag: String,
     /// Why it cannot be read.
     pub reason: String,
 }
@@ -118,6 +123,20 @@ impl ScheduleRow {
         format!("{}/{}", self.partition_id, self.schedule_id)
     }
 
+    /// Of what UpdateSchedule changes, as it is stored.
+    fn etag(&self) -> String {
+        let numbers = [self.overlap, self.catch_up].map(i64::to_be_bytes);
+        etag([
+            self.cron.as_bytes(),
+            self.time_zone.as_bytes(),
+            &numbers[0],
+            &numbers[1],
+            self.spec.as_bytes(),
+            &self.body,
+            self.creator.as_bytes(),
+        ])
+    }
+
     fn listed(self) -> Result<ListedSchedule, StoreError> {
         let mut unreadable = UnreadableSchedule {
             partition: self.partition_id.clone(),
@@ -126,6 +145,7 @@ impl ScheduleRow {
             time_zone: self.time_zone.clone(),
             creator: self.creator.clone(),
             created: self.created,
+            etag: self.etag(),
             reason: String::new(),
         };
         match ScheduleView::try_from(self) {
@@ -145,6 +165,7 @@ impl TryFrom<ScheduleRow> for ScheduleView {
     fn try_from(row: ScheduleRow) -> Result<Self, StoreError> {
         let broken =
             |what: &str| StoreError::Broken(format!("schedule {}: {what}", row.schedule_id));
+        let etag = row.etag();
         let mut job: JobSpec =
             serde_json::from_str(&row.spec).map_err(|error| broken(&error.to_string()))?;
         job.set_body(row.body);
@@ -175,6 +196,7 @@ impl TryFrom<ScheduleRow> for ScheduleView {
             last_job: row.last_job,
             made: unsigned(row.made)?,
             skipped: unsigned(row.skipped)?,
+            etag,
         })
     }
 }
@@ -217,6 +239,7 @@ impl Store {
         &self,
         name: &ScheduleName,
         schedule: &Schedule,
+        etag: Option<&str>,
         caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
         let next = schedule.timetable.next_after(self.db.now()).unwrap_or(0);
@@ -225,7 +248,7 @@ impl Store {
         let mut values = written(name, schedule)?;
         values.extend([next.into(), caller.user.as_str().into()]);
         let change = Change::of_schedule(EventKind::ScheduleUpdated, name);
-        self.change(name, sql, values, change, caller).await
+        self.change((name, etag), sql, values, change, caller).await
     }
 
     /// Stops making jobs, or goes on with the next time from now, durably.
@@ -249,17 +272,19 @@ impl Store {
             false => EventKind::ScheduleResumed,
         };
         let change = Change::of_schedule(kind, name);
-        self.change(name, sql, values, change, caller).await
+        self.change((name, None), sql, values, change, caller).await
     }
 
     /// Removes a schedule, durably; its jobs stay.
     pub async fn delete_schedule(
         &self,
         name: &ScheduleName,
+        etag: Option<&str>,
         caller: &Caller,
     ) -> Result<(), StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
+        db.check_schedule_etag(&tx, name, etag).await?;
         let sql = "DELETE FROM schedule WHERE partition_id = $1 AND schedule_id = $2";
         if db.run(&*tx, sql, keyed(name)).await? == 0 {
             return Err(Error::ScheduleNotFound(name.to_string()).into());
@@ -271,7 +296,7 @@ impl Store {
 
     async fn change(
         &self,
-        name: &ScheduleName,
+        (name, etag): (&ScheduleName, Option<&str>),
         sql: &str,
         values: Vec<Value>,
         change: Change<'_>,
@@ -279,6 +304,7 @@ impl Store {
     ) -> Result<ScheduleView, StoreError> {
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
+        db.check_schedule_etag(&tx, name, etag).await?;
         if db.run(&*tx, sql, values).await? == 0 {
             return Err(Error::ScheduleNotFound(name.to_string()).into());
         }
@@ -330,6 +356,28 @@ impl Store {
             schedules: schedules.collect::<Result<_, _>>()?,
             next,
         })
+    }
+}
+
+impl Db {
+    /// Locks a schedule, and refuses if it has not the etag that is named.
+    async fn check_schedule_etag(
+        &self,
+        tx: &Tx<'_>,
+        name: &ScheduleName,
+        etag: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let Some(etag) = etag else { return Ok(()) };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM schedule WHERE partition_id = $1 AND schedule_id = $2{}",
+            self.for_update()
+        );
+        let row: Option<ScheduleRow> = self.one(&**tx, sql, keyed(name)).await?;
+        let row = row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?;
+        match row.etag() == etag {
+            true => Ok(()),
+            false => Err(Error::EtagMismatch(format!("schedule {name}")).into()),
+        }
     }
 }
 

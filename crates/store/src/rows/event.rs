@@ -150,7 +150,7 @@ fn is_of_caller(kind: EventKind) -> bool {
         | EventKind::PartitionSuspended
         | EventKind::PartitionResumed
         | EventKind::DeadLettersDropped
-        | EventKind::PipeLimitsSet
+        | EventKind::PipeLimitsUpdated
         | EventKind::JobTypeCreated
         | EventKind::JobTypeUpdated
         | EventKind::JobTypeDeleted => true,
@@ -188,7 +188,7 @@ pub(crate) fn kind_code(kind: EventKind) -> i64 {
         EventKind::PartitionSuspended => 20,
         EventKind::PartitionResumed => 21,
         EventKind::DeadLettersDropped => 22,
-        EventKind::PipeLimitsSet => 23,
+        EventKind::PipeLimitsUpdated => 23,
         EventKind::JobTypeCreated => 24,
         EventKind::JobTypeUpdated => 25,
         EventKind::JobTypeDeleted => 26,
