@@ -108,7 +108,7 @@ async fn items_between_attempts(d: Deployment) {
     })
     .await;
     let delay = reason(&d, &name, Kind::RetryDelay).await;
-    assert!(delay.count == 3 && delay.time.is_some(), "{delay:?}");
+    assert!(delay.count == 3 && delay.reason_time.is_some(), "{delay:?}");
     first.stop();
     done(&d, &name).await;
 }

@@ -1,9 +1,11 @@
 //! Many jobs at once: created with a result each, and changed by jobs of their own.
 
 use headway::wire;
-use headway::v1::{ChangeJobsRequest, BatchCreateJobsEntry, Job, JobState, Partition};
+use headway::v1::{
+    BatchCreateJobsEntry, ChangeJobsRequest, Job, JobAction, JobState, Partition,
+};
 use headway_broker::{Outgoing, Queue};
-use headway_client::{JobAction, Code, JobName};
+use headway_client::{Code, JobName};
 use headway_tests::{job_named, Deployment, PATIENCE, Record, outcome_counts, range, request, until};
 
 use prost::Message;
@@ -31,9 +33,10 @@ fn entry(id: &str, spec: headway::v1::JobSpec) -> BatchCreateJobsEntry {
     }
 }
 
-fn of(filter: &str) -> ChangeJobsRequest {
+fn of(action: JobAction, filter: &str) -> ChangeJobsRequest {
     ChangeJobsRequest {
         parent: "partitions/default".to_owned(),
+        action: action.into(),
         filter: filter.to_owned(),
         all: filter.is_empty(),
         ..ChangeJobsRequest::default()
@@ -52,13 +55,13 @@ async fn waiting(d: &Deployment, count: usize) -> Vec<JobName> {
     assert_eq!(results.len(), count);
     let named = results
         .into_iter()
-        .map(|result| result.job.expect("accepted").name);
+        .map(|result| result.expect("accepted").name);
     named.map(|name| name.parse().expect("a name")).collect()
 }
 
 /// The job that does it, once it is done.
 async fn done(d: &Deployment, action: JobAction, filter: &str) -> (Job, i64) {
-    let answer = d.client().change_jobs(action, of(filter)).await.unwrap();
+    let answer = d.client().change_jobs(of(action, filter)).await.unwrap();
     let job = answer.job.expect("it began");
     let name: JobName = job.name.parse().expect("a name");
     let ended = d.finish(&name, JobState::Completed).await;
@@ -68,7 +71,7 @@ async fn done(d: &Deployment, action: JobAction, filter: &str) -> (Job, i64) {
 async fn states(d: &Deployment, filter: &str) -> Vec<(JobState, i64)> {
     let counts = d.client().count_jobs_like("default", filter).await.unwrap();
     let counts = counts.into_iter();
-    counts.map(|count| (count.state(), count.jobs)).collect()
+    counts.map(|count| (count.state(), count.job_count)).collect()
 }
 
 async fn each_of_many_has_its_result(d: Deployment) {
@@ -90,7 +93,10 @@ async fn each_of_many_has_its_result(d: Deployment) {
     assert_eq!(results.len(), 208);
     let reasons: Vec<_> = results[..8]
         .iter()
-        .map(|result| result.reason.as_str())
+        .map(|result| match result {
+            Ok(_) => "",
+            Err(error) => error.reason().expect("a reason"),
+        })
         .collect();
     assert_eq!(
         reasons,
@@ -105,21 +111,13 @@ async fn each_of_many_has_its_result(d: Deployment) {
             ""
         ]
     );
-    assert_eq!(results[3].code, i32::from(Code::AlreadyExists));
-    assert!(
-        results[4].message.contains("job_id must not contain"),
-        "{:?}",
-        results[4]
-    );
-    assert!(results[3].job.is_none());
+    let refusal = |at: usize| results[at].as_ref().expect_err("refused");
+    assert_eq!(refusal(3).code(), Code::AlreadyExists);
+    let why = refusal(4).to_string();
+    assert!(why.contains("job_id must not contain"), "{why}");
     for result in &results[8..] {
-        let name: JobName = result
-            .job
-            .as_ref()
-            .expect("accepted")
-            .name
-            .parse()
-            .expect("a name");
+        let job = result.as_ref().expect("accepted");
+        let name: JobName = job.name.parse().expect("a name");
         d.finish(&name, JobState::Completed).await;
     }
     d.finish(&headway_tests::name("last"), JobState::Completed)
@@ -151,12 +149,13 @@ async fn of_entries_with_one_id_the_first_wins(d: Deployment) {
         let [first, other, same] = results else {
             panic!("{results:?}")
         };
-        let job = first.job.as_ref().unwrap_or_else(|| panic!("{first:?}"));
+        let job = first.as_ref().expect("accepted");
         assert_eq!(job.name, format!("partitions/default/jobs/j{number}"));
-        assert_eq!(other.code, i32::from(Code::AlreadyExists), "{other:?}");
-        assert_eq!(other.reason, "JOB_EXISTS");
+        let error = other.as_ref().expect_err("refused");
+        assert_eq!(error.code(), Code::AlreadyExists, "{error}");
+        assert_eq!(error.reason(), Some("JOB_EXISTS"));
         // The same definition once more is the same job.
-        assert_eq!(same.job.as_ref().map(|job| &job.uid), Some(&job.uid));
+        assert_eq!(same.as_ref().expect("accepted").uid, job.uid);
     }
 }
 
@@ -164,11 +163,11 @@ async fn many_are_cancelled_by_a_filter(d: Deployment) {
     waiting(&d, 240).await;
     let asked = ChangeJobsRequest {
         validate_only: true,
-        ..of("labels.team = blue")
+        ..of(JobAction::Cancel, "labels.team = blue")
     };
     let asked = d
         .client()
-        .change_jobs(JobAction::Cancel, asked)
+        .change_jobs(asked)
         .await
         .unwrap();
     assert!(asked.job.is_none());
@@ -255,17 +254,17 @@ async fn what_is_held_is_cancelled(d: Deployment) {
 
 async fn a_request_that_comes_twice(d: Deployment) {
     waiting(&d, 5).await;
-    let asked = |filter: &str| ChangeJobsRequest {
+    let asked = |action, filter: &str| ChangeJobsRequest {
         job_id: "sweep".to_owned(),
-        ..of(filter)
+        ..of(action, filter)
     };
     let client = d.client();
     let first = client
-        .change_jobs(JobAction::Pause, asked("id = j*"))
+        .change_jobs(asked(JobAction::Pause, "id = j*"))
         .await
         .unwrap();
     let second = client
-        .change_jobs(JobAction::Pause, asked("id = j*"))
+        .change_jobs(asked(JobAction::Pause, "id = j*"))
         .await
         .unwrap();
     let uid = |answer: headway::v1::ChangeJobsResponse| answer.job.expect("a job").uid;
@@ -274,7 +273,10 @@ async fn a_request_that_comes_twice(d: Deployment) {
         (JobAction::Cancel, "id = j*"),
         (JobAction::Pause, "id = j1"),
     ] {
-        let error = client.change_jobs(action, asked(filter)).await.unwrap_err();
+        let error = client
+            .change_jobs(asked(action, filter))
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), Code::AlreadyExists, "{error}");
     }
     d.finish(&headway_tests::name("sweep"), JobState::Completed)
@@ -323,32 +325,32 @@ async fn a_message_of_another_job_changes_nothing(d: Deployment) {
 
 async fn bad_changes(d: Deployment) {
     let cases = [
-        (of("state = BUSY"), "filter"),
+        (of(JobAction::Delete, "state = BUSY"), "filter"),
         (
             ChangeJobsRequest {
                 all: false,
-                ..of("")
+                ..of(JobAction::Delete, "")
             },
             "filter",
         ),
         (
             ChangeJobsRequest {
                 all: true,
-                ..of("id = a")
+                ..of(JobAction::Delete, "id = a")
             },
             "filter",
         ),
         (
             ChangeJobsRequest {
                 parent: "x".to_owned(),
-                ..of("id = a")
+                ..of(JobAction::Delete, "id = a")
             },
             "parent",
         ),
         (
             ChangeJobsRequest {
                 job_id: "a/b".to_owned(),
-                ..of("id = a")
+                ..of(JobAction::Delete, "id = a")
             },
             "job_id",
         ),
@@ -356,7 +358,7 @@ async fn bad_changes(d: Deployment) {
     for (request, field) in cases {
         let error = d
             .client()
-            .change_jobs(JobAction::Delete, request)
+            .change_jobs(request)
             .await
             .unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument, "{error}");

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use headway::v1::{
-    ChangeJobsRequest, BatchCreateJobsEntry, BatchCreateJobsResult, JobState,
-    PrerequisitePolicy, RetryJobRequest,
+    BatchCreateJobsEntry, ChangeJobsRequest, JobAction, JobState, PrerequisitePolicy,
+    RetryJobRequest,
 };
-use headway_client::{JobAction, Code, Error, JobName};
+use headway_client::{Code, Error, JobName};
 use headway_tests::{job_named, Deployment, PATIENCE, Record, name, request, until};
 
 use crate::{
@@ -198,29 +198,26 @@ async fn cycles_of_many(d: Deployment) {
         .create_jobs("default", entries.map(entry).into())
         .await;
     let results = results.unwrap();
-    let refused = |result: &BatchCreateJobsResult| {
-        let refused = result.job.is_none();
-        refused.then(|| (result.code, result.reason.clone()))
-    };
-    let refused: Vec<_> = results.iter().filter_map(refused).collect();
-    let cycle = (
-        Code::FailedPrecondition as i32,
-        "PREREQUISITE_CYCLE".to_owned(),
-    );
-    assert_eq!(refused, [cycle.clone(), cycle]);
-    assert!(results[4].job.is_some());
+    let refused = results.iter().filter_map(|result| result.as_ref().err());
+    let refused: Vec<_> = refused
+        .map(|error| (error.code(), error.reason()))
+        .collect();
+    let cycle = (Code::FailedPrecondition, Some("PREREQUISITE_CYCLE"));
+    assert_eq!(refused, [cycle, cycle]);
+    assert!(results[4].is_ok());
     // Retried together, one of two that need each other by now stays as it is.
     let p = d.create("p", waiting("q")).await;
     client.cancel_job(&p).await.unwrap();
     let q = d.create("q", waiting("p")).await;
     client.cancel_job(&q).await.unwrap();
     let request = ChangeJobsRequest {
+        action: JobAction::Retry.into(),
         parent: "partitions/default".to_owned(),
         filter: "id = p OR id = q".to_owned(),
         ..ChangeJobsRequest::default()
     };
     let answer = client
-        .change_jobs(JobAction::Retry, request)
+        .change_jobs(request)
         .await
         .unwrap();
     let job: JobName = answer.job.expect("it began").name.parse().unwrap();

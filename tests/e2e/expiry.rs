@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use headway::v1::{ChangeJobsRequest, BatchCreateJobsEntry, JobSpec, JobState, Retention};
-use headway_client::{JobAction, Code, JobBuilder, JobName};
+use headway::v1::{JobAction, ChangeJobsRequest, BatchCreateJobsEntry, JobSpec, JobState, Retention};
+use headway_client::{Code, JobBuilder, JobName};
 use headway_tests::{job_named, Deployment, PATIENCE, Record, outcome_counts, range, request, until};
 use headway_worker::{Outcome, Task, TaskError};
 
@@ -118,19 +118,20 @@ async fn many_go_while_others_run(d: Deployment) {
     let made = d
         .client()
         .create_jobs("default", (0..350).map(over).collect());
-    assert!(made.await.unwrap().iter().all(|made| made.job.is_some()));
+    assert!(made.await.unwrap().iter().all(Result::is_ok));
     let all = ChangeJobsRequest {
+        action: JobAction::Cancel.into(),
         parent: "partitions/default".to_owned(),
         filter: "id = over*".to_owned(),
         job_id: "sweep".to_owned(),
         ..ChangeJobsRequest::default()
     };
-    let change = d.client().change_jobs(JobAction::Cancel, all).await;
+    let change = d.client().change_jobs(all).await;
     assert_eq!(change.unwrap().matching_job_count, 350);
     until("all of them to be gone", PATIENCE, || async {
         let left = d.client().count_jobs_like("default", "id = over*");
         let left = left.await.unwrap();
-        left.iter().all(|count| count.jobs == 0).then_some(())
+        left.iter().all(|count| count.job_count == 0).then_some(())
     })
     .await;
     let job = d.finish(&running, JobState::Completed).await;

@@ -56,7 +56,7 @@ async fn what_keeps_a_job_from_starting(d: Deployment) {
         .await;
     assert_eq!(kinds(&d, &timed).await, [Kind::StartTime]);
     let due = d.job(&timed).await.start_due_time;
-    assert_eq!(reason(&d, &timed, Kind::StartTime).await.time, due);
+    assert_eq!(reason(&d, &timed, Kind::StartTime).await.reason_time, due);
     // A delay that began when nothing else was waited for.
     let hour = Duration::from_secs(3600);
     let delayed = range(5, 5).after_if_exists(job_named("nothing")).start_delay(hour);
@@ -65,7 +65,7 @@ async fn what_keeps_a_job_from_starting(d: Deployment) {
     assert_eq!(kinds(&d, &delayed).await, [Kind::StartTime]);
     let due = d.job(&delayed).await.start_due_time;
     assert!(due.is_some());
-    assert_eq!(reason(&d, &delayed, Kind::StartTime).await.time, due);
+    assert_eq!(reason(&d, &delayed, Kind::StartTime).await.reason_time, due);
     let spec = range(5, 5).after(job_named("timed")).after(job_named("a")).after(job_named("b")).after(job_named("c"));
     let waiting = d.create("waiting", spec.build()).await;
     let needed = reason(&d, &waiting, Kind::Prerequisites).await;
@@ -82,7 +82,7 @@ async fn what_keeps_a_job_from_starting(d: Deployment) {
     );
     let paused = reason(&d, &waiting, Kind::Paused).await;
     assert_eq!(paused.user, "ada");
-    assert!(paused.time.is_some() && paused.message.contains("by ada"));
+    assert!(paused.reason_time.is_some() && paused.message.contains("by ada"));
 }
 
 async fn what_keeps_a_job_from_ending(d: Deployment) {
@@ -132,7 +132,7 @@ async fn what_a_job_that_ended_says(d: Deployment) {
     let job = d.finish(&name, JobState::Completed).await;
     assert_eq!(kinds(&d, &name).await, [Kind::Ended]);
     let ended = reason(&d, &name, Kind::Ended).await;
-    assert_eq!(ended.time, job.end_time);
+    assert_eq!(ended.reason_time, job.end_time);
     assert_eq!(ended.message, "the job has ended: it is completed");
     let nothing = headway_tests::name("nothing");
     let error = d.client().explain_job(&nothing).await.unwrap_err();

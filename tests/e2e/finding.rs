@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
-use headway::v1::{
+use headway::v1::{JobAction, 
     ChangeJobsRequest, CreateJobRequest, JobState, ListJobsRequest, WatchJobsRequest,
 };
-use headway_client::{JobAction, Client, ClientConfig, Code, Error, JobName, create_request};
+use headway_client::{Client, ClientConfig, Code, Error, JobName, create_request};
 use headway_tests::{job_named, Deployment, PATIENCE, Record, name, range, request};
 use tokio::time::timeout;
 
@@ -109,7 +109,7 @@ async fn jobs_are_found_by_filters(d: Deployment) {
         let ids = found(&d, query(filter, "")).await;
         assert_eq!(ids.join(" "), expected, "{filter}");
         let counts = d.client().count_jobs_like("default", filter).await.unwrap();
-        let count: i64 = counts.iter().map(|count| count.jobs).sum();
+        let count: i64 = counts.iter().map(|count| count.job_count).sum();
         assert_eq!(count, ids.len() as i64, "{filter}");
     }
 }
@@ -175,16 +175,17 @@ async fn a_partition_sees_its_own(d: Deployment) {
             let of = |job: &headway::v1::Job| job.spec.as_ref().unwrap().labels["of"].clone();
             assert!(jobs.iter().all(|job| of(job) == partition), "{filter}");
             let counts = client.count_jobs_like(partition, filter).await.unwrap();
-            assert_eq!(counts.iter().map(|count| count.jobs).sum::<i64>(), 3);
+            assert_eq!(counts.iter().map(|count| count.job_count).sum::<i64>(), 3);
         }
     }
     let all = ChangeJobsRequest {
+        action: JobAction::Cancel.into(),
         parent: "partitions/other".to_owned(),
         filter: "labels.team = blue".to_owned(),
         job_id: "sweep".to_owned(),
         ..ChangeJobsRequest::default()
     };
-    let change = client.change_jobs(JobAction::Cancel, all).await.unwrap();
+    let change = client.change_jobs(all).await.unwrap();
     assert_eq!(change.matching_job_count, 3);
     let sweep = JobName::new("other", "sweep").unwrap();
     d.finish(&sweep, JobState::Completed).await;

@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 use headway::v1::{
     BatchCreateJobsEntry, CreateJobTypeRequest, CreateScheduleRequest, Job, JobSpec, JobState,
-    JobType, JobTypeUse, ListJobTypesRequest, Schedule,
+    JobType, JobTypeUse, ListJobTypesRequest, Schedule, job_type_use::ParametersForm,
 };
 use headway_client::{
     Client, Code, Error, JsonError, job_type_name, json_to_struct, schedule_name,
@@ -38,7 +38,7 @@ pub fn typed(id: &str, parameters: &Value) -> JobSpec {
     JobSpec {
         job_type: Some(JobTypeUse {
             r#type: job_type_name(id),
-            parameters: Some(parameters.expect("an object")),
+            parameters_form: Some(ParametersForm::Parameters(parameters.expect("an object"))),
             ..JobTypeUse::default()
         }),
         ..JobSpec::default()
@@ -157,7 +157,7 @@ async fn types_are_created_listed_and_deleted(d: Deployment) {
     for id in ["Z", "o", "ümlaut"] {
         create(client, id, TASK).await.unwrap();
     }
-    let mut stub = headway::v1::job_service_client::JobServiceClient::connect(format!(
+    let mut stub = headway::v1::job_type_service_client::JobTypeServiceClient::connect(format!(
         "http://{}",
         d.address()
     ))

@@ -22,7 +22,7 @@ on_both!(
 fn retry(name: &JobName, codes: &[&str]) -> RetryJobRequest {
     RetryJobRequest {
         name: name.to_string(),
-        filter: Some(FailureFilter {
+        failure_filter: Some(FailureFilter {
             codes: codes.iter().map(|code| (*code).to_owned()).collect(),
             ..FailureFilter::default()
         }),

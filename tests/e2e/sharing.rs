@@ -278,17 +278,17 @@ async fn limits_are_read_and_listed(d: Deployment) {
     assert!(client.all_pipe_limits().await.unwrap().is_empty());
     let set = client.set_pipe_limits("b", 0, 2.5).await.unwrap();
     assert_eq!(
-        (set.pipe.as_str(), set.max_in_flight, set.max_per_second),
-        ("pipes/b", 0, 2.5)
+        (set.name.as_str(), set.max_in_flight, set.max_per_second),
+        ("pipes/b/limits", 0, 2.5)
     );
     client.set_pipe_limits("a", 7, 0.0).await.unwrap();
     assert_eq!(client.pipe_limits("b").await.unwrap(), set);
     let all = client.all_pipe_limits().await.unwrap();
     let all: Vec<_> = all
         .iter()
-        .map(|of| (of.pipe.as_str(), of.max_in_flight))
+        .map(|of| (of.name.as_str(), of.max_in_flight))
         .collect();
-    assert_eq!(all, [("pipes/a", 7), ("pipes/b", 0)]);
+    assert_eq!(all, [("pipes/a/limits", 7), ("pipes/b/limits", 0)]);
     client.set_pipe_limits("a", 0, 0.0).await.unwrap();
     assert_eq!(client.all_pipe_limits().await.unwrap().len(), 1);
     assert_eq!(client.pipe_limits("a").await.unwrap().max_in_flight, 0);
@@ -399,21 +399,21 @@ async fn bad_numbers(d: Deployment) {
         refused("spec.priority", client.create_job(job).await.unwrap_err());
     }
     for (in_flight, per_second, field) in [
-        (-1, 0.0, "limits.max_in_flight"),
-        (10_000_001, 0.0, "limits.max_in_flight"),
-        (0, -1.0, "limits.max_per_second"),
-        (0, f64::NAN, "limits.max_per_second"),
-        (0, f64::INFINITY, "limits.max_per_second"),
+        (-1, 0.0, "pipe_limits.max_in_flight"),
+        (10_000_001, 0.0, "pipe_limits.max_in_flight"),
+        (0, -1.0, "pipe_limits.max_per_second"),
+        (0, f64::NAN, "pipe_limits.max_per_second"),
+        (0, f64::INFINITY, "pipe_limits.max_per_second"),
     ] {
         let set = client.set_pipe_limits("p", in_flight, per_second).await;
         refused(field, set.unwrap_err());
     }
     for pipe in ["", "headway.jobs", "a b"] {
         refused(
-            "limits.pipe",
+            "pipe_limits.name",
             client.set_pipe_limits(pipe, 1, 0.0).await.unwrap_err(),
         );
-        refused("pipe", client.pipe_limits(pipe).await.unwrap_err());
+        refused("name", client.pipe_limits(pipe).await.unwrap_err());
     }
     for (weight, open, field) in [
         (1001, 0, "partition.weight"),

@@ -78,7 +78,7 @@ async fn a_partition_is_followed_to_the_last_state(d: Deployment) {
     let counts = d.client().count_jobs("default").await.unwrap();
     let counts: Vec<_> = counts
         .iter()
-        .map(|count| (count.state(), count.jobs))
+        .map(|count| (count.state(), count.job_count))
         .collect();
     assert_eq!(counts, [(JobState::Completed, 8)]);
 }
@@ -254,17 +254,17 @@ async fn pipes_show_their_load(d: Deployment) {
     let pipe = look().await.unwrap();
     assert_eq!(pipe.name, "partitions/default/pipes/work");
     assert!(pipe.reachable);
-    assert_eq!((pipe.consumers, pipe.jobs), (0, 1));
+    assert_eq!((pipe.consumer_count, pipe.job_count), (0, 1));
     let record = Record::default();
     d.worker(|worker| worker.handler(slow(&record, Duration::from_millis(30))));
     until("somebody to consume it", PATIENCE, || async {
-        look().await.filter(|pipe| pipe.consumers == 1)
+        look().await.filter(|pipe| pipe.consumer_count == 1)
     })
     .await;
     d.finish(&name, JobState::Completed).await;
     let pipe = look().await.unwrap();
     assert_eq!(
-        (pipe.items_in_flight, pipe.jobs, pipe.items_per_second),
+        (pipe.items_in_flight, pipe.job_count, pipe.items_per_second),
         (0, 0, 0.0)
     );
 }

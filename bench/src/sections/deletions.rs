@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use futures::StreamExt;
-use headway_client::{JobAction, Client, Code, JobName, is_final, v1::ChangeJobsRequest};
+use headway_client::{Client, Code, JobName, is_final, v1::{ChangeJobsRequest, JobAction}};
 
 use crate::{
     cluster::PIPE,
@@ -77,11 +77,12 @@ impl<'a> Deletions<'a> {
         let mut jobs = Vec::new();
         for partition in 0..sizes.deleted.div_ceil(sizes.many.1) {
             let request = ChangeJobsRequest {
+                action: JobAction::Delete.into(),
                 parent: format!("partitions/p{partition}"),
                 filter: "id = j*".to_owned(),
                 ..ChangeJobsRequest::default()
             };
-            let answer = client.change_jobs(JobAction::Delete, request).await?;
+            let answer = client.change_jobs(request).await?;
             let job = answer.job.context("a change of many jobs without a job")?;
             jobs.push(job.name.parse()?);
         }

@@ -123,8 +123,9 @@ async fn create(client: &Client, jobs: Vec<(String, JobBuilder)>) -> anyhow::Res
     let entries: Vec<_> = entries.collect();
     for call in entries.chunks(CALL) {
         let results = client.create_jobs(PARTITION, call.to_vec()).await?;
-        let refused = results.iter().find(|result| result.job.is_none());
-        anyhow::ensure!(refused.is_none(), "a job is refused: {refused:?}");
+        for result in results {
+            result.context("a job is refused")?;
+        }
     }
     Ok(())
 }

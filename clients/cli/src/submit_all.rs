@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use headway::v1::{
-    BatchCreateJobsEntry, BatchCreateJobsResult, batch_create_jobs_result::Result as Outcome,
+    BatchCreateJobsEntry, BatchCreateJobsRequest, BatchCreateJobsResult, batch_create_jobs_result::Result as Outcome,
 };
 use headway_client::partition_name;
 use headway_job_types::yaml;
@@ -42,15 +42,19 @@ pub async fn run(
     let (mut told, mut refused) = (0, 0);
     for call in calls(entries) {
         let ids: Vec<String> = call.iter().map(|entry| entry.job_id.clone()).collect();
-        let results = remote.client.create_jobs(&remote.settings.partition, call);
-        let results = results.await.map_err(|error| {
+        let request = BatchCreateJobsRequest {
+            parent: partition_name(&remote.settings.partition)?,
+            jobs: call,
+        };
+        let answer = remote.client.batch_create_jobs(request);
+        let answer = answer.await.map_err(|error| {
             let first = told + 1;
             remote.failure(
                 format!("jobs from number {first} on were not accepted"),
                 error,
             )
         })?;
-        for (result, id) in results.iter().zip(&ids) {
+        for (result, id) in answer.results.iter().zip(&ids) {
             told += 1;
             refused += usize::from(matches!(result.result, Some(Outcome::Error(_))));
             tell(result, told, id, &remote, console)?;
