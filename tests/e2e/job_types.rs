@@ -229,7 +229,7 @@ async fn jobs_remember_what_made_them(d: Deployment) {
         .replace(".parameters.n", "8");
     let changed = JobType {
         name: first.name.clone(),
-        version: first.version.clone(),
+        etag: first.etag.clone(),
         ..defined(&other)
     };
     let second = client.update_job_type(changed.clone()).await.unwrap();
@@ -241,9 +241,9 @@ async fn jobs_remember_what_made_them(d: Deployment) {
     let refused = client.update_job_type(changed).await.unwrap_err();
     assert_eq!(
         (refused.code(), refused.reason()),
-        (Code::Aborted, Some("JOB_TYPE_CHANGED"))
+        (Code::Aborted, Some("ETAG_MISMATCH"))
     );
-    // Without a version, it is changed whatever it is.
+    // Without an etag, it is changed whatever it is.
     let again = JobType {
         name: first.name,
         ..defined(&other)
