@@ -17,7 +17,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_source_info(true)
         .open_files(client)?;
     // The bytes keep the options, such as `field_behavior`, which the typed set would drop.
-    fs::write(out.join("headway.bin"), compiler.encode_file_descriptor_set())?;
+    fs::write(
+        out.join("headway.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
     tonic_prost_build::configure()
         .extern_path(".google.rpc", "::tonic_types::pb")
         // Options only: no message has a field of these types.

@@ -1,12 +1,12 @@
 //! Many jobs at once: created with a result each, and changed by jobs of their own.
 
+use headway::v1::{BatchCreateJobsEntry, ChangeJobsRequest, Job, JobAction, JobState, Partition};
 use headway::wire;
-use headway::v1::{
-    BatchCreateJobsEntry, ChangeJobsRequest, Job, JobAction, JobState, Partition,
-};
 use headway_broker::{Outgoing, Queue};
 use headway_client::{Code, JobName};
-use headway_tests::{job_named, Deployment, PATIENCE, Record, outcome_counts, range, request, until};
+use headway_tests::{
+    Deployment, PATIENCE, Record, job_named, outcome_counts, range, request, until,
+};
 
 use prost::Message;
 use serde_json::json;
@@ -71,7 +71,9 @@ async fn done(d: &Deployment, action: JobAction, filter: &str) -> (Job, i64) {
 async fn states(d: &Deployment, filter: &str) -> Vec<(JobState, i64)> {
     let counts = d.client().count_jobs_like("default", filter).await.unwrap();
     let counts = counts.into_iter();
-    counts.map(|count| (count.state(), count.job_count)).collect()
+    counts
+        .map(|count| (count.state(), count.job_count))
+        .collect()
 }
 
 async fn each_of_many_has_its_result(d: Deployment) {
@@ -79,7 +81,13 @@ async fn each_of_many_has_its_result(d: Deployment) {
     d.worker(|worker| worker.handler(quick(&record)));
     d.create("taken", range(3, 3).build()).await;
     let mut jobs = vec![
-        entry("last", range(2, 2).after(job_named("first")).after(job_named("second")).build()),
+        entry(
+            "last",
+            range(2, 2)
+                .after(job_named("first"))
+                .after(job_named("second"))
+                .build(),
+        ),
         entry("first", range(2, 2).build()),
         entry("second", range(2, 2).build()),
         entry("taken", range(4, 4).build()),
@@ -165,11 +173,7 @@ async fn many_are_cancelled_by_a_filter(d: Deployment) {
         validate_only: true,
         ..of(JobAction::Cancel, "labels.team = blue")
     };
-    let asked = d
-        .client()
-        .change_jobs(asked)
-        .await
-        .unwrap();
+    let asked = d.client().change_jobs(asked).await.unwrap();
     assert!(asked.job.is_none());
     assert_eq!(asked.matching_job_count, 80);
     assert_eq!(states(&d, "").await, [(JobState::Waiting, 240)]);
@@ -273,10 +277,7 @@ async fn a_request_that_comes_twice(d: Deployment) {
         (JobAction::Cancel, "id = j*"),
         (JobAction::Pause, "id = j1"),
     ] {
-        let error = client
-            .change_jobs(asked(action, filter))
-            .await
-            .unwrap_err();
+        let error = client.change_jobs(asked(action, filter)).await.unwrap_err();
         assert_eq!(error.code(), Code::AlreadyExists, "{error}");
     }
     d.finish(&headway_tests::name("sweep"), JobState::Completed)
@@ -356,11 +357,7 @@ async fn bad_changes(d: Deployment) {
         ),
     ];
     for (request, field) in cases {
-        let error = d
-            .client()
-            .change_jobs(request)
-            .await
-            .unwrap_err();
+        let error = d.client().change_jobs(request).await.unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument, "{error}");
         assert_eq!(error.field_violations()[0].field, field, "{error}");
     }

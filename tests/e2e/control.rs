@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use headway::{
-    wire::{ControlMessage, Disposition},
     v1::JobState,
+    wire::{ControlMessage, Disposition},
 };
 use headway_broker::{Queue, Topic};
 use headway_client::{BatchBuilder, Code};

@@ -7,7 +7,7 @@ use headway::v1::{
     RetryJobRequest,
 };
 use headway_client::{Code, Error, JobName};
-use headway_tests::{job_named, Deployment, PATIENCE, Record, name, request, until};
+use headway_tests::{Deployment, PATIENCE, Record, job_named, name, request, until};
 
 use crate::{
     handlers::quick,
@@ -93,7 +93,9 @@ async fn a_retry_does_not_close_a_cycle(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
     let client = d.client();
-    let first = d.create("first", stuck().after(job_named("second")).build()).await;
+    let first = d
+        .create("first", stuck().after(job_named("second")).build())
+        .await;
     client.cancel_job(&first).await.unwrap();
     let patient = small()
         .after(job_named("first"))
@@ -150,15 +152,29 @@ async fn dependents_that_would_wait_for_themselves(d: Deployment) {
     let client = d.client();
     let root = d.create("root", stuck().build()).await;
     let first = d
-        .create("first", small().after(job_named("root")).after(job_named("second")).build())
+        .create(
+            "first",
+            small()
+                .after(job_named("root"))
+                .after(job_named("second"))
+                .build(),
+        )
         .await;
     client.cancel_job(&root).await.unwrap();
     d.finish(&first, JobState::Failed).await;
     // Each needs the other by now, and both failed because of the root, as did one that needs nothing else.
     let second = d
-        .create("second", small().after(job_named("root")).after(job_named("first")).build())
+        .create(
+            "second",
+            small()
+                .after(job_named("root"))
+                .after(job_named("first"))
+                .build(),
+        )
         .await;
-    let other = d.create("other", small().after(job_named("root")).build()).await;
+    let other = d
+        .create("other", small().after(job_named("root")).build())
+        .await;
     for failed in [&second, &other] {
         d.finish(failed, JobState::Failed).await;
     }
@@ -216,10 +232,7 @@ async fn cycles_of_many(d: Deployment) {
         filter: "id = p OR id = q".to_owned(),
         ..ChangeJobsRequest::default()
     };
-    let answer = client
-        .change_jobs(request)
-        .await
-        .unwrap();
+    let answer = client.change_jobs(request).await.unwrap();
     let job: JobName = answer.job.expect("it began").name.parse().unwrap();
     d.finish(&job, JobState::Failed).await;
     let failures = d.failures(&job).await;

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use headway::v1::{JobAction, ChangeJobsRequest, BatchCreateJobsEntry, JobSpec, JobState, Retention};
+use headway::v1::{
+    BatchCreateJobsEntry, ChangeJobsRequest, JobAction, JobSpec, JobState, Retention,
+};
 use headway_client::{Code, JobBuilder, JobName};
-use headway_tests::{job_named, Deployment, PATIENCE, Record, outcome_counts, range, request, until};
+use headway_tests::{
+    Deployment, PATIENCE, Record, job_named, outcome_counts, range, request, until,
+};
 use headway_worker::{Outcome, Task, TaskError};
 
 use crate::handlers::{number, quick, slow};
@@ -112,7 +116,12 @@ async fn many_go_while_others_run(d: Deployment) {
     let running = d.create("running", range(2000, 500).build()).await;
     let over = |n: usize| BatchCreateJobsEntry {
         job_id: format!("over{n}"),
-        spec: Some(range(1, 1).after(job_named("never")).retention("end+PT0S").build()),
+        spec: Some(
+            range(1, 1)
+                .after(job_named("never"))
+                .retention("end+PT0S")
+                .build(),
+        ),
         ..BatchCreateJobsEntry::default()
     };
     let made = d
@@ -195,7 +204,9 @@ async fn what_waits_for_a_job_that_is_gone(d: Deployment) {
         .create("first", range(1, 1).retention("end+PT0S").build())
         .await;
     gone(&d, &first).await;
-    let second = d.create("second", range(1, 1).after(job_named("first")).build()).await;
+    let second = d
+        .create("second", range(1, 1).after(job_named("first")).build())
+        .await;
     d.finish(&second, JobState::Completed).await;
 }
 
@@ -239,7 +250,10 @@ async fn bad_retentions(d: Deployment) {
     let far = d
         .create(
             "far",
-            range(1, 1).after(job_named("never")).retention("end+P9000Y").build(),
+            range(1, 1)
+                .after(job_named("never"))
+                .retention("end+P9000Y")
+                .build(),
         )
         .await;
     d.client().cancel_job(&far).await.unwrap();

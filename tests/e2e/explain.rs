@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use headway::v1::{JobState, JobReason, job_reason::Kind};
+use headway::v1::{JobReason, JobState, job_reason::Kind};
 use headway_client::{Client, ClientConfig, Code, JobName};
-use headway_tests::{job_named, Deployment, PATIENCE, Record, outcome_counts, range, until};
+use headway_tests::{Deployment, PATIENCE, Record, job_named, outcome_counts, range, until};
 use headway_worker::{Outcome, Task, TaskError};
 
 use crate::{
@@ -59,14 +59,20 @@ async fn what_keeps_a_job_from_starting(d: Deployment) {
     assert_eq!(reason(&d, &timed, Kind::StartTime).await.reason_time, due);
     // A delay that began when nothing else was waited for.
     let hour = Duration::from_secs(3600);
-    let delayed = range(5, 5).after_if_exists(job_named("nothing")).start_delay(hour);
+    let delayed = range(5, 5)
+        .after_if_exists(job_named("nothing"))
+        .start_delay(hour);
     let delayed = d.create("delayed", delayed.build()).await;
     nothing_owed(&d).await;
     assert_eq!(kinds(&d, &delayed).await, [Kind::StartTime]);
     let due = d.job(&delayed).await.start_due_time;
     assert!(due.is_some());
     assert_eq!(reason(&d, &delayed, Kind::StartTime).await.reason_time, due);
-    let spec = range(5, 5).after(job_named("timed")).after(job_named("a")).after(job_named("b")).after(job_named("c"));
+    let spec = range(5, 5)
+        .after(job_named("timed"))
+        .after(job_named("a"))
+        .after(job_named("b"))
+        .after(job_named("c"));
     let waiting = d.create("waiting", spec.build()).await;
     let needed = reason(&d, &waiting, Kind::Prerequisites).await;
     assert_eq!(needed.count, 4);
@@ -188,7 +194,9 @@ async fn what_is_created_in_a_suspended_partition(d: Deployment) {
         names.push(d.create(&format!("j{n}"), range(2, 2).build()).await);
     }
     let gate = d.create("gate", range(2, 2).build()).await;
-    let after = d.create("after", range(2, 2).after(job_named("gate")).build()).await;
+    let after = d
+        .create("after", range(2, 2).after(job_named("gate")).build())
+        .await;
     let cancelled = d.create("cancelled", range(2, 2).build()).await;
     d.client().cancel_job(&cancelled).await.unwrap();
     d.finish(&cancelled, JobState::Cancelled).await;

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use headway::{
-    wire::{self, item_report::Event},
     v1::JobState,
+    wire::{self, item_report::Event},
 };
 use headway_broker::{Outgoing, Queue};
 use headway_domain::JobUid;

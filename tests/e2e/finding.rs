@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
-use headway::v1::{JobAction, 
-    ChangeJobsRequest, CreateJobRequest, JobState, ListJobsRequest, WatchJobsRequest,
+use headway::v1::{
+    ChangeJobsRequest, CreateJobRequest, JobAction, JobState, ListJobsRequest, WatchJobsRequest,
 };
 use headway_client::{Client, ClientConfig, Code, Error, JobName, create_request};
-use headway_tests::{job_named, Deployment, PATIENCE, Record, name, range, request};
+use headway_tests::{Deployment, PATIENCE, Record, job_named, name, range, request};
 use tokio::time::timeout;
 
 use crate::handlers::quick;
@@ -51,7 +51,10 @@ async fn four(d: &Deployment) {
     }
     let ada = ClientConfig::new(format!("http://{}", d.address())).user("ada");
     let ada = Client::connect(ada).await.unwrap();
-    let spec = range(3, 3).label("a:b", "x y").after(job_named("nothing")).build();
+    let spec = range(3, 3)
+        .label("a:b", "x y")
+        .after(job_named("nothing"))
+        .build();
     ada.create_job(request("held", spec)).await.unwrap();
     ada.pause_job(&name("held")).await.unwrap();
 }
@@ -118,9 +121,14 @@ async fn jobs_are_found_by_filters(d: Deployment) {
 async fn texts_of_a_filter_are_texts(d: Deployment) {
     four(&d).await;
     let odd = "100%_'; DROP TABLE job; --\\";
-    let spec = range(1, 1).after(job_named("nothing")).display_name(odd).build();
+    let spec = range(1, 1)
+        .after(job_named("nothing"))
+        .display_name(odd)
+        .build();
     d.create("odd", spec).await;
-    let spec = range(1, 1).after(job_named("nothing")).display_name("Job *");
+    let spec = range(1, 1)
+        .after(job_named("nothing"))
+        .display_name("Job *");
     d.create("star", spec.label("team", "b*").build()).await;
     for (filter, expected) in [
         (r#"id = "x' OR '1'='1""#, ""),
@@ -195,7 +203,12 @@ async fn a_partition_sees_its_own(d: Deployment) {
 
 /// What a filter is true of comes and goes while it is watched, from the state that it begins in to the last one.
 async fn a_filter_is_watched(d: Deployment) {
-    let spec = |team: &str| range(3, 3).label("team", team).after(job_named("nothing")).build();
+    let spec = |team: &str| {
+        range(3, 3)
+            .label("team", team)
+            .after(job_named("nothing"))
+            .build()
+    };
     let early = d.create("early", spec("blue")).await;
     d.create("red", spec("red")).await;
     let mut updates = d.client().watch_jobs(WatchJobsRequest {
@@ -271,8 +284,11 @@ async fn pages_follow_an_order(d: Deployment) {
 
 async fn tokens_belong_to_their_query(d: Deployment) {
     for n in 0..4 {
-        d.create(&format!("j{n}"), range(1, 1).after(job_named("nothing")).build())
-            .await;
+        d.create(
+            &format!("j{n}"),
+            range(1, 1).after(job_named("nothing")).build(),
+        )
+        .await;
     }
     let page = |filter: &str, order: &str, token: &str| ListJobsRequest {
         page_size: 2,

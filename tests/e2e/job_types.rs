@@ -284,8 +284,15 @@ async fn schedules_and_many_jobs_have_types(d: Deployment) {
     };
     let entries = vec![entry("three", 3), entry("bad", -1), entry("four", 4)];
     let results = client.create_jobs("default", entries).await.unwrap();
-    let codes: Vec<_> = results.iter().map(|result| result.code).collect();
-    assert_eq!(codes, [0, Code::InvalidArgument as i32, 0], "{results:?}");
+    let codes = results
+        .iter()
+        .map(|result| result.as_ref().err().map(Error::code));
+    let codes: Vec<_> = codes.collect();
+    assert_eq!(
+        codes,
+        [None, Some(Code::InvalidArgument), None],
+        "{results:?}"
+    );
     for (id, items) in [("three", 3), ("four", 4)] {
         let job = d.finish(&name(id), JobState::Completed).await;
         assert_eq!(outcome_counts(&job), [items, items, 0, 0]);

@@ -57,9 +57,7 @@ async fn what_is_too_large_fails_alone(d: Deployment) {
     let repeated = "{{item}}".repeat(60);
     let batch = BatchBuilder::new("list").json(&list);
     let batch = batch.item(WORK, "number").item_payload(&json!(repeated));
-    let name = d
-        .create("large", JobBuilder::new(batch.unwrap()).build())
-        .await;
+    let name = d.create("large", JobBuilder::new(batch).build()).await;
     let job = d.finish(&name, JobState::Failed).await;
     assert_eq!(outcome_counts(&job), [4, 3, 1, 0]);
     let failures = d.failures(&name).await;

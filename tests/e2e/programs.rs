@@ -76,7 +76,7 @@ impl Beside {
             seconds: 0,
             nanos: 1_000_000,
         };
-        JobBuilder::new(batch.unwrap().item(WORK, "line"))
+        JobBuilder::new(batch.item(WORK, "line"))
             .retry_policy(RetryPolicy {
                 max_attempts: 2,
                 initial_backoff: Some(soon),

@@ -51,7 +51,7 @@ fn thirds(d: &Deployment) -> Arc<AtomicBool> {
 fn retry(name: &JobName, filter: FailureFilter) -> RetryJobRequest {
     RetryJobRequest {
         name: name.to_string(),
-        filter: Some(filter),
+        failure_filter: Some(filter),
         ..RetryJobRequest::default()
     }
 }
@@ -299,11 +299,7 @@ async fn dead_letters_are_dropped(d: Deployment) {
     assert_eq!(none.dropped_count, 0);
     let four = client.drop_dead_letters(drop("", true)).await.unwrap();
     assert_eq!((four.dropped_count, four.more), (4, false));
-    let left: Vec<_> = client
-        .dead_letters(dead(""))
-        .try_collect()
-        .await
-        .unwrap();
+    let left: Vec<_> = client.dead_letters(dead("")).try_collect().await.unwrap();
     assert!(left.is_empty());
     let first = headway_tests::name("first");
     let failures = d.failures(&first).await;
@@ -395,7 +391,7 @@ async fn bad_filters(d: Deployment) {
         let refused = failures.try_collect::<Vec<_>>().await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
     }
-    for request in [dead("a b", ""), dead("", "a/b")] {
+    for request in [dead("/pipes/a b"), dead("/jobs/a/b")] {
         let letters = d.client().dead_letters(request);
         let refused = letters.try_collect::<Vec<_>>().await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");

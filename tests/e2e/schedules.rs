@@ -8,7 +8,7 @@ use headway::v1::{
     schedule::OverlapPolicy,
 };
 use headway_client::{Code, Error, schedule_name};
-use headway_tests::{job_named, Deployment, PATIENCE, Record, range, until};
+use headway_tests::{Deployment, PATIENCE, Record, job_named, range, until};
 
 use crate::{
     handlers::{quick, slow},

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use headway::v1::JobState;
-use headway_tests::{job_named, Deployment, Record, range};
+use headway_tests::{Deployment, Record, job_named, range};
 use headway_worker::{Outcome, Task, TaskError};
 
 use crate::{
@@ -40,7 +40,9 @@ async fn a_time_to_start(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
     let time = SystemTime::now() + Duration::from_millis(600);
-    let timed = d.create("timed", small().not_before_time(time).build()).await;
+    let timed = d
+        .create("timed", small().not_before_time(time).build())
+        .await;
     let waiting = d.job(&timed).await;
     assert_eq!(waiting.state(), JobState::Waiting);
     let due = waiting.start_due_time;
@@ -48,7 +50,10 @@ async fn a_time_to_start(d: Deployment) {
     let late = seconds_between(&due, &timed.start_time);
     assert!((0.0..1.0).contains(&late), "it started {late} s late");
     let past = d
-        .create("past", small().not_before_time(SystemTime::UNIX_EPOCH).build())
+        .create(
+            "past",
+            small().not_before_time(SystemTime::UNIX_EPOCH).build(),
+        )
         .await;
     d.finish(&past, JobState::Completed).await;
 }
@@ -108,7 +113,10 @@ async fn deadlines_of_retries(d: Deployment) {
     d.client().retry_job_with_dependents(&root).await.unwrap();
     // A time that is to come holds for the retry too.
     let soon = SystemTime::now() + Duration::from_secs(1);
-    let spec = small().after(job_named("never")).deadline_time(soon).build();
+    let spec = small()
+        .after(job_named("never"))
+        .deadline_time(soon)
+        .build();
     let timed = d.create("timed", spec).await;
     d.client().cancel_job(&timed).await.unwrap();
     d.client().retry_job(&timed).await.unwrap();

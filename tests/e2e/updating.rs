@@ -247,7 +247,9 @@ async fn updates_and_creations(d: Deployment) {
 async fn bad_updates(d: Deployment) {
     let client = d.client();
     let far = SystemTime::now() + Duration::from_secs(3600);
-    let job = d.create("job", range(5, 5).not_before_time(far).build()).await;
+    let job = d
+        .create("job", range(5, 5).not_before_time(far).build())
+        .await;
     let wrong = JobSpec {
         labels: labels(&[("bad key", "")]),
         description: "x".repeat(4097),

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use headway::v1::{Job, JobState, PrerequisitePolicy, PrerequisiteState};
 use headway_client::{Code, JobBuilder};
-use headway_tests::{job_named, Deployment, PATIENCE, Record, name, outcome_counts, range, request, until};
+use headway_tests::{
+    Deployment, PATIENCE, Record, job_named, name, outcome_counts, range, request, until,
+};
 
 use crate::handlers::{quick, slow};
 
@@ -66,7 +68,12 @@ async fn a_chain_runs_in_order(d: Deployment) {
     d.worker(|worker| worker.handler(slow(&record, Duration::from_millis(5))));
     d.create("a", small().build()).await;
     d.create("b", small().after(job_named("a")).build()).await;
-    let last = d.create("c", small().after(job_named("b")).after(job_named("a")).build()).await;
+    let last = d
+        .create(
+            "c",
+            small().after(job_named("b")).after(job_named("a")).build(),
+        )
+        .await;
     let last = d.finish(&last, JobState::Completed).await;
     let needed: Vec<_> = last.spec.expect("a spec").prerequisites;
     let needed: Vec<_> = needed
@@ -91,7 +98,9 @@ async fn a_chain_runs_in_order(d: Deployment) {
 async fn a_chain_that_is_created_backwards(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
-    let last = d.create("j30", small().after(job_named("j29")).build()).await;
+    let last = d
+        .create("j30", small().after(job_named("j29")).build())
+        .await;
     for n in (1..30).rev() {
         let id = format!("j{n}");
         d.create(&id, small().after(job_named(format!("j{}", n - 1))).build())
@@ -109,11 +118,15 @@ async fn what_ended_before_counts(d: Deployment) {
     d.worker(|worker| worker.handler(quick(&record)));
     let first = d.create("first", small().build()).await;
     d.finish(&first, JobState::Completed).await;
-    let second = d.create("second", small().after(job_named("first")).build()).await;
+    let second = d
+        .create("second", small().after(job_named("first")).build())
+        .await;
     d.finish(&second, JobState::Completed).await;
     // Deleted, it is still known to have been complete.
     d.client().delete_job(&first).await.unwrap();
-    let third = d.create("third", small().after(job_named("first")).build()).await;
+    let third = d
+        .create("third", small().after(job_named("first")).build())
+        .await;
     d.finish(&third, JobState::Completed).await;
 }
 
@@ -121,7 +134,10 @@ async fn optional_ones_need_not_exist(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
     let free = d
-        .create("free", small().after_if_exists(job_named("nothing")).build())
+        .create(
+            "free",
+            small().after_if_exists(job_named("nothing")).build(),
+        )
         .await;
     d.finish(&free, JobState::Completed).await;
     let gate = d.create("gate", stuck().build()).await;
@@ -184,8 +200,11 @@ async fn one_waits_for_many(d: Deployment) {
 
 async fn the_root_cause_is_told(d: Deployment) {
     let root = d.create("root", too_late().build()).await;
-    d.create("middle", small().after(job_named("root")).build()).await;
-    let leaf = d.create("leaf", small().after(job_named("middle")).build()).await;
+    d.create("middle", small().after(job_named("root")).build())
+        .await;
+    let leaf = d
+        .create("leaf", small().after(job_named("middle")).build())
+        .await;
     d.finish(&root, JobState::Failed).await;
     let leaf_job = d.finish(&leaf, JobState::Failed).await;
     assert_eq!(outcome_counts(&leaf_job)[1], 0);
@@ -215,8 +234,12 @@ async fn the_root_cause_is_told(d: Deployment) {
 async fn cancelled_and_deleted_ones_fail_what_waits(d: Deployment) {
     let one = d.create("one", stuck().build()).await;
     let two = d.create("two", stuck().build()).await;
-    let after_one = d.create("after-one", small().after(job_named("one")).build()).await;
-    let after_two = d.create("after-two", small().after(job_named("two")).build()).await;
+    let after_one = d
+        .create("after-one", small().after(job_named("one")).build())
+        .await;
+    let after_two = d
+        .create("after-two", small().after(job_named("two")).build())
+        .await;
     d.client().cancel_job(&one).await.unwrap();
     d.client().delete_job(&two).await.unwrap();
     d.finish(&after_one, JobState::Failed).await;
@@ -231,7 +254,9 @@ async fn cancelled_and_deleted_ones_fail_what_waits(d: Deployment) {
         "prerequisite two was deleted before it was complete"
     );
     // Also where it was so before the other was created.
-    let late = d.create("late", small().after(job_named("two")).build()).await;
+    let late = d
+        .create("late", small().after(job_named("two")).build())
+        .await;
     d.finish(&late, JobState::Failed).await;
 }
 
@@ -321,8 +346,14 @@ async fn a_paused_job_does_not_start(d: Deployment) {
 async fn bad_times_and_prerequisites(d: Deployment) {
     let day = Duration::from_secs(24 * 3600);
     let refused = [
-        (small().after(job_named("no/id")), "spec.prerequisites[0].job"),
-        (small().after(job_named("ok")).after(job_named("")), "spec.prerequisites[1].job"),
+        (
+            small().after(job_named("no/id")),
+            "spec.prerequisites[0].job",
+        ),
+        (
+            small().after(job_named("ok")).after(job_named("")),
+            "spec.prerequisites[1].job",
+        ),
         (small().start_delay(367 * day), "spec.start_delay"),
         (small().max_duration(Duration::ZERO), "spec.max_duration"),
         (

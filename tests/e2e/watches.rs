@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, TryStreamExt};
 use headway::v1::{
-    BatchState, Event, EventKind, Job, JobState, ListBatchesRequest, ListEventsRequest,
+    AuditEvent, BatchState, EventKind, Job, JobState, ListBatchesRequest, ListEventsRequest,
     WatchEventsRequest, WatchJobsRequest,
 };
 use headway_client::{BatchBuilder, Client, Code, JobName, is_final};
@@ -83,7 +83,7 @@ async fn a_partition_is_followed_to_the_last_state(d: Deployment) {
     assert_eq!(counts, [(JobState::Completed, 8)]);
 }
 
-async fn all_events(client: &Client, parent: String) -> Vec<Event> {
+async fn all_events(client: &Client, parent: String) -> Vec<AuditEvent> {
     let request = ListEventsRequest {
         parent,
         page_size: 7,
@@ -112,7 +112,7 @@ async fn the_log_tells_of_each_job_once(d: Deployment) {
     for number in 0..20 {
         names.push(d.create(&format!("j{number}"), range(30, 10).build()).await);
     }
-    let ends = |events: &[Event]| {
+    let ends = |events: &[AuditEvent]| {
         let ends = events
             .iter()
             .filter(|event| event.kind() == EventKind::Completed);
@@ -138,7 +138,7 @@ async fn the_log_tells_of_each_job_once(d: Deployment) {
     );
     for name in &names {
         let kinds: Vec<_> = all_events(d.client(), name.to_string()).await;
-        let mut kinds: Vec<_> = kinds.iter().map(Event::kind).collect();
+        let mut kinds: Vec<_> = kinds.iter().map(AuditEvent::kind).collect();
         // Of the root and of the batches on the two levels below it.
         kinds.dedup();
         use EventKind::{BatchSplit, Completed, Created, Started};

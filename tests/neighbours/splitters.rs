@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use headway::v1::{JobSpec, JobState, JobReason, job_reason::Kind};
+use headway::v1::{JobReason, JobSpec, JobState, job_reason::Kind};
 use headway_client::{BatchBuilder, JobBuilder};
 use headway_tests::{Deployment, Options, PATIENCE, WORK, outcome_counts, range, until};
 use headway_worker_batch::splitter::{Child, Definition, Page, PageRequest, SplitError, Splitter};
@@ -112,8 +112,9 @@ async fn beside_a_splitter_that_hangs(d: Deployment) {
     let hung = d.create("hung", spec).await;
     until("its sub-batches to hang", PATIENCE, || async {
         let explained = d.client().explain_job(&hung).await.unwrap();
-        let hang =
-            |reason: &Reason| reason.kind() == Kind::Splitting && reason.count >= i64::from(HUNG);
+        let hang = |reason: &JobReason| {
+            reason.kind() == Kind::Splitting && reason.count >= i64::from(HUNG)
+        };
         explained.reasons.iter().any(hang).then_some(())
     })
     .await;

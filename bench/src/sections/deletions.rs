@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 use futures::StreamExt;
-use headway_client::{Client, Code, JobName, is_final, v1::{ChangeJobsRequest, JobAction}};
+use headway_client::{
+    Client, Code, JobName, is_final,
+    v1::{ChangeJobsRequest, JobAction},
+};
 
 use crate::{
     cluster::PIPE,

@@ -177,7 +177,7 @@ async fn wait_for_one(client: &Client, count: usize) -> anyhow::Result<()> {
         create(client, jobs.collect()).await?;
     }
     let waiting = client.count_jobs(PARTITION).await?;
-    let waiting: i64 = waiting.iter().map(|state| state.jobs).sum();
+    let waiting: i64 = waiting.iter().map(|state| state.job_count).sum();
     let expected = i64::try_from(count).context("a count")?;
     anyhow::ensure!(waiting == expected, "{waiting} jobs wait, not {expected}");
     Ok(())

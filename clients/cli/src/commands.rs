@@ -2,8 +2,8 @@
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use headway::v1::{
-    ChangeJobsRequest, CreateJobRequest, Job, JobAction, JobState, ListJobsRequest, ListJobsResponse,
-    RetryJobRequest, WatchJobsRequest,
+    ChangeJobsRequest, CreateJobRequest, Job, JobAction, JobState, ListJobsRequest,
+    ListJobsResponse, RetryJobRequest, WatchJobsRequest,
 };
 use headway_client::{Error, JobName, partition_name};
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use headway::v1::{
-    BatchCreateJobsEntry, BatchCreateJobsRequest, BatchCreateJobsResult, batch_create_jobs_result::Result as Outcome,
+    BatchCreateJobsEntry, BatchCreateJobsRequest, BatchCreateJobsResult,
+    batch_create_jobs_result::Result as Outcome,
 };
 use headway_client::partition_name;
 use headway_job_types::yaml;

@@ -283,9 +283,7 @@ fn flags_are_put_upon_the_job_of_a_schedule() -> Result<(), String> {
     assert_eq!(batch.splitter, "range");
     assert_eq!(
         batch.definition,
-        Some(Definition::Json(
-            json_to_value(&json!(6)).expect("a number")
-        ))
+        Some(Definition::JsonText(json!(6).to_string()))
     );
     let text = file("task: {pipe: mail, type: send}");
     let next = change(before.clone(), &["-f", &text.path().to_string_lossy()])?;

@@ -248,7 +248,10 @@ pub fn explanation(explained: &ExplainJobResponse, partition: &str, console: &Co
     let mut text = format!("{name} {}\n", state_name(explained.state()));
     for reason in &explained.reasons {
         let when = match &reason.reason_time {
-            Some(_) => format!(" ({})", time(reason.reason_time.as_ref(), console.time_zone())),
+            Some(_) => format!(
+                " ({})",
+                time(reason.reason_time.as_ref(), console.time_zone())
+            ),
             None => String::new(),
         };
         text.push_str(&format!("  {}{when}\n", clean(&reason.message)));

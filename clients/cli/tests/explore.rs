@@ -9,7 +9,7 @@ mod line;
 
 use fake::{Fake, Scene, state};
 use headway::v1::{
-    BatchState, Batch, Event, EventKind, JobState, ListBatchesResponse, ListEventsResponse,
+    AuditEvent, Batch, BatchState, EventKind, JobState, ListBatchesResponse, ListEventsResponse,
     ListPipesResponse, Pipe, RemovedJob, WatchEventsResponse, WatchJobsResponse,
 };
 use headway_cli::ExitStatus;
@@ -17,8 +17,8 @@ use line::run;
 use serde_json::Value;
 use tonic::Status;
 
-fn event(kind: EventKind, actor: &str) -> Event {
-    Event {
+fn event(kind: EventKind, actor: &str) -> AuditEvent {
+    AuditEvent {
         job: "partitions/default/jobs/j".to_owned(),
         kind: kind.into(),
         actor: actor.to_owned(),
@@ -26,7 +26,7 @@ fn event(kind: EventKind, actor: &str) -> Event {
             seconds: 1_772_366_400,
             nanos: 0,
         }),
-        ..Event::default()
+        ..AuditEvent::default()
     }
 }
 
@@ -175,7 +175,7 @@ async fn batches_and_pipes_are_tables() {
 
     let pipe = |name: &str, reachable| Pipe {
         name: format!("partitions/default/pipes/{name}"),
-        consumers: 3,
+        consumer_count: 3,
         items_in_flight: 12,
         reachable,
         ..Pipe::default()

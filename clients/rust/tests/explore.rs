@@ -173,11 +173,9 @@ async fn lists_come_page_by_page() -> TestResult {
     };
     {
         let mut script = fake.script();
-        script.event_pages.extend([
-            page(&["1"], "1"),
-            page(&[], "4"),
-            page(&["5"], ""),
-        ]);
+        script
+            .event_pages
+            .extend([page(&["1"], "1"), page(&[], "4"), page(&["5"], "")]);
         script.batch_pages.extend([batch("x", "t"), batch("y", "")]);
         script.pipe_pages.extend([pipe("p", "u"), pipe("q", "")]);
     }

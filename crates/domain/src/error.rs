@@ -121,7 +121,9 @@ pub enum Error {
     #[error("job type {0} exists; choose another id, or update it")]
     JobTypeExists(String),
     /// The resource was changed since the caller read it.
-    #[error("{0} was changed since you read it; read it again and repeat the change with its new etag")]
+    #[error(
+        "{0} was changed since you read it; read it again and repeat the change with its new etag"
+    )]
     EtagMismatch(String),
     /// The job type comes from a file.
     #[error("job type {0} comes from a file of the server, and is changed there")]

@@ -13,6 +13,7 @@ mod counting;
 mod cron;
 pub mod effect;
 pub mod error;
+pub mod etag;
 pub mod event;
 pub mod filter;
 pub mod history;

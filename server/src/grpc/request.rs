@@ -3,9 +3,7 @@
 use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use headway::v1;
-use headway_domain::{
-    Error, JobId, JobName, JobState, PartitionId, ids, limits, spec::label_key,
-};
+use headway_domain::{Error, JobId, JobName, JobState, PartitionId, ids, limits, spec::label_key};
 use headway_store::JobFilter;
 use uuid::Uuid;
 

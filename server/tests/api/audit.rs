@@ -92,7 +92,12 @@ where
             schedule_id: id.clone(),
             schedule: Some(hourly("")),
         };
-        harness.clients().schedules.create_schedule(make).await.unwrap();
+        harness
+            .clients()
+            .schedules
+            .create_schedule(make)
+            .await
+            .unwrap();
     }
     match method {
         "CreateJob" => drop(client.jobs.create_job(request(&id, task())).await.unwrap()),
@@ -107,7 +112,8 @@ where
             drop(client.jobs.batch_create_jobs(request).await.unwrap());
         }
         "PauseJob" => drop(
-            client.jobs
+            client
+                .jobs
                 .pause_job(v1::PauseJobRequest { name })
                 .await
                 .unwrap(),
@@ -116,14 +122,16 @@ where
             let pause = v1::PauseJobRequest { name: name.clone() };
             harness.client.clone().pause_job(pause).await.unwrap();
             drop(
-                client.jobs
+                client
+                    .jobs
                     .resume_job(v1::ResumeJobRequest { name })
                     .await
                     .unwrap(),
             );
         }
         "CancelJob" => drop(
-            client.jobs
+            client
+                .jobs
                 .cancel_job(v1::CancelJobRequest { name })
                 .await
                 .unwrap(),
@@ -155,7 +163,8 @@ where
             drop(client.jobs.update_job(request).await.unwrap());
         }
         "DeleteJob" => drop(
-            client.jobs
+            client
+                .jobs
                 .delete_job(v1::DeleteJobRequest { name })
                 .await
                 .unwrap(),
@@ -198,7 +207,8 @@ where
             made.await.unwrap();
             let name = "jobTypes/copy".to_owned();
             drop(
-                client.job_types
+                client
+                    .job_types
                     .delete_job_type(v1::DeleteJobTypeRequest {
                         name,
                         ..v1::DeleteJobTypeRequest::default()
@@ -243,7 +253,8 @@ where
         "PauseSchedule" => {
             let name = schedule(&id);
             drop(
-                client.schedules
+                client
+                    .schedules
                     .pause_schedule(v1::PauseScheduleRequest { name })
                     .await
                     .unwrap(),
@@ -252,9 +263,15 @@ where
         "ResumeSchedule" => {
             let name = schedule(&id);
             let pause = v1::PauseScheduleRequest { name: name.clone() };
-            harness.clients().schedules.pause_schedule(pause).await.unwrap();
+            harness
+                .clients()
+                .schedules
+                .pause_schedule(pause)
+                .await
+                .unwrap();
             drop(
-                client.schedules
+                client
+                    .schedules
                     .resume_schedule(v1::ResumeScheduleRequest { name })
                     .await
                     .unwrap(),
@@ -263,7 +280,8 @@ where
         "RunSchedule" => {
             let name = schedule(&id);
             drop(
-                client.schedules
+                client
+                    .schedules
                     .run_schedule(v1::RunScheduleRequest { name })
                     .await
                     .unwrap(),
@@ -272,7 +290,8 @@ where
         "DeleteSchedule" => {
             let name = schedule(&id);
             drop(
-                client.schedules
+                client
+                    .schedules
                     .delete_schedule(v1::DeleteScheduleRequest {
                         name,
                         ..v1::DeleteScheduleRequest::default()
@@ -296,7 +315,8 @@ where
         "SuspendPartition" => {
             let name = PARENT.to_owned();
             drop(
-                client.partitions
+                client
+                    .partitions
                     .suspend_partition(v1::SuspendPartitionRequest { name })
                     .await
                     .unwrap(),
@@ -312,7 +332,8 @@ where
                 .await
                 .unwrap();
             drop(
-                client.partitions
+                client
+                    .partitions
                     .resume_partition(v1::ResumePartitionRequest { name })
                     .await
                     .unwrap(),
@@ -425,7 +446,7 @@ async fn names_are_recorded_as_they_are_or_refused() {
         let mut client = harness.client.clone();
         async move {
             let request = Request::from_parts(metadata, tonic::Extensions::new(), message);
-            client.jobs.create_job(request).await
+            client.create_job(request).await
         }
     };
     let mut umlaut = MetadataMap::new();

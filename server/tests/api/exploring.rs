@@ -32,7 +32,10 @@ fn kinds(events: &[v1::AuditEvent]) -> Vec<EventKind> {
 }
 
 /// Reads so many events.
-async fn read(stream: &mut Streaming<v1::WatchEventsResponse>, count: usize) -> Vec<v1::AuditEvent> {
+async fn read(
+    stream: &mut Streaming<v1::WatchEventsResponse>,
+    count: usize,
+) -> Vec<v1::AuditEvent> {
     let mut read = Vec::new();
     while read.len() < count {
         let message = timeout(PATIENCE, stream.message()).await.unwrap().unwrap();
@@ -255,7 +258,9 @@ async fn counts_are_of_one_partition() {
         async move {
             let answer = client.count_jobs(request).await.unwrap().into_inner();
             let counts = answer.counts.into_iter();
-            let mut counts: Vec<_> = counts.map(|count| (count.state(), count.job_count)).collect();
+            let mut counts: Vec<_> = counts
+                .map(|count| (count.state(), count.job_count))
+                .collect();
             counts.sort_unstable();
             counts
         }
@@ -358,7 +363,10 @@ async fn pipes_are_those_of_the_partition() {
     assert_eq!(rest.next_page_token, "");
     for pipe in pipes {
         assert!(pipe.reachable);
-        assert_eq!((pipe.items_in_flight, pipe.job_count, pipe.consumer_count), (1, 1, 0));
+        assert_eq!(
+            (pipe.items_in_flight, pipe.job_count, pipe.consumer_count),
+            (1, 1, 0)
+        );
     }
     let none = ask("partitions/other", 0, "").await.unwrap().into_inner();
     assert_eq!(none, v1::ListPipesResponse::default());

@@ -12,9 +12,9 @@ use std::{
 
 use futures::{Stream, StreamExt, stream};
 use headway::v1::{
-    ChangeJobsRequest, ChangeJobsResponse, CountJobsResponse, Job, JobAction, JobHistory,
-    JobState, ListBatchesResponse, ListEventsResponse, ListJobsResponse, ListPipesResponse,
-    Partition, WatchEventsResponse, WatchJobsResponse, event_service_server::EventServiceServer,
+    ChangeJobsRequest, ChangeJobsResponse, CountJobsResponse, Job, JobAction, JobHistory, JobState,
+    ListBatchesResponse, ListEventsResponse, ListJobsResponse, ListPipesResponse, Partition,
+    WatchEventsResponse, WatchJobsResponse, event_service_server::EventServiceServer,
     job_service_server::JobServiceServer, job_type_service_server::JobTypeServiceServer,
     partition_service_server::PartitionServiceServer, pipe_service_server::PipeServiceServer,
     schedule_service_server::ScheduleServiceServer,

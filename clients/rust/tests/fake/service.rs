@@ -3,8 +3,25 @@
 use std::time::Instant;
 
 use headway::v1::{
-    AuditEvent, BatchCreateJobsRequest, BatchCreateJobsResponse, CancelJobRequest, ChangeJobsRequest, ChangeJobsResponse, CountJobsRequest, CountJobsResponse, CreateJobRequest, CreateJobTypeRequest, CreateScheduleRequest, DeleteJobRequest, DeleteJobTypeRequest, DeleteScheduleRequest, DropDeadLettersRequest, DropDeadLettersResponse, ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobRequest, GetJobTypeRequest, GetPartitionRequest, GetPipeLimitsRequest, GetScheduleRequest, Job, JobHistory, JobReason, JobType, ListBatchesRequest, ListBatchesResponse, ListDeadLettersRequest, ListDeadLettersResponse, ListEventsRequest, ListEventsResponse, ListFailuresRequest, ListFailuresResponse, ListJobTypesRequest, ListJobTypesResponse, ListJobsRequest, ListJobsResponse, ListPipeLimitsRequest, ListPipeLimitsResponse, ListPipesRequest, ListPipesResponse, ListSchedulesRequest, ListSchedulesResponse, ListSuspendedPartitionsRequest, ListSuspendedPartitionsResponse, Partition, PauseJobRequest, PauseScheduleRequest, PipeLimits, ResumeJobRequest, ResumePartitionRequest, ResumeScheduleRequest, RetryJobRequest, RunScheduleRequest, Schedule, SuspendPartitionRequest, UpdateJobRequest, UpdateJobTypeRequest, UpdatePartitionRequest, UpdatePipeLimitsRequest, UpdateScheduleRequest, WatchEventsRequest, WatchEventsResponse, WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
-    job_service_server::JobService, schedule_service_server::ScheduleService, job_type_service_server::JobTypeService, partition_service_server::PartitionService, pipe_service_server::PipeService, event_service_server::EventService,
+    AuditEvent, BatchCreateJobsRequest, BatchCreateJobsResponse, CancelJobRequest,
+    ChangeJobsRequest, ChangeJobsResponse, CountJobsRequest, CountJobsResponse, CreateJobRequest,
+    CreateJobTypeRequest, CreateScheduleRequest, DeleteJobRequest, DeleteJobTypeRequest,
+    DeleteScheduleRequest, DropDeadLettersRequest, DropDeadLettersResponse, ExplainJobRequest,
+    ExplainJobResponse, GetJobHistoryRequest, GetJobRequest, GetJobTypeRequest,
+    GetPartitionRequest, GetPipeLimitsRequest, GetScheduleRequest, Job, JobHistory, JobReason,
+    JobType, ListBatchesRequest, ListBatchesResponse, ListDeadLettersRequest,
+    ListDeadLettersResponse, ListEventsRequest, ListEventsResponse, ListFailuresRequest,
+    ListFailuresResponse, ListJobTypesRequest, ListJobTypesResponse, ListJobsRequest,
+    ListJobsResponse, ListPipeLimitsRequest, ListPipeLimitsResponse, ListPipesRequest,
+    ListPipesResponse, ListSchedulesRequest, ListSchedulesResponse, ListSuspendedPartitionsRequest,
+    ListSuspendedPartitionsResponse, Partition, PauseJobRequest, PauseScheduleRequest, PipeLimits,
+    ResumeJobRequest, ResumePartitionRequest, ResumeScheduleRequest, RetryJobRequest,
+    RunScheduleRequest, Schedule, SuspendPartitionRequest, UpdateJobRequest, UpdateJobTypeRequest,
+    UpdatePartitionRequest, UpdatePipeLimitsRequest, UpdateScheduleRequest, WatchEventsRequest,
+    WatchEventsResponse, WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
+    event_service_server::EventService, job_service_server::JobService,
+    job_type_service_server::JobTypeService, partition_service_server::PartitionService,
+    pipe_service_server::PipeService, schedule_service_server::ScheduleService,
 };
 use tonic::{Request, Response, Status};
 

@@ -124,7 +124,7 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
     };
     let pipe = PipeName::new(PIPE).unwrap();
     store
-        .set_pipe_limits(&pipe, &limits, &Caller::default())
+        .set_pipe_limits(&pipe, &limits, None, &Caller::default())
         .await
         .unwrap();
     let mut hungry = batch();

@@ -93,7 +93,7 @@ impl Subject {
                 .create_schedule(&self.schedule, &schedule(), &caller)
                 .await
                 .map(|_| ()),
-            "no schedule" => store.delete_schedule(&self.schedule, &caller).await,
+            "no schedule" => store.delete_schedule(&self.schedule, None, &caller).await,
             other => panic!("no call {other}"),
         }
     }

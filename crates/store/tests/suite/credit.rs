@@ -170,7 +170,7 @@ pub async fn pipes_with_limits(f: Fixture) {
         per_second: None,
     };
     f.store
-        .set_pipe_limits(&pipe, &limits, &Caller::default())
+        .set_pipe_limits(&pipe, &limits, None, &Caller::default())
         .await
         .unwrap();
     assert_eq!(f.store.pipe_limits(&pipe).await.unwrap(), limits);
@@ -208,7 +208,7 @@ pub async fn pipes_with_limits(f: Fixture) {
     assert_eq!((pipes[0].jobs.len(), pipes[0].reserved), (1, 1));
     let none = PipeLimits::default();
     store
-        .set_pipe_limits(&pipe, &none, &Caller::default())
+        .set_pipe_limits(&pipe, &none, None, &Caller::default())
         .await
         .unwrap();
     assert!(store.limits_of_pipes().await.unwrap().is_empty());
@@ -226,7 +226,7 @@ pub async fn partitions_with_quotas(f: Fixture) {
     };
     let kept = Retention::default();
     f.store
-        .set_partition(&partition, &kept, &share, &Caller::default())
+        .set_partition(&partition, &kept, &share, None, &Caller::default())
         .await
         .unwrap();
     assert_eq!(f.store.partition(&partition).await.unwrap().share, share);

@@ -121,6 +121,7 @@ pub async fn a_schedule_that_comes_first(f: Fixture) {
         .update_schedule(
             &schedule_name("broken"),
             &schedule(Overlap::Allow),
+            None,
             &headway_domain::event::Caller::default(),
         )
         .await

@@ -81,8 +81,7 @@ impl Api {
         let kinds = read::kinds(&request.kinds, &mut violations);
         let after = violations.take(read::after(&request.after));
         let bookmark = violations.take(common::bookmark_interval(request.bookmark_interval));
-        let (parent, uid, after, bookmark) =
-            violations.values((parent, uid, after, bookmark))?;
+        let (parent, uid, after, bookmark) = violations.values((parent, uid, after, bookmark))?;
         if self.stopping.is_cancelled() {
             return Err(ApiError::Stopping);
         }

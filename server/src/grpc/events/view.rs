@@ -90,5 +90,4 @@ mod tests {
             assert_eq!(kind_in(number), None);
         }
     }
-
 }

@@ -5,9 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use headway::v1::{
-    self, job_type_service_server::JobTypeService, job_type_use::ParametersForm,
-};
+use headway::v1::{self, job_type_service_server::JobTypeService, job_type_use::ParametersForm};
 use headway_domain::{Error, JobId, bulk::RESERVED, event::Caller, limits, spec::TypeUse};
 use headway_job_types::{Definition, Evaluator, Fault, FileTypes, Input, spec as wire_spec};
 use headway_store::{JobTypeView, StoreError};

@@ -35,9 +35,7 @@ impl Api {
             .next
             .map(|number| query.token([number.into(), 0], now()));
         Ok(v1::ListBatchesResponse {
-            batches: batches
-                .map(|view| batch(&job, view))
-                .collect(),
+            batches: batches.map(|view| batch(&job, view)).collect(),
             next_page_token: next_page_token.unwrap_or_default(),
             unreadable: unreadable
                 .map(|number| format!("{job}/batches/{number}"))

@@ -13,9 +13,7 @@ use headway_store::{JobFilter, JobView, NewJob, StoreError};
 use headway_worker_batch::splitter::Definition;
 
 use super::view;
-use crate::grpc::{
-    api::Api, request, status::ApiError, values::int, violations::Violations,
-};
+use crate::grpc::{api::Api, request, status::ApiError, values::int, violations::Violations};
 
 impl Api {
     pub(crate) async fn change_jobs(

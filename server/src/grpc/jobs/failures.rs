@@ -71,7 +71,12 @@ pub(crate) fn filter(
         });
     };
     few(wire.codes.len(), NAMED, "failure_filter.codes", violations);
-    few(wire.batches.len(), NAMED, "failure_filter.batches", violations);
+    few(
+        wire.batches.len(),
+        NAMED,
+        "failure_filter.batches",
+        violations,
+    );
     few(wire.items.len(), ITEMS, "failure_filter.items", violations);
     let mut filter = FailureFilter::default();
     for code in wire.codes.into_iter().take(NAMED) {
@@ -85,9 +90,8 @@ pub(crate) fn filter(
         filter.codes.push(code);
     }
     for batch in wire.batches.iter().take(NAMED) {
-        let parent = violations.take(
-            batch_parent(batch).map_err(|error| error.renamed("failure_filter.batches")),
-        );
+        let parent = violations
+            .take(batch_parent(batch).map_err(|error| error.renamed("failure_filter.batches")));
         let Some(parent) = parent else { continue };
         let own = job.is_none_or(|job| *job == parent.0);
         match parent.1.filter(|_| own) {

@@ -73,9 +73,8 @@ fn read(wire: v1::JobSpec, mask: &[String], violations: &mut Violations) -> JobU
                 &mut wrong,
             )
         }),
-        failure_policy: named("spec.failure_policy").then(|| {
-            spec::failure_policy(wire.failure_policy.unwrap_or_default(), &mut wrong)
-        }),
+        failure_policy: named("spec.failure_policy")
+            .then(|| spec::failure_policy(wire.failure_policy.unwrap_or_default(), &mut wrong)),
         retention: named("spec.retention")
             .then(|| retention::read("spec.retention", wire.retention, &mut wrong)),
     };

@@ -51,9 +51,7 @@ pub(crate) fn full(view: &JobView, body: &[u8]) -> Result<v1::Job, StoreError> {
     wire.prerequisites = view
         .prerequisites
         .iter()
-        .map(|prerequisite| {
-            waiting::wire_prerequisite(&view.job.meta.name.partition, prerequisite)
-        })
+        .map(|prerequisite| waiting::wire_prerequisite(&view.job.meta.name.partition, prerequisite))
         .collect();
     Ok(job(view, wire))
 }

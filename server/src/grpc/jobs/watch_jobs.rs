@@ -64,7 +64,6 @@ impl Api {
         });
         Ok(Box::pin(answers.map_err(Status::from).try_flatten()))
     }
-
 }
 
 /// How many jobs the listing of a watch has at most.

@@ -142,4 +142,3 @@ fn wire(
         limits: limits.map(limits::wire),
     }
 }
-

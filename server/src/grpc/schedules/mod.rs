@@ -287,37 +287,37 @@ fn read_timing(
     violations: &mut Violations,
 ) -> Option<Schedule> {
     let timetable = violations.take(Timetable::new(&wire.cron, &wire.time_zone));
-     let overlap = match OverlapPolicy::try_from(wire.overlap) {
-         Ok(OverlapPolicy::Unspecified | OverlapPolicy::Skip) => Overlap::Skip,
-         Ok(OverlapPolicy::Queue) => Overlap::Queue,
-         Ok(OverlapPolicy::CancelPrevious) => Overlap::CancelPrevious,
-         Ok(OverlapPolicy::Allow) => Overlap::Allow,
-         Err(_) => {
-             violations.push(
-                 "schedule.overlap",
-                 format!(
-                     "must be SKIP, QUEUE, CANCEL_PREVIOUS or ALLOW (1 to 4), not {}",
-                     wire.overlap
-                 ),
-             );
-             Overlap::Skip
-         }
-     };
-     let window = wire.catch_up_window.map(duration);
-     violations.check(window != Some(None), "schedule.catch_up_window", || {
-         "must be 0 to 366 days".to_owned()
-     });
-     let window = window
-         .flatten()
-         .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-     let schedule = Schedule {
-         timetable: timetable?,
-         overlap,
-         catch_up_ms: window.unwrap_or(DEFAULT_CATCH_UP_MS),
-         job: job?,
-     };
-     violations.take(schedule.validate())?;
-     Some(schedule)
+    let overlap = match OverlapPolicy::try_from(wire.overlap) {
+        Ok(OverlapPolicy::Unspecified | OverlapPolicy::Skip) => Overlap::Skip,
+        Ok(OverlapPolicy::Queue) => Overlap::Queue,
+        Ok(OverlapPolicy::CancelPrevious) => Overlap::CancelPrevious,
+        Ok(OverlapPolicy::Allow) => Overlap::Allow,
+        Err(_) => {
+            violations.push(
+                "schedule.overlap",
+                format!(
+                    "must be SKIP, QUEUE, CANCEL_PREVIOUS or ALLOW (1 to 4), not {}",
+                    wire.overlap
+                ),
+            );
+            Overlap::Skip
+        }
+    };
+    let window = wire.catch_up_window.map(duration);
+    violations.check(window != Some(None), "schedule.catch_up_window", || {
+        "must be 0 to 366 days".to_owned()
+    });
+    let window = window
+        .flatten()
+        .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    let schedule = Schedule {
+        timetable: timetable?,
+        overlap,
+        catch_up_ms: window.unwrap_or(DEFAULT_CATCH_UP_MS),
+        job: job?,
+    };
+    violations.take(schedule.validate())?;
+    Some(schedule)
 }
 
 /// Puts another path before the fields of an `Invalid`.

@@ -22,7 +22,10 @@ pub(crate) fn from_value(value: Value) -> Result<Json, String> {
 pub(crate) fn from_text(text: &str, most: usize) -> Result<Json, String> {
     // Before parsing: a value in memory takes many times its text.
     if text.len() > most {
-        return Err(format!("must be at most {most} bytes, and has {}", text.len()));
+        return Err(format!(
+            "must be at most {most} bytes, and has {}",
+            text.len()
+        ));
     }
     let json = serde_json::from_str(text)
         .map_err(|error| format!("must be the text of a JSON value: {error}"))?;
@@ -170,7 +173,9 @@ mod tests {
         let json = from_text("[18446744073709551615, -9007199254740993]", 64).unwrap();
         assert_eq!(json, json!([u64::MAX, -9_007_199_254_740_993_i64]));
         assert!(!fits_value(&json));
-        assert!(fits_value(&json!({"a": [9_007_199_254_740_992_i64, 1.5, null, true, "x"]})));
+        assert!(fits_value(
+            &json!({"a": [9_007_199_254_740_992_i64, 1.5, null, true, "x"]})
+        ));
         assert_eq!(from_text("[3.0, 1e3, -0.0]", 64), Ok(json!([3, 1000, 0])));
     }
 
@@ -224,9 +229,11 @@ mod tests {
             // As deep as a request puts it: request, spec, batch, item template, payload.
             let request = headway::v1::CreateJobRequest {
                 spec: Some(headway::v1::JobSpec {
-                    work: Some(headway::v1::job_spec::Work::Batch(headway::v1::Batch {
+                    work: Some(headway::v1::job_spec::Work::Batch(headway::v1::BatchSpec {
                         item: Some(headway::v1::ItemTemplate {
-                            payload: Some(to_value(nested(MAX_DEPTH + 1, object))),
+                            payload_form: Some(headway::v1::item_template::PayloadForm::Payload(
+                                to_value(nested(MAX_DEPTH + 1, object)),
+                            )),
                             ..Default::default()
                         }),
                         ..Default::default()

@@ -24,7 +24,7 @@ fn wire_batch(definition: Json) -> v1::JobSpec {
         work: Some(v1::job_spec::Work::Batch(v1::BatchSpec {
             splitter: "range".into(),
             definition: Some(v1::batch_spec::Definition::Json(json::to_value(definition))),
-            parameters: None,
+            parameters_form: None,
             item: Some(v1::ItemTemplate {
                 pipe: "documents".into(),
                 ..Default::default()
@@ -32,6 +32,10 @@ fn wire_batch(definition: Json) -> v1::JobSpec {
         })),
         ..Default::default()
     }
+}
+
+fn parameters(fields: serde_json::Map<String, Json>) -> ParametersForm {
+    ParametersForm::Parameters(json::to_struct(fields))
 }
 
 fn range() -> v1::JobSpec {
@@ -62,7 +66,7 @@ fn builtins() -> Splitters {
 
 /// The only field that is refused, and why.
 fn refused(spec: v1::JobSpec) -> (String, String) {
-    match super::spec(Some(spec), &builtins()) {
+    match super::spec(None, Some(spec), &builtins()) {
         Err(Error::Invalid(list)) => {
             assert_eq!(list.len(), 1, "{list:?}");
             (list[0].field.clone(), list[0].description.clone())
@@ -73,7 +77,7 @@ fn refused(spec: v1::JobSpec) -> (String, String) {
 
 #[test]
 fn defaults_are_filled_in() {
-    let spec = super::spec(Some(wire_task()), &builtins()).unwrap();
+    let spec = super::spec(None, Some(wire_task()), &builtins()).unwrap();
     assert_eq!(spec.max_in_flight, 10_000);
     assert_eq!(spec.items_per_message, 1);
     assert_eq!(spec.item_timeout_ms, 0);
@@ -107,10 +111,10 @@ fn what_is_said_is_taken() {
         seconds: 1,
         nanos: 0,
     });
-    batch_mut(&mut wire).parameters = Some(json::to_struct(
+    batch_mut(&mut wire).parameters_form = Some(parameters(
         json!({"target": "x"}).as_object().unwrap().clone(),
     ));
-    let spec = super::spec(Some(wire), &builtins()).unwrap();
+    let spec = super::spec(None, Some(wire), &builtins()).unwrap();
     let retry = spec.retry_policy;
     assert_eq!((retry.initial_ms, retry.max_ms), (2, 604_800_000));
     assert_eq!((retry.multiplier, retry.jitter), (1.0, 0.0));
@@ -316,14 +320,14 @@ fn neither_work_nor_definition_nor_item_may_be_missing() {
     let mut spec = range();
     batch_mut(&mut spec).item = None;
     assert_eq!(refused(spec).0, "spec.batch.item");
-    assert!(super::spec(None, &builtins()).is_err());
+    assert!(super::spec(None, None, &builtins()).is_err());
 }
 
 #[test]
 fn sizes_are_bounded_and_the_bound_is_named() {
     let mut spec = wire_task();
     task_mut(&mut spec).payload = vec![b'x'; limits::PAYLOAD_BYTES];
-    assert!(super::spec(Some(spec), &builtins()).is_ok());
+    assert!(super::spec(None, Some(spec), &builtins()).is_ok());
     let mut spec = wire_task();
     task_mut(&mut spec).payload = vec![b'x'; limits::PAYLOAD_BYTES + 1];
     let (field, why) = refused(spec);
@@ -344,7 +348,7 @@ fn sizes_are_bounded_and_the_bound_is_named() {
     let mut spec = wire_batch(json!({"items": vec![1; 500_000]}));
     batch_mut(&mut spec).splitter = "json".into();
     let any = Splitters::default();
-    let Err(Error::Invalid(list)) = super::spec(Some(spec), &any) else {
+    let Err(Error::Invalid(list)) = super::spec(None, Some(spec), &any) else {
         panic!("accepted")
     };
     assert_eq!(list[0].field, "spec");
@@ -366,7 +370,7 @@ fn splitters_and_their_definitions_are_checked() {
     assert_eq!(field, "spec.batch.splitter");
     assert!(why.contains("files, json, lines, list, range"), "{why}");
     // Where batch workers may know more, the name is theirs to judge.
-    assert!(super::spec(Some(spec), &Splitters::default()).is_ok());
+    assert!(super::spec(None, Some(spec), &Splitters::default()).is_ok());
 
     let (field, why) = refused(wire_batch(json!({"begin": 0})));
     assert_eq!(field, "spec.batch.definition");
@@ -377,7 +381,8 @@ fn splitters_and_their_definitions_are_checked() {
     );
 
     let mut spec = range();
-    batch_mut(&mut spec).definition = Some(v1::batch_spec::Definition::Data(b"{\"from\":".to_vec()));
+    batch_mut(&mut spec).definition =
+        Some(v1::batch_spec::Definition::Data(b"{\"from\":".to_vec()));
     assert_eq!(refused(spec).0, "spec.batch.definition");
 }
 
@@ -386,11 +391,11 @@ fn templates_are_checked() {
     let with = |payload: Json| {
         let mut spec = range();
         if let Some(item) = &mut batch_mut(&mut spec).item {
-            item.payload = Some(json::to_value(payload));
+            item.payload_form = Some(PayloadForm::Payload(json::to_value(payload)));
         }
         spec
     };
-    assert!(super::spec(Some(with(json!({"n": "{{item}}"}))), &builtins()).is_ok());
+    assert!(super::spec(None, Some(with(json!({"n": "{{item}}"}))), &builtins()).is_ok());
     for bad in [json!(null), json!("{{nothing}}"), json!(["{{item"])] {
         assert_eq!(refused(with(bad)).0, "spec.batch.item.payload");
     }
@@ -405,9 +410,9 @@ fn json_that_json_cannot_say_is_refused() {
     batch_mut(&mut spec).definition = Some(v1::batch_spec::Definition::Json(nan.clone()));
     assert_eq!(refused(spec).0, "spec.batch.definition");
     let mut spec = range();
-    batch_mut(&mut spec).parameters = Some(Struct {
+    batch_mut(&mut spec).parameters_form = Some(ParametersForm::Parameters(Struct {
         fields: [("x".to_owned(), nan)].into(),
-    });
+    }));
     assert_eq!(refused(spec).0, "spec.batch.parameters");
 }
 
@@ -438,7 +443,7 @@ fn everything_that_is_wrong_is_named_at_once() {
         items_per_message: -1,
         ..Default::default()
     };
-    let Err(Error::Invalid(list)) = super::spec(Some(spec), &builtins()) else {
+    let Err(Error::Invalid(list)) = super::spec(None, Some(spec), &builtins()) else {
         panic!("accepted")
     };
     let fields: Vec<_> = list.iter().map(|v| v.field.as_str()).collect();

@@ -180,4 +180,3 @@ fn pairs(map: &BTreeMap<String, String>) -> HashMap<String, String> {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }
-

@@ -137,7 +137,7 @@ impl Subject {
                     ..PartitionShare::default()
                 };
                 store
-                    .set_partition(partition, &Retention::default(), &share, caller)
+                    .set_partition(partition, &Retention::default(), &share, None, caller)
                     .await
             }
             "suspend partition" => store.set_suspended(partition, true, caller).await,
@@ -148,7 +148,7 @@ impl Subject {
                     per_second: None,
                 };
                 let pipe = PipeName::new(PIPE).unwrap();
-                store.set_pipe_limits(&pipe, &limits, caller).await
+                store.set_pipe_limits(&pipe, &limits, None, caller).await
             }
             "unused pipes" => store.unused_pipes().await.map(|_| ()),
             "forget pipe" => store.forget_pipe("spare").await.map(|_| ()),
@@ -209,20 +209,20 @@ impl Subject {
                 .update_job_type(&kind, "{\"a\": 1}", Some("1"), caller)
                 .await
                 .map(|_| ()),
-            "delete job type" => store.delete_job_type(&kind, caller).await,
+            "delete job type" => store.delete_job_type(&kind, None, caller).await,
             "create schedule" => {
                 let created = store.create_schedule(&named, &timetable, caller);
                 created.await.map(|_| ())
             }
             "update schedule" => {
-                let updated = store.update_schedule(&named, &timetable, caller);
+                let updated = store.update_schedule(&named, &timetable, None, caller);
                 updated.await.map(|_| ())
             }
             "pause schedule" => {
                 let paused = store.pause_schedule(&named, true, caller);
                 paused.await.map(|_| ())
             }
-            "delete schedule" => store.delete_schedule(&named, caller).await,
+            "delete schedule" => store.delete_schedule(&named, None, caller).await,
             "run schedule" => store.run_schedule(&named, caller).await.map(|_| ()),
             "realign schedules" => store.realign_schedules().await.map(|_| ()),
             fire if fire.starts_with("fire") => store.fire_schedules().await.map(|_| ()),
