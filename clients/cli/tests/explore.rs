@@ -22,7 +22,7 @@ fn event(kind: EventKind, actor: &str) -> AuditEvent {
         job: "partitions/default/jobs/j".to_owned(),
         kind: kind.into(),
         actor: actor.to_owned(),
-        time: Some(prost_types::Timestamp {
+        event_time: Some(prost_types::Timestamp {
             seconds: 1_772_366_400,
             nanos: 0,
         }),
@@ -77,7 +77,7 @@ async fn events_are_a_table_or_lines() {
     let fake = Fake::default();
     let mut split = event(EventKind::BatchSplit, "");
     split.batch = "partitions/default/jobs/j/batches/7".to_owned();
-    split.items = 1200;
+    split.item_count = 1200;
     let listed = ListEventsResponse {
         events: vec![event(EventKind::Paused, "ada"), split.clone()],
         ..ListEventsResponse::default()

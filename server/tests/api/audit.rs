@@ -12,7 +12,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::harness::{Clients, Harness, PARENT, clients, fields, name, refused, request, task};
+use crate::harness::{Clients, Harness, PARENT, fields, name, refused, request, task};
 
 type Named<F> = Clients<InterceptedService<Channel, F>>;
 

@@ -75,8 +75,6 @@ macro_rules! clients {
         }
     }};
 }
-pub(crate) use clients;
-
 impl Harness {
     pub async fn start() -> Self {
         Self::start_with(|parts| parts).await

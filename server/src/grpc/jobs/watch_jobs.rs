@@ -1,6 +1,6 @@
 //! WatchJobs: the jobs of a partition.
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
 use headway::v1;
 use headway_domain::{
     Error,
