@@ -15,7 +15,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and the order of what a target needs matters.
 .NOTPARALLEL:
-.PHONY: help demo demo-cluster serve web screenshots test test-upgrade bench bench-short lint fmt docs clean install install-all format-check clippy buf deny dependency-rule web-check build-tests web-tests
+.PHONY: help demo demo-cluster serve web screenshots test test-upgrade bench bench-short lint audit fmt docs clean install install-all format-check clippy contract deny dependency-rule web-check build-tests web-tests
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,10 @@ bench-short: install ## a hundredth of every size, without targets: is the bench
 	$(CARGO) build --workspace --bins --locked
 	$(SERVICES) run "$(PROGRAMS)/headway-bench" --short --out "$(RUN_DIR)/bench-short.json"
 
-lint: format-check clippy docs buf deny dependency-rule web-check ## formatting, clippy, documentation, dependency rule, the dashboard's types; buf and cargo-deny if installed
+lint: format-check clippy docs contract deny dependency-rule web-check ## formatting, clippy, documentation, dependency rule, the contract and the code that other languages make of it, what dependencies may be (cargo-deny), the dashboard's types
+
+audit: ## ask the database of security advisories about all dependencies (needs the internet)
+	scripts/tools.sh deny check advisories
 
 fmt: ## format all Rust code
 	$(CARGO) fmt --all
@@ -79,11 +82,12 @@ format-check:
 clippy:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-buf:
-	@if command -v buf >/dev/null; then echo "buf lint proto"; buf lint proto; else echo "buf is not installed: its lint is left out"; fi
+contract:
+	scripts/contract.sh check
 
+# Without the advisories: their database is on a server that not every machine reaches. `make audit` asks it.
 deny:
-	@if command -v cargo-deny >/dev/null; then echo "cargo deny check"; cargo deny check; else echo "cargo-deny is not installed: its check is left out"; fi
+	scripts/tools.sh deny check bans licenses sources
 
 dependency-rule:
 	scripts/check-dependencies.sh

@@ -19,6 +19,7 @@ usage() {
 usage: scripts/web.sh COMMAND
 
   build         build clients/web/dist, which the server embeds; without npm, say so and do nothing
+  packages      install the packages of the dashboard, buf among them
   check         types and lints of the dashboard and of its tests
   test          unit tests, the size of the bundle, and the tests in a browser against the debug build's programs
   screenshots   the same programs, for the pictures of docs/img
@@ -74,23 +75,26 @@ build() {
     sum_of_sources >"$stamp"
 }
 
-# The tests must not pass because there was nothing to test.
-insist() {
+# The checks and tests must not pass because there was nothing to check.
+need_npm() {
     local why
     why=$(lacking)
-    [[ -z $why ]] || die "$why: the dashboard's tests need npm with Node.js $oldest_node or later"
+    [[ -z $why ]] || die "$why: the dashboard's checks and tests need npm with Node.js $oldest_node or later"
+}
+
+insist() {
+    need_npm
     packages "$web"
     packages "$tests"
 }
 
 case ${1:-} in
 build) build ;;
+packages)
+    need_npm
+    packages "$web"
+    ;;
 check)
-    why=$(lacking)
-    if [[ -n $why ]]; then
-        say "$why: the checks of the dashboard are left out"
-        exit 0
-    fi
     insist
     npm --prefix "$web" run --silent check
     npm --prefix "$tests" run --silent check

@@ -36,7 +36,7 @@ pub fn batch(
     shape: Shape,
 ) -> anyhow::Result<CreateJobRequest> {
     let batch = BatchBuilder::new("range")
-        .json(&serde_json::json!({"from": 0, "to": shape.items}))?
+        .json(&serde_json::json!({"from": 0, "to": shape.items}))
         .item(pipe, "noop");
     let builder = JobBuilder::new(batch)
         .items_per_message(shape.per_message)

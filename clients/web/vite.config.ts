@@ -2,8 +2,8 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
 
-// The development server sends what is the API's to a running server, under its own name: the server lets in only pages of
-// the host that a request names.
+// The development server passes calls of the API on to a running server, under that server's own name: the server only
+// accepts calls from pages of the host that a request names.
 const server = process.env.HEADWAY_URL ?? "http://127.0.0.1:6420";
 
 export default defineConfig({
@@ -17,7 +17,7 @@ export default defineConfig({
     reportCompressedSize: true,
   },
   server: {
-    proxy: { "^/headway\\.v1\\.JobService/": { target: server } },
+    proxy: { "^/headway\\.v1\\.\\w+Service/": { target: server } },
   },
   test: {
     include: ["src/**/*.test.ts"],

@@ -1,7 +1,14 @@
 //! The listener: the services on one port, health that follows readiness, and a shutdown with an end.
 
 use anyhow::Context;
-use headway::v1::job_service_server::{JobServiceServer, SERVICE_NAME};
+use headway::v1::{
+    event_service_server::{self, EventServiceServer},
+    job_service_server::{self, JobServiceServer},
+    job_type_service_server::{self, JobTypeServiceServer},
+    partition_service_server::{self, PartitionServiceServer},
+    pipe_service_server::{self, PipeServiceServer},
+    schedule_service_server::{self, ScheduleServiceServer},
+};
 use headway_runtime::Readiness;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,7 +29,7 @@ use crate::{
     edge::EdgeLayer,
     gate::GateLayer,
     gateway,
-    grpc::{JobApi, WatchedJobs},
+    grpc::{Api, WatchJob},
     identity::IdentityLayer,
     intake::{Gauge, Intake},
     watch::{Hub, HubTask, PartitionPoller, Partitions},
@@ -70,19 +77,32 @@ pub async fn serve(
         stopping.clone(),
     ));
 
-    let api = JobApi::new(&parts, hub, partitions, tasks.clone(), stopping.clone());
+    let api = Api::new(&parts, hub, partitions, tasks.clone(), stopping.clone());
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
     let web = GrpcWebLayer::new();
-    let jobs = JobServiceServer::new(api.clone())
-        .max_decoding_message_size(MAX_REQUEST_BYTES)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip);
     let health = HealthServer::new(HealthService::from_health_reporter(reporter));
     let gauge = Gauge::new(parts.limits.body_pause)?;
-    let jobs = Intake::new(WatchedJobs::new(api, jobs), gauge);
-    let mut routes = Routes::new(web.named_layer(jobs))
+    // Every service of ours takes the same requests, and is served to browsers too.
+    macro_rules! ours {
+        ($server:ident) => {
+            $server::new(api.clone())
+                .max_decoding_message_size(MAX_REQUEST_BYTES)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Gzip)
+        };
+        (web $service:expr) => {
+            web.named_layer(Intake::new($service, gauge.clone()))
+        };
+    }
+    let jobs = WatchJob::new(api.clone(), ours!(JobServiceServer));
+    let mut routes = Routes::new(ours!(web jobs))
+        .add_service(ours!(web ours!(ScheduleServiceServer)))
+        .add_service(ours!(web ours!(JobTypeServiceServer)))
+        .add_service(ours!(web ours!(PartitionServiceServer)))
+        .add_service(ours!(web ours!(PipeServiceServer)))
+        .add_service(ours!(web ours!(EventServiceServer)))
         .add_service(web.named_layer(health))
         .add_service(descriptors().build_v1()?)
         .add_service(descriptors().build_v1alpha()?);
@@ -135,8 +155,19 @@ pub async fn serve(
     Ok(())
 }
 
+/// What health is asked about: the server as a whole, and each of its services.
+const HEALTH_OF: [&str; 7] = [
+    "",
+    job_service_server::SERVICE_NAME,
+    schedule_service_server::SERVICE_NAME,
+    job_type_service_server::SERVICE_NAME,
+    partition_service_server::SERVICE_NAME,
+    pipe_service_server::SERVICE_NAME,
+    event_service_server::SERVICE_NAME,
+];
+
 async fn report(reporter: &HealthReporter, status: ServingStatus) {
-    for service in ["", SERVICE_NAME] {
+    for service in HEALTH_OF {
         reporter.set_service_status(service, status).await;
     }
 }
@@ -162,7 +193,7 @@ async fn follow_readiness(
     }
     report(&reporter, ServingStatus::NotServing).await;
     // Ends the streams of those who watch health: an open stream would hold up the shutdown.
-    for service in ["", SERVICE_NAME] {
+    for service in HEALTH_OF {
         reporter.clear_service_status(service).await;
     }
     Ok(())
@@ -172,7 +203,6 @@ async fn follow_readiness(
 fn descriptors() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(headway::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)

@@ -149,7 +149,7 @@ async fn results_are_published(d: Deployment) {
     let mut sum = 0;
     for _ in 0..100 {
         let delivery = consumer.next(1).await.unwrap().remove(0);
-        let message: headway::pipe::ResultMessage =
+        let message: headway::wire::ResultMessage =
             prost::Message::decode(delivery.body).expect("a result");
         assert_eq!(message.job, name.to_string());
         let text = String::from_utf8(message.payload.to_vec()).expect("text");

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use headway::v1::{JobState, Partition, RetryPolicy, reason::Kind};
+use headway::v1::{JobState, Partition, RetryPolicy, job_reason::Kind};
 use headway_broker::Queue;
 use headway_client::{BatchBuilder, JobBuilder, JobName};
 use headway_splitters::{Child, Definition, Page, PageRequest, SplitError, Splitter};
@@ -108,7 +108,7 @@ async fn items_between_attempts(d: Deployment) {
     })
     .await;
     let delay = reason(&d, &name, Kind::RetryDelay).await;
-    assert!(delay.count == 3 && delay.time.is_some(), "{delay:?}");
+    assert!(delay.count == 3 && delay.reason_time.is_some(), "{delay:?}");
     first.stop();
     done(&d, &name).await;
 }
@@ -189,7 +189,7 @@ fn held_splits(options: &mut Options) {
 
 async fn batches_that_are_not_split_yet(d: Deployment) {
     let file = d.folder().join("go");
-    let batch = BatchBuilder::new("held").json(&json!(file)).unwrap();
+    let batch = BatchBuilder::new("held").json(&json!(file));
     let spec = JobBuilder::new(batch.item(WORK, "number")).build();
     let name = d.create("unsplit", spec).await;
     assert_eq!(reason(&d, &name, Kind::Splitting).await.count, 1);

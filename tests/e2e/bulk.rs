@@ -1,10 +1,12 @@
 //! Many jobs at once: created with a result each, and changed by jobs of their own.
 
-use headway::pipe;
-use headway::v1::{BatchChangeJobsRequest, BatchCreateJobsEntry, Job, JobState, Partition};
+use headway::v1::{BatchCreateJobsEntry, ChangeJobsRequest, Job, JobAction, JobState, Partition};
+use headway::wire;
 use headway_broker::{Outgoing, Queue};
-use headway_client::{BulkAction, Code, JobName};
-use headway_tests::{Deployment, PATIENCE, Record, outcome_counts, range, request, until};
+use headway_client::{Code, JobName};
+use headway_tests::{
+    Deployment, PATIENCE, Record, job_named, outcome_counts, range, request, until,
+};
 
 use prost::Message;
 use serde_json::json;
@@ -31,12 +33,13 @@ fn entry(id: &str, spec: headway::v1::JobSpec) -> BatchCreateJobsEntry {
     }
 }
 
-fn of(filter: &str) -> BatchChangeJobsRequest {
-    BatchChangeJobsRequest {
+fn of(action: JobAction, filter: &str) -> ChangeJobsRequest {
+    ChangeJobsRequest {
         parent: "partitions/default".to_owned(),
+        action: action.into(),
         filter: filter.to_owned(),
         all: filter.is_empty(),
-        ..BatchChangeJobsRequest::default()
+        ..ChangeJobsRequest::default()
     }
 }
 
@@ -44,7 +47,7 @@ fn of(filter: &str) -> BatchChangeJobsRequest {
 async fn waiting(d: &Deployment, count: usize) -> Vec<JobName> {
     let entries = (0..count).map(|n| {
         let team = if n % 3 == 0 { "blue" } else { "red" };
-        let spec = range(2, 2).after("never").label("team", team);
+        let spec = range(2, 2).after(job_named("never")).label("team", team);
         entry(&format!("j{n}"), spec.build())
     });
     let results = d.client().create_jobs("default", entries.collect()).await;
@@ -52,23 +55,25 @@ async fn waiting(d: &Deployment, count: usize) -> Vec<JobName> {
     assert_eq!(results.len(), count);
     let named = results
         .into_iter()
-        .map(|result| result.job.expect("accepted").name);
+        .map(|result| result.expect("accepted").name);
     named.map(|name| name.parse().expect("a name")).collect()
 }
 
 /// The job that does it, once it is done.
-async fn done(d: &Deployment, action: BulkAction, filter: &str) -> (Job, i64) {
-    let answer = d.client().change_jobs(action, of(filter)).await.unwrap();
+async fn done(d: &Deployment, action: JobAction, filter: &str) -> (Job, i64) {
+    let answer = d.client().change_jobs(of(action, filter)).await.unwrap();
     let job = answer.job.expect("it began");
     let name: JobName = job.name.parse().expect("a name");
     let ended = d.finish(&name, JobState::Completed).await;
-    (ended, answer.matching_jobs)
+    (ended, answer.matching_job_count)
 }
 
 async fn states(d: &Deployment, filter: &str) -> Vec<(JobState, i64)> {
     let counts = d.client().count_jobs_like("default", filter).await.unwrap();
     let counts = counts.into_iter();
-    counts.map(|count| (count.state(), count.jobs)).collect()
+    counts
+        .map(|count| (count.state(), count.job_count))
+        .collect()
 }
 
 async fn each_of_many_has_its_result(d: Deployment) {
@@ -76,12 +81,18 @@ async fn each_of_many_has_its_result(d: Deployment) {
     d.worker(|worker| worker.handler(quick(&record)));
     d.create("taken", range(3, 3).build()).await;
     let mut jobs = vec![
-        entry("last", range(2, 2).after("first").after("second").build()),
+        entry(
+            "last",
+            range(2, 2)
+                .after(job_named("first"))
+                .after(job_named("second"))
+                .build(),
+        ),
         entry("first", range(2, 2).build()),
         entry("second", range(2, 2).build()),
         entry("taken", range(4, 4).build()),
         entry("bad id!", range(2, 2).build()),
-        entry("self", range(2, 2).after("self").build()),
+        entry("self", range(2, 2).after(job_named("self")).build()),
         entry("empty", headway::v1::JobSpec::default()),
         entry("first", range(2, 2).build()),
     ];
@@ -90,7 +101,10 @@ async fn each_of_many_has_its_result(d: Deployment) {
     assert_eq!(results.len(), 208);
     let reasons: Vec<_> = results[..8]
         .iter()
-        .map(|result| result.reason.as_str())
+        .map(|result| match result {
+            Ok(_) => "",
+            Err(error) => error.reason().expect("a reason"),
+        })
         .collect();
     assert_eq!(
         reasons,
@@ -105,21 +119,13 @@ async fn each_of_many_has_its_result(d: Deployment) {
             ""
         ]
     );
-    assert_eq!(results[3].code, i32::from(Code::AlreadyExists));
-    assert!(
-        results[4].message.contains("job_id must not contain"),
-        "{:?}",
-        results[4]
-    );
-    assert!(results[3].job.is_none());
+    let refusal = |at: usize| results[at].as_ref().expect_err("refused");
+    assert_eq!(refusal(3).code(), Code::AlreadyExists);
+    let why = refusal(4).to_string();
+    assert!(why.contains("job_id must not contain"), "{why}");
     for result in &results[8..] {
-        let name: JobName = result
-            .job
-            .as_ref()
-            .expect("accepted")
-            .name
-            .parse()
-            .expect("a name");
+        let job = result.as_ref().expect("accepted");
+        let name: JobName = job.name.parse().expect("a name");
         d.finish(&name, JobState::Completed).await;
     }
     d.finish(&headway_tests::name("last"), JobState::Completed)
@@ -139,7 +145,7 @@ async fn of_entries_with_one_id_the_first_wins(d: Deployment) {
         let job = |items| {
             entry(
                 &format!("j{number}"),
-                range(items, 2).after("never").build(),
+                range(items, 2).after(job_named("never")).build(),
             )
         };
         [job(1), job(2), job(1)]
@@ -151,30 +157,27 @@ async fn of_entries_with_one_id_the_first_wins(d: Deployment) {
         let [first, other, same] = results else {
             panic!("{results:?}")
         };
-        let job = first.job.as_ref().unwrap_or_else(|| panic!("{first:?}"));
+        let job = first.as_ref().expect("accepted");
         assert_eq!(job.name, format!("partitions/default/jobs/j{number}"));
-        assert_eq!(other.code, i32::from(Code::AlreadyExists), "{other:?}");
-        assert_eq!(other.reason, "JOB_EXISTS");
+        let error = other.as_ref().expect_err("refused");
+        assert_eq!(error.code(), Code::AlreadyExists, "{error}");
+        assert_eq!(error.reason(), Some("JOB_EXISTS"));
         // The same definition once more is the same job.
-        assert_eq!(same.job.as_ref().map(|job| &job.uid), Some(&job.uid));
+        assert_eq!(same.as_ref().expect("accepted").uid, job.uid);
     }
 }
 
 async fn many_are_cancelled_by_a_filter(d: Deployment) {
     waiting(&d, 240).await;
-    let asked = BatchChangeJobsRequest {
+    let asked = ChangeJobsRequest {
         validate_only: true,
-        ..of("labels.team = blue")
+        ..of(JobAction::Cancel, "labels.team = blue")
     };
-    let asked = d
-        .client()
-        .change_jobs(BulkAction::Cancel, asked)
-        .await
-        .unwrap();
+    let asked = d.client().change_jobs(asked).await.unwrap();
     assert!(asked.job.is_none());
-    assert_eq!(asked.matching_jobs, 80);
+    assert_eq!(asked.matching_job_count, 80);
     assert_eq!(states(&d, "").await, [(JobState::Waiting, 240)]);
-    let (job, matching) = done(&d, BulkAction::Cancel, "labels.team = blue").await;
+    let (job, matching) = done(&d, JobAction::Cancel, "labels.team = blue").await;
     assert_eq!((matching, outcome_counts(&job)), (80, [80, 80, 0, 0]));
     assert_eq!(
         states(&d, "labels.team = blue").await,
@@ -185,7 +188,7 @@ async fn many_are_cancelled_by_a_filter(d: Deployment) {
         [(JobState::Waiting, 160)]
     );
     // Those that are over are not counted again.
-    let (job, matching) = done(&d, BulkAction::Cancel, "labels:team").await;
+    let (job, matching) = done(&d, JobAction::Cancel, "labels:team").await;
     assert_eq!((matching, outcome_counts(&job)[0]), (160, 160));
     let labels = job.spec.expect("a spec").labels;
     assert_eq!(labels["headway.bulk"], "cancel");
@@ -193,9 +196,9 @@ async fn many_are_cancelled_by_a_filter(d: Deployment) {
 
 async fn many_are_paused_and_resumed(d: Deployment) {
     waiting(&d, 30).await;
-    done(&d, BulkAction::Pause, "id = j*").await;
+    done(&d, JobAction::Pause, "id = j*").await;
     assert_eq!(states(&d, "id = j*").await, [(JobState::Paused, 30)]);
-    done(&d, BulkAction::Resume, "labels.team = red").await;
+    done(&d, JobAction::Resume, "labels.team = red").await;
     assert_eq!(
         states(&d, "id = j*").await,
         [(JobState::Waiting, 20), (JobState::Paused, 10)]
@@ -204,14 +207,14 @@ async fn many_are_paused_and_resumed(d: Deployment) {
 
 async fn many_are_retried_and_deleted(d: Deployment) {
     let names = waiting(&d, 40).await;
-    done(&d, BulkAction::Cancel, "id = j*").await;
-    done(&d, BulkAction::Retry, "id = (j1 OR j2)").await;
+    done(&d, JobAction::Cancel, "id = j*").await;
+    done(&d, JobAction::Retry, "id = (j1 OR j2)").await;
     assert_eq!(
         states(&d, "id = j*").await,
         [(JobState::Waiting, 2), (JobState::Cancelled, 38)]
     );
     // All of the partition, but for the job that does it.
-    let (job, matching) = done(&d, BulkAction::Delete, "").await;
+    let (job, matching) = done(&d, JobAction::Delete, "").await;
     assert_eq!((matching, outcome_counts(&job)[1]), (42, 42));
     assert_eq!(states(&d, "").await, [(JobState::Completed, 1)]);
     let gone = d.client().get_job(&names[0]).await.unwrap_err();
@@ -239,7 +242,7 @@ async fn what_is_held_is_cancelled(d: Deployment) {
     client.suspend_partition("default").await.unwrap();
     let refused = client.create_job(request("more", range(1, 1).build()));
     assert_eq!(refused.await.unwrap_err().code(), Code::ResourceExhausted);
-    let (job, matching) = done(&d, BulkAction::Cancel, "").await;
+    let (job, matching) = done(&d, JobAction::Cancel, "").await;
     assert_eq!((matching, outcome_counts(&job)), (31, [31, 31, 0, 0]));
     assert!(!job.suspended);
     let states = states(&d, "NOT labels:headway.bulk").await;
@@ -255,26 +258,26 @@ async fn what_is_held_is_cancelled(d: Deployment) {
 
 async fn a_request_that_comes_twice(d: Deployment) {
     waiting(&d, 5).await;
-    let asked = |filter: &str| BatchChangeJobsRequest {
+    let asked = |action, filter: &str| ChangeJobsRequest {
         job_id: "sweep".to_owned(),
-        ..of(filter)
+        ..of(action, filter)
     };
     let client = d.client();
     let first = client
-        .change_jobs(BulkAction::Pause, asked("id = j*"))
+        .change_jobs(asked(JobAction::Pause, "id = j*"))
         .await
         .unwrap();
     let second = client
-        .change_jobs(BulkAction::Pause, asked("id = j*"))
+        .change_jobs(asked(JobAction::Pause, "id = j*"))
         .await
         .unwrap();
-    let uid = |answer: headway::v1::BatchChangeJobsResponse| answer.job.expect("a job").uid;
+    let uid = |answer: headway::v1::ChangeJobsResponse| answer.job.expect("a job").uid;
     assert_eq!(uid(first), uid(second));
     for (action, filter) in [
-        (BulkAction::Cancel, "id = j*"),
-        (BulkAction::Pause, "id = j1"),
+        (JobAction::Cancel, "id = j*"),
+        (JobAction::Pause, "id = j1"),
     ] {
-        let error = client.change_jobs(action, asked(filter)).await.unwrap_err();
+        let error = client.change_jobs(asked(action, filter)).await.unwrap_err();
         assert_eq!(error.code(), Code::AlreadyExists, "{error}");
     }
     d.finish(&headway_tests::name("sweep"), JobState::Completed)
@@ -288,7 +291,7 @@ async fn a_message_of_another_job_changes_nothing(d: Deployment) {
     let forged = d.create("forged", range(1, 1).build()).await;
     let uid = d.uid(&forged).await;
     let meta = d.store().job(&forged.to_string().parse().unwrap()).await;
-    let message = pipe::TaskMessage {
+    let message = wire::TaskMessage {
         job_uid: uid.0.as_bytes().to_vec().into(),
         job: forged.to_string(),
         page: 1,
@@ -298,11 +301,11 @@ async fn a_message_of_another_job_changes_nothing(d: Deployment) {
         headers: [("action", "cancel"), ("user", "eve")]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
-        items: vec![pipe::TaskItem {
+        items: vec![wire::TaskItem {
             payload: serde_json::to_vec(&json!(victim.job())).unwrap().into(),
-            ..pipe::TaskItem::default()
+            ..wire::TaskItem::default()
         }],
-        ..pipe::TaskMessage::default()
+        ..wire::TaskMessage::default()
     };
     d.watch_until(&forged, "its item is out", |job| {
         job.progress.unwrap_or_default().items_in_flight == 1
@@ -323,48 +326,44 @@ async fn a_message_of_another_job_changes_nothing(d: Deployment) {
 
 async fn bad_changes(d: Deployment) {
     let cases = [
-        (of("state = BUSY"), "filter"),
+        (of(JobAction::Delete, "state = BUSY"), "filter"),
         (
-            BatchChangeJobsRequest {
+            ChangeJobsRequest {
                 all: false,
-                ..of("")
+                ..of(JobAction::Delete, "")
             },
             "filter",
         ),
         (
-            BatchChangeJobsRequest {
+            ChangeJobsRequest {
                 all: true,
-                ..of("id = a")
+                ..of(JobAction::Delete, "id = a")
             },
             "filter",
         ),
         (
-            BatchChangeJobsRequest {
+            ChangeJobsRequest {
                 parent: "x".to_owned(),
-                ..of("id = a")
+                ..of(JobAction::Delete, "id = a")
             },
             "parent",
         ),
         (
-            BatchChangeJobsRequest {
+            ChangeJobsRequest {
                 job_id: "a/b".to_owned(),
-                ..of("id = a")
+                ..of(JobAction::Delete, "id = a")
             },
             "job_id",
         ),
     ];
     for (request, field) in cases {
-        let error = d
-            .client()
-            .change_jobs(BulkAction::Delete, request)
-            .await
-            .unwrap_err();
+        let error = d.client().change_jobs(request).await.unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument, "{error}");
         assert_eq!(error.field_violations()[0].field, field, "{error}");
     }
     // What Headway has for itself is not for clients.
     let own = headway_client::BatchBuilder::new("headway.jobs").item("headway.jobs", "cancel");
-    let own = own.json(&serde_json::json!({})).unwrap();
+    let own = own.json(&serde_json::json!({}));
     let spec = headway_client::JobBuilder::new(own).build();
     let error = d
         .client()

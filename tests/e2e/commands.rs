@@ -126,7 +126,7 @@ async fn a_schedule_is_changed(d: Deployment) {
         (after.cron.as_str(), after.time_zone.as_str()),
         ("@yearly", "Asia/Tokyo")
     );
-    assert_eq!(after.next_time, before.next_time);
+    assert_eq!(after.next_run_time, before.next_run_time);
     assert_eq!(
         after.catch_up_window.map(|window| window.seconds),
         Some(600)
@@ -147,7 +147,7 @@ async fn a_schedule_is_changed(d: Deployment) {
         (monthly.cron.as_str(), &monthly.job),
         ("@monthly", &after.job)
     );
-    assert_ne!(monthly.next_time, before.next_time);
+    assert_ne!(monthly.next_run_time, before.next_run_time);
 
     let (status, _, said) = headway(&d, &["schedule", "update", "plan", "--cron", "soon"]).await;
     assert_eq!(status, ExitStatus::Usage);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use headway::{
-    pipe::{ControlMessage, Disposition},
     v1::JobState,
+    wire::{ControlMessage, Disposition},
 };
 use headway_broker::{Queue, Topic};
 use headway_client::{BatchBuilder, Code};
@@ -210,8 +210,7 @@ async fn deleted_and_created_again(d: Deployment) {
     let batch = |to: u32, text: &str| {
         BatchBuilder::new("range")
             .json(&json!({"from": 0, "to": to, "page": 100}))
-            .and_then(|batch| batch.item_payload(&json!(format!("{text} {{{{item}}}}"))))
-            .expect("small numbers")
+            .item_payload(&json!(format!("{text} {{{{item}}}}")))
             .item(WORK, "text")
     };
     let spec = headway_client::JobBuilder::new(batch(300, "old")).build();

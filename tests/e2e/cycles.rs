@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use headway::v1::{
-    BatchChangeJobsRequest, BatchCreateJobsEntry, BatchCreateJobsResult, JobState,
-    PrerequisitePolicy, RetryJobRequest,
+    BatchCreateJobsEntry, ChangeJobsRequest, JobAction, JobState, PrerequisitePolicy,
+    RetryJobRequest,
 };
-use headway_client::{BulkAction, Code, Error, JobName};
-use headway_tests::{Deployment, PATIENCE, Record, name, request, until};
+use headway_client::{Code, Error, JobName};
+use headway_tests::{Deployment, PATIENCE, Record, job_named, name, request, until};
 
 use crate::{
     handlers::quick,
@@ -40,11 +40,11 @@ fn assert_cycle(error: &Error, job: &JobName, cycle: &str) {
 }
 
 async fn cycles_are_named(d: Deployment) {
-    d.create("a", stuck().after("b").build()).await;
-    d.create("b", stuck().after("c").build()).await;
+    d.create("a", stuck().after(job_named("b")).build()).await;
+    d.create("b", stuck().after(job_named("c")).build()).await;
     let closing = d
         .client()
-        .create_job(request("c", stuck().after("a").build()))
+        .create_job(request("c", stuck().after(job_named("a")).build()))
         .await;
     assert_cycle(
         &closing.unwrap_err(),
@@ -53,7 +53,7 @@ async fn cycles_are_named(d: Deployment) {
     );
     let own = d
         .client()
-        .create_job(request("x", stuck().after("x").build()))
+        .create_job(request("x", stuck().after(job_named("x")).build()))
         .await;
     assert_cycle(&own.unwrap_err(), &name("x"), "x needs x");
     // Two that would close a cycle together: one of them is refused.
@@ -61,9 +61,9 @@ async fn cycles_are_named(d: Deployment) {
         let (p, q) = (format!("p{round}"), format!("q{round}"));
         let (one, two) = tokio::join!(
             d.client()
-                .create_job(request(&p, stuck().after(q.as_str()).build())),
+                .create_job(request(&p, stuck().after(job_named(q.as_str())).build())),
             d.client()
-                .create_job(request(&q, stuck().after(p.as_str()).build())),
+                .create_job(request(&q, stuck().after(job_named(p.as_str())).build())),
         );
         assert_eq!(
             u8::from(one.is_ok()) + u8::from(two.is_ok()),
@@ -73,15 +73,15 @@ async fn cycles_are_named(d: Deployment) {
     }
     // A job that is over waits for nothing.
     d.client().cancel_job(&name("b")).await.unwrap();
-    d.create("c", stuck().after("b").build()).await;
+    d.create("c", stuck().after(job_named("b")).build()).await;
 }
 
 async fn a_long_cycle_is_cut(d: Deployment) {
     for n in 0..40 {
-        let spec = stuck().after(format!("j{}", n + 1));
+        let spec = stuck().after(job_named(format!("j{}", n + 1)));
         d.create(&format!("j{n}"), spec.build()).await;
     }
-    let closing = request("j40", stuck().after("j0").build());
+    let closing = request("j40", stuck().after(job_named("j0")).build());
     let error = d.client().create_job(closing).await.unwrap_err();
     assert_cycle(&error, &name("j40"), "j40 needs j0 needs j1");
     assert!(error.to_string().contains("needs ... needs"), "{error}");
@@ -93,10 +93,12 @@ async fn a_retry_does_not_close_a_cycle(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
     let client = d.client();
-    let first = d.create("first", stuck().after("second").build()).await;
+    let first = d
+        .create("first", stuck().after(job_named("second")).build())
+        .await;
     client.cancel_job(&first).await.unwrap();
     let patient = small()
-        .after("first")
+        .after(job_named("first"))
         .on_prerequisite_failure(PrerequisitePolicy::Wait);
     let second = d.create("second", patient.build()).await;
     nothing_owed(&d).await;
@@ -125,7 +127,7 @@ async fn retries_that_meet(d: Deployment) {
         let (p, q) = (format!("p{round}"), format!("q{round}"));
         let wait = |needed: &str| {
             stuck()
-                .after(needed)
+                .after(job_named(needed))
                 .on_prerequisite_failure(PrerequisitePolicy::Wait)
                 .build()
         };
@@ -150,15 +152,29 @@ async fn dependents_that_would_wait_for_themselves(d: Deployment) {
     let client = d.client();
     let root = d.create("root", stuck().build()).await;
     let first = d
-        .create("first", small().after("root").after("second").build())
+        .create(
+            "first",
+            small()
+                .after(job_named("root"))
+                .after(job_named("second"))
+                .build(),
+        )
         .await;
     client.cancel_job(&root).await.unwrap();
     d.finish(&first, JobState::Failed).await;
     // Each needs the other by now, and both failed because of the root, as did one that needs nothing else.
     let second = d
-        .create("second", small().after("root").after("first").build())
+        .create(
+            "second",
+            small()
+                .after(job_named("root"))
+                .after(job_named("first"))
+                .build(),
+        )
         .await;
-    let other = d.create("other", small().after("root").build()).await;
+    let other = d
+        .create("other", small().after(job_named("root")).build())
+        .await;
     for failed in [&second, &other] {
         d.finish(failed, JobState::Failed).await;
     }
@@ -177,7 +193,7 @@ async fn dependents_that_would_wait_for_themselves(d: Deployment) {
 async fn cycles_of_many(d: Deployment) {
     let waiting = |needed: &str| {
         let patient = small().on_prerequisite_failure(PrerequisitePolicy::Wait);
-        patient.after(needed).build()
+        patient.after(job_named(needed)).build()
     };
     let entry = |(job, needed): (&str, &str)| BatchCreateJobsEntry {
         job_id: job.to_owned(),
@@ -198,31 +214,25 @@ async fn cycles_of_many(d: Deployment) {
         .create_jobs("default", entries.map(entry).into())
         .await;
     let results = results.unwrap();
-    let refused = |result: &BatchCreateJobsResult| {
-        let refused = result.job.is_none();
-        refused.then(|| (result.code, result.reason.clone()))
-    };
-    let refused: Vec<_> = results.iter().filter_map(refused).collect();
-    let cycle = (
-        Code::FailedPrecondition as i32,
-        "PREREQUISITE_CYCLE".to_owned(),
-    );
-    assert_eq!(refused, [cycle.clone(), cycle]);
-    assert!(results[4].job.is_some());
+    let refused = results.iter().filter_map(|result| result.as_ref().err());
+    let refused: Vec<_> = refused
+        .map(|error| (error.code(), error.reason()))
+        .collect();
+    let cycle = (Code::FailedPrecondition, Some("PREREQUISITE_CYCLE"));
+    assert_eq!(refused, [cycle, cycle]);
+    assert!(results[4].is_ok());
     // Retried together, one of two that need each other by now stays as it is.
     let p = d.create("p", waiting("q")).await;
     client.cancel_job(&p).await.unwrap();
     let q = d.create("q", waiting("p")).await;
     client.cancel_job(&q).await.unwrap();
-    let request = BatchChangeJobsRequest {
+    let request = ChangeJobsRequest {
+        action: JobAction::Retry.into(),
         parent: "partitions/default".to_owned(),
         filter: "id = p OR id = q".to_owned(),
-        ..BatchChangeJobsRequest::default()
+        ..ChangeJobsRequest::default()
     };
-    let answer = client
-        .change_jobs(BulkAction::Retry, request)
-        .await
-        .unwrap();
+    let answer = client.change_jobs(request).await.unwrap();
     let job: JobName = answer.job.expect("it began").name.parse().unwrap();
     d.finish(&job, JobState::Failed).await;
     let failures = d.failures(&job).await;

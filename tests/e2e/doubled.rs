@@ -95,7 +95,6 @@ async fn two_batch_workers_on_one_page(d: Deployment) {
     // Not reproducible: both find the page, and what the first one recorded counts.
     let batch = BatchBuilder::new("files")
         .json(&json!({"root": folder.path()}))
-        .expect("small numbers")
         .item(WORK, "file");
     let name = d.create("files", JobBuilder::new(batch).build()).await;
     let job = d.finish(&name, JobState::Completed).await;

@@ -74,7 +74,7 @@ async fn missed_times(cluster: Cluster, clock: Role) {
     create(&cluster, "late", 1).await;
     for id in ["caught", "late"] {
         until("a job", PATIENCE, || async {
-            (get(&cluster, id).await.jobs_made > 0).then_some(())
+            (get(&cluster, id).await.job_count > 0).then_some(())
         })
         .await;
     }
@@ -89,12 +89,12 @@ async fn missed_times(cluster: Cluster, clock: Role) {
     let back = now();
     until("both to go on", PATIENCE, || async {
         let late = get(&cluster, "late").await;
-        let goes_on = late.last_time.is_some_and(|time| time.seconds > back);
+        let goes_on = late.last_run_time.is_some_and(|time| time.seconds > back);
         (goes_on && made(&cluster, "caught", away..away + 2).await).then_some(())
     })
     .await;
     assert!(!made(&cluster, "late", away..away + 2).await);
-    assert!(get(&cluster, "late").await.times_skipped > 0);
+    assert!(get(&cluster, "late").await.skip_count > 0);
     for id in ["caught", "late"] {
         let name = schedule_name("default", id);
         cluster.client().pause_schedule(&name).await.unwrap();

@@ -45,7 +45,6 @@ async fn create_in_a_new_epoch(d: Deployment) {
     // Numbers that no task has.
     let numbers = headway_client::BatchBuilder::new("range")
         .json(&json!({"from": TASKS, "to": TASKS + ITEMS, "page": 25}))
-        .unwrap()
         .item(WORK, "number");
     names.push(d.create("batch", JobBuilder::new(numbers).build()).await);
 

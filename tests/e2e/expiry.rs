@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use headway::v1::{BatchChangeJobsRequest, BatchCreateJobsEntry, JobSpec, JobState, Retention};
-use headway_client::{BulkAction, Code, JobBuilder, JobName};
-use headway_tests::{Deployment, PATIENCE, Record, outcome_counts, range, request, until};
+use headway::v1::{
+    BatchCreateJobsEntry, ChangeJobsRequest, JobAction, JobSpec, JobState, Retention,
+};
+use headway_client::{Code, JobBuilder, JobName};
+use headway_tests::{
+    Deployment, PATIENCE, Record, job_named, outcome_counts, range, request, until,
+};
 use headway_worker::{Outcome, Task, TaskError};
 
 use crate::handlers::{number, quick, slow};
@@ -91,7 +95,7 @@ async fn each_way_to_end_has_its_own(d: Deployment) {
     let completed = d.create("completed", kept(range(1, 1))).await;
     let failed = d.create("failed", kept(range(2, 2))).await;
     let cancelled = d
-        .create("cancelled", kept(range(1, 1).after("never")))
+        .create("cancelled", kept(range(1, 1).after(job_named("never"))))
         .await;
     d.client().cancel_job(&cancelled).await.unwrap();
     for (name, state, hours) in [
@@ -112,25 +116,31 @@ async fn many_go_while_others_run(d: Deployment) {
     let running = d.create("running", range(2000, 500).build()).await;
     let over = |n: usize| BatchCreateJobsEntry {
         job_id: format!("over{n}"),
-        spec: Some(range(1, 1).after("never").retention("end+PT0S").build()),
+        spec: Some(
+            range(1, 1)
+                .after(job_named("never"))
+                .retention("end+PT0S")
+                .build(),
+        ),
         ..BatchCreateJobsEntry::default()
     };
     let made = d
         .client()
         .create_jobs("default", (0..350).map(over).collect());
-    assert!(made.await.unwrap().iter().all(|made| made.job.is_some()));
-    let all = BatchChangeJobsRequest {
+    assert!(made.await.unwrap().iter().all(Result::is_ok));
+    let all = ChangeJobsRequest {
+        action: JobAction::Cancel.into(),
         parent: "partitions/default".to_owned(),
         filter: "id = over*".to_owned(),
         job_id: "sweep".to_owned(),
-        ..BatchChangeJobsRequest::default()
+        ..ChangeJobsRequest::default()
     };
-    let change = d.client().change_jobs(BulkAction::Cancel, all).await;
-    assert_eq!(change.unwrap().matching_jobs, 350);
+    let change = d.client().change_jobs(all).await;
+    assert_eq!(change.unwrap().matching_job_count, 350);
     until("all of them to be gone", PATIENCE, || async {
         let left = d.client().count_jobs_like("default", "id = over*");
         let left = left.await.unwrap();
-        left.iter().all(|count| count.jobs == 0).then_some(())
+        left.iter().all(|count| count.job_count == 0).then_some(())
     })
     .await;
     let job = d.finish(&running, JobState::Completed).await;
@@ -158,9 +168,9 @@ async fn a_partition_says_it_for_its_jobs(d: Deployment) {
     let goes = d.create("goes", range(1, 1).build()).await;
     let own = d.create("own", range(1, 1).retention("none").build()).await;
     // Its default is no part of what a client asked for.
-    d.create("goes-not", range(1, 1).after("never").build())
+    d.create("goes-not", range(1, 1).after(job_named("never")).build())
         .await;
-    d.create("goes-not", range(1, 1).after("never").build())
+    d.create("goes-not", range(1, 1).after(job_named("never")).build())
         .await;
     gone(&d, &goes).await;
     for name in [&before, &own] {
@@ -174,7 +184,7 @@ async fn a_partition_says_it_for_its_jobs(d: Deployment) {
 
 async fn a_retry_keeps_a_job(d: Deployment) {
     let record = Record::default();
-    let spec = range(3, 3).after("never").retention("end+PT1H");
+    let spec = range(3, 3).after(job_named("never")).retention("end+PT1H");
     let name = d.create("kept", spec.build()).await;
     d.client().cancel_job(&name).await.unwrap();
     let cancelled = d.finish(&name, JobState::Cancelled).await;
@@ -194,7 +204,9 @@ async fn what_waits_for_a_job_that_is_gone(d: Deployment) {
         .create("first", range(1, 1).retention("end+PT0S").build())
         .await;
     gone(&d, &first).await;
-    let second = d.create("second", range(1, 1).after("first").build()).await;
+    let second = d
+        .create("second", range(1, 1).after(job_named("first")).build())
+        .await;
     d.finish(&second, JobState::Completed).await;
 }
 
@@ -238,7 +250,10 @@ async fn bad_retentions(d: Deployment) {
     let far = d
         .create(
             "far",
-            range(1, 1).after("never").retention("end+P9000Y").build(),
+            range(1, 1)
+                .after(job_named("never"))
+                .retention("end+P9000Y")
+                .build(),
         )
         .await;
     d.client().cancel_job(&far).await.unwrap();

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use headway::v1::{JobState, Reason, reason::Kind};
+use headway::v1::{JobReason, JobState, job_reason::Kind};
 use headway_client::{Client, ClientConfig, Code, JobName};
-use headway_tests::{Deployment, PATIENCE, Record, outcome_counts, range, until};
+use headway_tests::{Deployment, PATIENCE, Record, job_named, outcome_counts, range, until};
 use headway_worker::{Outcome, Task, TaskError};
 
 use crate::{
@@ -29,10 +29,10 @@ pub async fn kinds(d: &Deployment, name: &JobName) -> Vec<Kind> {
     for reason in reasons.clone() {
         assert!(!reason.message.is_empty());
     }
-    reasons.map(Reason::kind).collect()
+    reasons.map(JobReason::kind).collect()
 }
 
-pub async fn reason(d: &Deployment, name: &JobName, kind: Kind) -> Reason {
+pub async fn reason(d: &Deployment, name: &JobName, kind: Kind) -> JobReason {
     let explained = d.client().explain_job(name).await.unwrap();
     let found = explained
         .reasons
@@ -52,21 +52,27 @@ async fn ada(d: &Deployment) -> Client {
 async fn what_keeps_a_job_from_starting(d: Deployment) {
     let hour = SystemTime::now() + Duration::from_secs(3600);
     let timed = d
-        .create("timed", range(5, 5).not_before(hour).build())
+        .create("timed", range(5, 5).not_before_time(hour).build())
         .await;
     assert_eq!(kinds(&d, &timed).await, [Kind::StartTime]);
     let due = d.job(&timed).await.start_due_time;
-    assert_eq!(reason(&d, &timed, Kind::StartTime).await.time, due);
+    assert_eq!(reason(&d, &timed, Kind::StartTime).await.reason_time, due);
     // A delay that began when nothing else was waited for.
     let hour = Duration::from_secs(3600);
-    let delayed = range(5, 5).after_if_exists("nothing").start_delay(hour);
+    let delayed = range(5, 5)
+        .after_if_exists(job_named("nothing"))
+        .start_delay(hour);
     let delayed = d.create("delayed", delayed.build()).await;
     nothing_owed(&d).await;
     assert_eq!(kinds(&d, &delayed).await, [Kind::StartTime]);
     let due = d.job(&delayed).await.start_due_time;
     assert!(due.is_some());
-    assert_eq!(reason(&d, &delayed, Kind::StartTime).await.time, due);
-    let spec = range(5, 5).after("timed").after("a").after("b").after("c");
+    assert_eq!(reason(&d, &delayed, Kind::StartTime).await.reason_time, due);
+    let spec = range(5, 5)
+        .after(job_named("timed"))
+        .after(job_named("a"))
+        .after(job_named("b"))
+        .after(job_named("c"));
     let waiting = d.create("waiting", spec.build()).await;
     let needed = reason(&d, &waiting, Kind::Prerequisites).await;
     assert_eq!(needed.count, 4);
@@ -82,7 +88,7 @@ async fn what_keeps_a_job_from_starting(d: Deployment) {
     );
     let paused = reason(&d, &waiting, Kind::Paused).await;
     assert_eq!(paused.user, "ada");
-    assert!(paused.time.is_some() && paused.message.contains("by ada"));
+    assert!(paused.reason_time.is_some() && paused.message.contains("by ada"));
 }
 
 async fn what_keeps_a_job_from_ending(d: Deployment) {
@@ -132,7 +138,7 @@ async fn what_a_job_that_ended_says(d: Deployment) {
     let job = d.finish(&name, JobState::Completed).await;
     assert_eq!(kinds(&d, &name).await, [Kind::Ended]);
     let ended = reason(&d, &name, Kind::Ended).await;
-    assert_eq!(ended.time, job.end_time);
+    assert_eq!(ended.reason_time, job.end_time);
     assert_eq!(ended.message, "the job has ended: it is completed");
     let nothing = headway_tests::name("nothing");
     let error = d.client().explain_job(&nothing).await.unwrap_err();
@@ -188,7 +194,9 @@ async fn what_is_created_in_a_suspended_partition(d: Deployment) {
         names.push(d.create(&format!("j{n}"), range(2, 2).build()).await);
     }
     let gate = d.create("gate", range(2, 2).build()).await;
-    let after = d.create("after", range(2, 2).after("gate").build()).await;
+    let after = d
+        .create("after", range(2, 2).after(job_named("gate")).build())
+        .await;
     let cancelled = d.create("cancelled", range(2, 2).build()).await;
     d.client().cancel_job(&cancelled).await.unwrap();
     d.finish(&cancelled, JobState::Cancelled).await;
@@ -206,7 +214,7 @@ async fn pauses_and_retries_in_a_suspended_partition(d: Deployment) {
     d.worker(|worker| worker.handler(quick(&record)));
     let hour = SystemTime::now() + Duration::from_secs(3600);
     let ended = d
-        .create("ended", range(5, 5).not_before(hour).build())
+        .create("ended", range(5, 5).not_before_time(hour).build())
         .await;
     d.client().cancel_job(&ended).await.unwrap();
     d.client().suspend_partition("default").await.unwrap();

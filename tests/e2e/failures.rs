@@ -92,7 +92,7 @@ async fn what_failed_is_listed_and_runs_again(d: Deployment) {
             ("BAD_NUMBER", 1, 0)
         );
         assert_eq!(failure.worker, "tester");
-        assert!(failure.details.contains("number") && failure.time.is_some());
+        assert!(failure.details.contains("number") && failure.record_time.is_some());
     }
     record.assert_each_once(800);
 

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use headway::{
-    pipe::{self, item_report::Event},
     v1::JobState,
+    wire::{self, item_report::Event},
 };
 use headway_broker::{Outgoing, Queue};
 use headway_domain::JobUid;
@@ -21,8 +21,8 @@ use crate::handlers::quick;
 on_both!(reports_of_an_old_run, reports_about_nothing);
 
 /// Sends a report as a worker would, to every shard: a shard is only a way to share work.
-async fn report(d: &Deployment, page: pipe::PageReport) {
-    let message = pipe::ReportMessage {
+async fn report(d: &Deployment, page: wire::PageReport) {
+    let message = wire::ReportMessage {
         worker: "late".into(),
         session: Uuid::new_v4().as_bytes().to_vec().into(),
         pages: vec![page],
@@ -49,30 +49,30 @@ async fn reports_are_read(d: &Deployment) {
     }
 }
 
-fn events(uid: JobUid, run: u32, attempt: u32, stage: u32) -> Vec<pipe::PageReport> {
+fn events(uid: JobUid, run: u32, attempt: u32, stage: u32) -> Vec<wire::PageReport> {
     let events = [
-        Event::Done(pipe::Done {}),
-        Event::Discarded(pipe::Discarded {}),
-        Event::Parked(pipe::Parked {}),
-        Event::Suspect(pipe::Suspect {}),
-        Event::Leased(pipe::Leased {}),
-        Event::Failed(pipe::Failed {
+        Event::Done(wire::Done {}),
+        Event::Discarded(wire::Discarded {}),
+        Event::Parked(wire::Parked {}),
+        Event::Suspect(wire::Suspect {}),
+        Event::Leased(wire::Leased {}),
+        Event::Failed(wire::Failed {
             retryable: false,
             code: "LATE".into(),
-            ..pipe::Failed::default()
+            ..wire::Failed::default()
         }),
-        Event::Forward(pipe::Forward {
+        Event::Forward(wire::Forward {
             pipe: "second".into(),
-            ..pipe::Forward::default()
+            ..wire::Forward::default()
         }),
     ];
-    let page = |event: Event| pipe::PageReport {
+    let page = |event: Event| wire::PageReport {
         job_uid: uid.0.as_bytes().to_vec().into(),
         page: 1,
         run,
         done: Vec::new(),
         items: (0..10)
-            .map(|index| pipe::ItemReport {
+            .map(|index| wire::ItemReport {
                 index,
                 attempt,
                 stage,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 use headway::v1::{
-    BatchChangeJobsRequest, CreateJobRequest, JobState, ListJobsRequest, WatchJobsRequest,
+    ChangeJobsRequest, CreateJobRequest, JobAction, JobState, ListJobsRequest, WatchJobsRequest,
 };
-use headway_client::{BulkAction, Client, ClientConfig, Code, Error, JobName, create_request};
-use headway_tests::{Deployment, PATIENCE, Record, name, range, request};
+use headway_client::{Client, ClientConfig, Code, Error, JobName, create_request};
+use headway_tests::{Deployment, PATIENCE, Record, job_named, name, range, request};
 use tokio::time::timeout;
 
 use crate::handlers::quick;
@@ -51,7 +51,10 @@ async fn four(d: &Deployment) {
     }
     let ada = ClientConfig::new(format!("http://{}", d.address())).user("ada");
     let ada = Client::connect(ada).await.unwrap();
-    let spec = range(3, 3).label("a:b", "x y").after("nothing").build();
+    let spec = range(3, 3)
+        .label("a:b", "x y")
+        .after(job_named("nothing"))
+        .build();
     ada.create_job(request("held", spec)).await.unwrap();
     ada.pause_job(&name("held")).await.unwrap();
 }
@@ -109,7 +112,7 @@ async fn jobs_are_found_by_filters(d: Deployment) {
         let ids = found(&d, query(filter, "")).await;
         assert_eq!(ids.join(" "), expected, "{filter}");
         let counts = d.client().count_jobs_like("default", filter).await.unwrap();
-        let count: i64 = counts.iter().map(|count| count.jobs).sum();
+        let count: i64 = counts.iter().map(|count| count.job_count).sum();
         assert_eq!(count, ids.len() as i64, "{filter}");
     }
 }
@@ -118,9 +121,14 @@ async fn jobs_are_found_by_filters(d: Deployment) {
 async fn texts_of_a_filter_are_texts(d: Deployment) {
     four(&d).await;
     let odd = "100%_'; DROP TABLE job; --\\";
-    let spec = range(1, 1).after("nothing").display_name(odd).build();
+    let spec = range(1, 1)
+        .after(job_named("nothing"))
+        .display_name(odd)
+        .build();
     d.create("odd", spec).await;
-    let spec = range(1, 1).after("nothing").display_name("Job *");
+    let spec = range(1, 1)
+        .after(job_named("nothing"))
+        .display_name("Job *");
     d.create("star", spec.label("team", "b*").build()).await;
     for (filter, expected) in [
         (r#"id = "x' OR '1'='1""#, ""),
@@ -150,7 +158,7 @@ async fn a_partition_sees_its_own(d: Deployment) {
     for partition in ["default", "other"] {
         for n in 0..3 {
             let spec = range(1, 1)
-                .after("nothing")
+                .after(job_named("nothing"))
                 .label("team", "blue")
                 .label("of", partition);
             let create = CreateJobRequest {
@@ -175,17 +183,18 @@ async fn a_partition_sees_its_own(d: Deployment) {
             let of = |job: &headway::v1::Job| job.spec.as_ref().unwrap().labels["of"].clone();
             assert!(jobs.iter().all(|job| of(job) == partition), "{filter}");
             let counts = client.count_jobs_like(partition, filter).await.unwrap();
-            assert_eq!(counts.iter().map(|count| count.jobs).sum::<i64>(), 3);
+            assert_eq!(counts.iter().map(|count| count.job_count).sum::<i64>(), 3);
         }
     }
-    let all = BatchChangeJobsRequest {
+    let all = ChangeJobsRequest {
+        action: JobAction::Cancel.into(),
         parent: "partitions/other".to_owned(),
         filter: "labels.team = blue".to_owned(),
         job_id: "sweep".to_owned(),
-        ..BatchChangeJobsRequest::default()
+        ..ChangeJobsRequest::default()
     };
-    let change = client.change_jobs(BulkAction::Cancel, all).await.unwrap();
-    assert_eq!(change.matching_jobs, 3);
+    let change = client.change_jobs(all).await.unwrap();
+    assert_eq!(change.matching_job_count, 3);
     let sweep = JobName::new("other", "sweep").unwrap();
     d.finish(&sweep, JobState::Completed).await;
     let left = found(&d, query("state = WAITING", "id")).await;
@@ -194,7 +203,12 @@ async fn a_partition_sees_its_own(d: Deployment) {
 
 /// What a filter is true of comes and goes while it is watched, from the state that it begins in to the last one.
 async fn a_filter_is_watched(d: Deployment) {
-    let spec = |team: &str| range(3, 3).label("team", team).after("nothing").build();
+    let spec = |team: &str| {
+        range(3, 3)
+            .label("team", team)
+            .after(job_named("nothing"))
+            .build()
+    };
     let early = d.create("early", spec("blue")).await;
     d.create("red", spec("red")).await;
     let mut updates = d.client().watch_jobs(WatchJobsRequest {
@@ -242,7 +256,7 @@ async fn a_filter_is_watched(d: Deployment) {
 async fn pages_follow_an_order(d: Deployment) {
     for n in 0..23 {
         let spec = range(1, 1)
-            .after("nothing")
+            .after(job_named("nothing"))
             .display_name(format!("{}", n % 5));
         d.create(&format!("j{n:02}"), spec.build()).await;
     }
@@ -270,8 +284,11 @@ async fn pages_follow_an_order(d: Deployment) {
 
 async fn tokens_belong_to_their_query(d: Deployment) {
     for n in 0..4 {
-        d.create(&format!("j{n}"), range(1, 1).after("nothing").build())
-            .await;
+        d.create(
+            &format!("j{n}"),
+            range(1, 1).after(job_named("nothing")).build(),
+        )
+        .await;
     }
     let page = |filter: &str, order: &str, token: &str| ListJobsRequest {
         page_size: 2,

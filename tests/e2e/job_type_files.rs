@@ -68,7 +68,7 @@ async fn files_make_work(d: Deployment) {
         (used.r#type.as_str(), &used.version),
         ("jobTypes/numbers", &found.version)
     );
-    assert_eq!(used.parameters, spec.job_type.unwrap().parameters);
+    assert_eq!(used.parameters_form, spec.job_type.unwrap().parameters_form);
     assert!(found.from_file && found.problem.is_empty(), "{found:?}");
     assert_eq!(found.description, "Counts up to a number");
     assert!(found.definition.contains("splitter"));

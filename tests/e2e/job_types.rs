@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 use headway::v1::{
     BatchCreateJobsEntry, CreateJobTypeRequest, CreateScheduleRequest, Job, JobSpec, JobState,
-    JobType, JobTypeUse, ListJobTypesRequest, Schedule,
+    JobType, JobTypeUse, ListJobTypesRequest, Schedule, job_type_use::ParametersForm,
 };
 use headway_client::{
     Client, Code, Error, JsonError, job_type_name, json_to_struct, schedule_name,
@@ -38,7 +38,7 @@ pub fn typed(id: &str, parameters: &Value) -> JobSpec {
     JobSpec {
         job_type: Some(JobTypeUse {
             r#type: job_type_name(id),
-            parameters: Some(parameters.expect("an object")),
+            parameters_form: Some(ParametersForm::Parameters(parameters.expect("an object"))),
             ..JobTypeUse::default()
         }),
         ..JobSpec::default()
@@ -157,7 +157,7 @@ async fn types_are_created_listed_and_deleted(d: Deployment) {
     for id in ["Z", "o", "ümlaut"] {
         create(client, id, TASK).await.unwrap();
     }
-    let mut stub = headway::v1::job_service_client::JobServiceClient::connect(format!(
+    let mut stub = headway::v1::job_type_service_client::JobTypeServiceClient::connect(format!(
         "http://{}",
         d.address()
     ))
@@ -229,7 +229,7 @@ async fn jobs_remember_what_made_them(d: Deployment) {
         .replace(".parameters.n", "8");
     let changed = JobType {
         name: first.name.clone(),
-        version: first.version.clone(),
+        etag: first.etag.clone(),
         ..defined(&other)
     };
     let second = client.update_job_type(changed.clone()).await.unwrap();
@@ -241,9 +241,9 @@ async fn jobs_remember_what_made_them(d: Deployment) {
     let refused = client.update_job_type(changed).await.unwrap_err();
     assert_eq!(
         (refused.code(), refused.reason()),
-        (Code::Aborted, Some("JOB_TYPE_CHANGED"))
+        (Code::Aborted, Some("ETAG_MISMATCH"))
     );
-    // Without a version, it is changed whatever it is.
+    // Without an etag, it is changed whatever it is.
     let again = JobType {
         name: first.name,
         ..defined(&other)
@@ -284,8 +284,15 @@ async fn schedules_and_many_jobs_have_types(d: Deployment) {
     };
     let entries = vec![entry("three", 3), entry("bad", -1), entry("four", 4)];
     let results = client.create_jobs("default", entries).await.unwrap();
-    let codes: Vec<_> = results.iter().map(|result| result.code).collect();
-    assert_eq!(codes, [0, Code::InvalidArgument as i32, 0], "{results:?}");
+    let codes = results
+        .iter()
+        .map(|result| result.as_ref().err().map(Error::code));
+    let codes: Vec<_> = codes.collect();
+    assert_eq!(
+        codes,
+        [None, Some(Code::InvalidArgument), None],
+        "{results:?}"
+    );
     for (id, items) in [("three", 3), ("four", 4)] {
         let job = d.finish(&name(id), JobState::Completed).await;
         assert_eq!(outcome_counts(&job), [items, items, 0, 0]);

@@ -208,7 +208,7 @@ async fn messages_lost_on_a_busy_pipe_are_sent_again(d: Deployment) {
     // Nobody works yet. Somebody takes half of the messages, and nothing is heard of them again.
     let numbers = |to: u32, page: u32| {
         let batch = BatchBuilder::new("range").json(&json!({"from": 0, "to": to, "page": page}));
-        JobBuilder::new(batch.unwrap().item(BUSY, "number"))
+        JobBuilder::new(batch.item(BUSY, "number"))
     };
     let name = d.create("lost", numbers(20, 10).build()).await;
     let work = headway_broker::Queue::Pipe(BUSY.to_owned());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headway::v1::{JobState, reason::Kind};
+use headway::v1::{JobState, job_reason::Kind};
 use headway_client::{BatchBuilder, JobBuilder, TaskBuilder};
 use headway_tests::{
     Deployment, Options, PATIENCE, Record, SECOND, TIGHT_BYTES, WORK, handlers::quick,
@@ -55,11 +55,9 @@ async fn what_is_too_large_fails_alone(d: Deployment) {
     // Each item repeats its own text: one of them is above what a payload may have.
     let list = json!(["a", "b", "c".repeat(20_000), "d"]);
     let repeated = "{{item}}".repeat(60);
-    let batch = BatchBuilder::new("list").json(&list).unwrap();
+    let batch = BatchBuilder::new("list").json(&list);
     let batch = batch.item(WORK, "number").item_payload(&json!(repeated));
-    let name = d
-        .create("large", JobBuilder::new(batch.unwrap()).build())
-        .await;
+    let name = d.create("large", JobBuilder::new(batch).build()).await;
     let job = d.finish(&name, JobState::Failed).await;
     assert_eq!(outcome_counts(&job), [4, 3, 1, 0]);
     let failures = d.failures(&name).await;
@@ -78,7 +76,7 @@ async fn what_is_too_large_together_is_sent_alone(d: Deployment) {
     // Of five items in a message one is too large by itself, and all together are.
     let small = "s".repeat(TIGHT_BYTES / 4);
     let list = json!([small, small, "l".repeat(TIGHT_BYTES), small, small]);
-    let batch = BatchBuilder::new("list").json(&list).unwrap();
+    let batch = BatchBuilder::new("list").json(&list);
     let spec = JobBuilder::new(batch.item(SECOND, "text")).items_per_message(5);
     let name = d.create("together", spec.build()).await;
     let job = d.finish(&name, JobState::Failed).await;

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use futures::TryStreamExt;
-use headway::v1::{JobSpec, JobState, RetryPolicy, reason::Kind};
+use headway::v1::{JobSpec, JobState, RetryPolicy, job_reason::Kind};
 use headway_client::{
     BatchBuilder, Client, ClientConfig, JobBuilder, JobName, TaskBuilder, create_request,
 };
@@ -76,7 +76,7 @@ impl Beside {
             seconds: 0,
             nanos: 1_000_000,
         };
-        JobBuilder::new(batch.unwrap().item(WORK, "line"))
+        JobBuilder::new(batch.item(WORK, "line"))
             .retry_policy(RetryPolicy {
                 max_attempts: 2,
                 initial_backoff: Some(soon),

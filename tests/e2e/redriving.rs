@@ -22,7 +22,7 @@ on_both!(
 fn retry(name: &JobName, codes: &[&str]) -> RetryJobRequest {
     RetryJobRequest {
         name: name.to_string(),
-        filter: Some(FailureFilter {
+        failure_filter: Some(FailureFilter {
             codes: codes.iter().map(|code| (*code).to_owned()).collect(),
             ..FailureFilter::default()
         }),
@@ -121,7 +121,7 @@ async fn what_failed_runs_again_while_the_rest_goes_on(d: Deployment) {
         events.into_iter().next()
     });
     let retried = retried.await;
-    assert_eq!((retried.items, retried.run), (10, 0));
+    assert_eq!((retried.item_count, retried.run), (10, 0));
 
     mood.send_modify(|mood| mood.open = true);
     let job = d.finish(&name, JobState::Failed).await;

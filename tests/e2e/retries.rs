@@ -51,7 +51,7 @@ fn thirds(d: &Deployment) -> Arc<AtomicBool> {
 fn retry(name: &JobName, filter: FailureFilter) -> RetryJobRequest {
     RetryJobRequest {
         name: name.to_string(),
-        filter: Some(filter),
+        failure_filter: Some(filter),
         ..RetryJobRequest::default()
     }
 }
@@ -152,7 +152,6 @@ async fn some_batches_run_again(d: Deployment) {
     let list = |from: u32| (from..from + 30).collect::<Vec<_>>();
     let batch = headway_client::BatchBuilder::new("json")
         .json(&serde_json::json!([list(0), list(30)]))
-        .unwrap()
         .item(WORK, "number");
     let name = d
         .create("two", headway_client::JobBuilder::new(batch).build())
@@ -207,11 +206,10 @@ async fn what_was_discarded_runs_in_any_case(d: Deployment) {
     assert_eq!(outcome_counts(&job), [300, 300, 0, 0]);
 }
 
-fn dead(pipe: &str, job: &str) -> ListDeadLettersRequest {
+/// The dead letters of the partition, or of what is below it, such as `/jobs/first`.
+fn dead(below: &str) -> ListDeadLettersRequest {
     ListDeadLettersRequest {
-        parent: "partitions/default".to_owned(),
-        pipe: pipe.to_owned(),
-        job: job.to_owned(),
+        parent: format!("partitions/default{below}"),
         page_size: 2,
         ..ListDeadLettersRequest::default()
     }
@@ -245,7 +243,7 @@ async fn dead_letters_are_looked_at(d: Deployment) {
             .unwrap();
         letters
     };
-    let all = letters(dead("", "")).await;
+    let all = letters(dead("")).await;
     assert_eq!(all.len(), 4);
     assert!(
         all.iter()
@@ -265,12 +263,14 @@ async fn dead_letters_are_looked_at(d: Deployment) {
         (&details["bytes"], &details["text"]),
         (&1.into(), &"0".into())
     );
-    assert_eq!(letters(dead(WORK, "first")).await.len(), 4);
-    assert!(letters(dead("other", "")).await.is_empty());
-    assert!(letters(dead("", "second")).await.is_empty());
+    let work = format!("/pipes/{WORK}");
+    assert_eq!(letters(dead(&work)).await.len(), 4);
+    assert_eq!(letters(dead("/jobs/first")).await.len(), 4);
+    assert!(letters(dead("/pipes/other")).await.is_empty());
+    assert!(letters(dead("/jobs/second")).await.is_empty());
     let other = ListDeadLettersRequest {
         parent: "partitions/other".to_owned(),
-        ..dead("", "")
+        ..dead("")
     };
     assert!(letters(other).await.is_empty());
     // Sent to their pipe again, they are none any more.
@@ -278,34 +278,28 @@ async fn dead_letters_are_looked_at(d: Deployment) {
     let again = retry(&first, codes(&["DEAD_LETTERED"]));
     d.client().retry_failures(again).await.unwrap();
     d.finish(&first, JobState::Completed).await;
-    assert!(letters(dead("", "")).await.is_empty());
+    assert!(letters(dead("")).await.is_empty());
     assert_eq!(record.total(), 12);
 }
 
 async fn dead_letters_are_dropped(d: Deployment) {
     two_with_dead_letters(&d).await;
-    let drop = |pipe: &str, all: bool| DropDeadLettersRequest {
-        parent: "partitions/default".to_owned(),
-        pipe: pipe.to_owned(),
+    let drop = |below: &str, all: bool| DropDeadLettersRequest {
+        parent: format!("partitions/default{below}"),
         all,
-        ..DropDeadLettersRequest::default()
     };
     let client = d.client();
     let refused = client.drop_dead_letters(drop("", false)).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert_eq!(refused.field_violations()[0].field, "all");
     let none = client
-        .drop_dead_letters(drop("other", false))
+        .drop_dead_letters(drop("/pipes/other", false))
         .await
         .unwrap();
-    assert_eq!(none.dropped, 0);
+    assert_eq!(none.dropped_count, 0);
     let four = client.drop_dead_letters(drop("", true)).await.unwrap();
-    assert_eq!((four.dropped, four.more), (4, false));
-    let left: Vec<_> = client
-        .dead_letters(dead("", ""))
-        .try_collect()
-        .await
-        .unwrap();
+    assert_eq!((four.dropped_count, four.more), (4, false));
+    let left: Vec<_> = client.dead_letters(dead("")).try_collect().await.unwrap();
     assert!(left.is_empty());
     let first = headway_tests::name("first");
     let failures = d.failures(&first).await;
@@ -397,7 +391,7 @@ async fn bad_filters(d: Deployment) {
         let refused = failures.try_collect::<Vec<_>>().await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
     }
-    for request in [dead("a b", ""), dead("", "a/b")] {
+    for request in [dead("/pipes/a b"), dead("/jobs/a/b")] {
         let letters = d.client().dead_letters(request);
         let refused = letters.try_collect::<Vec<_>>().await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");

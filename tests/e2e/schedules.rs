@@ -8,7 +8,7 @@ use headway::v1::{
     schedule::OverlapPolicy,
 };
 use headway_client::{Code, Error, schedule_name};
-use headway_tests::{Deployment, PATIENCE, Record, range, until};
+use headway_tests::{Deployment, PATIENCE, Record, job_named, range, until};
 
 use crate::{
     handlers::{quick, slow},
@@ -106,8 +106,8 @@ async fn jobs_are_made_at_their_times(d: Deployment) {
         .unwrap();
     assert_eq!(made.name, "partitions/default/schedules/tick");
     assert_eq!((made.time_zone.as_str(), made.paused), ("UTC", false));
-    assert!(made.next_time.is_some() && made.job.is_some());
-    let ticked = once(&d, "tick", "three jobs", |schedule| schedule.jobs_made >= 3).await;
+    assert!(made.next_run_time.is_some() && made.job.is_some());
+    let ticked = once(&d, "tick", "three jobs", |schedule| schedule.job_count >= 3).await;
     stop(&d, "tick").await;
     all_end(&d, "tick").await;
     let jobs = jobs(&d, "tick").await;
@@ -136,7 +136,7 @@ async fn jobs_are_made_at_their_times(d: Deployment) {
                 .seconds
         }
     };
-    let last = ticked.last_time.unwrap().seconds;
+    let last = ticked.last_run_time.unwrap().seconds;
     assert!(
         (0..=1).contains(&(created(&ticked.last_job).await - last)),
         "it was made late"
@@ -155,7 +155,7 @@ async fn clocks_are_put_forward_and_back(d: Deployment) {
         };
         let made = create(&d, id, schedule).await.unwrap();
         assert_eq!(made.time_zone, zone);
-        made.next_time.expect("a time").seconds % (24 * HOUR)
+        made.next_run_time.expect("a time").seconds % (24 * HOUR)
     };
     let berlin = "Europe/Berlin";
     assert_eq!(next("utc", "0 12 1 7 *", "UTC").await, 12 * HOUR);
@@ -172,10 +172,10 @@ async fn a_time_is_passed_over_while_a_job_runs(d: Deployment) {
         .await
         .unwrap();
     let skipped = once(&d, "skip", "times to be passed over", |schedule| {
-        schedule.times_skipped >= 2
+        schedule.skip_count >= 2
     })
     .await;
-    assert_eq!(skipped.jobs_made, 1);
+    assert_eq!(skipped.job_count, 1);
     stop(&d, "skip").await;
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
@@ -190,10 +190,10 @@ async fn one_job_waits_for_the_one_before(d: Deployment) {
     };
     create(&d, "queue", schedule).await.unwrap();
     let queued = once(&d, "queue", "times to be passed over", |schedule| {
-        schedule.times_skipped >= 2
+        schedule.skip_count >= 2
     })
     .await;
-    assert_eq!(queued.jobs_made, 2);
+    assert_eq!(queued.job_count, 2);
     stop(&d, "queue").await;
     let states: Vec<_> = jobs(&d, "queue")
         .await
@@ -214,7 +214,7 @@ async fn the_one_before_is_cancelled(d: Deployment) {
     };
     create(&d, "newest", schedule).await.unwrap();
     once(&d, "newest", "three jobs", |schedule| {
-        schedule.jobs_made >= 3
+        schedule.job_count >= 3
     })
     .await;
     stop(&d, "newest").await;
@@ -251,24 +251,24 @@ async fn a_time_waits_for_room(d: Deployment) {
         create(&d, id, schedule)
     };
     let made = patient("patient", 3600).await.unwrap();
-    let first = made.next_time.expect("a time");
+    let first = made.next_run_time.expect("a time");
     // Less than a second counts as one.
     patient("hasty", 0).await.unwrap();
     let hasty = once(&d, "hasty", "times to be too late", |schedule| {
-        schedule.times_skipped > 0
+        schedule.skip_count > 0
     })
     .await;
-    assert_eq!(hasty.jobs_made, 0);
+    assert_eq!(hasty.job_count, 0);
     stop(&d, "hasty").await;
     let waits = get(&d, "patient").await;
-    assert_eq!(waits.next_time, Some(first));
-    assert_eq!((waits.jobs_made, waits.times_skipped), (0, 0));
+    assert_eq!(waits.next_run_time, Some(first));
+    assert_eq!((waits.job_count, waits.skip_count), (0, 0));
     client.cancel_job(&gate).await.unwrap();
     let one = once(&d, "patient", "a job to be made", |schedule| {
-        schedule.jobs_made == 1
+        schedule.job_count == 1
     })
     .await;
-    assert_eq!(one.last_time, Some(first));
+    assert_eq!(one.last_run_time, Some(first));
     stop(&d, "patient").await;
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
@@ -285,7 +285,7 @@ async fn a_paused_schedule_makes_nothing(d: Deployment) {
     create(&d, "yearly", yearly).await.unwrap();
     stop(&d, "yearly").await;
     let paused = get(&d, "yearly").await;
-    assert!(paused.paused && paused.next_time.is_none());
+    assert!(paused.paused && paused.next_run_time.is_none());
     // By hand it makes a job all the same.
     let name = schedule_name("default", "yearly");
     let job = d.client().run_schedule(&name).await.unwrap();
@@ -293,7 +293,7 @@ async fn a_paused_schedule_makes_nothing(d: Deployment) {
         .await;
     assert_eq!(get(&d, "yearly").await.last_job, job.name);
     let resumed = d.client().resume_schedule(&name).await.unwrap();
-    assert!(!resumed.paused && resumed.next_time.is_some() && resumed.jobs_made == 1);
+    assert!(!resumed.paused && resumed.next_run_time.is_some() && resumed.job_count == 1);
 }
 
 async fn a_schedule_is_changed_and_deleted(d: Deployment) {
@@ -383,7 +383,7 @@ async fn bad_schedules(d: Deployment) {
         ),
         (
             "ok",
-            every_second(range(2, 2).after("x").build()),
+            every_second(range(2, 2).after(job_named("x")).build()),
             "schedule.job.prerequisites",
         ),
         ("a/b", good(), "schedule_id"),

@@ -199,7 +199,6 @@ async fn no_more_in_flight_than_the_limit(d: Deployment) {
     for (id, from) in [("a", 0), ("b", 1000), ("c", 2000)] {
         let numbers = headway_client::BatchBuilder::new("range")
             .json(&serde_json::json!({"from": from, "to": from + 60, "page": 20}))
-            .unwrap()
             .item(WORK, "number");
         jobs.push(
             d.create(id, headway_client::JobBuilder::new(numbers).build())
@@ -279,17 +278,17 @@ async fn limits_are_read_and_listed(d: Deployment) {
     assert!(client.all_pipe_limits().await.unwrap().is_empty());
     let set = client.set_pipe_limits("b", 0, 2.5).await.unwrap();
     assert_eq!(
-        (set.pipe.as_str(), set.max_in_flight, set.max_per_second),
-        ("pipes/b", 0, 2.5)
+        (set.name.as_str(), set.max_in_flight, set.max_per_second),
+        ("pipes/b/limits", 0, 2.5)
     );
     client.set_pipe_limits("a", 7, 0.0).await.unwrap();
     assert_eq!(client.pipe_limits("b").await.unwrap(), set);
     let all = client.all_pipe_limits().await.unwrap();
     let all: Vec<_> = all
         .iter()
-        .map(|of| (of.pipe.as_str(), of.max_in_flight))
+        .map(|of| (of.name.as_str(), of.max_in_flight))
         .collect();
-    assert_eq!(all, [("pipes/a", 7), ("pipes/b", 0)]);
+    assert_eq!(all, [("pipes/a/limits", 7), ("pipes/b/limits", 0)]);
     client.set_pipe_limits("a", 0, 0.0).await.unwrap();
     assert_eq!(client.all_pipe_limits().await.unwrap().len(), 1);
     assert_eq!(client.pipe_limits("a").await.unwrap().max_in_flight, 0);
@@ -340,12 +339,12 @@ async fn no_more_open_jobs_than_the_quota(d: Deployment) {
     let entries: Vec<_> = (0..20)
         .map(|n| headway::v1::BatchCreateJobsEntry {
             job_id: format!("j{n}"),
-            spec: Some(range(5, 5).not_before(far()).build()),
+            spec: Some(range(5, 5).not_before_time(far()).build()),
             ..Default::default()
         })
         .collect();
     let results = client.create_jobs("default", entries).await.unwrap();
-    let made = results.iter().filter(|result| result.job.is_some()).count();
+    let made = results.iter().filter(|result| result.is_ok()).count();
     assert_eq!(made, 2);
 }
 
@@ -400,21 +399,21 @@ async fn bad_numbers(d: Deployment) {
         refused("spec.priority", client.create_job(job).await.unwrap_err());
     }
     for (in_flight, per_second, field) in [
-        (-1, 0.0, "limits.max_in_flight"),
-        (10_000_001, 0.0, "limits.max_in_flight"),
-        (0, -1.0, "limits.max_per_second"),
-        (0, f64::NAN, "limits.max_per_second"),
-        (0, f64::INFINITY, "limits.max_per_second"),
+        (-1, 0.0, "pipe_limits.max_in_flight"),
+        (10_000_001, 0.0, "pipe_limits.max_in_flight"),
+        (0, -1.0, "pipe_limits.max_per_second"),
+        (0, f64::NAN, "pipe_limits.max_per_second"),
+        (0, f64::INFINITY, "pipe_limits.max_per_second"),
     ] {
         let set = client.set_pipe_limits("p", in_flight, per_second).await;
         refused(field, set.unwrap_err());
     }
     for pipe in ["", "headway.jobs", "a b"] {
         refused(
-            "limits.pipe",
+            "pipe_limits.name",
             client.set_pipe_limits(pipe, 1, 0.0).await.unwrap_err(),
         );
-        refused("pipe", client.pipe_limits(pipe).await.unwrap_err());
+        refused("name", client.pipe_limits(pipe).await.unwrap_err());
     }
     for (weight, open, field) in [
         (1001, 0, "partition.weight"),

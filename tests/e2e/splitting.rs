@@ -34,7 +34,6 @@ on_both!(
 fn batch(splitter: &str, definition: Value) -> BatchBuilder {
     BatchBuilder::new(splitter)
         .json(&definition)
-        .expect("small numbers")
         .item(WORK, "item")
 }
 
@@ -113,10 +112,8 @@ async fn parameters_reach_the_payload(d: Deployment) {
     d.worker(|worker| worker.handler(quick(&record)));
     let batch = batch("list", json!(["a", "b"]))
         .parameters(&json!({"size": 3}))
-        .and_then(|batch| {
-            batch.item_payload(&json!({"name": "{{item}}", "size": "{{parameters.size}}"}))
-        })
-        .expect("small numbers");
+        .expect("an object")
+        .item_payload(&json!({"name": "{{item}}", "size": "{{parameters.size}}"}));
     let name = d.create("list", JobBuilder::new(batch).build()).await;
     d.finish(&name, JobState::Completed).await;
     let items: Vec<_> = record.runs().into_keys().collect();

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use headway::v1::JobState;
-use headway_tests::{Deployment, Record, range};
+use headway_tests::{Deployment, Record, job_named, range};
 use headway_worker::{Outcome, Task, TaskError};
 
 use crate::{
@@ -25,7 +25,7 @@ async fn delays_begin_when_nothing_else_is_waited_for(d: Deployment) {
     let delay = Duration::from_millis(700);
     let alone = d.create("alone", small().start_delay(delay).build()).await;
     let gate = d.create("gate", small().start_delay(delay).build()).await;
-    let spec = small().after("gate").start_delay(delay);
+    let spec = small().after(job_named("gate")).start_delay(delay);
     let after = d.create("after", spec.build()).await;
     let alone = d.finish(&alone, JobState::Completed).await;
     let late = seconds_between(&alone.create_time, &alone.start_time) - 0.7;
@@ -40,7 +40,9 @@ async fn a_time_to_start(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
     let time = SystemTime::now() + Duration::from_millis(600);
-    let timed = d.create("timed", small().not_before(time).build()).await;
+    let timed = d
+        .create("timed", small().not_before_time(time).build())
+        .await;
     let waiting = d.job(&timed).await;
     assert_eq!(waiting.state(), JobState::Waiting);
     let due = waiting.start_due_time;
@@ -48,7 +50,10 @@ async fn a_time_to_start(d: Deployment) {
     let late = seconds_between(&due, &timed.start_time);
     assert!((0.0..1.0).contains(&late), "it started {late} s late");
     let past = d
-        .create("past", small().not_before(SystemTime::UNIX_EPOCH).build())
+        .create(
+            "past",
+            small().not_before_time(SystemTime::UNIX_EPOCH).build(),
+        )
         .await;
     d.finish(&past, JobState::Completed).await;
 }
@@ -91,7 +96,7 @@ async fn a_deadline_ends_what_runs(d: Deployment) {
 
 async fn a_deadline_ends_what_waits(d: Deployment) {
     let soon = SystemTime::now() + Duration::from_millis(300);
-    let spec = small().after("never").deadline_time(soon);
+    let spec = small().after(job_named("never")).deadline_time(soon);
     let waiting = d.create("waiting", spec.build()).await;
     d.finish(&waiting, JobState::Failed).await;
     assert_eq!(d.failures(&waiting).await[0].code, "DEADLINE_EXCEEDED");
@@ -100,7 +105,7 @@ async fn a_deadline_ends_what_waits(d: Deployment) {
 async fn deadlines_of_retries(d: Deployment) {
     let root = d.create("root", stuck().build()).await;
     let span = Duration::from_millis(300);
-    let spec = small().after("root").max_duration(span).build();
+    let spec = small().after(job_named("root")).max_duration(span).build();
     let bounded = d.create("bounded", spec).await;
     d.client().cancel_job(&root).await.unwrap();
     d.finish(&bounded, JobState::Failed).await;
@@ -108,7 +113,10 @@ async fn deadlines_of_retries(d: Deployment) {
     d.client().retry_job_with_dependents(&root).await.unwrap();
     // A time that is to come holds for the retry too.
     let soon = SystemTime::now() + Duration::from_secs(1);
-    let spec = small().after("never").deadline_time(soon).build();
+    let spec = small()
+        .after(job_named("never"))
+        .deadline_time(soon)
+        .build();
     let timed = d.create("timed", spec).await;
     d.client().cancel_job(&timed).await.unwrap();
     d.client().retry_job(&timed).await.unwrap();

@@ -48,7 +48,7 @@ async fn what_is_named_changes_and_nothing_else(d: Deployment) {
     let job = range(5, 5)
         .label("team", "blue")
         .label("old", "yes")
-        .not_before(far);
+        .not_before_time(far);
     let job = d.create("job", job.description("before").build()).await;
     let before = d.job(&job).await;
     let spec = JobSpec {
@@ -103,7 +103,7 @@ async fn what_is_named_changes_and_nothing_else(d: Deployment) {
 async fn who_watches_by_label_is_told(d: Deployment) {
     let client = d.client();
     let far = SystemTime::now() + Duration::from_secs(3600);
-    let team = |team: &str| range(5, 5).label("team", team).not_before(far).build();
+    let team = |team: &str| range(5, 5).label("team", team).not_before_time(far).build();
     let job = d.create("job", team("blue")).await;
     let other = d.create("other", team("green")).await;
     let mut updates = client.watch_jobs(WatchJobsRequest {
@@ -228,7 +228,7 @@ async fn the_retention_of_what_is_over(d: Deployment) {
 
 async fn updates_and_creations(d: Deployment) {
     let far = SystemTime::now() + Duration::from_secs(3600);
-    let spec = || range(5, 5).not_before(far).build();
+    let spec = || range(5, 5).not_before_time(far).build();
     let job = d.create("job", spec()).await;
     let changes = JobSpec {
         description: "other".to_owned(),
@@ -247,7 +247,9 @@ async fn updates_and_creations(d: Deployment) {
 async fn bad_updates(d: Deployment) {
     let client = d.client();
     let far = SystemTime::now() + Duration::from_secs(3600);
-    let job = d.create("job", range(5, 5).not_before(far).build()).await;
+    let job = d
+        .create("job", range(5, 5).not_before_time(far).build())
+        .await;
     let wrong = JobSpec {
         labels: labels(&[("bad key", "")]),
         description: "x".repeat(4097),

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use headway::v1::{Job, JobState, PrerequisitePolicy, PrerequisiteState};
 use headway_client::{Code, JobBuilder};
-use headway_tests::{Deployment, PATIENCE, Record, name, outcome_counts, range, request, until};
+use headway_tests::{
+    Deployment, PATIENCE, Record, job_named, name, outcome_counts, range, request, until,
+};
 
 use crate::handlers::{quick, slow};
 
@@ -43,7 +45,7 @@ pub async fn nothing_owed(d: &Deployment) {
 
 /// What does not start while the test runs.
 pub fn stuck() -> JobBuilder {
-    small().not_before(SystemTime::now() + Duration::from_secs(3600))
+    small().not_before_time(SystemTime::now() + Duration::from_secs(3600))
 }
 
 pub fn waits(job: &Job) -> (JobState, i32) {
@@ -65,8 +67,13 @@ async fn a_chain_runs_in_order(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(slow(&record, Duration::from_millis(5))));
     d.create("a", small().build()).await;
-    d.create("b", small().after("a").build()).await;
-    let last = d.create("c", small().after("b").after("a").build()).await;
+    d.create("b", small().after(job_named("a")).build()).await;
+    let last = d
+        .create(
+            "c",
+            small().after(job_named("b")).after(job_named("a")).build(),
+        )
+        .await;
     let last = d.finish(&last, JobState::Completed).await;
     let needed: Vec<_> = last.spec.expect("a spec").prerequisites;
     let needed: Vec<_> = needed
@@ -91,10 +98,12 @@ async fn a_chain_runs_in_order(d: Deployment) {
 async fn a_chain_that_is_created_backwards(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
-    let last = d.create("j30", small().after("j29").build()).await;
+    let last = d
+        .create("j30", small().after(job_named("j29")).build())
+        .await;
     for n in (1..30).rev() {
         let id = format!("j{n}");
-        d.create(&id, small().after(format!("j{}", n - 1)).build())
+        d.create(&id, small().after(job_named(format!("j{}", n - 1))).build())
             .await;
     }
     assert_eq!(waits(&d.job(&last).await), (JobState::Waiting, 1));
@@ -109,11 +118,15 @@ async fn what_ended_before_counts(d: Deployment) {
     d.worker(|worker| worker.handler(quick(&record)));
     let first = d.create("first", small().build()).await;
     d.finish(&first, JobState::Completed).await;
-    let second = d.create("second", small().after("first").build()).await;
+    let second = d
+        .create("second", small().after(job_named("first")).build())
+        .await;
     d.finish(&second, JobState::Completed).await;
     // Deleted, it is still known to have been complete.
     d.client().delete_job(&first).await.unwrap();
-    let third = d.create("third", small().after("first").build()).await;
+    let third = d
+        .create("third", small().after(job_named("first")).build())
+        .await;
     d.finish(&third, JobState::Completed).await;
 }
 
@@ -121,12 +134,15 @@ async fn optional_ones_need_not_exist(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
     let free = d
-        .create("free", small().after_if_exists("nothing").build())
+        .create(
+            "free",
+            small().after_if_exists(job_named("nothing")).build(),
+        )
         .await;
     d.finish(&free, JobState::Completed).await;
     let gate = d.create("gate", stuck().build()).await;
     let held = d
-        .create("held", small().after_if_exists("gate").build())
+        .create("held", small().after_if_exists(job_named("gate")).build())
         .await;
     nothing_owed(&d).await;
     assert_eq!(waits(&d.job(&held).await), (JobState::Waiting, 1));
@@ -134,7 +150,7 @@ async fn optional_ones_need_not_exist(d: Deployment) {
     d.finish(&held, JobState::Failed).await;
     d.client().delete_job(&gate).await.unwrap();
     let after = d
-        .create("after", small().after_if_exists("gate").build())
+        .create("after", small().after_if_exists(job_named("gate")).build())
         .await;
     // It is known to have been, and not to have been complete.
     d.finish(&after, JobState::Failed).await;
@@ -146,7 +162,7 @@ async fn many_wait_for_one(d: Deployment) {
     let creating = (0..600).map(|n| {
         let d = &d;
         async move {
-            d.create(&format!("w{n}"), small().after("gate").build())
+            d.create(&format!("w{n}"), small().after(job_named("gate")).build())
                 .await
         }
     });
@@ -171,7 +187,7 @@ async fn one_waits_for_many(d: Deployment) {
         if n % 2 == 0 {
             d.create(&format!("p{n}"), small().build()).await;
         }
-        all = all.after(format!("p{n}"));
+        all = all.after(job_named(format!("p{n}")));
     }
     let last = d.create("last", all.build()).await;
     d.worker(|worker| worker.handler(quick(&record)));
@@ -184,8 +200,11 @@ async fn one_waits_for_many(d: Deployment) {
 
 async fn the_root_cause_is_told(d: Deployment) {
     let root = d.create("root", too_late().build()).await;
-    d.create("middle", small().after("root").build()).await;
-    let leaf = d.create("leaf", small().after("middle").build()).await;
+    d.create("middle", small().after(job_named("root")).build())
+        .await;
+    let leaf = d
+        .create("leaf", small().after(job_named("middle")).build())
+        .await;
     d.finish(&root, JobState::Failed).await;
     let leaf_job = d.finish(&leaf, JobState::Failed).await;
     assert_eq!(outcome_counts(&leaf_job)[1], 0);
@@ -215,8 +234,12 @@ async fn the_root_cause_is_told(d: Deployment) {
 async fn cancelled_and_deleted_ones_fail_what_waits(d: Deployment) {
     let one = d.create("one", stuck().build()).await;
     let two = d.create("two", stuck().build()).await;
-    let after_one = d.create("after-one", small().after("one").build()).await;
-    let after_two = d.create("after-two", small().after("two").build()).await;
+    let after_one = d
+        .create("after-one", small().after(job_named("one")).build())
+        .await;
+    let after_two = d
+        .create("after-two", small().after(job_named("two")).build())
+        .await;
     d.client().cancel_job(&one).await.unwrap();
     d.client().delete_job(&two).await.unwrap();
     d.finish(&after_one, JobState::Failed).await;
@@ -231,7 +254,9 @@ async fn cancelled_and_deleted_ones_fail_what_waits(d: Deployment) {
         "prerequisite two was deleted before it was complete"
     );
     // Also where it was so before the other was created.
-    let late = d.create("late", small().after("two").build()).await;
+    let late = d
+        .create("late", small().after(job_named("two")).build())
+        .await;
     d.finish(&late, JobState::Failed).await;
 }
 
@@ -241,7 +266,7 @@ async fn a_job_that_runs_anyway(d: Deployment) {
     d.worker(|worker| worker.handler(quick(&record)));
     let anyway = |needed: &str| {
         small()
-            .after(needed)
+            .after(job_named(needed))
             .on_prerequisite_failure(PrerequisitePolicy::RunAnyway)
             .build()
     };
@@ -279,7 +304,7 @@ async fn created_while_the_other_ends(d: Deployment) {
                 for n in 0..4 {
                     let id = format!("w{round}-{n}");
                     waiting.push(
-                        d.create(&id, range(1, 1).after(gate.as_str()).build())
+                        d.create(&id, range(1, 1).after(job_named(gate.as_str())).build())
                             .await,
                     );
                 }
@@ -299,7 +324,7 @@ async fn a_paused_job_does_not_start(d: Deployment) {
     d.worker(|worker| worker.handler(quick(&record)));
     let gate = d.create("gate", stuck().build()).await;
     let spec = small()
-        .after("gate")
+        .after(job_named("gate"))
         .on_prerequisite_failure(PrerequisitePolicy::RunAnyway);
     let held = d.create("held", spec.build()).await;
     let paused = d.client().pause_job(&held).await.unwrap();
@@ -321,8 +346,14 @@ async fn a_paused_job_does_not_start(d: Deployment) {
 async fn bad_times_and_prerequisites(d: Deployment) {
     let day = Duration::from_secs(24 * 3600);
     let refused = [
-        (small().after("no/id"), "spec.prerequisites[0].job"),
-        (small().after("ok").after(""), "spec.prerequisites[1].job"),
+        (
+            small().after(job_named("no/id")),
+            "spec.prerequisites[0].job",
+        ),
+        (
+            small().after(job_named("ok")).after(job_named("")),
+            "spec.prerequisites[1].job",
+        ),
         (small().start_delay(367 * day), "spec.start_delay"),
         (small().max_duration(Duration::ZERO), "spec.max_duration"),
         (
@@ -330,7 +361,7 @@ async fn bad_times_and_prerequisites(d: Deployment) {
             "spec.deadline_time",
         ),
         (
-            (0..10_001).fold(small(), |job, n| job.after(n.to_string())),
+            (0..10_001).fold(small(), |job, n| job.after(job_named(n.to_string()))),
             "spec.prerequisites",
         ),
     ];

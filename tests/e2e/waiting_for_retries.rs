@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use headway::v1::{JobState, PrerequisitePolicy};
-use headway_tests::{Deployment, PATIENCE, Record, name, until};
+use headway_tests::{Deployment, PATIENCE, Record, job_named, name, until};
 
 use crate::{
     handlers::quick,
@@ -23,7 +23,7 @@ async fn a_job_that_waits_for_a_retry(d: Deployment) {
     let gate = d.create("gate", small().build()).await;
     let patient = |needed: &str| {
         small()
-            .after(needed)
+            .after(job_named(needed))
             .on_prerequisite_failure(PrerequisitePolicy::Wait)
     };
     let retried = d.create("retried", patient("gate").build()).await;
@@ -52,8 +52,12 @@ async fn a_job_that_waits_for_a_retry(d: Deployment) {
 async fn a_retry_takes_its_dependents_along(d: Deployment) {
     let record = Record::default();
     let root = d.create("root", small().build()).await;
-    let middle = d.create("middle", small().after("root").build()).await;
-    let leaf = d.create("leaf", small().after("middle").build()).await;
+    let middle = d
+        .create("middle", small().after(job_named("root")).build())
+        .await;
+    let leaf = d
+        .create("leaf", small().after(job_named("middle")).build())
+        .await;
     d.client().cancel_job(&root).await.unwrap();
     d.finish(&leaf, JobState::Failed).await;
     d.finish(&middle, JobState::Failed).await;
@@ -74,9 +78,15 @@ async fn a_retry_takes_its_dependents_along(d: Deployment) {
 
 async fn a_retry_takes_along_what_failed_because_of_it_alone(d: Deployment) {
     let root = d.create("root", small().build()).await;
-    let leaf = d.create("leaf", small().after("root").build()).await;
-    let unwanted = d.create("unwanted", small().after("root").build()).await;
-    let late = small().after("root").deadline_time(SystemTime::now());
+    let leaf = d
+        .create("leaf", small().after(job_named("root")).build())
+        .await;
+    let unwanted = d
+        .create("unwanted", small().after(job_named("root")).build())
+        .await;
+    let late = small()
+        .after(job_named("root"))
+        .deadline_time(SystemTime::now());
     let late = d.create("late", late.build()).await;
     d.client().cancel_job(&unwanted).await.unwrap();
     d.finish(&late, JobState::Failed).await;
@@ -100,9 +110,16 @@ async fn a_retry_takes_along_what_failed_because_of_it_alone(d: Deployment) {
 
 async fn dependents_that_need_each_other_fail_no_second_time(d: Deployment) {
     let root = d.create("root", stuck().build()).await;
-    let chain = d.create("chain", small().after("root").build()).await;
-    let end = d.create("end", small().after("chain").build()).await;
-    let both = small().after("root").after("end").build();
+    let chain = d
+        .create("chain", small().after(job_named("root")).build())
+        .await;
+    let end = d
+        .create("end", small().after(job_named("chain")).build())
+        .await;
+    let both = small()
+        .after(job_named("root"))
+        .after(job_named("end"))
+        .build();
     let both = d.create("both", both).await;
     d.client().cancel_job(&root).await.unwrap();
     for name in [&chain, &end, &both] {
@@ -126,7 +143,9 @@ async fn dependents_that_need_each_other_fail_no_second_time(d: Deployment) {
 async fn a_retried_dependent_waits_again(d: Deployment) {
     let record = Record::default();
     let root = d.create("root", small().build()).await;
-    let leaf = d.create("leaf", small().after("root").build()).await;
+    let leaf = d
+        .create("leaf", small().after(job_named("root")).build())
+        .await;
     d.client().cancel_job(&root).await.unwrap();
     d.finish(&leaf, JobState::Failed).await;
     // What it needs is as it was.

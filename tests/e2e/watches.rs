@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, TryStreamExt};
 use headway::v1::{
-    BatchState, Event, EventKind, Job, JobState, ListBatchesRequest, ListEventsRequest,
+    AuditEvent, BatchState, EventKind, Job, JobState, ListBatchesRequest, ListEventsRequest,
     WatchEventsRequest, WatchJobsRequest,
 };
 use headway_client::{BatchBuilder, Client, Code, JobName, is_final};
@@ -78,12 +78,12 @@ async fn a_partition_is_followed_to_the_last_state(d: Deployment) {
     let counts = d.client().count_jobs("default").await.unwrap();
     let counts: Vec<_> = counts
         .iter()
-        .map(|count| (count.state(), count.jobs))
+        .map(|count| (count.state(), count.job_count))
         .collect();
     assert_eq!(counts, [(JobState::Completed, 8)]);
 }
 
-async fn all_events(client: &Client, parent: String) -> Vec<Event> {
+async fn all_events(client: &Client, parent: String) -> Vec<AuditEvent> {
     let request = ListEventsRequest {
         parent,
         page_size: 7,
@@ -112,7 +112,7 @@ async fn the_log_tells_of_each_job_once(d: Deployment) {
     for number in 0..20 {
         names.push(d.create(&format!("j{number}"), range(30, 10).build()).await);
     }
-    let ends = |events: &[Event]| {
+    let ends = |events: &[AuditEvent]| {
         let ends = events
             .iter()
             .filter(|event| event.kind() == EventKind::Completed);
@@ -138,7 +138,7 @@ async fn the_log_tells_of_each_job_once(d: Deployment) {
     );
     for name in &names {
         let kinds: Vec<_> = all_events(d.client(), name.to_string()).await;
-        let mut kinds: Vec<_> = kinds.iter().map(Event::kind).collect();
+        let mut kinds: Vec<_> = kinds.iter().map(AuditEvent::kind).collect();
         // Of the root and of the batches on the two levels below it.
         kinds.dedup();
         use EventKind::{BatchSplit, Completed, Created, Started};
@@ -195,7 +195,6 @@ async fn a_tree_is_explored_while_it_runs(d: Deployment) {
     let part: Vec<u32> = (0..40).collect();
     let batch = BatchBuilder::new("json")
         .json(&json!([part, part, part]))
-        .unwrap()
         .item(WORK, "number");
     let name = d
         .create("tree", headway_client::JobBuilder::new(batch).build())
@@ -255,17 +254,17 @@ async fn pipes_show_their_load(d: Deployment) {
     let pipe = look().await.unwrap();
     assert_eq!(pipe.name, "partitions/default/pipes/work");
     assert!(pipe.reachable);
-    assert_eq!((pipe.consumers, pipe.jobs), (0, 1));
+    assert_eq!((pipe.consumer_count, pipe.job_count), (0, 1));
     let record = Record::default();
     d.worker(|worker| worker.handler(slow(&record, Duration::from_millis(30))));
     until("somebody to consume it", PATIENCE, || async {
-        look().await.filter(|pipe| pipe.consumers == 1)
+        look().await.filter(|pipe| pipe.consumer_count == 1)
     })
     .await;
     d.finish(&name, JobState::Completed).await;
     let pipe = look().await.unwrap();
     assert_eq!(
-        (pipe.items_in_flight, pipe.jobs, pipe.items_per_second),
+        (pipe.items_in_flight, pipe.job_count, pipe.items_per_second),
         (0, 0, 0.0)
     );
 }

@@ -42,7 +42,7 @@ async fn beside_a_hundred_thousand_open_jobs(d: Deployment) {
     };
     let entries = (0..CREATED).map(entry).collect();
     let created = d.client().create_jobs("crowd", entries).await.unwrap();
-    assert!(created.iter().all(|result| result.job.is_some()));
+    assert!(created.iter().all(Result::is_ok));
     // Batches that want more of a pipe than its limit gives: each takes part whenever credit is shared out.
     d.client().set_pipe_limits(SECOND, 1, 0.0).await.unwrap();
     let batch = JobBuilder::new(numbers(100, 100).item(SECOND, "number")).build();
@@ -60,7 +60,7 @@ async fn beside_a_hundred_thousand_open_jobs(d: Deployment) {
     measured.beside(&d).await;
 
     let open = d.client().count_jobs("crowd").await.unwrap();
-    let open: i64 = open.iter().map(|state| state.jobs).sum();
+    let open: i64 = open.iter().map(|state| state.job_count).sum();
     assert_eq!(open, i64::from(CREATED + 1 + 2 * COPIED));
     let second = Queue::Pipe(SECOND.to_owned());
     d.broker().purge(&second).await.unwrap();

@@ -24,8 +24,8 @@ const MEMORY: u64 = 200;
 fn large() -> JobSpec {
     let numbers = BatchBuilder::new("range").json(&json!({"from": 0, "to": ITEMS}));
     let payload = json!({"number": "{{item}}", "text": "x".repeat(60_000)});
-    let batch = numbers.unwrap().item(SECOND, "large");
-    let batch = batch.item_payload(&payload).unwrap();
+    let batch = numbers.item(SECOND, "large");
+    let batch = batch.item_payload(&payload);
     JobBuilder::new(batch).items_per_message(ITEMS).build()
 }
 

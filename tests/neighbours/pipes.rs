@@ -40,7 +40,7 @@ async fn troubles(d: &Deployment) -> Vec<JobName> {
     }
     for number in 0..BATCHES {
         let numbers = BatchBuilder::new("range").json(&json!({"from": 0, "to": 200, "page": 50}));
-        let batch = JobBuilder::new(numbers.unwrap().item(SECOND, "number")).build();
+        let batch = JobBuilder::new(numbers.item(SECOND, "number")).build();
         jobs.push(create(d, "bad", &format!("batch-{number}"), batch).await);
     }
     jobs

@@ -29,7 +29,7 @@ async fn schedule(d: &Deployment, id: &str, cron: &str) {
 /// How many jobs the schedule made that can be read.
 async fn made(d: &Deployment) -> i64 {
     let name = schedule_name("schedules", "readable");
-    d.client().get_schedule(&name).await.unwrap().jobs_made
+    d.client().get_schedule(&name).await.unwrap().job_count
 }
 
 async fn beside_schedules_that_cannot_be_read(d: Deployment) {

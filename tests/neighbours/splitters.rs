@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use headway::v1::{JobSpec, JobState, Reason, reason::Kind};
+use headway::v1::{JobReason, JobSpec, JobState, job_reason::Kind};
 use headway_client::{BatchBuilder, JobBuilder};
 use headway_splitters::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use headway_tests::{Deployment, Options, PATIENCE, WORK, outcome_counts, range, until};
@@ -95,7 +95,7 @@ impl Splitter for Panics {
 }
 
 fn spec(splitter: &str, definition: Value) -> JobSpec {
-    let batch = BatchBuilder::new(splitter).json(&definition).unwrap();
+    let batch = BatchBuilder::new(splitter).json(&definition);
     // The retries of a range come quickly.
     JobBuilder::new(batch.item(WORK, "item"))
         .retry_policy(range(1, 1).build().retry_policy.unwrap_or_default())
@@ -112,8 +112,9 @@ async fn beside_a_splitter_that_hangs(d: Deployment) {
     let hung = d.create("hung", spec).await;
     until("its sub-batches to hang", PATIENCE, || async {
         let explained = d.client().explain_job(&hung).await.unwrap();
-        let hang =
-            |reason: &Reason| reason.kind() == Kind::Splitting && reason.count >= i64::from(HUNG);
+        let hang = |reason: &JobReason| {
+            reason.kind() == Kind::Splitting && reason.count >= i64::from(HUNG)
+        };
         explained.reasons.iter().any(hang).then_some(())
     })
     .await;

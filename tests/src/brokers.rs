@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headway::pipe::{ControlMessage, Disposition};
+use headway::wire::{ControlMessage, Disposition};
 use headway_broker::{Broker, BrokerError, Consumer, Depth, Outgoing, Queue, Subscription, Topic};
 use prost::Message;
 use uuid::Uuid;

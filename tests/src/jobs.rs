@@ -30,11 +30,15 @@ pub fn request(id: &str, spec: JobSpec) -> CreateJobRequest {
     }
 }
 
+/// The name of a job of [`PARTITION`], for prerequisites.
+pub fn job_named(id: impl std::fmt::Display) -> String {
+    format!("partitions/{PARTITION}/jobs/{id}")
+}
+
 /// Numbers from 0 up to this one, in pages of `page`, for the workers of [`WORK`].
 pub fn numbers(to: u32, page: u32) -> BatchBuilder {
     BatchBuilder::new("range")
         .json(&json!({"from": 0, "to": to, "page": page}))
-        .expect("small numbers")
         .item(WORK, "number")
 }
 

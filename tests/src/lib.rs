@@ -25,7 +25,7 @@ pub use cluster::{Cluster, ClusterOptions};
 pub use deployment::{Deployment, WorkerHandle};
 pub use harness::Harness;
 pub use input::end_with_input;
-pub use jobs::{PIPES, SECOND, WORK, name, numbers, outcome_counts, range, request};
+pub use jobs::{PIPES, SECOND, WORK, job_named, name, numbers, outcome_counts, range, request};
 pub use namespace::Namespace;
 pub use process::{Process, Role};
 pub use program::Program;

@@ -65,7 +65,7 @@ async fn create(client: &Client) -> anyhow::Result<()> {
     client.create_job(request("running", running)).await?;
     let mut waiting = range(10, 10).build();
     waiting.prerequisites = vec![headway::v1::Prerequisite {
-        job: "running".to_owned(),
+        job: name("running").to_string(),
         ..Default::default()
     }];
     client.create_job(request("waiting", waiting)).await?;

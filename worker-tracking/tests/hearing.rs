@@ -5,7 +5,7 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use headway::pipe::{ItemReport, Leased, PageReport, ReportMessage, item_report::Event};
+use headway::wire::{ItemReport, Leased, PageReport, ReportMessage, item_report::Event};
 use headway_broker::{Broker, InProcessBroker, Outgoing, Queue};
 use headway_domain::{JobState, JobUid};
 use headway_relay::{Relay, codec::decode_reports};

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headway::pipe::{PageReport, ReportMessage};
+use headway::wire::{PageReport, ReportMessage};
 use headway_broker::{
     Acker, Broker, BrokerError, Consumer, Delivery, DeliveryTag, Depth, InProcessBroker, Outgoing,
     Queue, Subscription, Topic,

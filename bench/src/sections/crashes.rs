@@ -85,7 +85,7 @@ impl Fleet<'_> {
 
 fn batch(id: &str, items: u64, kind: String) -> anyhow::Result<CreateJobRequest> {
     let batch = BatchBuilder::new("range")
-        .json(&serde_json::json!({"from": 0, "to": items}))?
+        .json(&serde_json::json!({"from": 0, "to": items}))
         .item(PIPE, kind);
     Ok(jobs::request(PARTITION, id, JobBuilder::new(batch)))
 }

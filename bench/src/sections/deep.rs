@@ -95,7 +95,7 @@ fn nest(root: &Path, levels: u32) -> std::io::Result<()> {
 
 async fn run(client: &Client, root: &Path, id: &str, levels: u32) -> anyhow::Result<f64> {
     let batch = BatchBuilder::new("files")
-        .json(&serde_json::json!({"root": root}))?
+        .json(&serde_json::json!({"root": root}))
         .item(PIPE, "noop");
     let begin = Instant::now();
     client

@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 use futures::StreamExt;
-use headway_client::{BulkAction, Client, Code, JobName, is_final, v1::BatchChangeJobsRequest};
+use headway_client::{
+    Client, Code, JobName, is_final,
+    v1::{ChangeJobsRequest, JobAction},
+};
 
 use crate::{
     cluster::PIPE,
@@ -76,12 +79,13 @@ impl<'a> Deletions<'a> {
     async fn begin(client: &'a Client, sizes: Sizes) -> anyhow::Result<Self> {
         let mut jobs = Vec::new();
         for partition in 0..sizes.deleted.div_ceil(sizes.many.1) {
-            let request = BatchChangeJobsRequest {
+            let request = ChangeJobsRequest {
+                action: JobAction::Delete.into(),
                 parent: format!("partitions/p{partition}"),
                 filter: "id = j*".to_owned(),
-                ..BatchChangeJobsRequest::default()
+                ..ChangeJobsRequest::default()
             };
-            let answer = client.change_jobs(BulkAction::Delete, request).await?;
+            let answer = client.change_jobs(request).await?;
             let job = answer.job.context("a change of many jobs without a job")?;
             jobs.push(job.name.parse()?);
         }

@@ -123,8 +123,9 @@ async fn create(client: &Client, jobs: Vec<(String, JobBuilder)>) -> anyhow::Res
     let entries: Vec<_> = entries.collect();
     for call in entries.chunks(CALL) {
         let results = client.create_jobs(PARTITION, call.to_vec()).await?;
-        let refused = results.iter().find(|result| result.job.is_none());
-        anyhow::ensure!(refused.is_none(), "a job is refused: {refused:?}");
+        for result in results {
+            result.context("a job is refused")?;
+        }
     }
     Ok(())
 }
@@ -135,7 +136,7 @@ async fn chain(client: &Client, links: usize) -> anyhow::Result<f64> {
     let id = |link: usize| format!("link-{link}");
     let later = (1..=links)
         .rev()
-        .map(|link| (id(link), task().after(id(link - 1))));
+        .map(|link| (id(link), task().after(named(id(link - 1)))));
     create(client, later.collect()).await?;
     let begin = Instant::now();
     create(client, vec![(id(0), task())]).await?;
@@ -152,7 +153,7 @@ async fn chain(client: &Client, links: usize) -> anyhow::Result<f64> {
 /// How many prerequisites of one job are created, run and settled in a second.
 async fn fan_in(client: &Client, count: usize) -> anyhow::Result<f64> {
     let id = |number: usize| format!("part-{number}");
-    let all = (0..count).fold(task(), |all, number| all.after(id(number)));
+    let all = (0..count).fold(task(), |all, number| all.after(named(id(number))));
     create(client, vec![("all".to_owned(), all)]).await?;
     let begin = Instant::now();
     create(
@@ -172,12 +173,16 @@ async fn fan_in(client: &Client, count: usize) -> anyhow::Result<f64> {
 async fn wait_for_one(client: &Client, count: usize) -> anyhow::Result<()> {
     for first in (0..count).step_by(CALL) {
         let jobs = (first..count.min(first + CALL))
-            .map(|number| (format!("wait-{number}"), task().after("never")));
+            .map(|number| (format!("wait-{number}"), task().after(named("never"))));
         create(client, jobs.collect()).await?;
     }
     let waiting = client.count_jobs(PARTITION).await?;
-    let waiting: i64 = waiting.iter().map(|state| state.jobs).sum();
+    let waiting: i64 = waiting.iter().map(|state| state.job_count).sum();
     let expected = i64::try_from(count).context("a count")?;
     anyhow::ensure!(waiting == expected, "{waiting} jobs wait, not {expected}");
     Ok(())
+}
+
+fn named(id: impl std::fmt::Display) -> String {
+    format!("partitions/{PARTITION}/jobs/{id}")
 }

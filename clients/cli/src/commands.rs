@@ -2,8 +2,8 @@
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use headway::v1::{
-    BatchChangeJobsRequest, CreateJobRequest, Job, JobState, ListJobsRequest, ListJobsResponse,
-    RetryJobRequest, WatchJobsRequest,
+    ChangeJobsRequest, CreateJobRequest, Job, JobAction, JobState, ListJobsRequest,
+    ListJobsResponse, RetryJobRequest, WatchJobsRequest,
 };
 use headway_client::{Error, JobName, partition_name};
 
@@ -252,15 +252,16 @@ async fn bulk(
     settings: Settings,
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
-    let request = BatchChangeJobsRequest {
+    let request = ChangeJobsRequest {
         parent: partition_name(&settings.partition)?,
+        action: JobAction::from(args.action).into(),
         filter: args.filter.clone().unwrap_or_default(),
         all: args.all,
         validate_only: args.validate_only,
-        ..BatchChangeJobsRequest::default()
+        ..ChangeJobsRequest::default()
     };
     let remote = Remote::connect(settings).await?;
-    let answer = remote.client.change_jobs(args.action.into(), request).await;
+    let answer = remote.client.change_jobs(request).await;
     let answer = answer.map_err(|error| remote.failure("the jobs are not changed", error))?;
     match answer.job.as_ref().filter(|_| args.wait) {
         Some(job) => finish(&remote, console, job, watch::Display::Silent).await,

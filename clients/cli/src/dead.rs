@@ -87,12 +87,15 @@ pub async fn run(
     settings: Settings,
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
-    let parent = partition_name(&settings.partition)?;
+    let partition = partition_name(&settings.partition)?;
+    let parent = match (&which.pipe, &which.job) {
+        (Some(pipe), _) => format!("{partition}/pipes/{pipe}"),
+        (None, Some(job)) => Remote::name(job, &settings)?.to_string(),
+        (None, None) => partition,
+    };
     let remote = Remote::connect(settings).await?;
     let request = ListDeadLettersRequest {
         parent: parent.clone(),
-        pipe: which.pipe.clone().unwrap_or_default(),
-        job: which.job.clone().unwrap_or_default(),
         page_size: page_size(which.limit, PER_PAGE),
         ..ListDeadLettersRequest::default()
     };
@@ -120,14 +123,12 @@ pub async fn run(
             loop {
                 let request = DropDeadLettersRequest {
                     parent: parent.clone(),
-                    pipe: request.pipe.clone(),
-                    job: request.job.clone(),
                     all: which.all,
                 };
                 let answer = remote.client.drop_dead_letters(request).await;
                 let answer = answer
                     .map_err(|error| remote.failure("the dead letters are not dropped", error))?;
-                all += i64::from(answer.dropped);
+                all += i64::from(answer.dropped_count);
                 if !answer.more {
                     break;
                 }
@@ -155,7 +156,7 @@ async fn redrive(
         let name: JobName = job.parse()?;
         let request = RetryJobRequest {
             name: job,
-            filter: Some(FailureFilter {
+            failure_filter: Some(FailureFilter {
                 codes: vec![DEAD_LETTERED.to_owned()],
                 ..FailureFilter::default()
             }),

@@ -28,12 +28,12 @@ documents!(
     CreateJobRequest,
     ListJobsResponse,
     ListFailuresResponse,
-    Event,
+    AuditEvent,
     ListEventsResponse,
     ListBatchesResponse,
     ListPipesResponse,
     ExplainJobResponse,
-    BatchChangeJobsResponse,
+    ChangeJobsResponse,
     BatchCreateJobsResult,
     CountJobsResponse,
     Schedule,
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use headway::v1::{
         CreateJobRequest, Job, JobProgress, JobSpec, JobState, ListFailuresResponse,
-        ListJobsResponse, Task, job_spec::Work,
+        ListJobsResponse, TaskSpec, job_spec::Work,
     };
     use serde_json::{Value, json};
 
@@ -121,9 +121,9 @@ mod tests {
             }),
             spec: Some(JobSpec {
                 display_name: "no".to_owned(),
-                work: Some(Work::Task(Task {
+                work: Some(Work::Task(TaskSpec {
                     payload: vec![0, 255],
-                    ..Task::default()
+                    ..TaskSpec::default()
                 })),
                 ..JobSpec::default()
             }),

@@ -109,7 +109,7 @@ fn message<M: Document>(fields: &Map<String, Json>) -> Result<M, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use headway::v1::{batch::Definition, failure_policy::OnExceeded, job_spec::Work};
+    use headway::v1::{batch_spec::Definition, failure_policy::OnExceeded, job_spec::Work};
     use headway_client::value_to_json;
     use serde_json::json;
 

@@ -67,7 +67,7 @@ pub async fn run(
             let job_type = JobType {
                 name: job_type_name(&id),
                 definition: text(&file)?,
-                version: from_version.unwrap_or_default(),
+                etag: from_version.unwrap_or_default(),
                 ..JobType::default()
             };
             let remote = Remote::connect(settings).await?;

@@ -80,7 +80,7 @@ pub async fn retry(
     each(args, settings, console, "retried", shown, |client, name| {
         let request = RetryJobRequest {
             name: name.to_string(),
-            filter: dead::filter(failures, &name),
+            failure_filter: dead::filter(failures, &name),
             ..request.clone()
         };
         async move { client.retry_failures(request).await }

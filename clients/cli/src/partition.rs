@@ -58,11 +58,11 @@ pub async fn limits(
         let limits = client.all_pipe_limits().await;
         let limits = limits.map_err(|error| remote.failure("the limits are not listed", error))?;
         let response = ListPipeLimitsResponse {
-            limits,
+            pipe_limits: limits,
             ..ListPipeLimitsResponse::default()
         };
         print(console, remote.settings.format, &response, |console| {
-            view_explore::limits(&response.limits, console)
+            view_explore::limits(&response.pipe_limits, console)
         })?;
         return Ok(ExitStatus::Completed);
     };

@@ -184,11 +184,11 @@ fn table(schedules: &[Schedule], console: &Console) -> String {
             match (schedule.unreadable.is_empty(), schedule.paused) {
                 (false, _) => "unreadable".to_owned(),
                 (true, true) => "paused".to_owned(),
-                (true, false) => time(schedule.next_time.as_ref(), console.time_zone()),
+                (true, false) => time(schedule.next_run_time.as_ref(), console.time_zone()),
             },
             last(&schedule.last_job),
-            count(schedule.jobs_made),
-            count(schedule.times_skipped),
+            count(schedule.job_count),
+            count(schedule.skip_count),
         ]
     });
     match schedules {

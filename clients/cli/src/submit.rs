@@ -8,12 +8,15 @@ use std::{
 };
 
 use headway::v1::{
-    Batch, CreateJobRequest, ItemTemplate, JobSpec, JobTypeUse, Prerequisite, Retention, Task,
-    batch::Definition,
+    BatchSpec, CreateJobRequest, ItemTemplate, JobSpec, JobTypeUse, Prerequisite, Retention,
+    TaskSpec,
+    batch_spec::{self, Definition},
     failure_policy::Tolerance,
+    item_template::PayloadForm,
     job_spec::{Deadline, Start, Work},
+    job_type_use,
 };
-use headway_client::{job_type_name, json_to_struct, json_to_value, partition_name};
+use headway_client::{job_type_name, partition_name};
 use serde_json::Value as Json;
 
 use crate::{
@@ -58,7 +61,17 @@ pub fn changed(
     let spec = request.spec.get_or_insert_default();
     apply_work(args, spec)?;
     apply_options(args, spec);
+    complete_names(spec, &request.parent);
     Ok(request)
+}
+
+/// Completes prerequisites that are named by their id alone.
+pub fn complete_names(spec: &mut JobSpec, parent: &str) {
+    for prerequisite in &mut spec.prerequisites {
+        if !prerequisite.job.contains('/') {
+            prerequisite.job = format!("{parent}/jobs/{}", prerequisite.job);
+        }
+    }
 }
 
 /// The text of a job file.
@@ -166,7 +179,7 @@ fn apply_times(args: &SubmitArgs, spec: &mut JobSpec) {
         spec.start = Some(Start::StartDelay(wire(delay)));
     }
     if let Some(time) = args.not_before {
-        spec.start = Some(Start::NotBefore(time));
+        spec.start = Some(Start::NotBeforeTime(time));
     }
     if !args.retention.is_empty() {
         apply_retention(&args.retention, spec.retention.get_or_insert_default());
@@ -232,9 +245,8 @@ fn apply_type(args: &SubmitArgs, id: &str, spec: &mut JobSpec) -> Result<(), Fai
 
 fn apply_parameters(args: &SubmitArgs, used: &mut JobTypeUse) -> Result<(), Failure> {
     if let Some(text) = &args.parameters {
-        let value = json_to_struct(&json("--parameters", text)?);
-        let value = value.map_err(|error| Failure::usage(format!("--parameters: {error}")))?;
-        used.parameters = Some(value);
+        let form = job_type_use::ParametersForm::ParametersJsonText(object(text)?);
+        used.parameters_form = Some(form);
     }
     Ok(())
 }
@@ -278,13 +290,13 @@ fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {
                 return Err(Failure::usage(format!("{flag} needs --splitter"))
                     .hint("the built-in splitters are files, lines, json, range and list"));
             }
-            let mut batch = Batch::default();
+            let mut batch = BatchSpec::default();
             apply_batch(args, &mut batch)?;
             spec.work = Some(Work::Batch(batch));
             Ok(())
         }
         (None, _, _) if task_flag.is_some() || either_flag => {
-            let mut task = Task::default();
+            let mut task = TaskSpec::default();
             apply_task(args, &mut task)?;
             spec.work = Some(Work::Task(task));
             Ok(())
@@ -294,7 +306,7 @@ fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {
     }
 }
 
-fn apply_task(args: &SubmitArgs, task: &mut Task) -> Result<(), Failure> {
+fn apply_task(args: &SubmitArgs, task: &mut TaskSpec) -> Result<(), Failure> {
     set(&mut task.pipe, &args.pipe);
     set(&mut task.r#type, &args.kind);
     set(&mut task.content_type, &args.content_type);
@@ -311,30 +323,35 @@ fn apply_task(args: &SubmitArgs, task: &mut Task) -> Result<(), Failure> {
     }
 }
 
-fn apply_batch(args: &SubmitArgs, batch: &mut Batch) -> Result<(), Failure> {
+fn apply_batch(args: &SubmitArgs, batch: &mut BatchSpec) -> Result<(), Failure> {
     set(&mut batch.splitter, &args.splitter);
     if let Some(text) = &args.definition {
-        let value = json_to_value(&json("--definition", text)?);
-        let value = value.map_err(|error| Failure::usage(format!("--definition: {error}")))?;
-        batch.definition = Some(Definition::Json(value));
+        let text = json("--definition", text)?.to_string();
+        batch.definition = Some(Definition::JsonText(text));
     }
     if let Some(text) = &args.parameters {
-        let value = json_to_struct(&json("--parameters", text)?);
-        let value = value.map_err(|error| Failure::usage(format!("--parameters: {error}")))?;
-        batch.parameters = Some(value);
+        let form = batch_spec::ParametersForm::ParametersJsonText(object(text)?);
+        batch.parameters_form = Some(form);
     }
     let item: &mut ItemTemplate = batch.item.get_or_insert_default();
     set(&mut item.pipe, &args.pipe);
     set(&mut item.r#type, &args.kind);
     item.headers.extend(args.header.iter().cloned());
     if let Some(text) = &args.item_payload {
-        let value = json_to_value(&json("--item-payload", text)?);
-        let value = value.map_err(|error| Failure::usage(format!("--item-payload: {error}")))?;
-        item.payload = Some(value);
+        let text = json("--item-payload", text)?.to_string();
+        item.payload_form = Some(PayloadForm::PayloadJsonText(text));
     }
     match item.pipe.is_empty() {
         true => Err(Failure::usage("the batch's items have no pipe").hint("add --pipe")),
         false => Ok(()),
+    }
+}
+
+/// The text of the JSON object of `--parameters`.
+fn object(text: &str) -> Result<String, Failure> {
+    match json("--parameters", text)? {
+        object @ Json::Object(_) => Ok(object.to_string()),
+        _ => Err(Failure::usage("--parameters: a JSON object is needed")),
     }
 }
 

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use headway::v1::{BatchCreateJobsEntry, BatchCreateJobsResult};
+use headway::v1::{
+    BatchCreateJobsEntry, BatchCreateJobsRequest, BatchCreateJobsResult,
+    batch_create_jobs_result::Result as Outcome,
+};
 use headway_client::partition_name;
 use headway_job_types::yaml;
 use prost::Message;
 use serde_json::Value as Json;
+use tonic_types::{RpcStatusExt as _, Status};
 
 use crate::{
     Console,
@@ -39,17 +43,21 @@ pub async fn run(
     let (mut told, mut refused) = (0, 0);
     for call in calls(entries) {
         let ids: Vec<String> = call.iter().map(|entry| entry.job_id.clone()).collect();
-        let results = remote.client.create_jobs(&remote.settings.partition, call);
-        let results = results.await.map_err(|error| {
+        let request = BatchCreateJobsRequest {
+            parent: partition_name(&remote.settings.partition)?,
+            jobs: call,
+        };
+        let answer = remote.client.batch_create_jobs(request);
+        let answer = answer.await.map_err(|error| {
             let first = told + 1;
             remote.failure(
                 format!("jobs from number {first} on were not accepted"),
                 error,
             )
         })?;
-        for (result, id) in results.iter().zip(&ids) {
+        for (result, id) in answer.results.iter().zip(&ids) {
             told += 1;
-            refused += usize::from(result.code != 0);
+            refused += usize::from(matches!(result.result, Some(Outcome::Error(_))));
             tell(result, told, id, &remote, console)?;
         }
     }
@@ -68,24 +76,25 @@ fn tell(
     remote: &Remote,
     console: &mut Console,
 ) -> Result<(), Failure> {
-    match (layout(remote.settings.format), &result.job, id) {
-        (Some(layout), _, _) => {
-            // The details are messages that the contract's descriptors do not have; code, reason and message say it.
-            let mut result = result.clone();
-            result.details.clear();
-            console.text(&render(&result, layout)?)?;
+    match (layout(remote.settings.format), &result.result) {
+        (Some(layout), _) => console.text(&render(result, layout)?)?,
+        (None, Some(Outcome::Job(job))) => console.line(&job.name)?,
+        (None, Some(Outcome::Error(status))) => {
+            let which = match id {
+                "" => number.to_string(),
+                id => format!("{number}, {}", clean(id)),
+            };
+            console.error(&refusal(status, &which))?;
         }
-        (None, Some(job), _) => console.line(&job.name)?,
-        (None, None, "") => console.error(&refusal(result, &number.to_string()))?,
-        (None, None, id) => {
-            console.error(&refusal(result, &format!("{number}, {}", clean(id))))?;
-        }
+        (None, None) => {}
     }
     Ok(())
 }
 
-fn refusal(result: &BatchCreateJobsResult, which: &str) -> String {
-    let (why, reason) = (clean(&result.message), clean(&result.reason));
+fn refusal(status: &Status, which: &str) -> String {
+    let details = status.get_details_error_info();
+    let reason = details.map(|info| info.reason).unwrap_or_default();
+    let (why, reason) = (clean(&status.message), clean(&reason));
     format!("error: job {which} was not accepted: {why} ({reason})\n")
 }
 
@@ -119,9 +128,13 @@ fn entry(job: &Json, parent: &str) -> Result<BatchCreateJobsEntry, String> {
     if request.validate_only {
         return Err("validate_only: many jobs cannot be checked alone".to_owned());
     }
+    let mut spec = request.spec;
+    if let Some(spec) = &mut spec {
+        submit::complete_names(spec, parent);
+    }
     Ok(BatchCreateJobsEntry {
         job_id: request.job_id,
-        spec: request.spec,
+        spec,
         request_id: request.request_id,
     })
 }
@@ -149,7 +162,7 @@ fn calls(entries: Vec<BatchCreateJobsEntry>) -> Vec<Vec<BatchCreateJobsEntry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use headway::v1::{JobSpec, Task, job_spec::Work};
+    use headway::v1::{JobSpec, TaskSpec, job_spec::Work};
 
     const PARENT: &str = "partitions/p";
 
@@ -208,9 +221,9 @@ mod tests {
         let of = |id: usize, payload: usize| BatchCreateJobsEntry {
             job_id: id.to_string(),
             spec: Some(JobSpec {
-                work: Some(Work::Task(Task {
+                work: Some(Work::Task(TaskSpec {
                     payload: vec![0; payload],
-                    ..Task::default()
+                    ..TaskSpec::default()
                 })),
                 ..JobSpec::default()
             }),

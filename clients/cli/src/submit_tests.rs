@@ -1,7 +1,7 @@
 //! Tests of the way from a job file and flags to a request.
 
 use clap::Parser;
-use headway_client::value_to_json;
+use headway::v1::batch_spec::ParametersForm;
 use serde_json::json;
 
 use super::*;
@@ -19,14 +19,14 @@ fn submit(arguments: &[&str]) -> Result<CreateJobRequest, String> {
     }
 }
 
-fn task(request: CreateJobRequest) -> Task {
+fn task(request: CreateJobRequest) -> TaskSpec {
     match request.spec.and_then(|spec| spec.work) {
         Some(Work::Task(task)) => task,
         other => panic!("not a task: {other:?}"),
     }
 }
 
-fn batch(request: CreateJobRequest) -> Batch {
+fn batch(request: CreateJobRequest) -> BatchSpec {
     match request.spec.and_then(|spec| spec.work) {
         Some(Work::Batch(batch)) => batch,
         other => panic!("not a batch: {other:?}"),
@@ -115,21 +115,14 @@ fn a_batch_by_flags_and_files() -> Result<(), String> {
         "--item-payload",
         r#""{{item}}""#,
     ])?);
-    let Some(Definition::Json(value)) = &batch.definition else {
-        return Err("no JSON definition".to_owned());
-    };
-    assert_eq!(value_to_json(value), json!({"root": "/srv"}));
+    let definition = Definition::JsonText(json!({"root": "/srv"}).to_string());
+    assert_eq!(batch.definition, Some(definition));
     let item = batch.item.unwrap_or_default();
     assert_eq!(item.pipe, "export");
-    assert_eq!(
-        item.payload.as_ref().map(value_to_json),
-        Some(json!("{{item}}"))
-    );
-    assert!(
-        batch
-            .parameters
-            .is_some_and(|parameters| parameters.fields.contains_key("level"))
-    );
+    let payload = PayloadForm::PayloadJsonText(json!("{{item}}").to_string());
+    assert_eq!(item.payload_form, Some(payload));
+    let parameters = ParametersForm::ParametersJsonText(json!({"level": 6}).to_string());
+    assert_eq!(batch.parameters_form, Some(parameters));
     Ok(())
 }
 
@@ -290,9 +283,7 @@ fn flags_are_put_upon_the_job_of_a_schedule() -> Result<(), String> {
     assert_eq!(batch.splitter, "range");
     assert_eq!(
         batch.definition,
-        Some(Definition::Json(
-            json_to_value(&json!(6)).expect("a number")
-        ))
+        Some(Definition::JsonText(json!(6).to_string()))
     );
     let text = file("task: {pipe: mail, type: send}");
     let next = change(before.clone(), &["-f", &text.path().to_string_lossy()])?;
@@ -306,7 +297,7 @@ fn a_job_type_takes_other_parameters_or_gives_way() -> Result<(), String> {
     let before = submit(&["--job-type", "export", "--parameters", "{\"a\": 1}"])?;
     let mut before = before.spec.unwrap_or_default();
     // As the server tells it: with what the type made.
-    before.work = Some(Work::Task(Task::default()));
+    before.work = Some(Work::Task(TaskSpec::default()));
     let next = change(
         before.clone(),
         &["--parameters", "{\"a\": 2}", "--priority", "1"],

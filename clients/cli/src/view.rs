@@ -1,8 +1,8 @@
 //! Jobs and failures for people.
 
 use headway::v1::{
-    Batch, BatchChangeJobsResponse, DeadLetter, Failure, Job, JobProgress, JobState,
-    ListJobsResponse, Prerequisite, PrerequisiteState, Task, job_spec::Work,
+    BatchSpec, ChangeJobsResponse, DeadLetter, Failure, Job, JobProgress, JobState,
+    ListJobsResponse, Prerequisite, PrerequisiteState, TaskSpec, job_spec::Work,
 };
 use headway_client::JobName;
 use jiff::tz::TimeZone;
@@ -116,7 +116,8 @@ fn prerequisite(prerequisite: &Prerequisite) -> String {
         PrerequisiteState::Met => "met",
         PrerequisiteState::Broken => "broken",
     };
-    format!("{} ({state})", clean(&prerequisite.job))
+    let id = prerequisite.job.rsplit('/').next().unwrap_or_default();
+    format!("{} ({state})", clean(id))
 }
 
 /// What became of a job that has ended, with its newest failures.
@@ -198,8 +199,8 @@ pub fn unreadable(names: &[String], partition: &str) -> String {
 }
 
 /// How many jobs are changed, and by which job.
-pub fn changed(answer: &BatchChangeJobsResponse, partition: &str) -> String {
-    let jobs = counted(answer.matching_jobs, "job");
+pub fn changed(answer: &ChangeJobsResponse, partition: &str) -> String {
+    let jobs = counted(answer.matching_job_count, "job");
     match &answer.job {
         None => format!("{jobs} would be touched\n"),
         Some(job) => {
@@ -224,7 +225,7 @@ pub fn failures(failures: &[Failure], console: &Console) -> String {
             clean(&failure.item),
             clean(&failure.code),
             failure.attempt.to_string(),
-            time(failure.time.as_ref(), console.time_zone()),
+            time(failure.record_time.as_ref(), console.time_zone()),
             clean(&failure.worker),
             clean(&failure.message),
         ]
@@ -250,7 +251,7 @@ pub fn dead_letters(letters: &[DeadLetter], partition: &str, console: &Console) 
             label(&letter.job, partition),
             clean(&letter.pipe),
             clean(&failure.item),
-            time(failure.time.as_ref(), console.time_zone()),
+            time(failure.record_time.as_ref(), console.time_zone()),
             clean(&failure.details),
         ]
     });
@@ -356,13 +357,13 @@ fn reason(failure: &Failure) -> String {
     }
 }
 
-fn task_line(task: &Task) -> String {
+fn task_line(task: &TaskSpec) -> String {
     let size = i64::try_from(task.payload.len()).unwrap_or(i64::MAX);
     let kind = clean(&format!("{} {}", task.pipe, task.r#type));
     format!("{kind}, {} of payload", counted(size, "byte"))
 }
 
-fn batch_line(batch: &Batch) -> String {
+fn batch_line(batch: &BatchSpec) -> String {
     let item = batch.item.clone().unwrap_or_default();
     let text = format!("{} into {} {}", batch.splitter, item.pipe, item.r#type);
     clean(&text)

@@ -1,8 +1,8 @@
 //! Events, batches and pipes for people.
 
 use headway::v1::{
-    BatchState, BatchStatus, Event, EventKind, ExplainJobResponse, Partition, Pipe, PipeLimits,
-    StateCount,
+    AuditEvent, Batch, BatchState, EventKind, ExplainJobResponse, JobStateCount, Partition, Pipe,
+    PipeLimits,
 };
 use jiff::tz::TimeZone;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What happened, in small letters.
-fn what(event: &Event) -> &'static str {
+fn what(event: &AuditEvent) -> &'static str {
     match event.kind() {
         EventKind::Unspecified => "changed in a way that this program does not know",
         EventKind::Created => "created",
@@ -39,7 +39,7 @@ fn what(event: &Event) -> &'static str {
         EventKind::PartitionSuspended => "partition suspended",
         EventKind::PartitionResumed => "partition resumed",
         EventKind::DeadLettersDropped => "dead letters dropped",
-        EventKind::PipeLimitsSet => "pipe limits set",
+        EventKind::PipeLimitsUpdated => "pipe limits set",
         EventKind::JobTypeCreated => "job type created",
         EventKind::JobTypeUpdated => "job type updated",
         EventKind::JobTypeDeleted => "job type deleted",
@@ -47,20 +47,20 @@ fn what(event: &Event) -> &'static str {
 }
 
 /// How many it is about, whose batch, and the event's own words.
-fn more(event: &Event) -> String {
+fn more(event: &AuditEvent) -> String {
     let mut parts = Vec::new();
     if !event.batch.is_empty() {
         let number = event.batch.rsplit('/').next().unwrap_or_default();
         parts.push(format!("batch {}", clean(number)));
     }
-    if event.items > 0 {
+    if event.item_count > 0 {
         let noun = match event.kind() {
-            EventKind::FailureRecorded if event.items == 1 => "failure",
+            EventKind::FailureRecorded if event.item_count == 1 => "failure",
             EventKind::FailureRecorded => "failures",
-            _ if event.items == 1 => "item",
+            _ if event.item_count == 1 => "item",
             _ => "items",
         };
-        parts.push(format!("{} {noun}", count(event.items)));
+        parts.push(format!("{} {noun}", count(event.item_count)));
     }
     if !event.message.is_empty() {
         parts.push(clean(&event.message));
@@ -69,7 +69,7 @@ fn more(event: &Event) -> String {
 }
 
 /// What an event is about: a job, or something else by its name.
-fn about(event: &Event, partition: &str) -> String {
+fn about(event: &AuditEvent, partition: &str) -> String {
     match event.job.is_empty() {
         true => clean(&event.subject),
         false => label(&event.job, partition),
@@ -77,10 +77,10 @@ fn about(event: &Event, partition: &str) -> String {
 }
 
 /// One line about an event: `2026-03-01 12:00:00 j paused by ada`.
-pub fn event_line(event: &Event, partition: &str, zone: &TimeZone) -> String {
+pub fn event_line(event: &AuditEvent, partition: &str, zone: &TimeZone) -> String {
     let mut line = format!(
         "{} {} {}",
-        time(event.time.as_ref(), zone),
+        time(event.event_time.as_ref(), zone),
         about(event, partition),
         what(event)
     );
@@ -95,7 +95,7 @@ pub fn event_line(event: &Event, partition: &str, zone: &TimeZone) -> String {
 }
 
 /// A table of events.
-pub fn events(events: &[Event], partition: &str, console: &Console) -> String {
+pub fn events(events: &[AuditEvent], partition: &str, console: &Console) -> String {
     const COLUMNS: [Column; 6] = [
         Column::left("TIME", 8),
         Column::text("ABOUT", 9),
@@ -106,7 +106,7 @@ pub fn events(events: &[Event], partition: &str, console: &Console) -> String {
     ];
     let rows = events.iter().map(|event| {
         vec![
-            time(event.time.as_ref(), console.time_zone()),
+            time(event.event_time.as_ref(), console.time_zone()),
             about(event, partition),
             what(event).to_owned(),
             clean(&event.actor),
@@ -121,7 +121,7 @@ pub fn events(events: &[Event], partition: &str, console: &Console) -> String {
 }
 
 /// A table of batches.
-pub fn batches(batches: &[BatchStatus], console: &Console) -> String {
+pub fn batches(batches: &[Batch], console: &Console) -> String {
     const COLUMNS: [Column; 7] = [
         Column::right("BATCH", 9),
         Column::left("STATE", 8),
@@ -154,7 +154,7 @@ pub fn batches(batches: &[BatchStatus], console: &Console) -> String {
                 count(batch.items_known)
             ),
             count(batch.items_failed + batch.split_failures),
-            count(batch.batches),
+            count(batch.batch_count),
             clean(&batch.title),
         ]
     });
@@ -187,9 +187,9 @@ pub fn pipes(pipes: &[Pipe], partition: &str, console: &Console) -> String {
             count(pipe.items_in_flight),
             count(pipe.items_parked),
             count(pipe.items_delayed),
-            known(pipe.consumers),
+            known(pipe.consumer_count),
             rate(pipe.items_per_second).unwrap_or_default(),
-            count(pipe.dead_letters),
+            count(pipe.dead_letter_count),
         ]
     });
     match pipes {
@@ -199,13 +199,13 @@ pub fn pipes(pipes: &[Pipe], partition: &str, console: &Console) -> String {
 }
 
 /// How many jobs are in each state, and in all.
-pub fn counts(counts: &[StateCount], partition: &str, console: &Console) -> String {
+pub fn counts(counts: &[JobStateCount], partition: &str, console: &Console) -> String {
     const COLUMNS: [Column; 2] = [Column::left("STATE", 9), Column::right("JOBS", 9)];
     let row = |state: &str, jobs: i64| vec![state.to_owned(), count(jobs)];
-    let all = counts.iter().map(|state| state.jobs).sum();
+    let all = counts.iter().map(|state| state.job_count).sum();
     let states = counts
         .iter()
-        .map(|counted| row(state_name(counted.state()), counted.jobs));
+        .map(|counted| row(state_name(counted.state()), counted.job_count));
     match counts {
         [] => format!("no jobs in partition {partition} match\n"),
         _ => render(
@@ -225,7 +225,7 @@ pub fn limits(limits: &[PipeLimits], console: &Console) -> String {
     ];
     let rows = limits.iter().map(|limits| {
         vec![
-            clean(limits.pipe.rsplit('/').next().unwrap_or_default()),
+            clean(limits.name.split('/').nth(1).unwrap_or_default()),
             match limits.max_in_flight {
                 0 => "any".to_owned(),
                 most => count(most.into()),
@@ -247,8 +247,11 @@ pub fn explanation(explained: &ExplainJobResponse, partition: &str, console: &Co
     let name = label(&explained.name, partition);
     let mut text = format!("{name} {}\n", state_name(explained.state()));
     for reason in &explained.reasons {
-        let when = match &reason.time {
-            Some(_) => format!(" ({})", time(reason.time.as_ref(), console.time_zone())),
+        let when = match &reason.reason_time {
+            Some(_) => format!(
+                " ({})",
+                time(reason.reason_time.as_ref(), console.time_zone())
+            ),
             None => String::new(),
         };
         text.push_str(&format!("  {}{when}\n", clean(&reason.message)));

@@ -9,7 +9,7 @@ mod line;
 
 use fake::{Fake, Scene, state};
 use headway::v1::{
-    BatchState, BatchStatus, Event, EventKind, JobState, ListBatchesResponse, ListEventsResponse,
+    AuditEvent, Batch, BatchState, EventKind, JobState, ListBatchesResponse, ListEventsResponse,
     ListPipesResponse, Pipe, RemovedJob, WatchEventsResponse, WatchJobsResponse,
 };
 use headway_cli::ExitStatus;
@@ -17,16 +17,16 @@ use line::run;
 use serde_json::Value;
 use tonic::Status;
 
-fn event(kind: EventKind, actor: &str) -> Event {
-    Event {
+fn event(kind: EventKind, actor: &str) -> AuditEvent {
+    AuditEvent {
         job: "partitions/default/jobs/j".to_owned(),
         kind: kind.into(),
         actor: actor.to_owned(),
-        time: Some(prost_types::Timestamp {
+        event_time: Some(prost_types::Timestamp {
             seconds: 1_772_366_400,
             nanos: 0,
         }),
-        ..Event::default()
+        ..AuditEvent::default()
     }
 }
 
@@ -77,7 +77,7 @@ async fn events_are_a_table_or_lines() {
     let fake = Fake::default();
     let mut split = event(EventKind::BatchSplit, "");
     split.batch = "partitions/default/jobs/j/batches/7".to_owned();
-    split.items = 1200;
+    split.item_count = 1200;
     let listed = ListEventsResponse {
         events: vec![event(EventKind::Paused, "ada"), split.clone()],
         ..ListEventsResponse::default()
@@ -145,13 +145,13 @@ async fn events_of_some_kinds_are_asked_for() {
 #[tokio::test]
 async fn batches_and_pipes_are_tables() {
     let fake = Fake::default();
-    let batch = |number: u32, title: &str| BatchStatus {
+    let batch = |number: u32, title: &str| Batch {
         name: format!("partitions/default/jobs/j/batches/{number}"),
         state: BatchState::Active.into(),
         title: title.to_owned(),
         items_known: 40,
         items_done: 10,
-        ..BatchStatus::default()
+        ..Batch::default()
     };
     let page = |batches| ListBatchesResponse {
         batches,
@@ -175,7 +175,7 @@ async fn batches_and_pipes_are_tables() {
 
     let pipe = |name: &str, reachable| Pipe {
         name: format!("partitions/default/pipes/{name}"),
-        consumers: 3,
+        consumer_count: 3,
         items_in_flight: 12,
         reachable,
         ..Pipe::default()

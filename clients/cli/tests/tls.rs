@@ -11,7 +11,7 @@ use std::{
 };
 
 use fake::Fake;
-use headway::v1::{CountJobsResponse, JobState, StateCount};
+use headway::v1::{CountJobsResponse, JobState, JobStateCount};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::process::Command;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
@@ -30,9 +30,9 @@ async fn secure_server(folder: &Path) -> (SocketAddr, PathBuf) {
     let tls = ServerTlsConfig::new().identity(identity);
     let fake = Fake::default();
     fake.script().counts = CountJobsResponse {
-        counts: vec![StateCount {
+        counts: vec![JobStateCount {
             state: JobState::Active.into(),
-            jobs: 1,
+            job_count: 1,
         }],
     };
     let server = Server::builder().tls_config(tls).unwrap();

@@ -1,54 +1,60 @@
 //! The calls about many jobs at once.
 
 use headway::v1::{
-    BatchChangeJobsRequest, BatchChangeJobsResponse, BatchCreateJobsEntry, BatchCreateJobsRequest,
-    BatchCreateJobsResult,
+    BatchCreateJobsEntry, BatchCreateJobsRequest, BatchCreateJobsResponse, ChangeJobsRequest,
+    ChangeJobsResponse, Job, batch_create_jobs_result::Result as Outcome,
 };
 use uuid::Uuid;
 
 use crate::{Client, Error, retry::Repeat};
 
-/// What is done to each job that matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BulkAction {
-    /// BatchPauseJobs
-    Pause,
-    /// BatchResumeJobs
-    Resume,
-    /// BatchCancelJobs
-    Cancel,
-    /// BatchRetryJobs
-    Retry,
-    /// BatchDeleteJobs
-    Delete,
-}
-
 impl Client {
-    /// Creates up to 1,000 jobs; the result of each, in their order. Entries without a request id are given one, so that a repeated
-    /// call makes no job twice.
+    /// Creates up to 1,000 jobs; the result of each, in their order. See [`Client::batch_create_jobs`].
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a bad partition or too many jobs. A job that is refused has its error in its result.
+    /// As [`Client::batch_create_jobs`].
     pub async fn create_jobs(
         &self,
         partition: &str,
-        mut jobs: Vec<BatchCreateJobsEntry>,
-    ) -> Result<Vec<BatchCreateJobsResult>, Error> {
-        for job in &mut jobs {
-            if job.job_id.is_empty() && job.request_id.is_empty() {
-                job.request_id = Uuid::new_v4().to_string();
-            }
-        }
+        jobs: Vec<BatchCreateJobsEntry>,
+    ) -> Result<Vec<Result<Job, Error>>, Error> {
         let request = BatchCreateJobsRequest {
             parent: format!("partitions/{partition}"),
             jobs,
         };
-        let response = self
-            .call(Repeat::Harmless, request, |mut stub, request| async move {
-                stub.batch_create_jobs(request).await
+        let response = self.batch_create_jobs(request).await?;
+        let results = response.results.into_iter();
+        Ok(results
+            .map(|result| match result.result {
+                Some(Outcome::Job(job)) => Ok(job),
+                Some(Outcome::Error(status)) => Err(Error::from_rpc(&status)),
+                None => Err(Error::from_rpc(&tonic_types::Status {
+                    code: tonic::Code::Internal.into(),
+                    message: "the server sent no result for this job".to_owned(),
+                    details: Vec::new(),
+                })),
             })
-            .await?;
-        Ok(response.results)
+            .collect())
+    }
+
+    /// Creates up to 1,000 jobs, each with a result of its own. Entries without a job id and a request id are given a request
+    /// id, so that a repeated call makes no job twice.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a bad partition or too many jobs. A job that is refused has its error in its result.
+    pub async fn batch_create_jobs(
+        &self,
+        mut request: BatchCreateJobsRequest,
+    ) -> Result<BatchCreateJobsResponse, Error> {
+        for job in &mut request.jobs {
+            if job.job_id.is_empty() && job.request_id.is_empty() {
+                job.request_id = Uuid::new_v4().to_string();
+            }
+        }
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.batch_create_jobs(request).await
+        })
+        .await
     }
 
     /// Changes every job that matches, as a job of its own: watch the one in the answer. A request without an id is given one, so
@@ -58,25 +64,14 @@ impl Client {
     /// `INVALID_ARGUMENT` for a bad partition or filter.
     pub async fn change_jobs(
         &self,
-        action: BulkAction,
-        mut request: BatchChangeJobsRequest,
-    ) -> Result<BatchChangeJobsResponse, Error> {
+        mut request: ChangeJobsRequest,
+    ) -> Result<ChangeJobsResponse, Error> {
         if request.job_id.is_empty() && request.request_id.is_empty() {
             request.request_id = Uuid::new_v4().to_string();
         }
-        self.call(
-            Repeat::Harmless,
-            request,
-            move |mut stub, request| async move {
-                match action {
-                    BulkAction::Pause => stub.batch_pause_jobs(request).await,
-                    BulkAction::Resume => stub.batch_resume_jobs(request).await,
-                    BulkAction::Cancel => stub.batch_cancel_jobs(request).await,
-                    BulkAction::Retry => stub.batch_retry_jobs(request).await,
-                    BulkAction::Delete => stub.batch_delete_jobs(request).await,
-                }
-            },
-        )
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.change_jobs(request).await
+        })
         .await
     }
 }

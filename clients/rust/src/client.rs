@@ -8,7 +8,10 @@ use headway::v1::{
     Job, JobSpec, ListFailuresRequest, ListFailuresResponse, ListJobsRequest, ListJobsResponse,
     PauseJobRequest, ResumeJobRequest, RetryJobRequest, UpdateJobRequest, WatchEventsRequest,
     WatchEventsResponse, WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
-    job_service_client::JobServiceClient,
+    event_service_client::EventServiceClient, job_service_client::JobServiceClient,
+    job_type_service_client::JobTypeServiceClient,
+    partition_service_client::PartitionServiceClient, pipe_service_client::PipeServiceClient,
+    schedule_service_client::ScheduleServiceClient,
 };
 use prost_types::FieldMask;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -26,8 +29,33 @@ use crate::{
 /// A client of one Headway server. Cheap to clone; clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Client {
-    stub: JobServiceClient<Channel>,
+    stubs: Stubs,
     config: Arc<ClientConfig>,
+}
+
+/// The generated client of each service, over one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Stubs {
+    pub(crate) jobs: JobServiceClient<Channel>,
+    pub(crate) schedules: ScheduleServiceClient<Channel>,
+    pub(crate) job_types: JobTypeServiceClient<Channel>,
+    pub(crate) partitions: PartitionServiceClient<Channel>,
+    pub(crate) pipes: PipeServiceClient<Channel>,
+    pub(crate) events: EventServiceClient<Channel>,
+}
+
+impl Stubs {
+    fn new(channel: Channel, most: usize) -> Self {
+        let of = || channel.clone();
+        Self {
+            jobs: JobServiceClient::new(of()).max_decoding_message_size(most),
+            schedules: ScheduleServiceClient::new(of()).max_decoding_message_size(most),
+            job_types: JobTypeServiceClient::new(of()).max_decoding_message_size(most),
+            partitions: PartitionServiceClient::new(of()).max_decoding_message_size(most),
+            pipes: PipeServiceClient::new(of()).max_decoding_message_size(most),
+            events: EventServiceClient::new(of()).max_decoding_message_size(most),
+        }
+    }
 }
 
 /// A request to create a job with `spec` in `partition`, under an id that the server chooses.
@@ -61,10 +89,8 @@ impl Client {
     }
 
     fn over(channel: Channel, config: ClientConfig) -> Self {
-        let stub =
-            JobServiceClient::new(channel).max_decoding_message_size(config.max_response_bytes);
         Self {
-            stub,
+            stubs: Stubs::new(channel, config.max_response_bytes),
             config: Arc::new(config),
         }
     }
@@ -84,8 +110,8 @@ impl Client {
         if request.job_id.is_empty() && request.request_id.is_empty() {
             request.request_id = uuid::Uuid::new_v4().to_string();
         }
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.create_job(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.create_job(request).await
         })
         .await
     }
@@ -97,8 +123,8 @@ impl Client {
     pub async fn get_job(&self, name: &JobName) -> Result<Job, Error> {
         let name = name.to_string();
         let request = GetJobRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.get_job(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.get_job(request).await
         })
         .await
     }
@@ -108,8 +134,8 @@ impl Client {
     /// # Errors
     /// `INVALID_ARGUMENT` for a bad filter or page token.
     pub async fn list_jobs(&self, request: ListJobsRequest) -> Result<ListJobsResponse, Error> {
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.list_jobs(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.list_jobs(request).await
         })
         .await
     }
@@ -156,8 +182,8 @@ impl Client {
     pub async fn pause_job(&self, name: &JobName) -> Result<Job, Error> {
         let name = name.to_string();
         let request = PauseJobRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.pause_job(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.pause_job(request).await
         })
         .await
     }
@@ -169,8 +195,8 @@ impl Client {
     pub async fn resume_job(&self, name: &JobName) -> Result<Job, Error> {
         let name = name.to_string();
         let request = ResumeJobRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.resume_job(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.resume_job(request).await
         })
         .await
     }
@@ -182,8 +208,8 @@ impl Client {
     pub async fn cancel_job(&self, name: &JobName) -> Result<Job, Error> {
         let name = name.to_string();
         let request = CancelJobRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.cancel_job(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.cancel_job(request).await
         })
         .await
     }
@@ -221,8 +247,8 @@ impl Client {
     /// # Errors
     /// As [`Client::retry_job`], and `FAILED_PRECONDITION` with reason `NOTHING_TO_RETRY`.
     pub async fn retry_failures(&self, request: RetryJobRequest) -> Result<Job, Error> {
-        self.call(Repeat::Harmful, request, |mut stub, request| async move {
-            stub.retry_job(request).await
+        self.call(Repeat::Harmful, request, |mut stubs, request| async move {
+            stubs.jobs.retry_job(request).await
         })
         .await
     }
@@ -243,13 +269,12 @@ impl Client {
             spec: Some(spec),
             ..Job::default()
         };
-        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         let request = UpdateJobRequest {
             job: Some(job),
-            update_mask: Some(FieldMask { paths }),
+            update_mask: mask(paths),
         };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.update_job(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.update_job(request).await
         })
         .await
     }
@@ -262,8 +287,8 @@ impl Client {
     pub async fn delete_job(&self, name: &JobName) -> Result<(), Error> {
         let name = name.to_string();
         let request = DeleteJobRequest { name };
-        self.call(Repeat::Harmful, request, |mut stub, request| async move {
-            stub.delete_job(request).await
+        self.call(Repeat::Harmful, request, |mut stubs, request| async move {
+            stubs.jobs.delete_job(request).await
         })
         .await
     }
@@ -276,8 +301,8 @@ impl Client {
         &self,
         request: ListFailuresRequest,
     ) -> Result<ListFailuresResponse, Error> {
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.list_failures(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.list_failures(request).await
         })
         .await
     }
@@ -307,7 +332,7 @@ impl Client {
                 parent: parent.clone(),
                 page_size,
                 page_token,
-                filter: filter.clone(),
+                failure_filter: filter.clone(),
             };
             async move {
                 let page = client.list_failures(request).await?;
@@ -321,8 +346,8 @@ impl Client {
         &self,
         request: WatchJobRequest,
     ) -> Result<Streaming<WatchJobResponse>, Error> {
-        let mut stub = self.stub.clone();
-        self.open(stub.watch_job(request)).await
+        let mut stubs = self.stubs.clone();
+        self.open(stubs.jobs.watch_job(request)).await
     }
 
     /// Opens one `WatchJobs` stream.
@@ -330,8 +355,8 @@ impl Client {
         &self,
         request: WatchJobsRequest,
     ) -> Result<Streaming<WatchJobsResponse>, Error> {
-        let mut stub = self.stub.clone();
-        self.open(stub.watch_jobs(request)).await
+        let mut stubs = self.stubs.clone();
+        self.open(stubs.jobs.watch_jobs(request)).await
     }
 
     /// Opens one `WatchEvents` stream.
@@ -339,8 +364,8 @@ impl Client {
         &self,
         request: WatchEventsRequest,
     ) -> Result<Streaming<WatchEventsResponse>, Error> {
-        let mut stub = self.stub.clone();
-        self.open(stub.watch_events(request)).await
+        let mut stubs = self.stubs.clone();
+        self.open(stubs.events.watch_events(request)).await
     }
 
     /// The deadline of a stream counts until its headers are here.
@@ -365,7 +390,7 @@ impl Client {
     ) -> Result<Res, Error>
     where
         Req: Clone,
-        Send: Fn(JobServiceClient<Channel>, tonic::Request<Req>) -> Answer,
+        Send: Fn(Stubs, tonic::Request<Req>) -> Answer,
         Answer: Future<Output = Result<Response<Res>, Status>>,
     {
         let limit = self.config.request_timeout;
@@ -376,7 +401,7 @@ impl Client {
             name_user(request.metadata_mut(), &self.config.user);
             // The server is told the deadline, so that it does not work for nobody.
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-            let error = match timeout_at(deadline, send(self.stub.clone(), request)).await {
+            let error = match timeout_at(deadline, send(self.stubs.clone(), request)).await {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
                 Ok(Err(status)) => Error::from_status(status),
                 Err(_) => return Err(Error::deadline(limit)),
@@ -395,6 +420,12 @@ impl Client {
             sleep(delay).await;
         }
     }
+}
+
+/// The mask of these paths; none where there are none.
+pub(crate) fn mask(paths: &[&str]) -> Option<FieldMask> {
+    let paths: Vec<_> = paths.iter().map(|path| (*path).to_owned()).collect();
+    (!paths.is_empty()).then_some(FieldMask { paths })
 }
 
 /// Says who calls: as it is in ASCII, else as bytes. What the server does not take, it refuses with a sentence.

@@ -22,8 +22,8 @@ impl Client {
             };
             async move {
                 let page = client
-                    .call(Repeat::Harmless, request, |mut stub, request| async move {
-                        stub.list_dead_letters(request).await
+                    .call(Repeat::Harmless, request, |mut stubs, request| async move {
+                        stubs.pipes.list_dead_letters(request).await
                     })
                     .await?;
                 Ok((page.dead_letters, page.next_page_token))
@@ -39,8 +39,8 @@ impl Client {
         &self,
         request: DropDeadLettersRequest,
     ) -> Result<DropDeadLettersResponse, Error> {
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.drop_dead_letters(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.pipes.drop_dead_letters(request).await
         })
         .await
     }

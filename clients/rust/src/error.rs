@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, error::Error as StdError, fmt, time::Duration};
 
+use prost::Message;
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::{ErrorDetails, StatusExt};
 pub use tonic_types::{FieldViolation, PreconditionViolation, QuotaViolation, ResourceInfo};
@@ -123,6 +124,13 @@ impl Error {
     }
 
     /// Reads a status, wherever it came from.
+    /// The error of one result among several.
+    pub(crate) fn from_rpc(status: &tonic_types::Status) -> Self {
+        let details = status.encode_to_vec().into();
+        let code = Code::from_i32(status.code);
+        Self::from_status(Status::with_details(code, &status.message, details))
+    }
+
     pub(crate) fn from_status(status: Status) -> Self {
         // A status that was read from the server's trailers has no source; those that the
         // transport makes up have one.

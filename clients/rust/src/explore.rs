@@ -1,10 +1,10 @@
 //! The calls that read what is around jobs: counts, history, batches, the audit log, pipes.
 
-use futures::{Stream, stream};
+use futures::Stream;
 use headway::v1::{
-    BatchStatus, CountJobsRequest, Event, GetJobHistoryRequest, ListBatchesRequest,
-    ListBatchesResponse, ListEventsRequest, ListEventsResponse, ListPipesRequest,
-    ListPipesResponse, Pipe, ProgressSample, StateCount,
+    AuditEvent, Batch, CountJobsRequest, GetJobHistoryRequest, JobSample, JobStateCount,
+    ListBatchesRequest, ListBatchesResponse, ListEventsRequest, ListEventsResponse,
+    ListPipesRequest, ListPipesResponse, Pipe,
 };
 
 use crate::{Client, Error, JobName, client::pages, retry::Repeat};
@@ -14,7 +14,7 @@ impl Client {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a bad partition.
-    pub async fn count_jobs(&self, partition: &str) -> Result<Vec<StateCount>, Error> {
+    pub async fn count_jobs(&self, partition: &str) -> Result<Vec<JobStateCount>, Error> {
         self.count_jobs_like(partition, "").await
     }
 
@@ -26,14 +26,14 @@ impl Client {
         &self,
         partition: &str,
         filter: &str,
-    ) -> Result<Vec<StateCount>, Error> {
+    ) -> Result<Vec<JobStateCount>, Error> {
         let request = CountJobsRequest {
             parent: format!("partitions/{partition}"),
             filter: filter.to_owned(),
         };
         let response = self
-            .call(Repeat::Harmless, request, |mut stub, request| async move {
-                stub.count_jobs(request).await
+            .call(Repeat::Harmless, request, |mut stubs, request| async move {
+                stubs.jobs.count_jobs(request).await
             })
             .await?;
         Ok(response.counts)
@@ -43,12 +43,12 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND`.
-    pub async fn job_history(&self, name: &JobName) -> Result<Vec<ProgressSample>, Error> {
+    pub async fn job_history(&self, name: &JobName) -> Result<Vec<JobSample>, Error> {
         let name = name.to_string();
         let request = GetJobHistoryRequest { name };
         let response = self
-            .call(Repeat::Harmless, request, |mut stub, request| async move {
-                stub.get_job_history(request).await
+            .call(Repeat::Harmless, request, |mut stubs, request| async move {
+                stubs.jobs.get_job_history(request).await
             })
             .await?;
         Ok(response.samples)
@@ -62,8 +62,8 @@ impl Client {
         &self,
         request: ListBatchesRequest,
     ) -> Result<ListBatchesResponse, Error> {
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.list_batches(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.list_batches(request).await
         })
         .await
     }
@@ -72,7 +72,7 @@ impl Client {
     pub fn batches(
         &self,
         request: ListBatchesRequest,
-    ) -> impl Stream<Item = Result<BatchStatus, Error>> + Send + 'static {
+    ) -> impl Stream<Item = Result<Batch, Error>> + Send + 'static {
         let client = self.clone();
         pages(request.page_token.clone(), move |page_token| {
             let client = client.clone();
@@ -94,8 +94,8 @@ impl Client {
         &self,
         request: ListEventsRequest,
     ) -> Result<ListEventsResponse, Error> {
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.list_events(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.events.list_events(request).await
         })
         .await
     }
@@ -104,25 +104,20 @@ impl Client {
     pub fn events(
         &self,
         request: ListEventsRequest,
-    ) -> impl Stream<Item = Result<Event, Error>> + Send + 'static {
-        let start = (self.clone(), request, Vec::new().into_iter(), true);
-        stream::try_unfold(
-            start,
-            |(client, mut request, mut events, mut more)| async move {
-                loop {
-                    if let Some(event) = events.next() {
-                        return Ok(Some((event, (client, request, events, more))));
-                    }
-                    if !more {
-                        return Ok(None);
-                    }
-                    let page = client.list_events(request.clone()).await?;
-                    events = page.events.into_iter();
-                    request.after = page.next_cursor;
-                    more = page.more;
-                }
-            },
-        )
+    ) -> impl Stream<Item = Result<AuditEvent, Error>> + Send + 'static {
+        let client = self.clone();
+        pages(request.page_token.clone(), move |page_token| {
+            let client = client.clone();
+            let mut request = request.clone();
+            if !page_token.is_empty() {
+                request.after = String::new();
+            }
+            request.page_token = page_token;
+            async move {
+                let page = client.list_events(request).await?;
+                Ok((page.events, page.next_page_token))
+            }
+        })
     }
 
     /// Reads one page of the pipes that a partition's jobs have used.
@@ -130,8 +125,8 @@ impl Client {
     /// # Errors
     /// `INVALID_ARGUMENT` for a bad partition or page token.
     pub async fn list_pipes(&self, request: ListPipesRequest) -> Result<ListPipesResponse, Error> {
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.list_pipes(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.pipes.list_pipes(request).await
         })
         .await
     }

@@ -22,21 +22,23 @@ impl Client {
     /// # Errors
     /// `INVALID_ARGUMENT` for a definition that is none, `ALREADY_EXISTS`.
     pub async fn create_job_type(&self, request: CreateJobTypeRequest) -> Result<JobType, Error> {
-        self.call(Repeat::Harmful, request, |mut stub, request| async move {
-            stub.create_job_type(request).await
+        self.call(Repeat::Harmful, request, |mut stubs, request| async move {
+            stubs.job_types.create_job_type(request).await
         })
         .await
     }
 
-    /// Changes a job type, if it has the version that is named.
+    /// Changes a job type, if it has the etag that is set.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT`, `NOT_FOUND`, `ABORTED` if it was changed meanwhile, `FAILED_PRECONDITION` if it comes from a file.
     pub async fn update_job_type(&self, job_type: JobType) -> Result<JobType, Error> {
-        let job_type = Some(job_type);
-        let request = UpdateJobTypeRequest { job_type };
-        self.call(Repeat::Harmful, request, |mut stub, request| async move {
-            stub.update_job_type(request).await
+        let request = UpdateJobTypeRequest {
+            job_type: Some(job_type),
+            update_mask: None,
+        };
+        self.call(Repeat::Harmful, request, |mut stubs, request| async move {
+            stubs.job_types.update_job_type(request).await
         })
         .await
     }
@@ -48,8 +50,8 @@ impl Client {
     pub async fn get_job_type(&self, name: &str) -> Result<JobType, Error> {
         let name = name.to_owned();
         let request = GetJobTypeRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.get_job_type(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.job_types.get_job_type(request).await
         })
         .await
     }
@@ -65,8 +67,8 @@ impl Client {
             };
             async move {
                 let page = client
-                    .call(Repeat::Harmless, request, |mut stub, request| async move {
-                        stub.list_job_types(request).await
+                    .call(Repeat::Harmless, request, |mut stubs, request| async move {
+                        stubs.job_types.list_job_types(request).await
                     })
                     .await?;
                 Ok((page.job_types, page.next_page_token))
@@ -80,9 +82,12 @@ impl Client {
     /// `NOT_FOUND`, `FAILED_PRECONDITION` if it comes from a file.
     pub async fn delete_job_type(&self, name: &str) -> Result<(), Error> {
         let name = name.to_owned();
-        let request = DeleteJobTypeRequest { name };
-        self.call(Repeat::Harmful, request, |mut stub, request| async move {
-            stub.delete_job_type(request).await
+        let request = DeleteJobTypeRequest {
+            name,
+            ..DeleteJobTypeRequest::default()
+        };
+        self.call(Repeat::Harmful, request, |mut stubs, request| async move {
+            stubs.job_types.delete_job_type(request).await
         })
         .await
     }

@@ -6,6 +6,18 @@ use serde_json::{Map, Number, Value as Json};
 /// The largest integer up to which every one is a double too: 2^53.
 const MAX_EXACT: u64 = 1 << 53;
 
+/// A JSON value in a form of the wire: a value, or the text of one that a value cannot carry.
+pub(crate) enum JsonForm<T> {
+    Value(T),
+    Text(String),
+}
+
+impl<T> JsonForm<T> {
+    pub(crate) fn of(json: &Json, exact: Result<T, JsonError>) -> Self {
+        exact.map_or_else(|_| Self::Text(json.to_string()), Self::Value)
+    }
+}
+
 /// Why a JSON value cannot travel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {

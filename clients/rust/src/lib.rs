@@ -10,7 +10,7 @@
 //! let client = Client::connect(ClientConfig::new("http://127.0.0.1:6420")).await?;
 //! let spec = JobBuilder::new(
 //!     BatchBuilder::new("range")
-//!         .json(&json!({"from": 0, "to": 1000}))?
+//!         .json(&json!({"from": 0, "to": 1000}))
 //!         .item("numbers.check", "check"),
 //! )
 //! .label("team", "demo")
@@ -40,13 +40,13 @@ mod schedules;
 mod spec;
 mod watch;
 
-pub use bulk::BulkAction;
 pub use client::{Client, create_request};
 pub use config::{ClientConfig, RetryConfig};
 pub use error::{Error, FieldViolation, PreconditionViolation, QuotaViolation, ResourceInfo};
 pub use headway::v1;
 pub use job_types::job_type_name;
 pub use json::{JsonError, json_to_struct, json_to_value, value_to_json};
+pub use limits::pipe_limits_name;
 pub use name::{JobName, NameError, partition_name};
 pub use schedules::schedule_name;
 pub use spec::{BatchBuilder, JobBuilder, TaskBuilder};

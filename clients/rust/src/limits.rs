@@ -1,11 +1,18 @@
 //! The calls about what pipes take of all partitions together.
 
-use headway::v1::{GetPipeLimitsRequest, ListPipeLimitsRequest, PipeLimits, SetPipeLimitsRequest};
+use headway::v1::{
+    GetPipeLimitsRequest, ListPipeLimitsRequest, PipeLimits, UpdatePipeLimitsRequest,
+};
 
-use crate::{Client, Error, retry::Repeat};
+use crate::{Client, Error, client::mask, retry::Repeat};
 
 /// Entries of a page.
 const PAGE: i32 = 1000;
+
+/// `pipes/{pipe}/limits`.
+pub fn pipe_limits_name(pipe: &str) -> String {
+    format!("pipes/{pipe}/limits")
+}
 
 impl Client {
     /// Reads the limits of a pipe; 0 stands for none.
@@ -13,10 +20,10 @@ impl Client {
     /// # Errors
     /// `INVALID_ARGUMENT` for a bad pipe.
     pub async fn pipe_limits(&self, pipe: &str) -> Result<PipeLimits, Error> {
-        let pipe = format!("pipes/{pipe}");
-        let request = GetPipeLimitsRequest { pipe };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.get_pipe_limits(request).await
+        let name = pipe_limits_name(pipe);
+        let request = GetPipeLimitsRequest { name };
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.pipes.get_pipe_limits(request).await
         })
         .await
     }
@@ -33,14 +40,29 @@ impl Client {
         max_per_second: f64,
     ) -> Result<PipeLimits, Error> {
         let limits = PipeLimits {
-            pipe: format!("pipes/{pipe}"),
+            name: pipe_limits_name(pipe),
             max_in_flight,
             max_per_second,
+            etag: String::new(),
         };
-        let limits = Some(limits);
-        let request = SetPipeLimitsRequest { limits };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.set_pipe_limits(request).await
+        self.update_pipe_limits(limits, &[]).await
+    }
+
+    /// Changes what is named of a pipe's limits, `max_in_flight` and `max_per_second`; nothing stands for both.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a bad pipe or limit, `ABORTED` if the limits do not have the etag that is set.
+    pub async fn update_pipe_limits(
+        &self,
+        limits: PipeLimits,
+        paths: &[&str],
+    ) -> Result<PipeLimits, Error> {
+        let request = UpdatePipeLimitsRequest {
+            pipe_limits: Some(limits),
+            update_mask: mask(paths),
+        };
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.pipes.update_pipe_limits(request).await
         })
         .await
     }
@@ -58,11 +80,11 @@ impl Client {
                 page_token,
             };
             let response = self
-                .call(Repeat::Harmless, request, |mut stub, request| async move {
-                    stub.list_pipe_limits(request).await
+                .call(Repeat::Harmless, request, |mut stubs, request| async move {
+                    stubs.pipes.list_pipe_limits(request).await
                 })
                 .await?;
-            all.extend(response.limits);
+            all.extend(response.pipe_limits);
             page_token = response.next_page_token;
             if page_token.is_empty() {
                 return Ok(all);

@@ -5,9 +5,7 @@ use headway::v1::{
     Partition, ResumePartitionRequest, Retention, SuspendPartitionRequest, UpdatePartitionRequest,
 };
 
-use prost_types::FieldMask;
-
-use crate::{Client, Error, JobName, retry::Repeat};
+use crate::{Client, Error, JobName, client::mask, retry::Repeat};
 
 /// Entries of a page.
 const PAGE: i32 = 1000;
@@ -20,8 +18,8 @@ impl Client {
     pub async fn explain_job(&self, name: &JobName) -> Result<ExplainJobResponse, Error> {
         let name = name.to_string();
         let request = ExplainJobRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.explain_job(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.jobs.explain_job(request).await
         })
         .await
     }
@@ -33,8 +31,8 @@ impl Client {
     pub async fn get_partition(&self, partition: &str) -> Result<Partition, Error> {
         let name = format!("partitions/{partition}");
         let request = GetPartitionRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.get_partition(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.partitions.get_partition(request).await
         })
         .await
     }
@@ -46,8 +44,8 @@ impl Client {
     pub async fn suspend_partition(&self, partition: &str) -> Result<Partition, Error> {
         let name = format!("partitions/{partition}");
         let request = SuspendPartitionRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.suspend_partition(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.partitions.suspend_partition(request).await
         })
         .await
     }
@@ -72,19 +70,18 @@ impl Client {
     /// Changes what is named of a partition's settings: `weight`, `max_open_jobs`, `max_items_in_flight`, `retention` or one state of it.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a bad partition or value.
+    /// `INVALID_ARGUMENT` for a bad partition or value, `ABORTED` if the settings do not have the etag that is set.
     pub async fn update_partition(
         &self,
         partition: Partition,
         paths: &[&str],
     ) -> Result<Partition, Error> {
-        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         let request = UpdatePartitionRequest {
             partition: Some(partition),
-            update_mask: Some(FieldMask { paths }),
+            update_mask: mask(paths),
         };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.update_partition(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.partitions.update_partition(request).await
         })
         .await
     }
@@ -96,8 +93,8 @@ impl Client {
     pub async fn resume_partition(&self, partition: &str) -> Result<Partition, Error> {
         let name = format!("partitions/{partition}");
         let request = ResumePartitionRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.resume_partition(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.partitions.resume_partition(request).await
         })
         .await
     }
@@ -115,8 +112,8 @@ impl Client {
                 page_token,
             };
             let response = self
-                .call(Repeat::Harmless, request, |mut stub, request| async move {
-                    stub.list_suspended_partitions(request).await
+                .call(Repeat::Harmless, request, |mut stubs, request| async move {
+                    stubs.partitions.list_suspended_partitions(request).await
                 })
                 .await?;
             all.extend(response.partitions);

@@ -20,8 +20,8 @@ impl Client {
     /// # Errors
     /// `INVALID_ARGUMENT` with field violations, `ALREADY_EXISTS`.
     pub async fn create_schedule(&self, request: CreateScheduleRequest) -> Result<Schedule, Error> {
-        self.call(Repeat::Harmful, request, |mut stub, request| async move {
-            stub.create_schedule(request).await
+        self.call(Repeat::Harmful, request, |mut stubs, request| async move {
+            stubs.schedules.create_schedule(request).await
         })
         .await
     }
@@ -29,13 +29,14 @@ impl Client {
     /// Replaces what the schedule of this `name` is to do.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` with field violations, `NOT_FOUND`.
+    /// `INVALID_ARGUMENT` with field violations, `NOT_FOUND`, `ABORTED` if it does not have the etag that is set.
     pub async fn update_schedule(&self, schedule: Schedule) -> Result<Schedule, Error> {
         let request = UpdateScheduleRequest {
             schedule: Some(schedule),
+            update_mask: None,
         };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.update_schedule(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.schedules.update_schedule(request).await
         })
         .await
     }
@@ -47,8 +48,8 @@ impl Client {
     pub async fn get_schedule(&self, name: &str) -> Result<Schedule, Error> {
         let name = name.to_owned();
         let request = GetScheduleRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.get_schedule(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.schedules.get_schedule(request).await
         })
         .await
     }
@@ -61,8 +62,8 @@ impl Client {
         &self,
         request: ListSchedulesRequest,
     ) -> Result<ListSchedulesResponse, Error> {
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.list_schedules(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.schedules.list_schedules(request).await
         })
         .await
     }
@@ -95,8 +96,8 @@ impl Client {
     pub async fn pause_schedule(&self, name: &str) -> Result<Schedule, Error> {
         let name = name.to_owned();
         let request = PauseScheduleRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.pause_schedule(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.schedules.pause_schedule(request).await
         })
         .await
     }
@@ -108,8 +109,8 @@ impl Client {
     pub async fn resume_schedule(&self, name: &str) -> Result<Schedule, Error> {
         let name = name.to_owned();
         let request = ResumeScheduleRequest { name };
-        self.call(Repeat::Harmless, request, |mut stub, request| async move {
-            stub.resume_schedule(request).await
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
+            stubs.schedules.resume_schedule(request).await
         })
         .await
     }
@@ -121,8 +122,8 @@ impl Client {
     pub async fn run_schedule(&self, name: &str) -> Result<Job, Error> {
         let name = name.to_owned();
         let request = RunScheduleRequest { name };
-        self.call(Repeat::Harmful, request, |mut stub, request| async move {
-            stub.run_schedule(request).await
+        self.call(Repeat::Harmful, request, |mut stubs, request| async move {
+            stubs.schedules.run_schedule(request).await
         })
         .await
     }
@@ -133,9 +134,12 @@ impl Client {
     /// `NOT_FOUND`.
     pub async fn delete_schedule(&self, name: &str) -> Result<(), Error> {
         let name = name.to_owned();
-        let request = DeleteScheduleRequest { name };
-        self.call(Repeat::Harmful, request, |mut stub, request| async move {
-            stub.delete_schedule(request).await
+        let request = DeleteScheduleRequest {
+            name,
+            ..DeleteScheduleRequest::default()
+        };
+        self.call(Repeat::Harmful, request, |mut stubs, request| async move {
+            stubs.schedules.delete_schedule(request).await
         })
         .await
     }

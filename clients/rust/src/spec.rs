@@ -3,23 +3,24 @@
 use std::time::{Duration, SystemTime};
 
 use headway::v1::{
-    Batch, FailurePolicy, ItemTemplate, JobSpec, Prerequisite, PrerequisitePolicy, Retention,
-    RetryPolicy, Task,
-    batch::Definition,
+    BatchSpec, FailurePolicy, ItemTemplate, JobSpec, Prerequisite, PrerequisitePolicy, Retention,
+    RetryPolicy, TaskSpec,
+    batch_spec::{Definition, ParametersForm},
     failure_policy::{OnExceeded, Tolerance},
+    item_template::PayloadForm,
     job_spec::{Deadline, Start, Work},
 };
 use serde_json::Value as Json;
 
-use crate::{JsonError, json_to_struct, json_to_value};
+use crate::{JsonError, json::JsonForm, json_to_struct, json_to_value};
 
 /// Builds one unit of work.
 #[derive(Debug, Clone, Default)]
-pub struct TaskBuilder(Task);
+pub struct TaskBuilder(TaskSpec);
 
 /// Builds a batch: a definition, the splitter that reads it, and the template of its items.
 #[derive(Debug, Clone, Default)]
-pub struct BatchBuilder(Batch);
+pub struct BatchBuilder(BatchSpec);
 
 /// Builds a job spec around a task or a batch.
 #[derive(Debug, Clone)]
@@ -28,10 +29,10 @@ pub struct JobBuilder(JobSpec);
 impl TaskBuilder {
     /// A task of type `kind` for the workers of `pipe`.
     pub fn new(pipe: impl Into<String>, kind: impl Into<String>) -> Self {
-        Self(Task {
+        Self(TaskSpec {
             pipe: pipe.into(),
             r#type: kind.into(),
-            ..Task::default()
+            ..TaskSpec::default()
         })
     }
 
@@ -60,19 +61,21 @@ impl TaskBuilder {
 impl BatchBuilder {
     /// A batch that `splitter` reads.
     pub fn new(splitter: impl Into<String>) -> Self {
-        Self(Batch {
+        Self(BatchSpec {
             splitter: splitter.into(),
-            ..Batch::default()
+            ..BatchSpec::default()
         })
     }
 
     /// The definition as JSON.
-    ///
-    /// # Errors
-    /// [`JsonError::Inexact`] for a number that the wire cannot carry.
-    pub fn json(mut self, definition: &Json) -> Result<Self, JsonError> {
-        self.0.definition = Some(Definition::Json(json_to_value(definition)?));
-        Ok(self)
+    #[must_use]
+    pub fn json(mut self, definition: &Json) -> Self {
+        let form = JsonForm::of(definition, json_to_value(definition));
+        self.0.definition = Some(match form {
+            JsonForm::Value(value) => Definition::Json(value),
+            JsonForm::Text(text) => Definition::JsonText(text),
+        });
+        self
     }
 
     /// The definition as bytes that the splitter understands, at most 1 MiB.
@@ -85,9 +88,15 @@ impl BatchBuilder {
     /// The parameters, a JSON object.
     ///
     /// # Errors
-    /// [`JsonError`] if it is no object or has a number that the wire cannot carry.
+    /// [`JsonError::NotAnObject`].
     pub fn parameters(mut self, parameters: &Json) -> Result<Self, JsonError> {
-        self.0.parameters = Some(json_to_struct(parameters)?);
+        self.0.parameters_form = Some(match json_to_struct(parameters) {
+            Ok(object) => ParametersForm::Parameters(object),
+            Err(JsonError::Inexact(_)) => {
+                ParametersForm::ParametersJsonText(parameters.to_string())
+            }
+            Err(error @ JsonError::NotAnObject(_)) => return Err(error),
+        });
         Ok(self)
     }
 
@@ -102,12 +111,14 @@ impl BatchBuilder {
 
     /// The payload of each item, in which `{{item}}`, `{{item.FIELD}}`, `{{parameters}}` and
     /// `{{parameters.FIELD}}` are replaced.
-    ///
-    /// # Errors
-    /// [`JsonError::Inexact`] for a number that the wire cannot carry.
-    pub fn item_payload(mut self, payload: &Json) -> Result<Self, JsonError> {
-        self.template().payload = Some(json_to_value(payload)?);
-        Ok(self)
+    #[must_use]
+    pub fn item_payload(mut self, payload: &Json) -> Self {
+        let form = JsonForm::of(payload, json_to_value(payload));
+        self.template().payload_form = Some(match form {
+            JsonForm::Value(value) => PayloadForm::Payload(value),
+            JsonForm::Text(text) => PayloadForm::PayloadJsonText(text),
+        });
+        self
     }
 
     /// Adds a header to each item.
@@ -234,7 +245,7 @@ impl JobBuilder {
         self
     }
 
-    /// A job of the same partition, by its id, that must be complete before this one starts. It need not exist yet.
+    /// A job of the same partition, by its name, that must be complete before this one starts. It need not exist yet.
     #[must_use]
     pub fn after(self, job: impl Into<String>) -> Self {
         self.prerequisite(job, false)
@@ -271,8 +282,8 @@ impl JobBuilder {
 
     /// Before when it does not start.
     #[must_use]
-    pub fn not_before(mut self, time: SystemTime) -> Self {
-        self.0.start = Some(Start::NotBefore(time.into()));
+    pub fn not_before_time(mut self, time: SystemTime) -> Self {
+        self.0.start = Some(Start::NotBeforeTime(time.into()));
         self
     }
 
@@ -328,8 +339,8 @@ mod tests {
     #[test]
     fn a_batch_is_built_in_any_order() -> Result<(), JsonError> {
         let batch = BatchBuilder::new("files")
-            .item_payload(&json!({"path": "{{item}}"}))?
-            .json(&json!({"root": "/srv"}))?
+            .item_payload(&json!({"path": "{{item}}"}))
+            .json(&json!({"root": "/srv"}))
             .parameters(&json!({"level": 6}))?
             .item("documents.export", "export");
         let spec = JobBuilder::new(batch)
@@ -346,13 +357,36 @@ mod tests {
             (item.pipe.as_str(), item.r#type.as_str()),
             ("documents.export", "export")
         );
-        let payload = item.payload.as_ref().map(value_to_json);
-        assert_eq!(payload, Some(json!({"path": "{{item}}"})));
+        let Some(PayloadForm::Payload(payload)) = &item.payload_form else {
+            panic!("the payload is a value")
+        };
+        assert_eq!(value_to_json(payload), json!({"path": "{{item}}"}));
         let policy = spec.failure_policy.unwrap_or_default();
         assert_eq!(policy.on_exceeded(), OnExceeded::Stop);
         assert_eq!(policy.tolerance, Some(Tolerance::MaxFailedPercentage(2.5)));
         let limit = spec.item_timeout.unwrap_or_default();
         assert_eq!((limit.seconds, limit.nanos), (1, 500_000_000));
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_double_cannot_keep_travels_as_text() -> Result<(), JsonError> {
+        let large = json!({"n": u64::MAX});
+        let batch = BatchBuilder::new("range")
+            .json(&large)
+            .item_payload(&large)
+            .parameters(&large)?;
+        let spec = JobBuilder::new(batch).build();
+        let Some(Work::Batch(batch)) = spec.work else {
+            panic!("a batch was built")
+        };
+        let text = large.to_string();
+        assert_eq!(batch.definition, Some(Definition::JsonText(text.clone())));
+        let parameters = ParametersForm::ParametersJsonText(text.clone());
+        assert_eq!(batch.parameters_form, Some(parameters));
+        let payload = batch.item.and_then(|item| item.payload_form);
+        assert_eq!(payload, Some(PayloadForm::PayloadJsonText(text)));
+        assert!(BatchBuilder::new("range").parameters(&json!([1])).is_err());
         Ok(())
     }
 

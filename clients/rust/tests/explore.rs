@@ -9,7 +9,7 @@ use std::error::Error as StdError;
 use fake::{Fake, Scene, client, state};
 use futures::{StreamExt, TryStreamExt};
 use headway::v1::{
-    BatchStatus, Event, JobState, ListBatchesRequest, ListBatchesResponse, ListEventsRequest,
+    AuditEvent, Batch, JobState, ListBatchesRequest, ListBatchesResponse, ListEventsRequest,
     ListEventsResponse, ListPipesResponse, Pipe, RemovedJob, WatchEventsRequest,
     WatchEventsResponse, WatchJobsRequest, WatchJobsResponse,
 };
@@ -30,9 +30,9 @@ fn jobs(jobs: &[(&str, i64)], token: &str) -> WatchJobsResponse {
 }
 
 fn events(cursors: &[&str], last: &str) -> WatchEventsResponse {
-    let events = cursors.iter().map(|cursor| Event {
+    let events = cursors.iter().map(|cursor| AuditEvent {
         cursor: (*cursor).to_owned(),
-        ..Event::default()
+        ..AuditEvent::default()
     });
     WatchEventsResponse {
         events: events.collect(),
@@ -151,16 +151,15 @@ async fn a_watch_of_events_goes_on_at_its_cursor() -> TestResult {
 #[tokio::test]
 async fn lists_come_page_by_page() -> TestResult {
     let fake = Fake::default();
-    let page = |cursors: &[&str], next: &str, more| ListEventsResponse {
+    let page = |cursors: &[&str], next: &str| ListEventsResponse {
         events: events(cursors, "").events,
-        next_cursor: next.to_owned(),
-        more,
+        next_page_token: next.to_owned(),
         ..ListEventsResponse::default()
     };
     let batch = |name: &str, next: &str| ListBatchesResponse {
-        batches: vec![BatchStatus {
+        batches: vec![Batch {
             name: name.to_owned(),
-            ..BatchStatus::default()
+            ..Batch::default()
         }],
         next_page_token: next.to_owned(),
         ..ListBatchesResponse::default()
@@ -174,11 +173,9 @@ async fn lists_come_page_by_page() -> TestResult {
     };
     {
         let mut script = fake.script();
-        script.event_pages.extend([
-            page(&["1"], "1", true),
-            page(&[], "4", true),
-            page(&["5"], "6", false),
-        ]);
+        script
+            .event_pages
+            .extend([page(&["1"], "1"), page(&[], "4"), page(&["5"], "")]);
         script.batch_pages.extend([batch("x", "t"), batch("y", "")]);
         script.pipe_pages.extend([pipe("p", "u"), pipe("q", "")]);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headway::pipe::ControlMessage;
+use headway::wire::ControlMessage;
 use headway_broker::{Broker, BrokerError, Outgoing, Subscription, Topic};
 use prost::Message;
 use tokio::sync::mpsc;

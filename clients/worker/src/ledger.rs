@@ -223,7 +223,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use headway::pipe::{TaskItem, TaskMessage};
+    use headway::wire::{TaskItem, TaskMessage};
 
     use super::*;
     use crate::confirm::for_test as confirmed;

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headway::pipe::item_report::Event;
-use headway::pipe::{Done, ItemReport, PageReport, ReportMessage};
+use headway::wire::item_report::Event;
+use headway::wire::{Done, ItemReport, PageReport, ReportMessage};
 use headway_broker::{Outgoing, Queue};
 use prost::Message;
 use tokio::time::Instant;
@@ -241,7 +241,7 @@ fn event_bytes(event: &Event) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use headway::pipe::{Failed, Forward, TaskItem, TaskMessage};
+    use headway::wire::{Failed, Forward, TaskItem, TaskMessage};
 
     use super::*;
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use headway::pipe::{ControlMessage, Disposition};
+use headway::wire::{ControlMessage, Disposition};
 
 /// How many jobs are remembered unless told otherwise.
 pub const DEFAULT_CAPACITY: usize = 10_000;

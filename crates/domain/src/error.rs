@@ -88,14 +88,11 @@ pub enum Error {
     /// The id is taken by another job type.
     #[error("job type {0} exists; choose another id, or update it")]
     JobTypeExists(String),
-    /// The job type was changed meanwhile.
-    #[error("job type {name} has version {version} meanwhile; read it again, and change that one")]
-    JobTypeChanged {
-        /// The type.
-        name: String,
-        /// Its version now.
-        version: String,
-    },
+    /// The resource was changed since the caller read it.
+    #[error(
+        "{0} was changed since you read it; read it again and repeat the change with its new etag"
+    )]
+    EtagMismatch(String),
     /// The job type comes from a file.
     #[error("job type {0} comes from a file of the server, and is changed there")]
     JobTypeFixed(String),

@@ -6,6 +6,7 @@
 
 pub mod batches;
 pub mod error;
+pub mod etag;
 pub mod events;
 pub mod filter;
 pub mod job_types;

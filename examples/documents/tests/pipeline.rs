@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headway::pipe::item_report::Event;
-use headway::pipe::{Failed, Forward, ReportMessage, TaskItem, TaskMessage};
+use headway::wire::item_report::Event;
+use headway::wire::{Failed, Forward, ReportMessage, TaskItem, TaskMessage};
 use headway_documents::verify;
 
 use headway_documents::workers::{EXPORT_PIPE, TAG_PIPE, export_worker, tag_worker};

@@ -1,19 +1,22 @@
-//! What all methods of JobService have at hand.
+//! What all methods have at hand.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use headway::v1;
+use futures::Stream;
 use headway_broker::Broker;
+use headway_domain::event::Caller;
 use headway_relay::Relay;
-use headway_store::{JobView, Store, StoreError};
+use headway_store::{Store, StoreError};
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Response, Status};
 
-use super::{convert_in::Splitters, convert_out, job_types::JobTypes, status::ApiError};
+use super::{job_types::JobTypes, spec::Splitters, status::ApiError};
 use crate::{
     ServerParts,
     watch::{Hub, Partitions},
@@ -22,20 +25,26 @@ use crate::{
 /// A page of an answer ends early at this size, so that clients which take 4 MiB can read it.
 const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
-/// JobService.
+/// The answer of a method.
+pub(crate) type Answer<T> = Result<Response<T>, Status>;
+
+/// The answers of a streaming method.
+pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
+
+/// All services.
 #[derive(Debug, Clone)]
-pub(crate) struct JobApi {
+pub(crate) struct Api {
     relay: Relay,
-    pub(super) hub: Hub,
-    pub(super) partitions: Partitions,
-    pub(super) splitters: Arc<Splitters>,
-    pub(super) job_types: JobTypes,
+    pub(crate) hub: Hub,
+    pub(crate) partitions: Partitions,
+    pub(crate) splitters: Arc<Splitters>,
+    pub(crate) job_types: JobTypes,
     publishing: Arc<Semaphore>,
     tasks: TaskTracker,
-    pub(super) stopping: CancellationToken,
+    pub(crate) stopping: CancellationToken,
 }
 
-impl JobApi {
+impl Api {
     /// The service over these parts. Changes are committed and published in `tasks`.
     pub(crate) fn new(
         parts: &ServerParts,
@@ -63,17 +72,17 @@ impl JobApi {
         }
     }
 
-    pub(super) fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         self.relay.store()
     }
 
-    pub(super) fn broker(&self) -> &dyn Broker {
+    pub(crate) fn broker(&self) -> &dyn Broker {
         self.relay.broker().as_ref()
     }
 
     /// Runs a change to its end, publishing included, also when the caller goes away; answers as soon as it is
     /// committed. `change` sends its answer between the two.
-    pub(super) async fn change<T, Fut>(
+    pub(crate) async fn change<T, Fut>(
         &self,
         change: impl FnOnce(Relay, oneshot::Sender<Result<T, StoreError>>) -> Fut,
     ) -> Result<T, ApiError>
@@ -98,13 +107,19 @@ impl JobApi {
     }
 }
 
-pub(super) fn whole(view: JobView) -> Result<v1::Job, ApiError> {
-    let body = view.body.as_deref().unwrap_or_default();
-    Ok(convert_out::full(&view, body)?)
+/// A request and who sent it, as [`crate::identity`] found it.
+pub(crate) fn received<T>(request: Request<T>) -> (T, Caller) {
+    let caller = request.extensions().get::<Caller>().cloned();
+    (request.into_inner(), caller.unwrap_or_default())
+}
+
+/// What a method found, as its answer.
+pub(crate) fn answer<T>(found: Result<T, ApiError>) -> Answer<T> {
+    Ok(Response::new(found?))
 }
 
 /// How many entries fit into one answer; at least one.
-pub(super) fn fitting(entries: &[impl Message]) -> usize {
+pub(crate) fn fitting(entries: &[impl Message]) -> usize {
     let mut bytes = 0;
     let fit = entries.iter().take_while(|entry| {
         bytes += entry.encoded_len();
@@ -114,13 +129,15 @@ pub(super) fn fitting(entries: &[impl Message]) -> usize {
 }
 
 /// Seconds since 1970.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
 mod tests {
+    use headway::v1;
+
     use super::*;
 
     #[test]

@@ -79,6 +79,13 @@ const ENTRIES: &[Entry] = &[
         "Read the job before trying again: the change may have been made.",
     ),
     (
+        "ETAG_MISMATCH",
+        "ABORTED",
+        "metadata `resource`",
+        "The resource was changed since the caller read its etag.",
+        "Read it again and repeat the change with the new etag.",
+    ),
+    (
         "HOST_NOT_ALLOWED",
         "PERMISSION_DENIED",
         NOTHING,
@@ -119,13 +126,6 @@ const ENTRIES: &[Entry] = &[
         "ResourceInfo; metadata `job`",
         "There is no such job, or it was deleted.",
         "Check the name.",
-    ),
-    (
-        "JOB_TYPE_CHANGED",
-        "ABORTED",
-        "ResourceInfo; metadata `job_type`, `version`",
-        "The job type has another version than the request names.",
-        "Read it, and change that.",
     ),
     (
         "JOB_TYPE_EXISTS",

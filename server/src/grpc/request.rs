@@ -3,14 +3,11 @@
 use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use headway::v1;
-use headway_domain::{
-    Error, JobId, JobName, JobState, PartitionId, event::Caller, ids, limits, spec::label_key,
-};
+use headway_domain::{Error, JobId, JobName, JobState, PartitionId, ids, limits, spec::label_key};
 use headway_store::JobFilter;
-use tonic::Extensions;
 use uuid::Uuid;
 
-use super::violations::Violations;
+use super::{values::duration, violations::Violations};
 
 /// Labels in a filter at most.
 const FILTER_LABELS: usize = 8;
@@ -25,17 +22,17 @@ const BOOKMARK_INTERVALS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(600);
 
 /// `partitions/{partition}`.
-pub(super) fn partition(parent: &str) -> Result<PartitionId, Error> {
+pub(crate) fn partition(parent: &str) -> Result<PartitionId, Error> {
     ids::parse_parent(parent)
 }
 
 /// `partitions/{partition}/jobs/{job}` in this field.
-pub(super) fn job_name(field: &str, name: &str) -> Result<JobName, Error> {
+pub(crate) fn job_name(field: &str, name: &str) -> Result<JobName, Error> {
     name.parse().map_err(|error: Error| error.renamed(field))
 }
 
 /// The id a client chose, or a random one that sorts by time.
-pub(super) fn job_id(id: String) -> Result<JobId, Error> {
+pub(crate) fn job_id(id: String) -> Result<JobId, Error> {
     if id.is_empty() {
         return JobId::new(Uuid::now_v7().to_string());
     }
@@ -43,7 +40,7 @@ pub(super) fn job_id(id: String) -> Result<JobId, Error> {
 }
 
 /// A request id; empty for none.
-pub(super) fn request_id(id: String) -> Result<String, Error> {
+pub(crate) fn request_id(id: String) -> Result<String, Error> {
     if id.len() > limits::MAX_ID_BYTES || id.chars().any(char::is_control) {
         return Err(Error::field(
             "request_id",
@@ -58,19 +55,47 @@ pub(super) fn request_id(id: String) -> Result<String, Error> {
 }
 
 /// How many entries a page may have.
-pub(super) fn page_size(size: i32) -> Result<u32, Error> {
+pub(crate) fn page_size(size: i32) -> Result<u32, Error> {
+    page_size_up_to(limits::MAX_PAGE_SIZE, size)
+}
+
+/// As [`page_size`], with another bound.
+pub(crate) fn page_size_up_to(most: u32, size: i32) -> Result<u32, Error> {
     match u32::try_from(size) {
-        Ok(0) => Ok(limits::DEFAULT_PAGE_SIZE),
-        Ok(size) if size <= limits::MAX_PAGE_SIZE => Ok(size),
+        Ok(0) => Ok(limits::DEFAULT_PAGE_SIZE.min(most)),
+        Ok(size) if size <= most => Ok(size),
         Ok(_) | Err(_) => Err(Error::field(
             "page_size",
-            format!("must be 0 to {}, not {size}", limits::MAX_PAGE_SIZE),
+            format!("must be 0 to {most}, not {size}"),
         )),
     }
 }
 
+/// The fields of an update mask. Only these may be named; none stands for all of them.
+pub(crate) fn mask(
+    mask: Option<prost_types::FieldMask>,
+    known: &'static [&'static str],
+    violations: &mut Violations,
+) -> Vec<String> {
+    let paths = mask.unwrap_or_default().paths;
+    for path in &paths {
+        violations.check(known.contains(&path.as_str()), "update_mask", || {
+            format!("must name some of {}, not {path:?}", known.join(", "))
+        });
+    }
+    if paths.is_empty() {
+        return known.iter().copied().map(str::to_owned).collect();
+    }
+    paths
+}
+
+/// The etag that an update or a deletion is based on; none for any.
+pub(crate) fn etag(etag: &str) -> Option<&str> {
+    Some(etag).filter(|etag| !etag.is_empty())
+}
+
 /// Which jobs to list.
-pub(super) fn filter(
+pub(crate) fn filter(
     states: &[i32],
     labels: HashMap<String, String>,
     violations: &mut Violations,
@@ -126,7 +151,7 @@ fn state(number: i32) -> Option<JobState> {
 }
 
 /// The shortest time between two states of a watch.
-pub(super) fn watch_interval(interval: Option<prost_types::Duration>) -> Result<Duration, Error> {
+pub(crate) fn watch_interval(interval: Option<prost_types::Duration>) -> Result<Duration, Error> {
     let Some(interval) = interval else {
         return Ok(WATCH_INTERVAL);
     };
@@ -136,7 +161,7 @@ pub(super) fn watch_interval(interval: Option<prost_types::Duration>) -> Result<
 }
 
 /// After how long without a message a watch sends a bookmark.
-pub(super) fn bookmark_interval(
+pub(crate) fn bookmark_interval(
     interval: Option<prost_types::Duration>,
 ) -> Result<Duration, Error> {
     let Some(interval) = interval else {
@@ -145,18 +170,6 @@ pub(super) fn bookmark_interval(
     duration(interval)
         .filter(|interval| BOOKMARK_INTERVALS.contains(interval))
         .ok_or_else(|| Error::field("bookmark_interval", "must be 1 s to 600 s"))
-}
-
-/// A duration of the wire, unless it is negative or malformed.
-pub(super) fn duration(duration: prost_types::Duration) -> Option<Duration> {
-    let seconds = u64::try_from(duration.seconds).ok()?;
-    let nanos = u32::try_from(duration.nanos).ok()?;
-    (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))
-}
-
-/// Who calls, as [`crate::identity`] found it.
-pub(super) fn caller(extensions: &Extensions) -> Caller {
-    extensions.get::<Caller>().cloned().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -191,6 +204,9 @@ mod tests {
             assert_eq!(field, "page_size");
             assert!(why.contains("1000"));
         }
+        assert_eq!(page_size_up_to(100, 0), Ok(50));
+        assert_eq!(page_size_up_to(100, 100), Ok(100));
+        assert!(page_size_up_to(100, 101).is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
-use super::cursor::cursor_text;
+use super::tokens::cursor_text;
 use crate::gate::Door;
 
 /// The domain of every `ErrorInfo`.
@@ -80,6 +80,11 @@ pub(crate) struct Refusal {
     pub path: String,
     /// Its own words; logged only.
     pub message: String,
+}
+
+/// Whether a change was refused because what it is based on had changed.
+pub(crate) fn overtaken(error: &StoreError) -> bool {
+    matches!(error, StoreError::Domain(Error::EtagMismatch(_)))
 }
 
 impl From<Error> for ApiError {
@@ -231,12 +236,9 @@ fn from_domain(error: Error) -> Status {
         Error::JobTypeExists(name) => Answer::new(Code::AlreadyExists, "JOB_TYPE_EXISTS", sentence)
             .job_type(name, "exists")
             .status(),
-        Error::JobTypeChanged { name, version } => {
-            Answer::new(Code::Aborted, "JOB_TYPE_CHANGED", sentence)
-                .info("version", version)
-                .job_type(name, "was changed")
-                .status()
-        }
+        Error::EtagMismatch(resource) => Answer::new(Code::Aborted, "ETAG_MISMATCH", sentence)
+            .info("resource", resource)
+            .status(),
         Error::JobTypeFixed(name) => {
             Answer::new(Code::FailedPrecondition, "JOB_TYPE_FROM_FILE", sentence)
                 .job_type(name, "comes from a file")

@@ -7,11 +7,11 @@ const KEPT: usize = 32;
 
 /// What is wrong with a request so far.
 #[derive(Debug, Default)]
-pub(super) struct Violations(Vec<FieldViolation>);
+pub(crate) struct Violations(Vec<FieldViolation>);
 
 impl Violations {
     /// Notes that a field is wrong.
-    pub(super) fn push(&mut self, field: impl Into<String>, description: impl Into<String>) {
+    pub(crate) fn push(&mut self, field: impl Into<String>, description: impl Into<String>) {
         self.add(FieldViolation {
             field: field.into(),
             description: description.into(),
@@ -19,7 +19,7 @@ impl Violations {
     }
 
     /// Notes that a field is wrong unless the condition holds.
-    pub(super) fn check(&mut self, holds: bool, field: &str, description: impl FnOnce() -> String) {
+    pub(crate) fn check(&mut self, holds: bool, field: &str, description: impl FnOnce() -> String) {
         if !holds {
             self.push(field, description());
         }
@@ -27,7 +27,7 @@ impl Violations {
 
     /// The value, or `None` and what is wrong with it. An error that is not about fields is none that a
     /// conversion gives; it is noted without a field.
-    pub(super) fn take<T>(&mut self, result: Result<T, Error>) -> Option<T> {
+    pub(crate) fn take<T>(&mut self, result: Result<T, Error>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(Error::Invalid(list)) => {
@@ -44,11 +44,22 @@ impl Violations {
     }
 
     /// The error, if anything is wrong.
-    pub(super) fn finish(self) -> Result<(), Error> {
+    pub(crate) fn finish(self) -> Result<(), Error> {
         if self.0.is_empty() {
             Ok(())
         } else {
             Err(Error::Invalid(self.0))
+        }
+    }
+
+    /// What was taken, or the error if anything is wrong.
+    pub(crate) fn values<T: Taken>(self, taken: T) -> Result<T::Values, Error> {
+        let wrong = self.finish().err();
+        match (wrong, taken.values()) {
+            (None, Some(values)) => Ok(values),
+            (Some(error), _) => Err(error),
+            // Does not happen: what is missing was refused, and noted here.
+            (None, None) => Err(Error::Invalid(Vec::new())),
         }
     }
 
@@ -58,6 +69,34 @@ impl Violations {
         }
     }
 }
+
+/// Several results of [`Violations::take`].
+pub(crate) trait Taken {
+    /// The values without their options.
+    type Values;
+    /// The values, if all are there.
+    fn values(self) -> Option<Self::Values>;
+}
+
+macro_rules! taken {
+    ($($name:ident),+) => {
+        impl<$($name),+> Taken for ($(Option<$name>,)+) {
+            type Values = ($($name,)+);
+
+            #[allow(non_snake_case)]
+            fn values(self) -> Option<Self::Values> {
+                let ($($name,)+) = self;
+                Some(($($name?,)+))
+            }
+        }
+    };
+}
+
+taken!(A);
+taken!(A, B);
+taken!(A, B, C);
+taken!(A, B, C, D);
+taken!(A, B, C, D, E);
 
 #[cfg(test)]
 mod tests {
@@ -81,5 +120,15 @@ mod tests {
         assert_eq!(violations.0.len(), KEPT);
         assert!(violations.finish().is_err());
         assert!(Violations::default().finish().is_ok());
+    }
+
+    #[test]
+    fn values_come_only_where_nothing_is_wrong() {
+        let all = |violations: Violations| violations.values((Some(1), Some("a")));
+        assert_eq!(all(Violations::default()), Ok((1, "a")));
+        let mut violations = Violations::default();
+        violations.push("b", "is bad");
+        assert_eq!(all(violations), Err(Error::field("b", "is bad")));
+        assert!(Violations::default().values((None::<u8>,)).is_err());
     }
 }

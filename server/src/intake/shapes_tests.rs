@@ -37,10 +37,10 @@ fn estimates_are_not_below_the_size_of_any_list_entry() {
         values: vec![prost_types::Value { kind: None }; 10_000],
     };
     let kind = Some(prost_types::value::Kind::ListValue(list));
-    let json = v1::batch::Definition::Json(prost_types::Value { kind });
-    let batch = v1::Batch {
+    let json = v1::batch_spec::Definition::Json(prost_types::Value { kind });
+    let batch = v1::BatchSpec {
         definition: Some(json),
-        ..v1::Batch::default()
+        ..v1::BatchSpec::default()
     };
     let spec = v1::JobSpec {
         work: Some(v1::job_spec::Work::Batch(batch)),

@@ -23,16 +23,19 @@ fn follow(parent: &str, after: &str) -> v1::WatchEventsRequest {
 }
 
 async fn events(harness: &Harness, request: v1::ListEventsRequest) -> v1::ListEventsResponse {
-    let answer = harness.client.clone().list_events(request).await;
+    let answer = harness.clients().events.list_events(request).await;
     answer.unwrap().into_inner()
 }
 
-fn kinds(events: &[v1::Event]) -> Vec<EventKind> {
-    events.iter().map(v1::Event::kind).collect()
+fn kinds(events: &[v1::AuditEvent]) -> Vec<EventKind> {
+    events.iter().map(v1::AuditEvent::kind).collect()
 }
 
 /// Reads so many events.
-async fn read(stream: &mut Streaming<v1::WatchEventsResponse>, count: usize) -> Vec<v1::Event> {
+async fn read(
+    stream: &mut Streaming<v1::WatchEventsResponse>,
+    count: usize,
+) -> Vec<v1::AuditEvent> {
     let mut read = Vec::new();
     while read.len() < count {
         let message = timeout(PATIENCE, stream.message()).await.unwrap().unwrap();
@@ -108,9 +111,9 @@ async fn the_log_tells_a_jobs_life_and_outlives_it() {
         ("ada", "call-7")
     );
     assert_eq!(paused.state(), JobState::Paused);
-    assert_eq!(log.events[2].items, 5);
+    assert_eq!(log.events[2].item_count, 5);
     assert_eq!(log.events[2].batch, format!("{}/batches/1", named()));
-    assert_eq!(log.events[5].items, 1);
+    assert_eq!(log.events[5].item_count, 1);
     assert!(
         log.events[5].message.contains("BROKEN"),
         "{}",
@@ -134,7 +137,7 @@ async fn the_log_tells_a_jobs_life_and_outlives_it() {
         parent: PARENT.to_owned(),
         ..of_old
     };
-    let answer = harness.client.clone().list_events(of_all).await;
+    let answer = harness.clients().events.list_events(of_all).await;
     let (_, details) = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
     assert_eq!(fields(&details), ["job_uid"]);
     harness.stop().await;
@@ -159,7 +162,7 @@ async fn pages_and_a_stream_show_the_same_once_each() {
     )
     .await;
     assert_eq!(all.events.len(), 21);
-    assert!(!all.more);
+    assert!(all.next_page_token.is_empty());
     let (mut paged, mut after) = (Vec::new(), String::new());
     loop {
         let request = v1::ListEventsRequest {
@@ -170,14 +173,14 @@ async fn pages_and_a_stream_show_the_same_once_each() {
         let page = events(&harness, request).await;
         paged.extend(page.events);
         after = page.next_cursor;
-        if !page.more {
+        if page.next_page_token.is_empty() {
             break;
         }
     }
     assert_eq!(paged, all.events);
 
     let middle = &all.events[9].cursor;
-    let mut client = harness.client.clone();
+    let mut client = harness.clients().events;
     let stream = client.watch_events(follow(PARENT, middle)).await;
     let mut stream = stream.unwrap().into_inner();
     assert_eq!(read(&mut stream, 11).await, all.events[10..]);
@@ -191,7 +194,7 @@ async fn pages_and_a_stream_show_the_same_once_each() {
         kinds: vec![EventKind::Completed.into()],
         ..follow(&name("late"), "")
     };
-    let stream = harness.client.clone().watch_events(request).await;
+    let stream = harness.clients().events.watch_events(request).await;
     let mut stream = stream.unwrap().into_inner();
     harness.create("not-it").await;
     harness.finish(&job).await;
@@ -215,7 +218,7 @@ async fn a_cursor_that_is_too_old_says_where_the_log_begins() {
         after: old.clone(),
         ..list(PARENT)
     };
-    let answer = harness.client.clone().list_events(request).await;
+    let answer = harness.clients().events.list_events(request).await;
     let (_, details) = refused(answer, Code::OutOfRange, "CURSOR_EXPIRED");
     let earliest = &details.error_info().unwrap().metadata["earliest_cursor"];
     let request = v1::ListEventsRequest {
@@ -225,8 +228,8 @@ async fn a_cursor_that_is_too_old_says_where_the_log_begins() {
     let left = events(&harness, request).await.events;
     assert!(left.iter().all(|event| event.job == name("k")) && !left.is_empty());
     let answer = harness
-        .client
-        .clone()
+        .clients()
+        .events
         .watch_events(follow(PARENT, &old))
         .await;
     refused(answer.map(|_| ()), Code::OutOfRange, "CURSOR_EXPIRED");
@@ -255,7 +258,9 @@ async fn counts_are_of_one_partition() {
         async move {
             let answer = client.count_jobs(request).await.unwrap().into_inner();
             let counts = answer.counts.into_iter();
-            let mut counts: Vec<_> = counts.map(|count| (count.state(), count.jobs)).collect();
+            let mut counts: Vec<_> = counts
+                .map(|count| (count.state(), count.job_count))
+                .collect();
             counts.sort_unstable();
             counts
         }
@@ -336,7 +341,7 @@ async fn pipes_are_those_of_the_partition() {
         harness.create_spec(pipe, spec).await;
     }
     let ask = |parent: &str, page_size, page_token: &str| {
-        let mut client = harness.client.clone();
+        let mut client = harness.clients().pipes;
         let request = v1::ListPipesRequest {
             parent: parent.to_owned(),
             page_size,
@@ -358,7 +363,10 @@ async fn pipes_are_those_of_the_partition() {
     assert_eq!(rest.next_page_token, "");
     for pipe in pipes {
         assert!(pipe.reachable);
-        assert_eq!((pipe.items_in_flight, pipe.jobs, pipe.consumers), (1, 1, 0));
+        assert_eq!(
+            (pipe.items_in_flight, pipe.job_count, pipe.consumer_count),
+            (1, 1, 0)
+        );
     }
     let none = ask("partitions/other", 0, "").await.unwrap().into_inner();
     assert_eq!(none, v1::ListPipesResponse::default());
@@ -397,22 +405,23 @@ async fn bad_questions_about_events_name_every_field() {
         kinds: vec![0],
         after: "x".to_owned(),
         page_size: 1001,
+        page_token: String::new(),
     };
-    let answer = harness.client.clone().list_events(bad).await;
+    let answer = harness.clients().events.list_events(bad).await;
     let (_, details) = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
     assert_eq!(
         fields(&details),
         ["parent", "job_uid", "kinds", "after", "page_size"]
     );
     let answer = harness
-        .client
-        .clone()
+        .clients()
+        .events
         .list_events(list(&name("nobody")))
         .await;
     refused(answer, Code::NotFound, "JOB_NOT_FOUND");
     let answer = harness
-        .client
-        .clone()
+        .clients()
+        .events
         .watch_events(follow(&name("nobody"), ""))
         .await;
     refused(answer.map(|_| ()), Code::NotFound, "JOB_NOT_FOUND");

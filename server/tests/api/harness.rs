@@ -2,7 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use headway::v1::{self, job_service_client::JobServiceClient};
+use headway::v1::{
+    self, event_service_client::EventServiceClient, job_service_client::JobServiceClient,
+    job_type_service_client::JobTypeServiceClient,
+    partition_service_client::PartitionServiceClient, pipe_service_client::PipeServiceClient,
+    schedule_service_client::ScheduleServiceClient,
+};
 use headway_broker::{Broker, InProcessBroker};
 use headway_domain::{
     JobUid,
@@ -39,6 +44,37 @@ pub struct Harness {
     _folder: tempfile::TempDir,
 }
 
+/// A client of each service.
+#[derive(Clone)]
+pub struct Clients<S> {
+    pub jobs: JobServiceClient<S>,
+    pub schedules: ScheduleServiceClient<S>,
+    pub job_types: JobTypeServiceClient<S>,
+    pub partitions: PartitionServiceClient<S>,
+    pub pipes: PipeServiceClient<S>,
+    pub events: EventServiceClient<S>,
+}
+
+/// The clients over this service, such as a channel. A macro: the bounds of a function would be long.
+macro_rules! clients {
+    ($service:expr) => {{
+        let service = $service;
+        $crate::harness::Clients {
+            jobs: headway::v1::job_service_client::JobServiceClient::new(service.clone()),
+            schedules: headway::v1::schedule_service_client::ScheduleServiceClient::new(
+                service.clone(),
+            ),
+            job_types: headway::v1::job_type_service_client::JobTypeServiceClient::new(
+                service.clone(),
+            ),
+            partitions: headway::v1::partition_service_client::PartitionServiceClient::new(
+                service.clone(),
+            ),
+            pipes: headway::v1::pipe_service_client::PipeServiceClient::new(service.clone()),
+            events: headway::v1::event_service_client::EventServiceClient::new(service),
+        }
+    }};
+}
 impl Harness {
     pub async fn start() -> Self {
         Self::start_with(|parts| parts).await
@@ -103,6 +139,11 @@ impl Harness {
         tokio::spawn(serve(listener, parts, self.shutdown.clone()));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap();
         JobServiceClient::new(channel.connect().await.unwrap())
+    }
+
+    /// A client of each service, over the connection of [`Self::client`].
+    pub fn clients(&self) -> Clients<Channel> {
+        clients!(self.channel.clone())
     }
 
     pub fn store(&self) -> &Store {
@@ -217,7 +258,7 @@ pub fn request(id: &str, spec: v1::JobSpec) -> v1::CreateJobRequest {
 /// A job of one task.
 pub fn task() -> v1::JobSpec {
     v1::JobSpec {
-        work: Some(v1::job_spec::Work::Task(v1::Task {
+        work: Some(v1::job_spec::Work::Task(v1::TaskSpec {
             pipe: "documents".into(),
             r#type: "export".into(),
             payload: b"{\"file\":1}".to_vec(),
@@ -237,14 +278,14 @@ pub fn batch() -> v1::JobSpec {
         ("to".to_owned(), number(5.0)),
     ];
     v1::JobSpec {
-        work: Some(v1::job_spec::Work::Batch(v1::Batch {
+        work: Some(v1::job_spec::Work::Batch(v1::BatchSpec {
             splitter: "range".into(),
-            definition: Some(v1::batch::Definition::Json(prost_types::Value {
+            definition: Some(v1::batch_spec::Definition::Json(prost_types::Value {
                 kind: Some(prost_types::value::Kind::StructValue(prost_types::Struct {
                     fields: fields.into(),
                 })),
             })),
-            parameters: None,
+            parameters_form: None,
             item: Some(v1::ItemTemplate {
                 pipe: "documents".into(),
                 ..Default::default()

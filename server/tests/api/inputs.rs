@@ -6,7 +6,7 @@ use tonic::{Code, codec::CompressionEncoding};
 
 use crate::harness::{Harness, PARENT, batch, fields, refused, request, task};
 
-fn batch_with(change: impl FnOnce(&mut v1::Batch)) -> v1::JobSpec {
+fn batch_with(change: impl FnOnce(&mut v1::BatchSpec)) -> v1::JobSpec {
     let mut spec = batch();
     if let Some(v1::job_spec::Work::Batch(batch)) = &mut spec.work {
         change(batch);
@@ -86,7 +86,7 @@ async fn bad_jobs_are_refused_by_field() {
             request(
                 "x",
                 batch_with(|batch| {
-                    batch.definition = Some(v1::batch::Definition::Data(b"{\"from\"".to_vec()))
+                    batch.definition = Some(v1::batch_spec::Definition::Data(b"{\"from\"".to_vec()))
                 }),
             ),
             "spec.batch.definition",
@@ -96,7 +96,7 @@ async fn bad_jobs_are_refused_by_field() {
             request(
                 "x",
                 batch_with(|batch| {
-                    batch.definition = Some(v1::batch::Definition::Json(nested(40)))
+                    batch.definition = Some(v1::batch_spec::Definition::Json(nested(40)))
                 }),
             ),
             "spec.batch.definition",
@@ -251,7 +251,7 @@ async fn what_cannot_be_decoded_gets_details_too() {
     let mut client = harness.client.clone();
     // Deeper than protobuf decoders go.
     let deep =
-        batch_with(|batch| batch.definition = Some(v1::batch::Definition::Json(nested(200))));
+        batch_with(|batch| batch.definition = Some(v1::batch_spec::Definition::Json(nested(200))));
     let answer = client.create_job(request("x", deep)).await;
     refused(answer, Code::InvalidArgument, "MALFORMED_REQUEST");
 
@@ -285,7 +285,7 @@ async fn a_spec_as_large_as_allowed_can_be_read_by_a_client_with_default_limits(
     };
     let large = batch_with(|batch| {
         batch.splitter = "json".into();
-        batch.definition = Some(v1::batch::Definition::Json(list));
+        batch.definition = Some(v1::batch_spec::Definition::Json(list));
     });
     let created = harness.create_spec("large", large.clone()).await;
     assert_eq!(harness.get("large").await.spec, created.spec);

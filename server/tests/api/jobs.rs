@@ -160,7 +160,7 @@ async fn page_tokens_belong_to_their_query() {
         parent: name("job-0"),
         page_size: 1,
         page_token: token,
-        filter: None,
+        failure_filter: None,
     };
     let answer = client.list_failures(failures).await;
     refused(answer, Code::InvalidArgument, "PAGE_TOKEN_INVALID");
@@ -222,7 +222,7 @@ async fn failures_are_listed_in_pages_and_shown_with_the_job() {
             parent: name("many"),
             page_size: 2,
             page_token: token,
-            filter: None,
+            failure_filter: None,
         };
         let page = client.list_failures(request).await.unwrap().into_inner();
         items.extend(page.failures.iter().map(|failure| failure.item.clone()));

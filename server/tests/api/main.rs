@@ -1,11 +1,13 @@
 //! The server over TCP, with a real store on SQLite and pipes in process. Tests play workers and tracking by hand.
 
+#[macro_use]
+mod harness;
+
 mod audit;
 mod control;
 mod doors;
 mod exploring;
 mod gateway;
-mod harness;
 mod idle_partitions;
 mod inputs;
 mod jobs;

@@ -10,24 +10,29 @@ use tonic_reflection::pb::v1::{
 };
 use tonic_types::pb::{BadRequest, ErrorInfo};
 
-use crate::harness::{Harness, PARENT, refused};
+use crate::harness::{Clients, Harness, PARENT, refused};
 
 #[tokio::test]
 async fn limits_and_suspended_partitions_come_by_pages() {
     let harness = Harness::start().await;
-    let mut client = harness.client.clone();
+    let Clients {
+        mut pipes,
+        mut partitions,
+        ..
+    } = harness.clients();
     for name in ["b", "a", "c"] {
         let limits = Some(v1::PipeLimits {
-            pipe: format!("pipes/{name}"),
+            name: format!("pipes/{name}/limits"),
             max_in_flight: 1,
             ..v1::PipeLimits::default()
         });
-        client
-            .set_pipe_limits(v1::SetPipeLimitsRequest { limits })
-            .await
-            .unwrap();
+        let request = v1::UpdatePipeLimitsRequest {
+            pipe_limits: limits,
+            update_mask: None,
+        };
+        pipes.update_pipe_limits(request).await.unwrap();
         let name = format!("partitions/{name}");
-        client
+        partitions
             .suspend_partition(v1::SuspendPartitionRequest { name })
             .await
             .unwrap();
@@ -36,23 +41,26 @@ async fn limits_and_suspended_partitions_come_by_pages() {
         page_size: 2,
         page_token,
     };
-    let first = client
+    let first = pipes
         .list_pipe_limits(page(String::new()))
         .await
         .unwrap()
         .into_inner();
-    let second = client
+    let second = pipes
         .list_pipe_limits(page(first.next_page_token.clone()))
         .await;
     let second = second.unwrap().into_inner();
-    let pipes = first
-        .limits
+    let names = first
+        .pipe_limits
         .iter()
-        .chain(&second.limits)
-        .map(|limits| limits.pipe.as_str());
-    assert_eq!(pipes.collect::<Vec<_>>(), ["pipes/a", "pipes/b", "pipes/c"]);
+        .chain(&second.pipe_limits)
+        .map(|limits| limits.name.as_str());
     assert_eq!(
-        (first.limits.len(), second.next_page_token.as_str()),
+        names.collect::<Vec<_>>(),
+        ["pipes/a/limits", "pipes/b/limits", "pipes/c/limits"]
+    );
+    assert_eq!(
+        (first.pipe_limits.len(), second.next_page_token.as_str()),
         (2, "")
     );
 
@@ -60,12 +68,12 @@ async fn limits_and_suspended_partitions_come_by_pages() {
         page_size: 2,
         page_token,
     };
-    let begin = client
+    let begin = partitions
         .list_suspended_partitions(page(String::new()))
         .await
         .unwrap()
         .into_inner();
-    let rest = client
+    let rest = partitions
         .list_suspended_partitions(page(begin.next_page_token.clone()))
         .await;
     let rest = rest.unwrap().into_inner();
@@ -83,7 +91,7 @@ async fn limits_and_suspended_partitions_come_by_pages() {
         (2, "")
     );
     // A token of the one list is none of the other.
-    let foreign = client
+    let foreign = partitions
         .list_suspended_partitions(page(first.next_page_token))
         .await;
     refused(foreign, Code::InvalidArgument, "PAGE_TOKEN_INVALID");
@@ -104,9 +112,12 @@ async fn a_refused_job_of_many_has_the_details_of_its_error() {
         .await
         .unwrap();
     let result = &answer.get_ref().results[0];
-    assert_eq!((result.code, result.reason.as_str()), (3, "INVALID_FIELDS"));
+    let Some(v1::batch_create_jobs_result::Result::Error(status)) = &result.result else {
+        panic!("{result:?}")
+    };
+    assert_eq!(status.code, 3);
     let detail = |name: &str| {
-        let mut details = result.details.iter();
+        let mut details = status.details.iter();
         let found = details.find(|any| any.type_url.ends_with(name));
         found
             .unwrap_or_else(|| panic!("{name} in {result:?}"))

@@ -1,8 +1,7 @@
 //! What is said of jobs and what belongs to them.
 
 use clap::{Args, ValueEnum};
-use headway::v1::EventKind;
-use headway_client::BulkAction;
+use headway::v1::{EventKind, JobAction};
 
 use super::{submit::OnExceededArg, values::*};
 
@@ -112,7 +111,7 @@ pub enum BulkActionArg {
     Delete,
 }
 
-impl From<BulkActionArg> for BulkAction {
+impl From<BulkActionArg> for JobAction {
     fn from(action: BulkActionArg) -> Self {
         match action {
             BulkActionArg::Pause => Self::Pause,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt, stream};
-use headway::v1::{Event, WatchEventsRequest, WatchEventsResponse};
+use headway::v1::{AuditEvent, WatchEventsRequest, WatchEventsResponse};
 use tonic::Streaming;
 
 use super::{Items, Source, Taken, follow};
@@ -17,7 +17,7 @@ use crate::{Client, Error};
 ///
 /// Connects again as [`Watch`](super::Watch) does; it has no end of its own. Ends with `OUT_OF_RANGE` when it falls behind what the
 /// server keeps.
-pub struct EventsWatch(Items<Event>);
+pub struct EventsWatch(Items<AuditEvent>);
 
 impl EventsWatch {
     pub(crate) fn new(client: Client, request: WatchEventsRequest) -> Self {
@@ -33,7 +33,7 @@ impl EventsWatch {
 }
 
 impl Stream for EventsWatch {
-    type Item = Result<Event, Error>;
+    type Item = Result<AuditEvent, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.as_mut().poll_next(context)
@@ -52,7 +52,7 @@ struct Log {
 
 impl Source for Log {
     type Message = WatchEventsResponse;
-    type Item = Vec<Event>;
+    type Item = Vec<AuditEvent>;
 
     fn name(&self) -> &str {
         &self.request.parent
@@ -62,7 +62,7 @@ impl Source for Log {
         client.open_events_watch(self.request.clone()).await
     }
 
-    fn take(&mut self, response: WatchEventsResponse) -> Taken<Vec<Event>> {
+    fn take(&mut self, response: WatchEventsResponse) -> Taken<Vec<AuditEvent>> {
         self.request.after = response.cursor;
         match response.events.is_empty() {
             true => Taken::Nothing,

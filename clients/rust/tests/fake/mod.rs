@@ -12,9 +12,12 @@ use std::{
 
 use futures::{Stream, StreamExt, stream};
 use headway::v1::{
-    BatchChangeJobsRequest, BatchChangeJobsResponse, CountJobsResponse, GetJobHistoryResponse, Job,
-    JobState, ListBatchesResponse, ListEventsResponse, ListJobsResponse, ListPipesResponse,
-    Partition, WatchEventsResponse, WatchJobsResponse, job_service_server::JobServiceServer,
+    ChangeJobsRequest, ChangeJobsResponse, CountJobsResponse, Job, JobAction, JobHistory, JobState,
+    ListBatchesResponse, ListEventsResponse, ListJobsResponse, ListPipesResponse, Partition,
+    WatchEventsResponse, WatchJobsResponse, event_service_server::EventServiceServer,
+    job_service_server::JobServiceServer, job_type_service_server::JobTypeServiceServer,
+    partition_service_server::PartitionServiceServer, pipe_service_server::PipeServiceServer,
+    schedule_service_server::ScheduleServiceServer,
 };
 use headway_client::{Client, ClientConfig, Error};
 use tokio::{
@@ -47,7 +50,7 @@ pub struct Script {
     /// The answer of CountJobs.
     pub counts: CountJobsResponse,
     /// The answer of GetJobHistory.
-    pub history: GetJobHistoryResponse,
+    pub history: JobHistory,
     /// The calls, with what identifies their request, and when they came.
     pub calls: Vec<(&'static str, String, Instant)>,
 }
@@ -102,7 +105,13 @@ impl Fake {
     pub async fn serve_by(&self, mut server: Server) -> std::io::Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let server = server.add_service(JobServiceServer::new(self.clone()));
+        let server = server
+            .add_service(JobServiceServer::new(self.clone()))
+            .add_service(ScheduleServiceServer::new(self.clone()))
+            .add_service(JobTypeServiceServer::new(self.clone()))
+            .add_service(PartitionServiceServer::new(self.clone()))
+            .add_service(PipeServiceServer::new(self.clone()))
+            .add_service(EventServiceServer::new(self.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Ok(address)
     }
@@ -115,20 +124,24 @@ impl Fake {
             .map(Response::new)
     }
 
-    fn bulk(
-        &self,
-        method: &'static str,
-        request: BatchChangeJobsRequest,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
+    fn change(&self, request: ChangeJobsRequest) -> Result<Response<ChangeJobsResponse>, Status> {
+        let method = match request.action() {
+            JobAction::Unspecified => return Err(Status::invalid_argument("no action")),
+            JobAction::Pause => "pause many",
+            JobAction::Resume => "resume many",
+            JobAction::Cancel => "cancel many",
+            JobAction::Retry => "retry many",
+            JobAction::Delete => "delete many",
+        };
         let called = (method, request.filter, Instant::now());
         self.script().calls.push(called);
         let job = Job {
             name: "partitions/default/jobs/sweep".to_owned(),
             ..Job::default()
         };
-        Ok(Response::new(BatchChangeJobsResponse {
+        Ok(Response::new(ChangeJobsResponse {
             job: (!request.validate_only).then_some(job),
-            matching_jobs: 1234,
+            matching_job_count: 1234,
         }))
     }
 

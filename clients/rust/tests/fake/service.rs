@@ -3,30 +3,32 @@
 use std::time::Instant;
 
 use headway::v1::{
-    BatchChangeJobsRequest, BatchChangeJobsResponse, BatchCreateJobsRequest,
-    BatchCreateJobsResponse, CancelJobRequest, CountJobsRequest, CountJobsResponse,
-    CreateJobRequest, CreateJobTypeRequest, CreateScheduleRequest, DeleteJobRequest,
-    DeleteJobTypeRequest, DeleteScheduleRequest, DropDeadLettersRequest, DropDeadLettersResponse,
-    Event, ExplainJobRequest, ExplainJobResponse, GetJobHistoryRequest, GetJobHistoryResponse,
-    GetJobRequest, GetJobTypeRequest, GetPartitionRequest, GetPipeLimitsRequest,
-    GetScheduleRequest, Job, JobType, ListBatchesRequest, ListBatchesResponse,
-    ListDeadLettersRequest, ListDeadLettersResponse, ListEventsRequest, ListEventsResponse,
-    ListFailuresRequest, ListFailuresResponse, ListJobTypesRequest, ListJobTypesResponse,
-    ListJobsRequest, ListJobsResponse, ListPipeLimitsRequest, ListPipeLimitsResponse,
-    ListPipesRequest, ListPipesResponse, ListSchedulesRequest, ListSchedulesResponse,
-    ListSuspendedPartitionsRequest, ListSuspendedPartitionsResponse, Partition, PauseJobRequest,
-    PauseScheduleRequest, PipeLimits, Reason, ResumeJobRequest, ResumePartitionRequest,
-    ResumeScheduleRequest, RetryJobRequest, RunScheduleRequest, Schedule, SetPipeLimitsRequest,
-    SuspendPartitionRequest, UpdateJobRequest, UpdateJobTypeRequest, UpdatePartitionRequest,
-    UpdateScheduleRequest, WatchEventsRequest, WatchEventsResponse, WatchJobRequest,
-    WatchJobResponse, WatchJobsRequest, WatchJobsResponse, job_service_server::JobService,
+    AuditEvent, BatchCreateJobsRequest, BatchCreateJobsResponse, CancelJobRequest,
+    ChangeJobsRequest, ChangeJobsResponse, CountJobsRequest, CountJobsResponse, CreateJobRequest,
+    CreateJobTypeRequest, CreateScheduleRequest, DeleteJobRequest, DeleteJobTypeRequest,
+    DeleteScheduleRequest, DropDeadLettersRequest, DropDeadLettersResponse, ExplainJobRequest,
+    ExplainJobResponse, GetJobHistoryRequest, GetJobRequest, GetJobTypeRequest,
+    GetPartitionRequest, GetPipeLimitsRequest, GetScheduleRequest, Job, JobHistory, JobReason,
+    JobType, ListBatchesRequest, ListBatchesResponse, ListDeadLettersRequest,
+    ListDeadLettersResponse, ListEventsRequest, ListEventsResponse, ListFailuresRequest,
+    ListFailuresResponse, ListJobTypesRequest, ListJobTypesResponse, ListJobsRequest,
+    ListJobsResponse, ListPipeLimitsRequest, ListPipeLimitsResponse, ListPipesRequest,
+    ListPipesResponse, ListSchedulesRequest, ListSchedulesResponse, ListSuspendedPartitionsRequest,
+    ListSuspendedPartitionsResponse, Partition, PauseJobRequest, PauseScheduleRequest, PipeLimits,
+    ResumeJobRequest, ResumePartitionRequest, ResumeScheduleRequest, RetryJobRequest,
+    RunScheduleRequest, Schedule, SuspendPartitionRequest, UpdateJobRequest, UpdateJobTypeRequest,
+    UpdatePartitionRequest, UpdatePipeLimitsRequest, UpdateScheduleRequest, WatchEventsRequest,
+    WatchEventsResponse, WatchJobRequest, WatchJobResponse, WatchJobsRequest, WatchJobsResponse,
+    event_service_server::EventService, job_service_server::JobService,
+    job_type_service_server::JobTypeService, partition_service_server::PartitionService,
+    pipe_service_server::PipeService, schedule_service_server::ScheduleService,
 };
 use tonic::{Request, Response, Status};
 
 use super::{Answers, Fake, play};
 
 /// Whether a request for events of these kinds, or of all if there are none, asks for this one.
-fn is_wanted(kinds: &[i32], event: &Event) -> bool {
+fn is_wanted(kinds: &[i32], event: &AuditEvent) -> bool {
     kinds.is_empty() || kinds.contains(&event.kind)
 }
 
@@ -82,33 +84,6 @@ impl JobService for Fake {
         play(script.jobs_watches.pop_front(), |message| message)
     }
 
-    type WatchEventsStream = Answers<WatchEventsResponse>;
-
-    async fn watch_events(
-        &self,
-        request: Request<WatchEventsRequest>,
-    ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        let mut script = self.script();
-        let WatchEventsRequest { after, kinds, .. } = request.into_inner();
-        script.calls.push(("watch events", after, Instant::now()));
-        play(script.events_watches.pop_front(), move |mut message| {
-            message.events.retain(|event| is_wanted(&kinds, event));
-            message
-        })
-    }
-
-    async fn list_events(
-        &self,
-        request: Request<ListEventsRequest>,
-    ) -> Result<Response<ListEventsResponse>, Status> {
-        let mut script = self.script();
-        let ListEventsRequest { after, kinds, .. } = request.into_inner();
-        script.calls.push(("events", after, Instant::now()));
-        let mut page = script.event_pages.pop_front().unwrap_or_default();
-        page.events.retain(|event| is_wanted(&kinds, event));
-        Ok(Response::new(page))
-    }
-
     async fn list_batches(
         &self,
         request: Request<ListBatchesRequest>,
@@ -127,49 +102,14 @@ impl JobService for Fake {
         Ok(Response::new(BatchCreateJobsResponse::default()))
     }
 
-    async fn batch_pause_jobs(
-        &self,
-        request: Request<BatchChangeJobsRequest>,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
-        self.bulk("pause many", request.into_inner())
-    }
-
-    async fn batch_resume_jobs(
-        &self,
-        request: Request<BatchChangeJobsRequest>,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
-        self.bulk("resume many", request.into_inner())
-    }
-
-    async fn batch_cancel_jobs(
-        &self,
-        request: Request<BatchChangeJobsRequest>,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
-        self.bulk("cancel many", request.into_inner())
-    }
-
-    async fn batch_retry_jobs(
-        &self,
-        request: Request<BatchChangeJobsRequest>,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
-        self.bulk("retry many", request.into_inner())
-    }
-
-    async fn batch_delete_jobs(
-        &self,
-        request: Request<BatchChangeJobsRequest>,
-    ) -> Result<Response<BatchChangeJobsResponse>, Status> {
-        self.bulk("delete many", request.into_inner())
-    }
-
     async fn explain_job(
         &self,
         request: Request<ExplainJobRequest>,
     ) -> Result<Response<ExplainJobResponse>, Status> {
         let name = request.into_inner().name;
-        let reason = Reason {
+        let reason = JobReason {
             message: "it starts at its time".to_owned(),
-            ..Reason::default()
+            ..JobReason::default()
         };
         Ok(Response::new(ExplainJobResponse {
             name,
@@ -178,6 +118,72 @@ impl JobService for Fake {
         }))
     }
 
+    async fn update_job(
+        &self,
+        request: Request<UpdateJobRequest>,
+    ) -> Result<Response<Job>, Status> {
+        let job = request.into_inner().job.unwrap_or_default();
+        self.job("update", job.name)
+    }
+
+    async fn count_jobs(
+        &self,
+        _: Request<CountJobsRequest>,
+    ) -> Result<Response<CountJobsResponse>, Status> {
+        Ok(Response::new(self.script().counts.clone()))
+    }
+
+    async fn get_job_history(
+        &self,
+        _: Request<GetJobHistoryRequest>,
+    ) -> Result<Response<JobHistory>, Status> {
+        Ok(Response::new(self.script().history.clone()))
+    }
+
+    async fn pause_job(&self, request: Request<PauseJobRequest>) -> Result<Response<Job>, Status> {
+        self.job("pause", request.into_inner().name)
+    }
+
+    async fn resume_job(
+        &self,
+        request: Request<ResumeJobRequest>,
+    ) -> Result<Response<Job>, Status> {
+        self.job("resume", request.into_inner().name)
+    }
+
+    async fn cancel_job(
+        &self,
+        request: Request<CancelJobRequest>,
+    ) -> Result<Response<Job>, Status> {
+        self.job("cancel", request.into_inner().name)
+    }
+
+    async fn retry_job(&self, request: Request<RetryJobRequest>) -> Result<Response<Job>, Status> {
+        self.job("retry", request.into_inner().name)
+    }
+
+    async fn delete_job(&self, request: Request<DeleteJobRequest>) -> Result<Response<()>, Status> {
+        self.job("delete", request.into_inner().name)?;
+        Ok(Response::new(()))
+    }
+
+    async fn list_failures(
+        &self,
+        _: Request<ListFailuresRequest>,
+    ) -> Result<Response<ListFailuresResponse>, Status> {
+        Ok(Response::new(ListFailuresResponse::default()))
+    }
+
+    async fn change_jobs(
+        &self,
+        request: Request<ChangeJobsRequest>,
+    ) -> Result<Response<ChangeJobsResponse>, Status> {
+        self.change(request.into_inner())
+    }
+}
+
+#[tonic::async_trait]
+impl ScheduleService for Fake {
     async fn create_schedule(
         &self,
         request: Request<CreateScheduleRequest>,
@@ -252,50 +258,10 @@ impl JobService for Fake {
     ) -> Result<Response<()>, Status> {
         Ok(Response::new(()))
     }
+}
 
-    async fn get_partition(
-        &self,
-        request: Request<GetPartitionRequest>,
-    ) -> Result<Response<Partition>, Status> {
-        self.partition("partition", request.into_inner().name, false)
-    }
-
-    async fn update_partition(
-        &self,
-        request: Request<UpdatePartitionRequest>,
-    ) -> Result<Response<Partition>, Status> {
-        let partition = request.into_inner().partition.unwrap_or_default();
-        Ok(Response::new(partition))
-    }
-
-    async fn suspend_partition(
-        &self,
-        request: Request<SuspendPartitionRequest>,
-    ) -> Result<Response<Partition>, Status> {
-        self.partition("suspend", request.into_inner().name, true)
-    }
-
-    async fn resume_partition(
-        &self,
-        request: Request<ResumePartitionRequest>,
-    ) -> Result<Response<Partition>, Status> {
-        self.partition("resume", request.into_inner().name, false)
-    }
-
-    async fn list_dead_letters(
-        &self,
-        _request: Request<ListDeadLettersRequest>,
-    ) -> Result<Response<ListDeadLettersResponse>, Status> {
-        Ok(Response::new(ListDeadLettersResponse::default()))
-    }
-
-    async fn drop_dead_letters(
-        &self,
-        _request: Request<DropDeadLettersRequest>,
-    ) -> Result<Response<DropDeadLettersResponse>, Status> {
-        Ok(Response::new(DropDeadLettersResponse::default()))
-    }
-
+#[tonic::async_trait]
+impl JobTypeService for Fake {
     async fn create_job_type(
         &self,
         request: Request<CreateJobTypeRequest>,
@@ -338,13 +304,61 @@ impl JobService for Fake {
     ) -> Result<Response<()>, Status> {
         Ok(Response::new(()))
     }
+}
 
-    async fn update_job(
+#[tonic::async_trait]
+impl PartitionService for Fake {
+    async fn get_partition(
         &self,
-        request: Request<UpdateJobRequest>,
-    ) -> Result<Response<Job>, Status> {
-        let job = request.into_inner().job.unwrap_or_default();
-        self.job("update", job.name)
+        request: Request<GetPartitionRequest>,
+    ) -> Result<Response<Partition>, Status> {
+        self.partition("partition", request.into_inner().name, false)
+    }
+
+    async fn update_partition(
+        &self,
+        request: Request<UpdatePartitionRequest>,
+    ) -> Result<Response<Partition>, Status> {
+        let partition = request.into_inner().partition.unwrap_or_default();
+        Ok(Response::new(partition))
+    }
+
+    async fn suspend_partition(
+        &self,
+        request: Request<SuspendPartitionRequest>,
+    ) -> Result<Response<Partition>, Status> {
+        self.partition("suspend", request.into_inner().name, true)
+    }
+
+    async fn resume_partition(
+        &self,
+        request: Request<ResumePartitionRequest>,
+    ) -> Result<Response<Partition>, Status> {
+        self.partition("resume", request.into_inner().name, false)
+    }
+
+    async fn list_suspended_partitions(
+        &self,
+        _request: Request<ListSuspendedPartitionsRequest>,
+    ) -> Result<Response<ListSuspendedPartitionsResponse>, Status> {
+        Ok(Response::new(ListSuspendedPartitionsResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl PipeService for Fake {
+    async fn list_dead_letters(
+        &self,
+        _request: Request<ListDeadLettersRequest>,
+    ) -> Result<Response<ListDeadLettersResponse>, Status> {
+        Ok(Response::new(ListDeadLettersResponse::default()))
+    }
+
+    async fn drop_dead_letters(
+        &self,
+        _request: Request<DropDeadLettersRequest>,
+    ) -> Result<Response<DropDeadLettersResponse>, Status> {
+        Ok(Response::new(DropDeadLettersResponse::default()))
     }
 
     async fn get_pipe_limits(
@@ -352,16 +366,16 @@ impl JobService for Fake {
         request: Request<GetPipeLimitsRequest>,
     ) -> Result<Response<PipeLimits>, Status> {
         Ok(Response::new(PipeLimits {
-            pipe: request.into_inner().pipe,
+            name: request.into_inner().name,
             ..PipeLimits::default()
         }))
     }
 
-    async fn set_pipe_limits(
+    async fn update_pipe_limits(
         &self,
-        request: Request<SetPipeLimitsRequest>,
+        request: Request<UpdatePipeLimitsRequest>,
     ) -> Result<Response<PipeLimits>, Status> {
-        let limits = request.into_inner().limits.unwrap_or_default();
+        let limits = request.into_inner().pipe_limits.unwrap_or_default();
         Ok(Response::new(limits))
     }
 
@@ -370,13 +384,6 @@ impl JobService for Fake {
         _request: Request<ListPipeLimitsRequest>,
     ) -> Result<Response<ListPipeLimitsResponse>, Status> {
         Ok(Response::new(ListPipeLimitsResponse::default()))
-    }
-
-    async fn list_suspended_partitions(
-        &self,
-        _request: Request<ListSuspendedPartitionsRequest>,
-    ) -> Result<Response<ListSuspendedPartitionsResponse>, Status> {
-        Ok(Response::new(ListSuspendedPartitionsResponse::default()))
     }
 
     async fn list_pipes(
@@ -389,52 +396,41 @@ impl JobService for Fake {
         let page = script.pipe_pages.pop_front();
         Ok(Response::new(page.unwrap_or_default()))
     }
+}
 
-    async fn count_jobs(
+#[tonic::async_trait]
+impl EventService for Fake {
+    type WatchEventsStream = Answers<WatchEventsResponse>;
+
+    async fn watch_events(
         &self,
-        _: Request<CountJobsRequest>,
-    ) -> Result<Response<CountJobsResponse>, Status> {
-        Ok(Response::new(self.script().counts.clone()))
+        request: Request<WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let mut script = self.script();
+        let WatchEventsRequest { after, kinds, .. } = request.into_inner();
+        script.calls.push(("watch events", after, Instant::now()));
+        play(script.events_watches.pop_front(), move |mut message| {
+            message.events.retain(|event| is_wanted(&kinds, event));
+            message
+        })
     }
 
-    async fn get_job_history(
+    async fn list_events(
         &self,
-        _: Request<GetJobHistoryRequest>,
-    ) -> Result<Response<GetJobHistoryResponse>, Status> {
-        Ok(Response::new(self.script().history.clone()))
-    }
-
-    async fn pause_job(&self, request: Request<PauseJobRequest>) -> Result<Response<Job>, Status> {
-        self.job("pause", request.into_inner().name)
-    }
-
-    async fn resume_job(
-        &self,
-        request: Request<ResumeJobRequest>,
-    ) -> Result<Response<Job>, Status> {
-        self.job("resume", request.into_inner().name)
-    }
-
-    async fn cancel_job(
-        &self,
-        request: Request<CancelJobRequest>,
-    ) -> Result<Response<Job>, Status> {
-        self.job("cancel", request.into_inner().name)
-    }
-
-    async fn retry_job(&self, request: Request<RetryJobRequest>) -> Result<Response<Job>, Status> {
-        self.job("retry", request.into_inner().name)
-    }
-
-    async fn delete_job(&self, request: Request<DeleteJobRequest>) -> Result<Response<()>, Status> {
-        self.job("delete", request.into_inner().name)?;
-        Ok(Response::new(()))
-    }
-
-    async fn list_failures(
-        &self,
-        _: Request<ListFailuresRequest>,
-    ) -> Result<Response<ListFailuresResponse>, Status> {
-        Ok(Response::new(ListFailuresResponse::default()))
+        request: Request<ListEventsRequest>,
+    ) -> Result<Response<ListEventsResponse>, Status> {
+        let mut script = self.script();
+        let ListEventsRequest {
+            after,
+            kinds,
+            page_token,
+            ..
+        } = request.into_inner();
+        script
+            .calls
+            .push(("events", after + &page_token, Instant::now()));
+        let mut page = script.event_pages.pop_front().unwrap_or_default();
+        page.events.retain(|event| is_wanted(&kinds, event));
+        Ok(Response::new(page))
     }
 }

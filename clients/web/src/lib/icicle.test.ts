@@ -1,13 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { BatchStatusSchema, type BatchStatus } from "../gen/headway/v1/batch_pb";
+import { BatchSchema, type Batch } from "../gen/headway/v1/batch_pb";
 import { blocksOf, neighbour, type Children } from "./icicle";
 
-function batch(name: string, known: number, batches = 0): BatchStatus {
-  return create(BatchStatusSchema, { name, itemsKnown: BigInt(known), batches: BigInt(batches) });
+function batch(name: string, known: number, batches = 0): Batch {
+  return create(BatchSchema, { name, itemsKnown: BigInt(known), batchCount: BigInt(batches) });
 }
 
-function draw(root: BatchStatus, tree: Record<string, Children>, width = 1_000) {
+function draw(root: Batch, tree: Record<string, Children>, width = 1_000) {
   return blocksOf(root, width, (name) => tree[name]);
 }
 

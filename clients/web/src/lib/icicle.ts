@@ -1,5 +1,5 @@
 // Where the batches of a tree are drawn: each level a row, each batch as wide as its part of the items.
-import type { BatchStatus } from "../gen/headway/v1/batch_pb";
+import type { Batch } from "../gen/headway/v1/batch_pb";
 
 export interface Block {
   readonly key: string;
@@ -9,7 +9,7 @@ export interface Block {
   readonly width: number;
   readonly kind: "batch" | "rest" | "items";
   /** The batch, or the one that the rest or the items are of. */
-  readonly batch: BatchStatus;
+  readonly batch: Batch;
   /** Batches that a `rest` stands for. */
   readonly batches: number;
   /** Items in it. */
@@ -17,7 +17,7 @@ export interface Block {
 }
 
 export interface Children {
-  readonly batches: readonly BatchStatus[];
+  readonly batches: readonly Batch[];
   /** Whether there are more than these. */
   readonly more: boolean;
 }
@@ -29,22 +29,22 @@ const REST = 18;
 export const LEVELS = 3;
 
 /** The blocks of a batch and of what is below it, in reading order. */
-export function blocksOf(top: BatchStatus, width: number, childrenOf: (name: string) => Children | undefined): readonly Block[] {
+export function blocksOf(top: Batch, width: number, childrenOf: (name: string) => Children | undefined): readonly Block[] {
   const blocks: Block[] = [];
-  const place = (batch: BatchStatus, level: number, x: number, wide: number): void => {
+  const place = (batch: Batch, level: number, x: number, wide: number): void => {
     blocks.push({ key: batch.name, level, x, width: wide, kind: "batch", batch, batches: 1, items: Number(batch.itemsKnown) });
     const children = level + 1 < LEVELS ? childrenOf(batch.name) : undefined;
     if (children?.batches.length) placeChildren(batch, children, level + 1, x, wide);
   };
-  const placeChildren = (parent: BatchStatus, children: Children, level: number, x: number, wide: number): void => {
+  const placeChildren = (parent: Batch, children: Children, level: number, x: number, wide: number): void => {
     const listed = children.batches.reduce((sum, { itemsKnown }) => sum + Number(itemsKnown), 0);
     const whole = Math.max(Number(parent.itemsKnown), listed, 1);
-    const share = (batch: BatchStatus): number => (Number(batch.itemsKnown) / whole) * wide;
+    const share = (batch: Batch): number => (Number(batch.itemsKnown) / whole) * wide;
     const shown = children.batches.filter((batch) => share(batch) >= NARROWEST);
     const hidden = children.batches.filter((batch) => share(batch) < NARROWEST);
     const hiddenItems = hidden.reduce((sum, { itemsKnown }) => sum + Number(itemsKnown), 0);
     const own = Math.max(0, Number(parent.itemsKnown) - listed);
-    const folded = children.more ? Math.max(0, Number(parent.batches) - children.batches.length) : 0;
+    const folded = children.more ? Math.max(0, Number(parent.batchCount) - children.batches.length) : 0;
     const natural = ((hiddenItems + (children.more ? own : 0)) / whole) * wide;
     const restCount = hidden.length + folded;
     const restWidth = restCount ? Math.min(Math.max(natural, REST), wide) : 0;

@@ -1,4 +1,4 @@
-// Single keys act only where nobody writes, and no dialog is open.
+// Keyboard shortcuts act only where nobody types, and while no dialog is open.
 
 export function isTyping(event: KeyboardEvent): boolean {
   const target = event.target;

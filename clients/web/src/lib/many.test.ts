@@ -14,7 +14,7 @@ describe("many jobs", () => {
 
   it("that cannot be read are refused with their place", async () => {
     expect(await jobsOf('{"task": {}}\n{"task": \n{"task": {}}')).toMatchObject({ line: 2 });
-    expect(await jobsOf("task: {}")).toMatchObject({ problem: expect.stringContaining("no list"), line: 1 });
+    expect(await jobsOf("task: {}")).toMatchObject({ problem: expect.stringContaining("neither a list"), line: 1 });
     expect(await jobsOf("- task: [\n")).toHaveProperty("problem");
     expect(await jobsOf("- task: {}\n- 5\n")).toMatchObject({ problem: expect.stringContaining("Job 2") });
     expect(await jobsOf(JSON.stringify(Array(MOST_AT_ONCE + 1).fill(TASK)))).toMatchObject({ problem: expect.stringContaining("1001 jobs") });

@@ -78,9 +78,9 @@ export interface ActionWords {
 export const ACTION_WORDS: Readonly<Record<Action, ActionWords>> = {
   pause: { label: "Pause", done: "Paused", means: "Nothing new is released, and queued items are set aside. Items that run now finish.", key: "p" },
   resume: { label: "Resume", done: "Resumed", means: "Items that were set aside go out again.", key: "r" },
-  cancel: { label: "Cancel", done: "Cancelled", means: "What has not run is discarded. It can be retried once nothing runs any more.", key: "c" },
-  retry: { label: "Retry", done: "Retried", means: "What failed or was discarded runs again; what is done stays done.", key: "t" },
-  delete: { label: "Delete", done: "Deleted", means: "Job, progress and failures are removed for good. One that has not ended is cancelled first.", key: "d" },
+  cancel: { label: "Cancel", done: "Cancelled", means: "Items that have not run are discarded. The job can be retried once none of its items runs.", key: "c" },
+  retry: { label: "Retry", done: "Retried", means: "Failed and discarded items run again. Done items stay done.", key: "t" },
+  delete: { label: "Delete", done: "Deleted", means: "The job, its progress and its failures are removed for good. A job that has not ended is cancelled first.", key: "d" },
 };
 
 /** Why an action is not possible now; nothing if it is. */
@@ -100,7 +100,7 @@ export function obstacle(action: Action, job: Job): string | undefined {
       return hasEnded(state) ? `${article} ${word} job has ended and cannot be cancelled.` : undefined;
     case "retry":
       if (state === JobState.FAILED) return undefined;
-      if (state === JobState.CANCELLED) return job.settledTime ? undefined : "A cancelled job can be retried once nothing of it runs any more.";
+      if (state === JobState.CANCELLED) return job.settledTime ? undefined : "A cancelled job can be retried once none of its items runs.";
       return state === JobState.COMPLETED ? "A completed job has nothing to retry." : "Only a job that failed or was cancelled can be retried.";
     case "delete":
       return undefined;

@@ -184,7 +184,7 @@ test('a job that is deleted elsewhere is said to be gone', async () => {
 test('what a job waits for is told, with links to the jobs', async () => {
   const gate = site.server.gate('first');
   await create(site.api, 'first', numbers({ count: 1, gate }));
-  await create(site.api, 'second', numbers({ count: 1, gate }, { prerequisites: [{ job: 'first' }], startDelay: '1s' }));
+  await create(site.api, 'second', numbers({ count: 1, gate }, { prerequisites: [{ job: `${PARENT}/jobs/first` }], startDelay: '1s' }));
   const page = await site.open('jobs/second');
   await state(page, 'Waiting');
   const reasons = page.getByRole('region', { name: 'What it waits for' });
@@ -205,7 +205,7 @@ test('a suspended partition is told', async () => {
   const page = await site.open('jobs/suspended');
   await state(page, 'Active');
   await site.api.suspendPartition({ name: PARENT });
-  await page.getByText('suspended: nothing of the job runs').waitFor();
+  await page.getByText('suspended: no item of the job runs').waitFor();
   const reasons = page.getByRole('region', { name: 'What it waits for' });
   await reasons.getByText('was suspended').waitFor();
   await site.api.resumePartition({ name: PARENT });
@@ -294,7 +294,7 @@ test('a batch that could not be split is split again', async () => {
   await tree.getByRole('treeitem').first().focus();
   await tree.getByRole('button', { name: 'Retry what failed in it' }).click();
   const dialog = page.getByRole('dialog');
-  await dialog.getByText('1 failure is run again; the job then has 0 items to run, and those that are yet to be found.').waitFor();
+  await dialog.getByText('1 failure is run again; the job then has 0 items to run, and those that are not found yet.').waitFor();
   await dialog.getByRole('button', { name: 'Retry 1 failure' }).click();
   await until('it fails once more', async () => {
     const { run, state: after, failureCount } = await get('unsplit');
@@ -307,7 +307,7 @@ test('a retry takes along the jobs that failed because of the job', async () => 
   broken.open(1);
   const items = { count: 3, broken, each: 1 };
   await create(site.api, 'chain-first', numbers(items));
-  await create(site.api, 'chain-second', numbers({ count: 2 }, { prerequisites: [{ job: 'chain-first' }] }));
+  await create(site.api, 'chain-second', numbers({ count: 2 }, { prerequisites: [{ job: `${PARENT}/jobs/chain-first` }] }));
   const page = await site.open('jobs/chain-second');
   await state(page, 'Failed');
   await page.getByRole('region', { name: 'Failures' }).getByText('PREREQUISITE_FAILED').first().waitFor();

@@ -96,14 +96,14 @@ test('many jobs are cancelled at once, after a question that says what will happ
   await dialog.getByRole('button', { name: 'Leave as it is' }).click();
   await dialog.waitFor({ state: 'detached' });
   const { counts } = await site.api.countJobs({ parent: PARENT });
-  assert.equal(counts.find(({ state }) => state === JobState.CANCELLED)?.jobs, 1n, 'nothing happened');
+  assert.equal(counts.find(({ state }) => state === JobState.CANCELLED)?.jobCount, 1n, 'nothing happened');
 
   await toolbar.getByRole('button', { name: 'Cancel' }).click();
   await dialog.getByRole('button', { name: 'Cancel 29 jobs' }).click();
   await page.getByRole('status', { name: 'Results' }).getByText('Cancelled 29 jobs.').waitFor();
   await page.getByRole('button', { name: 'Cancelled 30' }).waitFor();
   const after = await site.api.countJobs({ parent: PARENT });
-  assert.equal(after.counts.find(({ state }) => state === JobState.CANCELLED)?.jobs, 30n);
+  assert.equal(after.counts.find(({ state }) => state === JobState.CANCELLED)?.jobCount, 30n);
 });
 
 test('the keyboard alone finds, selects and pauses a job', async () => {

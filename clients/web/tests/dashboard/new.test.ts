@@ -100,8 +100,8 @@ test('when a job runs, and how long it is kept, is said in the form', async () =
   await page.getByRole('button', { name: 'Submit' }).click();
   await page.waitForURL('**/jobs/timed');
   const { spec } = await site.api.getJob({ name: `${PARENT}/jobs/timed` });
-  assert.deepEqual(spec?.prerequisites.map(({ job, optional }) => [job, optional]), [['first', false], ['second', true]]);
-  assert.deepEqual([spec?.start.case, spec?.deadline.case, spec?.retention?.completed], ['notBefore', 'deadlineTime', 'end+P7D']);
+  assert.deepEqual(spec?.prerequisites.map(({ job, optional }) => [job, optional]), [[`${PARENT}/jobs/first`, false], [`${PARENT}/jobs/second`, true]]);
+  assert.deepEqual([spec?.start.case, spec?.deadline.case, spec?.retention?.completed], ['notBeforeTime', 'deadlineTime', 'end+P7D']);
 });
 
 test('many jobs are submitted at once, and what is refused is told for each', async () => {
@@ -115,13 +115,13 @@ test('many jobs are submitted at once, and what is refused is told for each', as
   await untilInvalid(editor);
 
   const unnamed = { task: { pipe: 'nobody' }, labels: { about: 'no-id' } };
-  await editor.fill(written(job('many-1'), unnamed, job('many-3', { priority: 12 }), job('many-4', { prerequisites: [{ job: 'many-1' }] })));
+  await editor.fill(written(job('many-1'), unnamed, job('many-3', { priority: 12 }), job('many-4', { prerequisites: [{ job: `${PARENT}/jobs/many-1` }] })));
   await dialog.getByRole('button', { name: 'Submit 4 jobs' }).click();
   const refused = dialog.getByRole('alert');
   await refused.getByText(/^Job 3, many-3: .*priority/).waitFor();
   await dialog.getByText('3 jobs accepted, 1 refused.', { exact: false }).waitFor();
 
-  await editor.fill(written(job('many-1'), unnamed, job('many-3', { priority: 2 }), job('many-4', { prerequisites: [{ job: 'many-1' }] })));
+  await editor.fill(written(job('many-1'), unnamed, job('many-3', { priority: 2 }), job('many-4', { prerequisites: [{ job: `${PARENT}/jobs/many-1` }] })));
   await dialog.getByRole('button', { name: 'Submit 4 jobs' }).click();
   await page.waitForURL('**/partitions/default/jobs');
   const { jobs } = await site.api.listJobs({ parent: PARENT, filter: 'id = many-*' });

@@ -57,10 +57,29 @@ test('limits of a pipe are set and taken away', async () => {
   await dialog.getByLabel('Items per second', { exact: true }).fill('2.5');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await row.getByText('50 out, 2.5/s').waitFor();
-  assert.equal((await site.api.getPipeLimits({ pipe: `pipes/${WORK}` })).maxInFlight, 50);
+  assert.equal((await site.api.getPipeLimits({ name: `pipes/${WORK}/limits` })).maxInFlight, 50);
   await row.getByRole('button', { name: `Set the limits of ${WORK}` }).click();
   await dialog.getByLabel('Items out at once', { exact: true }).fill('');
   await dialog.getByLabel('Items per second', { exact: true }).fill('');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await row.getByText('none', { exact: true }).waitFor();
+});
+
+test('limits that somebody else changed first are shown and not overwritten', async () => {
+  const name = `pipes/${WORK}/limits`;
+  const page = await site.open('pipes');
+  const row = page.getByRole('row').filter({ has: page.getByText(WORK, { exact: true }) });
+  const dialog = page.getByRole('dialog');
+  const out = dialog.getByLabel('Items out at once', { exact: true });
+  await row.getByRole('button', { name: `Set the limits of ${WORK}` }).click();
+  await out.fill('60');
+  await site.api.updatePipeLimits({ pipeLimits: { name, maxInFlight: 70 } });
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await dialog.getByRole('alert').getByText('Somebody else changed this in the meantime').waitFor();
+  assert.equal((await site.api.getPipeLimits({ name })).maxInFlight, 70);
+  await dialog.getByRole('button', { name: 'Show the present values' }).click();
+  await untilEqual('the present limit', () => out.inputValue(), '70');
+  await out.fill('');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await row.getByText('none', { exact: true }).waitFor();
 });

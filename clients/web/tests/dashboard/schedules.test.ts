@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 
-import { PARENT, WORK } from '../lib/jobs.ts';
+import { PARENT, waiting, WORK } from '../lib/jobs.ts';
 import { Site, untilInvalid } from '../lib/site.ts';
-import { until } from '../lib/until.ts';
+import { until, untilEqual } from '../lib/until.ts';
 
 let site: Site;
 
@@ -58,7 +58,7 @@ test('a schedule is made, run, paused, changed and deleted', async () => {
   await row.getByRole('button', { name: 'Edit nightly' }).click();
   await until('the job as it is', async () => (await job.inputValue()).includes('description: Each night'));
   await field('Pattern').fill('30 4 * * 1-5');
-  await field('If the job before still runs').selectOption('QUEUE');
+  await field('If an earlier job still runs').selectOption('OVERLAP_POLICY_QUEUE');
   await form.getByRole('button', { name: 'Save' }).click();
   await row.getByText('30 4 * * 1-5').waitFor();
   await row.getByText('waits', { exact: true }).waitFor();
@@ -72,4 +72,24 @@ test('a schedule is made, run, paused, changed and deleted', async () => {
   await row.getByRole('button', { name: 'Delete nightly' }).click();
   await form.getByRole('button', { name: 'Delete', exact: true }).click();
   await page.getByRole('heading', { name: 'No schedules yet' }).waitFor();
+});
+
+test('a schedule that somebody else changed first is shown and not overwritten', async () => {
+  const name = `${PARENT}/schedules/shared`;
+  await site.api.createSchedule({ parent: PARENT, scheduleId: 'shared', schedule: { cron: '0 3 * * *', job: waiting() } });
+  const page = await site.open('schedules');
+  const form = page.getByRole('dialog');
+  const pattern = form.getByLabel('Pattern', { exact: true });
+  await page.getByRole('button', { name: 'Edit shared' }).click();
+  await pattern.fill('0 5 * * *');
+  await site.api.updateSchedule({ schedule: { name, cron: '0 4 * * *' }, updateMask: { paths: ['cron'] } });
+  await form.getByRole('button', { name: 'Save' }).click();
+  await form.getByRole('alert').getByText('Somebody else changed this in the meantime').waitFor();
+  assert.equal((await site.api.getSchedule({ name })).cron, '0 4 * * *');
+  await form.getByRole('button', { name: 'Show the present values' }).click();
+  await untilEqual('the present pattern', () => pattern.inputValue(), '0 4 * * *');
+  await pattern.fill('0 5 * * *');
+  await form.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('row').getByText('0 5 * * *').waitFor();
+  await site.api.deleteSchedule({ name });
 });

@@ -5,7 +5,7 @@ import { after, afterEach, before, test } from 'node:test';
 
 import { create, numbers, PARENT } from '../lib/jobs.ts';
 import { Site, untilInvalid } from '../lib/site.ts';
-import { until } from '../lib/until.ts';
+import { until, untilEqual } from '../lib/until.ts';
 
 let site: Site;
 
@@ -38,7 +38,7 @@ test('other partitions that are suspended are named', async () => {
   const other = 'partitions/elsewhere';
   await site.api.suspendPartition({ name: other });
   const page = await site.open('settings');
-  await page.getByRole('heading', { name: 'Other partitions that are suspended' }).waitFor();
+  await page.getByRole('heading', { name: 'Other suspended partitions' }).waitFor();
   await page.getByRole('link', { name: 'elsewhere' }).click();
   await page.getByRole('heading', { name: 'It is suspended' }).waitFor();
   await site.api.resumePartition({ name: other });
@@ -65,4 +65,22 @@ test('weight, quotas and retention are set, and what is wrong is marked', async 
   await field('Open jobs at most').fill('');
   await page.getByRole('button', { name: 'Save' }).click();
   await until('no quota', async () => (await site.api.getPartition({ name: PARENT })).maxOpenJobs === 0);
+});
+
+test('settings that somebody else changed first are shown and not overwritten', async () => {
+  const page = await site.open('settings');
+  const weight = page.getByLabel('Weight', { exact: true });
+  const save = page.getByRole('button', { name: 'Save', exact: true });
+  await until('what is set', async () => (await weight.inputValue()) !== '');
+  await weight.fill('5');
+  await site.api.updatePartition({ partition: { name: PARENT, weight: 7 }, updateMask: { paths: ['weight'] } });
+  await save.click();
+  await page.getByRole('alert').getByText('Somebody else changed this in the meantime').waitFor();
+  assert.equal((await site.api.getPartition({ name: PARENT })).weight, 7);
+  await page.getByRole('button', { name: 'Show the present values' }).click();
+  await untilEqual('the present weight', () => weight.inputValue(), '7');
+  await weight.fill('5');
+  await save.click();
+  await page.getByText('Saved.', { exact: true }).waitFor();
+  assert.equal((await site.api.getPartition({ name: PARENT })).weight, 5);
 });

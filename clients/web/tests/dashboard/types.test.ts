@@ -6,7 +6,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { PARENT, WORK } from '../lib/jobs.ts';
 import { JOB_TYPES } from '../lib/server.ts';
 import { Site, untilDisabled } from '../lib/site.ts';
-import { until } from '../lib/until.ts';
+import { until, untilEqual } from '../lib/until.ts';
 
 let site: Site;
 
@@ -77,4 +77,26 @@ test('job types are shown, checked, made, changed and deleted', async () => {
   await row('count').getByRole('button', { name: 'Delete count' }).click();
   await dialog.getByRole('button', { name: 'Delete', exact: true }).click();
   await row('count').waitFor({ state: 'detached' });
+});
+
+test('a job type that somebody else changed first is shown and not overwritten', async () => {
+  const name = 'jobTypes/shared';
+  await site.api.createJobType({ jobTypeId: 'shared', jobType: { definition: COUNT } });
+  const page = await site.open('types');
+  const dialog = page.getByRole('dialog');
+  const definition = dialog.getByLabel('Definition, as YAML or JSON', { exact: true });
+  const mine = COUNT.replace('Count', 'Mine');
+  const theirs = COUNT.replace('Count', 'Theirs');
+  await page.getByRole('button', { name: 'Edit shared' }).click();
+  await definition.fill(mine);
+  await site.api.updateJobType({ jobType: { name, definition: theirs } });
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await dialog.getByRole('alert').getByText('Somebody else changed this in the meantime').waitFor();
+  assert.equal((await site.api.getJobType({ name })).description, 'Theirs');
+  await dialog.getByRole('button', { name: 'Show the present values' }).click();
+  await untilEqual('the present definition', () => definition.inputValue(), theirs);
+  await definition.fill(mine);
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('row').getByText('Mine', { exact: true }).waitFor();
+  await site.api.deleteJobType({ name });
 });

@@ -135,6 +135,20 @@ for (const library of LIBRARIES) {
       assert.equal(got.spec.displayName, 'Grüße aus dem Browser');
     });
 
+    test('every service answers', async () => {
+      const calls: [Method, JsonObject][] = [
+        ['listJobs', { parent: PARENT }],
+        ['listSchedules', { parent: PARENT }],
+        ['listJobTypes', {}],
+        ['getPartition', { name: PARENT }],
+        ['listPipes', { parent: PARENT }],
+        ['listEvents', { parent: PARENT }],
+      ];
+      for (const [name, request] of calls) {
+        assert.equal((await call(library, name, request)).error, undefined, name);
+      }
+    });
+
     test('an error keeps its details', async () => {
       const invalid = await call(library, 'createJob', { parent: PARENT, jobId: 'a/b', spec: {} });
       assert.equal(invalid.error?.code, 'InvalidArgument');

@@ -85,7 +85,7 @@ async function create(jobId: string, gate: string): Promise<string> {
   const batch = {
     splitter: 'range',
     definition: { case: 'json', value: json({ from: 0, to: 4 }) } as const,
-    item: { pipe: 'work', payload: json(payload) },
+    item: { pipe: 'work', payloadForm: { case: 'payload', value: json(payload) } as const },
   };
   const spec = { work: { case: 'batch', value: batch } as const };
   const { name } = await api(server.url).createJob({ parent: PARENT, jobId, spec });

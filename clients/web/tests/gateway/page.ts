@@ -4,22 +4,37 @@
 import { type DescMessage, type DescMethod, fromBinary, fromJson, type JsonValue, type Message, toBinary, toJson } from '@bufbuild/protobuf';
 import { type Any, AnySchema, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { base64Decode, BinaryReader, WireType } from '@bufbuild/protobuf/wire';
-import { Code, ConnectError, createClient } from '@connectrpc/connect';
+import { Code, ConnectError } from '@connectrpc/connect';
 import { createGrpcWebTransport } from '@connectrpc/connect-web';
 import { GrpcWebClientBase, MethodDescriptor, type RpcError } from 'grpc-web';
 
 import {
+  api,
   BadRequestSchema,
   ErrorInfoSchema,
+  EventService,
   JobService,
+  JobTypeService,
+  PartitionService,
+  PipeService,
   PreconditionFailureSchema,
   ResourceInfoSchema,
   RetryInfoSchema,
+  ScheduleService,
 } from '../lib/api.ts';
 
 /** The library, and how it writes messages. */
 export type Library = 'connect-web' | 'grpc-web' | 'grpc-web-text';
-export type Method = keyof typeof JobService.method;
+/** The methods of all services; no two services have a method of the same name. */
+const METHODS = {
+  ...JobService.method,
+  ...ScheduleService.method,
+  ...JobTypeService.method,
+  ...PartitionService.method,
+  ...PipeService.method,
+  ...EventService.method,
+};
+export type Method = keyof typeof METHODS;
 
 /** An error as a page sees it; details by the name of their type. */
 export interface Failure {
@@ -49,7 +64,7 @@ const streams: Open[] = [];
 
 /** Makes a call and waits for its answer. */
 export async function call(base: string, library: Library, name: Method, request: JsonValue): Promise<Answer> {
-  const method: DescMethod = JobService.method[name];
+  const method: DescMethod = METHODS[name];
   const input = fromJson(method.input, request);
   try {
     if (library === 'connect-web') {
@@ -69,7 +84,7 @@ export async function call(base: string, library: Library, name: Method, request
 
 /** Opens a stream; answers its number. */
 export function open(base: string, library: Library, name: Method, request: JsonValue): number {
-  const method: DescMethod = JobService.method[name];
+  const method: DescMethod = METHODS[name];
   const input = fromJson(method.input, request);
   const stream: Open = { messages: [], ended: false, cancel: () => {} };
   const end = (error?: unknown) => {
@@ -81,7 +96,7 @@ export function open(base: string, library: Library, name: Method, request: Json
   if (library === 'connect-web') {
     const abort = new AbortController();
     stream.cancel = () => abort.abort();
-    const client = createClient(JobService, createGrpcWebTransport({ baseUrl: base }));
+    const client = api(base);
     const read = async () => {
       const messages = (client[name] as Function)(input, { signal: abort.signal }) as AsyncIterable<Message>;
       for await (const message of messages) {

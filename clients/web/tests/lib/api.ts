@@ -1,12 +1,18 @@
 // The generated types that the tests use, and a client of the API for the tests themselves.
 
-import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcWebTransport } from '@connectrpc/connect-web';
 
-import { JobService } from '../../src/gen/headway/v1/job_service_pb.ts';
+import { type Api, makeApi } from '../../src/lib/api/client.ts';
 
-export { JobService };
+export type { Api };
+export { EventService } from '../../src/gen/headway/v1/event_pb.ts';
 export * from '../../src/gen/headway/v1/job_pb.ts';
+export { JobService } from '../../src/gen/headway/v1/job_service_pb.ts';
+export * from '../../src/gen/headway/v1/job_spec_pb.ts';
+export { JobTypeService } from '../../src/gen/headway/v1/job_type_pb.ts';
+export { PartitionService } from '../../src/gen/headway/v1/partition_pb.ts';
+export { PipeService } from '../../src/gen/headway/v1/pipe_pb.ts';
+export { ScheduleService } from '../../src/gen/headway/v1/schedule_pb.ts';
 export {
   BadRequestSchema,
   ErrorInfoSchema,
@@ -15,9 +21,7 @@ export {
   RetryInfoSchema,
 } from '../../src/gen/google/rpc/error_details_pb.ts';
 
-export type Api = Client<typeof JobService>;
-
-/** A client of the server at this address. */
+/** A client of all services of the server at this address. */
 export function api(baseUrl: string): Api {
-  return createClient(JobService, createGrpcWebTransport({ baseUrl }));
+  return makeApi(createGrpcWebTransport({ baseUrl }));
 }

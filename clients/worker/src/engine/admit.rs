@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use headway::pipe::item_report::Event;
-use headway::pipe::{ControlMessage, Discarded, Parked, Suspect, TaskMessage};
+use headway::wire::item_report::Event;
+use headway::wire::{ControlMessage, Discarded, Parked, Suspect, TaskMessage};
 use headway_broker::{Delivery, DeliveryTag};
 use prost::Message;
 use tokio::time::Instant;

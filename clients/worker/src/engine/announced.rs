@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use headway::pipe::item_report::Event;
-use headway::pipe::{ItemReport, PageReport, Parked, Started};
+use headway::wire::item_report::Event;
+use headway::wire::{ItemReport, PageReport, Parked, Started};
 
 use super::admit::withheld;
 use super::{Engine, Published};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headway::pipe::item_report::Event;
-use headway::pipe::{Discarded, Done, Failed, Forward, Fraction, Parked, ResultMessage};
+use headway::wire::item_report::Event;
+use headway::wire::{Discarded, Done, Failed, Forward, Fraction, Parked, ResultMessage};
 use headway_broker::{Outgoing, Queue};
 use prost::Message;
 

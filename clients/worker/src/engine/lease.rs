@@ -1,8 +1,8 @@
 //! Long items: a delivery that is not finished in time becomes a lease of the session, and heartbeats keep it.
 
-use headway::pipe::Leased;
-use headway::pipe::Parked;
-use headway::pipe::item_report::Event;
+use headway::wire::Leased;
+use headway::wire::Parked;
+use headway::wire::item_report::Event;
 use tokio::time::Instant;
 
 use super::{Engine, Published};

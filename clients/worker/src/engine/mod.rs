@@ -18,7 +18,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use headway::pipe::ControlMessage;
+use headway::wire::ControlMessage;
 use headway_broker::{Acker, Broker, BrokerError, Consumer, DeliveryTag, Outgoing};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use headway::pipe::Parked;
-use headway::pipe::item_report::Event;
+use headway::wire::Parked;
+use headway::wire::item_report::Event;
 use tokio::time::Instant;
 
 use super::Engine;

@@ -1,7 +1,7 @@
 //! Pause, cancel and the counter rule.
 
-use headway::pipe::item_report::Event;
-use headway::pipe::{Discarded, Disposition, Done, Parked, ReportMessage, TaskMessage};
+use headway::wire::item_report::Event;
+use headway::wire::{Discarded, Disposition, Done, Parked, ReportMessage, TaskMessage};
 use headway_broker::Broker;
 use headway_worker::{Outcome, TaskError};
 use prost::Message;

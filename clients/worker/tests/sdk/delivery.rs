@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use headway::pipe::item_report::Event;
-use headway::pipe::{Done, Started, Suspect, TaskMessage};
+use headway::wire::item_report::Event;
+use headway::wire::{Done, Started, Suspect, TaskMessage};
 use headway_broker::{Broker, Outgoing, Queue};
 use headway_worker::{Outcome, Task, TaskError, Worker, WorkerBuilder};
 

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use headway::pipe::item_report::Event;
-use headway::pipe::{Done, Failed, Forward, Fraction, ResultMessage, TaskMessage};
+use headway::wire::item_report::Event;
+use headway::wire::{Done, Failed, Forward, Fraction, ResultMessage, TaskMessage};
 use headway_broker::{Broker, Queue};
 use headway_worker::{Outcome, Task, TaskError, Worker, code};
 use prost::Message;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headway::pipe::item_report::Event;
-use headway::pipe::{ControlMessage, Disposition, Done, ReportMessage, TaskItem, TaskMessage};
+use headway::wire::item_report::Event;
+use headway::wire::{ControlMessage, Disposition, Done, ReportMessage, TaskItem, TaskMessage};
 use headway_broker::{
     Acker, Broker, BrokerError, Consumer, Delivery, DeliveryTag, Depth, InProcessBroker, Outgoing,
     Queue, Subscription, Topic,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use headway::pipe::item_report::Event;
-use headway::pipe::{Done, Leased, Parked};
+use headway::wire::item_report::Event;
+use headway::wire::{Done, Leased, Parked};
 use headway_worker::Outcome;
 use tokio::time::Instant;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use headway::pipe::item_report::Event;
-use headway::pipe::{Done, Parked};
+use headway::wire::item_report::Event;
+use headway::wire::{Done, Parked};
 use headway_broker::Queue;
 use headway_worker::{Outcome, TaskError};
 use tokio::time::Instant;

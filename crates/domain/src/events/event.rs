@@ -52,7 +52,7 @@ pub enum EventKind {
     /// Dead letters of a partition were dropped.
     DeadLettersDropped,
     /// The limits of a pipe were set.
-    PipeLimitsSet,
+    PipeLimitsUpdated,
     /// A job type was added.
     JobTypeCreated,
     /// A job type was changed.
@@ -86,7 +86,7 @@ impl EventKind {
         Self::PartitionSuspended,
         Self::PartitionResumed,
         Self::DeadLettersDropped,
-        Self::PipeLimitsSet,
+        Self::PipeLimitsUpdated,
         Self::JobTypeCreated,
         Self::JobTypeUpdated,
         Self::JobTypeDeleted,
@@ -118,7 +118,7 @@ impl fmt::Display for EventKind {
             Self::PartitionSuspended => "PARTITION_SUSPENDED",
             Self::PartitionResumed => "PARTITION_RESUMED",
             Self::DeadLettersDropped => "DEAD_LETTERS_DROPPED",
-            Self::PipeLimitsSet => "PIPE_LIMITS_SET",
+            Self::PipeLimitsUpdated => "PIPE_LIMITS_UPDATED",
             Self::JobTypeCreated => "JOB_TYPE_CREATED",
             Self::JobTypeUpdated => "JOB_TYPE_UPDATED",
             Self::JobTypeDeleted => "JOB_TYPE_DELETED",

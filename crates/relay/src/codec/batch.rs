@@ -1,7 +1,7 @@
 //! Work for batch workers.
 
 use bytes::Bytes;
-use headway::pipe;
+use headway::wire;
 use headway_domain::JobUid;
 use headway_store::{OutboxKind, OutboxMessage};
 use prost::Message;
@@ -44,31 +44,31 @@ pub enum BatchWork {
 
 /// Writes a message that has a batch worker send a fence to a pipe.
 pub fn encode_fence_order(pipe: &str, id: Uuid, shard: u16) -> Bytes {
-    let fence = pipe::Fence {
+    let fence = wire::Fence {
         pipe: pipe.to_owned(),
         id: fence_bytes(id),
         shard: shard.into(),
     };
-    let message = pipe::BatchMessage {
+    let message = wire::BatchMessage {
         job_uid: fence_bytes(id),
-        action: Some(pipe::batch_message::Action::Fence(fence)),
-        ..pipe::BatchMessage::default()
+        action: Some(wire::batch_message::Action::Fence(fence)),
+        ..wire::BatchMessage::default()
     };
     message.encode_to_vec().into()
 }
 
 /// Writes a message for batch workers.
 pub fn encode_owed(owed: &OutboxMessage) -> Bytes {
-    use pipe::batch_message::Action;
+    use wire::batch_message::Action;
     let action = match owed.kind {
-        OutboxKind::Split => Action::Split(pipe::Split {
+        OutboxKind::Split => Action::Split(wire::Split {
             attempt: owed.attempt,
         }),
-        OutboxKind::Dispatch => Action::Dispatch(pipe::Dispatch {
+        OutboxKind::Dispatch => Action::Dispatch(wire::Dispatch {
             indexes: owed.indexes.iter().collect(),
         }),
     };
-    let message = pipe::BatchMessage {
+    let message = wire::BatchMessage {
         job_uid: uid_bytes(owed.uid),
         page: owed.page,
         run: owed.run,
@@ -79,8 +79,8 @@ pub fn encode_owed(owed: &OutboxMessage) -> Bytes {
 
 /// Reads a message for batch workers.
 pub fn decode_batch(body: Bytes) -> Result<BatchWork, Malformed> {
-    use pipe::batch_message::Action;
-    let message = pipe::BatchMessage::decode(body)?;
+    use wire::batch_message::Action;
+    let message = wire::BatchMessage::decode(body)?;
     let uid = uid(&message.job_uid)?;
     let page = message.page;
     match message.action {

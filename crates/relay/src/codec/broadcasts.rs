@@ -1,7 +1,7 @@
 //! Broadcasts: control messages to workers, and events to servers.
 
 use bytes::Bytes;
-use headway::pipe;
+use headway::wire;
 use headway_domain::{PartitionId, effect::Disposition};
 use headway_store::{Change, Control};
 use prost::Message;
@@ -12,11 +12,11 @@ use super::ids::{uid, uid_bytes};
 /// Writes a control broadcast.
 pub fn encode_control(control: &Control) -> Bytes {
     let disposition = match control.disposition {
-        Disposition::Run => pipe::Disposition::Run,
-        Disposition::Park => pipe::Disposition::Park,
-        Disposition::Discard => pipe::Disposition::Discard,
+        Disposition::Run => wire::Disposition::Run,
+        Disposition::Park => wire::Disposition::Park,
+        Disposition::Discard => wire::Disposition::Discard,
     };
-    let message = pipe::ControlMessage {
+    let message = wire::ControlMessage {
         job_uid: uid_bytes(control.uid),
         control: control.control,
         disposition: disposition.into(),
@@ -26,7 +26,7 @@ pub fn encode_control(control: &Control) -> Bytes {
 
 /// Writes the event that a job changed.
 pub fn encode_change(change: &Change) -> Bytes {
-    let message = pipe::JobChanged {
+    let message = wire::JobChanged {
         job_uid: uid_bytes(change.uid),
         revision: change.revision,
         commit_time_us: change.time,
@@ -38,7 +38,7 @@ pub fn encode_change(change: &Change) -> Bytes {
 
 /// Reads the event that a job changed.
 pub fn decode_change(body: Bytes) -> Result<Change, Malformed> {
-    let message = pipe::JobChanged::decode(body)?;
+    let message = wire::JobChanged::decode(body)?;
     Ok(Change {
         uid: uid(&message.job_uid)?,
         partition: PartitionId::new(message.partition)

@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use headway::pipe;
+use headway::wire;
 use headway_domain::{
     effect::{Failed, code},
     report::{ItemEvent, ItemReport, PageReport},
@@ -19,8 +19,8 @@ const SHOWN: usize = 1024;
 
 /// Reads a task message, as dead letters hold it: reports that each of its items failed for good.
 pub fn decode_dead_task(body: Bytes) -> Result<PageReport, Malformed> {
-    let message = pipe::TaskMessage::decode(body)?;
-    let letter = |item: &pipe::TaskItem| {
+    let message = wire::TaskMessage::decode(body)?;
+    let letter = |item: &wire::TaskItem| {
         let first = &item.payload[..item.payload.len().min(SHOWN)];
         let (text, base64) = match std::str::from_utf8(first) {
             Ok(text) => (Some(text.to_owned()), None),

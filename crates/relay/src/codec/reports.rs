@@ -1,7 +1,7 @@
 //! Reports of workers. Their texts are cut and cleaned here.
 
 use bytes::Bytes;
-use headway::pipe;
+use headway::wire;
 use headway_domain::{
     PipeName,
     bulk::RESERVED,
@@ -34,7 +34,7 @@ pub struct Reports {
 /// Reads a report message. An item whose event is missing or unusable is reported as failed with
 /// BAD_REPORT, so that it cannot be lost.
 pub fn decode_reports(body: Bytes) -> Result<Reports, Malformed> {
-    let message = pipe::ReportMessage::decode(body)?;
+    let message = wire::ReportMessage::decode(body)?;
     let session = Uuid::from_slice(&message.session).unwrap_or(Uuid::nil());
     let worker = headway_domain::effect::clean(&message.worker, limits::MAX_ID_BYTES);
     let pages = message
@@ -65,8 +65,8 @@ pub fn decode_reports(body: Bytes) -> Result<Reports, Malformed> {
     })
 }
 
-fn item_report(item: pipe::ItemReport) -> ItemReport {
-    use pipe::item_report::Event;
+fn item_report(item: wire::ItemReport) -> ItemReport {
+    use wire::item_report::Event;
     let bad = |why: &str| ItemEvent::Failed(Failed::lasting(code::BAD_REPORT, why));
     let event = match item.event {
         Some(Event::Done(_)) => ItemEvent::Done,
@@ -99,7 +99,7 @@ fn item_report(item: pipe::ItemReport) -> ItemReport {
     }
 }
 
-fn check_forward(forward: pipe::Forward) -> Result<Forward, String> {
+fn check_forward(forward: wire::Forward) -> Result<Forward, String> {
     if PipeName::new(forward.pipe.as_str()).is_err() {
         return Err("the item was forwarded to a pipe whose name is not allowed".to_owned());
     }
@@ -137,9 +137,9 @@ fn check_forward(forward: pipe::Forward) -> Result<Forward, String> {
 
 /// Writes a report that consists of a fence.
 pub fn encode_fence_report(id: Uuid) -> Bytes {
-    let message = pipe::ReportMessage {
+    let message = wire::ReportMessage {
         fences: vec![fence_bytes(id)],
-        ..pipe::ReportMessage::default()
+        ..wire::ReportMessage::default()
     };
     message.encode_to_vec().into()
 }
@@ -154,26 +154,26 @@ mod tests {
     #[test]
     fn unusable_reports_become_failures_not_losses() {
         let forward = |pipe: &str| {
-            Some(pipe::item_report::Event::Forward(pipe::Forward {
+            Some(wire::item_report::Event::Forward(wire::Forward {
                 pipe: pipe.into(),
-                ..pipe::Forward::default()
+                ..wire::Forward::default()
             }))
         };
-        let message = pipe::ReportMessage {
-            pages: vec![pipe::PageReport {
+        let message = wire::ReportMessage {
+            pages: vec![wire::PageReport {
                 job_uid: uid_bytes(JobUid(Uuid::new_v4())),
                 items: vec![
-                    pipe::ItemReport {
+                    wire::ItemReport {
                         index: 1,
                         event: None,
                         ..Default::default()
                     },
-                    pipe::ItemReport {
+                    wire::ItemReport {
                         index: 2,
                         event: forward("a/b"),
                         ..Default::default()
                     },
-                    pipe::ItemReport {
+                    wire::ItemReport {
                         index: 3,
                         event: forward("headway.jobs"),
                         ..Default::default()

@@ -2,7 +2,7 @@
 //! and its items, since protobuf messages may be joined by joining their bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use headway::pipe;
+use headway::wire;
 use headway_broker::{Outgoing, Queue};
 use headway_domain::{job::JobMeta, limits, spec::Work};
 use headway_store::PlannedItem;
@@ -30,7 +30,7 @@ pub struct TaskMessages<'a> {
     /// Items in one message at most.
     together: usize,
     /// The message in the making: its items, and the bytes of their payloads.
-    group: Vec<pipe::TaskItem>,
+    group: Vec<wire::TaskItem>,
     group_bytes: usize,
     /// Whether the starts of its items are announced.
     announced: bool,
@@ -87,13 +87,13 @@ impl<'a> TaskMessages<'a> {
         }
     }
 
-    fn message(&self, task_type: &str, content_type: &str) -> pipe::TaskMessage {
+    fn message(&self, task_type: &str, content_type: &str) -> wire::TaskMessage {
         let spec = &self.meta.spec;
         let headers = match &spec.work {
             Work::Task(task) => &task.headers,
             Work::Batch(batch) => &batch.headers,
         };
-        pipe::TaskMessage {
+        wire::TaskMessage {
             job_uid: Bytes::copy_from_slice(self.meta.uid.0.as_bytes()),
             job: self.meta.name.to_string(),
             page: self.page,
@@ -157,10 +157,10 @@ impl<'a> TaskMessages<'a> {
     }
 
     fn ordinary(&mut self) -> Outgoing {
-        let items = pipe::TaskMessage {
+        let items = wire::TaskMessage {
             items: std::mem::take(&mut self.group),
             announced: self.announced,
-            ..pipe::TaskMessage::default()
+            ..wire::TaskMessage::default()
         };
         let mut body = BytesMut::with_capacity(self.shared.len() + items.encoded_len());
         body.put_slice(&self.shared);
@@ -172,7 +172,7 @@ impl<'a> TaskMessages<'a> {
     }
 
     fn alone(&self, item: &PlannedItem, payload: Bytes) -> Outgoing {
-        let rest = pipe::TaskMessage {
+        let rest = wire::TaskMessage {
             items: vec![task_item(item, payload)],
             alone: true,
             announced: true,
@@ -200,8 +200,8 @@ impl<'a> TaskMessages<'a> {
     }
 }
 
-fn task_item(item: &PlannedItem, payload: Bytes) -> pipe::TaskItem {
-    pipe::TaskItem {
+fn task_item(item: &PlannedItem, payload: Bytes) -> wire::TaskItem {
+    wire::TaskItem {
         index: item.index,
         attempt: item.attempt,
         stage: item.stage,
@@ -225,12 +225,12 @@ pub fn first_try(index: u32, attempt: u32) -> PlannedItem {
 
 /// Writes a task message that consists of a fence, to be reported to this shard.
 pub fn encode_fence_task(id: Uuid, shard: u16) -> Bytes {
-    let message = pipe::TaskMessage {
+    let message = wire::TaskMessage {
         // No job has it. A worker that knows no fences gives the message up, and tracking finds no job to fail.
         job_uid: fence_bytes(id),
         shard: shard.into(),
         fence: fence_bytes(id),
-        ..pipe::TaskMessage::default()
+        ..wire::TaskMessage::default()
     };
     message.encode_to_vec().into()
 }
@@ -279,7 +279,7 @@ mod tests {
         sends.extend(tasks.finish());
         assert!(tasks.finish().is_none());
         let read = |send: &TaskSend| {
-            let message = pipe::TaskMessage::decode(send.message.body.clone()).unwrap();
+            let message = wire::TaskMessage::decode(send.message.body.clone()).unwrap();
             let indexes: Vec<_> = message.items.iter().map(|item| item.index).collect();
             let items: Vec<_> = send.items.iter().map(|item| item.index).collect();
             assert_eq!(indexes, items);
@@ -319,7 +319,7 @@ mod tests {
         }
         sends.extend(tasks.finish());
         let read = |send: &TaskSend| {
-            let message = pipe::TaskMessage::decode(send.message.body.clone()).unwrap();
+            let message = wire::TaskMessage::decode(send.message.body.clone()).unwrap();
             let indexes: Vec<_> = message.items.iter().map(|item| item.index).collect();
             (indexes, message.announced)
         };

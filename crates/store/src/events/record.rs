@@ -73,7 +73,7 @@ impl<'a> AuditEntry<'a> {
     /// Of a pipe, in the log of the deployment.
     pub(crate) fn of_pipe(pipe: &str, message: String, deployment: &'a PartitionId) -> Self {
         Self {
-            kind: EventKind::PipeLimitsSet,
+            kind: EventKind::PipeLimitsUpdated,
             partition: deployment,
             id: NO_JOB,
             subject: format!("pipes/{pipe}"),

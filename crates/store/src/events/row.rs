@@ -171,7 +171,7 @@ codes!(EventKind, "kind {code} of an event is unknown", {
     PartitionSuspended = 20,
     PartitionResumed = 21,
     DeadLettersDropped = 22,
-    PipeLimitsSet = 23,
+    PipeLimitsUpdated = 23,
     JobTypeCreated = 24,
     JobTypeUpdated = 25,
     JobTypeDeleted = 26,
@@ -196,7 +196,7 @@ fn is_of_caller(kind: EventKind) -> bool {
         | EventKind::PartitionSuspended
         | EventKind::PartitionResumed
         | EventKind::DeadLettersDropped
-        | EventKind::PipeLimitsSet
+        | EventKind::PipeLimitsUpdated
         | EventKind::JobTypeCreated
         | EventKind::JobTypeUpdated
         | EventKind::JobTypeDeleted => true,

@@ -60,6 +60,10 @@ impl TryFrom<Model> for JobTypeView {
     }
 }
 
+fn mismatch(id: &JobId) -> StoreError {
+    Error::EtagMismatch(format!("job type {id}")).into()
+}
+
 /// Job types that were created by the API.
 #[derive(Debug, Clone, Copy)]
 pub struct JobTypes<'a> {
@@ -103,12 +107,12 @@ impl JobTypes<'_> {
     /// Changes a job type, durably, if it has the version that is named.
     ///
     /// # Errors
-    /// [`Error::JobTypeNotFound`], [`Error::JobTypeChanged`].
+    /// [`Error::JobTypeNotFound`], [`Error::EtagMismatch`].
     pub async fn update(
         self,
         id: &JobId,
         definition: &str,
-        version: Option<&str>,
+        etag: Option<&str>,
         caller: &Caller,
     ) -> Result<JobTypeView, StoreError> {
         let db = &self.store.db;
@@ -118,12 +122,8 @@ impl JobTypes<'_> {
             .await?;
         let present = present.ok_or_else(|| Error::JobTypeNotFound(id.to_string()))?;
         let now = present.version;
-        if version.is_some_and(|version| version != now.to_string()) {
-            return Err(Error::JobTypeChanged {
-                name: id.to_string(),
-                version: now.to_string(),
-            }
-            .into());
+        if etag.is_some_and(|etag| etag != now.to_string()) {
+            return Err(mismatch(id));
         }
         let update = Entity::update_many()
             .col_expr(Column::Version, Expr::value(now + 1))
@@ -153,9 +153,22 @@ impl JobTypes<'_> {
     ///
     /// # Errors
     /// [`Error::JobTypeNotFound`].
-    pub async fn delete(self, id: &JobId, caller: &Caller) -> Result<(), StoreError> {
+    pub async fn delete(
+        self,
+        id: &JobId,
+        etag: Option<&str>,
+        caller: &Caller,
+    ) -> Result<(), StoreError> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
+        if let Some(etag) = etag {
+            let present: Option<Model> = db
+                .find_one(&*tx, &Entity::find_by_id(id.as_str()).lock_exclusive())
+                .await?;
+            if present.is_some_and(|present| etag != present.version.to_string()) {
+                return Err(mismatch(id));
+            }
+        }
         let delete = Entity::delete_many().filter(Column::TypeId.eq(id.as_str()));
         if db.apply(&*tx, &delete).await? == 0 {
             return Err(Error::JobTypeNotFound(id.to_string()).into());

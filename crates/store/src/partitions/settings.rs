@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headway_domain::{
-    PartitionId,
+    Error, PartitionId,
     event::{Caller, EventKind},
     retention::Retention,
     share::PartitionShare,
@@ -14,7 +14,7 @@ use sea_orm::{
 };
 
 use crate::{
-    db::Durability,
+    db::{Db, Durability, Tx},
     deployment::{epoch::EPOCH_COLUMN, unreadable::Sorted},
     error::StoreError,
     events::record::AuditEntry,
@@ -73,23 +73,17 @@ impl Partitions<'_> {
         partition: &PartitionId,
         retention: &Retention,
         share: &PartitionShare,
+        etag: Option<&str>,
         caller: &Caller,
     ) -> Result<(), StoreError> {
         let db = &self.store.db;
         let text = serde_json::to_string(retention)
             .map_err(|error| StoreError::Broken(error.to_string()))?;
         let tx = db.write(Durability::Full).await?;
-        let new = ActiveModel {
-            partition_id: Set(partition.to_string()),
-            suspended: Set(0),
-            changed_by: Set(String::new()),
-            changed: Set(0),
-            pending: Set(0),
-            retention: Set(text.clone()),
-            weight: Set(share.weight.into()),
-            open_jobs: Set(share.open_jobs.unwrap_or(0).into()),
-            in_flight: Set(share.in_flight.unwrap_or(0).into()),
-        };
+        if let Some(etag) = etag {
+            db.check_partition_etag(&tx, partition, etag).await?;
+        }
+        let new = new_row(partition, text.clone(), share);
         let replace = OnConflict::column(Column::PartitionId)
             .update_columns([
                 Column::Retention,
@@ -110,6 +104,45 @@ impl Partitions<'_> {
         let change = AuditEntry::of_partition(EventKind::PartitionUpdated, partition, message);
         db.record(&tx, change, caller).await?;
         tx.commit().await
+    }
+}
+
+/// A row of a partition that had no settings.
+fn new_row(partition: &PartitionId, retention: String, share: &PartitionShare) -> ActiveModel {
+    ActiveModel {
+        partition_id: Set(partition.to_string()),
+        suspended: Set(0),
+        changed_by: Set(String::new()),
+        changed: Set(0),
+        pending: Set(0),
+        retention: Set(retention),
+        weight: Set(share.weight.into()),
+        open_jobs: Set(share.open_jobs.unwrap_or(0).into()),
+        in_flight: Set(share.in_flight.unwrap_or(0).into()),
+    }
+}
+
+impl Db {
+    /// Locks a partition's settings, and refuses if they have not the etag that is named.
+    async fn check_partition_etag(
+        &self,
+        tx: &Tx<'_>,
+        partition: &PartitionId,
+        etag: &str,
+    ) -> Result<(), StoreError> {
+        // A row that is missing cannot be locked.
+        let text = serde_json::to_string(&Retention::default())
+            .map_err(|error| StoreError::Broken(error.to_string()))?;
+        let new = new_row(partition, text, &PartitionShare::default());
+        let insert = Entity::insert(new).on_conflict(OnConflict::new().do_nothing().to_owned());
+        self.apply(&**tx, &insert).await?;
+        let query = Entity::find_by_id(partition.as_str()).lock_exclusive();
+        let row: Option<Model> = self.find_one(&**tx, &query).await?;
+        let now = row.map(Model::view).transpose()?;
+        match now.is_some_and(|now| now.etag() == etag) {
+            true => Ok(()),
+            false => Err(Error::EtagMismatch(format!("partition {partition}")).into()),
+        }
     }
 }
 

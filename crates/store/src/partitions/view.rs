@@ -1,6 +1,8 @@
 //! Partitions as they are read.
 
-use headway_domain::{Micros, PartitionId, retention::Retention, share::PartitionShare};
+use headway_domain::{
+    Micros, PartitionId, etag::etag, retention::Retention, share::PartitionShare,
+};
 
 use crate::{error::StoreError, ground::numbers::unsigned, partitions::entity::Model};
 
@@ -15,6 +17,20 @@ pub struct PartitionView {
     pub retention: Retention,
     /// Its weight and quotas.
     pub share: PartitionShare,
+}
+
+impl PartitionView {
+    /// Identifies its settings; suspending changes none.
+    pub fn etag(&self) -> String {
+        let retention = serde_json::to_vec(&self.retention).unwrap_or_default();
+        let quota = |quota: Option<u32>| quota.unwrap_or(0).to_be_bytes();
+        etag([
+            retention.as_slice(),
+            &self.share.weight.to_be_bytes(),
+            &quota(self.share.open_jobs),
+            &quota(self.share.in_flight),
+        ])
+    }
 }
 
 /// Since when a partition is suspended.

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use headway_domain::{PartitionId, PipeName, event::Caller, share::PipeLimits};
+use headway_domain::{
+    Error, PartitionId, PipeName, etag::etag, event::Caller, share::PipeLimits,
+};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
     QuerySelect, Set,
@@ -10,7 +12,7 @@ use sea_orm::{
 };
 
 use crate::{
-    db::{Db, Durability},
+    db::{Db, Durability, Tx},
     error::StoreError,
     events::record::AuditEntry,
     ground::{limited::Limited, numbers::unsigned},
@@ -27,6 +29,15 @@ pub struct PipeLimitView {
     pub pipe: PipeName,
     /// Its limits.
     pub limits: PipeLimits,
+}
+
+impl PipeLimitView {
+    /// Identifies the limits.
+    pub fn etag(&self) -> String {
+        let in_flight = self.limits.in_flight.unwrap_or(0).to_be_bytes();
+        let per_second = self.limits.per_second.unwrap_or(0.0).to_be_bytes();
+        etag([in_flight.as_slice(), &per_second])
+    }
 }
 
 impl Pipes<'_> {
@@ -69,10 +80,14 @@ impl Pipes<'_> {
         self,
         pipe: &PipeName,
         limits: &PipeLimits,
+        etag: Option<&str>,
         caller: &Caller,
     ) -> Result<(), StoreError> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
+        if let Some(etag) = etag {
+            db.check_limits_etag(&tx, pipe, etag).await?;
+        }
         if limits.is_unlimited() {
             let delete = Entity::delete_many().filter(Column::Pipe.eq(pipe.as_str()));
             db.apply(&*tx, &delete).await?;
@@ -97,6 +112,33 @@ impl Pipes<'_> {
         let change = AuditEntry::of_pipe(pipe.as_str(), message, &deployment);
         db.record(&tx, change, caller).await?;
         tx.commit().await
+    }
+}
+
+impl Db {
+    /// Locks a pipe's limits, and refuses if they have not the etag that is named.
+    async fn check_limits_etag(
+        &self,
+        tx: &Tx<'_>,
+        pipe: &PipeName,
+        etag: &str,
+    ) -> Result<(), StoreError> {
+        // A row that is missing cannot be locked. One without limits does not outlive the
+        // transaction.
+        let new = ActiveModel {
+            pipe: Set(pipe.to_string()),
+            in_flight: Set(0),
+            per_second: Set(0.0),
+        };
+        let insert = Entity::insert(new).on_conflict(OnConflict::new().do_nothing().to_owned());
+        self.apply(&**tx, &insert).await?;
+        let query = Entity::find_by_id(pipe.as_str()).lock_exclusive();
+        let row: Option<Model> = self.find_one(&**tx, &query).await?;
+        let now = row.map(Model::view).transpose()?;
+        match now.is_some_and(|now| now.etag() == etag) {
+            true => Ok(()),
+            false => Err(Error::EtagMismatch(format!("the limits of pipe {pipe}")).into()),
+        }
     }
 }
 

@@ -6,17 +6,17 @@ use headway_domain::{
     schedule::{Schedule, ScheduleName},
 };
 use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter, Set, UpdateMany,
+    ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Set, UpdateMany,
     sea_query::{Expr, OnConflict},
 };
 
 use crate::{
-    db::Durability,
+    db::{Db, Durability, Tx},
     error::StoreError,
     events::record::AuditEntry,
     schedules::{
         Schedules,
-        entity::{ActiveModel, Column, Entity},
+        entity::{ActiveModel, Column, Entity, Model},
         row::{is_named, written},
         view::ScheduleView,
     },
@@ -65,6 +65,7 @@ impl Schedules<'_> {
         self,
         name: &ScheduleName,
         schedule: &Schedule,
+        etag: Option<&str>,
         caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
         let next = schedule
@@ -79,7 +80,7 @@ impl Schedules<'_> {
             .col_expr(Column::Creator, Expr::value(caller.user.as_str()))
             .filter(is_named(name));
         let change = AuditEntry::of_schedule(EventKind::ScheduleUpdated, name);
-        self.change(name, update, change, caller).await
+        self.change((name, etag), update, change, caller).await
     }
 
     /// Stops making jobs, or goes on with the next time from now, durably.
@@ -105,13 +106,19 @@ impl Schedules<'_> {
             false => EventKind::ScheduleResumed,
         };
         let change = AuditEntry::of_schedule(kind, name);
-        self.change(name, update, change, caller).await
+        self.change((name, None), update, change, caller).await
     }
 
     /// Removes a schedule, durably; its jobs stay.
-    pub async fn delete(self, name: &ScheduleName, caller: &Caller) -> Result<(), StoreError> {
+    pub async fn delete(
+        self,
+        name: &ScheduleName,
+        etag: Option<&str>,
+        caller: &Caller,
+    ) -> Result<(), StoreError> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
+        db.check_schedule_etag(&tx, name, etag).await?;
         let delete = Entity::delete_many().filter(is_named(name));
         if db.apply(&*tx, &delete).await? == 0 {
             return Err(Error::ScheduleNotFound(name.to_string()).into());
@@ -123,18 +130,38 @@ impl Schedules<'_> {
 
     async fn change(
         self,
-        name: &ScheduleName,
+        (name, etag): (&ScheduleName, Option<&str>),
         update: UpdateMany<Entity>,
         change: AuditEntry<'_>,
         caller: &Caller,
     ) -> Result<ScheduleView, StoreError> {
         let db = &self.store.db;
         let tx = db.write(Durability::Full).await?;
+        db.check_schedule_etag(&tx, name, etag).await?;
         if db.apply(&*tx, &update).await? == 0 {
             return Err(Error::ScheduleNotFound(name.to_string()).into());
         }
         db.record(&tx, change, caller).await?;
         tx.commit().await?;
         self.get(name).await
+    }
+}
+
+impl Db {
+    /// Locks a schedule, and refuses if it has not the etag that is named.
+    async fn check_schedule_etag(
+        &self,
+        tx: &Tx<'_>,
+        name: &ScheduleName,
+        etag: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let Some(etag) = etag else { return Ok(()) };
+        let query = Entity::find().filter(is_named(name)).lock_exclusive();
+        let row: Option<Model> = self.find_one(&**tx, &query).await?;
+        let row = row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?;
+        match row.etag() == etag {
+            true => Ok(()),
+            false => Err(Error::EtagMismatch(format!("schedule {name}")).into()),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use headway_domain::{
     JobId, PartitionId,
+    etag::etag,
     schedule::{Overlap, Schedule, ScheduleName},
     spec::JobSpec,
     timetable::Timetable,
@@ -39,6 +40,20 @@ impl Model {
         format!("{}/{}", self.partition_id, self.schedule_id)
     }
 
+    /// Of what UpdateSchedule changes, as it is stored.
+    pub(crate) fn etag(&self) -> String {
+        let numbers = [self.overlap, self.catch_up].map(i64::to_be_bytes);
+        etag([
+            self.cron.as_bytes(),
+            self.time_zone.as_bytes(),
+            &numbers[0],
+            &numbers[1],
+            self.spec.as_bytes(),
+            &self.body,
+            self.creator.as_bytes(),
+        ])
+    }
+
     pub(crate) fn listed(self) -> Result<ListedSchedule, StoreError> {
         let mut unreadable = UnreadableSchedule {
             partition: self.partition_id.clone(),
@@ -47,6 +62,7 @@ impl Model {
             time_zone: self.time_zone.clone(),
             creator: self.creator.clone(),
             created: self.created,
+            etag: self.etag(),
             reason: String::new(),
         };
         match ScheduleView::try_from(self) {
@@ -66,6 +82,7 @@ impl TryFrom<Model> for ScheduleView {
     fn try_from(row: Model) -> Result<Self, StoreError> {
         let broken =
             |what: &str| StoreError::Broken(format!("schedule {}: {what}", row.schedule_id));
+        let etag = row.etag();
         let mut job: JobSpec =
             serde_json::from_str(&row.spec).map_err(|error| broken(&error.to_string()))?;
         job.set_body(row.body);
@@ -91,6 +108,7 @@ impl TryFrom<Model> for ScheduleView {
             last_job: row.last_job,
             made: unsigned(row.made)?,
             skipped: unsigned(row.skipped)?,
+            etag,
         })
     }
 }

@@ -28,6 +28,8 @@ pub struct ScheduleView {
     pub made: u64,
     /// Times skipped, because a job had not ended or because they were missed.
     pub skipped: u64,
+    /// Identifies what it is to do, and who said so.
+    pub etag: String,
 }
 
 /// A schedule that this version cannot read: what can be shown of it.
@@ -45,6 +47,8 @@ pub struct UnreadableSchedule {
     pub creator: String,
     /// When.
     pub created: Micros,
+    /// As in [`ScheduleView`].
+    pub etag: String,
     /// Why it cannot be read.
     pub reason: String,
 }

@@ -126,7 +126,7 @@ pub async fn hot_queries_use_indexes(f: Fixture) {
     let pipe = PipeName::new(PIPE).unwrap();
     store
         .pipes()
-        .set_limits(&pipe, &limits, &Caller::default())
+        .set_limits(&pipe, &limits, None, &Caller::default())
         .await
         .unwrap();
     let mut hungry = batch();

@@ -95,7 +95,12 @@ impl Subject {
                 .create(&self.schedule, &schedule(), &caller)
                 .await
                 .map(|_| ()),
-            "no schedule" => store.schedules().delete(&self.schedule, &caller).await,
+            "no schedule" => {
+                store
+                    .schedules()
+                    .delete(&self.schedule, None, &caller)
+                    .await
+            },
             other => panic!("no call {other}"),
         }
     }

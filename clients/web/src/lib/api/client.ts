@@ -1,9 +1,20 @@
 // The one client of the API: grpc-web to the origin that served this page.
 import { createClient, encodeBinaryHeader, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { EventService } from "../../gen/headway/v1/event_pb";
 import { JobService } from "../../gen/headway/v1/job_service_pb";
+import { JobTypeService } from "../../gen/headway/v1/job_type_pb";
+import { PartitionService } from "../../gen/headway/v1/partition_pb";
+import { PipeService } from "../../gen/headway/v1/pipe_pb";
+import { ScheduleService } from "../../gen/headway/v1/schedule_pb";
 
-export type Api = Client<typeof JobService>;
+/** The methods of all services in one object: no two services have a method of the same name. */
+export type Api = Client<typeof JobService> &
+  Client<typeof ScheduleService> &
+  Client<typeof JobTypeService> &
+  Client<typeof PartitionService> &
+  Client<typeof PipeService> &
+  Client<typeof EventService>;
 
 /** Unary calls are given up after so long, in ms. */
 const UNARY_TIMEOUT = 30_000;
@@ -29,8 +40,16 @@ const saysWhoAsks: Interceptor = (next) => (request) => {
   return next(request);
 };
 
+/** A client of every service, over one transport. */
 export function makeApi(transport: Transport): Api {
-  return createClient(JobService, transport);
+  return {
+    ...createClient(JobService, transport),
+    ...createClient(ScheduleService, transport),
+    ...createClient(JobTypeService, transport),
+    ...createClient(PartitionService, transport),
+    ...createClient(PipeService, transport),
+    ...createClient(EventService, transport),
+  };
 }
 
 /** The client of this page. Streams have no timeout: they are watched over in `stream.ts`. */

@@ -1,7 +1,10 @@
+import { create } from "@bufbuild/protobuf";
+import { anyPack } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema, ErrorInfoSchema, PreconditionFailureSchema } from "../../gen/google/rpc/error_details_pb";
-import { inWords, isPassing, problemOf } from "./errors";
+import { StatusSchema } from "../../gen/google/rpc/status_pb";
+import { inWords, isPassing, problemOf, reasonOf } from "./errors";
 
 describe("an error in words", () => {
   it("names each wrong field", () => {
@@ -35,5 +38,11 @@ describe("an error in words", () => {
       expect(problemOf(thrown)).toMatchObject({ code: Code.Unavailable, message: "The server cannot be reached." });
     }
     expect(isPassing(problemOf(new TypeError("Load failed")))).toBe(true);
+  });
+
+  it("finds the reason in the status of one part of a call", () => {
+    const details = [anyPack(BadRequestSchema, create(BadRequestSchema)), anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: "JOB_EXISTS" }))];
+    expect(reasonOf(create(StatusSchema, { code: 6, message: "it exists", details }))).toBe("JOB_EXISTS");
+    expect(reasonOf(create(StatusSchema, { code: 13, message: "it broke" }))).toBe("");
   });
 });

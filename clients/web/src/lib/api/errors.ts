@@ -1,6 +1,8 @@
 // Errors in words: the server's sentence, and what its details say about fields, states and when to try again.
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, PreconditionFailureSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb";
+import type { Status } from "../../gen/google/rpc/status_pb";
 import { millis } from "./time";
 
 /** What is wrong with one field of a request. */
@@ -27,11 +29,11 @@ export interface Problem {
 }
 
 const INSTEAD: Partial<Record<Code, string>> = {
-  [Code.Canceled]: "The call was given up.",
+  [Code.Canceled]: "The call was cancelled.",
   [Code.DeadlineExceeded]: "The server did not answer in time.",
   [Code.Unavailable]: "The server cannot be reached.",
-  [Code.Unimplemented]: "This server does not offer that yet.",
-  [Code.NotFound]: "There is no such thing.",
+  [Code.Unimplemented]: "This server does not support this call.",
+  [Code.NotFound]: "It does not exist.",
 };
 
 /** What browsers say when there is no answer, each in its own words. */
@@ -63,6 +65,16 @@ export function problemOf(thrown: unknown): Problem {
 export function inWords(problem: Problem): string {
   const fields = problem.fields.filter(({ description }) => !problem.message.includes(description));
   return [problem.message, ...problem.preconditions.map(sentence), ...fields.map(({ field, description }) => `${field}: ${description}`)].join(" ");
+}
+
+/** The reason for programs in the status of one part of a call; empty if there is none. */
+export function reasonOf({ details }: Status): string {
+  return details.map((detail) => anyUnpack(detail, ErrorInfoSchema)?.reason).find(Boolean) ?? "";
+}
+
+/** Whether somebody else changed a resource after this page read it: a change with its etag was refused. */
+export function isOvertaken({ code, reason }: Problem): boolean {
+  return code === Code.Aborted && reason === "ETAG_MISMATCH";
 }
 
 /** Whether the same call may well succeed later. */

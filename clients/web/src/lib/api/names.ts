@@ -13,6 +13,15 @@ export function jobName({ partition, job }: JobName): string {
   return `partitions/${partition}/jobs/${job}`;
 }
 
+export function pipeName(partition: string, pipe: string): string {
+  return `partitions/${partition}/pipes/${pipe}`;
+}
+
+/** The limits of a pipe, which hold for all partitions. */
+export function limitsName(pipe: string): string {
+  return `pipes/${pipe}/limits`;
+}
+
 /** The id of a job by its name, or the last part of any other name. */
 export function lastPart(name: string): string {
   return name.slice(name.lastIndexOf("/") + 1);

@@ -171,9 +171,9 @@ export class Stream<Message> {
         this.source.message(message);
       }
       if (this.source.ends && !connection.signal.aborted) return "ended";
-      return lostBecause(silent ? "The server fell silent." : "The server ended the stream.");
+      return lostBecause(silent ? "The server stopped answering." : "The server ended the stream.");
     } catch (thrown) {
-      return silent ? lostBecause("The server fell silent.") : problemOf(thrown);
+      return silent ? lostBecause("The server stopped answering.") : problemOf(thrown);
     } finally {
       clearInterval(watch);
       this.interruption.signal.removeEventListener("abort", abort);

@@ -1,5 +1,5 @@
 // The tree of batches of a job, as far as it is in sight.
-import type { BatchStatus } from "../../gen/headway/v1/batch_pb";
+import type { Batch } from "../../gen/headway/v1/batch_pb";
 import { unary, type Api } from "../api/client";
 import { inWords, problemOf } from "../api/errors";
 import type { Children } from "../icicle";
@@ -15,9 +15,9 @@ const AT_ONCE = 4;
 const EVERY = 1_000;
 
 export class BatchesView {
-  root: BatchStatus | undefined = $state.raw();
+  root: Batch | undefined = $state.raw();
   /** From the root to the batch that fills the width. */
-  path: readonly BatchStatus[] = $state.raw([]);
+  path: readonly Batch[] = $state.raw([]);
   problem = $state("");
   loaded = $state(false);
   private children: ReadonlyMap<string, Children> = $state.raw(new Map());
@@ -32,7 +32,7 @@ export class BatchesView {
     this.refresh();
   }
 
-  get top(): BatchStatus | undefined {
+  get top(): Batch | undefined {
     return this.path.at(-1);
   }
 
@@ -43,11 +43,11 @@ export class BatchesView {
   childrenOf = (name: string): Children | undefined => this.children.get(name);
 
   /** Makes a batch fill the width: one below the present one, or one that it is in. */
-  zoom(to: BatchStatus): void {
+  zoom(to: Batch): void {
     const known = this.path.findIndex(({ name }) => name === to.name);
     if (known >= 0) this.path = this.path.slice(0, known + 1);
     else {
-      const between = this.find(to.parent);
+      const between = this.find(to.parentBatch);
       this.path = [...this.path, ...(between && between.name !== this.top?.name ? [between] : []), to];
     }
     this.refresh();
@@ -64,7 +64,7 @@ export class BatchesView {
     if (!this.reading) void this.read();
   }
 
-  private find(name: string): BatchStatus | undefined {
+  private find(name: string): Batch | undefined {
     for (const { batches } of this.children.values()) {
       const found = batches.find((batch) => batch.name === name);
       if (found) return found;
@@ -110,7 +110,7 @@ export class BatchesView {
     kept.set(top.name, first);
     this.children = new Map(kept);
     const open = first.batches
-      .filter(({ batches: below }) => below > 0n)
+      .filter(({ batchCount }) => batchCount > 0n)
       .toSorted((a, b) => Number(b.itemsKnown - a.itemsKnown))
       .slice(0, MOST_OPEN);
     let next = 0;
@@ -126,7 +126,7 @@ export class BatchesView {
 
   /** The children of a batch, or only the first page of them. */
   private async readChildren(parent: string, first = false): Promise<Children> {
-    const batches: BatchStatus[] = [];
+    const batches: Batch[] = [];
     let pageToken = "";
     do {
       const page = await this.api.listBatches({ parent, pageSize: first ? 100 : PAGE, pageToken }, unary(this.over.signal));

@@ -1,5 +1,5 @@
 // The events of a job: those that are kept, and then each that happens.
-import type { Event } from "../../gen/headway/v1/event_pb";
+import type { AuditEvent } from "../../gen/headway/v1/event_pb";
 import { unary, type Api } from "../api/client";
 import { problemOf } from "../api/errors";
 import { BOOKMARK } from "../api/stream";
@@ -11,7 +11,7 @@ const MOST = 500;
 const PAGE = 200;
 
 interface Batch {
-  readonly events: readonly Event[];
+  readonly events: readonly AuditEvent[];
   readonly cursor: string;
   /** Whether some before these are not kept any more. */
   readonly lost?: boolean;
@@ -19,7 +19,7 @@ interface Batch {
 
 export class EventsView {
   /** Newest first. */
-  events: readonly Event[] = $state.raw([]);
+  events: readonly AuditEvent[] = $state.raw([]);
   /** Whether there were older ones than those shown. */
   cut = $state(false);
   /** Whether those that are kept are shown. */
@@ -29,7 +29,7 @@ export class EventsView {
   constructor(
     private readonly api: Api,
     private readonly parent: string,
-    happened: (event: Event) => void,
+    happened: (event: AuditEvent) => void,
   ) {
     this.followed = connection.follow<Batch>(
       {
@@ -58,7 +58,7 @@ export class EventsView {
       try {
         const page = await this.api.listEvents({ parent: this.parent, after, pageSize: PAGE }, unary(signal));
         after = page.nextCursor;
-        more = page.more;
+        more = page.nextPageToken !== "";
         yield { events: page.events, cursor: after };
       } catch (thrown) {
         const problem = problemOf(thrown);

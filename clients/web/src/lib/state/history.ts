@@ -1,6 +1,6 @@
 // How fast a job went over its life: samples of its progress, and the rates between them in buckets of one length.
 import type { Job } from "../../gen/headway/v1/job_pb";
-import type { ProgressSample } from "../../gen/headway/v1/job_watch_pb";
+import type { JobSample } from "../../gen/headway/v1/job_history_pb";
 import { at } from "../api/time";
 
 /** How far a job was at a time, in ms since 1970. */
@@ -38,8 +38,8 @@ export interface Series {
   readonly retries: readonly number[];
 }
 
-export function sampleOf(sample: ProgressSample): Sample {
-  return { time: at(sample.time) ?? 0, done: Number(sample.itemsDone), failed: Number(sample.itemsFailed), run: sample.run };
+export function sampleOf(sample: JobSample): Sample {
+  return { time: at(sample.sampleTime) ?? 0, done: Number(sample.itemsDone), failed: Number(sample.itemsFailed), run: sample.run };
 }
 
 /** Adds the state of a job to its samples. */

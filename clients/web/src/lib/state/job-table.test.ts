@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { JobSchema, type Job } from "../../gen/headway/v1/job_pb";
-import { WatchJobsResponseSchema } from "../../gen/headway/v1/job_watch_pb";
+import { WatchJobsResponseSchema } from "../../gen/headway/v1/job_service_pb";
 import { JobTable } from "./job-table";
 import { NEWEST, ORDERS } from "./order";
 

@@ -1,5 +1,5 @@
 // The jobs that are loaded, in an order. A message costs what it changes, however many jobs there are.
-import type { WatchJobsResponse } from "../../gen/headway/v1/job_watch_pb";
+import type { WatchJobsResponse } from "../../gen/headway/v1/job_service_pb";
 import type { Job } from "../../gen/headway/v1/job_pb";
 import { lastPart } from "../api/names";
 import { before, NEWEST, type Order } from "./order";

@@ -1,6 +1,7 @@
 // One job, live: its state, how fast it went, and whether it is still there.
 import { Code } from "@connectrpc/connect";
-import { JobState, type Job, type JobSpec } from "../../gen/headway/v1/job_pb";
+import { JobState, type Job } from "../../gen/headway/v1/job_pb";
+import type { JobSpec } from "../../gen/headway/v1/job_spec_pb";
 import { unary, type Api } from "../api/client";
 import { inWords, isPassing, problemOf } from "../api/errors";
 import { BOOKMARK } from "../api/stream";

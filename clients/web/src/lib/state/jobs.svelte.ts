@@ -193,7 +193,7 @@ export class JobsView {
       const { parent, filter } = this.listing;
       try {
         const { counts } = await this.api.countJobs({ parent, filter }, unary(this.over.signal));
-        this.counts = new Map(counts.map(({ state, jobs }) => [state, Number(jobs)]));
+        this.counts = new Map(counts.map(({ state, jobCount }) => [state, Number(jobCount)]));
       } catch {
         // The stream says what is wrong; the next change asks again.
       }

@@ -1,6 +1,6 @@
 // Why a job does not run, or does not end: asked whenever it changed, and now and then while nothing changes.
-import { Reason_Kind, type Reason } from "../../gen/headway/v1/explain_pb";
 import type { Job } from "../../gen/headway/v1/job_pb";
+import { JobReason_Kind, type JobReason } from "../../gen/headway/v1/job_explanation_pb";
 import { unary, type Api } from "../api/client";
 import { hasEnded } from "../states";
 
@@ -9,10 +9,10 @@ const EVERY = 1_000;
 /** While nothing changes, in ms: workers come and go without a change of the job. */
 const IDLE = 5_000;
 /** What any job that runs could say. */
-const USUAL = new Set([Reason_Kind.ENDED, Reason_Kind.IN_FLIGHT, Reason_Kind.MOVING, Reason_Kind.SPLITTING]);
+const USUAL = new Set([JobReason_Kind.ENDED, JobReason_Kind.IN_FLIGHT, JobReason_Kind.MOVING, JobReason_Kind.SPLITTING]);
 
 export class ReasonsView {
-  reasons: readonly Reason[] = $state.raw([]);
+  reasons: readonly JobReason[] = $state.raw([]);
   private readonly over = new AbortController();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private ended = false;

@@ -1,5 +1,5 @@
 // A form that is sent to the server: whether it is under way, and what was wrong with it.
-import { inWords, problemOf, type Problem } from "../api/errors";
+import { inWords, isOvertaken, problemOf, type Problem } from "../api/errors";
 import { clause, concerns } from "../draft";
 
 export class Submission {
@@ -22,6 +22,11 @@ export class Submission {
     }
   }
 
+  /** Whether the form was filled from values that are out of date by now. */
+  get overtaken(): boolean {
+    return this.refusal !== undefined && isOvertaken(this.refusal);
+  }
+
   /** What is wrong with a field of the form, by its path as `concerns` has it. */
   problem(path: string): string | undefined {
     const found = this.refusal?.fields.filter(({ field }) => concerns(path, field)).map(clause);
@@ -32,7 +37,8 @@ export class Submission {
   elsewhere(paths: readonly string[]): string {
     const { refusal } = this;
     if (!refusal) return "";
+    if (isOvertaken(refusal)) return "Somebody else changed this in the meantime, so nothing was saved.";
     const told = refusal.fields.length > 0 && refusal.fields.every(({ field }) => paths.some((path) => concerns(path, field)));
-    return told ? "Something is wrong with what is marked." : inWords(refusal);
+    return told ? "Check the marked fields." : inWords(refusal);
   }
 }

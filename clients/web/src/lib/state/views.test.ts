@@ -2,9 +2,10 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createRouterTransport, type ServiceImpl } from "@connectrpc/connect";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb";
-import { BatchStatusSchema } from "../../gen/headway/v1/batch_pb";
-import { JobService } from "../../gen/headway/v1/job_service_pb";
+import { BatchSchema } from "../../gen/headway/v1/batch_pb";
+import { EventService } from "../../gen/headway/v1/event_pb";
 import { JobState } from "../../gen/headway/v1/job_pb";
+import { JobService } from "../../gen/headway/v1/job_service_pb";
 import { makeApi } from "../api/client";
 import { BatchesView } from "./batches.svelte";
 import { EventsView } from "./events.svelte";
@@ -22,8 +23,13 @@ function opened<View extends { stop(): void }>(view: View): View {
   return view;
 }
 
-function apiOf(implementation: Partial<ServiceImpl<typeof JobService>>) {
-  return makeApi(createRouterTransport(({ service }) => void service(JobService, implementation)));
+function apiOf(implementation: Partial<ServiceImpl<typeof JobService> & ServiceImpl<typeof EventService>>) {
+  return makeApi(
+    createRouterTransport(({ service }) => {
+      service(JobService, implementation);
+      service(EventService, implementation);
+    }),
+  );
 }
 
 /** Until the caller goes. */
@@ -37,7 +43,7 @@ describe("the events of a job", () => {
     const api = apiOf({
       listEvents: ({ after }) => {
         asked.push(`list ${after}`);
-        return after === "" ? { events: [{ cursor: "1" }, { cursor: "2" }], nextCursor: "2", more: true } : { events: [{ cursor: "3" }], nextCursor: "3", more: false };
+        return after === "" ? { events: [{ cursor: "1" }, { cursor: "2" }], nextCursor: "2", nextPageToken: "more" } : { events: [{ cursor: "3" }], nextCursor: "3" };
       },
       watchEvents: async function* ({ after }, { signal }) {
         asked.push(`watch ${after}`);
@@ -60,7 +66,7 @@ describe("the events of a job", () => {
     const api = apiOf({
       listEvents: ({ after }) => {
         if (after !== "70") throw expired;
-        return { events: [{ cursor: "71" }], nextCursor: "71", more: false };
+        return { events: [{ cursor: "71" }], nextCursor: "71" };
       },
       watchEvents: async function* (_, { signal }) {
         yield { cursor: "71" };
@@ -74,7 +80,7 @@ describe("the events of a job", () => {
 });
 
 describe("the tree of batches", () => {
-  const batch = (number: number, batches = 0n) => create(BatchStatusSchema, { name: `${NAME}/batches/${number}`, parent: `${NAME}/batches/1`, itemsKnown: BigInt(number), batches });
+  const batch = (number: number, batchCount = 0n) => create(BatchSchema, { name: `${NAME}/batches/${number}`, parentBatch: `${NAME}/batches/1`, itemsKnown: BigInt(number), batchCount });
 
   it("loads at most 500 children, and those of the largest", async () => {
     let now = 0;

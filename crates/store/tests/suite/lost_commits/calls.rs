@@ -142,7 +142,7 @@ impl Subject {
                 };
                 store
                     .partitions()
-                    .update(partition, &Retention::default(), &share, caller)
+                    .update(partition, &Retention::default(), &share, None, caller)
                     .await
             }
             "suspend partition" => {
@@ -158,7 +158,10 @@ impl Subject {
                     per_second: None,
                 };
                 let pipe = PipeName::new(PIPE).unwrap();
-                store.pipes().set_limits(&pipe, &limits, caller).await
+                store
+                    .pipes()
+                    .set_limits(&pipe, &limits, None, caller)
+                    .await
             }
             "unused pipes" => store.pipes().unused().await.map(|_| ()),
             "forget pipe" => store.pipes().forget("spare").await.map(|_| ()),
@@ -224,20 +227,22 @@ impl Subject {
                 .update(&kind, "{\"a\": 1}", Some("1"), caller)
                 .await
                 .map(|_| ()),
-            "delete job type" => store.job_types().delete(&kind, caller).await,
+            "delete job type" => store.job_types().delete(&kind, None, caller).await,
             "create schedule" => {
                 let created = store.schedules().create(&named, &timetable, caller);
                 created.await.map(|_| ())
             }
             "update schedule" => {
-                let updated = store.schedules().update(&named, &timetable, caller);
+                let updated = store
+                    .schedules()
+                    .update(&named, &timetable, None, caller);
                 updated.await.map(|_| ())
             }
             "pause schedule" => {
                 let paused = store.schedules().set_paused(&named, true, caller);
                 paused.await.map(|_| ())
             }
-            "delete schedule" => store.schedules().delete(&named, caller).await,
+            "delete schedule" => store.schedules().delete(&named, None, caller).await,
             "run schedule" => store.schedules().run(&named, caller).await.map(|_| ()),
             "realign schedules" => store.schedules().realign().await.map(|_| ()),
             fire if fire.starts_with("fire") => store.schedules().fire().await.map(|_| ()),

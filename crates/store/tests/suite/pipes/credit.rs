@@ -183,7 +183,7 @@ pub async fn pipes_with_limits(f: Fixture) {
     };
     f.store
         .pipes()
-        .set_limits(&pipe, &limits, &Caller::default())
+        .set_limits(&pipe, &limits, None, &Caller::default())
         .await
         .unwrap();
     assert_eq!(f.store.pipes().limits(&pipe).await.unwrap(), limits);
@@ -222,7 +222,7 @@ pub async fn pipes_with_limits(f: Fixture) {
     let none = PipeLimits::default();
     store
         .pipes()
-        .set_limits(&pipe, &none, &Caller::default())
+        .set_limits(&pipe, &none, None, &Caller::default())
         .await
         .unwrap();
     assert!(store.pipes().all_limits().await.unwrap().is_empty());
@@ -241,7 +241,7 @@ pub async fn partitions_with_quotas(f: Fixture) {
     let kept = Retention::default();
     f.store
         .partitions()
-        .update(&partition, &kept, &share, &Caller::default())
+        .update(&partition, &kept, &share, None, &Caller::default())
         .await
         .unwrap();
     assert_eq!(

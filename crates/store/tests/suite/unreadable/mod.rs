@@ -128,6 +128,7 @@ pub async fn a_schedule_that_comes_first(f: Fixture) {
         .update(
             &schedule_name("broken"),
             &schedule(Overlap::Allow),
+            None,
             &headway_domain::event::Caller::default(),
         )
         .await

@@ -1,0 +1,150 @@
+//! Reading what requests of the audit log have.
+
+use headway_domain::{Error, JobName, JobUid, PartitionId, event::EventKind};
+use headway_store::Position;
+use uuid::Uuid;
+
+use super::view::kind_in;
+use crate::grpc::{request, tokens::parse_cursor, violations::Violations};
+
+/// The parent of events that belong to no partition.
+const DEPLOYMENT: &str = "deployment";
+
+/// Whose events are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EventParent {
+    /// All of a partition.
+    Partition(PartitionId),
+    /// Those of a job.
+    Job(JobName),
+}
+
+impl EventParent {
+    /// `deployment`, `partitions/{partition}` or `partitions/{partition}/jobs/{job}`.
+    pub(crate) fn read(parent: &str) -> Result<Self, Error> {
+        if parent == DEPLOYMENT {
+            return Ok(Self::Partition(PartitionId::of_deployment()));
+        }
+        if parent.matches('/').count() > 1 {
+            return request::job_name("parent", parent).map(Self::Job);
+        }
+        request::partition(parent).map(Self::Partition)
+    }
+
+    /// The partition.
+    pub(crate) fn partition(&self) -> &PartitionId {
+        match self {
+            Self::Partition(partition) => partition,
+            Self::Job(name) => &name.partition,
+        }
+    }
+}
+
+/// A job's uid; `None` where it is not said.
+pub(crate) fn job_uid(uid: &str) -> Result<Option<JobUid>, Error> {
+    if uid.is_empty() {
+        return Ok(None);
+    }
+    // Before parsing: the library takes other forms too.
+    let uid = Some(uid).filter(|uid| uid.len() == 36);
+    let uid = uid.and_then(|uid| Uuid::parse_str(uid).ok());
+    uid.map(|uid| Some(JobUid(uid)))
+        .ok_or_else(|| Error::field("job_uid", "must be a hyphenated UUID"))
+}
+
+/// Kinds of events; empty for all.
+pub(crate) fn kinds(numbers: &[i32], violations: &mut Violations) -> Vec<EventKind> {
+    let mut kinds = Vec::new();
+    for number in numbers {
+        match kind_in(*number) {
+            Some(kind) if !kinds.contains(&kind) => kinds.push(kind),
+            Some(_) => {}
+            None => violations.push(
+                "kinds",
+                format!(
+                    "must be kinds of events, 1 to {}, not {number}",
+                    EventKind::ALL.len()
+                ),
+            ),
+        }
+    }
+    kinds
+}
+
+/// Where a listing begins: after the page before, or after a cursor.
+pub(crate) fn start(cursor: &str, page_token: &str) -> Result<Option<Position>, Error> {
+    if page_token.is_empty() {
+        return after(cursor);
+    }
+    if !cursor.is_empty() {
+        return Err(Error::field("after", "must not be set beside page_token"));
+    }
+    parse_cursor(page_token).map(Some).ok_or(Error::PageToken)
+}
+
+/// A place in the audit log; `None` where it is not said.
+pub(crate) fn after(cursor: &str) -> Result<Option<Position>, Error> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    parse_cursor(cursor).map(Some).ok_or_else(|| {
+        let why = "is not the cursor of an event or of an answer: leave it out to begin anew";
+        Error::field("after", why)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_of_events() {
+        let partition = EventParent::read("partitions/p").unwrap();
+        assert_eq!(partition.partition().as_str(), "p");
+        let job = EventParent::read("partitions/p/jobs/j").unwrap();
+        assert!(matches!(&job, EventParent::Job(name) if name.job.as_str() == "j"));
+        assert_eq!(job.partition().as_str(), "p");
+        for bad in [
+            "",
+            "p",
+            "partitions/",
+            "partitions/p/jobs/",
+            "partitions/p/x/j",
+            "partitions/p/jobs/j/k",
+        ] {
+            assert!(EventParent::read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn uids_kinds_and_places() {
+        assert_eq!(job_uid(""), Ok(None));
+        let uid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        assert_eq!(job_uid(uid).unwrap().unwrap().to_string(), uid);
+        for bad in [
+            "x",
+            "67e5504410b1426f9247bb680e5fe0c8",
+            "{67e55044-10b1-426f-9247-bb680e5fe0c8}",
+        ] {
+            assert!(job_uid(bad).is_err(), "{bad}");
+        }
+        assert_eq!(start("", ""), Ok(None));
+        let cursor = crate::grpc::tokens::cursor_text(Position { tx: 7, seq: 9 });
+        let place = Position { tx: 7, seq: 9 };
+        assert_eq!(start(&cursor, ""), Ok(Some(place)));
+        assert_eq!(start("", &cursor), Ok(Some(place)));
+        assert!(start(&cursor, &cursor).is_err());
+        assert_eq!(start("", "x"), Err(Error::PageToken));
+        let mut violations = Violations::default();
+        assert_eq!(
+            kinds(&[1, 1, 12], &mut violations),
+            [EventKind::Created, EventKind::Deleted]
+        );
+        assert_eq!(kinds(&[], &mut violations), []);
+        kinds(&[0, 99], &mut violations);
+        let Err(Error::Invalid(list)) = violations.finish() else {
+            panic!("unknown kinds were taken");
+        };
+        assert_eq!(list.len(), 2);
+    }
+}
