@@ -10,6 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 protoc_version=36.2
 python_protobuf=7.36.2
+api_linter=v1.67.2
 protoc_gen_go=v1.36.12
 protoc_gen_go_grpc=v1.6.2
 
@@ -48,6 +49,26 @@ install_go_plugins() {
     say "installing protoc-gen-go $protoc_gen_go and protoc-gen-go-grpc $protoc_gen_go_grpc"
     GOBIN=$bin go install "google.golang.org/protobuf/cmd/protoc-gen-go@$protoc_gen_go"
     GOBIN=$bin go install "google.golang.org/grpc/cmd/protoc-gen-go-grpc@$protoc_gen_go_grpc"
+}
+
+# Built as a dependency of a module: the command may not be installable by itself.
+install_api_linter() {
+    local module=$tools/api-linter-$api_linter
+    linter=$module/api-linter
+    [[ -x $linter ]] && return
+    command -v go >/dev/null || die "go is missing: install Go"
+    say "building api-linter $api_linter"
+    mkdir -p "$module"
+    printf 'module tools\n\ngo 1.22\n\nrequire github.com/googleapis/api-linter %s\n' "$api_linter" >"$module/go.mod"
+    (cd "$module" && go build -mod=mod -o api-linter github.com/googleapis/api-linter/cmd/api-linter)
+}
+
+lint_api() {
+    local found
+    found=$(cd proto && "$linter" --config api-linter.yaml --set-exit-status headway/v1/*.proto) || {
+        printf '%s\n' "$found" >&2
+        die "mend what api-linter says, or except it in proto/api-linter.yaml with a reason"
+    }
 }
 
 # Makes code for each language that has a generator here, and fails where one of them refuses or
@@ -98,6 +119,8 @@ check() {
     fi
     install_protoc
     install_go_plugins
+    install_api_linter
+    lint_api
     generate
 }
 
