@@ -68,7 +68,9 @@ impl Tracker {
                     }
                 }
                 Err(BrokerError::Closed) => return,
-                Err(error) => tracing::warn!(%error, ?queue, "cannot consume dead letters yet"),
+                Err(error) => {
+                    tracing::warn!(%error, ?queue, "cannot consume dead letters; trying again")
+                }
             }
             if !self.pause(backoff.next()).await {
                 return;
@@ -104,7 +106,7 @@ impl Tracker {
         match decode_dead_task(delivery.body.clone()) {
             Ok(report) => Ok(self.report(vec![report]).await),
             Err(error) => {
-                tracing::error!(%error, "dropping a dead letter that is no task");
+                tracing::error!(%error, "cannot decode a dead task message; dropping it");
                 Ok(Buried::Done)
             }
         }
@@ -120,7 +122,7 @@ impl Tracker {
             Err(error) => {
                 // Repair sends the items again that it spoke of.
                 let bytes = delivery.body.len();
-                tracing::error!(%error, bytes, "dropping a dead letter that nobody can read");
+                tracing::error!(%error, bytes, "cannot decode a dead system message; dropping it");
                 Ok(Buried::Done)
             }
         }
