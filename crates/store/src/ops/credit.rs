@@ -315,7 +315,7 @@ impl Store {
             match self.free_pipes().await {
                 Ok(pipes) => *known = Some((Instant::now(), pipes)),
                 Err(error) => {
-                    tracing::debug!(%error, "the rates of pipes are not known");
+                    tracing::debug!(%error, "cannot read the rates of pipes; a new job starts with the usual allowance");
                     return FIRST_ALLOWANCE;
                 }
             }

@@ -160,7 +160,10 @@ impl Db {
             false => known,
         };
         if offset > known {
-            tracing::info!(offset, "transaction ids begin anew");
+            tracing::info!(
+                offset,
+                "the transaction ids of the database restarted; new events get an offset"
+            );
             // A default takes no parameters; this is a number of ours.
             let default = format!(
                 "ALTER TABLE event ALTER COLUMN tx SET DEFAULT pg_current_xact_id()::text::bigint + {offset}"

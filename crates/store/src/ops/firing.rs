@@ -93,7 +93,7 @@ impl Store {
         values.extend([now.into(), job.into()]);
         if let Err(error) = self.db.run_alone(sql, values).await {
             // A caller that is told of an error would ask for another job.
-            tracing::warn!(schedule = %name, %error, "cannot count a job of a schedule; the job runs all the same");
+            tracing::warn!(schedule = %name, %error, "cannot record the newest job of a schedule; the job runs nevertheless");
         }
         Ok(created)
     }
@@ -262,7 +262,7 @@ impl Store {
                 }
                 // A client has a job of its own under this id.
                 Err(StoreError::Domain(error)) => {
-                    tracing::warn!(schedule = %view.name, %error, "a time of a schedule is passed over");
+                    tracing::warn!(schedule = %view.name, %error, "cannot create the job of a schedule; skipping this time");
                     skipped += 1;
                 }
                 Err(error) => return Err(error),

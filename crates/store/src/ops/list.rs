@@ -328,7 +328,7 @@ impl Store {
             match job {
                 Ok(job) => jobs.push(JobView::new(job)),
                 Err(error) => {
-                    tracing::debug!(job = found.job_id, %error, "cannot read a job; the list names it apart");
+                    tracing::debug!(job = found.job_id, %error, "cannot read a job; the list names it as unreadable");
                     unreadable.push(found.job_id);
                 }
             }
@@ -413,7 +413,7 @@ impl Store {
                 Err(error) if error.is_passing() => return Err(error),
                 Err(error) => match part {
                     [uid] => {
-                        tracing::debug!(job = %uid, %error, "cannot read a job; the others are read");
+                        tracing::debug!(job = %uid, %error, "cannot read a job; leaving it out");
                         states.unreadable.push(*uid);
                     }
                     part => {

@@ -117,7 +117,7 @@ impl Db {
         let why = format!("the counters of job {name} do not agree with its pages");
         match self.miscounts.note(wrong.job.meta.key, self.now()) {
             true => {
-                tracing::error!(job = %name, counts = ?wrong.job.counts, "the counters of a job do not agree with its pages; counting again");
+                tracing::error!(job = %name, counts = ?wrong.job.counts, "the counters of a job do not agree with its pages; counting the job again");
                 Err(StoreError::Unavailable(why))
             }
             false => Err(StoreError::Broken(why)),
@@ -172,7 +172,7 @@ impl Store {
                     db.miscounts.counted(key, db.now());
                 }
                 Err(error) => {
-                    tracing::error!(%error, job_key = key, "cannot count a job again");
+                    tracing::error!(%error, job_key = key, "cannot count a job again; its changes are refused meanwhile");
                     db.miscounts.failed(key, error.is_passing(), db.now());
                 }
             }
@@ -230,7 +230,7 @@ impl Store {
                     job = %slice.job.meta.name,
                     ?before,
                     after = ?slice.job.counts,
-                    "the counters of a job did not agree with its pages; they were counted again"
+                    "corrected the counters of a job that did not agree with its pages"
                 );
                 db.advance(&tx, slice).await?;
             }

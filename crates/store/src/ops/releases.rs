@@ -352,7 +352,7 @@ impl Db {
             tracing::warn!(
                 partition,
                 cycle = cycle.join(" needs "),
-                "jobs that failed are not retried: they need themselves"
+                "cannot retry failed dependents: they need each other"
             );
         }
         again.retain(|slice| !cycles.contains(slice.job.meta.name.job.as_str()));

@@ -151,7 +151,7 @@ impl Store {
         tx.commit().await?;
         if let Err(error) = self.note_pipes(forwards).await {
             // The next forward there notes it.
-            tracing::warn!(%error, "the use of a pipe is not noted");
+            tracing::warn!(%error, "cannot record that a partition uses a pipe; the next forward records it");
         }
         Ok(tracked)
     }
