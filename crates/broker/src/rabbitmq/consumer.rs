@@ -130,7 +130,7 @@ impl RabbitConsumer {
         if let Stage::Attached(attached) = &self.stage {
             self.cancelled = attached.channel.status().connected();
         }
-        tracing::info!(queue = ?self.queue, cancelled = self.cancelled, "the consumer was lost");
+        tracing::info!(queue = ?self.queue, cancelled = self.cancelled, "lost the consumer; consuming again");
         self.detach();
     }
 
@@ -308,9 +308,11 @@ impl Consumer for RabbitConsumer {
         match tokio::time::timeout(EXCHANGE_TIMEOUT, replaced).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => {
-                tracing::info!(queue = ?self.queue, %error, "the consumer was lost");
+                tracing::info!(queue = ?self.queue, %error, "lost the consumer; consuming again");
             }
-            Err(_) => tracing::info!(queue = ?self.queue, "the consumer was lost in silence"),
+            Err(_) => {
+                tracing::info!(queue = ?self.queue, "the broker did not answer a consumer in time; consuming again")
+            }
         }
         self.detach();
         Ok(())
@@ -366,7 +368,7 @@ async fn attach(inner: Arc<Inner>, queue: Queue, prefetch: u16) -> Result<Attach
             // A name or a bound that the broker never accepts.
             Err(error @ (BrokerError::Closed | BrokerError::Refused(_))) => return Err(error),
             Err(error) => {
-                tracing::debug!(?queue, %error, "cannot consume the queue yet");
+                tracing::debug!(?queue, %error, "cannot consume a queue; trying again");
                 tokio::select! {
                     () = inner.closed.cancelled() => return Err(BrokerError::Closed),
                     () = tokio::time::sleep(backoff.pause()) => {}
