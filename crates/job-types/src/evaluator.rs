@@ -99,7 +99,7 @@ impl Evaluator {
             // waits for it.
             Ok(Ok(None)) | Err(_) => Err(Fault::TooMuch),
             Ok(Err(error)) => {
-                tracing::error!(%error, program = %self.program.display(), "a job type cannot be evaluated");
+                tracing::error!(%error, program = %self.program.display(), "cannot run the evaluator of job types; the call fails");
                 Err(Fault::Unavailable)
             }
         }

@@ -43,9 +43,13 @@ impl FileTypes {
             };
             let found = FileType::read(&path, name, evaluator, &environment).await;
             match &found.usable {
-                Ok(_) => tracing::info!(job_type = name, version = found.version, "job type"),
+                Ok(_) => tracing::info!(
+                    job_type = name,
+                    version = found.version,
+                    "loaded a job type"
+                ),
                 Err(why) => {
-                    tracing::error!(job_type = name, file = %path.display(), %why, "job type cannot be used")
+                    tracing::error!(job_type = name, file = %path.display(), %why, "cannot use a job type; its jobs are refused")
                 }
             }
             types.insert(name.to_owned(), found);
@@ -78,7 +82,7 @@ impl FileTypes {
                 let why = format!(
                     "it reads the same variables ({variable}) as job type {other}; give one of the two files another name"
                 );
-                tracing::error!(job_type = id, %why, "job type cannot be used");
+                tracing::error!(job_type = id, %why, "cannot use a job type; its jobs are refused");
                 refused.push((id.clone(), BadDefinition(why)));
             }
         }
