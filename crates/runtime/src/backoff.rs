@@ -85,7 +85,7 @@ where
             Err(error) => return Err(RetryError::Lasting(error)),
         };
         let delay = backoff.next();
-        tracing::warn!(%what, %error, ?delay, "attempt failed, trying again");
+        tracing::warn!(%what, %error, ?delay, "an attempt failed; trying again");
         shutdown
             .run_until_cancelled(tokio::time::sleep(delay))
             .await

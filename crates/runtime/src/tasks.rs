@@ -255,9 +255,9 @@ impl Shared {
             },
         };
         match kind.on_failure() {
-            OnFailure::Log => tracing::warn!(%task, %end, "task failed, going on without it"),
+            OnFailure::Log => tracing::warn!(%task, %end, "a task failed; going on without it"),
             OnFailure::Stop => {
-                tracing::error!(%task, %end, "task failed, stopping the process");
+                tracing::error!(%task, %end, "a task failed; stopping the process");
                 // The first failure is the cause; what follows it is most likely its effect.
                 lock(&self.failure).get_or_insert(TaskFailure { task, end });
                 self.shutdown.cancel();
