@@ -67,14 +67,19 @@ pub(crate) async fn serve<S>(
     let mut trouble = Trouble::default();
     loop {
         if places.available_permits() == 0 {
-            trouble.tell(|| tracing::warn!(most, "new connections wait: so many are open"));
+            trouble.tell(|| {
+                tracing::warn!(
+                    most,
+                    "as many connections are open as the server takes; new ones wait"
+                )
+            });
         }
         let accepted = tokio::select! {
             () = stopping.cancelled() => break,
             Some(ended) = connections.join_next() => {
                 let ended: Result<(), tokio::task::JoinError> = ended;
                 if let Err(error) = ended {
-                    tracing::error!(%error, "a connection ended with a panic");
+                    tracing::error!(%error, "a connection failed with a panic");
                 }
                 continue;
             }
@@ -94,7 +99,7 @@ pub(crate) async fn serve<S>(
         let client = Client::from(address.ip());
         let Ok(place) = shares.take(client) else {
             trouble.tell(|| {
-                tracing::warn!(%address, "closed a new connection: its address has its share of all (client_share)");
+                tracing::warn!(%address, "closed a new connection: its address has as many as client_share allows");
             });
             continue;
         };
@@ -177,7 +182,7 @@ async fn one<S>(
         tokio::select! {
             ended = served.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended");
+                    tracing::debug!(%error, "a connection ended with an error");
                 }
                 return;
             }
@@ -222,7 +227,7 @@ impl Trouble {
         self.tell(|| {
             tracing::error!(
                 %error,
-                "cannot accept connections; trying again. Where it is the number of open files, raise the limit (ulimit -n)"
+                "cannot accept connections; trying again. If too many files are open, raise the limit (ulimit -n)"
             );
         });
         rest

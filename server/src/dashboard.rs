@@ -179,7 +179,7 @@ impl Entry {
             Ok(Cow::Owned(bytes)) => Bytes::from(bytes),
             Err(error) => {
                 // The build made it, so this is a broken program.
-                tracing::error!(%error, path = self.file.path, "a file of the dashboard cannot be unpacked");
+                tracing::error!(%error, path = self.file.path, "cannot unpack a file of the dashboard");
                 return text(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "the file cannot be unpacked\n",

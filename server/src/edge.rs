@@ -315,7 +315,7 @@ impl EdgeLayer {
             }
             Err(_) if limit < self.limits.call_timeout => kind.refuse(ApiError::Deadline),
             Err(_) => {
-                tracing::warn!(method = %path, "a call took too long");
+                tracing::warn!(method = %path, "a call took too long; answered DEADLINE_EXCEEDED");
                 kind.refuse(ApiError::TooSlow(limit))
             }
         };

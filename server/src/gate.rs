@@ -268,7 +268,7 @@ fn check(hosts: &Hosts, request: &mut Request<Body>) -> Option<Response<Body>> {
     let preflight = request.method() == Method::OPTIONS;
     let call_type = call_type(request.headers()).filter(|_| method && !preflight);
     if let Some(door) = hosts.refusal(request) {
-        tracing::debug!(refusal = ?door, "a request was not let in");
+        tracing::debug!(refusal = ?door, "refused a request");
         let Some(call_type) = call_type else {
             return Some(page(
                 door.http(),

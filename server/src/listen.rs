@@ -120,7 +120,7 @@ pub async fn serve(
             .await
             .is_err()
     {
-        tracing::warn!("connections did not end in time");
+        tracing::warn!("connections did not end in time; closing them");
     }
     tasks.close();
     if tokio::time::timeout_at(deadline, tasks.wait())
@@ -129,7 +129,7 @@ pub async fn serve(
     {
         tracing::warn!(
             left = tasks.len(),
-            "changes were not published in time; they stay in the outbox"
+            "changes were not published before the shutdown; they stay in the outbox"
         );
     }
     Ok(())

@@ -94,7 +94,9 @@ impl Feed {
                 State::Live { subscription, .. } => match subscription.next().await {
                     Ok(Some(body)) => match envelope::decode_change(body) {
                         Ok(change) => return Heard::Changed(change),
-                        Err(error) => tracing::warn!(%error, "an event cannot be read"),
+                        Err(error) => {
+                            tracing::warn!(%error, "cannot decode an event of a job; watchers see the change a little later")
+                        }
                     },
                     Ok(None) => return Heard::MaybeLost,
                     Err(error) => self.lost(&error),
@@ -109,7 +111,7 @@ impl Feed {
 
     fn lost(&mut self, error: &BrokerError) {
         let delay = self.backoff.next();
-        tracing::debug!(%error, ?delay, "not subscribed to job events, trying again");
+        tracing::debug!(%error, ?delay, "cannot subscribe to the events of jobs; trying again");
         self.state = State::Waiting(Box::pin(tokio::time::sleep(delay)));
     }
 }

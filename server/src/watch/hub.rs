@@ -260,7 +260,7 @@ impl HubTask {
 
     fn unanswered(&mut self, error: &StoreError) {
         if !std::mem::replace(&mut self.away, true) {
-            tracing::warn!(%error, "watched jobs cannot be read, trying again");
+            tracing::warn!(%error, "cannot read watched jobs; trying again, watchers see no changes meanwhile");
         }
     }
 }

@@ -159,7 +159,7 @@ impl PartitionPoller {
             Ok(()) => {}
             Err(error) => {
                 if !std::mem::replace(&mut self.away, true) {
-                    tracing::warn!(%error, "cannot poll for changes of watched partitions, trying again");
+                    tracing::warn!(%error, "cannot poll for changes of watched partitions; trying again");
                 }
             }
         }

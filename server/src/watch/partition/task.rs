@@ -186,7 +186,7 @@ impl PartitionTask {
 
     fn unanswered(&mut self, error: &StoreError) {
         if !std::mem::replace(&mut self.away, true) {
-            tracing::warn!(%error, partition = %self.feed.partition, "a watched partition cannot be read, trying again");
+            tracing::warn!(%error, partition = %self.feed.partition, "cannot read a watched partition; trying again, its watchers see no changes meanwhile");
         }
     }
 }
