@@ -177,7 +177,7 @@ async fn work(
         worker: parts.name,
         session: Uuid::new_v4(),
     };
-    tracing::info!(pipe, worker = reporter.worker, session = %reporter.session, "the worker consumes");
+    tracing::info!(pipe, worker = reporter.worker, session = %reporter.session, "the worker consumes its pipe");
     let question = reporter.question();
     let settings = Settings {
         broker: broker.clone(),
@@ -214,7 +214,7 @@ async fn consume(
         match broker.consume(queue, prefetch).await {
             Ok(consumer) => return Ok(consumer),
             Err(BrokerError::Closed) => return Err(BrokerError::Closed),
-            Err(error) => tracing::warn!(%error, "cannot consume yet, trying again"),
+            Err(error) => tracing::warn!(%error, "cannot consume the pipe; trying again"),
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
