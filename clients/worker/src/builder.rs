@@ -44,7 +44,7 @@ pub enum BuildError {
     #[error("a worker runs 1 to 65536 handlers at once, not {0}")]
     Concurrency(usize),
     /// A duration that has to be longer than nothing.
-    #[error("{0} must be longer than nothing")]
+    #[error("{0} must be longer than 0")]
     Duration(&'static str),
 }
 
