@@ -185,7 +185,7 @@ where
             Err(error) => tracing::warn!(%error, "waiting for {what}"),
         }
         tokio::select! {
-            () = shutdown.cancelled() => anyhow::bail!("told to stop while waiting for {what}"),
+            () = shutdown.cancelled() => anyhow::bail!("the process was stopped while it was waiting for {what}"),
             () = tokio::time::sleep(backoff.next()) => {}
         }
     }
