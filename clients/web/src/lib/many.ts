@@ -19,7 +19,7 @@ export async function jobsOf(text: string): Promise<Jobs> {
   if (!("values" in values)) return values;
   const jobs = values.values.map(normalised);
   const bad = jobs.findIndex((job) => !isObject(job));
-  if (bad >= 0) return { problem: `Job ${bad + 1} is no object with fields such as task or batch.`, line: 0 };
+  if (bad >= 0) return { problem: `Job ${bad + 1} is not an object with fields such as task or batch.`, line: 0 };
   if (jobs.length > MOST_AT_ONCE) return { problem: `These are ${jobs.length} jobs. At most ${MOST_AT_ONCE} go at once; "headway submit-all" takes any number.`, line: 0 };
   return { jobs: jobs.filter(isObject) };
 }
@@ -45,7 +45,7 @@ async function lines(text: string): Promise<Values> {
 async function list(text: string): Promise<Values> {
   const parsed = await parse(text, "yaml");
   if (!("value" in parsed)) return { problem: parsed.problem, line: parsed.line ?? 0 };
-  return Array.isArray(parsed.value) ? { values: parsed.value } : { problem: "This is no list of jobs, nor JSON with one job a line.", line: 1 };
+  return Array.isArray(parsed.value) ? { values: parsed.value } : { problem: "This is not a list of jobs, and not JSON with one job a line.", line: 1 };
 }
 
 /** Makes jobs without ids the same jobs when they are sent again: an id of its own for each that is written. */

@@ -77,10 +77,10 @@ export interface ActionWords {
 
 export const ACTION_WORDS: Readonly<Record<Action, ActionWords>> = {
   pause: { label: "Pause", done: "Paused", means: "Nothing new is released, and queued items are set aside. Items that run now finish.", key: "p" },
-  resume: { label: "Resume", done: "Resumed", means: "Items that were set aside go out again.", key: "r" },
-  cancel: { label: "Cancel", done: "Cancelled", means: "What has not run is discarded. It can be retried once nothing runs any more.", key: "c" },
-  retry: { label: "Retry", done: "Retried", means: "What failed or was discarded runs again; what is done stays done.", key: "t" },
-  delete: { label: "Delete", done: "Deleted", means: "Job, progress and failures are removed for good. One that has not ended is cancelled first.", key: "d" },
+  resume: { label: "Resume", done: "Resumed", means: "Items that were set aside are sent again.", key: "r" },
+  cancel: { label: "Cancel", done: "Cancelled", means: "Items that have not run are discarded. You can retry the job once nothing of it runs.", key: "c" },
+  retry: { label: "Retry", done: "Retried", means: "Failed and discarded items run again; done items stay done.", key: "t" },
+  delete: { label: "Delete", done: "Deleted", means: "Job, progress and failures are removed for good. A job that has not ended is cancelled first.", key: "d" },
 };
 
 /** Why an action is not possible now; nothing if it is. */

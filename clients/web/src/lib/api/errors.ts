@@ -27,11 +27,11 @@ export interface Problem {
 }
 
 const INSTEAD: Partial<Record<Code, string>> = {
-  [Code.Canceled]: "The call was given up.",
+  [Code.Canceled]: "The call was cancelled.",
   [Code.DeadlineExceeded]: "The server did not answer in time.",
   [Code.Unavailable]: "The server cannot be reached.",
   [Code.Unimplemented]: "This server does not offer that yet.",
-  [Code.NotFound]: "There is no such thing.",
+  [Code.NotFound]: "It does not exist.",
 };
 
 /** What browsers say when there is no answer, each in its own words. */

@@ -33,6 +33,6 @@ export class Submission {
     const { refusal } = this;
     if (!refusal) return "";
     const told = refusal.fields.length > 0 && refusal.fields.every(({ field }) => paths.some((path) => concerns(path, field)));
-    return told ? "Something is wrong with what is marked." : inWords(refusal);
+    return told ? "Correct the marked fields." : inWords(refusal);
   }
 }
