@@ -199,7 +199,7 @@ async fn reasons_are_told() {
     let fake = Fake::default();
     let (status, stdout, _) = run(&fake, &["explain", "nightly"]).await;
     assert_eq!(status, ExitStatus::Completed);
-    assert_eq!(stdout, "nightly UNKNOWN\n  it starts at its time\n");
+    assert_eq!(stdout, "nightly UNKNOWN\n  it waits for its start time\n");
 }
 
 #[tokio::test]

@@ -168,7 +168,7 @@ impl JobService for Fake {
     ) -> Result<Response<ExplainJobResponse>, Status> {
         let name = request.into_inner().name;
         let reason = Reason {
-            message: "it starts at its time".to_owned(),
+            message: "it waits for its start time".to_owned(),
             ..Reason::default()
         };
         Ok(Response::new(ExplainJobResponse {
