@@ -55,7 +55,7 @@ impl Splitter for MatchingJobs {
             Some(cursor) => cursor
                 .try_into()
                 .map(i64::from_be_bytes)
-                .map_err(|_| SplitError::invalid("the cursor is none of this splitter"))?,
+                .map_err(|_| SplitError::invalid("the cursor does not belong to this splitter"))?,
         };
         let size = u32::try_from(request.limit).map_or(PAGE, |limit| limit.min(PAGE));
         let found = self
