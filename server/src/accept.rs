@@ -28,8 +28,8 @@ use crate::{
     shares::{Client, Shares},
 };
 
-/// After this time the server asks an idle HTTP/2 connection whether it is still there, and closes
-/// it if no answer comes within the second time.
+/// After this time the server asks an idle connection whether it is still there, and closes it if
+/// no answer comes within the second time.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// The most bytes of a request's headers.
 const HEADER_BYTES: u32 = 16 * 1024;
