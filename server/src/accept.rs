@@ -1,5 +1,5 @@
-//! The accept loop: takes connections in, a bounded number in all and for each client, and serves each until it ends, is
-//! silent for too long, or the server stops.
+//! The accept loop. It takes a bounded number of connections, in all and for each client, and
+//! serves each until it ends, is silent for too long, or the server stops.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -28,23 +28,24 @@ use crate::{
     shares::{Client, Shares},
 };
 
-/// An idle connection is asked whether it is still there after this time, and closed without an answer in the next.
+/// After this time the server asks an idle connection whether it is still there, and closes it if
+/// no answer comes within the second time.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-/// Bytes of a request's headers.
+/// The most bytes of a request's headers.
 const HEADER_BYTES: u32 = 16 * 1024;
-/// Open streams on one connection; more are refused.
+/// The most open streams of one connection; more are refused.
 pub(crate) const STREAMS: usize = 1000;
-/// Calls that find room on a connection beside its streams.
+/// Calls that a connection has room for beside its streams.
 const CALLS: usize = 100;
-/// How long a silent connection may take to end at most.
+/// The longest time that a silent connection may take to end.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long the loop rests after it could not accept, at first and at most.
+/// How long the loop pauses after it could not accept: at first, and at most.
 const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How often the same trouble is logged.
+/// How often the same problem is logged.
 const LOGGED_EVERY: Duration = Duration::from_secs(10);
 
-/// Serves connections of this listener until `stopping`, then waits until all have ended; those that have not are cut off when
-/// this is dropped.
+/// Serves connections of this listener until `stopping`, then waits until all have ended. Dropping
+/// it cuts off those that have not.
 pub(crate) async fn serve<S>(
     listener: TcpListener,
     service: S,
@@ -67,14 +68,19 @@ pub(crate) async fn serve<S>(
     let mut trouble = Trouble::default();
     loop {
         if places.available_permits() == 0 {
-            trouble.tell(|| tracing::warn!(most, "new connections wait: so many are open"));
+            trouble.tell(|| {
+                tracing::warn!(
+                    most,
+                    "as many connections are open as the server takes; new ones wait"
+                )
+            });
         }
         let accepted = tokio::select! {
             () = stopping.cancelled() => break,
             Some(ended) = connections.join_next() => {
                 let ended: Result<(), tokio::task::JoinError> = ended;
                 if let Err(error) = ended {
-                    tracing::error!(%error, "a connection ended with a panic");
+                    tracing::error!(%error, "a connection failed with a panic");
                 }
                 continue;
             }
@@ -94,7 +100,7 @@ pub(crate) async fn serve<S>(
         let client = Client::from(address.ip());
         let Ok(place) = shares.take(client) else {
             trouble.tell(|| {
-                tracing::warn!(%address, "closed a new connection: its address has its share of all (client_share)");
+                tracing::warn!(%address, "closed a new connection: its address has as many as client_share allows");
             });
             continue;
         };
@@ -113,19 +119,19 @@ pub(crate) async fn serve<S>(
             drop(permit);
         });
     }
-    // New clients are refused at once and do not wait for the others' end.
+    // Refuse new clients at once instead of letting them wait for the others' end.
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
 type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
-/// The next connection, once there is a place. Others wait in the kernel and not in memory of ours.
+/// The next connection, once there is a place. Others wait in the kernel, not in our memory.
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
     let permit = Arc::clone(places).acquire_owned().await;
     let permit = permit.map_err(io::Error::other)?;
     let (stream, address) = listener.accept().await?;
-    // Where the other side is gone already, reading finds out.
+    // If the other side is gone already, reading finds out.
     let _ = stream.set_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE.0);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
@@ -177,7 +183,7 @@ async fn one<S>(
         tokio::select! {
             ended = served.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended");
+                    tracing::debug!(%error, "a connection ended with an error");
                 }
                 return;
             }
@@ -192,11 +198,11 @@ async fn one<S>(
     }
 }
 
-/// What goes wrong again and again, told of once in a while.
+/// A problem that may occur again and again, logged only once in a while.
 #[derive(Debug, Default)]
 struct Trouble {
     told: Option<Instant>,
-    /// How long the loop rested the last time.
+    /// The last pause of the loop.
     rest: Option<Duration>,
 }
 
@@ -209,7 +215,8 @@ impl Trouble {
         }
     }
 
-    /// How long to rest after this error. Without descriptors each try would fail at once.
+    /// How long to pause after this error. Without file descriptors each attempt would fail at
+    /// once.
     fn rest(&mut self, error: &io::Error) -> Duration {
         if matches!(
             error.kind(),
@@ -222,7 +229,7 @@ impl Trouble {
         self.tell(|| {
             tracing::error!(
                 %error,
-                "cannot accept connections; trying again. Where it is the number of open files, raise the limit (ulimit -n)"
+                "cannot accept connections; trying again. If too many files are open, raise the limit (ulimit -n)"
             );
         });
         rest

@@ -30,16 +30,16 @@ impl App {
     /// Connects to what the configuration names, with the built-in splitters.
     ///
     /// # Errors
-    /// When a setting cannot work, or on shutdown while waiting for the database or broker.
+    /// If a setting cannot work, or on shutdown while waiting for the database or the broker.
     pub async fn build(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let registry = Registry::with_file_roots(file_roots(&config));
         Self::build_with(config, registry, shutdown).await
     }
 
-    /// As [`App::build`], with these splitters.
+    /// Like [`App::build`], with these splitters.
     ///
     /// # Errors
-    /// As [`App::build`].
+    /// Those of [`App::build`].
     pub async fn build_with(
         config: Config,
         registry: Registry,
@@ -50,7 +50,7 @@ impl App {
         Ok(Self::over(config, registry, links, supervisor))
     }
 
-    /// A process over links that are made already, whose background tasks run under the same supervisor.
+    /// A process over existing links, whose background tasks run under the same supervisor.
     pub fn over(config: Config, registry: Registry, links: Links, supervisor: Supervisor) -> Self {
         Self {
             config,
@@ -60,11 +60,12 @@ impl App {
         }
     }
 
-    /// Binds the configured address, if the configuration has the server role. Bind before [`App::build`], which migrates the database
-    /// and may begin an epoch: a process that cannot listen must change nothing.
+    /// Binds the configured address, if the configuration has the server role. Bind before
+    /// [`App::build`], which migrates the database and may begin an epoch: a process that cannot
+    /// listen must change nothing.
     ///
     /// # Errors
-    /// When the address is in use, or may not be used.
+    /// If the address is in use or may not be used.
     pub async fn bind(config: &Config) -> anyhow::Result<Option<TcpListener>> {
         if !config.has(Role::Server) {
             return Ok(None);
@@ -84,11 +85,12 @@ impl App {
         self.links.relay.store()
     }
 
-    /// Runs the roles until the shutdown token is cancelled. `listener` serves clients, see [`App::bind`]. Workers on this process's
-    /// pipes must end first: what they report while they drain is applied only before the token is cancelled.
+    /// Runs the roles until the shutdown token is cancelled. `listener` serves clients, see
+    /// [`App::bind`]. Workers on this process's pipes must end first: the reports of their drain
+    /// are applied only before the token is cancelled.
     ///
     /// # Errors
-    /// When a role failed, or did not end in time.
+    /// If a role failed or did not end in time.
     pub async fn run(self, listener: Option<TcpListener>) -> anyhow::Result<()> {
         let Self {
             config,
@@ -115,7 +117,8 @@ impl App {
             if config.has(Role::Batch) {
                 parts = parts.with_splitters(registry.clone());
             } else {
-                // Other processes split and may know more: built-in splitters still check their definitions.
+                // Other processes split and may know more splitters. The built-in ones still check
+                // their definitions.
                 parts.registry = Some(registry.clone());
             }
             if let Some(program) = &config.job_type_evaluator {
@@ -150,8 +153,8 @@ impl App {
     }
 }
 
-/// The folders that definitions are checked against. A server that splits nothing and has no such setting leaves the
-/// check to the batch workers.
+/// The folders that definitions are checked against. A server that splits nothing and has no such
+/// setting leaves the check to the batch workers.
 fn file_roots(config: &Config) -> FileRoots {
     if config.file_roots.is_empty() && !config.has(Role::Batch) {
         return FileRoots::new([PathBuf::from("/")]);

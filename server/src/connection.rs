@@ -1,7 +1,8 @@
-//! A client's connection: what is known of it, how it is written to, and when it has to end.
+//! The connection of a client: its state, how it is written to, and when it must end.
 //!
-//! The HTTP library sends each message of some hundred bytes by a call of its own where a connection takes lists of buffers, and
-//! gathers them where it does not. With hundreds of watches on a connection the latter is a fraction of the calls.
+//! If a connection takes lists of buffers, the HTTP library sends each message of a few hundred
+//! bytes by a call of its own. If not, the library gathers them. With hundreds of watches on a
+//! connection, gathering needs a fraction of the calls.
 
 use std::{
     io,
@@ -28,11 +29,11 @@ use crate::shares::{Client, Place};
 pub(crate) struct Silence {
     /// Before its first byte.
     pub(crate) first: Duration,
-    /// Without a call under way.
+    /// Without a running call.
     pub(crate) idle: Duration,
 }
 
-/// What the calls of a connection share; cheap to clone.
+/// What the calls of a connection share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer(Arc<State>);
 
@@ -41,10 +42,10 @@ struct State {
     client: Client,
     /// Requests whose answers have not ended.
     under_way: AtomicUsize,
-    /// Of these, streams.
+    /// The streams among them.
     streams: AtomicUsize,
     heard: AtomicBool,
-    /// A request began or ended.
+    /// Notified when a request began or ended.
     changed: Notify,
 }
 
@@ -59,19 +60,19 @@ impl Peer {
         }))
     }
 
-    /// Whose connection it is.
+    /// The client of the connection.
     pub(crate) fn client(&self) -> Client {
         self.0.client
     }
 
-    /// A request, which is under way until this is dropped.
+    /// A request. It counts as running until this is dropped.
     pub(crate) fn begin(&self) -> UnderWay {
         self.0.under_way.fetch_add(1, Ordering::AcqRel);
         self.0.changed.notify_one();
         UnderWay(self.clone())
     }
 
-    /// A stream, if fewer than so many are open on the connection.
+    /// A stream, unless this many are open on the connection.
     pub(crate) fn open_stream(&self, most: usize) -> Option<OpenStream> {
         let more = |open: usize| (open < most).then_some(open + 1);
         let streams = &self.0.streams;
@@ -96,7 +97,7 @@ impl Peer {
     }
 }
 
-/// A request under way.
+/// A running request.
 #[derive(Debug)]
 pub(crate) struct UnderWay(Peer);
 
@@ -118,7 +119,8 @@ impl Drop for OpenStream {
     }
 }
 
-/// A connection that does not take lists of buffers, and its place among those that the server has.
+/// A connection that does not take lists of buffers, and its place among the connections of the
+/// server.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,

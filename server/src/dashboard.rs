@@ -1,5 +1,6 @@
-//! The dashboard: files that the build packed into the program (`build.rs`), served beside the services to browsers of the same
-//! origin. Where it was not built a page says how to get it.
+//! The dashboard: files that the build packed into the program (`build.rs`). The server offers them
+//! beside the services to browsers of the same origin. If the dashboard was not built, a page says
+//! how to get it.
 
 use std::{borrow::Cow, collections::HashMap, io::Read, sync::LazyLock};
 
@@ -25,7 +26,7 @@ use tonic::Status;
 /// A file as the build left it.
 #[derive(Debug, Clone, Copy)]
 struct File {
-    /// Where it is served, as in `/assets/app.js`.
+    /// Its path, such as `/assets/app.js`.
     path: &'static str,
     bytes: &'static [u8],
     /// Whether `bytes` are compressed.
@@ -35,18 +36,21 @@ struct File {
 static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
 static SITE: LazyLock<Site> = LazyLock::new(|| Site::new(FILES));
 
-/// The page for every place within the dashboard; its script reads the address.
+/// The page for every address within the dashboard; its script reads the address.
 const INDEX: &str = "/index.html";
-/// Below it names change with contents.
+/// The names of files below it change with their contents.
 const ASSETS: &str = "/assets/";
-/// Below it all is a place in the dashboard, also where the name of a pipe looks like that of a file.
+/// Everything below it is an address in the dashboard, also if the name of a pipe looks like a
+/// file.
 const PLACES: &str = "/partitions/";
-/// A file that never changes may be kept for a year.
+/// A browser may keep a file that never changes for a year.
 const KEEP: &str = "public, max-age=31536000, immutable";
-/// A file that may have changed is asked for each time, and not sent again if it has not.
+/// A browser asks for a file that may have changed each time, and does not get it again if it has
+/// not.
 const ASK: &str = "no-cache";
 
-/// What pages of this origin may do: run and show what this origin serves, call it, and nothing else; and nobody frames them.
+/// What pages of this origin may do: run and show what this origin serves, call it, and nothing
+/// else. Nobody may frame them.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
@@ -64,7 +68,8 @@ const SAFETY: [(HeaderName, &str); 5] = [
     ),
 ];
 
-/// Answers whatever no service answers: browsers with the dashboard, and callers of unknown services in gRPC's way.
+/// Answers what no service answers: browsers get the dashboard, and callers of unknown services a
+/// gRPC error.
 pub(crate) async fn serve(request: Request) -> Response {
     let headers = request.headers();
     let content = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -117,13 +122,13 @@ impl Site {
             headers.insert(name, HeaderValue::from_static(value));
         }
         if method == Method::HEAD {
-            // The headers say what GET would answer, the length included.
+            // The headers are those of a GET, the length included.
             *response.body_mut() = Body::empty();
         }
         response
     }
 
-    /// The file at a path, where the dashboard's own places are all its page.
+    /// The file at a path. All addresses of the dashboard have its page.
     fn find(&self, path: &str) -> Option<&Entry> {
         if let Some(entry) = self.files.get(path) {
             return Some(entry);
@@ -178,8 +183,8 @@ impl Entry {
             Ok(Cow::Borrowed(bytes)) => Bytes::from_static(bytes),
             Ok(Cow::Owned(bytes)) => Bytes::from(bytes),
             Err(error) => {
-                // The build made it, so this is a broken program.
-                tracing::error!(%error, path = self.file.path, "a file of the dashboard cannot be unpacked");
+                // The build made the file, so the program is broken.
+                tracing::error!(%error, path = self.file.path, "cannot unpack a file of the dashboard");
                 return text(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "the file cannot be unpacked\n",
@@ -216,7 +221,7 @@ fn text(status: StatusCode, sentence: &'static str) -> Response {
     response
 }
 
-/// Whether the client reads gzip: it names it, or anything, with a weight above 0.
+/// Whether the client reads gzip: it names gzip, or anything, with a weight above 0.
 fn takes_gzip(asked: &HeaderMap) -> bool {
     let lists = asked.get_all(ACCEPT_ENCODING).iter();
     let codings = lists

@@ -1,5 +1,6 @@
-//! Around every call: how many at once, in all and of one client, how long, what is logged, what becomes of a panic, and
-//! details for errors that the gRPC library makes by itself.
+//! What surrounds every call: how many run at once, in all and for each client, how long they take,
+//! what is logged, what happens at a panic, and details for errors that the gRPC library makes by
+//! itself.
 
 use std::{
     net::IpAddr,
@@ -31,17 +32,17 @@ use crate::{
 
 /// Calls of standard services, whose errors are the standard's.
 const STANDARD: &str = "/grpc.";
-/// In which a client says how much time it gives a call.
+/// The header in which a client says how much time it gives a call.
 const TIMEOUT: &str = "grpc-timeout";
-/// How long before a client's deadline it is answered, at most.
+/// How long before a client's deadline the server answers, at most.
 const EARLY: Duration = Duration::from_millis(50);
 
-/// What a request asks for.
+/// The protocol of a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     /// A call of a service by gRPC.
     Grpc,
-    /// The same by grpc-web, with the content type of its answer.
+    /// The same by grpc-web, with the content type of the answer.
     Web(http::HeaderValue),
     /// Something else, such as health by HTTP.
     Page,
@@ -57,7 +58,7 @@ impl Kind {
             Some(content) if content.as_bytes().starts_with(b"application/grpc-web") => {
                 Self::Web(content.clone())
             }
-            // A method is never a page, so that no content type gets a call around permits and timeouts.
+            // A method is never a page, so no content type lets a call bypass places and timeouts.
             Some(_) | None => Self::Grpc,
         }
     }
@@ -74,7 +75,7 @@ impl Kind {
     }
 }
 
-/// What a call takes of the server.
+/// The places that a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Takes {
     /// A place among the calls until its answer begins.
@@ -83,7 +84,7 @@ enum Takes {
     JobWatch,
     /// The same, and then one among the watches of partitions.
     PartitionWatch,
-    /// A standard service: health must answer however busy the server is, so it has places of its own.
+    /// A place of their own for standard services: health must answer however busy the server is.
     Standard,
 }
 
@@ -110,8 +111,8 @@ pub(crate) struct EdgeLayer {
 }
 
 impl EdgeLayer {
-    /// Bounds calls by these limits. A call counts until its answer begins, so that an open stream does not: it counts among
-    /// the watches.
+    /// Bounds calls by these limits. A call counts until its answer begins. An open stream then
+    /// counts among the watches instead.
     pub(crate) fn new(limits: &Limits) -> Self {
         let shares = |most| Shares::new(most, limits.client_share);
         Self {
@@ -123,7 +124,7 @@ impl EdgeLayer {
         }
     }
 
-    /// The places that a call needs until its answer begins, and until it has ended.
+    /// The places that a call holds until its answer begins, and until it has ended.
     fn places(
         &self,
         takes: Takes,
@@ -197,7 +198,7 @@ where
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let call = Call::of(&request);
         let span = tracing::debug_span!("call", method = %call.path);
-        // The service that was polled ready is the one to call; the clone takes its place.
+        // Call the service that was polled ready; the clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let edge = self.edge.clone();
@@ -215,12 +216,12 @@ where
     }
 }
 
-/// What is known of a call before it is made.
+/// A call before it is made.
 #[derive(Debug)]
 struct Call {
     path: String,
     kind: Kind,
-    /// The client's time for it.
+    /// The time that the client gives it.
     time: Option<Duration>,
     peer: Peer,
     under_way: UnderWay,
@@ -228,7 +229,7 @@ struct Call {
 
 impl Call {
     fn of<B>(request: &http::Request<B>) -> Self {
-        // Every connection has one; only tests make calls without.
+        // Every connection has a peer; only tests make calls without one.
         let peer = request.extensions().get::<Peer>().cloned();
         let peer = peer.unwrap_or_else(|| Peer::new(Client::from(IpAddr::from([127, 0, 0, 1]))));
         Self {
@@ -304,7 +305,7 @@ impl EdgeLayer {
                 }
             }
         };
-        // The client is to read why, before it gives up by itself.
+        // The client should read why, before it gives up by itself.
         let time = time.map(|time| time.saturating_sub((time / 10).min(EARLY)));
         let limit = self.limits.call_timeout.min(time.unwrap_or(Duration::MAX));
         let response = match tokio::time::timeout(limit, make).await {
@@ -315,7 +316,7 @@ impl EdgeLayer {
             }
             Err(_) if limit < self.limits.call_timeout => kind.refuse(ApiError::Deadline),
             Err(_) => {
-                tracing::warn!(method = %path, "a call took too long");
+                tracing::warn!(method = %path, "a call took too long; answered DEADLINE_EXCEEDED");
                 kind.refuse(ApiError::TooSlow(limit))
             }
         };
@@ -330,10 +331,10 @@ impl EdgeLayer {
     }
 }
 
-/// The answer with details, where it is an error of the library.
+/// Adds details to an answer that is an error of the library.
 fn detailed(response: http::Response<Body>, kind: &Kind, path: String) -> http::Response<Body> {
     match status_of(&response) {
-        // Ours have details; what has none was made before the call reached us.
+        // Our errors have details. An error without any was made before the call reached us.
         Some(status) if status.details().is_empty() && status.code() != Code::Ok => {
             let refusal = Refusal {
                 code: status.code(),
@@ -346,7 +347,7 @@ fn detailed(response: http::Response<Body>, kind: &Kind, path: String) -> http::
     }
 }
 
-/// Logs what a method said as it panicked; the number under which.
+/// Logs the message of a panic. Returns the incident number of the log.
 fn log_panic(path: &str, panic: &(dyn std::any::Any + Send)) -> Uuid {
     let incident = Uuid::new_v4();
     let said = panic.downcast_ref::<String>().map(String::as_str);
@@ -355,7 +356,7 @@ fn log_panic(path: &str, panic: &(dyn std::any::Any + Send)) -> Uuid {
     incident
 }
 
-/// The answer, which holds this until its body has ended.
+/// The answer, which holds the guard until its body has ended.
 fn held<G: Send + Unpin + 'static>(answer: http::Response<Body>, guard: G) -> http::Response<Body> {
     answer.map(|body| {
         Body::new(Held {
@@ -390,9 +391,9 @@ impl<G: Unpin> http_body::Body for Held<G> {
     }
 }
 
-/// The status of an answer that consists of nothing else; `None` for one that begins well.
+/// The status of an answer that is only an error; `None` for one that begins well.
 fn status_of(response: &http::Response<Body>) -> Option<Status> {
-    // Read from the headers, for not every path of the library leaves it anywhere else.
+    // Read it from the headers, because not every path of the library keeps it elsewhere.
     Status::from_header_map(response.headers())
 }
 

@@ -1,9 +1,10 @@
-//! The outermost layer: which requests are let in at all. It looks at the content type, the host and the origin, before
-//! anything else reads the request.
+//! The outermost layer. It decides which requests are let in, by content type, host and origin,
+//! before anything else reads the request.
 //!
-//! A browser sends a request of a foreign page without asking where its content type is a plain one, and a foreign page can
-//! make a name of its own point to this server (DNS rebinding). So a service takes only the content types of gRPC, which no
-//! browser sends to another origin without asking, and every request must name a host that this server is known by.
+//! A browser sends a request of a foreign page without asking if its content type is a plain one.
+//! And a foreign page can make a name of its own point to this server (DNS rebinding). So a service
+//! takes only the content types of gRPC, which no browser sends to another origin without asking.
+//! And every request must name a host by which this server is known.
 
 use std::{
     net::IpAddr,
@@ -28,7 +29,7 @@ use tower::Layer;
 
 use crate::{gateway, grpc::status::ApiError};
 
-/// What a service takes. `+json` is a codec that the server does not have.
+/// The content types that a service takes. `+json` is a codec that the server does not have.
 const CONTENT_TYPES: [&str; 6] = [
     "application/grpc",
     "application/grpc+proto",
@@ -38,13 +39,13 @@ const CONTENT_TYPES: [&str; 6] = [
     "application/grpc-web-text+proto",
 ];
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
-/// Bytes of a client's value that a refusal repeats.
+/// The most bytes of a client's value that a refusal repeats.
 const SHOWN: usize = 100;
 
-/// How much of a refused request is read before it is answered, in bytes, and for how long.
+/// How much of a refused request is read before it is answered: bytes and time.
 const READ_ON: (usize, Duration) = (64 * 1024, Duration::from_secs(1));
 
-/// What a request is refused for.
+/// Why a request is refused.
 #[derive(Debug)]
 pub(crate) enum Door {
     /// It names this host, by which the server is not known.
@@ -99,14 +100,15 @@ fn call_type(headers: &HeaderMap) -> Option<&'static str> {
 /// The names by which clients may call the server.
 #[derive(Debug, Default)]
 struct Hosts {
-    /// In small letters; one that begins with a dot stands for all names that end so.
+    /// In small letters. A name that begins with a dot stands for all names that end so.
     names: Vec<String>,
     /// Other origins whose pages may call.
     origins: Vec<HeaderValue>,
 }
 
 impl Hosts {
-    /// Whether a request may name this host. A literal address cannot be bound to another server by its owner's DNS.
+    /// Whether a request may name this host. Nobody's DNS can point a literal address to another
+    /// server.
     fn allows(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let literal = host.strip_prefix('[').and_then(|v6| v6.strip_suffix(']'));
@@ -147,7 +149,7 @@ impl Hosts {
         same || self.names(&authority.host().to_ascii_lowercase())
     }
 
-    /// Why a request is not let in.
+    /// Why a request is refused, if it is.
     fn refusal(&self, request: &Request<Body>) -> Option<Door> {
         let header = request.headers().get_all(HOST).iter();
         let named = header.map(|host| {
@@ -183,8 +185,8 @@ pub(crate) struct GateLayer {
 }
 
 impl GateLayer {
-    /// Lets in what names a loopback name, an address, or one of these hosts (`*.example.org` for all names below), from pages
-    /// of the server itself and of these origins.
+    /// Lets in requests that name a loopback name, an address, or one of these hosts
+    /// (`*.example.org` for all names below), from pages of the server itself and of these origins.
     pub(crate) fn new(hosts: &[String], origins: &[HeaderValue]) -> Self {
         let names = hosts.iter().map(|host| host.to_ascii_lowercase());
         Self {
@@ -242,8 +244,9 @@ where
     }
 }
 
-/// Reads a body to its end and drops what it reads, within [`READ_ON`]. By HTTP/2 an answer to an unfinished request is followed
-/// by a reset of its stream, and some clients, older versions of curl among them, then show an error in place of the answer.
+/// Reads a body to its end and drops it, within [`READ_ON`]. With HTTP/2, a reset of the stream
+/// follows an answer to an unfinished request. Some clients, such as older versions of curl, then
+/// show an error instead of the answer.
 async fn read_on(mut body: Body) {
     let mut left = READ_ON.0;
     let read = async {
@@ -254,13 +257,13 @@ async fn read_on(mut body: Body) {
             }
         }
     };
-    // Whether it ended makes no difference to the answer.
+    // The answer is the same whether the body ended or not.
     let _ = tokio::time::timeout(READ_ON.1, read).await;
 }
 
-/// The answer to a request that is not let in.
+/// The answer to a refused request, or `None`.
 fn check(hosts: &Hosts, request: &mut Request<Body>) -> Option<Response<Body>> {
-    // Load balancers ask for it by whatever name, and learn one word.
+    // Load balancers use any name here, and learn one word.
     if request.uri().path() == gateway::HEALTH {
         return None;
     }
@@ -268,7 +271,7 @@ fn check(hosts: &Hosts, request: &mut Request<Body>) -> Option<Response<Body>> {
     let preflight = request.method() == Method::OPTIONS;
     let call_type = call_type(request.headers()).filter(|_| method && !preflight);
     if let Some(door) = hosts.refusal(request) {
-        tracing::debug!(refusal = ?door, "a request was not let in");
+        tracing::debug!(refusal = ?door, "refused a request");
         let Some(call_type) = call_type else {
             return Some(page(
                 door.http(),
@@ -295,7 +298,7 @@ fn check(hosts: &Hosts, request: &mut Request<Body>) -> Option<Response<Body>> {
     }
 }
 
-/// 415, in JSON for those who would read nothing else.
+/// 415, in JSON for clients that would read nothing else.
 fn unsupported(headers: &HeaderMap) -> Response<Body> {
     let sentence = "this path is a method of a gRPC service: call it with POST and the content type application/grpc or \
                     application/grpc-web, and messages in protobuf; JSON and the Connect protocol are not served";

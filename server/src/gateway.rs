@@ -1,5 +1,5 @@
-//! What browsers and load balancers are served on the port of the gRPC services: grpc-web (see [`crate::serve`]), who may
-//! call it from another origin, and `/healthz`.
+//! What the port serves to browsers and load balancers beside the gRPC services: grpc-web (see
+//! [`crate::serve`]), CORS, and `/healthz`.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use axum::{
 use headway_runtime::Readiness;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// Where load balancers ask whether to send anything.
+/// The path at which load balancers ask whether the process serves.
 pub(crate) const HEALTH: &str = "/healthz";
 /// How long a browser may remember what it may do.
 const REMEMBERED: Duration = Duration::from_secs(3600);
-/// What a browser may send.
+/// The headers that a browser may send.
 const SENT: [HeaderName; 9] = [
     CONTENT_TYPE,
     HeaderName::from_static("grpc-timeout"),
@@ -26,14 +26,14 @@ const SENT: [HeaderName; 9] = [
     HeaderName::from_static("x-user-agent"),
     HeaderName::from_static("connect-protocol-version"),
 ];
-/// What a page may read: errors, with their details.
+/// The headers that a page may read: errors, with their details.
 const SHOWN: [HeaderName; 3] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
 ];
 
-/// Lets pages of these origins call the services; of no other but the server's own.
+/// Lets pages of these origins call the services, beside those of the server's own origin.
 pub(crate) fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))

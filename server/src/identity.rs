@@ -1,5 +1,6 @@
-//! Who calls: made once for each call, from its headers, and handed to the methods as an extension of the request. Methods
-//! never read metadata for it, since that of a request may have been merged with what came behind its body.
+//! Who calls. It is read once for each call from its headers, and handed to the methods as an
+//! extension of the request. Methods never read metadata for it, because the library may have
+//! merged headers with what came behind the body.
 
 use std::task::{Context, Poll};
 
@@ -22,10 +23,10 @@ use tower::Layer;
 
 use crate::{edge::Kind, gate, grpc::status::ApiError};
 
-/// Under which a caller says who it is. Beside each such header stands one with `-bin`, in base64, for texts that
-/// a client library does not send as they are.
+/// The headers in which a caller gives its name. The one with `-bin` is in base64, for texts that a
+/// client library does not send as they are.
 const USER: [&str; 2] = ["x-headway-user", "x-headway-user-bin"];
-/// Under which a caller says what it calls its request.
+/// The headers in which a caller gives its own id of the request.
 const CORRELATION: [&str; 2] = ["x-correlation-id", "x-correlation-id-bin"];
 
 /// gRPC's base64: padding may be left out.
@@ -37,7 +38,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// The caller that these headers name.
 ///
 /// # Errors
-/// [`Error::Invalid`] for what cannot be recorded, and for a name that is Headway's own.
+/// [`Error::Invalid`] if a value cannot be recorded, or if the name is one of Headway's own.
 fn caller(headers: &HeaderMap) -> Result<Caller, Error> {
     let user = said(headers, USER)?;
     if is_reserved(&user) {
@@ -50,7 +51,7 @@ fn caller(headers: &HeaderMap) -> Result<Caller, Error> {
     })
 }
 
-/// What a caller says under one of two keys, cut to 128 bytes; empty when it says nothing.
+/// The value of one of two headers, cut to 128 bytes. Empty if neither is there.
 fn said(headers: &HeaderMap, keys: [&'static str; 2]) -> Result<String, Error> {
     let [plain, binary] = keys;
     let mut values = keys.iter().flat_map(|key| headers.get_all(*key));

@@ -1,7 +1,8 @@
-//! The control plane's API: JobService over gRPC with health and reflection, and the watch hub; and [`App`], a process
-//! with any of the roles.
+//! The control plane's API: JobService over gRPC with health and reflection, and the watch hub; and
+//! [`App`], a process with any of the roles.
 //!
-//! What does not live here: timers, sweepers and the splitting and tracking of jobs, which are roles of their own.
+//! What does not live here: timers, sweepers and the splitting and tracking of jobs, which are
+//! roles of their own.
 
 mod accept;
 mod app;
@@ -38,14 +39,17 @@ pub struct ServerParts {
     pub relay: Relay,
     /// What the health service follows. The caller runs [`Readiness::run`].
     pub readiness: Readiness,
-    /// Splitters that check a batch definition when a job is created. A splitter that is missing here checks
-    /// nothing: its definitions are found out when they are split.
+    /// Splitters that check a batch definition when a job is created. For a splitter that is
+    /// missing here, the first split finds a wrong definition.
     pub registry: Option<Registry>,
-    /// The splitters that a batch may name; `None` for any, where batch workers may know more than this process.
+    /// The splitters that a batch may name. `None` for any, if batch workers may know more than
+    /// this process.
     pub splitters: Option<BTreeSet<String>>,
-    /// The hosts by which clients may call the server, besides `localhost` and IP addresses; `*.example.org` for all below.
+    /// The hosts by which clients may call the server, besides `localhost` and IP addresses;
+    /// `*.example.org` for all below.
     pub hosts: Vec<String>,
-    /// The origins whose pages may call the services by grpc-web, such as `https://jobs.example.org`.
+    /// The origins whose pages may call the services by grpc-web, such as
+    /// `https://jobs.example.org`.
     pub web_origins: Vec<http::HeaderValue>,
     /// The job types of the server's folder.
     pub job_types: Arc<FileTypes>,
@@ -70,13 +74,13 @@ impl ServerParts {
             web_origins: Vec::new(),
             job_types: Arc::default(),
             job_type_variables: BTreeSet::new(),
-            // Where the path is not known, job types cannot be used, and say so.
+            // If the path is unknown, job types cannot be used, and their errors say so.
             evaluator: Evaluator::new(std::env::current_exe().unwrap_or_default()),
             limits: Limits::default(),
         }
     }
 
-    /// Checks definitions with these splitters and refuses every other one.
+    /// Checks definitions with these splitters and refuses all others.
     #[must_use]
     pub fn with_splitters(mut self, registry: Registry) -> Self {
         self.splitters = Some(registry.names().into_iter().map(str::to_owned).collect());
@@ -90,27 +94,30 @@ impl ServerParts {
 pub struct Limits {
     /// How long connections and unfinished publications may take at shutdown.
     pub drain: Duration,
-    /// Connections of clients. More wait until one is closed.
+    /// The most connections of clients. More wait until one is closed.
     pub connections: usize,
-    /// Calls under way at once, open watches not counted. More are told to come back.
+    /// The most running calls, open watches not counted. More are told to come back.
     pub calls: usize,
     /// How long a call may take until its answer begins.
     pub call_timeout: Duration,
     /// How many hundredths of the connections, calls and watches one client's address may take.
     pub client_share: u32,
-    /// Calls and streams of the standard services, health and reflection. More are told to come back.
+    /// The most calls and streams of the standard services, health and reflection. More are told to
+    /// come back.
     pub standard_calls: usize,
     /// How long a connection may take until its first byte.
     pub first_byte: Duration,
-    /// How long a connection is kept without a call under way. The headers of a request by HTTP/1 have to come within it, too.
+    /// How long a connection is kept without a running call. The headers of an HTTP/1 request must
+    /// come within it, too.
     pub idle_connection: Duration,
     /// How long a request may send nothing before its message is complete.
     pub body_pause: Duration,
-    /// Open watches of jobs. More are refused.
+    /// The most open watches of jobs. More are refused.
     pub watches: usize,
-    /// Open watches of partitions and audit logs. More are refused.
+    /// The most open watches of partitions and audit logs. More are refused.
     pub partition_watches: usize,
-    /// Accepted changes whose messages are not yet with the broker. When there are so many, the next change waits.
+    /// The most accepted changes whose messages the broker does not have yet. Then the next change
+    /// waits.
     pub publishing: usize,
     /// How often watched jobs are compared with the database, to repair lost events.
     pub repair_interval: Duration,

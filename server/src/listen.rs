@@ -1,4 +1,5 @@
-//! The listener: the services on one port, health that follows readiness, and a shutdown with an end.
+//! The listener: the services on one port, health that follows readiness, and a shutdown with an
+//! end.
 
 use anyhow::Context;
 use headway::v1::{
@@ -35,18 +36,18 @@ use crate::{
     watch::{Hub, HubTask, PartitionPoller, Partitions},
 };
 
-/// Serves clients on this listener until `shutdown`, then ends: open watches at once, calls under way and
-/// changes that are being published within [`crate::Limits::drain`].
+/// Serves clients on this listener until `shutdown`. Then it ends open watches at once, and running
+/// calls and unfinished publications within [`crate::Limits::drain`].
 ///
 /// # Errors
-/// Where the listener or a part of the server fails. The shutdown itself is no error, also when something had to be
-/// left behind: what was not published is in the outbox.
+/// If the listener or a part of the server fails. The shutdown itself is no error, even if
+/// something was left behind: unpublished messages are in the outbox.
 pub async fn serve(
     listener: TcpListener,
     parts: ServerParts,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    // Ours, so that a failing part ends the streams too.
+    // A token of our own, so that a failing part ends the streams too.
     let stopping = shutdown.child_token();
     let _stop_on_error = stopping.clone().drop_guard();
     let hub = Hub::new(parts.limits.watches);
@@ -69,7 +70,7 @@ pub async fn serve(
     );
     background.spawn(poller.run(stopping.clone()));
     let reporter = HealthReporter::new();
-    // It begins as serving, which it is not before readiness says so.
+    // The reporter begins as serving, which is wrong before readiness says so.
     report(&reporter, ServingStatus::NotServing).await;
     background.spawn(follow_readiness(
         reporter.clone(),
@@ -124,7 +125,7 @@ pub async fn serve(
     tokio::select! {
         () = &mut server => served = true,
         Some(ended) = background.join_next() => {
-            // They run until the shutdown; an earlier end is a fault.
+            // Parts run until the shutdown; an earlier end is a fault.
             ended.context("a part of the server panicked")??;
             if !stopping.is_cancelled() {
                 anyhow::bail!("a part of the server ended early");
@@ -132,7 +133,7 @@ pub async fn serve(
         }
         () = stopping.cancelled() => {}
     }
-    // From here on everything ends by itself; the deadline is for clients that do not listen.
+    // From here on everything ends by itself. The deadline is for clients that do not react.
     let deadline = Instant::now() + parts.limits.drain;
     stopping.cancel();
     if !served
@@ -140,7 +141,7 @@ pub async fn serve(
             .await
             .is_err()
     {
-        tracing::warn!("connections did not end in time");
+        tracing::warn!("connections did not end in time; closing them");
     }
     tasks.close();
     if tokio::time::timeout_at(deadline, tasks.wait())
@@ -149,7 +150,7 @@ pub async fn serve(
     {
         tracing::warn!(
             left = tasks.len(),
-            "changes were not published in time; they stay in the outbox"
+            "changes were not published before the shutdown; they stay in the outbox"
         );
     }
     Ok(())
@@ -172,7 +173,7 @@ async fn report(reporter: &HealthReporter, status: ServingStatus) {
     }
 }
 
-/// Says what readiness says until the shutdown, and that nothing is served then.
+/// Reports what readiness says until the shutdown, and then NOT_SERVING.
 async fn follow_readiness(
     mut reporter: HealthReporter,
     readiness: Readiness,
@@ -192,14 +193,14 @@ async fn follow_readiness(
         }
     }
     report(&reporter, ServingStatus::NotServing).await;
-    // Ends the streams of those who watch health: an open stream would hold up the shutdown.
+    // Ends the streams of clients that watch health: an open stream would hold up the shutdown.
     for service in HEALTH_OF {
         reporter.clear_service_status(service).await;
     }
     Ok(())
 }
 
-/// Everything that is served, for clients that do not know it.
+/// The descriptors of everything that is served, for clients that do not know it.
 fn descriptors() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(headway::FILE_DESCRIPTOR_SET)

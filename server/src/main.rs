@@ -1,4 +1,5 @@
-//! `headway-server`: the control plane. By default every role in one process, on an embedded database.
+//! `headway-server`: the control plane. By default every role in one process, on an embedded
+//! database.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -8,20 +9,20 @@ use headway_runtime::{config::Config, layers::Layers, shutdown, telemetry};
 use headway_server::App;
 
 /// Headway's control plane. Settings come from defaults, a YAML file, HEADWAY_* variables and these
-/// flags, the later ones winning.
+/// flags; later ones win.
 #[derive(Debug, Parser)]
 #[command(name = "headway-server", version)]
 struct Args {
     /// The YAML file with settings.
     #[arg(long, env = "HEADWAY_CONFIG")]
     config: Option<PathBuf>,
-    /// Where to listen.
+    /// The address to listen on.
     #[arg(long)]
     listen: Option<SocketAddr>,
-    /// Where the embedded database is kept.
+    /// The folder of the embedded database.
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Which roles to run, as in `server,tracking,batch`.
+    /// The roles to run, such as `server,tracking,batch`.
     #[arg(long)]
     roles: Option<String>,
     /// Print the settings and end.
@@ -32,7 +33,7 @@ struct Args {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if child::is_meant(&arguments) {
-        // Before there are threads: they would count against its limits.
+        // Before there are threads, which would count against its limits.
         return ExitCode::from(u8::from(child::run().is_err()));
     }
     shutdown::run(start())
@@ -48,7 +49,8 @@ async fn start() -> ExitCode {
     }
 }
 
-/// Every connection is an open file. Where more are not allowed, the accept loop says so when it runs out of them.
+/// Raises the limit of open files, because every connection is one. If it cannot be raised, the
+/// accept loop logs when it runs out of files.
 fn raise_open_files() {
     if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {
         tracing::warn!(%error, "cannot raise the limit of open files");

@@ -1,5 +1,5 @@
-//! Places that clients share: so many in all, and so many of them for one client's address at most, so that one client
-//! cannot take what all others need.
+//! Places that clients share: a number in all, and a part of them for one client's address, so that
+//! one client cannot take what all others need.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// A client, as far as it can be told apart: its address, or the network of it that one customer has in IPv6.
+/// A client, as far as it can be told apart: its address, or for IPv6 the network that one customer
+/// has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client(IpAddr);
 
@@ -31,11 +32,11 @@ impl From<IpAddr> for Client {
 pub(crate) enum Full {
     /// All are taken.
     All,
-    /// This client has its share.
+    /// This client has used its share.
     OfClient,
 }
 
-/// The places; cheap to clone.
+/// The places. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Shares(Arc<Inner>);
 
@@ -53,7 +54,7 @@ struct Taken {
 }
 
 impl Shares {
-    /// So many places, of which one client may take so many in a hundred, at least one.
+    /// This many places, of which one client may take a percentage, but at least one.
     pub(crate) fn new(most: usize, percent: u32) -> Self {
         let percent = usize::try_from(percent.min(100)).unwrap_or(100);
         Self(Arc::new(Inner {
@@ -63,7 +64,7 @@ impl Shares {
         }))
     }
 
-    /// Takes a place, until it is dropped.
+    /// Takes a place. Dropping it gives it back.
     ///
     /// # Errors
     /// [`Full`].
@@ -89,13 +90,13 @@ impl Shares {
 }
 
 impl Inner {
-    /// No code can panic while it holds the lock, so a poisoned one is as good as any.
+    /// No code can panic while it holds the lock, so a poisoned lock is still good.
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A place that a client has; given back when dropped.
+/// A place that a client holds. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Place(Client, Shares);
 

@@ -151,10 +151,16 @@ async fn a_schedule_is_changed(d: Deployment) {
 
     let (status, _, said) = headway(&d, &["schedule", "update", "plan", "--cron", "soon"]).await;
     assert_eq!(status, ExitStatus::Usage);
-    assert!(said.contains("schedule plan is not changed"), "{said}");
+    assert!(
+        said.contains("schedule plan could not be changed"),
+        "{said}"
+    );
     let (status, _, said) = headway(&d, &["schedule", "update", "none", "--cron", "@daily"]).await;
     assert_eq!(status, ExitStatus::Failed);
-    assert!(said.contains("schedule none is not changed"), "{said}");
+    assert!(
+        said.contains("schedule none could not be changed"),
+        "{said}"
+    );
     assert_eq!(plan(&d).await, monthly);
 }
 

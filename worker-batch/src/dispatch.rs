@@ -88,7 +88,7 @@ impl BatchWorker {
                 Ok(items) => items,
                 Err(Lost::Changed) => return self.not_reproducible(source, &plan.items).await,
                 Err(Lost::Passing(message)) => {
-                    tracing::warn!(job = %source.meta.name, page = source.page, message, "cannot ask the splitter again; the items wait in the outbox");
+                    tracing::warn!(job = %source.meta.name, page = source.page, message, "the splitter cannot find a page again; its items wait in the outbox");
                     let indexes = plan.items.iter().map(|item| item.index).collect();
                     let store = self.relay.store();
                     store

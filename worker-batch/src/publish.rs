@@ -137,7 +137,7 @@ impl BatchWorker {
                 self.defer(source, run, left, wait).await?;
                 return Ok(too_large);
             }
-            tracing::warn!(%error, pipe, messages = left.len(), "publishing task messages again");
+            tracing::warn!(%error, pipe, messages = left.len(), "cannot publish task messages; trying again");
             if !backoff.pause(&self.shutdown).await {
                 return Err(Interrupted::Shutdown);
             }

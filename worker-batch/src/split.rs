@@ -39,7 +39,7 @@ impl BatchWorker {
             Ok(result) => result,
             // The same children are refused again: the batch fails with a reason.
             Err(StoreError::Refused(why)) => {
-                tracing::warn!(error = %why, job = %source.meta.name, page, "the database refuses what the splitter found");
+                tracing::warn!(error = %why, job = %source.meta.name, page, "the database refuses the children that the splitter found; their batch fails");
                 let message = "the database refuses what the splitter found: a definition or cursor is too large, or has \
                     characters that the database does not store";
                 let error = SplitError::Invalid(message.to_owned());
@@ -69,7 +69,7 @@ impl BatchWorker {
         attempt: u32,
         error: SplitError,
     ) -> Result<(), Interrupted> {
-        tracing::warn!(job = %uid, page, attempt, %error, "cannot split a page; it is tried again, or its job fails");
+        tracing::warn!(job = %uid, page, attempt, %error, "cannot split a page; a passing fault is tried again, any other fails the job");
         let failure = match error {
             SplitError::Invalid(message) => Failed::lasting(code::SPLIT_FAILED, message),
             SplitError::Transient(message) => Failed {

@@ -186,7 +186,7 @@ impl BatchWorker {
         };
         for result in self.relay.broker().publish(vec![fence]).await {
             if let Err(error) = result {
-                tracing::warn!(%error, pipe, "cannot publish a fence; another one follows");
+                tracing::warn!(%error, pipe, "cannot publish a fence; tracking sends another one");
             }
         }
     }
@@ -215,11 +215,11 @@ impl BatchWorker {
                 Err(Interrupted::Changed) if stopping => return Ended::Stopping,
                 Err(Interrupted::Changed) => continue,
                 Err(Interrupted::Store(error)) if error.is_passing() => {
-                    tracing::warn!(%error, ?work, "cannot work off a batch message; trying again");
+                    tracing::warn!(%error, ?work, "cannot process a batch message; trying again");
                 }
                 // It will be the same the next time. Tracking works dead letters off: the page or its items fail.
                 Err(Interrupted::Store(error)) => {
-                    tracing::error!(%error, ?work, "cannot work off a batch message; it becomes a dead letter");
+                    tracing::error!(%error, ?work, "cannot process a batch message; it becomes a dead letter");
                     return Ended::Impossible;
                 }
             }

@@ -35,7 +35,7 @@ impl Tracker {
             wait = match self.fire_all().await {
                 Ok(next) => self.until_due(next),
                 Err(error) => {
-                    tracing::warn!(%error, "the timers of jobs wait for the database");
+                    tracing::warn!(%error, "cannot fire the timers of jobs and schedules; retrying in 0.5 s");
                     LOOK
                 }
             };
@@ -50,12 +50,12 @@ impl Tracker {
             Ok(schedules) => {
                 tracing::warn!(
                     schedules,
-                    "moved the next times of schedules back, because the clock was set back"
+                    "the clock was set back; computed the next times of schedules again"
                 );
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot look for schedules that the clock left behind; trying again");
+                tracing::warn!(%error, "cannot compute the next times of schedules after the clock was set back; trying again");
                 false
             }
         }

@@ -46,7 +46,7 @@ impl Tracker {
                 };
             }
             if let Err(error) = swept {
-                tracing::warn!(%error, "a sweep waits for the database");
+                tracing::warn!(%error, "cannot finish a sweep; trying again at the next one");
                 continue;
             }
             if idle_at.elapsed() >= IDLE_EVERY {
@@ -62,7 +62,7 @@ impl Tracker {
         let age = i64::try_from(self.config.outbox_after.as_micros()).unwrap_or(i64::MAX);
         let owed = self.relay.sweep(age).await?;
         if owed > 0 {
-            tracing::info!(owed, "published messages that were owed too long");
+            tracing::info!(owed, "published overdue messages of the outbox");
         }
         // What a crash between a commit and its consequences left.
         self.relay.look_at_dependents();
@@ -155,7 +155,7 @@ impl Tracker {
                 next
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot audit the counters of a job; trying again later");
+                tracing::warn!(%error, "cannot audit the counters of a job; trying again in 10 s");
                 after
             }
         }
@@ -172,7 +172,9 @@ impl Tracker {
                         None => return,
                     }
                 }
-                Err(error) => return tracing::warn!(%error, "idle jobs are not looked at"),
+                Err(error) => {
+                    return tracing::warn!(%error, "cannot advance idle jobs; trying again in 10 s");
+                }
             }
         }
     }

@@ -141,7 +141,7 @@ impl Tracker {
                     self.reconcile(&mut running, &claims.shards).await;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "could not renew the claims on shards");
+                    tracing::warn!(%error, "cannot renew the claims on shards; trying again");
                     // Others may claim them once ours have ended. Two at one shard is correct, only not even.
                     let since = *lost_at.get_or_insert_with(tokio::time::Instant::now);
                     if since.elapsed() > self.config.claim {
@@ -156,7 +156,7 @@ impl Tracker {
         }
         self.reconcile(&mut running, &[]).await;
         if let Err(error) = self.relay.store().release_shards(self.owner).await {
-            tracing::warn!(%error, "could not give up the claims on shards; they end by themselves");
+            tracing::warn!(%error, "cannot release the claims on shards; they expire by themselves");
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Tracker {
         }
         for loop_ in stopped {
             if let Err(error) = loop_.task.await {
-                tracing::error!(%error, "a shard's loop ended badly; it is started again");
+                tracing::error!(%error, "the loop of a shard failed; starting it again");
             }
         }
         for shard in wanted {

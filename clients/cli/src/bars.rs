@@ -48,7 +48,7 @@ impl Bars {
             bar.set_prefix(
                 console::pad_str(&label, width, console::Alignment::Left, None).into_owned(),
             );
-            bar.set_message("waiting for news");
+            bar.set_message("waiting for the first state");
             bar
         });
         Self {

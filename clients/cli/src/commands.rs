@@ -262,7 +262,7 @@ async fn bulk(
     };
     let remote = Remote::connect(settings).await?;
     let answer = remote.client.change_jobs(request).await;
-    let answer = answer.map_err(|error| remote.failure("the jobs are not changed", error))?;
+    let answer = answer.map_err(|error| remote.failure("cannot change the jobs", error))?;
     match answer.job.as_ref().filter(|_| args.wait) {
         Some(job) => finish(&remote, console, job, watch::Display::Silent).await,
         None => {
@@ -282,7 +282,7 @@ async fn list(
 ) -> Result<ExitStatus, Failure> {
     let remote = Remote::connect(settings).await?;
     let listed = list_all(&remote, request, limit).await;
-    let response = listed.map_err(|error| remote.failure("the jobs could not be listed", error))?;
+    let response = listed.map_err(|error| remote.failure("cannot list the jobs", error))?;
     let Settings {
         format, partition, ..
     } = &remote.settings;

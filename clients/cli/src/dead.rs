@@ -56,7 +56,7 @@ pub async fn failures(
 ) -> Result<ExitStatus, Failure> {
     let name = Remote::name(job, &settings)?;
     let remote = Remote::connect(settings).await?;
-    let refused = |error| remote.job_failure(&name, "asked for its failures", error);
+    let refused = |error| remote.job_failure(&name, "searched for failures", error);
     let filter = filter(&wanted.filter, &name);
     let size = page_size(wanted.limit, PER_PAGE);
     let mut found = Box::pin(remote.client.failures_like(&name, filter, size));
@@ -104,7 +104,7 @@ pub async fn run(
             let letters = gather(remote.client.dead_letters(request), which.limit).await;
             let response = ListDeadLettersResponse {
                 dead_letters: letters
-                    .map_err(|error| remote.failure("the dead letters are not listed", error))?,
+                    .map_err(|error| remote.failure("cannot list the dead letters", error))?,
                 next_page_token: String::new(),
             };
             let partition = remote.settings.partition.clone();
@@ -116,7 +116,7 @@ pub async fn run(
         Some(DeadAction::Redrive) => redrive(&remote, request, console).await,
         Some(DeadAction::Drop) => {
             if which.pipe.is_none() && which.job.is_none() && !which.all {
-                let which = "say which dead letters are dropped: --pipe, --job, or --all";
+                let which = "say which dead letters to drop: --pipe, --job, or --all";
                 return Err(Failure::usage(which.to_owned()));
             }
             let mut all = 0;
@@ -127,7 +127,7 @@ pub async fn run(
                 };
                 let answer = remote.client.drop_dead_letters(request).await;
                 let answer = answer
-                    .map_err(|error| remote.failure("the dead letters are not dropped", error))?;
+                    .map_err(|error| remote.failure("cannot drop the dead letters", error))?;
                 all += i64::from(answer.dropped_count);
                 if !answer.more {
                     break;
@@ -145,7 +145,7 @@ async fn redrive(
     request: ListDeadLettersRequest,
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
-    let listed = |error| remote.failure("the dead letters are not listed", error);
+    let listed = |error| remote.failure("cannot list the dead letters", error);
     let mut letters = Box::pin(remote.client.dead_letters(request));
     let mut jobs = BTreeSet::new();
     while let Some(letter) = letters.try_next().await.map_err(listed)? {

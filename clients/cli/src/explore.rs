@@ -39,7 +39,7 @@ pub async fn count(
     let remote = Remote::connect(settings).await?;
     let partition = &remote.settings.partition;
     let counts = remote.client.count_jobs_like(partition, filter).await;
-    let counts = counts.map_err(|error| remote.failure("the jobs could not be counted", error))?;
+    let counts = counts.map_err(|error| remote.failure("cannot count the jobs", error))?;
     let response = CountJobsResponse { counts };
     print(console, remote.settings.format, &response, |console| {
         view_explore::counts(&response.counts, partition, console)
@@ -70,7 +70,7 @@ pub async fn follow_jobs(
             if remote.settings.format == Format::Table {
                 let how = match gone.deleted {
                     true => "was deleted",
-                    false => "does not match any more",
+                    false => "no longer matches",
                 };
                 console.line(&format!("{} {how}", view::label(&gone.name, &partition)))?;
             }
@@ -102,8 +102,7 @@ pub async fn events(
         ..ListEventsRequest::default()
     });
     let listed = listed.take(limit.unwrap_or(usize::MAX)).try_collect().await;
-    let events: Vec<_> =
-        listed.map_err(|error| remote.failure("the events could not be listed", error))?;
+    let events: Vec<_> = listed.map_err(|error| remote.failure("cannot list the events", error))?;
     let response = ListEventsResponse {
         events,
         ..ListEventsResponse::default()
@@ -170,7 +169,7 @@ pub async fn batches(
         let left = limit.unwrap_or(usize::MAX).saturating_sub(batches.len());
         let listed: Result<Vec<_>, _> = listed.take(left).try_collect().await;
         let listed =
-            listed.map_err(|error| remote.job_failure(&name, "asked for its batches", error))?;
+            listed.map_err(|error| remote.job_failure(&name, "searched for batches", error))?;
         batches.extend(listed);
     }
     let response = ListBatchesResponse {
@@ -189,7 +188,7 @@ pub async fn pipes(settings: Settings, console: &mut Console) -> Result<ExitStat
     let remote = Remote::connect(settings).await?;
     let listed = remote.client.pipes(&remote.settings.partition);
     let listed: Result<Vec<_>, _> = listed.try_collect().await;
-    let pipes = listed.map_err(|error| remote.failure("the pipes could not be listed", error))?;
+    let pipes = listed.map_err(|error| remote.failure("cannot list the pipes", error))?;
     let response = ListPipesResponse {
         pipes,
         next_page_token: String::new(),

@@ -187,7 +187,7 @@ fn next_step(error: &Error, server: &str, partition: &str) -> Option<String> {
                 format!("{server} is slow or stuck; try again with a longer --timeout")
             }
             _ if server.starts_with("https://") => format!(
-                "is the server at {server} running, and its certificate of an authority that this system trusts? name another authority with --ca-file"
+                "is the server at {server} running, and does this system trust the authority of its certificate? name another authority with --ca-file"
             ),
             _ => format!(
                 "is the server at {server} running? start it, or name another with --server or HEADWAY_SERVER"
@@ -196,7 +196,7 @@ fn next_step(error: &Error, server: &str, partition: &str) -> Option<String> {
     }
     let hint = match error.code() {
         Code::InvalidArgument | Code::OutOfRange => match error.field_violations() {
-            [] => "`headway COMMAND --help` tells what is accepted".to_owned(),
+            [] => "`headway COMMAND --help` lists what is accepted".to_owned(),
             _ => "correct these fields and try again; `headway COMMAND --help` lists the flags".to_owned(),
         },
         Code::NotFound => format!(
@@ -206,20 +206,20 @@ fn next_step(error: &Error, server: &str, partition: &str) -> Option<String> {
             "choose another --id, or look at the present job with `headway get`".to_owned()
         }
         Code::FailedPrecondition => {
-            "`headway get` shows the job's state; pause, resume and cancel need a job that has not ended, retry one that failed or was cancelled and has settled".to_owned()
+            "`headway get` shows the job's state; pause, resume and cancel need a job that has not ended; retry needs a settled job that failed or was cancelled".to_owned()
         }
         Code::ResourceExhausted | Code::Aborted => match error.retry_delay() {
             Some(delay) => format!("try again in {}", duration(delay.as_secs_f64())),
             None => "try again later, or ask for less".to_owned(),
         },
         Code::Unauthenticated | Code::PermissionDenied => {
-            format!("you may not do this in partition {partition}; ask whoever runs {server}")
+            format!("you may not do this in partition {partition}; ask the operator of {server}")
         }
         Code::Unimplemented => {
             format!("{server} does not know this call: is it a Headway server of this version?")
         }
         Code::Internal | Code::Unknown | Code::DataLoss => {
-            format!("this is a fault of the server; its log tells more ({server})")
+            format!("this is a fault of the server; its log has more ({server})")
         }
         Code::DeadlineExceeded | Code::Cancelled | Code::Unavailable => {
             "try again, perhaps with a longer --timeout".to_owned()

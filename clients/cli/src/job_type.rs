@@ -33,7 +33,7 @@ pub async fn run(
         TypeCommand::Rm { id } => {
             let remote = Remote::connect(settings).await?;
             let gone = remote.client.delete_job_type(&job_type_name(&id)).await;
-            gone.map_err(|error| remote.failure(format!("job type {id} is not deleted"), error))?;
+            gone.map_err(|error| remote.failure(format!("cannot delete job type {id}"), error))?;
             console.line(&format!("deleted {}", job_type_name(&id)))?;
             return Ok(ExitStatus::Completed);
         }
@@ -76,7 +76,7 @@ pub async fn run(
         }
     };
     let (remote, answer) = answer;
-    let what = format!("job type {id} is not {done}");
+    let what = format!("job type {id} could not be {done}");
     let found = answer.map_err(|error| remote.failure(what, error))?;
     print(
         console,
@@ -103,7 +103,7 @@ async fn list(settings: Settings, console: &mut Console) -> Result<ExitStatus, F
     let remote = Remote::connect(settings).await?;
     let types: Result<Vec<_>, _> = remote.client.job_types().try_collect().await;
     let response = ListJobTypesResponse {
-        job_types: types.map_err(|error| remote.failure("the job types are not listed", error))?,
+        job_types: types.map_err(|error| remote.failure("cannot list the job types", error))?,
         ..ListJobTypesResponse::default()
     };
     print(

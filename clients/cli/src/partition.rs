@@ -56,7 +56,7 @@ pub async fn limits(
     let client = &remote.client;
     let Some(pipe) = &args.pipe else {
         let limits = client.all_pipe_limits().await;
-        let limits = limits.map_err(|error| remote.failure("the limits are not listed", error))?;
+        let limits = limits.map_err(|error| remote.failure("cannot list the limits", error))?;
         let response = ListPipeLimitsResponse {
             pipe_limits: limits,
             ..ListPipeLimitsResponse::default()
@@ -66,7 +66,7 @@ pub async fn limits(
         })?;
         return Ok(ExitStatus::Completed);
     };
-    let refused = |error| remote.failure(format!("the limits of pipe {pipe} are not set"), error);
+    let refused = |error| remote.failure(format!("cannot set the limits of pipe {pipe}"), error);
     let before = client.pipe_limits(pipe).await.map_err(refused)?;
     let limits = match (args.none, args.max_in_flight, args.max_per_second) {
         (false, None, None) => before,
@@ -97,7 +97,7 @@ pub async fn partition(
         None if !changes.paths().is_empty() => {
             let mut new = match client.get_partition(partition).await {
                 Ok(partition) => partition,
-                Err(error) => return Err(remote.failure("the partition cannot be read", error)),
+                Err(error) => return Err(remote.failure("cannot read the partition", error)),
             };
             let paths = changes.paths();
             changes.apply(&mut new);
@@ -108,7 +108,7 @@ pub async fn partition(
         Some(PartitionAction::Suspend) => (client.suspend_partition(partition).await, "suspended"),
         Some(PartitionAction::Resume) => (client.resume_partition(partition).await, "resumed"),
     };
-    let what = format!("partition {partition} cannot be {done}");
+    let what = format!("partition {partition} could not be {done}");
     let answer = answer.map_err(|error| remote.failure(&what, error))?;
     print(console, remote.settings.format, &answer, |console| {
         view_explore::partition(&answer, console)
@@ -119,8 +119,8 @@ pub async fn partition(
 /// Lists the partitions that are suspended.
 async fn suspended(remote: &Remote, console: &mut Console) -> Result<ExitStatus, Failure> {
     let partitions = remote.client.suspended_partitions().await;
-    let partitions =
-        partitions.map_err(|error| remote.failure("the partitions are not listed", error))?;
+    let partitions = partitions
+        .map_err(|error| remote.failure("cannot list the suspended partitions", error))?;
     let response = ListSuspendedPartitionsResponse {
         partitions,
         ..ListSuspendedPartitionsResponse::default()

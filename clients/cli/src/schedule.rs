@@ -50,7 +50,7 @@ pub async fn run(
     };
     let remote = Remote::connect(settings).await?;
     let client = &remote.client;
-    let what = |done: &str| format!("schedule {id} is not {done}");
+    let what = |done: &str| format!("schedule {id} could not be {done}");
     let schedule = match command {
         ScheduleCommand::Pause { .. } => (client.pause_schedule(&name).await, "paused"),
         ScheduleCommand::Resume { .. } => (client.resume_schedule(&name).await, "resumed"),
@@ -124,7 +124,7 @@ async fn update(
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
     let remote = Remote::connect(settings).await?;
-    let refused = |error| remote.failure(format!("schedule {id} is not changed"), error);
+    let refused = |error| remote.failure(format!("schedule {id} could not be changed"), error);
     let name = schedule_name(&remote.settings.partition, id);
     let mut schedule = remote.client.get_schedule(&name).await.map_err(refused)?;
     if let Some(cron) = cron {
@@ -155,8 +155,7 @@ async fn list(settings: Settings, console: &mut Console) -> Result<ExitStatus, F
     let schedules = remote.client.schedules(&remote.settings.partition);
     let schedules: Result<Vec<_>, _> = schedules.try_collect().await;
     let response = ListSchedulesResponse {
-        schedules: schedules
-            .map_err(|error| remote.failure("the schedules could not be listed", error))?,
+        schedules: schedules.map_err(|error| remote.failure("cannot list the schedules", error))?,
         next_page_token: String::new(),
     };
     print(console, remote.settings.format, &response, |console| {

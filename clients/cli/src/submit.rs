@@ -235,7 +235,7 @@ fn work_flag(args: &SubmitArgs) -> Option<&'static str> {
 fn apply_type(args: &SubmitArgs, id: &str, spec: &mut JobSpec) -> Result<(), Failure> {
     if let Some(flag) = work_flag(args) {
         return Err(Failure::usage(format!("{flag} does not fit --job-type"))
-            .hint("the job type makes the work of --parameters"));
+            .hint("the job type makes the work from --parameters"));
     }
     spec.work = None;
     let used = spec.job_type.get_or_insert_default();
@@ -276,7 +276,7 @@ fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {
     if let (Some(task), Some(batch)) = (task_flag, batch_flag) {
         return Err(
             Failure::usage(format!("{task} is for a task, {batch} for a batch"))
-                .hint("a batch's items get their payload by --item-payload"),
+                .hint("give the items of a batch their payload by --item-payload"),
         );
     }
     let either_flag = args.pipe.is_some() || args.kind.is_some() || !args.header.is_empty();

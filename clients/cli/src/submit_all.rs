@@ -108,7 +108,9 @@ fn entries(text: &str, parent: &str) -> Result<Vec<BatchCreateJobsEntry>, String
         match yaml::read(text)? {
             Json::Array(jobs) => jobs,
             _ => {
-                return Err("it is no list of jobs, nor one job after the other in JSON".to_owned());
+                return Err(
+                    "it is not a list of jobs, and not one job after the other in JSON".to_owned(),
+                );
             }
         }
     };
@@ -126,7 +128,7 @@ fn entry(job: &Json, parent: &str) -> Result<BatchCreateJobsEntry, String> {
         return Err(format!("parent: it is {parent} for all jobs of a file"));
     }
     if request.validate_only {
-        return Err("validate_only: many jobs cannot be checked alone".to_owned());
+        return Err("validate_only: it is not possible for the jobs of a file".to_owned());
     }
     let mut spec = request.spec;
     if let Some(spec) = &mut spec {
@@ -193,8 +195,8 @@ mod tests {
     #[test]
     fn what_is_wrong_names_the_job() {
         for (text, why) in [
-            ("", "it is no list"),
-            ("task: {pipe: work}", "it is no list"),
+            ("", "it is not a list"),
+            ("task: {pipe: work}", "it is not a list"),
             ("[]", "it has no jobs"),
             (
                 "- {task: {pipe: a}}\n- {tusk: {}}",

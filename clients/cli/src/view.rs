@@ -202,10 +202,10 @@ pub fn unreadable(names: &[String], partition: &str) -> String {
 pub fn changed(answer: &ChangeJobsResponse, partition: &str) -> String {
     let jobs = counted(answer.matching_job_count, "job");
     match &answer.job {
-        None => format!("{jobs} would be touched\n"),
+        None => format!("{jobs} would be changed\n"),
         Some(job) => {
             let name = label(&job.name, partition);
-            format!("{name} touches {jobs}; `headway watch {name}` shows how far it is\n")
+            format!("{name} changes {jobs}; `headway watch {name}` shows how far it is\n")
         }
     }
 }

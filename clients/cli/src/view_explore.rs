@@ -16,7 +16,9 @@ use crate::{
 /// What happened, in small letters.
 fn what(event: &AuditEvent) -> &'static str {
     match event.kind() {
-        EventKind::Unspecified => "changed in a way that this program does not know",
+        EventKind::Unspecified => {
+            "changed in a way that this version of the command line does not know"
+        }
         EventKind::Created => "created",
         EventKind::Started => "started",
         EventKind::Paused => "paused",
@@ -286,7 +288,7 @@ pub fn partition(partition: &Partition, console: &Console) -> String {
         ("items in flight", partition.max_items_in_flight),
     ] {
         if quota > 0 {
-            text.push_str(&format!("it may have {} {what}\n", count(quota.into())));
+            text.push_str(&format!("its quota is {} {what}\n", count(quota.into())));
         }
     }
     if let Some(kept) = &partition.retention {

@@ -128,7 +128,7 @@ pub async fn follow(
                 *end = Some(Ok(job));
             }
             Err(error) => {
-                display.leave(index, "cannot be followed any more");
+                display.leave(index, "can no longer be followed");
                 *end = Some(Err(remote.job_failure(name, "followed", error)));
             }
         }

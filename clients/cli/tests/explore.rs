@@ -63,7 +63,7 @@ async fn following_jobs_tells_of_changes_and_removals() {
     let (status, stdout, stderr) = run(&fake, &["ls", "-f", "-p", "p"]).await;
     assert_eq!(
         stdout,
-        "j ACTIVE 0.0% 0/0+ items\ngone was deleted\nended does not match any more\n"
+        "j ACTIVE 0.0% 0/0+ items\ngone was deleted\nended no longer matches\n"
     );
     assert!(stderr.contains("cannot be followed"), "{stderr}");
     assert_eq!(status, ExitStatus::Usage);
@@ -199,7 +199,7 @@ async fn reasons_are_told() {
     let fake = Fake::default();
     let (status, stdout, _) = run(&fake, &["explain", "nightly"]).await;
     assert_eq!(status, ExitStatus::Completed);
-    assert_eq!(stdout, "nightly UNKNOWN\n  it starts at its time\n");
+    assert_eq!(stdout, "nightly UNKNOWN\n  it waits for its start time\n");
 }
 
 #[tokio::test]
@@ -226,9 +226,9 @@ async fn many_jobs_are_changed_by_one() {
     )
     .await;
     assert_eq!(status, ExitStatus::Completed);
-    assert_eq!(stdout, "1,234 jobs would be touched\n");
+    assert_eq!(stdout, "1,234 jobs would be changed\n");
     let (_, stdout, _) = run(&fake, &["bulk", "delete", "--all"]).await;
-    assert!(stdout.starts_with("sweep touches 1,234 jobs;"), "{stdout}");
+    assert!(stdout.starts_with("sweep changes 1,234 jobs;"), "{stdout}");
     assert_eq!(fake.requests("cancel many"), ["id = a"]);
     assert_eq!(fake.requests("delete many"), [""]);
     // Which jobs must be said.

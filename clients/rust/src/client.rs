@@ -416,7 +416,7 @@ impl Client {
             if Instant::now() + delay >= deadline {
                 return Err(error);
             }
-            tracing::debug!(error = %error, delay = ?delay, "call is tried again");
+            tracing::debug!(error = %error, delay = ?delay, "a call failed; trying again");
             sleep(delay).await;
         }
     }

@@ -61,7 +61,7 @@ const PICTURES: Picture[] = [
       await page.getByLabel('Pipe of the items', { exact: true }).fill('photos.tag');
       await page.getByLabel('Type of the items', { exact: true }).fill('tag');
       await page.getByRole('button', { name: 'Check' }).click();
-      await page.getByText('Nothing is wrong with it.').waitFor();
+      await page.getByText('The job is valid.').waitFor();
     },
   },
 ];

@@ -43,7 +43,7 @@ pub enum BuildError {
     #[error("a worker runs 1 to 65536 handlers at once, not {0}")]
     Concurrency(usize),
     /// A duration that has to be longer than nothing.
-    #[error("{0} must be longer than nothing")]
+    #[error("{0} must be longer than 0")]
     Duration(&'static str),
 }
 
@@ -176,7 +176,7 @@ async fn work(
         worker: parts.name,
         session: Uuid::new_v4(),
     };
-    tracing::info!(pipe, worker = reporter.worker, session = %reporter.session, "the worker consumes");
+    tracing::info!(pipe, worker = reporter.worker, session = %reporter.session, "the worker consumes its pipe");
     let question = reporter.question();
     let settings = Settings {
         broker: broker.clone(),
@@ -210,7 +210,7 @@ async fn consume(
 ) -> Result<Box<dyn Consumer>, BrokerError> {
     until_attached(
         || broker.consume(queue, prefetch),
-        |error| tracing::warn!(%error, "cannot consume yet, trying again"),
+        |error| tracing::warn!(%error, "cannot consume the pipe; trying again"),
     )
     .await
 }

@@ -61,7 +61,7 @@ pub async fn publish<T>(
         tracing::warn!(
             messages = left.len(),
             error,
-            "reports are not confirmed yet, trying again"
+            "the broker did not confirm reports; publishing them again"
         );
         tokio::time::sleep(backoff.next()).await;
     }
@@ -116,7 +116,7 @@ pub async fn deliver<T>(
         if !left.is_empty() {
             tracing::warn!(
                 results = left.len(),
-                "results are not confirmed yet, trying again"
+                "the broker did not confirm results; publishing them again"
             );
             tokio::time::sleep(backoff.next()).await;
         }

@@ -16,7 +16,7 @@ use crate::attach::until_attached;
 pub async fn subscribe(broker: &dyn Broker) -> Result<Box<dyn Subscription>, BrokerError> {
     until_attached(
         || broker.subscribe(Topic::Control, &[]),
-        |error| tracing::warn!(%error, "cannot listen to control messages yet, trying again"),
+        |error| tracing::warn!(%error, "cannot subscribe to control messages; trying again"),
     )
     .await
 }
@@ -40,15 +40,19 @@ pub async fn listen(
                         return;
                     }
                 }
-                Err(error) => tracing::warn!(%error, "a control message cannot be decoded"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot decode a control message; ignoring it")
+                }
             },
             Ok(None) => {
-                tracing::debug!("control messages may have been lost");
+                tracing::debug!(
+                    "control messages may have been lost; asking for the paused and cancelled jobs"
+                );
                 ask(broker.as_ref(), &question).await;
             }
             Err(BrokerError::Closed) => return,
             Err(error) => {
-                tracing::warn!(%error, "the control subscription was lost");
+                tracing::warn!(%error, "lost the subscription to control messages; subscribing again");
                 match subscribe(broker.as_ref()).await {
                     Ok(again) => {
                         subscription = again;
@@ -65,7 +69,7 @@ pub async fn listen(
 async fn ask(broker: &dyn Broker, question: &Outgoing) {
     for result in broker.publish(vec![question.clone()]).await {
         if let Err(error) = result {
-            tracing::debug!(%error, "the states of held jobs were not asked for");
+            tracing::debug!(%error, "cannot ask for the paused and cancelled jobs; their items may run");
         }
     }
 }

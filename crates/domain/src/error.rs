@@ -51,7 +51,7 @@ pub enum Error {
     JobNotFound(JobName),
     /// The job has no such batch, or does not retain it.
     #[error(
-        "there is no batch {number} of job {job}; batches that are done are kept on two levels only"
+        "job {job} has no batch {number}; finished batches are kept on the first two levels only"
     )]
     BatchNotFound {
         /// The job.
@@ -63,7 +63,7 @@ pub enum Error {
     #[error("job {0} exists with another spec; choose another id or delete it first")]
     JobExists(JobName),
     /// The request id was used for a job with another spec.
-    #[error("request id was used before for job {0} with another spec; use a new request id")]
+    #[error("this request id has created job {0} with another spec; use a new request id")]
     RequestIdReused(JobName),
     /// The action is not possible in the job's state.
     #[error("cannot {} job {job}: it is {state}{}", .action.verb(), hint(.action, .state, .settled))]
@@ -79,7 +79,7 @@ pub enum Error {
     },
     /// No failure of the job matches the filter.
     #[error(
-        "job {0} has no failure like those in filter, and nothing else of it is left to run; list its failures to see what there is"
+        "no failure of job {0} matches the filter, and the job has nothing else to run; list its failures to see what exists"
     )]
     NothingToRetry(JobName),
     /// There is no such job type.
@@ -94,7 +94,7 @@ pub enum Error {
     )]
     EtagMismatch(String),
     /// The job type comes from a file.
-    #[error("job type {0} comes from a file of the server, and is changed there")]
+    #[error("job type {0} comes from a file of the server; change the file")]
     JobTypeFixed(String),
     /// The job type cannot be used.
     #[error("job type {name} cannot be used: {why}")]
@@ -111,7 +111,7 @@ pub enum Error {
     #[error("schedule {0} exists; choose another id, or update it")]
     ScheduleExists(String),
     /// The job would wait for itself.
-    #[error("job {job} cannot wait for its prerequisites, which wait for it: {}; leave one of them out", .cycle.join(" needs "))]
+    #[error("job {job} would wait for itself: {}; leave out one of these prerequisites", .cycle.join(" needs "))]
     Cycle {
         /// The job that is refused.
         job: JobName,
@@ -121,7 +121,7 @@ pub enum Error {
     },
     /// The partition has reached a quota.
     #[error(
-        "partition {partition} may have {limit} {quota} and has them; try again when some have ended, or have its quota raised"
+        "partition {partition} has reached its quota of {limit} {quota}; try again when some have ended, or raise the quota"
     )]
     QuotaExceeded {
         /// The partition.
@@ -133,7 +133,7 @@ pub enum Error {
     },
     /// The deployment has reached its number of pipes.
     #[error(
-        "pipe {pipe} would be a new one, and the deployment has its {limit} pipes already; use one of them, or have max_pipes raised"
+        "pipe {pipe} is new, and the deployment already has its maximum of {limit} pipes; use an existing pipe, or raise max_pipes"
     )]
     TooManyPipes {
         /// The pipe.
@@ -206,7 +206,7 @@ fn hint(action: &Action, state: &JobState, settled: &bool) -> &'static str {
         }
         (Action::Retry, JobState::Completed) => " and has nothing to run again",
         (Action::Retry, _) => {
-            ", and only a job that failed or was cancelled can be retried as a whole; a filter says which failures are to run again while it goes on"
+            ", and only a job that failed or was cancelled can be retried as a whole; a filter says which failures run again while the job goes on"
         }
         (Action::Resume, _) => ", and only a paused job can be resumed; retry it to run it again",
         (Action::Pause | Action::Cancel, _) => ", which is final",

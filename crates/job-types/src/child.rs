@@ -1,4 +1,5 @@
-//! The process that runs schemas and programs: jobs from its standard input, under limits of its own.
+//! The child process that runs schemas and programs. It reads work from its standard input and has
+//! limits of its own.
 
 use std::{
     io::{self, BufRead, Write},
@@ -9,16 +10,17 @@ use rlimit::Resource;
 
 use crate::evaluate::{Fault, Job};
 
-/// The argument by which a program that is a parent of such processes becomes one.
+/// The argument that makes the parent's executable such a process.
 pub const ARGUMENT: &str = "evaluate-job-type";
 /// Address space of the process, in bytes.
 const MEMORY: u64 = 512 * 1024 * 1024;
-/// Processor time of the process, in seconds: more than [`BUSY`] and what its parent gives one job.
+/// The most processor time of the process, in seconds: more than [`BUSY`] plus what its parent
+/// gives one piece of work.
 const SECONDS: u64 = 5;
-/// A process that has worked for so long ends, and leaves what memory it may still hold.
+/// A process ends after this much work, and frees what memory it may still hold.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// Whether this process was started to be one.
+/// Whether this process was started as such a child.
 pub fn is_meant(arguments: &[String]) -> bool {
     arguments
         .get(1)
@@ -26,11 +28,12 @@ pub fn is_meant(arguments: &[String]) -> bool {
         && arguments.len() == 2
 }
 
-/// Does what each line of the standard input says, and writes a line of what came of it. Ends with the input, or once it has
-/// worked for a second in all. A process that exceeds its limits is ended by the system.
+/// Does the work of each line of the standard input, and writes a line with the result. Ends with
+/// the input, or once it has worked for a second in all. The system ends a process that exceeds its
+/// limits.
 ///
 /// # Errors
-/// When it cannot read, write or limit itself.
+/// If it cannot read, write or limit itself.
 pub fn run() -> io::Result<()> {
     for (resource, most) in [(Resource::AS, MEMORY), (Resource::CPU, SECONDS)] {
         rlimit::setrlimit(resource, most, most)?;

@@ -1,4 +1,4 @@
-//! What a job type says.
+//! The definition of a job type.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use crate::yaml;
 
 /// The largest definition, in bytes.
 pub const MOST_BYTES: usize = 256 * 1024;
-/// Hexadecimal digits of a version that is made of the text.
+/// Hexadecimal digits of a version made from the text.
 const DIGITS: usize = 12;
 
-/// What a job type says.
+/// The definition of a job type.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
@@ -26,11 +26,11 @@ pub struct Definition {
     /// Values that are the same everywhere.
     #[serde(default)]
     pub constants: Map<String, Json>,
-    /// A JSON Schema (2020-12) that parameters must fit. Default: any.
+    /// A JSON Schema (2020-12) that parameters must match. Default: any.
     #[serde(default = "anything")]
     pub parameters: Json,
-    /// The jq program. Its input has `parameters`, `configuration`, `constants` and `partition`; its output is a JobSpec with
-    /// nothing but `task` or `batch`.
+    /// The jq program. Its input has `parameters`, `configuration`, `constants` and `partition`.
+    /// Its output is a JobSpec with only `task` or `batch`.
     pub program: String,
 }
 
@@ -41,12 +41,12 @@ pub struct Property {
     /// What it is for, for people.
     #[serde(default)]
     pub description: String,
-    /// What it is where the deployment says nothing. Without one, it must be said.
+    /// The value if the deployment sets none. Without a default, the deployment must set it.
     #[serde(default)]
     pub default: Option<String>,
 }
 
-/// Why a definition cannot be used; a sentence for whoever wrote it.
+/// Why a definition cannot be used: a sentence for its author.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadDefinition(pub String);
@@ -56,10 +56,11 @@ fn anything() -> Json {
 }
 
 impl Definition {
-    /// Reads a definition in YAML or JSON. The schema and the program are not looked at: see [`crate::Evaluator::check`].
+    /// Reads a definition in YAML or JSON. It does not check the schema and the program: see
+    /// [`crate::Evaluator::check`].
     ///
     /// # Errors
-    /// When it is no definition, or too large.
+    /// If it is not a definition, or too large.
     pub fn parse(text: &str) -> Result<Self, BadDefinition> {
         if text.len() > MOST_BYTES {
             let why = format!(
@@ -85,15 +86,16 @@ impl Definition {
         Ok(definition)
     }
 
-    /// A version that is made of a definition's text.
+    /// A version made from the text of a definition.
     pub fn version_of(text: &str) -> String {
         let hash = Sha256::digest(text);
         let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         hex[..DIGITS].to_owned()
     }
 
-    /// The variable of the environment that sets a property of a type: `HEADWAY_JOB_TYPE_{TYPE}_{PROPERTY}` in capitals, with `_` for
-    /// whatever is no letter or digit. No other variable can be read by a definition.
+    /// The variable of the environment that sets a property of a type:
+    /// `HEADWAY_JOB_TYPE_{TYPE}_{PROPERTY}` in capitals, with `_` for every character that is no
+    /// letter or digit. A definition can read no other variable.
     pub fn variable(job_type: &str, property: &str) -> String {
         let upper = |text: &str| -> String {
             let plain = |c: char| {
@@ -108,17 +110,18 @@ impl Definition {
         format!("HEADWAY_JOB_TYPE_{}_{}", upper(job_type), upper(property))
     }
 
-    /// The variables that set the properties of this definition under a name, and what all variables of the name begin with.
+    /// The variables that set the properties of this definition under a name, and the common prefix
+    /// of the name's variables.
     pub fn variables(&self, job_type: &str) -> BTreeSet<String> {
         let properties = self.configuration.keys();
         let set = properties.map(|property| Self::variable(job_type, property));
         set.chain([Self::variable(job_type, "")]).collect()
     }
 
-    /// The values of the configuration, of an environment.
+    /// The values of the configuration, read from an environment.
     ///
     /// # Errors
-    /// When a property is set nowhere.
+    /// If a required property is not set.
     pub fn configured(
         &self,
         job_type: &str,

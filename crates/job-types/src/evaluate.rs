@@ -1,4 +1,5 @@
-//! Parameters against a schema, and a program that builds work of them: without bounds of time or memory, so only in a child process.
+//! Checks parameters against a schema and runs a program that builds work from them. It has no
+//! bounds of time or memory, so it runs only in a child process.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +12,19 @@ use jaq_json::{Val, read};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-/// Faults of parameters that are told at most.
+/// The most faults of parameters in an answer.
 const TOLD: usize = 20;
-/// Bytes of a text of the libraries that are told at most.
+/// The most bytes of a library's text in an answer.
 const TEXT: usize = 1000;
 
-/// What a child process is to do.
+/// The work of a child process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     /// The schema of parameters.
     pub schema: Json,
     /// The program.
     pub program: String,
-    /// What to build work of; none to look at schema and program alone.
+    /// The input of the program. Without one, only schema and program are checked.
     pub input: Option<Input>,
 }
 
@@ -43,13 +44,13 @@ pub struct Input {
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Fault {
-    /// The schema is none.
+    /// The schema is not a JSON Schema.
     #[error("its parameters are no JSON Schema: {0}")]
     Schema(String),
     /// The program cannot be compiled.
     #[error("its program is wrong: {0}")]
     Program(String),
-    /// Parameters do not fit the schema: JSON pointers, and clauses that say why.
+    /// Parameters do not match the schema: JSON pointers, and clauses that say why.
     #[error("parameters do not fit the schema")]
     Parameters(Vec<(String, String)>),
     /// The program gave no object.
@@ -74,7 +75,7 @@ fn cut(text: impl std::fmt::Display) -> String {
 }
 
 impl Job {
-    /// Does it; the object that the program made, or null where nothing was to be built.
+    /// Does the work. Returns the object that the program made, or null without an input.
     ///
     /// # Errors
     /// What is wrong.

@@ -21,14 +21,14 @@ use crate::{
     evaluate::{Fault, Input, Job},
 };
 
-/// Processes at once.
+/// The most processes at the same time.
 const PROCESSES: usize = 4;
-/// How long one may take for a job.
+/// The longest time for one piece of work.
 const TIME: Duration = Duration::from_secs(3);
 /// The largest output, in bytes: a spec has at most 3 MiB.
 const OUTPUT: u64 = 4 * 1024 * 1024;
 
-/// Runs schemas and programs in processes of their own; clones share these.
+/// Runs schemas and programs in processes of their own. Clones share the processes.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     program: PathBuf,
@@ -36,7 +36,7 @@ pub struct Evaluator {
     idle: Arc<Mutex<Vec<Process>>>,
 }
 
-/// One of the processes. It is killed when this is dropped.
+/// One of the processes. Dropping it kills the process.
 #[derive(Debug)]
 struct Process {
     _child: Child,
@@ -45,7 +45,7 @@ struct Process {
 }
 
 impl Evaluator {
-    /// Runs this executable, which calls [`child::run`] where [`child::is_meant`] says so.
+    /// Runs this executable, which calls [`child::run`] if [`child::is_meant`] says so.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -57,12 +57,12 @@ impl Evaluator {
     /// Runs the present executable.
     ///
     /// # Errors
-    /// When it is not known.
+    /// If its path is unknown.
     pub fn this() -> io::Result<Self> {
         Ok(Self::new(std::env::current_exe()?))
     }
 
-    /// Looks at the schema and the program of a definition.
+    /// Checks the schema and the program of a definition.
     ///
     /// # Errors
     /// What is wrong with them.
@@ -76,7 +76,8 @@ impl Evaluator {
         .map(|_| ())
     }
 
-    /// Holds parameters to the schema of a definition, and lets its program build work of them.
+    /// Checks parameters against the schema of a definition, and lets its program build work from
+    /// them.
     ///
     /// # Errors
     /// What is wrong with either.
@@ -95,24 +96,25 @@ impl Evaluator {
         };
         match tokio::time::timeout(TIME, self.ask(job)).await {
             Ok(Ok(Some(result))) => result,
-            // Its limits end a process by a signal, or by an allocation that fails; one that takes too long is killed with what
-            // waits for it.
+            // Its limits end a process by a signal, or by an allocation that fails. A process that
+            // takes too long is killed when its future is dropped.
             Ok(Ok(None)) | Err(_) => Err(Fault::TooMuch),
             Ok(Err(error)) => {
-                tracing::error!(%error, program = %self.program.display(), "a job type cannot be evaluated");
+                tracing::error!(%error, program = %self.program.display(), "cannot run the evaluator of job types; the call fails");
                 Err(Fault::Unavailable)
             }
         }
     }
 
-    /// The answer of a process; none if it ended without one.
+    /// The answer of a process, or `None` if it ended without one.
     async fn ask(&self, job: &Job) -> io::Result<Option<Result<Json, Fault>>> {
         let mut line = serde_json::to_vec(job).map_err(io::Error::other)?;
         line.push(b'\n');
         let waiting = self.lock().pop();
         if let Some(process) = waiting {
             let answer = self.ask_one(process, &line).await?;
-            // Without an answer it may have ended before it was asked, because it had worked for long enough.
+            // Without an answer the process may have ended before it got the question, because it
+            // had worked long enough.
             if answer.is_some() {
                 return Ok(answer);
             }
@@ -145,7 +147,7 @@ impl Process {
     fn start(program: &Path) -> io::Result<Self> {
         let mut child = Command::new(program)
             .arg(child::ARGUMENT)
-            // Programs could read it.
+            // Programs could read the environment.
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -162,7 +164,7 @@ impl Process {
         }
     }
 
-    /// What it answers to a line, cut above [`OUTPUT`]; none if it ends first.
+    /// The answer to a line, cut above [`OUTPUT`]; `None` if the process ends first.
     async fn ask(&mut self, line: &[u8]) -> io::Result<Option<Vec<u8>>> {
         if self.input.write_all(line).await.is_err() || self.input.flush().await.is_err() {
             return Ok(None);

@@ -13,9 +13,9 @@ use crate::{Definition, Evaluator, definition::BadDefinition, definition::MOST_B
 pub struct FileType {
     /// The text of the file.
     pub text: String,
-    /// A version made of it.
+    /// A version made from the text.
     pub version: String,
-    /// What it says, and the values of its configuration; or why it cannot be used.
+    /// The definition and the values of its configuration, or why it cannot be used.
     pub usable: Result<(Definition, BTreeMap<String, String>), BadDefinition>,
 }
 
@@ -24,10 +24,11 @@ pub struct FileType {
 pub struct FileTypes(pub BTreeMap<String, FileType>);
 
 impl FileTypes {
-    /// Reads every file of a folder. One that is no job type keeps no other from being used: it is logged, and says why when it is asked for.
+    /// Reads every file of a folder. A wrong file does not keep others from being used: it is
+    /// logged, and a request for its type gets the reason.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// If the folder cannot be read.
     pub async fn read(
         folder: &Path,
         evaluator: &Evaluator,
@@ -43,9 +44,13 @@ impl FileTypes {
             };
             let found = FileType::read(&path, name, evaluator, &environment).await;
             match &found.usable {
-                Ok(_) => tracing::info!(job_type = name, version = found.version, "job type"),
+                Ok(_) => tracing::info!(
+                    job_type = name,
+                    version = found.version,
+                    "loaded a job type"
+                ),
                 Err(why) => {
-                    tracing::error!(job_type = name, file = %path.display(), %why, "job type cannot be used")
+                    tracing::error!(job_type = name, file = %path.display(), %why, "cannot use a job type; its jobs are refused")
                 }
             }
             types.insert(name.to_owned(), found);
@@ -55,7 +60,7 @@ impl FileTypes {
         Ok(types)
     }
 
-    /// The type of a file, other than this one, that reads one of these variables, and the variable.
+    /// Another type of a file that reads one of these variables, and the variable.
     pub fn reader(&self, id: &str, variables: &BTreeSet<String>) -> Option<(&str, String)> {
         let others = self.0.iter().filter(|(other, _)| other.as_str() != id);
         let mut usable = others.filter_map(|(other, file)| {
@@ -68,7 +73,8 @@ impl FileTypes {
         })
     }
 
-    /// Refuses types whose names become the same variable: one would read what is meant for the other.
+    /// Refuses types whose names become the same variable: one would read the value meant for the
+    /// other.
     fn refuse_shared_variables(&mut self) {
         let mut refused = Vec::new();
         for (id, file) in &self.0 {
@@ -78,7 +84,7 @@ impl FileTypes {
                 let why = format!(
                     "it reads the same variables ({variable}) as job type {other}; give one of the two files another name"
                 );
-                tracing::error!(job_type = id, %why, "job type cannot be used");
+                tracing::error!(job_type = id, %why, "cannot use a job type; its jobs are refused");
                 refused.push((id.clone(), BadDefinition(why)));
             }
         }
@@ -119,7 +125,7 @@ impl FileType {
     }
 }
 
-/// Reads a definition, looks at all of it, and gets the values of its configuration.
+/// Reads and checks a whole definition, and gets the values of its configuration.
 ///
 /// # Errors
 /// Why it cannot be used.

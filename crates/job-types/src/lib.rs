@@ -1,8 +1,8 @@
-//! Job types: named definitions that make a task or batch of parameters.
+//! Job types: named definitions that make a task or batch from parameters.
 //!
-//! A [`Definition`] has a JSON Schema for its parameters and a jq program that builds the work. Both run in processes of their
-//! own ([`Evaluator`], [`child`]), which have no environment and little time and memory: whoever writes a definition can make
-//! neither the server slow nor large.
+//! A [`Definition`] has a JSON Schema for its parameters and a jq program that builds the work.
+//! Both run in processes of their own ([`Evaluator`], [`child`]), which have no environment and
+//! little time and memory. So a definition can make the server neither slow nor large.
 
 pub mod child;
 mod definition;

@@ -1,4 +1,5 @@
-//! Messages of the contract from JSON with its field names in snake_case or camelCase. Errors name the field by its path.
+//! Messages of the contract from JSON with its field names in snake_case or camelCase. Errors name
+//! the field by its path.
 
 use std::{io, sync::LazyLock};
 
@@ -10,14 +11,14 @@ use serde_json::{Map, Value as Json};
 /// The longest value that an error quotes, in bytes.
 const SHORT: usize = 40;
 
-// The descriptors are part of the program: a test holds that they decode and name the messages.
+// The descriptors are part of the program. A test checks that they decode and have the messages.
 static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap_or_default());
 
 /// The descriptor of a message, by its full name.
 ///
 /// # Errors
-/// When the contract has no such message.
+/// If the contract has no such message.
 pub fn descriptor(name: &str) -> io::Result<MessageDescriptor> {
     POOL.get_message_by_name(name)
         .ok_or_else(|| io::Error::other(format!("the contract has no message {name}")))
@@ -47,7 +48,8 @@ fn read(
         .map_err(|error| error.to_string())
 }
 
-/// JSON values of the contract have numbers of 64 bits with a point: whole numbers beyond 2^53 would be others.
+/// JSON values of the contract hold 64-bit floating-point numbers, which change whole numbers
+/// beyond 2^53.
 fn exact(value: &Json) -> Result<(), String> {
     match value {
         Json::Number(number) => {
@@ -68,7 +70,7 @@ fn exact(value: &Json) -> Result<(), String> {
     }
 }
 
-/// Checks each field by itself, so that an error can name it.
+/// Checks each field alone, so that an error can name it.
 fn check(
     descriptor: &MessageDescriptor,
     fields: &Map<String, Json>,

@@ -1,5 +1,5 @@
-//! How YAML is read: as version 1.2, so that `no` and `on` are texts, and within bounds that keep a
-//! file of aliases from growing without end.
+//! Reads YAML as version 1.2, so that `no` and `on` are texts, and within bounds that keep a file
+//! of aliases from growing without end.
 
 use serde::de::DeserializeOwned;
 

@@ -118,7 +118,7 @@ impl<T> Loaded<T> {
     /// Logs the names of the ignored variables, once telemetry is up, and gives the settings.
     pub fn log_ignored(self) -> T {
         if !self.ignored.is_empty() {
-            tracing::warn!(variables = ?self.ignored, "ignored environment variables that name no setting");
+            tracing::warn!(variables = ?self.ignored, "ignoring environment variables that name no setting");
         }
         self.settings
     }

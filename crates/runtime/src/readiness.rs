@@ -91,7 +91,7 @@ impl Readiness {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         shutdown.run_until_cancelled(self.judge()).await;
         if self.shared.serving.send_replace(false) {
-            tracing::info!("not serving any more");
+            tracing::info!("stopped serving");
         }
         Ok(())
     }
@@ -216,7 +216,7 @@ impl Dependency {
                 let ready = failure.is_none();
                 // One line a change, not one a probe.
                 if was_ready && let Some(error) = failure {
-                    tracing::warn!(dependency = %self.name, %error, "dependency is not ready");
+                    tracing::warn!(dependency = %self.name, %error, "a dependency is not ready");
                 }
                 was_ready = ready;
                 self.set(ready);

@@ -194,7 +194,7 @@ impl Shared {
                 Err(_) => return tracing::debug!(%task, "task aborted"),
             },
         };
-        tracing::error!(%task, %end, "task failed, stopping the process");
+        tracing::error!(%task, %end, "a task failed; stopping the process");
         // The first failure is the cause; what follows it is most likely its effect.
         lock(&self.failure).get_or_insert(TaskFailure { task, end });
         self.shutdown.cancel();

@@ -26,49 +26,49 @@ const ENTRIES: &[Entry] = &[
         "BATCH_NOT_FOUND",
         "NOT_FOUND",
         "ResourceInfo",
-        "The job has no such batch, or it is not kept any more.",
+        "The job has no such batch, or no longer keeps it.",
         "List the batches of the job.",
     ),
     (
         "CALL_REFUSED",
         "UNKNOWN, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION",
         NOTHING,
-        "The gRPC library refused the call for a reason of its own.",
+        "The gRPC library refused the call before it reached Headway.",
         "Check the client against the service's descriptors.",
     ),
     (
         "CLIENT_OVERLOADED",
         "UNAVAILABLE",
         "RetryInfo",
-        "The client's address has its share of calls, watches or connections.",
-        "End some, or wait. Behind a proxy raise the setting `client_share`.",
+        "The client's address has used its share of the server's calls, watches or connections.",
+        "End some, or wait. If clients share a proxy, raise the setting `client_share`.",
     ),
     (
         "CONCURRENT_CHANGE",
         "UNAVAILABLE",
         "RetryInfo",
-        "Another call changed the same thing at the same moment.",
+        "Another call changed the same row at the same moment.",
         "Try again.",
     ),
     (
         "CURSOR_EXPIRED",
         "OUT_OF_RANGE",
         "metadata `earliest_cursor`",
-        "Events after the cursor are not kept any more.",
-        "Go on with `earliest_cursor`, and read the jobs to learn what was missed.",
+        "Events after the cursor are no longer kept.",
+        "Continue with `earliest_cursor`, and read the jobs to learn what you missed.",
     ),
     (
         "DATABASE_UNAVAILABLE",
         "UNAVAILABLE",
         "RetryInfo",
-        "The database is away.",
+        "The database cannot be reached, or refuses all work at the moment.",
         "Try again.",
     ),
     (
         "DATA_REFUSED",
         "INVALID_ARGUMENT",
         NOTHING,
-        "The database does not take a value of the request.",
+        "The database cannot store a value of the request.",
         "Remove unusual characters, or make it smaller.",
     ),
     (
@@ -76,7 +76,7 @@ const ENTRIES: &[Entry] = &[
         "DEADLINE_EXCEEDED",
         "RetryInfo",
         "The client's deadline was about to pass.",
-        "Read the job before trying again: the change may have been made.",
+        "Read the job before you try again: the change may have been made.",
     ),
     (
         "ETAG_MISMATCH",
@@ -89,7 +89,7 @@ const ENTRIES: &[Entry] = &[
         "HOST_NOT_ALLOWED",
         "PERMISSION_DENIED",
         NOTHING,
-        "The request names a host that the server is not known by.",
+        "The request names a host by which the server is not known.",
         "Use `localhost` or an IP address, or add the host to the setting `hosts`.",
     ),
     (
@@ -117,7 +117,7 @@ const ENTRIES: &[Entry] = &[
         "JOB_EXISTS",
         "ALREADY_EXISTS",
         "ResourceInfo; metadata `job`",
-        "A job of the id exists with another spec.",
+        "A job with this id exists and has another spec.",
         "Choose another id, or read the job.",
     ),
     (
@@ -131,7 +131,7 @@ const ENTRIES: &[Entry] = &[
         "JOB_TYPE_EXISTS",
         "ALREADY_EXISTS",
         "ResourceInfo; metadata `job_type`",
-        "A job type has the id.",
+        "A job type with this id exists.",
         "Choose another id, or update it.",
     ),
     (
@@ -152,43 +152,43 @@ const ENTRIES: &[Entry] = &[
         "JOB_TYPE_UNUSABLE",
         "FAILED_PRECONDITION",
         "ResourceInfo; metadata `job_type`",
-        "The definition or configuration of the job type is wrong.",
-        "Do as the message says.",
+        "The definition or the configuration of the job type is wrong.",
+        "The message says what is wrong: correct it.",
     ),
     (
         "MALFORMED_REQUEST",
         "INVALID_ARGUMENT",
         NOTHING,
-        "The request is no well-formed message of the method.",
+        "The request is not a well-formed message of the method.",
         "Check the client against the service's descriptors.",
     ),
     (
         "METHOD_UNKNOWN",
         "UNIMPLEMENTED",
         "metadata `method`",
-        "The server does not have the method, or not for this kind of request.",
+        "The server does not have the method, or does not take this kind of request.",
         "See the reflection service; send messages uncompressed or with gzip.",
     ),
     (
         "NOTHING_TO_RETRY",
         "FAILED_PRECONDITION",
         "PreconditionFailure; metadata `job`",
-        "No failure of the job fits the filter.",
+        "No failure of the job matches the filter.",
         "List the failures.",
     ),
     (
         "ORIGIN_NOT_ALLOWED",
         "PERMISSION_DENIED",
         NOTHING,
-        "A page of another origin called.",
+        "A web page of another origin made the call.",
         "Add the origin to the setting `web_origins`.",
     ),
     (
         "PAGE_TOKEN_INVALID",
         "INVALID_ARGUMENT",
         "BadRequest",
-        "The page token is of another request, or older than 24 hours.",
-        "Begin with the first page.",
+        "The page token belongs to another request, or is older than 24 hours.",
+        "Start again with the first page.",
     ),
     (
         "PREREQUISITE_CYCLE",
@@ -201,21 +201,21 @@ const ENTRIES: &[Entry] = &[
         "QUOTA_EXCEEDED",
         "RESOURCE_EXHAUSTED",
         "QuotaFailure; metadata `partition`, `quota`, `limit`",
-        "The partition has as many open jobs or items as it may.",
+        "The partition has reached its quota of open jobs or of items in flight.",
         "Wait until some end, or raise the quota.",
     ),
     (
         "REQUEST_ID_REUSED",
         "ALREADY_EXISTS",
         "ResourceInfo; metadata `job`",
-        "The request id made a job with another spec.",
+        "The request id has created a job with another spec.",
         "Choose another request id.",
     ),
     (
         "REQUEST_INCOMPLETE",
         "DEADLINE_EXCEEDED",
         NOTHING,
-        "The request's message stopped in the middle.",
+        "The request's message paused before it was complete.",
         "Send it without a pause.",
     ),
     (
@@ -229,14 +229,14 @@ const ENTRIES: &[Entry] = &[
         "REQUEST_TOO_LARGE",
         "INVALID_ARGUMENT",
         "metadata `limit_bytes`",
-        "The request is larger than 4 MiB, or is once it is decompressed.",
-        "Keep large inputs elsewhere, and send where they are.",
+        "The request is larger than 4 MiB, as sent or decompressed.",
+        "Store large inputs elsewhere, and send their address.",
     ),
     (
         "SCHEDULE_EXISTS",
         "ALREADY_EXISTS",
         "ResourceInfo; metadata `schedule`",
-        "A schedule has the id.",
+        "A schedule with this id exists.",
         "Choose another id, or update it.",
     ),
     (
@@ -250,43 +250,45 @@ const ENTRIES: &[Entry] = &[
         "SERVER_OVERLOADED",
         "UNAVAILABLE",
         "RetryInfo",
-        "The server has as many calls under way as it takes.",
+        "The server handles as many calls as it can.",
         "Try again in a moment.",
     ),
     (
         "SERVER_STOPPING",
         "UNAVAILABLE",
         "RetryInfo",
-        "The server shuts down.",
-        "Connect again, and repeat the call or go on with the stream's token.",
+        "The server is shutting down.",
+        "Connect again, and repeat the call or continue with the stream's token.",
     ),
     (
         "SERVER_TOO_SLOW",
         "DEADLINE_EXCEEDED",
         "RetryInfo",
         "The server did not answer within its own limit.",
-        "Read the job before trying again: the change may have been made.",
+        "Read the job before you try again: the change may have been made.",
     ),
     (
         "TOO_MANY_PIPES",
         "RESOURCE_EXHAUSTED",
         "QuotaFailure; metadata `pipe`, `limit`",
-        "The job would use a new pipe, and there are `max_pipes` already.",
-        "Use one of them, or raise the setting `max_pipes`.",
+        "The job would use a new pipe, and there are already `max_pipes`.",
+        "Use an existing pipe, or raise the setting `max_pipes`.",
     ),
     (
         "TOO_MANY_WATCHES",
         "RESOURCE_EXHAUSTED",
         "RetryInfo where others hold them; metadata `limit`",
-        "The server, or the connection, has as many open streams as it takes.",
+        "The server or the connection already has its maximum of open streams.",
         "End some, or open another connection.",
     ),
 ];
 
 const HEAD: &str = "# Errors\n\n\
-    This file is made from `server/src/grpc/status.rs` by a test; `HEADWAY_WRITE_DOCS=1 cargo test -p headway-server errors_doc` writes it.\n\n\
-    Every error of a method has a code, a sentence that says what to do, and `google.rpc.ErrorInfo` with the domain `headway.dev` and one of these reasons.\n\
-    What a method's path answers outside of gRPC has no reason: 415 for a content type that no method takes, 421 for a host and 403 for an origin that are not allowed.\n\n\
+    A test makes this file from `server/src/grpc/status.rs`.\n\
+    `HEADWAY_WRITE_DOCS=1 cargo test -p headway-server errors_doc` writes it.\n\n\
+    Every error of a method has a code, a sentence that says what to do, and `google.rpc.ErrorInfo` with\n\
+    the domain `headway.dev` and one of these reasons. Answers outside of gRPC have no reason: 415 for a\n\
+    content type that no method takes, 421 for a host and 403 for an origin that is not allowed.\n\n\
     | reason | code | details | when | what to do |\n|---|---|---|---|---|\n";
 
 fn rendered() -> String {

@@ -122,14 +122,14 @@ impl From<ApiError> for Status {
             ApiError::Overloaded => Answer::new(
                 Code::Unavailable,
                 "SERVER_OVERLOADED",
-                "the server has too many calls under way; try again in a moment",
+                "the server handles as many calls as it can; try again in a moment",
             )
             .retry(SOON)
             .status(),
             ApiError::TooManyWatches(most) => Answer::new(
                 Code::ResourceExhausted,
                 "TOO_MANY_WATCHES",
-                format!("the server follows {most} watches already and takes no more; end some, or try again later"),
+                format!("the server already has {most} open watches, its maximum; end some, or try again later"),
             )
             .info("limit", most.to_string())
             .retry(5 * SOON)
@@ -137,7 +137,7 @@ impl From<ApiError> for Status {
             ApiError::CursorExpired(earliest) => Answer::new(
                 Code::OutOfRange,
                 "CURSOR_EXPIRED",
-                "events after this cursor are not kept any more; go on with the earliest cursor, and read the jobs to learn what was missed",
+                "events after this cursor are no longer kept; continue with the earliest cursor, and read the jobs to learn what you missed",
             )
             .info("earliest_cursor", cursor_text(earliest))
             .status(),
@@ -145,7 +145,7 @@ impl From<ApiError> for Status {
                 Code::DeadlineExceeded,
                 "SERVER_TOO_SLOW",
                 format!(
-                    "the server could not answer within {} s; what was asked for may have been done or not, so read the job before trying again",
+                    "the server could not answer within {} s; the change may or may not have been made, so read the job before you try again",
                     limit.as_secs()
                 ),
             )
@@ -166,7 +166,7 @@ impl From<ApiError> for Status {
                 Code::DeadlineExceeded,
                 "REQUEST_INCOMPLETE",
                 format!(
-                    "nothing of the request's message came for {} s; send it without a pause",
+                    "the request's message paused for {} s before it was complete; send it without a pause",
                     limit.as_secs()
                 ),
             )
@@ -175,7 +175,7 @@ impl From<ApiError> for Status {
                 Code::Unavailable,
                 "CLIENT_OVERLOADED",
                 format!(
-                    "your address has its share of the server's {what}; end some, or try again in a moment. Where many clients \
+                    "your address has used its share of the server's {what}; end some, or try again in a moment. If many clients \
                      share an address, as behind a proxy, raise the setting `client_share`"
                 ),
             )
@@ -184,7 +184,7 @@ impl From<ApiError> for Status {
             ApiError::TooManyStreams(most) => Answer::new(
                 Code::ResourceExhausted,
                 "TOO_MANY_WATCHES",
-                format!("the connection has {most} open streams and takes no more; open another connection for them"),
+                format!("the connection already has {most} open streams, its maximum; open another connection"),
             )
             .info("limit", most.to_string())
             .status(),

@@ -1,5 +1,6 @@
-//! Takes a call's one message in, before it is decoded: all of it, within a time, in a bound of bytes also once it is
-//! decompressed, and only if it does not cost too much memory to decode. What comes behind the message is not read on.
+//! Reads the one message of a call before it is decoded. It reads the whole message, within a time,
+//! within a bound of bytes that also holds after decompression, and only if decoding does not cost
+//! too much memory. It does not read what comes behind the message.
 
 mod shapes;
 
@@ -29,24 +30,25 @@ use crate::{
 
 /// A message's head: whether it is compressed, and its length.
 const HEAD: usize = 5;
-/// Bytes of memory that decoding may take for each byte of a request as it came,
+/// The most bytes of memory that decoding may take for each byte of the request,
 const COST_PER_BYTE: usize = 20;
-/// and whatever its size.
+/// and the least bound, whatever the size.
 const COST: usize = 10 * 1024 * 1024;
-/// Bytes of memory that all messages of the process take together while they are decoded and answered.
+/// The most bytes of memory that all messages of the process together take while they are decoded
+/// and answered.
 const DECODING: usize = 256 * 1024 * 1024;
-/// The unit of a permit of those.
+/// The bytes of one permit.
 const UNIT: usize = 1024;
 const ENCODING: &str = "grpc-encoding";
 
-/// The service within, and what it may be sent.
+/// The inner service, and the bounds of its messages.
 #[derive(Debug, Clone)]
 pub(crate) struct Intake<S> {
     inner: S,
     gauge: Gauge,
 }
 
-/// What messages cost, and how much room there is; shared by all calls.
+/// What messages cost, and how much room there is. All calls share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Gauge {
     shapes: Arc<Shapes>,
@@ -56,10 +58,10 @@ pub(crate) struct Gauge {
 }
 
 impl Gauge {
-    /// A gauge of the contract's requests, which may pause for so long.
+    /// A gauge of the contract's requests, which may pause for this long.
     ///
     /// # Errors
-    /// Where the descriptors in the program cannot be read.
+    /// If the descriptors in the program cannot be read.
     pub(crate) fn new(patience: Duration) -> anyhow::Result<Self> {
         Ok(Self {
             shapes: Arc::new(Shapes::of_contract()?),
@@ -98,7 +100,7 @@ where
         let Some(shape) = self.gauge.shapes.request(request.uri().path()) else {
             return Box::pin(self.inner.call(request));
         };
-        // The service that was polled ready is the one to call; the clone takes its place.
+        // Call the service that was polled ready; the clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let gauge = self.gauge.clone();
@@ -120,7 +122,7 @@ where
                 }
             };
             let units = u32::try_from(taken.cost.div_ceil(UNIT)).unwrap_or(u32::MAX);
-            // It is never closed.
+            // The semaphore is never closed.
             let _room = gauge.decoding.acquire_many(units).await.ok();
             let body = Body::new(Full::new(taken.message));
             inner.call(http::Request::from_parts(parts, body)).await
@@ -135,7 +137,7 @@ struct Taken {
 }
 
 enum Refused {
-    /// As the gRPC library would say it.
+    /// In the words of the gRPC library.
     Transport(Code, &'static str),
     Error(ApiError),
 }
@@ -198,7 +200,7 @@ impl Gauge {
             match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => read.extend_from_slice(&data),
-                    // Trailers, which say nothing.
+                    // Trailers, which mean nothing here.
                     Err(_) => continue,
                 },
                 Some(Err(_)) => return Err(malformed("the body ended early")),
@@ -212,7 +214,7 @@ impl Gauge {
     }
 }
 
-/// The same message without compression, with a head of its own.
+/// The same message without compression, with a new head.
 fn unzipped(compressed: Bytes) -> Result<Bytes, Refused> {
     let mut message = vec![0; HEAD];
     let bound = u64::try_from(MAX_REQUEST_BYTES).unwrap_or(u64::MAX) + 1;

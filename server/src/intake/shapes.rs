@@ -1,34 +1,36 @@
-//! What a message will cost once it is decoded, found by a walk over its bytes along the descriptors, without decoding it.
+//! What a message will cost in memory. A walk over its bytes along the descriptors finds it without
+//! decoding.
 //!
-//! An empty entry of a repeated field is two bytes of a request and a thousand bytes of memory. So the walk adds up what the
-//! entries will take, and stops where that is more than a request may cost.
+//! An empty entry of a repeated field is two bytes of a request and a thousand bytes of memory. So
+//! the walk adds up what the entries will take, and stops when that is more than a request may
+//! cost.
 
 use std::collections::HashMap;
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
-/// Levels of messages within messages that the decoder takes.
+/// The most levels of nested messages that the decoder takes.
 const MAX_DEPTH: u32 = 100;
 /// Bytes of a text, a list or a map without its contents.
 const HANDLE: usize = 24;
-/// Bytes that an allocation takes beyond what was asked for.
+/// Bytes that an allocation takes beyond its size.
 const ALLOCATION: usize = 16;
-/// A list that grows may be twice as large as what is in it.
+/// A growing list may be twice as large as its contents.
 const GROWTH: usize = 2;
 
 /// Why a message is not decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unfit {
-    /// It is no message of its type.
+    /// It is not a message of its type.
     Malformed,
-    /// It would cost more than it may.
+    /// It would cost too much.
     TooCostly,
 }
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
-    /// A number, of so many bytes in memory at most for one on the wire.
+    /// A number, with the most bytes in memory for one byte on the wire.
     Number(usize),
     /// Text or bytes.
     Text,
@@ -39,7 +41,8 @@ enum Holds {
 #[derive(Debug, Clone, Copy)]
 struct Field {
     holds: Holds,
-    /// Bytes of each entry beyond its contents; 0 for a field that is there once and part of its message.
+    /// Bytes of each entry beyond its contents. 0 for a field that is there once and part of its
+    /// message.
     entry: usize,
 }
 
@@ -52,7 +55,7 @@ struct Shape {
 #[derive(Debug)]
 pub(super) struct Shapes {
     shapes: Vec<Shape>,
-    /// The shape of the request of a method, by its path, where a method takes one request.
+    /// The shape of a method's request, by the method's path. Only methods that take one request.
     requests: HashMap<String, usize>,
 }
 
@@ -60,7 +63,7 @@ impl Shapes {
     /// The shapes of the requests in the contract.
     ///
     /// # Errors
-    /// Where the descriptors in the program cannot be read.
+    /// If the descriptors in the program cannot be read.
     pub(super) fn of_contract() -> anyhow::Result<Self> {
         let pool = DescriptorPool::decode(headway::FILE_DESCRIPTOR_SET)?;
         let mut built = Builder::default();
@@ -82,7 +85,7 @@ impl Shapes {
         self.requests.get(path).copied()
     }
 
-    /// The bytes of memory that a message takes, about, if they are not more than `most`.
+    /// About how many bytes of memory a message takes, if that is not more than `most`.
     ///
     /// # Errors
     /// [`Unfit`].
@@ -147,7 +150,7 @@ fn entry_bytes(field: &FieldDescriptor) -> usize {
 /// Bytes of a message without what it points to.
 fn inline(message: &MessageDescriptor, within: &mut Vec<String>) -> usize {
     if within.iter().any(|name| name == message.full_name()) {
-        // A message within itself stands in an allocation of its own.
+        // A message that contains itself is in an allocation of its own.
         return 8;
     }
     within.push(message.full_name().to_owned());
@@ -210,10 +213,10 @@ impl Walk<'_> {
                     Some(take(&mut bytes, length)?)
                 }
                 5 => take(&mut bytes, 4).map(|_| None)?,
-                // Groups: no message of ours has one.
+                // Groups: none of our messages has one.
                 _ => return Err(Unfit::Malformed),
             };
-            // The decoder skips what it does not know.
+            // The decoder skips unknown fields.
             let Some(field) = field else { continue };
             self.add(field.entry)?;
             match (field.holds, content) {

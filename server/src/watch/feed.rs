@@ -1,4 +1,5 @@
-//! The hub's ear: one subscription to job events, made again whenever it is lost.
+//! The subscription of the hub to job events. It subscribes again whenever the subscription is
+//! lost.
 
 use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
 
@@ -8,21 +9,21 @@ use headway_retry::Backoff;
 use headway_store::Change;
 use tokio::time::Sleep;
 
-/// The first and the longest delay between two tries to subscribe.
+/// The first and the longest delay between two attempts to subscribe.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 type Subscribing = Pin<Box<dyn Future<Output = Result<Box<dyn Subscription>, BrokerError>> + Send>>;
 
-/// What was heard.
+/// What the subscription returned.
 #[derive(Debug)]
 pub(super) enum Heard {
     /// A job changed.
     Changed(Change),
-    /// Events may have been lost: what is watched should be compared with the database.
+    /// Events may have been lost: compare the watched jobs with the database.
     MaybeLost,
 }
 
-/// A subscription that repairs itself and listens only to the keys of watched jobs.
+/// A subscription that repairs itself and listens only to the event shards of watched jobs.
 pub(super) struct Feed {
     broker: Arc<dyn Broker>,
     wanted: BTreeSet<u8>,
@@ -50,8 +51,8 @@ impl Feed {
         }
     }
 
-    /// Listens to exactly these keys from now on; at once if there is a subscription, else as soon as there is
-    /// one. Not safe to cancel.
+    /// Listens to exactly these keys from now on. Takes effect at once if there is a subscription,
+    /// and otherwise as soon as there is one. Not cancel-safe.
     pub(super) async fn listen(&mut self, wanted: &BTreeSet<u8>) {
         if self.wanted != *wanted {
             self.wanted.clone_from(wanted);
@@ -75,7 +76,7 @@ impl Feed {
             match &mut self.state {
                 State::Idle => {
                     let broker = Arc::clone(&self.broker);
-                    // Keys are set once it is there: they may change in the meantime.
+                    // Set the keys after subscribing: they may change in the meantime.
                     self.state = State::Connecting(Box::pin(async move {
                         broker.subscribe(Topic::Events, &[]).await
                     }));
@@ -94,7 +95,9 @@ impl Feed {
                 State::Live { subscription, .. } => match subscription.next().await {
                     Ok(Some(body)) => match codec::decode_change(body) {
                         Ok(change) => return Heard::Changed(change),
-                        Err(error) => tracing::warn!(%error, "an event cannot be read"),
+                        Err(error) => {
+                            tracing::warn!(%error, "cannot decode an event of a job; watchers see the change a little later")
+                        }
                     },
                     Ok(None) => return Heard::MaybeLost,
                     Err(error) => self.lost(&error),
@@ -109,7 +112,7 @@ impl Feed {
 
     fn lost(&mut self, error: &BrokerError) {
         let delay = self.backoff.next();
-        tracing::debug!(%error, ?delay, "not subscribed to job events, trying again");
+        tracing::debug!(%error, ?delay, "cannot subscribe to the events of jobs; trying again");
         self.state = State::Waiting(Box::pin(tokio::time::sleep(delay)));
     }
 }
@@ -138,7 +141,7 @@ mod tests {
     async fn only_wanted_keys_are_heard() {
         let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::new());
         let mut feed = Feed::new(Arc::clone(&broker));
-        // Wanted before there is a subscription: the first thing heard says that one was made.
+        // The keys are set before there is a subscription: the first result says that one was made.
         feed.listen(&BTreeSet::from([3])).await;
         assert!(matches!(feed.next().await, Heard::MaybeLost));
         feed.listen(&BTreeSet::from([3])).await;

@@ -1,8 +1,9 @@
-//! The hub's task: hears of changes, reads each changed job once, and shows it to all who watch it; and tells watched partitions
-//! of their changes.
+//! The task of the hub. It listens for changes, reads each changed job once, and shows the new
+//! state to all of its watchers. It also forwards changes to watched partitions.
 //!
-//! Events may be lost at any time. So every job that gains a watcher is compared with the database once, and all
-//! watched jobs are every now and then. A job that nobody watches is neither heard of nor read.
+//! Events may be lost at any time. So the hub compares every job that gains a watcher with the
+//! database once, and all watched jobs from time to time. It neither listens for nor reads jobs
+//! that nobody watches.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -22,14 +23,15 @@ use super::{
     table::Hub,
 };
 
-/// Statements that read jobs at once: while they run, those that change meanwhile gather for the next one.
+/// Statements that read jobs at the same time. While they run, further changes gather for the next
+/// one.
 const READS: usize = 2;
-/// Jobs that one of them reads.
+/// Jobs that one statement reads.
 const READ: usize = 256;
-/// Jobs that are compared in one statement.
+/// Jobs that one statement compares.
 const CHUNK: usize = 500;
 
-/// The hub's task.
+/// The task of the hub.
 pub(crate) struct HubTask {
     hub: Hub,
     partitions: Partitions,
@@ -38,22 +40,22 @@ pub(crate) struct HubTask {
     repair_interval: Duration,
     /// The event shards of watched jobs.
     keys: BTreeSet<u8>,
-    /// Jobs to read, in order. Bounded by the number of watched jobs, as each stands here once.
+    /// Jobs to read, in order. Each watched job is in it at most once, which bounds it.
     queue: VecDeque<JobUid>,
     queued: BTreeSet<JobUid>,
-    /// Jobs that could not be read: tried again at the next repair.
+    /// Jobs that could not be read. The next repair tries again.
     failed: Vec<JobUid>,
     work: JoinSet<Work>,
     reading: usize,
-    /// A comparison of all watched jobs is under way.
+    /// Whether a comparison of all watched jobs is running.
     comparing: bool,
-    /// All watched jobs are to be compared as soon as possible.
+    /// Whether to compare all watched jobs as soon as possible.
     doubt: bool,
-    /// The database did not answer the last time.
+    /// Whether the last statement failed.
     away: bool,
 }
 
-/// What a task of the hub brings back.
+/// The result of a task of the hub.
 enum Work {
     Read(Vec<JobUid>, Result<JobStates, StoreError>),
     Compared {
@@ -92,7 +94,7 @@ impl HubTask {
     /// Runs until `shutdown`.
     ///
     /// # Errors
-    /// Where one of its own tasks panicked.
+    /// If one of the tasks of the hub panicked.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut repair = tokio::time::interval(self.repair_interval);
         repair.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -138,7 +140,8 @@ impl HubTask {
         for uid in std::mem::take(&mut self.failed) {
             self.enqueue(uid);
         }
-        // Only here, so that watchers who come and go do not make the broker bind and unbind.
+        // Keys are removed only here, so that watchers that come and go do not make the broker bind
+        // and unbind.
         self.keys = self
             .hub
             .watched()
@@ -147,13 +150,13 @@ impl HubTask {
             .collect();
     }
 
-    /// Listens for new jobs first and compares them then, so that no change falls between the two.
+    /// Listens for new jobs first and then compares them, so that no change is missed in between.
     async fn welcome(&mut self) {
         let fresh = self.hub.take_fresh();
         self.keys.extend(fresh.iter().map(|uid| uid.event_key()));
         let partitions = self.partitions.take_fresh();
         match self.partitions.any() {
-            // Which jobs will be in a partition nobody knows.
+            // Nobody knows which jobs will be created in a partition, so listen to all shards.
             true => self.feed.listen(&(0..=u8::MAX).collect()).await,
             false => self.feed.listen(&self.keys).await,
         }
@@ -240,7 +243,7 @@ impl HubTask {
                         for uid in asked {
                             match found.get(&uid) {
                                 Some(revision) => self.note(uid, *revision),
-                                // Gone, it seems: reading it decides.
+                                // The job seems to be gone; reading it decides.
                                 None => self.enqueue(uid),
                             }
                         }
@@ -260,7 +263,7 @@ impl HubTask {
 
     fn unanswered(&mut self, error: &StoreError) {
         if !std::mem::replace(&mut self.away, true) {
-            tracing::warn!(%error, "watched jobs cannot be read, trying again");
+            tracing::warn!(%error, "cannot read watched jobs; trying again, watchers see no changes meanwhile");
         }
     }
 }

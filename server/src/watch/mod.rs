@@ -1,4 +1,5 @@
-//! Following jobs: one hub a process reads each watched job once per change, however many watch it.
+//! Watching jobs. One hub in each process reads a watched job once for each change, however many
+//! clients watch it.
 
 mod feed;
 mod hub;

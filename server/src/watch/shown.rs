@@ -1,4 +1,4 @@
-//! A job's state as watchers are shown it: read once, converted once, whoever and however many watch.
+//! The state of a job as watchers see it: read once and converted once for all watchers.
 
 use std::{ops::Deref, sync::OnceLock, time::Duration};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use headway_store::JobView;
 use tokio::time::Instant;
 
-/// A state, and its encoded message once somebody was shown it.
+/// A state, and its encoded message once a watcher needed it.
 #[derive(Debug)]
 pub(crate) struct ShownState {
     view: JobView,
@@ -14,16 +14,16 @@ pub(crate) struct ShownState {
     encoded: OnceLock<Bytes>,
 }
 
-/// For so long rates and estimates, which depend on the time of the conversion, may be shown to new watchers.
+/// How long new watchers may see rates and estimates, which depend on the time of the conversion.
 const FRESH: Duration = Duration::from_secs(1);
 
 impl ShownState {
-    /// Whether its rates and estimates are still worth showing.
+    /// Whether the rates and estimates are recent enough to show.
     pub(super) fn is_fresh(&self) -> bool {
         self.made.elapsed() < FRESH
     }
 
-    /// The encoded message, which is the same for all watchers; made by `encode` the first time.
+    /// The encoded message, the same for all watchers. `encode` makes it the first time.
     pub(crate) fn encoded(&self, encode: impl FnOnce(&JobView) -> Bytes) -> Bytes {
         self.encoded.get_or_init(|| encode(&self.view)).clone()
     }

@@ -1,4 +1,5 @@
-//! Which jobs are watched and what is known of each; shared by the hub's task and the watchers.
+//! Which jobs are watched, and what the hub knows about each. The hub's task and the watchers share
+//! it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -28,7 +29,7 @@ impl Seen {
     }
 }
 
-/// The handle by which calls watch jobs; cheap to clone.
+/// The handle by which calls watch jobs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {
     shared: Arc<Shared>,
@@ -37,9 +38,9 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 struct Shared {
     table: Mutex<Table>,
-    /// A job is watched that was not before.
+    /// Notified when the first watcher of a job comes.
     wake: Notify,
-    /// Watchers at most.
+    /// The most watchers.
     most: usize,
 }
 
@@ -57,12 +58,12 @@ struct Entry {
     watchers: usize,
     /// The highest revision that an event or a comparison named.
     heard: i64,
-    /// Set while the job is read: `heard` as it was at the beginning.
+    /// Set while the job is being read: the value of `heard` when the read began.
     reading: Option<i64>,
 }
 
 impl Hub {
-    /// A hub for so many watchers.
+    /// A hub for at most this many watchers.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -73,7 +74,7 @@ impl Hub {
         }
     }
 
-    /// Watches a job from this snapshot on.
+    /// Watches a job, starting from this snapshot.
     ///
     /// # Errors
     /// [`ApiError::TooManyWatches`].
@@ -105,7 +106,7 @@ impl Hub {
         })
     }
 
-    /// Waits until a job gained a watcher. Cancel-safe; a gain in between is not missed.
+    /// Waits until a job gains its first watcher. Cancel-safe: it misses none in between.
     pub(super) async fn gained(&self) {
         self.shared.wake.notified().await;
     }
@@ -122,18 +123,18 @@ impl Hub {
         live.map(|(uid, _)| *uid).collect()
     }
 
-    /// Notes that a job has this revision; whether it is to be read because of it.
+    /// Records that a job has this revision. Returns whether the job must be read because of it.
     pub(super) fn note(&self, uid: JobUid, revision: i64) -> bool {
         let mut table = self.lock();
         let Some(entry) = table.jobs.get_mut(&uid) else {
             return false;
         };
         entry.heard = entry.heard.max(revision);
-        // While it is read the end of that reading decides.
+        // While the job is being read, the end of that read decides.
         entry.reading.is_none() && !entry.is_gone() && revision > entry.state.borrow().revision()
     }
 
-    /// Begins to read a job; whether somebody still watches it and nobody reads it.
+    /// Begins to read a job. Returns whether it is still watched and not being read already.
     pub(super) fn begin(&self, uid: JobUid) -> bool {
         let mut table = self.lock();
         match table.jobs.get_mut(&uid) {
@@ -145,7 +146,8 @@ impl Hub {
         }
     }
 
-    /// Shows what was read, `None` when the job is gone; whether it is to be read again.
+    /// Shows the state that was read, or `None` if the job is gone. Returns whether it must be read
+    /// again.
     pub(super) fn read(&self, uid: JobUid, view: Option<Arc<ShownState>>) -> bool {
         let mut table = self.lock();
         let Some(entry) = table.jobs.get_mut(&uid) else {
@@ -164,12 +166,13 @@ impl Hub {
         if entry.heard > known_before {
             return true;
         }
-        // It was read after the event that named a higher revision, so the event was wrong: never mind it.
+        // The read came after the event that named a higher revision, so the event was wrong.
+        // Ignore it.
         entry.heard = revision;
         false
     }
 
-    /// The reading of a job failed.
+    /// Records that reading a job failed.
     pub(super) fn not_read(&self, uid: JobUid) {
         if let Some(entry) = self.lock().jobs.get_mut(&uid) {
             entry.reading = None;
@@ -189,7 +192,7 @@ impl Hub {
         }
     }
 
-    /// No code can panic while it holds the lock, so a poisoned one is as good as any.
+    /// No code can panic while it holds the lock, so a poisoned lock is still good.
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.shared
             .table
@@ -210,7 +213,7 @@ impl Entry {
                 *seen = Seen::State(view);
                 true
             }
-            // Nothing new to those who saw it, but to who comes now.
+            // Old watchers have seen this state; new ones need fresh rates.
             Seen::State(old) if old.job.revision == view.job.revision && !old.is_fresh() => {
                 *seen = Seen::State(view);
                 false
@@ -293,7 +296,7 @@ pub(super) mod tests {
         })
     }
 
-    /// The same as watchers are shown it.
+    /// The same job as watchers see it.
     pub(crate) fn state(number: u128, revision: i64, phase: Phase) -> Arc<ShownState> {
         let view = Arc::unwrap_or_clone(view(number, revision, phase));
         Arc::new(view.into())
@@ -343,7 +346,7 @@ pub(super) mod tests {
         assert!(hub.begin(JOB));
         assert!(!hub.read(JOB, Some(active(5))), "an old answer");
         assert_eq!(shown(&watched), 6);
-        // A newer snapshot of another watcher is everybody's.
+        // A newer snapshot of another watcher counts for all.
         let _other = hub.watch(active(8)).unwrap();
         assert_eq!(shown(&watched), 8);
     }

@@ -1,8 +1,8 @@
-//! One watcher's stream: the snapshot, then the newest state whenever it moved, at most once per interval, bookmarks while
-//! it does not move, and the final state at once.
+//! The stream of one watcher: the snapshot, then the newest state at each change, at most one per
+//! interval. It sends bookmarks while nothing changes, and the final state at once.
 //!
-//! Nothing queues up: between two messages only the newest state is kept, so a slow client sees fewer states,
-//! never old ones.
+//! Nothing queues up. Between two messages only the newest state is kept, so a slow client sees
+//! fewer states, never old ones.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -17,14 +17,14 @@ use super::{
 };
 use crate::grpc::status::ApiError;
 
-/// How a watcher wants to be told.
+/// How often a watcher wants messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     /// The shortest time between two states.
     pub(crate) interval: Duration,
-    /// After so long without a message a bookmark is sent.
+    /// How long the stream may be silent before it sends a bookmark.
     pub(crate) bookmark: Duration,
-    /// The revision that an earlier stream showed.
+    /// The revision that an earlier stream showed last.
     pub(crate) resume: Option<i64>,
 }
 
@@ -37,8 +37,8 @@ pub(crate) enum Update {
     Bookmark(i64),
 }
 
-/// The states of a watched job. Revisions strictly rise. Ends after a final state; with an error when the job is
-/// deleted or the server stops.
+/// The states of a watched job. Revisions strictly rise. The stream ends after a final state, and
+/// with an error when the job is deleted or the server stops.
 pub(crate) fn follow(
     watched: Watched,
     pace: Pace,
@@ -66,22 +66,23 @@ struct Follower {
     watched: Watched,
     pace: Pace,
     stopping: CancellationToken,
-    /// Both stay registered from message to message: to do it anew for each would cost more than the message.
+    /// Both stay registered between messages: registering again for each would cost more than the
+    /// message.
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     alarm: Pin<Box<Sleep>>,
     /// The revision that was shown last.
     shown: Option<i64>,
-    /// When something was said last.
+    /// When the last message was sent.
     said: Instant,
-    /// Before this no state is sent but a final one.
+    /// Before this time only a final state is sent.
     next_state: Instant,
     ended: bool,
 }
 
-/// What is to be done about the newest state.
+/// What to do about the newest state.
 enum Step {
     Say(Update),
-    /// Wait for news until then, or for ever.
+    /// Wait for a change until this time, or without end.
     Wait(Option<Instant>),
     End,
 }
@@ -97,7 +98,7 @@ impl Follower {
             Ok(Update::State(view)) => {
                 self.ended = view.job.phase.is_final();
                 self.shown = Some(view.job.revision);
-                // An interval beyond all time is refused beforehand.
+                // Intervals too long for the clock were refused before.
                 self.next_state = self.said + self.pace.interval;
             }
             Ok(Update::Bookmark(_)) => {}
@@ -106,7 +107,7 @@ impl Follower {
         Some(next)
     }
 
-    /// `None` when there is nothing more to come.
+    /// The next message, or `None` at the end.
     async fn newer(&mut self) -> Result<Option<Update>, ApiError> {
         loop {
             if self.stopping.is_cancelled() {
@@ -132,7 +133,8 @@ impl Follower {
                         return Err(ApiError::Stopping);
                     }
                 }
-                // It may go off early, having been set for something that has passed: the next step says until when.
+                // The alarm may go off early, because it was set for an earlier reason. The next
+                // step sets it again.
                 () = &mut self.alarm, if alarm => {}
             }
         }
@@ -154,7 +156,7 @@ impl Follower {
             return Ok(Step::Wait(Some(self.next_state)));
         };
         if last {
-            // An earlier stream showed it, and was lost before it ended.
+            // An earlier stream showed this state and was lost before it ended.
             return Ok(Step::End);
         }
         let due = self.said.checked_add(self.pace.bookmark);

@@ -54,7 +54,7 @@ impl Splitter for MatchingJobs {
             Some(cursor) => cursor
                 .try_into()
                 .map(i64::from_be_bytes)
-                .map_err(|_| SplitError::invalid("the cursor is none of this splitter"))?,
+                .map_err(|_| SplitError::invalid("the cursor does not belong to this splitter"))?,
         };
         let size = u32::try_from(request.limit).map_or(PAGE, |limit| limit.min(PAGE));
         let found = self
@@ -63,11 +63,11 @@ impl Splitter for MatchingJobs {
         let found = found.await.map_err(|error| match error {
             StoreError::Domain(refusal) => SplitError::invalid(refusal.to_string()),
             error if error.is_of_data() => {
-                tracing::warn!(%error, "the database refuses the filter of a job over jobs");
+                tracing::warn!(%error, "the database refuses the filter of a bulk job; the job fails");
                 SplitError::invalid("the database refuses a value of the filter")
             }
             error => {
-                tracing::warn!(%error, "cannot list the jobs of a job over jobs; trying again");
+                tracing::warn!(%error, "cannot list the jobs of a bulk job; trying again");
                 SplitError::transient("the jobs cannot be listed at the moment")
             }
         })?;

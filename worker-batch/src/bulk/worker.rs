@@ -66,7 +66,7 @@ impl Tools {
         let request = match self.requests.of(&self.relay, &asking).await {
             Ok(request) => request.ok_or_else(|| fatal("a job that changes no others"))?,
             Err(error) => {
-                tracing::warn!(job = %asking, %error, "cannot read what a job asks for; retrying");
+                tracing::warn!(job = %asking, %error, "cannot read the request of a bulk job; trying again");
                 return Err(unavailable());
             }
         };
@@ -89,11 +89,11 @@ impl Tools {
                 ),
             )),
             Err(StoreError::Unavailable(why) | StoreError::Duplicate(why)) => {
-                tracing::warn!(job = %name, error = %why, "a job is changed later");
+                tracing::warn!(job = %name, error = %why, "cannot change a job of a bulk job now; trying again");
                 Err(unavailable())
             }
             Err(error) => {
-                tracing::error!(job = %name, %error, "a job cannot be changed");
+                tracing::error!(job = %name, %error, "cannot change a job of a bulk job; its item fails");
                 Err(TaskError::fatal(
                     "INTERNAL",
                     format!("{action} of job {name} failed; the server's log says why"),

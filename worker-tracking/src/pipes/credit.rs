@@ -49,7 +49,7 @@ impl Tracker {
                     .publish_rates(self.owner, &rates, SILENT_US)
                     .await
                 {
-                    tracing::warn!(%error, "rates are not published");
+                    tracing::warn!(%error, "cannot publish the rates of pipes; credit follows the last rates that were published");
                     continue;
                 }
                 published = (last, rates);
@@ -67,7 +67,9 @@ impl Tracker {
         let (pipes, uses) =
             match tokio::try_join!(store.pipes().hungry(), store.partitions().uses()) {
                 Ok(known) => known,
-                Err(error) => return tracing::warn!(%error, "credit is not shared out"),
+                Err(error) => {
+                    return tracing::warn!(%error, "cannot read which pipes need credit; jobs keep their shares until the next round");
+                }
             };
         // What a pipe that nobody waited for has saved up is forgotten.
         buckets.retain(|name, _| pipes.iter().any(|pipe| pipe.pipe == *name));
@@ -79,7 +81,7 @@ impl Tracker {
             let depth = match self.relay.broker().depth(&queue).await {
                 Ok(depth) => depth,
                 Err(error) => {
-                    tracing::warn!(%error, pipe = pipe.pipe, "credit is not shared out");
+                    tracing::warn!(%error, pipe = pipe.pipe, "cannot read the depth of a pipe; its jobs keep their shares until the next round");
                     continue;
                 }
             };
@@ -98,7 +100,9 @@ impl Tracker {
             for some in shares.chunks(TOGETHER).take(CHANGES / TOGETHER) {
                 match store.set_shares(some).await {
                     Ok(committed) => self.relay.publish(committed).await,
-                    Err(error) => tracing::warn!(%error, "shares are not changed"),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot store new shares; the jobs keep their old ones until the next round")
+                    }
                 }
             }
         }

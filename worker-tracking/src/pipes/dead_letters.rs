@@ -39,7 +39,7 @@ impl Tracker {
             if *error == BrokerError::Closed {
                 return false;
             }
-            tracing::warn!(%error, ?queue, "cannot consume dead letters yet");
+            tracing::warn!(%error, ?queue, "cannot consume dead letters; trying again");
             true
         });
         let Ok(mut consumer) = consuming.await else {
@@ -103,7 +103,7 @@ impl Tracker {
         match decode_dead_task(delivery.body.clone()) {
             Ok(report) => Ok(self.report(vec![report]).await),
             Err(error) => {
-                tracing::error!(%error, "dropping a dead letter that is no task");
+                tracing::error!(%error, "cannot decode a dead task message; dropping it");
                 Ok(Buried::Done)
             }
         }
@@ -119,7 +119,7 @@ impl Tracker {
             Err(error) => {
                 // Repair sends the items again that it spoke of.
                 let bytes = delivery.body.len();
-                tracing::error!(%error, bytes, "dropping a dead letter that nobody can read");
+                tracing::error!(%error, bytes, "cannot decode a dead system message; dropping it");
                 Ok(Buried::Done)
             }
         }

@@ -24,7 +24,7 @@ impl Tracker {
                 continue;
             }
             if let Err(error) = self.remove_pipes(&mut unused).await {
-                tracing::warn!(%error, "cannot remove unused pipes; retrying later");
+                tracing::warn!(%error, "cannot look for unused pipes; trying again later");
             }
         }
         Ok(())
@@ -48,7 +48,7 @@ impl Tracker {
                 match self.remove_pipe(&pipe, &queue).await {
                     Ok(()) => drop(unused.remove(&pipe)),
                     Err(error) => {
-                        tracing::warn!(%error, pipe, "cannot remove an unused pipe; retrying later");
+                        tracing::warn!(%error, pipe, "cannot remove an unused pipe; trying again later");
                     }
                 }
             }
@@ -68,7 +68,7 @@ impl Tracker {
         }
         // The row goes last: as long as it is there, a removal that failed halfway is done again.
         store.pipes().forget(pipe).await?;
-        tracing::info!(pipe, "removed a pipe that no job used");
+        tracing::info!(pipe, "removed an unused pipe");
         Ok(())
     }
 }

@@ -53,11 +53,13 @@ impl Tracker {
         match self.relay.check_epoch().await {
             Ok(_) if self.leads.load(Ordering::Relaxed) => {
                 if let Err(error) = self.repair_older_epochs().await {
-                    tracing::warn!(%error, "the sweep after a lost broker goes on later");
+                    tracing::warn!(%error, "cannot release what the broker lost; trying again later");
                 }
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the broker's epoch is not checked"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot check whether the broker still has its data; trying again later")
+            }
         }
     }
 
@@ -83,7 +85,7 @@ impl Tracker {
             let owed = committed.outbox.len();
             self.relay.publish(committed).await;
             if owed > 0 {
-                tracing::info!(job_key = key, owed, "released again what was lost");
+                tracing::info!(job_key = key, owed, "released lost items again");
             }
             if !more {
                 return Ok(());
@@ -141,7 +143,7 @@ impl Tracker {
             Ok(depth) => depth,
             Err(error) => {
                 // The others are looked at all the same.
-                tracing::debug!(%error, pipe, "cannot look at a pipe");
+                tracing::debug!(%error, pipe, "cannot read the depth of a pipe; its lost messages are found later");
                 return Ok(());
             }
         };

@@ -39,7 +39,7 @@ impl Tracker {
                 continue;
             }
             if let Err(error) = self.settle(&mut unconsumed).await {
-                tracing::warn!(%error, "cannot take back what nobody took; retrying soon");
+                tracing::warn!(%error, "cannot discard the unconsumed items of ended jobs; trying again");
             }
         }
         Ok(())
@@ -77,7 +77,7 @@ impl Tracker {
             Ok(depth) => depth,
             Err(error) => {
                 // The others are looked at all the same.
-                tracing::debug!(%error, pipe, "cannot look at a pipe");
+                tracing::debug!(%error, pipe, "cannot read the depth of a pipe; its ended jobs settle later");
                 unconsumed.remove(pipe);
                 return Ok(false);
             }

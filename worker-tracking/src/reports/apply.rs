@@ -51,7 +51,7 @@ impl Tracker {
                     if tracked.applied.stale > 0 {
                         tracing::debug!(
                             stale = tracked.applied.stale,
-                            "reports came too late or twice"
+                            "dropped stale or repeated reports"
                         );
                     }
                     all.committed.merge(tracked.committed);
@@ -72,7 +72,7 @@ impl Tracker {
                 Err(error) => match narrow(batch, &error) {
                     Narrowed::Smaller(batches) => stack.extend(batches),
                     Narrowed::Aside(report) => {
-                        tracing::error!(%error, job = %report.job, page = report.page, "cannot apply a report; setting it aside");
+                        tracing::error!(%error, job = %report.job, page = report.page, "cannot apply a report; its message becomes a dead letter and is tried again later");
                         all.aside.push((report.job, report.page));
                     }
                 },
@@ -126,7 +126,7 @@ fn fail_item(mut report: PageReport, error: &StoreError) -> Narrowed {
     if report.items.iter().any(bad) {
         return Narrowed::Aside(report);
     }
-    tracing::warn!(%error, job = %report.job, page = report.page, "the database refuses a report; its item fails");
+    tracing::warn!(%error, job = %report.job, page = report.page, "the database refuses a report; its item fails with BAD_REPORT");
     for item in &mut report.items {
         let why = "the database refused what the worker reported about this item";
         item.event = ItemEvent::Failed(Failed::lasting(code::BAD_REPORT, why));

@@ -112,11 +112,11 @@ async fn publish(broker: Arc<dyn Broker>, shard: u16, id: Uuid) {
             return tracing::info!(
                 shard,
                 consumers,
-                "leases of the shard do not end while another process consumes its reports"
+                "another process consumes the reports of this shard; no lease of the shard expires meanwhile"
             );
         }
         Err(error) => {
-            return tracing::warn!(%error, shard, "cannot look at the report queue; leases of the shard do not end");
+            return tracing::warn!(%error, shard, "cannot read the depth of the report queue; no lease of the shard expires meanwhile");
         }
     }
     let fence = Outgoing {
@@ -125,7 +125,7 @@ async fn publish(broker: Arc<dyn Broker>, shard: u16, id: Uuid) {
     };
     for result in broker.publish(vec![fence]).await {
         if let Err(error) = result {
-            tracing::warn!(%error, shard, "cannot publish a fence; leases of the shard do not end");
+            tracing::warn!(%error, shard, "cannot publish a fence to the report queue; no lease of the shard expires meanwhile");
         }
     }
 }

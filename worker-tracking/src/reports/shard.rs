@@ -79,7 +79,7 @@ impl Shard {
 /// Without an answer no timer fires; the next look asks again.
 fn known(shard: u16, due: Result<NextDue, StoreError>) -> NextDue {
     due.unwrap_or_else(|error| {
-        tracing::warn!(%error, shard, "cannot read timers");
+        tracing::warn!(%error, shard, "cannot read the timers of a shard; trying again at the next look");
         NextDue::default()
     })
 }
@@ -108,7 +108,7 @@ impl Tracker {
                 }
                 Err(BrokerError::Closed) => return,
                 Err(error) => {
-                    tracing::warn!(%error, shard = number, "cannot consume reports yet");
+                    tracing::warn!(%error, shard = number, "cannot consume the reports of a shard; trying again");
                     tokio::select! {
                         () = stop.cancelled() => {}
                         _ = backoff.pause(&self.shutdown) => {}
@@ -162,7 +162,7 @@ impl Tracker {
             if let Some(prefetch) = prefetch
                 && let Err(error) = consumer.set_prefetch(prefetch).await
             {
-                tracing::debug!(%error, shard = number, "the prefetch is set when the consumer is back");
+                tracing::debug!(%error, shard = number, "cannot set the prefetch; it is set when the consumer reconnects");
             }
             self.fire_due(&mut shard).await;
         }
@@ -251,7 +251,7 @@ impl Tracker {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, shard = shard.number, "timers wait");
+                    tracing::warn!(%error, shard = shard.number, "cannot fire the timers of a shard; trying again soon");
                     break;
                 }
             }
@@ -348,7 +348,9 @@ impl Tracker {
                 };
                 self.relay.publish(committed).await;
             }
-            Err(error) => tracing::warn!(%error, "workers are not told of held jobs"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell workers which jobs are paused or cancelled; their items may run")
+            }
         }
     }
 
@@ -357,7 +359,7 @@ impl Tracker {
         let renew = || self.relay.store().renew_leases(session);
         // An unrenewed lease ends, and its item runs twice: rather everything waits.
         let renewed = retry(backoff, &self.shutdown, renew, |error| {
-            tracing::warn!(%error, "cannot renew leases; trying again");
+            tracing::warn!(%error, "cannot renew the leases of a worker; the shard waits and tries again");
             true
         });
         renewed.await.ok().map(|_| ())

@@ -9,16 +9,16 @@ use super::{submit::SubmitArgs, values::*};
 
 #[derive(Debug, Args)]
 pub struct LimitsArgs {
-    /// The pipe [default: all that have limits]
+    /// The pipe [default: all pipes with limits]
     #[arg(required_if_eq("none", "true"))]
     pub pipe: Option<String>,
-    /// Items in the pipe and at its workers at most; 0 for any number
+    /// The most items in the pipe and at its workers; 0 for any number
     #[arg(long, value_name = "ITEMS", requires = "pipe")]
     pub max_in_flight: Option<i32>,
-    /// Items sent to it per second at most; 0 for any number
+    /// The most items sent to it per second; 0 for any number
     #[arg(long, value_name = "ITEMS", requires = "pipe")]
     pub max_per_second: Option<f64>,
-    /// Take all limits away
+    /// Remove all limits
     #[arg(long, conflicts_with_all = ["max_in_flight", "max_per_second"])]
     pub none: bool,
 }
@@ -27,9 +27,9 @@ pub struct LimitsArgs {
 pub enum PartitionAction {
     /// Hold every job of the partition
     Suspend,
-    /// Let its jobs go on
+    /// Let the jobs of the partition continue
     Resume,
-    /// List the partitions that are suspended, this one or others
+    /// List all suspended partitions
     ListSuspended,
 }
 
@@ -54,14 +54,14 @@ pub enum TypeCommand {
         #[arg(long)]
         validate_only: bool,
     },
-    /// Change a job type, for jobs that are created from then on
+    /// Change a job type; jobs that exist do not change
     Update {
         /// The type's id
         id: String,
         /// Its new definition in YAML or JSON; - for stdin
         #[arg(short, long)]
         file: PathBuf,
-        /// The version that it is made from [default: whatever it is]
+        /// Refuse the change unless the type has this version [default: any version]
         #[arg(long)]
         from_version: Option<String>,
     },
@@ -71,7 +71,7 @@ pub enum TypeCommand {
         /// The type's id
         id: String,
     },
-    /// Make work of parameters by a definition, here and without a server, and print it
+    /// Make work from a definition and parameters without a server, and print it
     Test {
         /// The definition in YAML or JSON; - for stdin
         file: PathBuf,
@@ -83,7 +83,7 @@ pub enum TypeCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum ScheduleCommand {
-    /// Make jobs at times of a cron pattern from now on
+    /// Create a schedule: jobs at the times of a cron pattern, from now on
     Create {
         /// The schedule's id
         #[arg(value_name = "ID")]
@@ -94,7 +94,7 @@ pub enum ScheduleCommand {
         #[command(flatten)]
         schedule: Box<ScheduleArgs>,
     },
-    /// Change a schedule, for the jobs that it makes from then on: what is not said stays as it is
+    /// Change a schedule and its future jobs; fields that you do not name stay as they are
     Update {
         /// The schedule's id
         #[arg(value_name = "ID")]
@@ -113,17 +113,17 @@ pub enum ScheduleCommand {
         /// The schedule's id
         id: String,
     },
-    /// Make no jobs until the schedule is resumed
+    /// Create no jobs until the schedule is resumed
     Pause {
         /// The schedule's id
         id: String,
     },
-    /// Make jobs again, from now on
+    /// Create jobs again, from now on
     Resume {
         /// The schedule's id
         id: String,
     },
-    /// Make a job now
+    /// Create a job now
     Run {
         /// The schedule's id
         id: String,
@@ -141,10 +141,10 @@ pub struct ScheduleArgs {
     /// The time zone of the pattern, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<String>,
-    /// What happens when a time comes while the job of an earlier one has not ended [default: skip]
+    /// What happens at a time when an earlier job has not ended [default: skip]
     #[arg(long, value_enum)]
     pub overlap: Option<OverlapArg>,
-    /// How late a time is still dealt with that was missed, such as 10m or 2h, at least 1s [default: 1m]
+    /// How late a missed time is still made up for, such as 10m or 2h, at least 1s [default: 1m]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub catch_up: Option<Duration>,
     #[command(flatten)]
@@ -153,13 +153,13 @@ pub struct ScheduleArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OverlapArg {
-    /// The time is passed over
+    /// Skip the time
     Skip,
-    /// The new job waits; at most one does
+    /// The new job waits for the earlier ones; at most one job waits
     Queue,
-    /// The jobs before are cancelled
+    /// Cancel the earlier jobs
     CancelPrevious,
-    /// The new job runs beside the others
+    /// The new job runs beside the earlier ones
     Allow,
 }
 

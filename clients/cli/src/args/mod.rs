@@ -35,20 +35,20 @@ pub struct GlobalArgs {
     /// The server's address [default: http://127.0.0.1:6420]
     #[arg(long, global = true, value_name = "URL")]
     pub server: Option<String>,
-    /// The partition of jobs that are named by their id alone [default: default]
+    /// The partition of jobs that you name by their id alone [default: default]
     #[arg(short, long, global = true)]
     pub partition: Option<String>,
-    /// Who the audit log says did it [default: HEADWAY_USER, else USER]
+    /// The name of the caller in the audit log [default: HEADWAY_USER, else USER]
     #[arg(long, global = true)]
     pub user: Option<String>,
-    /// How results are printed [default: table]
+    /// The format of results [default: table]
     #[arg(short, long, global = true, value_enum)]
     pub output: Option<Format>,
     /// How long one call may take, such as 10s or 2m [default: 30s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
-    /// The certificate authorities (PEM) that an https server is checked against [default: those
-    /// that the system trusts]
+    /// A file with certificate authorities (PEM), to check an https server [default: those that
+    /// the system trusts]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// The configuration file [default: HEADWAY_CLI_CONFIG, else ~/.config/headway/config.yaml]
@@ -73,14 +73,14 @@ pub enum Command {
     Submit {
         #[command(flatten)]
         job: Box<SubmitArgs>,
-        /// Wait until the job has ended; the exit status tells how
+        /// Wait until the job has ended; the exit status says how
         #[arg(long, conflicts_with = "validate_only")]
         wait: bool,
-        /// Only check the job; nothing is created
+        /// Only check the job; create nothing
         #[arg(long)]
         validate_only: bool,
     },
-    /// Submit all jobs of a file and print their names; they may need each other
+    /// Submit all jobs of a file and print their names; they may be prerequisites of each other
     SubmitAll {
         /// Jobs as for `submit -f`: one after the other in JSON, or a list in JSON or YAML; - for stdin
         file: PathBuf,
@@ -101,47 +101,47 @@ pub enum Command {
         /// Only jobs with this label; may be repeated
         #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
         label: Vec<(String, String)>,
-        /// Only jobs that this is true of, such as 'state = FAILED AND labels.team = blue'
+        /// Only jobs that match this filter, such as 'state = FAILED AND labels.team = blue'
         #[arg(long)]
         filter: Option<String>,
-        /// create_time, id or display_name, with ' desc' for the largest first [default: create_time desc]
+        /// The order: create_time, id or display_name, with ' desc' for the largest first [default: create_time desc]
         #[arg(long, value_name = "FIELD", conflicts_with = "follow")]
         order_by: Option<String>,
-        /// At most so many jobs [default: all]
+        /// The most jobs to print [default: all]
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         limit: Option<u32>,
-        /// Then tell of every change, until it is interrupted
+        /// Then print every change, until interrupted
         #[arg(short, long)]
         follow: bool,
     },
     /// Count the jobs of the partition by state
     Count {
-        /// Only jobs that this is true of, such as 'labels.team = blue'
+        /// Only jobs that match this filter, such as 'labels.team = blue'
         #[arg(long, default_value = "", hide_default_value = true)]
         filter: String,
     },
-    /// Watch jobs until they have ended; leaving it does not touch them
+    /// Watch jobs until they have ended; stopping the watch does not stop the jobs
     Watch(JobsArgs),
-    /// Hold jobs: nothing new of them is started
+    /// Pause jobs: start no more of their items
     Pause(JobsArgs),
-    /// Let paused jobs go on
+    /// Resume paused jobs
     Resume(JobsArgs),
-    /// End jobs now
+    /// Cancel jobs
     Cancel(JobsArgs),
-    /// Run again what failed or was discarded in jobs that have ended; some of what failed also while they run
+    /// Run failed and discarded items of ended jobs again, or some failures of a running job
     Retry {
         #[command(flatten)]
         jobs: JobsArgs,
-        /// Also the jobs that failed because these had: they wait for them again
+        /// Also retry the jobs that failed because of these jobs; they wait for them again
         #[arg(long)]
         dependents: bool,
         #[command(flatten)]
         failures: FailureArgs,
-        /// Only say what the jobs would be like; nothing is changed
+        /// Only say what would run; change nothing
         #[arg(long)]
         validate_only: bool,
     },
-    /// Pause, resume, cancel, retry or delete all jobs that match, as a job of its own
+    /// Pause, resume, cancel, retry or delete all jobs that match a filter, in the background
     Bulk(BulkArgs),
     /// List the failures of a job, oldest first
     Failures {
@@ -149,14 +149,14 @@ pub enum Command {
         job: String,
         #[command(flatten)]
         failures: FailureArgs,
-        /// At most so many failures [default: all]
+        /// The most failures to print [default: all]
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
-        /// Print each failure as a line of JSON, as they come: for any number of them
+        /// Print each failure as one line of JSON as soon as it is read, for any number of failures
         #[arg(long)]
         ndjson: bool,
     },
-    /// Show, send again or drop items whose messages the broker gave up
+    /// List, send again or drop dead letters: items whose messages the broker gave up
     Dead {
         /// What to do [default: list them]
         #[arg(value_enum)]
@@ -166,46 +166,46 @@ pub enum Command {
     },
     /// Show the audit log of the partition, or of a job, oldest first
     Events(EventsArgs),
-    /// Say why jobs do not run, or do not end
+    /// Say why jobs do not run or do not end
     Explain(JobsArgs),
-    /// Show, change, suspend or resume the partition: while it is suspended, nothing of its jobs runs
+    /// Show, change, suspend or resume the partition; while it is suspended, none of its jobs runs
     Partition {
         /// What to do [default: show it]
         #[arg(value_enum)]
         action: Option<PartitionAction>,
-        /// How long its jobs are kept where they do not say it, such as end+P7D, for one state or for all; may be repeated
+        /// When to delete jobs that do not say it, such as end+P7D, for one final state or for all; may be repeated
         #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry, conflicts_with = "action")]
         retention: Vec<(Option<RetentionState>, String)>,
-        /// Its part of pipes against that of other partitions, 1 to 1000
+        /// The weight of the partition against others that use the same pipes, 1 to 1000
         #[arg(long, conflicts_with = "action")]
         weight: Option<i32>,
-        /// How many of its jobs may not have ended; 0 for any number
+        /// The most unfinished jobs of the partition; 0 for any number
         #[arg(long, value_name = "JOBS", conflicts_with = "action")]
         max_open_jobs: Option<i32>,
-        /// How many of its items may be in pipes and at workers; 0 for any number
+        /// The most items of the partition in pipes and at workers; 0 for any number
         #[arg(long, value_name = "ITEMS", conflicts_with = "action")]
         max_items_in_flight: Option<i32>,
     },
-    /// Make jobs again and again, at times of a cron pattern
+    /// Manage schedules, which create jobs at the times of a cron pattern
     #[command(subcommand)]
     Schedule(ScheduleCommand),
-    /// Definitions that make the work of jobs of parameters
+    /// Manage job types, which make the work of jobs from parameters
     #[command(subcommand)]
     Type(TypeCommand),
     /// Show the batches of a job with their counts, also while it runs
     Batches(BatchesArgs),
     /// Show the pipes that the partition's jobs have used
     Pipes,
-    /// Show or set what pipes take of all partitions together
+    /// Show or set the limits of pipes, for all partitions together
     Limits(LimitsArgs),
-    /// Change some of what jobs are to do; the work stays as it is
+    /// Change settings of jobs, such as priority or labels; their work stays as it is
     Update {
         #[command(flatten)]
         jobs: JobsArgs,
         #[command(flatten)]
         changes: UpdateArgs,
     },
-    /// Delete jobs; those that have not ended are cancelled first
+    /// Delete jobs; unfinished jobs are cancelled first
     #[command(visible_alias = "delete")]
     Rm(JobsArgs),
     /// Print a completion script for a shell

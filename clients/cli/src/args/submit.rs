@@ -11,7 +11,7 @@ use super::values::*;
 /// What to submit: a job file, flags, or both; flags override the file.
 #[derive(Debug, Default, Args)]
 pub struct SubmitArgs {
-    /// A job as YAML or JSON: a JobSpec, a CreateJobRequest with `spec` in it, or a job as `get -o yaml` prints it; - for stdin
+    /// A job in YAML or JSON: a JobSpec, a CreateJobRequest with `spec`, or the output of `get -o yaml`; - for stdin
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The job's id [default: a random one]
@@ -24,7 +24,7 @@ pub struct SubmitArgs {
     /// The type of the task, or of the batch's items
     #[arg(long = "type", value_name = "TYPE", help_heading = "Work")]
     pub kind: Option<String>,
-    /// Makes the work by a job type, of --parameters
+    /// The job type that makes the work from --parameters
     #[arg(long, value_name = "ID", help_heading = "Work")]
     pub job_type: Option<String>,
     /// A header of the task, or of the batch's items; may be repeated
@@ -44,16 +44,16 @@ pub struct SubmitArgs {
     /// The media type of the task's payload
     #[arg(long, value_name = "TYPE", help_heading = "Work: a task")]
     pub content_type: Option<String>,
-    /// Makes the job a batch: the splitter that finds its items
+    /// The splitter that finds the items; makes the job a batch
     #[arg(long, help_heading = "Work: a batch")]
     pub splitter: Option<String>,
-    /// What to split: JSON, or @FILE with JSON in it
+    /// What to split: JSON, or @FILE with JSON
     #[arg(long, value_name = "JSON", help_heading = "Work: a batch")]
     pub definition: Option<String>,
     /// Values for the item payload, or for the job type: a JSON object, or @FILE
     #[arg(long, value_name = "JSON", help_heading = "Work: a batch")]
     pub parameters: Option<String>,
-    /// The payload of each item, with {{item}} and {{parameters}} in it: JSON, or @FILE
+    /// The template of each item's payload, with {{item}} and {{parameters}}: JSON, or @FILE
     #[arg(long, value_name = "JSON", help_heading = "Work: a batch")]
     pub item_payload: Option<String>,
 
@@ -67,16 +67,16 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "About the job")]
     pub label: Vec<(String, String)>,
 
-    /// Its priority against other jobs of its pipe, 0 to 9, the highest first [default: 4]
+    /// The priority among the jobs of its pipe, 0 to 9, the highest first [default: 4]
     #[arg(long, help_heading = "How it runs")]
     pub priority: Option<i32>,
-    /// How many items may be out at once
+    /// The most items in flight at once
     #[arg(long, value_name = "ITEMS", help_heading = "How it runs")]
     pub max_in_flight: Option<i32>,
-    /// How many sibling items travel in one message
+    /// How many items travel in one message
     #[arg(long, value_name = "ITEMS", help_heading = "How it runs")]
     pub items_per_message: Option<i32>,
-    /// So many items may fail before the job counts as failed
+    /// How many items may fail before the job counts as failed
     #[arg(
         long,
         value_name = "ITEMS",
@@ -84,13 +84,13 @@ pub struct SubmitArgs {
         help_heading = "How it runs"
     )]
     pub max_failed: Option<i64>,
-    /// So large a part of all items may fail, in percent
+    /// The same as a part of all items, in percent
     #[arg(long, value_name = "PERCENT", help_heading = "How it runs")]
     pub max_failed_percent: Option<f64>,
-    /// What happens once more has failed
+    /// What happens when more items have failed
     #[arg(long, value_enum, help_heading = "How it runs")]
     pub on_exceeded: Option<OnExceededArg>,
-    /// How often an item is tried in all
+    /// How many times an item is tried in total
     #[arg(long, value_name = "TRIES", help_heading = "How it runs")]
     pub max_attempts: Option<i32>,
     /// How long one try of an item may run, such as 90s or 2h
@@ -103,25 +103,25 @@ pub struct SubmitArgs {
     /// A job that must be complete first, by its id; it need not exist yet; may be repeated
     #[arg(long, value_name = "JOB", help_heading = "When it runs")]
     pub after: Vec<String>,
-    /// As --after, for a job that counts as complete if it does not exist
+    /// Like --after, but the job counts as complete if it does not exist
     #[arg(long, value_name = "JOB", help_heading = "When it runs")]
     pub after_if_exists: Vec<String>,
-    /// What becomes of the job when one of them is not completed
+    /// What happens to the job if one of them fails, is cancelled or is deleted
     #[arg(long, value_enum, value_name = "POLICY", help_heading = "When it runs")]
     pub on_prerequisite_failure: Option<PrerequisitePolicyArg>,
-    /// How long to wait before it starts, such as 90s, 2h or 1d, once those are complete
+    /// How long to wait before the job starts, such as 90s, 2h or 1d, once those jobs are complete
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "not_before", help_heading = "When it runs")]
     pub delay: Option<Duration>,
-    /// Before when it does not start, such as 2030-01-31T08:00:00Z, or 2030-01-31T08:00 or 2030-01-31 in the local zone
+    /// The earliest start, such as 2030-01-31T08:00:00Z, or 2030-01-31T08:00 or 2030-01-31 in the local zone
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "When it runs")]
     pub not_before: Option<Timestamp>,
-    /// How long the job may take from its start, such as 90s, 2h or 1d
+    /// The longest time from the start of the job to its end, such as 90s, 2h or 1d
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "deadline", help_heading = "When it runs")]
     pub max_duration: Option<Duration>,
-    /// When the job is deleted once it is over, such as end+P7D, for one state or for all; may be repeated
+    /// When to delete the job after its end, such as end+P7D, for one final state or for all; may be repeated
     #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry, help_heading = "When it runs")]
     pub retention: Vec<(Option<RetentionState>, String)>,
-    /// By when the job must have ended, in the forms of --not-before
+    /// The time by which the job must have ended, in the forms of --not-before
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "When it runs")]
     pub deadline: Option<Timestamp>,
 }
@@ -130,9 +130,9 @@ pub struct SubmitArgs {
 pub enum PrerequisitePolicyArg {
     /// The job fails too
     Fail,
-    /// It counts as complete
+    /// The prerequisite counts as complete
     RunAnyway,
-    /// The job waits until it is complete after all
+    /// The job waits until the prerequisite is complete after all
     Wait,
 }
 
@@ -148,9 +148,9 @@ impl From<PrerequisitePolicyArg> for PrerequisitePolicy {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnExceededArg {
-    /// Every item still runs
+    /// All items still run
     Continue,
-    /// The rest is discarded
+    /// Discard the remaining items
     Stop,
 }
 

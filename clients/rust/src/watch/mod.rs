@@ -106,7 +106,7 @@ impl<S: Source> Follower<S> {
                 self.ended = true;
                 return Some(Err(error));
             }
-            tracing::debug!(name = %self.source.name(), error = %error, delay = ?delay, "watch connects again");
+            tracing::debug!(name = %self.source.name(), error = %error, delay = ?delay, "lost a watch; connecting again");
             sleep(delay).await;
         }
     }

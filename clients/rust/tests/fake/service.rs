@@ -108,7 +108,7 @@ impl JobService for Fake {
     ) -> Result<Response<ExplainJobResponse>, Status> {
         let name = request.into_inner().name;
         let reason = JobReason {
-            message: "it starts at its time".to_owned(),
+            message: "it waits for its start time".to_owned(),
             ..JobReason::default()
         };
         Ok(Response::new(ExplainJobResponse {

@@ -275,7 +275,7 @@ test('what failed in one batch runs again', async () => {
   await until('it is settled', async () => (await button(page, 'Retry').getAttribute('aria-disabled')) === null);
   const tree = page.getByRole('region', { name: 'Batches' });
   await tree.getByRole('treeitem', { name: /2 failed/ }).focus();
-  await tree.getByRole('button', { name: 'Retry what failed in it' }).click();
+  await tree.getByRole('button', { name: 'Retry its failures' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Retry 2 failures' }).click();
   await until('the other batch stays', async () => {
     const { run, progress } = await get('batchwise');
@@ -292,7 +292,7 @@ test('a batch that could not be split is split again', async () => {
   await until('it is settled', async () => (await button(page, 'Retry').getAttribute('aria-disabled')) === null);
   const tree = page.getByRole('region', { name: 'Batches' });
   await tree.getByRole('treeitem').first().focus();
-  await tree.getByRole('button', { name: 'Retry what failed in it' }).click();
+  await tree.getByRole('button', { name: 'Retry its failures' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByText('1 failure is run again; the job then has 0 items to run, and those that are not found yet.').waitFor();
   await dialog.getByRole('button', { name: 'Retry 1 failure' }).click();

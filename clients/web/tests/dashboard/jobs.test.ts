@@ -156,7 +156,7 @@ test('an expression filters, live, and what is wrong with it is said beside it',
   await create(site.api, 'by-filter-three', waiting({ displayName: 'Filtered three', labels }));
   await row(page, 'Filtered three').waitFor();
   await page.getByRole('button', { name: 'Change many jobs' }).click();
-  const inDialog = page.getByRole('dialog').getByLabel('To which jobs', { exact: true });
+  const inDialog = page.getByRole('dialog').getByLabel('Which jobs', { exact: true });
   await untilEqual('the filter of the dialog', () => inDialog.inputValue(), 'labels.shelf = top AND NOT state = PAUSED');
   await page.keyboard.press('Escape');
 
@@ -204,7 +204,7 @@ test('many jobs are changed by a filter, as a job of its own', async () => {
   await page.getByText('20 jobs, all of them').waitFor();
   await page.getByRole('button', { name: 'Change many jobs' }).click();
   const dialog = page.getByRole('dialog');
-  const filter = dialog.getByLabel('To which jobs', { exact: true });
+  const filter = dialog.getByLabel('Which jobs', { exact: true });
   // What is shown is what it begins with.
   await untilEqual('the filter', () => filter.inputValue(), 'labels."batch" = "one"');
   await filter.fill('labels.batch = on*');
@@ -231,7 +231,7 @@ test('a star in a label is a star, also where many are changed', async () => {
   await page.getByText('1 job, all of them').waitFor();
   await page.getByRole('button', { name: 'Change many jobs' }).click();
   const dialog = page.getByRole('dialog');
-  const filter = dialog.getByLabel('To which jobs', { exact: true });
+  const filter = dialog.getByLabel('Which jobs', { exact: true });
   await untilEqual('the filter', () => filter.inputValue(), String.raw`labels."shelf" = "a\*"`);
   await dialog.getByRole('button', { name: 'Count them' }).click();
   await dialog.getByText('Cancel 1 job.').waitFor();

@@ -43,7 +43,7 @@ test('what the server refuses is shown at its field and its line, and what is me
   await field('Job id').fill('by-hand');
   await until('the text follows the form', async () => (await editor.inputValue()).includes('"by-hand"'));
   await page.getByRole('button', { name: 'Check' }).click();
-  await page.getByText('Nothing is wrong with it. It was not submitted.').waitFor();
+  await page.getByText('The job is valid. It was not submitted.').waitFor();
   assert.equal((await site.api.listJobs({ parent: PARENT })).jobs.length, 0);
 
   await page.getByRole('button', { name: 'Submit' }).click();
@@ -91,8 +91,8 @@ test('when a job runs, and how long it is kept, is said in the form', async () =
   await page.getByRole('heading', { name: 'How it runs' }).click();
   await field('Pipe of the items').fill('nobody');
   await field('Job id').fill('timed');
-  await field('Begins after the jobs').fill('first, second?');
-  await field('Begins at').fill('2040-01-31T08:00:00Z');
+  await field('Starts after the jobs').fill('first, second?');
+  await field('Not before').fill('2040-01-31T08:00:00Z');
   await field('Must end by').fill('2040-02-01T08:00:00Z');
   await field('Kept when it is completed').fill('end+P7D');
   const editor = page.getByRole('textbox', { name: 'CreateJobRequest as JSON' });

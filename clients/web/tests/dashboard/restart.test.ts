@@ -61,7 +61,7 @@ test('the page of a job goes on after the server was killed', async () => {
   await connection.getByText('Reconnecting').waitFor();
   // What cannot be done is said, and nothing is lost by trying.
   await page.getByRole('button', { name: 'Pause', exact: true }).click();
-  await page.getByRole('status', { name: 'Results' }).getByText('Pause did not work.').waitFor();
+  await page.getByRole('status', { name: 'Results' }).getByText('Pause failed.').waitFor();
   await site.server.restart();
   await connection.getByText('Live').waitFor();
   gate.open(4);

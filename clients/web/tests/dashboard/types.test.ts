@@ -48,7 +48,7 @@ test('job types are shown, checked, made, changed and deleted', async () => {
   await dialog.getByText('its program is wrong').waitFor();
   await definition.fill(COUNT);
   await dialog.getByRole('button', { name: 'Check' }).click();
-  await dialog.getByText('Nothing is wrong with it.').waitFor();
+  await dialog.getByText('The job type is valid.').waitFor();
   await dialog.getByRole('button', { name: 'Create' }).click();
   await row('count').getByText('Count', { exact: true }).waitFor();
 

@@ -43,7 +43,7 @@ impl Engine {
                 .into_iter()
                 .filter_map(Result::err)
             {
-                tracing::warn!(%error, "a fence is not reported; tracking sends another one");
+                tracing::warn!(%error, "cannot report a fence; tracking sends another one");
             }
             Ok(Published::Fence(tag))
         }));
@@ -96,7 +96,7 @@ impl Engine {
         if suspects > 0 {
             tracing::info!(
                 items = suspects,
-                "items were delivered before to a process that may have died; tracking sends them again"
+                "reported redelivered items as suspect, because the process that had them may have died; tracking sends them again"
             );
         }
         if !ready.is_empty() {
@@ -106,7 +106,7 @@ impl Engine {
         if !broken.is_empty() {
             tracing::warn!(
                 messages = broken.len(),
-                "task messages that cannot be read go to the dead letters"
+                "cannot decode task messages; they become dead letters"
             );
             self.acker.reject(&broken, false).await;
         }

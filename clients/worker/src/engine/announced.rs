@@ -117,7 +117,7 @@ impl Engine {
             } else if !self.receiving {
                 self.set_aside(&work, Event::Parked(Parked {}));
             } else if alone {
-                tracing::debug!(uid = ?work.envelope.uid, page = message.page, position = work.position, "an item runs alone");
+                tracing::debug!(uid = ?work.envelope.uid, page = message.page, position = work.position, "running an item alone");
                 self.alone.begin(&work);
                 self.dispatched += 1;
                 self.queue.push_alone(work);

@@ -159,7 +159,7 @@ impl Engine {
             let message = format!(
                 "the item was done, but result pipe {pipe} does not take its result; see that the pipe is consumed, then retry the job"
             );
-            tracing::warn!(%error, pipe, "cannot deliver a result; its item fails");
+            tracing::warn!(%error, pipe, "cannot deliver a result; its item fails with RESULT_UNDELIVERED");
             let failed = Failed {
                 retryable: false,
                 code: code::RESULT_UNDELIVERED.to_owned(),

@@ -61,7 +61,7 @@ impl Engine {
                 .into_iter()
                 .filter_map(Result::err)
             {
-                tracing::warn!(%error, "a heartbeat was not confirmed");
+                tracing::warn!(%error, "the broker did not confirm a heartbeat; the next one follows");
             }
             Ok(Published::Heartbeat)
         }));

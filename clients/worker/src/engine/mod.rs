@@ -243,7 +243,7 @@ impl Engine {
                 }
                 Err(BrokerError::Closed) => return Err(BrokerError::Closed.into()),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot receive, trying again");
+                    tracing::warn!(%error, "cannot receive deliveries; trying again");
                     self.receive_after = Some(Instant::now() + RECEIVE_PAUSE);
                 }
             },
@@ -340,7 +340,7 @@ impl Engine {
         match self.consumer.set_prefetch(prefetch).await {
             Err(BrokerError::Closed) => Err(BrokerError::Closed.into()),
             Err(error) => {
-                tracing::debug!(%error, prefetch, "the prefetch is set when the consumer is back");
+                tracing::debug!(%error, prefetch, "cannot set the prefetch; it is set when the consumer reconnects");
                 Ok(())
             }
             Ok(()) => Ok(()),

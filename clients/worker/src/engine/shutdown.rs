@@ -17,7 +17,10 @@ const ABORT: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(super) async fn drain(mut self) -> Result<(), WorkerError> {
-        tracing::info!(running = self.running(), "the worker drains");
+        tracing::info!(
+            running = self.running(),
+            "the worker stops receiving and drains"
+        );
         self.receiving = false;
         self.consumer.stop().await;
         // Handed back by a report rather than to the queue: a redelivered item would count as started.
@@ -32,7 +35,7 @@ impl Engine {
         if self.dispatched > 0 {
             tracing::warn!(
                 running = self.dispatched,
-                "the drain time is over, cancelling what still runs"
+                "the drain time is over; cancelling the running items"
             );
             self.ledger
                 .envelopes()
@@ -47,12 +50,12 @@ impl Engine {
             .await
             .is_err()
         {
-            tracing::warn!("a handler blocks its thread and outlives the worker");
+            tracing::warn!("a handler blocks its thread; the worker ends without waiting for it");
         }
         if self.dispatched > 0 {
             tracing::warn!(
                 items = self.dispatched,
-                "handlers did not end, their items go back"
+                "handlers did not end; handing their items back"
             );
             // By a report, for the same reason, and because a lease has no delivery any more.
             for (key, position) in self.ledger.open_items() {
@@ -77,7 +80,9 @@ impl Engine {
         self.steps_until(Instant::now() + LAST_REPORTS, reported)
             .await?;
         if !reported(&self) {
-            tracing::warn!("the last reports are not confirmed, their deliveries go back");
+            tracing::warn!(
+                "the broker did not confirm the last reports; their deliveries return to the pipe"
+            );
         }
         Ok(())
     }

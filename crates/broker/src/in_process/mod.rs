@@ -99,7 +99,7 @@ impl Core {
     /// come from bounded queues, and refusing them here would lose them.
     fn dead_letter(&self, source: &QueueCore, bodies: Vec<Bytes>) {
         let Some(target) = &source.arguments().dead_letters else {
-            tracing::warn!(queue = ?source.queue(), messages = bodies.len(), "dead letters dropped");
+            tracing::warn!(queue = ?source.queue(), messages = bodies.len(), "dropped messages that were delivered too often or rejected; their queue has no dead letters");
             return;
         };
         let mut bodies = bodies;

@@ -92,7 +92,7 @@ impl RabbitAcker {
         if let Some(sending) = last
             && let Err(error) = sending.await
         {
-            tracing::debug!(%error, "an acknowledgement was not sent; its messages come again");
+            tracing::debug!(%error, "cannot send an acknowledgement; its messages are delivered again");
         }
     }
 }
@@ -118,7 +118,7 @@ fn start(channel: &Arc<Channel>, settlement: Settlement, verdict: Verdict) -> Op
         Poll::Pending => Some(sending),
         Poll::Ready(Ok(())) => None,
         Poll::Ready(Err(error)) => {
-            tracing::debug!(%error, "an acknowledgement was not sent; its messages come again");
+            tracing::debug!(%error, "cannot send an acknowledgement; its messages are delivered again");
             None
         }
     }

@@ -129,7 +129,7 @@ impl RabbitConsumer {
         if let Stage::Attached(attached) = &self.stage {
             self.cancelled = attached.channel.status().connected();
         }
-        tracing::info!(queue = ?self.queue, cancelled = self.cancelled, "the consumer was lost");
+        tracing::info!(queue = ?self.queue, cancelled = self.cancelled, "lost the consumer; consuming again");
         self.detach();
     }
 
@@ -307,9 +307,11 @@ impl Consumer for RabbitConsumer {
         match tokio::time::timeout(EXCHANGE_TIMEOUT, replaced).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => {
-                tracing::info!(queue = ?self.queue, %error, "the consumer was lost");
+                tracing::info!(queue = ?self.queue, %error, "lost the consumer; consuming again");
             }
-            Err(_) => tracing::info!(queue = ?self.queue, "the consumer was lost in silence"),
+            Err(_) => {
+                tracing::info!(queue = ?self.queue, "the broker did not answer a consumer in time; consuming again")
+            }
         }
         self.detach();
         Ok(())
@@ -360,7 +362,7 @@ fn next_renewal(config: &RabbitConfig) -> Instant {
 async fn attach(inner: Arc<Inner>, queue: Queue, prefetch: u16) -> Result<Attached, BrokerError> {
     let attempt = || try_attach(&inner, &queue, prefetch);
     reattach::until_attached(&inner.closed, attempt, |error| {
-        tracing::debug!(?queue, %error, "cannot consume the queue yet");
+        tracing::debug!(?queue, %error, "cannot consume a queue; trying again");
     })
     .await
 }

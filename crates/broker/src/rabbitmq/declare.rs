@@ -60,7 +60,7 @@ pub(super) async fn declare_durable(
             Ok(())
         }
         Err(error) if is_declared_otherwise(&error) => {
-            tracing::warn!(queue = %name, "the queue exists with other arguments and is used as it is");
+            tracing::warn!(queue = %name, "a queue exists with other arguments; using it as it is");
             Ok(())
         }
         Err(error) => Err(unavailable(&error)),

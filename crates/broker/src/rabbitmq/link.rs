@@ -253,7 +253,7 @@ impl Keeper {
                     }
                     tracing::warn!(
                         role = self.role,
-                        "lost the connection to the message broker"
+                        "lost the connection to the message broker; connecting again"
                     );
                     self.state
                         .send_replace(State::Down("the connection was lost".into()));
@@ -262,7 +262,7 @@ impl Keeper {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(role = self.role, %error, "cannot connect to the message broker");
+                    tracing::warn!(role = self.role, %error, "cannot connect to the message broker; trying again");
                     self.state.send_replace(State::Down(error.to_string()));
                 }
             }
@@ -294,7 +294,7 @@ impl Keeper {
             let event = tokio::select! {
                 () = self.closed.cancelled() => return,
                 () = live.abandoned.cancelled() => {
-                    tracing::warn!(role = self.role, "the message broker does not answer on this connection");
+                    tracing::warn!(role = self.role, "the message broker does not answer; giving up the connection");
                     return;
                 }
                 event = events.next() => event,
@@ -306,12 +306,15 @@ impl Keeper {
                     tracing::warn!(
                         role = self.role,
                         reason,
-                        "the message broker takes no publishes"
+                        "the message broker blocks publishing; messages wait"
                     );
                     live.blocked.send_replace(true);
                 }
                 Some(Event::ConnectionUnblocked) => {
-                    tracing::info!(role = self.role, "the message broker takes publishes again");
+                    tracing::info!(
+                        role = self.role,
+                        "the message broker allows publishing again"
+                    );
                     live.blocked.send_replace(false);
                 }
                 // An error may be a channel's alone: the loop's condition tells.

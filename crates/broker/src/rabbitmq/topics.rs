@@ -46,8 +46,13 @@ pub(super) async fn broadcast(inner: &Inner, topic: Topic, key: u8, body: &[u8])
     let sent = tokio::time::timeout(BROADCAST_TIMEOUT, send(inner, &live, topic, key, body)).await;
     match sent {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(?topic, %error, "a broadcast was not sent"),
-        Err(_) => tracing::debug!(?topic, "a broadcast took too long"),
+        Ok(Err(error)) => {
+            tracing::debug!(?topic, %error, "cannot send a broadcast; its listeners find the change later")
+        }
+        Err(_) => tracing::debug!(
+            ?topic,
+            "a broadcast took too long; its listeners find the change later"
+        ),
     }
 }
 
@@ -155,7 +160,7 @@ impl Subscription for RabbitSubscription {
                     match received {
                         Some(received) => return Ok(received),
                         None => {
-                            tracing::info!(topic = ?self.topic, "the subscription was lost");
+                            tracing::info!(topic = ?self.topic, "lost the subscription; subscribing again");
                             self.stage = Stage::Detached;
                         }
                     }
@@ -186,7 +191,7 @@ impl Subscription for RabbitSubscription {
         };
         if let Err(error) = changed.await {
             // Attaching again binds the new keys, and tells the listener that it may have missed some.
-            tracing::info!(topic = ?self.topic, %error, "the subscription was lost");
+            tracing::info!(topic = ?self.topic, %error, "lost the subscription; subscribing again");
             self.stage = Stage::Detached;
         }
         Ok(())
@@ -245,7 +250,7 @@ async fn attach(
 ) -> Result<Attached, BrokerError> {
     let attempt = || try_attach(&inner, topic, &keys);
     reattach::until_attached(&inner.closed, attempt, |error| {
-        tracing::debug!(?topic, %error, "cannot listen to the topic yet");
+        tracing::debug!(?topic, %error, "cannot subscribe to a topic; trying again");
     })
     .await
 }

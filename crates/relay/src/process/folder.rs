@@ -48,7 +48,7 @@ pub(super) fn take(database: &Path, folder: Option<&Path>) -> anyhow::Result<Fol
             );
         }
         Err(TryLockError::Error(error)) => {
-            tracing::warn!(%error, path = %path.display(), "cannot lock the database; make sure that one process uses it");
+            tracing::warn!(%error, path = %path.display(), "cannot lock the database; make sure that only one process uses it");
         }
     }
     let program = std::env::current_exe().ok();
@@ -125,12 +125,12 @@ mod private {
         match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
             Ok(()) => tracing::info!(
                 path = %path.display(),
-                "closed to other users: the mode was {from:o} and is {to:o}"
+                "removed the access of other users: the mode was {from:o} and is now {to:o}"
             ),
             Err(error) => tracing::warn!(
                 %error,
                 path = %path.display(),
-                "other users can read it: the mode is {from:o} and cannot be changed"
+                "cannot remove the access of other users: the mode stays {from:o}"
             ),
         }
         Ok(())

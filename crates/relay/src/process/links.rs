@@ -183,7 +183,7 @@ where
         true
     }));
     let Ok(value) = trying.await else {
-        anyhow::bail!("told to stop while waiting for {what}");
+        anyhow::bail!("the process was stopped while it was waiting for {what}");
     };
     Ok(value)
 }

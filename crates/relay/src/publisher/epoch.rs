@@ -76,7 +76,7 @@ impl Relay {
             return Ok(true);
         }
         if seen.is_some() {
-            tracing::warn!("the message broker lost its data; releasing again what was in it");
+            tracing::warn!("the message broker lost its data; releasing its items again");
         }
         Ok(true)
     }

@@ -102,7 +102,7 @@ impl Relay {
                     }
                     Err(error) => {
                         // A sweep comes back to it.
-                        tracing::warn!(%error, "jobs wait a little longer for others that ended");
+                        tracing::warn!(%error, "cannot release the dependents of ended jobs; trying again at the next sweep");
                         break;
                     }
                 }
@@ -153,7 +153,7 @@ impl Relay {
         if !windows.is_slow() && tokio::time::timeout(PATIENCE, publishing).await.is_err() {
             windows.found_slow();
             tracing::debug!(
-                "the broker confirms slowly; messages stay in the outbox until it does"
+                "the broker confirms slowly; messages stay in the outbox until it confirms them"
             );
         }
     }
@@ -177,11 +177,13 @@ impl Relay {
             }
         }
         if let Some(error) = failure {
-            tracing::warn!(%error, left = left - ids.len(), "messages stay in the outbox for now");
+            tracing::warn!(%error, left = left - ids.len(), "cannot publish messages; they stay in the outbox for a later sweep");
         }
         if !ids.is_empty() && self.confirmed.send(ids).await.is_err() {
             // The deleter has ended: the rows stay, and the sweep of another process sends them again, harmlessly.
-            tracing::debug!("confirmed messages stay in the outbox");
+            tracing::debug!(
+                "the process is stopping; confirmed messages stay in the outbox and are sent again"
+            );
         }
     }
 
@@ -225,7 +227,7 @@ async fn delete_confirmed(
         }
         if let Err(error) = store.outbox_sent(&ids).await {
             // The sweep sends them again; duplicates are harmless.
-            tracing::warn!(%error, "confirmed messages stay in the outbox");
+            tracing::warn!(%error, "cannot delete confirmed messages from the outbox; they are sent again");
         }
     }
 }

@@ -86,7 +86,7 @@ impl State {
                 }
                 tracing::warn!(
                     seconds = apart / 1_000_000,
-                    "accepting the new time of the clock"
+                    "the clock was steady for a minute after its jump; following it"
                 );
                 self.anchor = (monotonic, theirs);
                 self.jump = None;
@@ -97,7 +97,7 @@ impl State {
             Some(_) | None => {
                 tracing::warn!(
                     seconds = apart / 1_000_000,
-                    "the clock jumped; timers, deadlines and schedules go on as if it had not, until it is steady for a minute"
+                    "the clock jumped; timers, deadlines and schedules ignore the jump until the clock is steady for a minute"
                 );
                 self.jump = Some((apart, monotonic));
             }

@@ -87,7 +87,7 @@ fn judge(
         Some(oldest) if oldest.oldest_level <= level => {
             tracing::info!(
                 changes = unknown.len(),
-                "a newer version made the tables, and lets this version use them"
+                "a newer version made the tables; this version may use them"
             );
             Ok(Tables::Newer)
         }

@@ -182,7 +182,7 @@ impl Db {
     pub(crate) async fn close(&self) {
         for pool in [&self.pools.read, &self.pools.full, &self.pools.process] {
             if let Err(error) = pool.close_by_ref().await {
-                tracing::warn!(%error, "could not close the database");
+                tracing::warn!(%error, "cannot close the database");
             }
         }
     }

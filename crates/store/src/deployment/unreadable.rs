@@ -82,7 +82,7 @@ impl Store {
                 source = source.name(),
                 key,
                 reason,
-                "cannot read a row; it is set aside and tried again later, the others go on"
+                "cannot read a row; setting it aside for a minute or more, the other rows go on"
             );
         }
         Ok(())
@@ -226,7 +226,7 @@ impl<T> Sorted<T> {
                 Ok(row) => readable.push(row),
                 Err(error) if error.is_passing() => return Err(error),
                 Err(error) => {
-                    tracing::debug!(name, %error, "cannot read a row of a list; the list names it apart");
+                    tracing::debug!(name, %error, "cannot read a row; the list names it as unreadable");
                     unreadable.push(name);
                 }
             }

@@ -47,7 +47,7 @@ impl Store {
         for table in tables {
             tracing::debug!(
                 table = table.name,
-                "making statistics of a table that has grown"
+                "updating the statistics of a table that has grown"
             );
             let name = table.name.replace('"', "\"\"");
             // Where another process does so already, it is left to that one.

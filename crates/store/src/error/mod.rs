@@ -24,7 +24,7 @@ pub enum StoreError {
     Duplicate(String),
     /// Events after this place in the audit log are not kept any more, or it is one of a database
     /// that was restored since. Trying again does not help.
-    #[error("the events after this cursor are not kept any more")]
+    #[error("the events after this cursor are no longer kept")]
     CursorExpired {
         /// The place from which on events are kept.
         earliest: crate::events::position::Position,
@@ -34,7 +34,7 @@ pub enum StoreError {
     #[error("{0}")]
     Incompatible(String),
     /// A row says what this version of Headway does not write. Trying again does not help.
-    #[error("the database contradicts itself: {0}")]
+    #[error("the rows of the database contradict each other: {0}")]
     Broken(String),
 }
 

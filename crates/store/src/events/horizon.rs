@@ -106,7 +106,7 @@ impl Db {
         if offset > known {
             tracing::info!(
                 offset,
-                "transaction ids restarted; raising the offset of the audit log"
+                "the transaction ids of the database restarted; new events get an offset"
             );
             // A default takes no parameters; this is a number of ours.
             let default = format!(

@@ -39,7 +39,7 @@ impl Store {
                     db.miscounts.counted(key, db.now());
                 }
                 Err(error) => {
-                    tracing::error!(%error, job_key = key, "cannot count a job again");
+                    tracing::error!(%error, job_key = key, "cannot count a job again; its changes are refused meanwhile");
                     db.miscounts.failed(key, error.is_passing(), db.now());
                 }
             }
@@ -99,7 +99,7 @@ impl Store {
                         job = %slice.job().meta.name,
                         ?before,
                         after = ?slice.job().counts,
-                        "the counters of a job did not agree with its pages; they were counted again"
+                        "corrected the counters of a job that did not agree with its pages"
                     );
                     db.advance(&tx, slice).await?;
                 }

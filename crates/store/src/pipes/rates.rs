@@ -75,7 +75,7 @@ impl Pipes<'_> {
             match self.free().await {
                 Ok(pipes) => *known = Some((Instant::now(), pipes)),
                 Err(error) => {
-                    tracing::debug!(%error, "cannot read the rates of pipes; a new job starts with the smallest allowance");
+                    tracing::debug!(%error, "cannot read the rates of pipes; a new job starts with the usual allowance");
                     return FIRST_ALLOWANCE;
                 }
             }

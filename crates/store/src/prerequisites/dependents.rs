@@ -141,7 +141,7 @@ impl Db {
             tracing::warn!(
                 partition,
                 cycle = cycle.join(" needs "),
-                "cannot retry failed jobs: they need each other in a circle"
+                "cannot retry failed dependents: they need each other"
             );
         }
         again.retain(|slice| !cycles.contains(slice.job().meta.name.job.as_str()));

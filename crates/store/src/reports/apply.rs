@@ -149,7 +149,7 @@ impl Store {
         tx.commit().await?;
         if let Err(error) = self.pipes().note(forwards).await {
             // The next forward there notes it.
-            tracing::warn!(%error, "cannot record the use of a pipe; the next forward there records it");
+            tracing::warn!(%error, "cannot record that a partition uses a pipe; the next forward records it");
         }
         Ok(tracked)
     }

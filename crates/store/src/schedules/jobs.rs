@@ -59,7 +59,7 @@ impl Schedules<'_> {
         let (sql, values) = db.built(&update);
         if let Err(error) = db.run_alone(sql, values).await {
             // A caller that gets an error would ask for another job.
-            tracing::warn!(schedule = %name, %error, "cannot count a job of a schedule; the job runs all the same");
+            tracing::warn!(schedule = %name, %error, "cannot record the newest job of a schedule; the job runs nevertheless");
         }
         Ok(created)
     }

@@ -79,7 +79,7 @@ impl Schedules<'_> {
                 }
                 // A client has a job of its own under this id.
                 Err(StoreError::Domain(error)) => {
-                    tracing::warn!(schedule = %view.name, %error, "cannot make the job of a schedule's time; skipping the time");
+                    tracing::warn!(schedule = %view.name, %error, "cannot create the job of a schedule; skipping this time");
                     skipped += 1;
                 }
                 Err(error) => return Err(error),

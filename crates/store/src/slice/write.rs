@@ -245,7 +245,7 @@ impl Db {
         let why = format!("the counters of job {name} do not agree with its pages");
         match self.miscounts.note(wrong.job().meta.key, self.now()) {
             true => {
-                tracing::error!(job = %name, counts = ?wrong.job().counts, "the counters of a job do not agree with its pages; counting again");
+                tracing::error!(job = %name, counts = ?wrong.job().counts, "the counters of a job do not agree with its pages; counting the job again");
                 Err(StoreError::Unavailable(why))
             }
             false => Err(StoreError::Broken(why)),

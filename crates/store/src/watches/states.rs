@@ -108,7 +108,7 @@ impl Store {
                 Err(error) if error.is_passing() => return Err(error),
                 Err(error) => match part {
                     [uid] => {
-                        tracing::debug!(job = %uid, %error, "cannot read a job; the others are read");
+                        tracing::debug!(job = %uid, %error, "cannot read a job; leaving it out");
                         states.unreadable.push(*uid);
                     }
                     part => {

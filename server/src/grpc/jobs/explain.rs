@@ -74,7 +74,7 @@ fn reasons(known: &Explanation, pipe: Option<Pipe>) -> Vec<JobReason> {
         reasons.push(dead_letters(known.dead_letters));
     }
     if reasons.is_empty() {
-        let message = "nothing is known to stand in its way; look again in a moment";
+        let message = "nothing seems to block it; look again in a moment";
         reasons.push(reason(Kind::Moving, message.to_owned()));
     }
     reasons
@@ -96,11 +96,11 @@ fn ended(known: &Explanation, pipe: Option<&Pipe>) -> Vec<JobReason> {
         let running = job.counts.in_flight() + job.counts.splitting;
         let message = match is_unconsumed(pipe) && known.leases.items == 0 {
             true => format!(
-                "{running} of its items and splits are out; no worker consumes pipe {}, so they are taken back",
+                "{running} of its items and splits are in flight; no worker consumes pipe {}, so they are taken back soon",
                 job.meta.spec.pipe()
             ),
             false => {
-                format!("{running} of its items and splits are still to come back from workers")
+                format!("{running} of its items and splits are still at workers")
             }
         };
         reasons.push(JobReason {
@@ -173,7 +173,7 @@ fn held(known: &Explanation) -> Vec<JobReason> {
         });
     }
     if let Some(due) = job.start_due {
-        let message = "it starts at its time".to_owned();
+        let message = "it waits for its start time".to_owned();
         reasons.push(JobReason {
             reason_time: Some(timestamp(due)),
             ..reason(Kind::StartTime, message)
@@ -191,7 +191,7 @@ fn out(known: &Explanation, pipe: Option<Pipe>) -> Vec<JobReason> {
     match pipe {
         Some(Ok(depth)) if depth.consumers == 0 => {
             let message = format!(
-                "no worker consumes pipe {name}, in which {} messages are; start one",
+                "no worker consumes pipe {name}, which holds {} messages; start one",
                 depth.ready
             );
             reasons.push(JobReason {
@@ -202,7 +202,7 @@ fn out(known: &Explanation, pipe: Option<Pipe>) -> Vec<JobReason> {
         }
         Some(Err(_)) => {
             let message = format!(
-                "the message broker does not answer, so what is in pipe {name} is not known"
+                "the message broker does not answer, so the depth of pipe {name} is unknown"
             );
             reasons.push(JobReason {
                 pipe: name.clone(),
@@ -213,7 +213,7 @@ fn out(known: &Explanation, pipe: Option<Pipe>) -> Vec<JobReason> {
     }
     if known.leases.silent > 0 {
         let message = format!(
-            "{} items have run for long at workers that were not heard of lately; they are sent again when their leases end",
+            "{} long-running items are at workers that sent no heartbeat lately; they are sent again when their leases end",
             known.leases.silent
         );
         reasons.push(JobReason {
@@ -271,7 +271,7 @@ fn limits(job: &Job, bounds: &Bounds) -> Vec<JobReason> {
     let more = counts.unreleased + counts.unsplit + counts.reopen > 0;
     let window = u64::from(job.meta.spec.max_in_flight);
     if more && counts.out() >= window {
-        let message = format!("its window is full: {window} items may be out at once");
+        let message = format!("its window is full: at most {window} of its items may be in flight");
         reasons.push(JobReason {
             count: int(window),
             ..reason(Kind::WindowFull, message)
@@ -316,7 +316,7 @@ fn bounded(job: &Job, bounds: &Bounds) -> JobReason {
     ];
     let limits: Vec<_> = limits.into_iter().flatten().collect();
     let message = match limits.as_slice() {
-        [] => format!("its share of what pipe {pipe} can take is used up: {share} items"),
+        [] => format!("its share of pipe {pipe} is used up: {share} items"),
         limits => format!(
             "its share of pipe {pipe} is used up: the pipe is limited to {} for all jobs together",
             limits.join(" and ")
@@ -331,7 +331,7 @@ fn bounded(job: &Job, bounds: &Bounds) -> JobReason {
 
 fn dead_letters(count: u64) -> JobReason {
     let message = format!(
-        "{count} items failed because the broker gave their messages up; retry the job to send them again"
+        "{count} items failed because their messages became dead letters; retry the job to send them again"
     );
     JobReason {
         count: int(count),

@@ -111,7 +111,7 @@ impl Api {
 async fn depth(broker: &dyn Broker, pipe: String) -> Option<Depth> {
     let depth = broker.depth(&Queue::Pipe(pipe.clone())).await;
     depth
-        .inspect_err(|error| tracing::debug!(%error, pipe, "a pipe's depth is not known"))
+        .inspect_err(|error| tracing::debug!(%error, pipe, "cannot read the depth of a pipe; the answer leaves it out"))
         .ok()
 }
 

@@ -1,4 +1,5 @@
-//! What is known of a watched partition; shared by the poller, the partition's task and its watchers.
+//! What the server knows about a watched partition. The poller, the partition's task and its
+//! watchers share it.
 
 use std::{
     collections::BTreeSet,
@@ -18,25 +19,27 @@ use super::{
     ring::{Events, Ring},
 };
 
-/// Jobs that wait to be read at most; beyond it the partition is compared with the database instead.
+/// The most jobs that wait to be read. If there are more, the task compares the partition with the
+/// database instead.
 const DIRTY: usize = 65_536;
-/// Without a mark for so much longer than a bookmark's interval nobody knows whether anything changed.
+/// If the last mark is older than a bookmark's interval and this, nobody knows whether anything
+/// changed.
 pub(super) const STALE: Duration = Duration::from_secs(5);
 
-/// A moment up to which everything that was committed is in the log and the ring.
+/// A point in time. Everything committed before it is in the log and the ring.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     /// By the database's clock.
     pub(super) time: Micros,
     /// In the audit log.
     pub(super) position: Position,
-    /// In the log of jobs: it is complete before this place.
+    /// In the log of jobs, which is complete before this place.
     pub(super) place: u64,
-    /// When it was made, by our clock.
+    /// When the mark was made, by this process's clock.
     pub(super) made: Instant,
 }
 
-/// What is known of a watched partition.
+/// What the server knows about a watched partition.
 #[derive(Debug)]
 pub(super) struct PartitionFeed {
     /// The partition.
@@ -55,23 +58,23 @@ struct Inner {
     standing: Standing,
 }
 
-/// Whether a partition is to be compared with the database.
+/// Whether the task must compare a partition with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// Everything is known up to the poller's last poll.
     Current,
-    /// The task is to compare.
+    /// The task must compare.
     Asked,
-    /// The task compares.
+    /// The task is comparing.
     Comparing,
 }
 
-/// What the log has from a place on.
+/// The entries of the log from a place on.
 #[derive(Debug)]
 pub(super) struct Taken {
     /// Entries, each with the place after it.
     pub(super) entries: Vec<(u64, Entry)>,
-    /// Whether there are no more.
+    /// Whether these are all entries.
     pub(super) all: bool,
     /// The newest mark.
     pub(super) mark: Option<Mark>,
@@ -97,7 +100,7 @@ impl PartitionFeed {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A receiver that changes whenever there is something new.
+    /// A receiver that changes when there is something new.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
@@ -106,10 +109,10 @@ impl PartitionFeed {
         self.news.send_modify(|news| *news = news.wrapping_add(1));
     }
 
-    /// Notes that a job changed.
+    /// Records that a job changed.
     pub(super) fn note(&self, change: &Change) {
         let mut inner = self.lock();
-        // Of a deleted job the audit log tells; until it does, reading finds nothing.
+        // The audit log names a deleted job. Until then, reading the job finds nothing.
         if !change.deleted {
             inner.mark_dirty(change.uid);
         }
@@ -119,19 +122,19 @@ impl PartitionFeed {
 
     // For the poller.
 
-    /// Whether there is a position in the audit log.
+    /// Whether the feed has a position in the audit log.
     pub(super) fn has_begun(&self) -> bool {
         self.lock().mark.is_some()
     }
 
-    /// The task is to compare the partition with the database.
+    /// Asks the task to compare the partition with the database.
     pub(super) fn ask(&self) {
         self.ask_later();
         self.poke.notify_one();
     }
 
-    /// The database has no changes since the last poll: everything that was committed before this moment is known, unless the
-    /// task has not read yet what the last poll found.
+    /// Records that the database has no changes since the last poll. So everything committed before
+    /// this moment is known, unless the task has not yet read what the last poll found.
     pub(super) fn unchanged(&self, time: Micros, position: Position) {
         let mut inner = self.lock();
         if inner.standing != Standing::Current {
@@ -144,7 +147,8 @@ impl PartitionFeed {
             inner.set_mark(time, position);
         }
         drop(inner);
-        // Watchers look at the mark when their bookmarks are due. They wait for one only where there was none for long.
+        // Watchers look at the mark when their bookmarks are due. They wait for a new mark only if
+        // the last one is old.
         if before.is_none_or(|mark| mark.made.elapsed() >= STALE) {
             self.tell();
         }
@@ -157,7 +161,7 @@ impl PartitionFeed {
         self.poke.notified().await;
     }
 
-    /// Whether the task is to compare, which it does now.
+    /// Returns whether the task must compare, and records that it does so now.
     pub(super) fn take_asked(&self) -> bool {
         let mut inner = self.lock();
         let asked = inner.standing == Standing::Asked;
@@ -167,22 +171,22 @@ impl PartitionFeed {
         asked
     }
 
-    /// The task could not read: it is to compare when the poller looks the next time.
+    /// The task could not read: let it compare at the next look of the poller.
     pub(super) fn ask_later(&self) {
         self.lock().standing = Standing::Asked;
     }
 
-    /// How far the audit log was read.
+    /// The position up to which the audit log was read.
     pub(super) fn position(&self) -> Position {
         self.lock().ring.end()
     }
 
-    /// All changes before this time are known.
+    /// The time before which all changes are known.
     pub(super) fn known_until(&self) -> Micros {
         self.lock().mark.map_or(0, |mark| mark.time)
     }
 
-    /// Marks jobs as to be read.
+    /// Marks jobs for reading.
     pub(super) fn mark_dirty(&self, uids: impl IntoIterator<Item = JobUid>) {
         let mut inner = self.lock();
         for uid in uids {
@@ -198,7 +202,7 @@ impl PartitionFeed {
             .collect()
     }
 
-    /// The audit log is read from this position on; what was known before is void.
+    /// Starts to read the audit log at this position, and forgets everything known before.
     pub(super) fn begin(&self, time: Micros, position: Position) {
         let mut inner = self.lock();
         inner.ring = Ring::at(position);
@@ -217,8 +221,8 @@ impl PartitionFeed {
         }
     }
 
-    /// Adds what was read. What made it be read may be anybody's message with a job of another partition, whose view nobody
-    /// here may see.
+    /// Adds states that were read. A message with a job of another partition may have caused the
+    /// read; watchers of this partition must not see that job.
     pub(super) fn put(&self, views: impl IntoIterator<Item = JobView>) {
         let mut inner = self.lock();
         let mut new = false;
@@ -235,7 +239,7 @@ impl PartitionFeed {
         }
     }
 
-    /// Adds that a job was deleted.
+    /// Records that a job was deleted.
     pub(super) fn delete(&self, uid: JobUid, name: JobName) {
         let mut inner = self.lock();
         inner.dirty.remove(&uid);
@@ -246,7 +250,8 @@ impl PartitionFeed {
         }
     }
 
-    /// The task has compared: everything that was committed before this moment is in the log and the ring.
+    /// Records that the task has compared: everything committed before this moment is in the log
+    /// and the ring.
     pub(super) fn compared(&self, time: Micros, position: Position) {
         let mut inner = self.lock();
         if inner.standing == Standing::Comparing {
@@ -265,7 +270,7 @@ impl PartitionFeed {
         inner.mark.map(|mark| (mark, inner.log.next()))
     }
 
-    /// Up to `most` entries of the log; `None` where it has forgotten some.
+    /// Up to `most` entries of the log, or `None` if the log has forgotten some.
     pub(super) fn take(&self, place: u64, most: usize) -> Option<Taken> {
         let inner = self.lock();
         let entries = inner.log.since(place, most)?;
@@ -276,7 +281,8 @@ impl PartitionFeed {
         })
     }
 
-    /// Up to `most` events after a position that `wanted` takes; `None` where the ring has forgotten some, or has none yet.
+    /// Up to `most` events after a position that `wanted` accepts. `None` if the ring has forgotten
+    /// some, or has none yet.
     pub(super) fn events(
         &self,
         position: Position,
@@ -316,7 +322,7 @@ mod tests {
     use super::{super::super::table::tests::view, *};
 
     proptest! {
-        /// Whatever jobs are heard of and read, watchers of a partition see its own.
+        /// Watchers of a partition see only its own jobs, whatever jobs the messages name.
         #[test]
         fn views_of_other_partitions_are_never_shown(
             jobs in proptest::collection::vec((0_u128..20, 1_i64..5, "[pq]"), 0..50),
@@ -324,7 +330,7 @@ mod tests {
             let feed = PartitionFeed::new(PartitionId::new("p").unwrap());
             let mut own = BTreeSet::new();
             for (number, revision, partition) in jobs {
-                // A uid is of one job in one partition.
+                // A uid belongs to one job in one partition.
                 let number = number * 2 + u128::from(partition == "q");
                 let seen = view(number, revision, Phase::Active);
                 let mut meta = (*seen.job.meta).clone();
@@ -371,7 +377,7 @@ mod tests {
         assert_eq!((marked(&feed), feed.position()), ((20, at(2)), at(2)));
         assert!(feed.take_asked());
         assert!(!feed.take_asked(), "once for each time that it is asked");
-        // What the next poll finds, or what cannot be read, is for another comparison.
+        // What the next poll finds, or what cannot be read, needs another comparison.
         feed.ask();
         feed.compared(31, at(3));
         feed.unchanged(40, at(4));

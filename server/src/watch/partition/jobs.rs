@@ -1,8 +1,10 @@
-//! One watcher's stream of a partition's jobs: a listing, or what was missed since its resume token; then the newest state of each
-//! job that changed, at most once per interval, and bookmarks while nothing does.
+//! The stream of one watcher of a partition's jobs. It begins with a listing, or with what was
+//! missed since the resume token. Then it sends the newest state of each job that changed, at most
+//! once per interval, and bookmarks while nothing changes.
 //!
-//! Nothing queues up: the watcher has a place in the partition's log, which holds each job once. A watcher whose place was
-//! forgotten reads from the database what changed since its last mark, as one that resumes does.
+//! Nothing queues up: the watcher has a place in the partition's log, which holds each job once. If
+//! the log has forgotten the place, the watcher reads what changed since its last mark from the
+//! database, as after a resume.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -21,11 +23,11 @@ use super::{
 };
 use crate::grpc::status::ApiError;
 
-/// Jobs read and shown at once.
+/// Jobs that are read and shown at once.
 const CHUNK: usize = 200;
-/// Events read at once by a watcher that goes on.
+/// Events that a resuming watcher reads at once.
 const EVENTS: u32 = 500;
-/// Changed jobs that are looked at by a watcher that goes on; if there may be more it begins anew.
+/// The most changed jobs that a resuming watcher looks at. If there may be more, it begins again.
 const CHANGED: u32 = 10_000;
 
 /// What a watcher wants to see, and how.
@@ -33,17 +35,17 @@ const CHANGED: u32 = 10_000;
 pub(crate) struct JobsPace {
     /// Which jobs.
     pub(crate) filter: JobFilter,
-    /// How many the listing has at most.
+    /// The most jobs in the listing.
     pub(crate) listed: u64,
     /// The shortest time between two messages about changes.
     pub(crate) interval: Duration,
-    /// After so long without a message a bookmark is sent.
+    /// How long the stream may be silent before it sends a bookmark.
     pub(crate) bookmark: Duration,
-    /// What an earlier stream had shown.
+    /// Where an earlier stream ended.
     pub(crate) resume: Option<Since>,
 }
 
-/// A moment up to which a watcher was shown everything.
+/// A point in time: the watcher was shown everything committed before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Since {
     /// By the database's clock.
@@ -66,13 +68,13 @@ impl From<Mark> for Since {
 pub(crate) struct JobsUpdate {
     /// Jobs that match, in their newest states.
     pub(crate) jobs: Vec<JobView>,
-    /// Jobs that are gone or do not match.
+    /// Jobs that are deleted or no longer match.
     pub(crate) gone: Vec<Gone>,
     /// A listing begins.
     pub(crate) reset: bool,
     /// The listing, or what was missed, is complete.
     pub(crate) listed: bool,
-    /// Where another stream may go on.
+    /// Where another stream may continue.
     pub(crate) since: Option<Since>,
     /// The names of jobs of the listing that this version cannot read.
     pub(crate) unreadable: Vec<String>,
@@ -80,7 +82,8 @@ pub(crate) struct JobsUpdate {
     pub(crate) below: Option<i64>,
 }
 
-/// The jobs of a watched partition. Ends with an error when the server stops or the database does not answer.
+/// The jobs of a watched partition. Ends with an error if the server stops or the database does not
+/// answer.
 pub(crate) fn follow_jobs(
     watched: WatchedPartition,
     pace: JobsPace,
@@ -121,39 +124,39 @@ struct Follower {
     shown: Shown,
     /// The next entry of the log to look at.
     place: u64,
-    /// Up to when everything was shown.
+    /// The point up to which everything was shown.
     since: Option<Since>,
-    /// When something was said last.
+    /// When the last message was sent.
     said: Instant,
-    /// Before this no change is told.
+    /// Before this time no change is sent.
     next_change: Instant,
     ended: bool,
 }
 
 enum Stage {
-    /// Nothing was said yet; goes on from there, or lists.
+    /// Nothing was sent yet. Continues from there, or lists.
     Begin(Option<Since>),
-    /// Lists what is below this key.
+    /// Lists the jobs below this key.
     Listing {
         below: Option<i64>,
         left: u64,
         since: Since,
         first: bool,
     },
-    /// Tells what changed meanwhile.
+    /// Sends what changed meanwhile.
     Missed(Missed),
     Live,
 }
 
-/// What a watcher missed and has not yet been told.
+/// What a watcher missed and has not been sent yet.
 struct Missed {
-    /// How far the audit log was looked at; `None` when it was to its end.
+    /// The position up to which the audit log was read; `None` at its end.
     events: Option<Position>,
-    /// From when on jobs at work are compared; `None` when they were.
+    /// The time from which unsettled jobs are compared; `None` once they were.
     changed: Option<Micros>,
     deleted: Vec<Gone>,
     jobs: BTreeSet<JobUid>,
-    /// The mark that was the newest at the beginning.
+    /// The newest mark at the beginning.
     since: Since,
 }
 
@@ -174,7 +177,7 @@ impl Follower {
         }
     }
 
-    /// One step; `None` where it has nothing to say.
+    /// One step. `None` if it has nothing to send.
     async fn step(&mut self) -> Result<Option<JobsUpdate>, ApiError> {
         match std::mem::replace(&mut self.stage, Stage::Live) {
             Stage::Begin(resume) => {
@@ -192,7 +195,8 @@ impl Follower {
         }
     }
 
-    /// Takes a place in the log first, so that what changes while the database is read is told after it.
+    /// Takes a place in the log first, so that changes during the reads of the database are sent
+    /// after them.
     async fn begin(&mut self, resume: Option<Since>) -> Result<(), ApiError> {
         let (mark, place) = loop {
             self.watched.news.borrow_and_update();
@@ -243,7 +247,7 @@ impl Follower {
         let page = self.store.list_jobs(partition, filter, below, size).await?;
         let left = left.saturating_sub(page.jobs.len() as u64);
         for view in &page.jobs {
-            // The others do not change without an event, and a listing may be long.
+            // Settled jobs do not change without an event, and a listing may be long.
             if view.job.settled.is_none() || view.job.updated >= since.time - COMMIT_LAG {
                 self.note(view);
             }
@@ -273,7 +277,7 @@ impl Follower {
         })
     }
 
-    /// One step of telling what was missed: events, then jobs at work, then the states of all of them.
+    /// One step of catching up: first events, then unsettled jobs, then the states of all of them.
     async fn catch_up(&mut self, mut missed: Missed) -> Result<Option<JobsUpdate>, ApiError> {
         let partition = self.watched.feed.partition.clone();
         if let Some(after) = missed.events {
@@ -354,7 +358,7 @@ impl Follower {
         }
         let (update, fresh) = self.tell(taken);
         if !update.jobs.is_empty() || !update.gone.is_empty() {
-            // An interval beyond all time is refused beforehand.
+            // Intervals too long for the clock were refused before.
             self.next_change = now + self.pace.interval;
             return Ok(Some(update));
         }
@@ -369,7 +373,7 @@ impl Follower {
         Ok(None)
     }
 
-    /// What these entries mean for this watcher, and whether it is known that there is no more.
+    /// What these entries mean for this watcher, and whether it is known that there are no more.
     fn tell(&mut self, taken: Taken) -> (JobsUpdate, bool) {
         let mut update = JobsUpdate::default();
         for (after, entry) in taken.entries {
@@ -390,7 +394,8 @@ impl Follower {
         (update, fresh)
     }
 
-    /// Adds a state to a message, unless it was shown, or that it does not match, unless that was said.
+    /// Adds a state to a message unless it was shown, or the news that it no longer matches unless
+    /// that was sent.
     fn say(&mut self, view: JobView, update: &mut JobsUpdate) {
         let (uid, revision) = (view.job.meta.uid, view.job.revision);
         let said = self.shown.get(uid);
@@ -414,7 +419,7 @@ impl Follower {
         self.shown.note(view.job.meta.uid, said);
     }
 
-    /// Waits for news. The partition's feed lives as long as this watcher has its place.
+    /// Waits for a change. The partition's feed lives as long as this watcher has its place.
     async fn changed(&mut self) -> Result<(), ApiError> {
         let changed = self.watched.news.changed().await;
         changed.map_err(|_| ApiError::Stopping)

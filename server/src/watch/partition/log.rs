@@ -1,5 +1,5 @@
-//! What changed in a watched partition: the newest state of each job, in the order of the last changes. Bounded by jobs, not
-//! by changes.
+//! The changes of a watched partition: the newest state of each job, in the order of the last
+//! changes. The number of jobs bounds it, not the number of changes.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,21 +9,21 @@ use std::{
 use headway_domain::{JobName, JobUid};
 use headway_store::JobView;
 
-/// Jobs that a log remembers.
+/// The most jobs that a log keeps.
 const KEPT: usize = 2048;
 
-/// A job that is not there any more.
+/// A job that is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gone {
     /// The job.
     pub(crate) uid: JobUid,
     /// Its name.
     pub(crate) name: JobName,
-    /// Whether it was deleted; if not, it does not match any more.
+    /// Whether it was deleted. If not, it no longer matches.
     pub(crate) deleted: bool,
 }
 
-/// What became of a job.
+/// What happened to a job.
 #[derive(Debug, Clone)]
 pub(super) enum Entry {
     /// It has a new state.
@@ -36,24 +36,24 @@ pub(super) enum Entry {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     next: u64,
-    /// What was before this was forgotten.
+    /// Entries before this place are forgotten.
     floor: u64,
     order: BTreeMap<u64, Entry>,
     place: HashMap<JobUid, u64>,
 }
 
 impl Log {
-    /// The place of the next entry: who begins here sees every entry to come.
+    /// The place of the next entry. A reader that begins here sees every later entry.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Adds a state; whether it is newer than what the log has of the job.
+    /// Adds a state. Returns whether it is newer than the job's state in the log.
     pub(super) fn put(&mut self, view: Arc<JobView>) -> bool {
         let uid = view.job.meta.uid;
         match self.place.get(&uid).and_then(|place| self.order.get(place)) {
             Some(Entry::State(old)) if old.job.revision >= view.job.revision => return false,
-            // A name that is used again has another uid.
+            // A job that uses the name again has another uid.
             Some(Entry::Deleted(_)) => return false,
             Some(Entry::State(_)) | None => {}
         }
@@ -61,7 +61,7 @@ impl Log {
         true
     }
 
-    /// Notes that a job was deleted; whether that is new.
+    /// Records that a job was deleted. Returns whether that is new.
     pub(super) fn delete(&mut self, uid: JobUid, name: JobName) -> bool {
         let known = self.place.get(&uid).and_then(|place| self.order.get(place));
         if matches!(known, Some(Entry::Deleted(_))) {
@@ -90,7 +90,7 @@ impl Log {
         }
     }
 
-    /// Forgets everything: whoever reads the log goes on from the database.
+    /// Forgets everything, so that readers continue from the database.
     pub(super) fn forget(&mut self) {
         self.order.clear();
         self.place.clear();
@@ -99,7 +99,8 @@ impl Log {
         self.floor = self.next;
     }
 
-    /// Up to `most` entries from a place on, each with the place after it; `None` where the log has forgotten some.
+    /// Up to `most` entries from a place on, each with the place after it. `None` if the log has
+    /// forgotten some.
     pub(super) fn since(&self, place: u64, most: usize) -> Option<Vec<(u64, Entry)>> {
         if place < self.floor {
             return None;

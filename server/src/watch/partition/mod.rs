@@ -1,8 +1,9 @@
-//! Following all jobs, or the audit log, of a partition.
+//! Watching all jobs, or the audit log, of a partition.
 //!
-//! One task (`poller`) asks the database which of all watched partitions changed. Each watched partition has a task (`task`) that
-//! reads what changed once, however many watch, into its feed (`feed`): a log of jobs (`log`) and a ring of events (`ring`). Watchers (`jobs`, `tail`) read those at their own pace; one that falls so far behind that
-//! they have forgotten goes on from the database.
+//! One task (`poller`) asks the database which of all watched partitions changed. Each watched
+//! partition has a task (`task`) that reads the changes once for all watchers into its feed
+//! (`feed`): a log of jobs (`log`) and a ring of events (`ring`). Watchers (`jobs`, `tail`) read
+//! those at their own pace. A watcher that falls too far behind continues from the database.
 
 mod feed;
 mod jobs;

@@ -1,8 +1,9 @@
 //! The one task that polls for all watched partitions.
 //!
-//! Messages about changed jobs may be lost at any time. So this task asks the database now and then, in one statement, which of
-//! the watched partitions changed since it asked last. The tasks of those read what changed. For all others a mark says up to
-//! when everything is known, and costs nothing more.
+//! Messages about changed jobs may be lost at any time. So this task asks the database regularly,
+//! in one statement, which watched partitions changed since its last question. The tasks of those
+//! read what changed. For the others a mark says up to when everything is known, and costs nothing
+//! more.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -19,7 +20,7 @@ use super::{
     task::{COMMIT_LAG, PartitionTask, pause},
 };
 
-/// Partitions in one statement.
+/// The most partitions in one statement.
 const POLLED: usize = 10_000;
 
 /// The task.
@@ -27,17 +28,17 @@ pub(crate) struct PartitionPoller {
     partitions: Partitions,
     store: Store,
     repair_interval: Duration,
-    /// Where the last poll ended; `None` before the first partition is watched.
+    /// Where the last poll ended. `None` before the first partition is watched.
     cursor: Option<Cursor>,
-    /// Partitions that are watched and have no task yet.
+    /// Watched partitions that have no task yet.
     waiting: Vec<Started>,
     /// The tasks of watched partitions.
     followers: JoinSet<()>,
-    /// The database did not answer the last time.
+    /// Whether the last statement failed.
     away: bool,
 }
 
-/// What changed before this is known of every partition whose task has nothing to compare.
+/// Changes before this point are known for every partition whose task has nothing to compare.
 #[derive(Debug, Clone, Copy)]
 struct Cursor {
     /// By the database's clock.
@@ -62,7 +63,7 @@ impl PartitionPoller {
     /// Runs until `shutdown`.
     ///
     /// # Errors
-    /// Where the task of a partition panicked.
+    /// If the task of a partition panicked.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let ended = shutdown.run_until_cancelled(self.follow()).await;
         ended.unwrap_or(Ok(()))
@@ -93,7 +94,8 @@ impl PartitionPoller {
         }
     }
 
-    /// Begins to follow the partitions that are watched since, at the present end of the audit log. One statement for all.
+    /// Begins to follow the newly watched partitions, at the present end of the audit log. One
+    /// statement for all.
     async fn begin(&mut self) -> Result<(), StoreError> {
         self.waiting.extend(self.partitions.take_heard());
         if self.waiting.is_empty() {
@@ -101,7 +103,7 @@ impl PartitionPoller {
         }
         let time = self.store.now();
         let position = self.store.events().end().await?;
-        // Where there is a cursor it is older: the next poll looks at more than these partitions need.
+        // An existing cursor is older: the next poll then looks at more than these partitions need.
         self.cursor.get_or_insert(Cursor { time, position });
         for started in self.waiting.drain(..) {
             started.feed.begin(time, position);
@@ -131,7 +133,8 @@ impl PartitionPoller {
             let polled = match polled {
                 Ok(polled) => polled,
                 Err(StoreError::CursorExpired { .. }) => {
-                    // Each task finds that its own place in the log is gone too, and begins again.
+                    // Each task finds that its own place in the audit log is gone too, and begins
+                    // again.
                     end = Some(self.store.events().end().await?);
                     feeds.iter().for_each(|feed| feed.ask());
                     break;
@@ -159,7 +162,7 @@ impl PartitionPoller {
             Ok(()) => {}
             Err(error) => {
                 if !std::mem::replace(&mut self.away, true) {
-                    tracing::warn!(%error, "cannot poll for changes of watched partitions, trying again");
+                    tracing::warn!(%error, "cannot poll for changes of watched partitions; trying again");
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use headway_store::{EventRow, Position};
 
-/// Events that a ring remembers.
+/// The most events that a ring keeps.
 const KEPT: usize = 1024;
 
 /// The ring: all events after `start` up to `end`.
@@ -28,12 +28,12 @@ impl Ring {
         }
     }
 
-    /// Up to where it is complete.
+    /// The position up to which it is complete.
     pub(super) fn end(&self) -> Position {
         self.end
     }
 
-    /// Adds the events after `end`, which with them is at this position.
+    /// Adds the events after `end`; with them the ring is complete up to this position.
     pub(super) fn extend(&mut self, rows: Vec<EventRow>, end: Position) {
         self.rows.extend(rows.into_iter().map(Arc::new));
         self.end = self.end.max(end);
@@ -44,7 +44,8 @@ impl Ring {
         }
     }
 
-    /// Up to `most` events after a position that `wanted` takes; `None` where the ring has forgotten some.
+    /// Up to `most` events after a position that `wanted` accepts. `None` if the ring has forgotten
+    /// some.
     pub(super) fn since(
         &self,
         position: Position,

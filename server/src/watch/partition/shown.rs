@@ -1,18 +1,19 @@
-//! Which revisions of jobs were shown or read lately, so that none is twice.
+//! Which revisions of jobs were shown or read lately, to avoid repetitions.
 
 use std::collections::HashMap;
 
 use headway_domain::JobUid;
 
-/// Jobs in one generation of a watcher's memory; two are kept, of about 48 bytes a job.
+/// The jobs in one generation of a watcher's memory. Two generations are kept, at about 48 bytes a
+/// job.
 const GENERATION: usize = 2048;
 
-/// What was last said of a job.
+/// What was last sent about a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
-    /// It was shown at this revision.
+    /// Its state, at this revision.
     Shown(i64),
-    /// It was said to be gone, at this revision.
+    /// That it is gone, at this revision.
     Hidden(i64),
 }
 
@@ -25,7 +26,7 @@ impl Said {
     }
 }
 
-/// The memory: of the jobs of one generation at least, of two at most.
+/// The memory. It holds the jobs of at least one generation and at most two.
 #[derive(Debug)]
 pub(super) struct Shown {
     generation: usize,
@@ -40,7 +41,7 @@ impl Default for Shown {
 }
 
 impl Shown {
-    /// A memory of so many jobs at least.
+    /// A memory of at least this many jobs.
     pub(super) fn of(generation: usize) -> Self {
         Self {
             generation,
@@ -49,12 +50,12 @@ impl Shown {
         }
     }
 
-    /// What was last said of a job, if it is remembered.
+    /// What was last sent about a job, if the memory still has it.
     pub(super) fn get(&self, uid: JobUid) -> Option<Said> {
         self.fresh.get(&uid).or_else(|| self.old.get(&uid)).copied()
     }
 
-    /// Remembers what is said of a job.
+    /// Records what is sent about a job.
     pub(super) fn note(&mut self, uid: JobUid, said: Said) {
         if self.fresh.len() >= self.generation && !self.fresh.contains_key(&uid) {
             self.old = std::mem::take(&mut self.fresh);

@@ -1,4 +1,4 @@
-//! Which partitions are watched; shared by the hub's task, the poller and the watchers.
+//! Which partitions are watched. The hub's task, the poller and the watchers share it.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::feed::PartitionFeed;
 use crate::grpc::status::ApiError;
 
-/// The handle by which calls watch partitions; cheap to clone.
+/// The handle by which calls watch partitions. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Partitions {
     shared: Arc<Shared>,
@@ -22,13 +22,13 @@ pub(crate) struct Partitions {
 #[derive(Debug)]
 struct Shared {
     table: Mutex<Table>,
-    /// A partition is watched that was not before.
+    /// Notified when the first watcher of a partition comes.
     wake: Notify,
-    /// The hub listens to the changes of one more partition.
+    /// Notified when the hub listens to the changes of one more partition.
     heard: Notify,
-    /// Messages about changes may have been lost.
+    /// Notified when messages about changes may have been lost.
     doubted: Notify,
-    /// Watchers at most.
+    /// The most watchers.
     most: usize,
 }
 
@@ -36,7 +36,7 @@ struct Shared {
 struct Table {
     feeds: HashMap<PartitionId, Slot>,
     watchers: usize,
-    /// Partitions to whose changes the hub does not listen yet.
+    /// Partitions whose changes the hub does not listen to yet.
     fresh: Vec<Started>,
     /// Partitions that wait for their task.
     heard: Vec<Started>,
@@ -49,7 +49,8 @@ struct Slot {
     stop: CancellationToken,
 }
 
-/// A partition that began to be watched, and what is cancelled when nobody watches it any more.
+/// A partition that began to be watched, and the token that is cancelled when nobody watches it any
+/// more.
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(super) feed: Arc<PartitionFeed>,
@@ -57,7 +58,7 @@ pub(crate) struct Started {
 }
 
 impl Partitions {
-    /// A table for so many watchers.
+    /// A table for at most this many watchers.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -103,17 +104,17 @@ impl Partitions {
         })
     }
 
-    /// Waits until a partition is watched that was not before. Cancel-safe; none is missed.
+    /// Waits until a partition gains its first watcher. Cancel-safe: it misses none.
     pub(in crate::watch) async fn gained(&self) {
         self.shared.wake.notified().await;
     }
 
-    /// The partitions that are watched but not listened to.
+    /// Takes the partitions that are watched but not listened to.
     pub(in crate::watch) fn take_fresh(&self) -> Vec<Started> {
         std::mem::take(&mut self.lock().fresh)
     }
 
-    /// Hands partitions to the poller: their changes are heard of from now on.
+    /// Hands partitions to the poller: the hub listens to their changes from now on.
     pub(in crate::watch) fn listened(&self, fresh: Vec<Started>) {
         self.lock().heard.extend(fresh);
         self.shared.heard.notify_one();
@@ -124,21 +125,21 @@ impl Partitions {
         !self.lock().feeds.is_empty()
     }
 
-    /// Notes that a job changed, if its partition is watched.
+    /// Records that a job changed, if its partition is watched.
     pub(in crate::watch) fn note(&self, change: &Change) {
         if let Some(slot) = self.lock().feeds.get(&change.partition) {
             slot.feed.note(change);
         }
     }
 
-    /// Messages about changes may have been lost: the poller is to look at once.
+    /// Records that messages about changes may have been lost, so that the poller looks at once.
     pub(in crate::watch) fn doubt(&self) {
         self.shared.doubted.notify_one();
     }
 
     // For the poller.
 
-    /// Waits until partitions wait for their task. Cancel-safe; none is missed.
+    /// Waits until partitions wait for their task. Cancel-safe: it misses none.
     pub(super) async fn heard(&self) {
         self.shared.heard.notified().await;
     }
@@ -153,7 +154,7 @@ impl Partitions {
         std::mem::take(&mut self.lock().heard)
     }
 
-    /// The partitions that are followed.
+    /// The feeds of the partitions that are followed.
     pub(super) fn begun(&self) -> Vec<Arc<PartitionFeed>> {
         let table = self.lock();
         let feeds = table.feeds.values().map(|slot| &slot.feed);
@@ -176,7 +177,7 @@ impl Partitions {
         }
     }
 
-    /// No code can panic while it holds the lock, so a poisoned one is as good as any.
+    /// No code can panic while it holds the lock, so a poisoned lock is still good.
     fn lock(&self) -> MutexGuard<'_, Table> {
         let table = &self.shared.table;
         table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -187,7 +188,7 @@ impl Partitions {
 #[derive(Debug)]
 pub(crate) struct WatchedPartition {
     pub(super) feed: Arc<PartitionFeed>,
-    /// Changes whenever there is something new.
+    /// Changes when there is something new.
     pub(super) news: watch::Receiver<u64>,
     partitions: Partitions,
 }

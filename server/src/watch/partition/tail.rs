@@ -1,5 +1,6 @@
-//! One watcher's stream of a partition's audit log: every event once, in the log's order, from the partition's ring, or from the
-//! database where the ring does not reach back so far.
+//! The stream of one watcher of a partition's audit log: every event once, in the log's order.
+//! Events come from the partition's ring, or from the database if the ring does not reach back far
+//! enough.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,20 +12,20 @@ use tokio_util::sync::CancellationToken;
 use super::{feed::STALE, table::WatchedPartition};
 use crate::grpc::status::ApiError;
 
-/// Events in one message at most.
+/// The most events in one message.
 const CHUNK: usize = 500;
 
-/// One message; without events it is a bookmark.
+/// One message. Without events it is a bookmark.
 #[derive(Debug)]
 pub(crate) struct EventsUpdate {
     /// The events that follow.
     pub(crate) events: Vec<Arc<EventRow>>,
-    /// Where another stream goes on.
+    /// Where another stream continues.
     pub(crate) position: Position,
 }
 
-/// The events of a watched partition after a position. Ends with an error when the server stops, the database does not answer, or the
-/// watcher fell behind what is kept.
+/// The events of a watched partition after a position. Ends with an error if the server stops, if
+/// the database does not answer, or if the watcher fell behind what is kept.
 pub(crate) fn follow_events(
     watched: WatchedPartition,
     query: EventQuery,
@@ -66,7 +67,7 @@ struct Tail {
     bookmark: Duration,
     store: Store,
     stopping: CancellationToken,
-    /// When something was said last.
+    /// When the last message was sent.
     said: Instant,
     ended: bool,
 }
@@ -103,7 +104,7 @@ impl Tail {
     /// The events after the position, which moves behind them.
     async fn more(&mut self) -> Result<Vec<Arc<EventRow>>, ApiError> {
         let feed = &self.watched.feed;
-        // Before there is a mark the feed knows nothing.
+        // Without a mark the feed knows nothing.
         if feed.present().is_none() {
             return Ok(Vec::new());
         }

@@ -1,8 +1,9 @@
-//! The task of a watched partition: reads what changed, once for all who watch.
+//! The task of a watched partition. It reads changes once for all watchers.
 //!
-//! It waits until a message names a changed job, or until the poller found changes. Then it follows the audit log, which tells of
-//! every beginning, end and deletion. Where the poller asked, it also compares the revisions of unsettled jobs that changed lately,
-//! and sets a mark that says up to when everything is known.
+//! It waits until a message names a changed job, or until the poller finds changes. Then it reads
+//! the audit log, which names every start, end and deletion. If the poller asked for it, the task
+//! also compares the revisions of unsettled jobs that changed lately, and sets a mark up to which
+//! everything is known.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -17,20 +18,22 @@ use super::{
     table::Started,
 };
 
-/// Jobs read in one call.
+/// Jobs that one call reads.
 const CHUNK: usize = 256;
-/// Events read in one call.
+/// Events that one call reads.
 const EVENTS: u32 = 500;
-/// Jobs whose revisions are remembered at least, so that they are not read for nothing: more than change between two comparisons, less
-/// about ten seconds. At most twice as many, of about 48 bytes each.
+/// How many revisions of jobs are remembered at least, so that no job is read in vain: more than
+/// change between two comparisons, plus ten seconds. At most twice as many are kept, at about 48
+/// bytes each.
 const KNOWN: usize = 32_768;
-/// Changed jobs compared in one round at most.
+/// The most changed jobs that one round compares.
 const COMPARED: u32 = 10_000;
-/// How long a commit may take after the time that it stamps: so much earlier begins what is compared.
+/// How long a commit may take after the time that it stamps. A comparison begins this much earlier.
 pub(super) const COMMIT_LAG: Micros = 10_000_000;
 /// The least and the most time between two rounds.
 const PACE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(2));
-/// Rounds rest so many times as long as they take, so that a busy partition costs the database a quarter of a connection.
+/// A pause lasts this many times as long as its round, so that a busy partition costs the database
+/// a quarter of a connection.
 const REST: u32 = 3;
 
 /// The task.
@@ -41,7 +44,7 @@ pub(crate) struct PartitionTask {
     query: EventQuery,
     /// What was read, so that it is not read again.
     known: Shown,
-    /// The database did not answer the last time.
+    /// Whether the last statement failed.
     away: bool,
 }
 
@@ -140,7 +143,7 @@ impl PartitionTask {
         Ok(position)
     }
 
-    /// A job has this revision: it is to be read unless that was read.
+    /// A job has this revision. Read it unless that revision was read.
     fn suspect(&self, uid: JobUid, revision: i64) {
         if self
             .known
@@ -191,17 +194,17 @@ impl PartitionTask {
 
     fn unanswered(&mut self, error: &StoreError) {
         if !std::mem::replace(&mut self.away, true) {
-            tracing::warn!(%error, partition = %self.feed.partition, "a watched partition cannot be read, trying again");
+            tracing::warn!(%error, partition = %self.feed.partition, "cannot read a watched partition; trying again, its watchers see no changes meanwhile");
         }
     }
 }
 
-/// How long to wait after a round that took so long.
+/// How long to wait after a round that took this long.
 pub(super) fn pause(took: Duration) -> Duration {
     (took * REST).clamp(PACE.0, PACE.1)
 }
 
-/// In the order of their changes.
+/// The states in the order of their changes.
 fn newest(views: HashMap<JobUid, headway_store::JobView>) -> Vec<headway_store::JobView> {
     let mut views: Vec<_> = views.into_values().collect();
     views.sort_by_key(|view| view.job.updated);

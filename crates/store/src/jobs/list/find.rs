@@ -144,7 +144,7 @@ impl Store {
             match job {
                 Ok(job) => jobs.push(JobView::new(job)),
                 Err(error) => {
-                    tracing::debug!(job = found.job_id, %error, "cannot read a job; the list names it apart");
+                    tracing::debug!(job = found.job_id, %error, "cannot read a job; the list names it as unreadable");
                     unreadable.push(found.job_id);
                 }
             }
