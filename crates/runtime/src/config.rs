@@ -212,7 +212,7 @@ impl Config {
 
 impl fmt::Display for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = serde_yaml_ng::to_string(self).map_err(|_| fmt::Error)?;
+        let text = serde_saphyr::to_string(self).map_err(|_| fmt::Error)?;
         formatter.write_str(text.trim_end())
     }
 }

@@ -4,6 +4,8 @@
 //! Every layer is also read alone, so that an error names the file and line, the variable or the
 //! flag that it comes from. What the settings are is not known here; see [`crate::config`].
 
+mod file;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
@@ -13,7 +15,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_yaml_ng::{Mapping, Value};
+use serde_json::Value;
+
+/// Values by key.
+type Mapping = serde_json::Map<String, Value>;
 
 /// What the name of every variable begins with: `HEADWAY_DATA_DIR` sets `data_dir`, and
 /// `HEADWAY_SECTION__KEY` sets `key` in `section`.
@@ -178,12 +183,12 @@ impl Layers {
     /// read, or the values together are not valid; all problems of the last sort at once.
     pub fn load<T: Settings>(&self) -> Result<Loaded<T>, ConfigError> {
         // The defaults say which keys there are and of what sort each value is.
-        let known = serde_yaml_ng::to_value(T::default()).unwrap_or(Value::Null);
+        let known = serde_json::to_value(T::default()).unwrap_or(Value::Null);
         let mut merged = Merged::default();
         let mut ignored = Vec::new();
 
         if let Some(path) = &self.file {
-            merged.add(read_file::<T>(path)?, &Origin::File(path.clone()));
+            merged.add(file::read::<T>(path)?, &Origin::File(path.clone()));
         }
         for (name, value) in &self.variables {
             let Some(name) = name.to_str().filter(|name| *name != FILE_VARIABLE) else {
@@ -230,7 +235,7 @@ impl Layers {
             merged.add(value, &origin);
         }
 
-        let settings: T = serde_yaml_ng::from_value(Value::Mapping(merged.values))
+        let settings: T = serde_json::from_value(Value::Object(merged.values))
             .map_err(|error| ConfigError::Invalid(vec![error.to_string()]))?;
         let problems = settings.problems();
         if problems.is_empty() {
@@ -264,15 +269,15 @@ impl Merged {
 /// Sections are merged; every other value replaces the one before it, lists included.
 fn merge(into: &mut Mapping, layer: Mapping, prefix: &str, note: &mut impl FnMut(String)) {
     for (key, value) in layer {
-        let name = format!("{prefix}{}", key.as_str().unwrap_or_default());
+        let name = format!("{prefix}{key}");
         match (into.get_mut(&key), value) {
-            (Some(Value::Mapping(section)), Value::Mapping(layer)) => {
+            (Some(Value::Object(section)), Value::Object(layer)) => {
                 merge(section, layer, &format!("{name}."), note)
             }
-            (_, Value::Mapping(layer)) => {
+            (_, Value::Object(layer)) => {
                 let mut section = Mapping::new();
                 merge(&mut section, layer, &format!("{name}."), note);
-                into.insert(key, Value::Mapping(section));
+                into.insert(key, Value::Object(section));
             }
             (_, value) => {
                 note(name);
@@ -280,26 +285,6 @@ fn merge(into: &mut Mapping, layer: Mapping, prefix: &str, note: &mut impl FnMut
             }
         }
     }
-}
-
-fn read_file<T: DeserializeOwned>(path: &PathBuf) -> Result<Mapping, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-        path: path.clone(),
-        source,
-    })?;
-    let refuse = |error: serde_yaml_ng::Error| ConfigError::Value {
-        origin: Origin::File(path.clone()),
-        reason: error.to_string(),
-    };
-    let mapping = match serde_yaml_ng::from_str(&text).map_err(refuse)? {
-        // An empty file, or one with comments only.
-        Value::Null => return Ok(Mapping::new()),
-        Value::Mapping(mapping) => mapping,
-        _ => Mapping::new(),
-    };
-    // Reading the text rather than the mapping gives errors with a line.
-    let _: T = serde_yaml_ng::from_str(&text).map_err(refuse)?;
-    Ok(mapping)
 }
 
 /// Reads one text as the value at `path`, which is of the same sort as the default there.
@@ -312,7 +297,7 @@ fn read_text<T: DeserializeOwned>(
     let value = match sort {
         Value::Bool(_) => text.parse().map_or_else(|_| text.into(), Value::Bool),
         Value::Number(_) => number(text),
-        Value::Sequence(_) => text
+        Value::Array(_) => text
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty())
@@ -320,7 +305,7 @@ fn read_text<T: DeserializeOwned>(
         _ => text.into(),
     };
     let mapping = nested(path, value);
-    match serde_yaml_ng::from_value::<T>(Value::Mapping(mapping.clone())) {
+    match serde_json::from_value::<T>(Value::Object(mapping.clone())) {
         Ok(_) => Ok(mapping),
         Err(error) => Err(ConfigError::Value {
             origin: origin.clone(),
@@ -345,8 +330,8 @@ fn number(text: &str) -> Value {
 fn sort_of<'a>(known: &'a Value, path: &[&str]) -> Option<&'a Value> {
     let found = path
         .iter()
-        .try_fold(known, |value, key| value.as_mapping()?.get(*key))?;
-    (!found.is_mapping()).then_some(found)
+        .try_fold(known, |value, key| value.as_object()?.get(*key))?;
+    (!found.is_object()).then_some(found)
 }
 
 fn nested(path: &[&str], value: Value) -> Mapping {
@@ -355,9 +340,9 @@ fn nested(path: &[&str], value: Value) -> Mapping {
         let value = if rest.is_empty() {
             value
         } else {
-            Value::Mapping(nested(rest, value))
+            Value::Object(nested(rest, value))
         };
-        mapping.insert(Value::from(*key), value);
+        mapping.insert((*key).to_owned(), value);
     }
     mapping
 }

@@ -121,7 +121,7 @@ mod tests {
     fn json_is_one_object_a_line_with_flat_fields() {
         let text = logged("info", LogFormat::Json);
         assert_eq!(text.lines().count(), 1, "{text}");
-        let object: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text).unwrap();
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(object["message"], "job created");
         assert_eq!(object["items"], 3);
         assert_eq!(object["level"], "INFO");

@@ -157,12 +157,12 @@ fn errors_in_a_file_name_the_key_the_file_and_the_line() {
         ),
         (
             "size: 1\nsize: 2\n",
-            "duplicate entry with key \"size\"",
-            "",
+            "duplicate mapping key `size`",
+            "line 2",
         ),
         ("- size\n", "invalid type: sequence", ""),
         ("just text\n", "invalid type: string", ""),
-        ("size: [1\n", "did not find expected", "line"),
+        ("size: [1\n", "unclosed bracket", "line 1"),
     ];
     for (text, reason, line) in table {
         let (folder, layers) = with_file(text);
