@@ -1,6 +1,6 @@
 //! Schedules: jobs that are made again and again, at times of a cron pattern in a time zone.
 
-use chrono::{DateTime, Utc};
+use jiff::Timestamp;
 
 use crate::{
     Micros,
@@ -127,11 +127,11 @@ impl ScheduleName {
     /// # Errors
     /// [`Error::Invalid`] if the schedule's id is too long for that.
     pub fn job(&self, time: Micros) -> Result<JobId, Error> {
-        let time = DateTime::<Utc>::from_timestamp_micros(time).unwrap_or_default();
+        let time = Timestamp::from_microsecond(time).unwrap_or_default();
         JobId::new(format!(
             "{}-{}",
             self.schedule,
-            time.format("%Y%m%dT%H%M%SZ")
+            time.strftime("%Y%m%dT%H%M%SZ")
         ))
     }
 
@@ -173,9 +173,7 @@ mod tests {
     };
 
     fn at(text: &str) -> Micros {
-        DateTime::parse_from_rfc3339(text)
-            .unwrap()
-            .timestamp_micros()
+        text.parse::<Timestamp>().unwrap().as_microsecond()
     }
 
     fn schedule(cron: &str, catch_up_ms: u64) -> Schedule {

@@ -1,12 +1,16 @@
 //! Times of a cron pattern in a time zone.
 
-use std::str::FromStr;
+use std::cmp::Ordering;
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Timelike, Utc};
-use chrono_tz::Tz;
 use croner::{
-    Cron,
+    CivilDate, CivilDateTime, CivilTime, Cron, CronDateTime, Resolution, Weekday,
+    errors::CronError,
     parser::{CronParser, Seconds},
+};
+use jiff::{
+    SignedDuration, Timestamp, ZonedDateTime,
+    civil::DateTime,
+    tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase},
 };
 
 use crate::{
@@ -29,7 +33,7 @@ pub struct Timetable {
     /// The name of the time zone.
     pub time_zone: String,
     pattern: Cron,
-    zone: Tz,
+    zone: TimeZone,
     /// Whether the pattern names times of the day, and not how often it recurs.
     daily: bool,
 }
@@ -86,11 +90,8 @@ impl Timetable {
                 description,
             });
         };
-        let zone = match time_zone {
-            "" => Ok(Tz::UTC),
-            name => Tz::from_str(name),
-        };
-        if zone.is_err() {
+        let zone = zone(time_zone);
+        if zone.is_none() {
             refuse(
                 "time_zone",
                 format!(
@@ -110,9 +111,9 @@ impl Timetable {
             );
         }
         match (pattern, zone) {
-            (Ok(pattern), Ok(zone)) => Ok(Self {
+            (Ok(pattern), Some(zone)) => Ok(Self {
                 cron: cron.to_owned(),
-                time_zone: zone.name().to_owned(),
+                time_zone: zone.iana_name().unwrap_or(time_zone).to_owned(),
                 pattern,
                 zone,
                 daily: names_times_of_the_day(cron),
@@ -127,32 +128,122 @@ impl Timetable {
     /// put forward comes as soon as the clock goes on, and one that comes twice when it is put back counts once. Any other pattern
     /// says how often: what is skipped is left out, and what comes twice counts twice. So do it cron(8) of Vixie and its successors.
     pub fn next_after(&self, time: Micros) -> Option<Micros> {
-        let time = DateTime::<Utc>::from_timestamp_micros(time)?.with_timezone(&self.zone);
+        let time = Timestamp::from_microsecond(time).ok()?;
+        let shown = time.to_zoned_datetime(self.zone.clone());
         if !self.daily {
-            let next = self.pattern.find_next_occurrence(&time, false).ok()?;
-            return Some(next.timestamp_micros());
+            let next = self.next_of_pattern(shown)?;
+            return Some(next.timestamp().as_microsecond());
         }
         // What the clock on the wall shows next, as if it was never moved.
-        let mut wall = time.naive_local().and_utc();
+        let mut wall = shown.datetime().to_zoned_datetime(TimeZone::UTC).ok()?;
         loop {
-            wall = self.pattern.find_next_occurrence(&wall, false).ok()?;
-            let next = self.first_instant(wall.naive_utc())?;
+            wall = self.next_of_pattern(wall)?;
+            let next = self.first_instant(wall.datetime())?;
             // When the clock was put back, what it shows may have been dealt with.
             if next > time {
-                return Some(next.timestamp_micros());
+                return Some(next.as_microsecond());
             }
         }
     }
 
+    /// The next time of the pattern in the zone of this time.
+    fn next_of_pattern(&self, time: ZonedDateTime) -> Option<ZonedDateTime> {
+        let next = self.pattern.find_next_occurrence(&Moment(time), false);
+        next.ok().map(|Moment(next)| next)
+    }
+
     /// When a clock of the zone first shows a time, or passes it.
-    fn first_instant(&self, wall: NaiveDateTime) -> Option<DateTime<Tz>> {
-        if let Some(instant) = wall.and_local_timezone(self.zone).earliest() {
+    fn first_instant(&self, wall: DateTime) -> Option<Timestamp> {
+        if let Some(instant) = self.earliest(wall) {
             return Some(instant);
         }
-        let begin = wall - TimeDelta::seconds(wall.second().into());
-        let minutes = (1..=LONGEST_SKIP_MINUTES).map(|n| begin + TimeDelta::minutes(n));
-        let mut shown = minutes.filter_map(|at| at.and_local_timezone(self.zone).earliest());
+        let begin = wall.checked_sub(SignedDuration::from_secs(wall.second().into()));
+        let begin = begin.ok()?;
+        let minutes = (1..=LONGEST_SKIP_MINUTES).map(SignedDuration::from_mins);
+        let mut shown = minutes.filter_map(|more| self.earliest(begin.checked_add(more).ok()?));
         shown.next()
+    }
+
+    /// When a clock of the zone first shows a time; none if it is skipped.
+    fn earliest(&self, wall: DateTime) -> Option<Timestamp> {
+        let instant = self.zone.to_ambiguous_timestamp(wall);
+        match instant.offset() {
+            AmbiguousOffset::Gap { .. } => None,
+            AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
+                instant.earlier().ok()
+            }
+        }
+    }
+}
+
+/// The zone of this name, as it is spelled; an empty name is UTC. The zones are built in, so that they are the same on every machine.
+fn zone(name: &str) -> Option<TimeZone> {
+    if name.is_empty() {
+        return Some(TimeZone::UTC);
+    }
+    let zone = TimeZoneDatabase::bundled().get(name).ok()?;
+    (zone.iana_name() == Some(name)).then_some(zone)
+}
+
+/// A time as the cron library sees it.
+#[derive(Clone)]
+struct Moment(ZonedDateTime);
+
+// The parts of a date and a time are small and never negative, but for the year.
+#[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)]
+impl CronDateTime for Moment {
+    fn to_civil(&self) -> CivilDateTime {
+        let shown = self.0.datetime();
+        CivilDateTime::new(
+            CivilDate::from_parts_unchecked(
+                shown.year().into(),
+                shown.month() as u32,
+                shown.day() as u32,
+            ),
+            CivilTime::from_parts_unchecked(
+                shown.hour() as u32,
+                shown.minute() as u32,
+                shown.second() as u32,
+            ),
+        )
+    }
+
+    fn civil_weekday(&self) -> Weekday {
+        Weekday::from_days_from_sunday(self.0.weekday().to_sunday_zero_offset() as u32)
+    }
+
+    fn resolve_civil(&self, civil: CivilDateTime) -> Result<Resolution<Self>, CronError> {
+        let year = i16::try_from(civil.year()).map_err(|_| CronError::InvalidDate)?;
+        let wall = DateTime::new(
+            year,
+            civil.month() as i8,
+            civil.day() as i8,
+            civil.hour() as i8,
+            civil.minute() as i8,
+            civil.second() as i8,
+            0,
+        );
+        let wall = wall.map_err(|_| CronError::InvalidDate)?;
+        let instant = self.0.time_zone().to_ambiguous_zoned_datetime(wall);
+        let moment = |instant: Result<ZonedDateTime, jiff::Error>| {
+            instant.map(Self).map_err(|_| CronError::InvalidTime)
+        };
+        Ok(match instant.offset() {
+            AmbiguousOffset::Unambiguous { .. } => Resolution::Single(moment(instant.earlier())?),
+            AmbiguousOffset::Fold { .. } => {
+                Resolution::Ambiguous(moment(instant.clone().earlier())?, moment(instant.later())?)
+            }
+            AmbiguousOffset::Gap { .. } => Resolution::Gap,
+        })
+    }
+
+    fn checked_add_seconds(&self, seconds: i64) -> Option<Self> {
+        let later = self.0.checked_add(SignedDuration::from_secs(seconds));
+        later.ok().map(Self)
+    }
+
+    fn cmp_instant(&self, other: &Self) -> Ordering {
+        self.0.timestamp().cmp(&other.0.timestamp())
     }
 }
 
@@ -175,9 +266,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Micros {
-        DateTime::parse_from_rfc3339(text)
-            .unwrap()
-            .timestamp_micros()
+        text.parse::<Timestamp>().unwrap().as_microsecond()
     }
 
     fn next(cron: &str, zone: &str, after: &str) -> String {
@@ -185,9 +274,8 @@ mod tests {
             .unwrap()
             .next_after(at(after))
             .unwrap();
-        DateTime::<Utc>::from_timestamp_micros(next)
-            .unwrap()
-            .to_rfc3339()
+        let next = Timestamp::from_microsecond(next).unwrap();
+        next.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
     }
 
     #[test]
@@ -301,9 +389,9 @@ mod tests {
         while let Some(next) = timetable.next_after(time).filter(|next| *next < at(to)) {
             assert!(next > time);
             time = next;
-            let shown = DateTime::from_timestamp_micros(time).unwrap();
-            let shown = shown.with_timezone(&timetable.zone);
-            times.push(shown.format("%d %H:%M").to_string());
+            let shown = Timestamp::from_microsecond(time).unwrap();
+            let shown = shown.to_zoned_datetime(timetable.zone.clone());
+            times.push(shown.strftime("%d %H:%M").to_string());
         }
         times
     }
@@ -382,8 +470,8 @@ mod tests {
         #[test]
         fn times_of_the_day_come_daily(
             zone in prop::sample::select(vec!["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Cairo", "UTC"]),
-            hour in 0u32..24,
-            minute in 0u32..60,
+            hour in 0i8..24,
+            minute in 0i8..60,
             begin in 0i64..3_000,
         ) {
             let timetable = Timetable::new(&format!("{minute} {hour} * * *"), zone).unwrap();
@@ -391,14 +479,14 @@ mod tests {
             time = timetable.next_after(time).unwrap();
             for _ in 0..400 {
                 let next = timetable.next_after(time).unwrap();
-                let shown = |time| DateTime::from_timestamp_micros(time).unwrap().with_timezone(&timetable.zone);
+                let shown = |time| Timestamp::from_microsecond(time).unwrap().to_zoned_datetime(timetable.zone.clone());
                 let (before, after) = (shown(time), shown(next));
-                prop_assert_eq!(after.date_naive() - before.date_naive(), TimeDelta::days(1));
-                let wanted = before.date_naive().succ_opt().unwrap().and_hms_opt(hour, minute, 0).unwrap();
-                let is_shown = wanted.and_local_timezone(timetable.zone).earliest();
-                match is_shown {
-                    Some(instant) => prop_assert_eq!(after, instant),
-                    None => prop_assert!(after.naive_local() > wanted),
+                let day = before.date().tomorrow().unwrap();
+                prop_assert_eq!(after.date(), day);
+                let wanted = timetable.zone.to_ambiguous_zoned_datetime(day.at(hour, minute, 0, 0));
+                match wanted.offset() {
+                    AmbiguousOffset::Gap { .. } => prop_assert!(after.datetime() > wanted.datetime()),
+                    _ => prop_assert_eq!(after, wanted.earlier().unwrap()),
                 }
                 time = next;
             }
