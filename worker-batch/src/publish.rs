@@ -10,7 +10,7 @@ use std::{
 use futures::future::try_join_all;
 use headway_broker::{BrokerError, Outgoing, Queue};
 use headway_relay::codec::TaskSend;
-use headway_runtime::backoff::Backoff;
+use headway_retry::Backoff;
 use headway_store::PageSource;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -138,9 +138,8 @@ impl BatchWorker {
                 return Ok(too_large);
             }
             tracing::warn!(%error, pipe, messages = left.len(), "publishing task messages again");
-            tokio::select! {
-                () = self.shutdown.cancelled() => return Err(Interrupted::Shutdown),
-                () = tokio::time::sleep(backoff.next()) => {}
+            if !backoff.pause(&self.shutdown).await {
+                return Err(Interrupted::Shutdown);
             }
             if !self.relay.store().is_sendable(&source.meta, run).await? {
                 return Err(Interrupted::Changed);

@@ -9,7 +9,7 @@ use headway_relay::{
     Relay,
     codec::{BatchWork, decode_batch, encode_fence_task},
 };
-use headway_runtime::backoff::Backoff;
+use headway_retry::Backoff;
 use headway_splitters::Registry;
 use headway_store::StoreError;
 use tokio::sync::Semaphore;
@@ -226,10 +226,8 @@ impl BatchWorker {
             if stopping {
                 return Ended::Stopping;
             }
-            tokio::select! {
-                () = self.shutdown.cancelled() => {}
-                () = tokio::time::sleep(backoff.next()) => {}
-            }
+            // At shutdown one more try follows at once.
+            backoff.pause(&self.shutdown).await;
         }
     }
 }

@@ -9,7 +9,7 @@ use headway_domain::{
     effect::{Failed, code},
     report::{ItemEvent, ItemReport, PageReport},
 };
-use headway_runtime::backoff::Backoff;
+use headway_retry::Backoff;
 use headway_store::{Committed, StoreError};
 
 use crate::tracker::Tracker;
@@ -65,7 +65,7 @@ impl Tracker {
                 Err(error) if error.is_passing() => {
                     tracing::warn!(%error, reports = batch.len(), "cannot apply reports; trying again");
                     stack.push(batch);
-                    if !self.pause(backoff.next()).await {
+                    if !backoff.pause(&self.shutdown).await {
                         return None;
                     }
                 }

@@ -10,7 +10,7 @@ use headway_domain::{
     report::{ItemEvent, ItemReport, PageReport},
 };
 use headway_relay::codec::{BatchWork, decode_batch, decode_dead_task, decode_reports};
-use headway_runtime::backoff::Backoff;
+use headway_retry::{Backoff, RetryError, retry};
 use headway_store::StoreError;
 use uuid::Uuid;
 
@@ -33,69 +33,68 @@ impl Tracker {
     }
 
     async fn consume_dead(&self, queue: Queue) {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        loop {
-            match self.relay.broker().consume(&queue, PREFETCH).await {
-                Ok(mut consumer) => {
-                    let acker = consumer.acker();
-                    let mut waiting: Vec<Delivery> = Vec::new();
-                    let mut retry =
-                        tokio::time::interval(self.config.sweep_interval * RETRY_SWEEPS);
-                    loop {
-                        let room = MAX_WAITING.saturating_sub(waiting.len());
-                        let deliveries = tokio::select! {
-                            () = self.shutdown.cancelled() => return,
-                            _ = retry.tick() => std::mem::take(&mut waiting),
-                            deliveries = consumer.next(room), if room > 0 => match deliveries {
-                                Ok(deliveries) => {
-                                    if let Some(newest) = deliveries.last() {
-                                        // After a reconnect the broker delivers the older ones again.
-                                        let generation = newest.tag.generation;
-                                        waiting.retain(|old| old.tag.generation == generation);
-                                    }
-                                    deliveries
-                                }
-                                Err(_) => return,
-                            },
-                        };
-                        for delivery in deliveries {
-                            match self.bury(&queue, &delivery).await {
-                                Buried::Done => acker.ack(&[delivery.tag]).await,
-                                Buried::Waits => waiting.push(delivery),
-                                Buried::Stopping => return,
-                            }
-                        }
-                    }
-                }
-                Err(BrokerError::Closed) => return,
-                Err(error) => tracing::warn!(%error, ?queue, "cannot consume dead letters yet"),
+        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let consume = || self.relay.broker().consume(&queue, PREFETCH);
+        let consuming = retry(backoff, &self.shutdown, consume, |error| {
+            if *error == BrokerError::Closed {
+                return false;
             }
-            if !self.pause(backoff.next()).await {
-                return;
+            tracing::warn!(%error, ?queue, "cannot consume dead letters yet");
+            true
+        });
+        let Ok(mut consumer) = consuming.await else {
+            return;
+        };
+        let acker = consumer.acker();
+        let mut waiting: Vec<Delivery> = Vec::new();
+        let mut again = tokio::time::interval(self.config.sweep_interval * RETRY_SWEEPS);
+        loop {
+            let room = MAX_WAITING.saturating_sub(waiting.len());
+            let deliveries = tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                _ = again.tick() => std::mem::take(&mut waiting),
+                deliveries = consumer.next(room), if room > 0 => match deliveries {
+                    Ok(deliveries) => {
+                        if let Some(newest) = deliveries.last() {
+                            // After a reconnect the broker delivers the older ones again.
+                            let generation = newest.tag.generation;
+                            waiting.retain(|old| old.tag.generation == generation);
+                        }
+                        deliveries
+                    }
+                    Err(_) => return,
+                },
+            };
+            for delivery in deliveries {
+                match self.bury(&queue, &delivery).await {
+                    Buried::Done => acker.ack(&[delivery.tag]).await,
+                    Buried::Waits => waiting.push(delivery),
+                    Buried::Stopping => return,
+                }
             }
         }
     }
 
     /// Records what a dead letter was about.
     async fn bury(&self, queue: &Queue, delivery: &Delivery) -> Buried {
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
-        loop {
-            let outcome = match queue {
-                Queue::DeadTasks => self.bury_task(delivery).await,
-                _ => self.bury_system(delivery).await,
-            };
-            match outcome {
-                Ok(buried) => return buried,
-                Err(error) if error.is_passing() => {
-                    tracing::warn!(%error, ?queue, "cannot record a dead letter; trying again");
-                }
-                Err(error) => {
-                    tracing::error!(%error, ?queue, "cannot record a dead letter; trying again later");
-                    return Buried::Waits;
-                }
+        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        let bury = async || match queue {
+            Queue::DeadTasks => self.bury_task(delivery).await,
+            _ => self.bury_system(delivery).await,
+        };
+        let burying = retry(backoff, &self.shutdown, bury, |error| {
+            let passes = error.is_passing();
+            if passes {
+                tracing::warn!(%error, ?queue, "cannot record a dead letter; trying again");
             }
-            if !self.pause(backoff.next()).await {
-                return Buried::Stopping;
+            passes
+        });
+        match burying.await {
+            Ok(buried) => buried,
+            Err(RetryError::Stopped) => Buried::Stopping,
+            Err(RetryError::Lasting(error)) => {
+                tracing::error!(%error, ?queue, "cannot record a dead letter; trying again later");
+                Buried::Waits
             }
         }
     }

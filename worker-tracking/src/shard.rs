@@ -7,7 +7,7 @@ use std::time::Duration;
 use headway_broker::{BrokerError, Consumer, Delivery, DeliveryTag, Queue};
 use headway_domain::{JobUid, Micros, report::PageReport};
 use headway_relay::codec::decode_reports;
-use headway_runtime::backoff::Backoff;
+use headway_retry::{Backoff, retry};
 use headway_store::{Committed, NextDue, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -111,7 +111,7 @@ impl Tracker {
                     tracing::warn!(%error, shard = number, "cannot consume reports yet");
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        _ = self.pause(backoff.next()) => {}
+                        _ = backoff.pause(&self.shutdown) => {}
                     }
                 }
             }
@@ -353,17 +353,14 @@ impl Tracker {
     }
 
     async fn renew(&self, session: uuid::Uuid) -> Option<()> {
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        loop {
-            match self.relay.store().renew_leases(session).await {
-                Ok(_) => return Some(()),
-                // An unrenewed lease ends, and its item runs twice: rather everything waits.
-                Err(error) => tracing::warn!(%error, "cannot renew leases; trying again"),
-            }
-            if !self.pause(backoff.next()).await {
-                return None;
-            }
-        }
+        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let renew = || self.relay.store().renew_leases(session);
+        // An unrenewed lease ends, and its item runs twice: rather everything waits.
+        let renewed = retry(backoff, &self.shutdown, renew, |error| {
+            tracing::warn!(%error, "cannot renew leases; trying again");
+            true
+        });
+        renewed.await.ok().map(|_| ())
     }
 }
 

@@ -1,11 +1,10 @@
 //! What every role needs to run and nothing about jobs: configuration, telemetry, supervised
-//! tasks, shutdown, readiness and backoff.
+//! tasks, shutdown and readiness.
 //!
 //! A role's `main` reads, in this order: [`config::Config::load`], [`telemetry::init`],
 //! [`shutdown::on_signals`], then a [`tasks::Supervisor`] that owns every background task, and at
 //! the end [`tasks::Supervisor::join`] with the configured drain deadline.
 
-pub mod backoff;
 pub mod config;
 pub mod duration;
 pub mod layers;
@@ -15,7 +14,6 @@ pub mod shutdown;
 pub mod tasks;
 pub mod telemetry;
 
-pub use backoff::{Backoff, RetryError, retry};
 pub use config::{Config, Role};
 pub use layers::{ConfigError, Layers, Loaded};
 pub use readiness::{Dependency, Readiness};

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
 
 use headway_broker::{Broker, BrokerError, Subscription, Topic};
 use headway_relay::codec;
-use headway_runtime::Backoff;
+use headway_retry::Backoff;
 use headway_store::Change;
 use tokio::time::Sleep;
 

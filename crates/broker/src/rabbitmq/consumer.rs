@@ -16,10 +16,9 @@ use lapin::{Channel, Consumer as RawConsumer};
 use tokio::time::Instant;
 
 use super::acker::RabbitAcker;
-use super::backoff::Backoff;
 use super::failure::{EXCHANGE_TIMEOUT, exchange, unavailable};
 use super::link::{Live, short};
-use super::{Inner, RabbitConfig, declare};
+use super::{Inner, RabbitConfig, declare, reattach};
 use crate::{Acker, BrokerError, Consumer, Delivery, DeliveryTag, Queue, names};
 
 /// How long at most to receive what is on its way before a subscription is replaced.
@@ -359,21 +358,11 @@ fn next_renewal(config: &RabbitConfig) -> Instant {
 
 /// Attaches to the queue, trying until it works or the broker is closed.
 async fn attach(inner: Arc<Inner>, queue: Queue, prefetch: u16) -> Result<Attached, BrokerError> {
-    let mut backoff = Backoff::default();
-    loop {
-        match try_attach(&inner, &queue, prefetch).await {
-            Ok(attached) => return Ok(attached),
-            // A name or a bound that the broker never accepts.
-            Err(error @ (BrokerError::Closed | BrokerError::Refused(_))) => return Err(error),
-            Err(error) => {
-                tracing::debug!(?queue, %error, "cannot consume the queue yet");
-                tokio::select! {
-                    () = inner.closed.cancelled() => return Err(BrokerError::Closed),
-                    () = tokio::time::sleep(backoff.pause()) => {}
-                }
-            }
-        }
-    }
+    let attempt = || try_attach(&inner, &queue, prefetch);
+    reattach::until_attached(&inner.closed, attempt, |error| {
+        tracing::debug!(?queue, %error, "cannot consume the queue yet");
+    })
+    .await
 }
 
 async fn try_attach(inner: &Inner, queue: &Queue, prefetch: u16) -> Result<Attached, BrokerError> {

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::RabbitConfig;
-use super::backoff::Backoff;
 use super::channels::{ChannelPool, Purpose};
 use super::failure::unavailable;
+use super::reattach;
 use crate::{BrokerError, Topic, names};
 
 /// A connection that lasted this long was a good one: the next loss is repaired without delay.
@@ -235,7 +235,7 @@ struct Keeper {
 
 impl Keeper {
     async fn run(self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = reattach::backoff();
         while !self.closed.is_cancelled() {
             let connected = tokio::select! {
                 () = self.closed.cancelled() => break,
@@ -266,9 +266,8 @@ impl Keeper {
                     self.state.send_replace(State::Down(error.to_string()));
                 }
             }
-            tokio::select! {
-                () = self.closed.cancelled() => break,
-                () = tokio::time::sleep(backoff.pause()) => {}
+            if !backoff.pause(&self.closed).await {
+                break;
             }
         }
         self.state.send_replace(State::Closed);

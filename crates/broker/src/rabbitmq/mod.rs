@@ -5,7 +5,6 @@
 //! back acknowledgements. Each is repaired by its `link.rs`; what runs on it starts itself again.
 
 mod acker;
-mod backoff;
 mod channels;
 mod config;
 mod consumer;
@@ -16,6 +15,7 @@ mod failure;
 mod link;
 mod outstanding;
 mod publish;
+mod reattach;
 mod topics;
 
 use std::collections::HashMap;

@@ -19,12 +19,11 @@ use lapin::options::{
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer as RawConsumer};
 
-use super::Inner;
-use super::backoff::Backoff;
 use super::channels::declare_exchange;
 use super::declare::{number, text};
 use super::failure::{EXCHANGE_TIMEOUT, exchange};
 use super::link::{Live, topic_exchange};
+use super::{Inner, reattach};
 use crate::{BrokerError, Subscription, Topic};
 
 /// How many messages a subscriber may hold unacknowledged.
@@ -244,20 +243,11 @@ async fn attach(
     topic: Topic,
     keys: BTreeSet<u8>,
 ) -> Result<Attached, BrokerError> {
-    let mut backoff = Backoff::default();
-    loop {
-        match try_attach(&inner, topic, &keys).await {
-            Ok(attached) => return Ok(attached),
-            Err(error @ (BrokerError::Closed | BrokerError::Refused(_))) => return Err(error),
-            Err(error) => {
-                tracing::debug!(?topic, %error, "cannot listen to the topic yet");
-                tokio::select! {
-                    () = inner.closed.cancelled() => return Err(BrokerError::Closed),
-                    () = tokio::time::sleep(backoff.pause()) => {}
-                }
-            }
-        }
-    }
+    let attempt = || try_attach(&inner, topic, &keys);
+    reattach::until_attached(&inner.closed, attempt, |error| {
+        tracing::debug!(?topic, %error, "cannot listen to the topic yet");
+    })
+    .await
 }
 
 async fn try_attach(

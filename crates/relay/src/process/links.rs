@@ -7,8 +7,8 @@ use headway_broker::{
     in_process::InProcessBroker,
     rabbitmq::{RabbitBroker, RabbitConfig},
 };
+use headway_retry::{Backoff, retry};
 use headway_runtime::{
-    backoff::Backoff,
     config::Config,
     readiness::Readiness,
     tasks::{Supervisor, TaskKind},
@@ -170,23 +170,22 @@ async fn open_broker(
 async fn insist<T, E, F>(
     what: &str,
     shutdown: &CancellationToken,
-    mut attempt: impl FnMut() -> F,
+    attempt: impl FnMut() -> F,
 ) -> anyhow::Result<T>
 where
     F: Future<Output = Result<T, E>>,
     E: std::fmt::Display,
 {
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(error) => tracing::warn!(%error, "waiting for {what}"),
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => anyhow::bail!("told to stop while waiting for {what}"),
-            () = tokio::time::sleep(backoff.next()) => {}
-        }
-    }
+    let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    // In a box: the futures of a start are nested so deeply that the compiler gives up at one more.
+    let trying = Box::pin(retry(backoff, shutdown, attempt, |error| {
+        tracing::warn!(%error, "waiting for {what}");
+        true
+    }));
+    let Ok(value) = trying.await else {
+        anyhow::bail!("told to stop while waiting for {what}");
+    };
+    Ok(value)
 }
 
 /// Compares the database's clock with this process's, as long as the process runs.

@@ -1,7 +1,5 @@
-//! Waiting between attempts: capped exponential delays with jitter, and a retry loop that a
-//! shutdown ends.
+//! Trying again: capped exponential delays with jitter, and a loop over attempts that a shutdown ends.
 
-use std::fmt;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -15,6 +13,7 @@ pub struct Backoff {
     initial: Duration,
     max: Duration,
     ceiling: Duration,
+    delays: u32,
 }
 
 impl Backoff {
@@ -26,6 +25,7 @@ impl Backoff {
             initial,
             max: max.max(initial),
             ceiling: initial,
+            delays: 0,
         }
     }
 
@@ -37,12 +37,34 @@ impl Backoff {
     pub fn next(&mut self) -> Duration {
         let ceiling = self.ceiling;
         self.ceiling = ceiling.saturating_mul(2).min(self.max);
+        self.delays = self.delays.saturating_add(1);
         rand::random_range(ceiling / 2..=ceiling)
+    }
+
+    /// The next delay, and never less than the peer asked for. What it asks for is spread upwards, so that those whom it
+    /// turned away together do not come back together.
+    pub fn next_after(&mut self, asked: Option<Duration>) -> Duration {
+        let own = self.next();
+        let asked = asked.map(|asked| asked.saturating_add((own / 2).min(asked)));
+        own.max(asked.unwrap_or_default())
+    }
+
+    /// How many delays were taken since the start or the last reset.
+    pub fn delays(&self) -> u32 {
+        self.delays
     }
 
     /// Begins again with the initial delay. Call it after a success.
     pub fn reset(&mut self) {
         self.ceiling = self.initial;
+        self.delays = 0;
+    }
+
+    /// Waits for the next delay; `false` if `stop` was cancelled before it was over.
+    pub async fn pause(&mut self, stop: &CancellationToken) -> bool {
+        stop.run_until_cancelled(tokio::time::sleep(self.next()))
+            .await
+            .is_some()
     }
 }
 
@@ -51,45 +73,37 @@ impl Backoff {
 pub enum RetryError<E> {
     /// The token was cancelled before an attempt succeeded.
     #[error("stopped before an attempt succeeded")]
-    Cancelled,
+    Stopped,
     /// An attempt failed in a way that another attempt cannot mend.
     #[error(transparent)]
     Lasting(E),
 }
 
-/// Repeats `attempt` until it succeeds, fails for a lasting reason (`passing` says no), or `shutdown`
-/// is cancelled. Each passing failure is logged under the name `what`, then a delay is awaited.
+/// Repeats `attempt` until it succeeds, fails for a lasting reason, or `stop` is cancelled. `passes` looks at each
+/// error, to log it and to say whether another attempt may mend it.
+///
+/// An attempt that is under way when `stop` is cancelled is finished.
 ///
 /// # Errors
-/// [`RetryError::Lasting`] with the attempt's own error; [`RetryError::Cancelled`] at shutdown. A
-/// running attempt is dropped then, so it must be safe to cancel.
+/// [`RetryError::Lasting`] with the attempt's own error; [`RetryError::Stopped`] if `stop` was cancelled.
 pub async fn retry<T, E, Attempt>(
-    what: &str,
     mut backoff: Backoff,
-    shutdown: &CancellationToken,
-    passing: impl Fn(&E) -> bool,
+    stop: &CancellationToken,
     mut attempt: impl FnMut() -> Attempt,
+    mut passes: impl FnMut(&E) -> bool,
 ) -> Result<T, RetryError<E>>
 where
-    E: fmt::Display,
     Attempt: Future<Output = Result<T, E>>,
 {
     loop {
-        let result = shutdown
-            .run_until_cancelled(attempt())
-            .await
-            .ok_or(RetryError::Cancelled)?;
-        let error = match result {
+        match attempt().await {
             Ok(value) => return Ok(value),
-            Err(error) if passing(&error) => error,
+            Err(error) if passes(&error) => {}
             Err(error) => return Err(RetryError::Lasting(error)),
-        };
-        let delay = backoff.next();
-        tracing::warn!(%what, %error, ?delay, "attempt failed, trying again");
-        shutdown
-            .run_until_cancelled(tokio::time::sleep(delay))
-            .await
-            .ok_or(RetryError::Cancelled)?;
+        }
+        if !backoff.pause(stop).await {
+            return Err(RetryError::Stopped);
+        }
     }
 }
 
@@ -135,21 +149,47 @@ mod tests {
         assert!(longest.next() >= Duration::MAX / 2);
     }
 
+    #[test]
+    fn delays_are_counted() {
+        let mut backoff = Backoff::new(MS, MS);
+        for _ in 0..3 {
+            backoff.next();
+        }
+        assert_eq!(backoff.delays(), 3);
+        backoff.delays = u32::MAX;
+        backoff.next();
+        assert_eq!(backoff.delays(), u32::MAX);
+        backoff.reset();
+        assert_eq!(backoff.delays(), 0);
+    }
+
+    #[test]
+    fn the_peer_is_never_asked_too_early() {
+        let mut backoff = Backoff::new(100 * MS, 1000 * MS);
+        for _ in 0..100 {
+            let asked = Duration::from_secs(3);
+            let delay = backoff.next_after(Some(asked));
+            assert!(delay >= asked && delay < asked * 2, "{delay:?}");
+            let delay = backoff.next_after(Some(Duration::ZERO));
+            assert!(delay >= 50 * MS && delay <= 1000 * MS, "{delay:?}");
+            assert!(backoff.next_after(None) >= 50 * MS);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn retries_passing_errors_until_success() {
         let started = Instant::now();
         let attempts = Cell::new(0);
-        let shutdown = CancellationToken::new();
+        let stop = CancellationToken::new();
         let result = retry(
-            "probe",
             Backoff::new(100 * MS, 200 * MS),
-            &shutdown,
-            |_: &&str| true,
+            &stop,
             || {
                 attempts.set(attempts.get() + 1);
                 let number = attempts.get();
                 async move { if number < 4 { Err("away") } else { Ok(number) } }
             },
+            |_| true,
         );
         assert_eq!(result.await, Ok(4));
         // Three delays with ceilings 100, 200 and 200 ms; tokio's clock counts whole milliseconds.
@@ -161,11 +201,10 @@ mod tests {
     async fn a_lasting_error_ends_it_at_once() {
         let started = Instant::now();
         let result: Result<(), _> = retry(
-            "probe",
             Backoff::new(MS, MS),
             &CancellationToken::new(),
-            |_| false,
             async || Err("no"),
+            |_| false,
         )
         .await;
         assert_eq!(result, Err(RetryError::Lasting("no")));
@@ -173,31 +212,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_shutdown_ends_a_delay_and_an_attempt() {
-        let shutdown = CancellationToken::new();
+    async fn a_shutdown_ends_a_delay_and_lets_an_attempt_finish() {
+        let stop = CancellationToken::new();
         let hour = Duration::from_secs(3600);
         let canceller = async {
             tokio::time::sleep(10 * MS).await;
-            shutdown.cancel();
+            stop.cancel();
         };
         let delayed = retry(
-            "delay",
             Backoff::new(hour, hour),
-            &shutdown,
-            |_| true,
+            &stop,
             async || Err::<(), _>("away"),
+            |_| true,
         );
-        let hanging = retry(
-            "hang",
+        let late = retry(
             Backoff::new(hour, hour),
-            &shutdown,
-            |_: &&str| true,
-            std::future::pending::<Result<(), _>>,
+            &stop,
+            async || {
+                tokio::time::sleep(20 * MS).await;
+                Ok::<_, &str>(())
+            },
+            |_| true,
         );
         let started = Instant::now();
-        let (delayed, hanging, ()) = tokio::join!(delayed, hanging, canceller);
-        assert_eq!(delayed, Err(RetryError::Cancelled));
-        assert_eq!(hanging, Err(RetryError::Cancelled));
+        let (delayed, late, ()) = tokio::join!(delayed, late, canceller);
+        assert_eq!(delayed, Err(RetryError::Stopped));
+        assert_eq!(late, Ok(()));
         assert!(started.elapsed() < Duration::from_secs(1));
     }
 }
