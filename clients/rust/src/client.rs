@@ -20,7 +20,7 @@ use tonic::{
 
 use crate::{
     ClientConfig, Error, EventsWatch, JobName, JobsWatch, Watch,
-    retry::{Backoff, Repeat},
+    retry::{Repeat, backoff},
 };
 
 /// A client of one Headway server. Cheap to clone; clones share the connection.
@@ -370,7 +370,7 @@ impl Client {
     {
         let limit = self.config.request_timeout;
         let deadline = Instant::now() + limit;
-        let mut backoff = Backoff::new(&self.config.retry);
+        let mut backoff = backoff(&self.config.retry);
         loop {
             let mut request = tonic::Request::new(message.clone());
             name_user(request.metadata_mut(), &self.config.user);
@@ -384,10 +384,10 @@ impl Client {
             if error.code() == Code::DeadlineExceeded || !repeat.allows(&error) {
                 return Err(error);
             }
-            if backoff.failures() + 1 >= self.config.retry.max_attempts {
+            if backoff.delays() + 1 >= self.config.retry.max_attempts {
                 return Err(error);
             }
-            let delay = backoff.next(error.retry_delay());
+            let delay = backoff.next_after(error.retry_delay());
             if Instant::now() + delay >= deadline {
                 return Err(error);
             }

@@ -7,10 +7,11 @@ mod jobs;
 use std::{future::Future, pin::Pin, time::Duration};
 
 use futures::{Stream, stream};
+use headway_retry::Backoff;
 use tokio::time::{Instant, sleep};
 use tonic::Streaming;
 
-use crate::{Client, Error, retry::Backoff};
+use crate::{Client, Error, retry};
 
 pub use events::EventsWatch;
 pub use job::{Watch, is_final};
@@ -53,7 +54,7 @@ type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
 /// [`ClientConfig::watch_patience`](crate::ClientConfig::watch_patience).
 fn follow<S: Source>(client: Client, source: S) -> Items<S::Item> {
     let follower = Follower {
-        backoff: Backoff::new(&client.config().retry),
+        backoff: retry::backoff(&client.config().retry),
         client,
         source,
         messages: None,
@@ -100,7 +101,7 @@ impl<S: Source> Follower<S> {
                 Err(error) => error,
             };
             self.messages = None;
-            let delay = self.backoff.next(error.retry_delay());
+            let delay = self.backoff.next_after(error.retry_delay());
             if !error.is_passing() || self.is_too_long(delay) {
                 self.ended = true;
                 return Some(Err(error));
