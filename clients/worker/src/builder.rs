@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::attach::until_attached;
 use crate::control;
 use crate::engine::{Engine, Settings};
 use crate::executor::{Handler, HandlerFuture};
@@ -25,8 +26,6 @@ use crate::text;
 const MAX_CONCURRENCY: usize = 65_536;
 /// Control messages that may wait; see [`control::listen`].
 const CONTROL_BUFFER: usize = 1024;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why a worker cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -209,16 +208,11 @@ async fn consume(
     queue: &Queue,
     prefetch: u16,
 ) -> Result<Box<dyn Consumer>, BrokerError> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        match broker.consume(queue, prefetch).await {
-            Ok(consumer) => return Ok(consumer),
-            Err(BrokerError::Closed) => return Err(BrokerError::Closed),
-            Err(error) => tracing::warn!(%error, "cannot consume yet, trying again"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
+    until_attached(
+        || broker.consume(queue, prefetch),
+        |error| tracing::warn!(%error, "cannot consume yet, trying again"),
+    )
+    .await
 }
 
 impl WorkerBuilder {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use headway_broker::{Broker, BrokerError, Outgoing};
+use headway_retry::Backoff;
 use tokio::time::Instant;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -32,7 +33,7 @@ pub async fn publish<T>(
     about: T,
 ) -> Result<Confirmed<T>, BrokerError> {
     let mut left = messages;
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     while !left.is_empty() {
         let results = broker.publish(left.clone()).await;
         let mut unconfirmed = Vec::new();
@@ -62,8 +63,7 @@ pub async fn publish<T>(
             error,
             "reports are not confirmed yet, trying again"
         );
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(backoff.next()).await;
     }
     Ok(Confirmed(about))
 }
@@ -93,7 +93,7 @@ pub async fn deliver<T>(
         undelivered: Vec::new(),
     };
     let mut left = results;
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     while !left.is_empty() {
         let messages = left.iter().map(|(message, _)| message.clone()).collect();
         let mut answers = broker.publish(messages).await.into_iter();
@@ -118,8 +118,7 @@ pub async fn deliver<T>(
                 results = left.len(),
                 "results are not confirmed yet, trying again"
             );
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(backoff.next()).await;
         }
     }
     Ok(delivered)

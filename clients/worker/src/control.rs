@@ -1,33 +1,24 @@
 //! Listens to control broadcasts for as long as the worker runs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use headway::pipe::ControlMessage;
 use headway_broker::{Broker, BrokerError, Outgoing, Subscription, Topic};
 use prost::Message;
 use tokio::sync::mpsc;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+use crate::attach::until_attached;
 
 /// Subscribes, trying again until it succeeds.
 ///
 /// # Errors
 /// `Closed`, once the broker was closed on purpose.
 pub async fn subscribe(broker: &dyn Broker) -> Result<Box<dyn Subscription>, BrokerError> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        match broker.subscribe(Topic::Control, &[]).await {
-            Ok(subscription) => return Ok(subscription),
-            Err(BrokerError::Closed) => return Err(BrokerError::Closed),
-            Err(error) => {
-                tracing::warn!(%error, "cannot listen to control messages yet, trying again")
-            }
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
+    until_attached(
+        || broker.subscribe(Topic::Control, &[]),
+        |error| tracing::warn!(%error, "cannot listen to control messages yet, trying again"),
+    )
+    .await
 }
 
 /// Hands control messages to the engine until either side ends. When the channel is full this waits, and

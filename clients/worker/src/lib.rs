@@ -30,6 +30,7 @@
 //!
 //! What does not live here: what the items mean, and how jobs are submitted (see `headway-client`).
 
+mod attach;
 mod builder;
 mod confirm;
 mod control;
