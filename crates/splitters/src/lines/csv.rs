@@ -1,6 +1,9 @@
 //! Lines and CSV records of a file, one at a time, in bounded memory.
 //!
 //! CSV is that of RFC 4180, with LF as well as CRLF, any one-byte delimiter, and strict about quotes.
+//! It is read by hand because csv-core, and csv over it, take text after a closing quote for a part of the field, a
+//! lone CR for the end of a record, and leave out blank lines without a word: then a broken promise of
+//! `quoted_newlines` would not be found, and rows would not be those of the lines.
 
 use std::io::{self, BufRead, Read};
 
