@@ -1,25 +1,16 @@
 //! The tracking worker: applies what workers report, advances jobs, fires timers, shares out the credit of
 //! pipes, and repairs what was lost.
 //!
-//! [`Tracker`] claims logical shards and runs a `shard.rs` loop for each. `janitor.rs` does what is nobody's
-//! shard: overdue outbox rows, idle jobs, deleted jobs, old events. `repair.rs` watches the broker for lost messages.
-//! `settling.rs` takes back what nobody took.
+//! [`Tracker`] claims logical shards and runs the loop of `reports/shard.rs` for each. `clock.rs` starts and ends jobs
+//! by the time, `janitor.rs` does what is nobody's shard: overdue outbox rows, idle jobs, deleted jobs, old events.
+//! `pipes` shares out credit and works dead letters off. `repair` finds lost messages and settles jobs whose items
+//! nobody takes.
 
-mod apply;
 mod clock;
-mod credit;
-mod dead;
-mod fences;
-mod hearing;
-mod intake;
 mod janitor;
-mod looks;
-mod rates;
-mod removal;
+mod pipes;
 mod repair;
-mod settling;
-mod shard;
-mod share;
+mod reports;
 mod tracker;
 
 use headway_relay::Links;

@@ -15,7 +15,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{fences::Fences, hearing::Heard, looks::Looks, rates::Rates};
+use crate::{
+    pipes::Rates,
+    repair::Fences,
+    reports::{Heard, Looks},
+};
 
 /// How a tracking worker works.
 #[derive(Debug, Clone)]

@@ -279,5 +279,4 @@ fn hold_to(limit: Option<u64>, jobs: &[HungryJob], allowances: &mut [u64], books
 }
 
 #[cfg(test)]
-#[path = "share_tests.rs"]
 mod tests;

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{
+use super::{
     hearing::Hearing,
     intake::{self, Intake},
-    tracker::Tracker,
 };
+use crate::tracker::Tracker;
 
 /// The least time between two transactions of a busy shard: about 20 a second, so that the rows of a
 /// busy job are not rewritten more often than anybody looks.

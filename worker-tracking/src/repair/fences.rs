@@ -2,7 +2,7 @@
 //! that is never empty a *fence* does: a message that goes the way of all others, through the batch queue into the pipe, and that
 //! the worker which receives it reports back.
 //!
-//! What does not live here: what follows for pages whose messages have come out (see `repair.rs`).
+//! What does not live here: what follows for pages whose messages have come out (see `lost_messages.rs`).
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

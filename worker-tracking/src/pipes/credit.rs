@@ -7,10 +7,8 @@ use headway_domain::{bulk::JOBS, share::Bucket};
 use headway_store::PipeShare;
 use tokio::time::Instant;
 
-use crate::{
-    share::{Books, Turn, shares},
-    tracker::Tracker,
-};
+use super::share::{Books, Turn, shares};
+use crate::tracker::Tracker;
 
 /// How often rates are measured and credit is shared out.
 const ROUND: Duration = Duration::from_millis(250);

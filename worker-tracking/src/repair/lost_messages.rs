@@ -9,7 +9,8 @@ use headway_relay::codec::encode_fence_order;
 use headway_store::StoreError;
 use tokio::time::Instant;
 
-use crate::{fences::Passed, tracker::Tracker};
+use super::fences::Passed;
+use crate::tracker::Tracker;
 
 /// One look at all pipes.
 struct Look {
