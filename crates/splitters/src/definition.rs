@@ -1,6 +1,7 @@
 //! Batch definitions: their stored form, and help for reading JSON ones.
 
 use std::borrow::Cow;
+use std::io;
 
 use bytes::Bytes;
 use headway_json_fault::json_fault;
@@ -99,7 +100,7 @@ impl Definition {
     /// How many bytes [`Self::encode`] gives.
     pub(crate) fn encoded_len(&self) -> usize {
         1 + match self {
-            Self::Json(value) => crate::page::json_len(value),
+            Self::Json(value) => json_len(value),
             Self::Data(data) => data.len(),
         }
     }
@@ -113,6 +114,29 @@ fn without_mark(text: &[u8]) -> &[u8] {
 /// What follows the kind in a stored definition.
 pub(crate) fn stored_content(stored: &[u8]) -> &[u8] {
     stored.get(1..).unwrap_or_default()
+}
+
+/// The length of the compact JSON text of a value.
+pub(crate) fn json_len(value: &Value) -> usize {
+    struct Count(usize);
+
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    // Neither a JSON value nor counting can fail; if they did, the child would count as too large.
+    match serde_json::to_writer(&mut count, value) {
+        Ok(()) => count.0,
+        Err(_) => usize::MAX / 2,
+    }
 }
 
 fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {

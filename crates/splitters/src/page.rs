@@ -1,9 +1,8 @@
 //! Pages, and the builder that keeps them within their bounds.
 
-use std::io;
-
 use serde_json::Value;
 
+use crate::definition::json_len;
 use crate::{Definition, SplitError};
 
 /// How many children a page has at most.
@@ -142,29 +141,6 @@ impl PageBuilder {
             children: self.children,
             next,
         }
-    }
-}
-
-/// The length of the compact JSON text of a value.
-pub(crate) fn json_len(value: &Value) -> usize {
-    struct Count(usize);
-
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let mut count = Count(0);
-    // Neither a JSON value nor counting can fail; if they did, the child would count as too large.
-    match serde_json::to_writer(&mut count, value) {
-        Ok(()) => count.0,
-        Err(_) => usize::MAX / 2,
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::csv::{ReadError, read_record};
 use super::definition::{ByteRange, Source};
 use super::source_file::{RangesCursor, SourceFile, length};
-use crate::page::json_len;
+use crate::definition::json_len;
 use crate::{Page, PageBuilder, SplitError};
 
 /// How long the header line of a CSV file is at most as JSON; every range carries it.

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::csv::{ReadError, read_line, read_record};
 use super::definition::{BadRows, ByteRange, Format, Source};
 use super::source_file::{SourceFile, length};
-use crate::page::{json_len, unreadable_cursor};
+use crate::definition::json_len;
+use crate::page::unreadable_cursor;
 use crate::{Child, Page, PageBuilder, SplitError};
 
 /// How many bytes as JSON an item of several lines takes at most, so that it stays well below what a page may have.
