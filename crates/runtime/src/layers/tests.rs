@@ -162,7 +162,7 @@ fn errors_in_a_file_name_the_key_the_file_and_the_line() {
         ),
         ("- size\n", "invalid type: sequence", ""),
         ("just text\n", "invalid type: string", ""),
-        ("size: [1\n", "while parsing a flow sequence", "line"),
+        ("size: [1\n", "unclosed bracket", "line 1"),
     ];
     for (text, reason, line) in table {
         let (folder, layers) = with_file(text);
