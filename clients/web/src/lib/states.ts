@@ -77,7 +77,7 @@ export interface ActionWords {
 
 export const ACTION_WORDS: Readonly<Record<Action, ActionWords>> = {
   pause: { label: "Pause", done: "Paused", means: "Nothing new is released, and queued items are set aside. Items that run now finish.", key: "p" },
-  resume: { label: "Resume", done: "Resumed", means: "Items that were set aside go out again.", key: "r" },
+  resume: { label: "Resume", done: "Resumed", means: "Items that were set aside are sent again.", key: "r" },
   cancel: { label: "Cancel", done: "Cancelled", means: "Items that have not run are discarded. The job can be retried once none of its items runs.", key: "c" },
   retry: { label: "Retry", done: "Retried", means: "Failed and discarded items run again. Done items stay done.", key: "t" },
   delete: { label: "Delete", done: "Deleted", means: "The job, its progress and its failures are removed for good. A job that has not ended is cancelled first.", key: "d" },
