@@ -70,7 +70,7 @@ test('limits that somebody else changed first are shown and not overwritten', as
   const page = await site.open('pipes');
   const row = page.getByRole('row').filter({ has: page.getByText(WORK, { exact: true }) });
   const dialog = page.getByRole('dialog');
-  const out = dialog.getByLabel('Items out at once', { exact: true });
+  const out = dialog.getByLabel('Items in flight at most', { exact: true });
   await row.getByRole('button', { name: `Set the limits of ${WORK}` }).click();
   await out.fill('60');
   await site.api.updatePipeLimits({ pipeLimits: { name, maxInFlight: 70 } });
