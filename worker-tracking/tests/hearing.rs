@@ -82,7 +82,12 @@ async fn an_outcome_that_waits_ends_its_lease_and_the_lease_does_not_end_first()
     };
     let store = Store::connect(&config).await.unwrap();
     let created = store.create_job(task()).await.unwrap();
-    let owed: Vec<i64> = created.committed.outbox.iter().map(|owed| owed.id).collect();
+    let owed: Vec<i64> = created
+        .committed
+        .outbox
+        .iter()
+        .map(|owed| owed.id)
+        .collect();
     store.outbox_sent(&owed).await.unwrap();
     let meta = created.view.job.meta.clone();
     // The item is leased, and tracking goes away for longer than the lease.

@@ -5,7 +5,11 @@ use headway_client::{
 };
 
 /// The name of the first job that completes after a cursor; "" for from now on.
-pub async fn first_completed(client: &Client, partition: &str, after: &str) -> Result<String, Error> {
+pub async fn first_completed(
+    client: &Client,
+    partition: &str,
+    after: &str,
+) -> Result<String, Error> {
     let mut events = client.watch_events(WatchEventsRequest {
         parent: format!("partitions/{partition}"),
         kinds: vec![EventKind::Completed.into()],

@@ -64,13 +64,15 @@ impl Tracker {
 
     async fn share_out(&self, buckets: &mut BTreeMap<String, Bucket>, turn: Turn) {
         let store = self.relay.store();
-        let (pipes, uses) =
-            match tokio::try_join!(store.pipes().hungry(), store.partitions().uses()) {
-                Ok(known) => known,
-                Err(error) => {
-                    return tracing::warn!(%error, "cannot read which pipes need credit; jobs keep their shares until the next round");
-                }
-            };
+        let (pipes, uses) = match tokio::try_join!(
+            store.pipes().hungry(),
+            store.partitions().uses()
+        ) {
+            Ok(known) => known,
+            Err(error) => {
+                return tracing::warn!(%error, "cannot read which pipes need credit; jobs keep their shares until the next round");
+            }
+        };
         // What a pipe that nobody waited for has saved up is forgotten.
         buckets.retain(|name, _| pipes.iter().any(|pipe| pipe.pipe == *name));
         let mut books = Books::open(&uses, &pipes);

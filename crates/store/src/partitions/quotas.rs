@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headway_domain::{
-    Error, PartitionId, bulk::JOBS, partitions::Quota, share::PartitionShare,
-};
+use headway_domain::{Error, PartitionId, bulk::JOBS, partitions::Quota, share::PartitionShare};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use crate::{

@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use headway_domain::{
-    Error, PartitionId, PipeName, etag::etag, event::Caller, share::PipeLimits,
-};
+use headway_domain::{Error, PartitionId, PipeName, etag::etag, event::Caller, share::PipeLimits};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
     QuerySelect, Set,

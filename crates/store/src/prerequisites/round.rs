@@ -37,7 +37,11 @@ impl ReleaseRound {
         self.met.len() + self.broken.len() + self.again.len()
     }
 
-    pub(crate) fn settle(&mut self, waiting: &WaitingRow, broken: Option<&Arc<BrokenPrerequisite>>) {
+    pub(crate) fn settle(
+        &mut self,
+        waiting: &WaitingRow,
+        broken: Option<&Arc<BrokenPrerequisite>>,
+    ) {
         let at = (waiting.job_key, waiting.number);
         match broken {
             Some(broken) if waiting.policy == OnPrerequisiteFailure::Fail.code() => {

@@ -100,7 +100,7 @@ impl Subject {
                     .schedules()
                     .delete(&self.schedule, None, &caller)
                     .await
-            },
+            }
             other => panic!("no call {other}"),
         }
     }

@@ -273,7 +273,8 @@ impl Api {
         let etag = request::etag(&wanted.etag);
         let view = self
             .store()
-            .job_types().update(&id, &wanted.definition, etag, &caller);
+            .job_types()
+            .update(&id, &wanted.definition, etag, &caller);
         Ok(self.job_types.stored(view.await?))
     }
 
@@ -343,7 +344,8 @@ impl Api {
         }
         Ok(self
             .store()
-            .job_types().delete(&id, request::etag(&request.etag), &caller)
+            .job_types()
+            .delete(&id, request::etag(&request.etag), &caller)
             .await?)
     }
 

@@ -2,8 +2,8 @@
 
 use headway::v1;
 use headway_domain::{Error, JobName};
-use headway_store::BatchView;
 use headway_splitters::title;
+use headway_store::BatchView;
 
 use crate::grpc::{
     api::{Api, now},

@@ -9,8 +9,8 @@ use headway_domain::{
     filter::Filter,
     spec::Work,
 };
-use headway_store::{JobFilter, JobView, NewJob, StoreError};
 use headway_splitters::Definition;
+use headway_store::{JobFilter, JobView, NewJob, StoreError};
 
 use super::view;
 use crate::grpc::{api::Api, request, status::ApiError, values::int, violations::Violations};

@@ -138,7 +138,8 @@ impl Api {
             let Settings { retention, share } = new.merged(&mask, known);
             let set = self
                 .store()
-                .partitions().update(
+                .partitions()
+                .update(
                     &partition,
                     &retention,
                     &share,

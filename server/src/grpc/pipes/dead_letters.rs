@@ -26,7 +26,11 @@ impl Api {
         let query = Query::new("dead letters").with(&request.parent);
         let after = query.keys(&request.page_token, now())?;
         let after = after.map(|[key, seq]| (key, seq));
-        let found = self.store().pipes().list_dead_letters(&filter, after, size + 1).await?;
+        let found = self
+            .store()
+            .pipes()
+            .list_dead_letters(&filter, after, size + 1)
+            .await?;
         let letters = found.iter().take(size as usize).map(|letter| {
             let partition = filter.partition.clone();
             let job = letter.job.clone();
@@ -60,7 +64,11 @@ impl Api {
             });
         }
         let (filter,) = violations.values((filter,))?;
-        let (dropped, more) = self.store().pipes().drop_dead_letters(&filter, &caller).await?;
+        let (dropped, more) = self
+            .store()
+            .pipes()
+            .drop_dead_letters(&filter, &caller)
+            .await?;
         Ok(v1::DropDeadLettersResponse {
             dropped_count: narrow(dropped),
             more,

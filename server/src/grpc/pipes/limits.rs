@@ -58,7 +58,8 @@ impl Api {
             let etag = request::etag(&wanted.etag);
             let set = self
                 .store()
-                .pipes().set_limits(&pipe, &limits, Some(etag.unwrap_or(&present)), &caller)
+                .pipes()
+                .set_limits(&pipe, &limits, Some(etag.unwrap_or(&present)), &caller)
                 .await;
             match set {
                 Err(error) if etag.is_none() && overtaken(&error) => {}

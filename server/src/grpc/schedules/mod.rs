@@ -103,7 +103,8 @@ impl Api {
         };
         let view = self
             .store()
-            .schedules().create(&name, &schedule, &caller)
+            .schedules()
+            .create(&name, &schedule, &caller)
             .await?;
         full(&view)
     }
@@ -127,7 +128,8 @@ impl Api {
             let (name, schedule) = violations.values((name, schedule))?;
             let updated = self
                 .store()
-                .schedules().update(&name, &schedule, etag, &caller);
+                .schedules()
+                .update(&name, &schedule, etag, &caller);
             return full(&updated.await?);
         }
         let (name,) = violations.values((name,))?;
@@ -137,7 +139,8 @@ impl Api {
             let present = Some(etag.unwrap_or(&known.etag));
             let updated = self
                 .store()
-                .schedules().update(&name, &schedule, present, &caller);
+                .schedules()
+                .update(&name, &schedule, present, &caller);
             match updated.await {
                 Err(error) if etag.is_none() && overtaken(&error) => {}
                 updated => return full(&updated?),
@@ -226,7 +229,8 @@ impl Api {
         let above = query.text(&request.page_token, now())?.unwrap_or_default();
         let page = self
             .store()
-            .schedules().list(&partition, &above, size)
+            .schedules()
+            .list(&partition, &above, size)
             .await?;
         let next_page_token = page.next.map(|id| query.text_token(&id, now()));
         Ok(v1::ListSchedulesResponse {
@@ -276,7 +280,11 @@ impl Api {
     ) -> Result<(), ApiError> {
         let name = schedule_name("name", &request.name)?;
         let etag = request::etag(&request.etag);
-        Ok(self.store().schedules().delete(&name, etag, &caller).await?)
+        Ok(self
+            .store()
+            .schedules()
+            .delete(&name, etag, &caller)
+            .await?)
     }
 }
 

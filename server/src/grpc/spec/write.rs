@@ -10,8 +10,8 @@ use headway_domain::{
     PartitionId,
     spec::{BatchSpec, FailurePolicy, JobSpec, RetryPolicy, TaskSpec, Tolerance, Work},
 };
-use headway_store::StoreError;
 use headway_splitters::Definition;
+use headway_store::StoreError;
 use serde_json::Value as Json;
 
 use super::{json, retention, waiting};

@@ -158,10 +158,7 @@ impl Subject {
                     per_second: None,
                 };
                 let pipe = PipeName::new(PIPE).unwrap();
-                store
-                    .pipes()
-                    .set_limits(&pipe, &limits, None, caller)
-                    .await
+                store.pipes().set_limits(&pipe, &limits, None, caller).await
             }
             "unused pipes" => store.pipes().unused().await.map(|_| ()),
             "forget pipe" => store.pipes().forget("spare").await.map(|_| ()),
@@ -233,9 +230,7 @@ impl Subject {
                 created.await.map(|_| ())
             }
             "update schedule" => {
-                let updated = store
-                    .schedules()
-                    .update(&named, &timetable, None, caller);
+                let updated = store.schedules().update(&named, &timetable, None, caller);
                 updated.await.map(|_| ())
             }
             "pause schedule" => {
