@@ -5,14 +5,15 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use crate::{db::Durability, error::StoreError, store::Store};
 
-/// A table of fewer pages counts as one of this many; a page has 8 KiB. So a table gets its first
-/// statistics beyond 8 MiB. Until then the worst plan reads that much, which takes a few
-/// milliseconds.
+/// The smallest size, in pages of 8 KiB, from which growth is counted. A table gets its first
+/// statistics when it has more than [`GROWTH`] times as many pages: beyond 8 MiB. Until then the
+/// worst plan of a statement reads at most that much.
 const MIN_TABLE_PAGES: i64 = 256;
 
-/// A table that has grown by this factor since its statistics were made gets new ones. Each time,
-/// every connection plans its statements anew: with a factor of 2 from 256 KiB on, a database that
-/// was empty and takes 20,000 jobs in a few seconds spends a twentieth of its time on it.
+/// A table gets new statistics when it has grown by this factor since its last ones. Each time,
+/// every connection plans its statements again. With a factor of 2 and a smallest size of 32 pages,
+/// a database that was empty and took 20,000 jobs in a few seconds spent a twentieth of its time on
+/// it.
 const GROWTH: i64 = 4;
 
 #[derive(Debug, FromQueryResult)]

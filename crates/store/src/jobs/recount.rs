@@ -104,17 +104,14 @@ impl Store {
                     db.advance(&tx, slice).await?;
                 }
             }
-            match wrong {
-                true => db.write_slices(&tx, slices).await.map(Some),
-                false => Ok(None),
-            }
+            let committed = match wrong {
+                true => db.write_slices(&tx, slices).await?,
+                false => Committed::default(),
+            };
+            Ok((wrong, committed))
         };
-        let counted = match counted.await {
-            Ok(None) => return Ok((false, Committed::default())),
-            Ok(Some(committed)) => Ok((true, committed)),
-            Err(error) => Err(error),
-        };
-        // What failed is rolled back at once: the next report of the job must not find it locked.
+        // Ended at once in any case: the next report of the job must not find it locked.
+        let counted = counted.await;
         tx.end(counted).await
     }
 }
