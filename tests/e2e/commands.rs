@@ -67,7 +67,7 @@ async fn the_jobs_of_a_file(d: Deployment) {
     let one: Value = serde_json::from_str(&done(&d, &one).await).expect("JSON");
     assert_eq!(
         one,
-        json!({"counts": [{"state": "JOB_STATE_WAITING", "jobs": "1"}]})
+        json!({"counts": [{"state": "JOB_STATE_WAITING", "jobCount": "1"}]})
     );
     let none = done(&d, &["count", "--filter", "labels.team = red"]).await;
     assert_eq!(none, "no jobs in partition default match\n");

@@ -158,7 +158,7 @@ async fn a_partition_sees_its_own(d: Deployment) {
     for partition in ["default", "other"] {
         for n in 0..3 {
             let spec = range(1, 1)
-                .after(job_named("nothing"))
+                .after(format!("partitions/{partition}/jobs/nothing"))
                 .label("team", "blue")
                 .label("of", partition);
             let create = CreateJobRequest {

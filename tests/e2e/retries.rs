@@ -363,17 +363,20 @@ async fn bad_filters(d: Deployment) {
     };
     let many: Vec<&str> = std::iter::repeat_n("1-1", 1001).collect();
     for (filter, field) in [
-        (codes(&[""]), "filter.codes"),
-        (codes(&[&"x".repeat(129)]), "filter.codes"),
-        (items(&["one"]), "filter.items"),
-        (items(&["1-2-3"]), "filter.items"),
-        (items(&many), "filter.items"),
-        (batches("2"), "filter.batches"),
+        (codes(&[""]), "failure_filter.codes"),
+        (codes(&[&"x".repeat(129)]), "failure_filter.codes"),
+        (items(&["one"]), "failure_filter.items"),
+        (items(&["1-2-3"]), "failure_filter.items"),
+        (items(&many), "failure_filter.items"),
+        (batches("2"), "failure_filter.batches"),
         (
             batches("partitions/default/jobs/other/batches/1"),
-            "filter.batches",
+            "failure_filter.batches",
         ),
-        (batches("partitions/default/jobs/job"), "filter.batches"),
+        (
+            batches("partitions/default/jobs/job"),
+            "failure_filter.batches",
+        ),
     ] {
         let refused = d
             .client()

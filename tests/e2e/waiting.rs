@@ -80,9 +80,13 @@ async fn a_chain_runs_in_order(d: Deployment) {
         .iter()
         .map(|one| (one.job.as_str(), one.state()))
         .collect();
+    let (a, b) = (job_named("a"), job_named("b"));
     assert_eq!(
         needed,
-        [("a", PrerequisiteState::Met), ("b", PrerequisiteState::Met)]
+        [
+            (a.as_str(), PrerequisiteState::Met),
+            (b.as_str(), PrerequisiteState::Met)
+        ]
     );
     let mut ends = Vec::new();
     for id in ["a", "b", "c"] {
