@@ -96,7 +96,8 @@ async fn the_jobs_of_a_file(d: Deployment) {
     assert_eq!(status, ExitStatus::Failed);
     let reasons: Vec<Value> = printed
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["reason"].clone())
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .map(|result| result["error"]["details"][0]["reason"].clone())
         .collect();
     assert_eq!(reasons, [Value::Null, json!("JOB_EXISTS"), Value::Null]);
 
