@@ -30,7 +30,7 @@ pub fn request(id: &str, spec: JobSpec) -> CreateJobRequest {
     }
 }
 
-/// The name of a job of [`PARTITION`], for prerequisites.
+/// The name of a job of the tests' partition, for prerequisites.
 pub fn job_named(id: impl std::fmt::Display) -> String {
     format!("partitions/{PARTITION}/jobs/{id}")
 }
