@@ -30,7 +30,7 @@ pub trait Splitter: Send + Sync + 'static {
 
     /// Finds the children that follow the cursor.
     ///
-    /// A page has at most `limit` children whose encoded sizes sum to at most about 1 MiB ([`PageBuilder`] sees to
+    /// A page has at most `limit` children whose encoded sizes sum to at most about 1 MiB ([`PageBuilder`](crate::PageBuilder) sees to
     /// both). It may be short, or even empty, although more follow; then the cursor has moved. Asked twice for the
     /// same cursor, a splitter whose source changed in between may answer differently unless it is
     /// [reproducible](Self::reproducible); the first answer that is committed counts.
@@ -49,7 +49,7 @@ pub struct PageRequest<'a> {
     pub parameters: &'a Value,
     /// Where the previous page ended, [`Page::next`]; `None` for the first page.
     pub cursor: Option<&'a [u8]>,
-    /// How many children the page may have, 1 to [`MAX_PAGE_CHILDREN`].
+    /// How many children the page may have, 1 to [`MAX_PAGE_CHILDREN`](crate::MAX_PAGE_CHILDREN).
     pub limit: usize,
     /// Names the batch, so that a splitter may keep something that makes the next page of the same batch cheaper.
     /// `None` if no next page is expected in this process.

@@ -2,6 +2,7 @@
 //! within a bound of bytes that also holds after decompression, and only if decoding does not cost
 //! too much memory. It does not read what comes behind the message.
 
+mod json;
 mod shapes;
 
 use std::{
@@ -121,7 +122,9 @@ where
                     return Ok(Status::from(error).into_http());
                 }
             };
-            let units = u32::try_from(taken.cost.div_ceil(UNIT)).unwrap_or(u32::MAX);
+            // A message that costs more than there is room waits until it is alone.
+            let units = taken.cost.min(DECODING).div_ceil(UNIT);
+            let units = u32::try_from(units).unwrap_or(u32::MAX);
             // The semaphore is never closed.
             let _room = gauge.decoding.acquire_many(units).await.ok();
             let body = Body::new(Full::new(taken.message));

@@ -3,11 +3,14 @@
 //!
 //! An empty entry of a repeated field is two bytes of a request and a thousand bytes of memory. So
 //! the walk adds up what the entries will take, and stops when that is more than a request may
-//! cost.
+//! cost. The text of a JSON value is parsed after decoding, one text after the other, so the walk
+//! adds the most that one of them takes.
 
 use std::collections::HashMap;
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
+
+use super::json;
 
 /// The most levels of nested messages that the decoder takes.
 const MAX_DEPTH: u32 = 100;
@@ -34,6 +37,8 @@ enum Holds {
     Number(usize),
     /// Text or bytes.
     Text,
+    /// The text of a JSON value.
+    Json,
     /// A message of this shape.
     Message(usize),
 }
@@ -85,7 +90,8 @@ impl Shapes {
         self.requests.get(path).copied()
     }
 
-    /// About how many bytes of memory a message takes, if that is not more than `most`.
+    /// About how many bytes of memory a message takes, if it is decoded to at most `most`. The
+    /// largest JSON value of it comes on top.
     ///
     /// # Errors
     /// [`Unfit`].
@@ -93,11 +99,12 @@ impl Shapes {
         let mut walk = Walk {
             shapes: &self.shapes,
             cost: 0,
+            json: 0,
             most,
         };
         walk.add(message.len())?;
         walk.message(shape, message, 0)?;
-        Ok(walk.cost)
+        Ok(walk.cost.saturating_add(walk.json))
     }
 }
 
@@ -118,6 +125,7 @@ impl Builder {
         let fields = message.fields().map(|field| {
             let holds = match field.kind() {
                 Kind::Message(message) => Holds::Message(self.shape(&message)),
+                Kind::String if field.name().ends_with("json_text") => Holds::Json,
                 Kind::String | Kind::Bytes => Holds::Text,
                 Kind::Fixed32 | Kind::Sfixed32 | Kind::Float => Holds::Number(1),
                 Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => Holds::Number(1),
@@ -179,6 +187,8 @@ fn inline(message: &MessageDescriptor, within: &mut Vec<String>) -> usize {
 struct Walk<'a> {
     shapes: &'a [Shape],
     cost: usize,
+    /// What the largest JSON value takes when its text is parsed.
+    json: usize,
     most: usize,
 }
 
@@ -226,11 +236,15 @@ impl Walk<'_> {
                 (Holds::Text, Some(content)) if !content.is_empty() => {
                     self.add(content.len() + ALLOCATION)?;
                 }
+                (Holds::Json, Some(text)) if !text.is_empty() => {
+                    self.add(text.len() + ALLOCATION)?;
+                    self.json = self.json.max(json::parsed_bytes(text));
+                }
                 // Packed numbers.
                 (Holds::Number(each), Some(content)) => {
                     self.add(content.len().saturating_mul(each * GROWTH))?;
                 }
-                (Holds::Text | Holds::Number(_) | Holds::Message(_), _) => {}
+                (Holds::Text | Holds::Json | Holds::Number(_) | Holds::Message(_), _) => {}
             }
         }
         Ok(())

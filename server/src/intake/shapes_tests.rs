@@ -83,3 +83,32 @@ proptest! {
         let _ = cost(&bytes, 10_000);
     }
 }
+
+#[test]
+fn the_largest_json_text_is_parsed_beside_the_message() {
+    let text = format!("[{}]", vec![r#"{"a":1}"#; 100_000].join(","));
+    let request = |texts: &[&str]| {
+        let entries = texts.iter().map(|text| {
+            let batch = v1::BatchSpec {
+                definition: Some(v1::batch_spec::Definition::JsonText((*text).to_owned())),
+                ..v1::BatchSpec::default()
+            };
+            let spec = v1::JobSpec {
+                work: Some(v1::job_spec::Work::Batch(batch)),
+                ..v1::JobSpec::default()
+            };
+            v1::BatchCreateJobsEntry {
+                spec: Some(spec),
+                ..v1::BatchCreateJobsEntry::default()
+            }
+        });
+        let parent = String::new();
+        let jobs = entries.collect();
+        v1::BatchCreateJobsRequest { parent, jobs }.encode_to_vec()
+    };
+    let bound = 10 << 20;
+    let one = cost(&request(&[&text]), bound).unwrap();
+    assert!(one > 50 * text.len(), "{one}");
+    let two = cost(&request(&[&text, "[]", &text]), bound).unwrap();
+    assert!(two < one + 3 * text.len(), "{two} and {one}");
+}
