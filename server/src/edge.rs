@@ -2,10 +2,12 @@
 //! what is logged, what happens at a panic, and details for errors that the gRPC library makes by
 //! itself.
 
+mod held;
+mod places;
+
 use std::{
     net::IpAddr,
     panic::AssertUnwindSafe,
-    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,17 +23,16 @@ use tower::Layer;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use self::{held::held, places::Takes};
 use crate::{
     Limits,
     accept::STREAMS,
     connection::{Peer, UnderWay},
     gate,
     grpc::status::{ApiError, Refusal},
-    shares::{Client, Full, Place, Shares},
+    shares::{Client, Shares},
 };
 
-/// Calls of standard services, whose errors are the standard's.
-const STANDARD: &str = "/grpc.";
 /// The header in which a client says how much time it gives a call.
 const TIMEOUT: &str = "grpc-timeout";
 /// How long before a client's deadline the server answers, at most.
@@ -75,31 +76,6 @@ impl Kind {
     }
 }
 
-/// The places that a call takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    /// A place among the calls until its answer begins.
-    Call,
-    /// The same, and then one among the watches of jobs.
-    JobWatch,
-    /// The same, and then one among the watches of partitions.
-    PartitionWatch,
-    /// A place of their own for standard services: health must answer however busy the server is.
-    Standard,
-}
-
-impl Takes {
-    fn of(path: &str) -> Self {
-        let method = path.rsplit('/').next().unwrap_or_default();
-        match method {
-            _ if path.starts_with(STANDARD) => Self::Standard,
-            "WatchJob" => Self::JobWatch,
-            _ if method.starts_with("Watch") => Self::PartitionWatch,
-            _ => Self::Call,
-        }
-    }
-}
-
 /// The layer.
 #[derive(Debug, Clone)]
 pub(crate) struct EdgeLayer {
@@ -122,44 +98,6 @@ impl EdgeLayer {
             standard: shares(limits.standard_calls),
             limits: limits.clone(),
         }
-    }
-
-    /// The places that a call holds until its answer begins, and until it has ended.
-    fn places(
-        &self,
-        takes: Takes,
-        client: Client,
-    ) -> Result<(Option<Place>, Option<Place>), ApiError> {
-        let call = |shares: &Shares| {
-            shares.take(client).map_err(|full| match full {
-                Full::All => ApiError::Overloaded,
-                Full::OfClient => ApiError::ClientBusy("calls"),
-            })
-        };
-        let watch = |shares: &Shares, most| {
-            shares.take(client).map_err(|full| match full {
-                Full::All => ApiError::TooManyWatches(most),
-                Full::OfClient => ApiError::ClientBusy("watches"),
-            })
-        };
-        Ok(match takes {
-            Takes::Call => (Some(call(&self.calls)?), None),
-            Takes::JobWatch => {
-                let most = self.limits.watches;
-                (
-                    Some(call(&self.calls)?),
-                    Some(watch(&self.job_watches, most)?),
-                )
-            }
-            Takes::PartitionWatch => {
-                let most = self.limits.partition_watches;
-                (
-                    Some(call(&self.calls)?),
-                    Some(watch(&self.partition_watches, most)?),
-                )
-            }
-            Takes::Standard => (None, Some(call(&self.standard)?)),
-        })
     }
 }
 
@@ -354,41 +292,6 @@ fn log_panic(path: &str, panic: &(dyn std::any::Any + Send)) -> Uuid {
     let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(method = %path, %incident, panic = said.unwrap_or_default(), "a call failed because its method panicked");
     incident
-}
-
-/// The answer, which holds the guard until its body has ended.
-fn held<G: Send + Unpin + 'static>(answer: http::Response<Body>, guard: G) -> http::Response<Body> {
-    answer.map(|body| {
-        Body::new(Held {
-            body,
-            _guard: guard,
-        })
-    })
-}
-
-struct Held<G> {
-    body: Body,
-    _guard: G,
-}
-
-impl<G: Unpin> http_body::Body for Held<G> {
-    type Data = bytes::Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// The status of an answer that is only an error; `None` for one that begins well.

@@ -1,6 +1,13 @@
 //! What clients read of each error.
 
-use super::*;
+use headway_domain::{FieldViolation, JobName, JobState, error::Action};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::{
+    answer::{DOMAIN, MESSAGE_BYTES},
+    domain::VIOLATIONS,
+    *,
+};
 
 fn name() -> JobName {
     "partitions/acme/jobs/nightly".parse().unwrap()
