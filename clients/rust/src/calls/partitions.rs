@@ -1,29 +1,16 @@
-//! The calls about a partition as a whole, and what a job waits for.
+//! Partitions as a whole.
 
 use headway::v1::{
-    ExplainJobRequest, ExplainJobResponse, GetPartitionRequest, ListSuspendedPartitionsRequest,
-    Partition, ResumePartitionRequest, Retention, SuspendPartitionRequest, UpdatePartitionRequest,
+    GetPartitionRequest, ListSuspendedPartitionsRequest, Partition, ResumePartitionRequest,
+    Retention, SuspendPartitionRequest, UpdatePartitionRequest,
 };
 
-use crate::{Client, Error, JobName, client::mask, retry::Repeat};
+use crate::{Client, Error, client::mask, retry::Repeat};
 
 /// Entries of a page.
 const PAGE: i32 = 1000;
 
 impl Client {
-    /// Says why a job does not run, or does not end.
-    ///
-    /// # Errors
-    /// `NOT_FOUND`.
-    pub async fn explain_job(&self, name: &JobName) -> Result<ExplainJobResponse, Error> {
-        let name = name.to_string();
-        let request = ExplainJobRequest { name };
-        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
-            stubs.jobs.explain_job(request).await
-        })
-        .await
-    }
-
     /// Reads a partition as a whole.
     ///
     /// # Errors

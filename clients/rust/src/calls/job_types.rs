@@ -1,4 +1,4 @@
-//! The calls about job types.
+//! Job types.
 
 use futures::Stream;
 use headway::v1::{

@@ -1,4 +1,4 @@
-//! The calls about many jobs at once.
+//! Many jobs at once.
 
 use headway::v1::{
     BatchCreateJobsEntry, BatchCreateJobsRequest, BatchCreateJobsResponse, ChangeJobsRequest,

@@ -1,4 +1,4 @@
-//! The calls about schedules.
+//! Schedules.
 
 use futures::Stream;
 use headway::v1::{
