@@ -1,7 +1,14 @@
 //! Tests of the way from a job file and flags to a request.
 
+use std::{fs, io};
+
 use clap::Parser;
-use headway::v1::batch_spec::ParametersForm;
+use headway::v1::{
+    BatchSpec, TaskSpec,
+    batch_spec::{Definition, ParametersForm},
+    item_template::PayloadForm,
+    job_spec::Work,
+};
 use serde_json::json;
 
 use super::*;

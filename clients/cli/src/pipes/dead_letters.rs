@@ -1,84 +1,33 @@
-//! The commands about what failed: failures of a job, and dead letters.
+//! The commands about dead letters.
 
 use std::collections::BTreeSet;
 
 use futures::TryStreamExt;
 use headway::v1::{
-    DropDeadLettersRequest, FailureFilter, ListDeadLettersRequest, ListDeadLettersResponse,
-    ListFailuresResponse, RetryJobRequest,
+    DeadLetter, DropDeadLettersRequest, FailureFilter, ListDeadLettersRequest,
+    ListDeadLettersResponse, RetryJobRequest,
 };
 use headway_client::{JobName, partition_name};
 
 use crate::{
     Console,
-    args::{DeadAction, DeadArgs, FailureArgs},
-    commands::{gather, page_size},
-    document::{Layout, print, render},
+    args::{DeadAction, DeadArgs},
     failure::{ExitStatus, Failure},
-    remote::Remote,
+    jobs::view,
+    jobs::view::label,
+    output::{
+        document::print,
+        human::{clean, time},
+        table::{Column, render},
+    },
+    remote::{Remote, gather, page_size},
     settings::Settings,
-    view,
 };
 
-/// Failures per page.
+/// Dead letters per page.
 const PER_PAGE: u32 = 500;
 /// The code of dead letters.
 const DEAD_LETTERED: &str = "DEAD_LETTERED";
-
-/// Which failures to show, and how.
-#[derive(Debug)]
-pub struct Wanted {
-    pub filter: FailureArgs,
-    pub limit: Option<u32>,
-    pub ndjson: bool,
-}
-
-/// The filter that arguments ask for, of a job.
-pub fn filter(args: &FailureArgs, job: &JobName) -> Option<FailureFilter> {
-    let filter = FailureFilter {
-        codes: args.code.clone(),
-        batches: args
-            .batch
-            .iter()
-            .map(|number| format!("{job}/batches/{number}"))
-            .collect(),
-        items: args.item.clone(),
-    };
-    Some(filter).filter(|filter| *filter != FailureFilter::default())
-}
-
-/// Lists the failures of a job.
-pub async fn failures(
-    job: &str,
-    wanted: &Wanted,
-    settings: Settings,
-    console: &mut Console,
-) -> Result<ExitStatus, Failure> {
-    let name = Remote::name(job, &settings)?;
-    let remote = Remote::connect(settings).await?;
-    let refused = |error| remote.job_failure(&name, "searched for failures", error);
-    let filter = filter(&wanted.filter, &name);
-    let size = page_size(wanted.limit, PER_PAGE);
-    let mut found = Box::pin(remote.client.failures_like(&name, filter, size));
-    if wanted.ndjson {
-        let mut left = wanted.limit.unwrap_or(u32::MAX);
-        while left > 0
-            && let Some(failure) = found.try_next().await.map_err(refused)?
-        {
-            console.text(&render(&failure, Layout::JsonLine)?)?;
-            left -= 1;
-        }
-        return Ok(ExitStatus::Completed);
-    }
-    let response = ListFailuresResponse {
-        failures: gather(found, wanted.limit).await.map_err(refused)?,
-        next_page_token: String::new(),
-    };
-    print(console, remote.settings.format, &response, |console| {
-        view::failures(&response.failures, console)
-    })?;
-    Ok(ExitStatus::Completed)
-}
 
 /// Lists dead letters, sends them again, or drops them.
 pub async fn run(
@@ -109,7 +58,7 @@ pub async fn run(
             };
             let partition = remote.settings.partition.clone();
             print(console, remote.settings.format, &response, |console| {
-                view::dead_letters(&response.dead_letters, &partition, console)
+                table(&response.dead_letters, &partition, console)
             })?;
             Ok(ExitStatus::Completed)
         }
@@ -172,4 +121,29 @@ async fn redrive(
         }
     }
     Ok(worst)
+}
+
+/// Dead letters.
+fn table(letters: &[DeadLetter], partition: &str, console: &Console) -> String {
+    const COLUMNS: [Column; 5] = [
+        Column::text("JOB", 9),
+        Column::text("PIPE", 6),
+        Column::left("ITEM", 8),
+        Column::left("TIME", 3),
+        Column::text("MESSAGE", 7),
+    ];
+    let rows = letters.iter().map(|letter| {
+        let failure = letter.failure.clone().unwrap_or_default();
+        vec![
+            label(&letter.job, partition),
+            clean(&letter.pipe),
+            clean(&failure.item),
+            time(failure.record_time.as_ref(), console.time_zone()),
+            clean(&failure.details),
+        ]
+    });
+    match letters {
+        [] => "no dead letters\n".to_owned(),
+        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
+    }
 }

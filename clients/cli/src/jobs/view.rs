@@ -1,7 +1,7 @@
-//! Jobs and failures for people.
+//! Jobs for people.
 
 use headway::v1::{
-    BatchSpec, ChangeJobsResponse, DeadLetter, Failure, Job, JobProgress, JobState,
+    BatchSpec, ChangeJobsResponse, Failure, Job, JobProgress, JobState, JobStateCount,
     ListJobsResponse, Prerequisite, PrerequisiteState, TaskSpec, job_spec::Work,
 };
 use headway_client::JobName;
@@ -9,8 +9,10 @@ use jiff::tz::TimeZone;
 
 use crate::{
     Console,
-    human::{between, clean, count, counted, duration, percentage, rate, seconds, time},
-    table::{Column, render},
+    output::{
+        human::{between, clean, count, counted, duration, percentage, rate, seconds, time},
+        table::{Column, render},
+    },
 };
 
 /// How many failures a summary shows.
@@ -210,57 +212,6 @@ pub fn changed(answer: &ChangeJobsResponse, partition: &str) -> String {
     }
 }
 
-/// A table of failures.
-pub fn failures(failures: &[Failure], console: &Console) -> String {
-    const COLUMNS: [Column; 6] = [
-        Column::left("ITEM", 9),
-        Column::text("CODE", 8),
-        Column::right("TRY", 4),
-        Column::left("TIME", 3),
-        Column::text("WORKER", 2),
-        Column::text("MESSAGE", 9),
-    ];
-    let rows = failures.iter().map(|failure| {
-        vec![
-            clean(&failure.item),
-            clean(&failure.code),
-            failure.attempt.to_string(),
-            time(failure.record_time.as_ref(), console.time_zone()),
-            clean(&failure.worker),
-            clean(&failure.message),
-        ]
-    });
-    match failures {
-        [] => "no failures\n".to_owned(),
-        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
-    }
-}
-
-/// Dead letters.
-pub fn dead_letters(letters: &[DeadLetter], partition: &str, console: &Console) -> String {
-    const COLUMNS: [Column; 5] = [
-        Column::text("JOB", 9),
-        Column::text("PIPE", 6),
-        Column::left("ITEM", 8),
-        Column::left("TIME", 3),
-        Column::text("MESSAGE", 7),
-    ];
-    let rows = letters.iter().map(|letter| {
-        let failure = letter.failure.clone().unwrap_or_default();
-        vec![
-            label(&letter.job, partition),
-            clean(&letter.pipe),
-            clean(&failure.item),
-            time(failure.record_time.as_ref(), console.time_zone()),
-            clean(&failure.details),
-        ]
-    });
-    match letters {
-        [] => "no dead letters\n".to_owned(),
-        _ => render(&COLUMNS, &rows.collect::<Vec<_>>(), console.columns()),
-    }
-}
-
 /// Everything about one job.
 pub fn details(job: &Job, zone: &TimeZone) -> String {
     let spec = job.spec.clone().unwrap_or_default();
@@ -369,6 +320,23 @@ fn batch_line(batch: &BatchSpec) -> String {
     clean(&text)
 }
 
+/// How many jobs are in each state, and in all.
+pub fn counts(counts: &[JobStateCount], partition: &str, console: &Console) -> String {
+    const COLUMNS: [Column; 2] = [Column::left("STATE", 9), Column::right("JOBS", 9)];
+    let row = |state: &str, jobs: i64| vec![state.to_owned(), count(jobs)];
+    let all = counts.iter().map(|state| state.job_count).sum();
+    let states = counts
+        .iter()
+        .map(|counted| row(state_name(counted.state()), counted.job_count));
+    match counts {
+        [] => format!("no jobs in partition {partition} match\n"),
+        _ => render(
+            &COLUMNS,
+            &states.chain([row("all", all)]).collect::<Vec<_>>(),
+            console.columns(),
+        ),
+    }
+}
+
 #[cfg(test)]
-#[path = "view_tests.rs"]
 mod tests;

@@ -12,16 +12,17 @@ use prost::Message;
 use serde_json::Value as Json;
 use tonic_types::{RpcStatusExt as _, Status};
 
+use super::{job_file, submit};
 use crate::{
     Console,
-    document::render,
-    explore::layout,
     failure::{ExitStatus, Failure},
-    human::{clean, counted},
-    job_file,
+    input,
+    output::{
+        document::{layout, render},
+        human::{clean, counted},
+    },
     remote::Remote,
     settings::Settings,
-    submit,
 };
 
 /// The most jobs that one call takes.
@@ -36,7 +37,7 @@ pub async fn run(
     settings: Settings,
     console: &mut Console,
 ) -> Result<ExitStatus, Failure> {
-    let entries = entries(&submit::text(file)?, &partition_name(&settings.partition)?)
+    let entries = entries(&input::text(file)?, &partition_name(&settings.partition)?)
         .map_err(|error| submit::bad_file(file, &error))?;
     let remote = Remote::connect(settings).await?;
     let all = entries.len();

@@ -1,17 +1,16 @@
-//! Commands on jobs that are named, one after the other.
+//! The commands that read and change some jobs, one after the other.
 
 use headway::v1::{Job, RetryJobRequest};
 use headway_client::{Client, Error, JobName};
 
+use super::{failures, submit, view};
 use crate::{
     Console,
     args::{FailureArgs, Format, JobsArgs, UpdateArgs},
-    dead,
-    document::print,
     failure::{ExitStatus, Failure},
+    output::document::print,
     remote::Remote,
     settings::Settings,
-    submit, view,
 };
 
 /// What is printed of a job that is not printed whole.
@@ -80,7 +79,7 @@ pub async fn retry(
     each(args, settings, console, "retried", shown, |client, name| {
         let request = RetryJobRequest {
             name: name.to_string(),
-            failure_filter: dead::filter(failures, &name),
+            failure_filter: failures::filter(failures, &name),
             ..request.clone()
         };
         async move { client.retry_failures(request).await }

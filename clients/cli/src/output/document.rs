@@ -64,6 +64,15 @@ pub enum Layout {
     Yaml,
 }
 
+/// How each message of a stream is printed.
+pub fn layout(format: Format) -> Option<Layout> {
+    match format {
+        Format::Table => None,
+        Format::Json => Some(Layout::JsonLine),
+        Format::Yaml => Some(Layout::Yaml),
+    }
+}
+
 /// A message as a document that ends its last line.
 pub fn render<M: Document>(message: &M, layout: Layout) -> io::Result<String> {
     let mut document = DynamicMessage::new(descriptor::<M>()?);

@@ -9,7 +9,7 @@ use headway::v1::{CreateJobRequest, Job};
 use headway_job_types::{spec, yaml};
 use serde_json::{Map, Value as Json};
 
-use crate::document::Document;
+use crate::output::document::Document;
 
 /// Reads a job file.
 ///
@@ -113,7 +113,7 @@ mod tests {
     use headway_client::value_to_json;
     use serde_json::json;
 
-    use crate::document::{Layout, render};
+    use crate::output::document::{Layout, render};
 
     const YAML: &str = "
 display_name: Export

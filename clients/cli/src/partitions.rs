@@ -1,16 +1,18 @@
-//! The commands about what partitions and pipes may have.
+//! The commands about partitions.
 
-use headway::v1::{ListPipeLimitsResponse, ListSuspendedPartitionsResponse, Partition};
+use headway::v1::{ListSuspendedPartitionsResponse, Partition};
 
 use crate::{
     Console,
-    args::{LimitsArgs, PartitionAction, RetentionState},
-    document::print,
+    args::{PartitionAction, RetentionState},
     failure::{ExitStatus, Failure},
+    jobs::submit::apply_retention,
+    output::{
+        document::print,
+        human::{clean, count, time},
+    },
     remote::Remote,
     settings::Settings,
-    submit::apply_retention,
-    view_explore,
 };
 
 /// What is to be changed of a partition.
@@ -46,44 +48,6 @@ impl PartitionChanges {
     }
 }
 
-/// Shows or sets the limits of pipes.
-pub async fn limits(
-    args: &LimitsArgs,
-    settings: Settings,
-    console: &mut Console,
-) -> Result<ExitStatus, Failure> {
-    let remote = Remote::connect(settings).await?;
-    let client = &remote.client;
-    let Some(pipe) = &args.pipe else {
-        let limits = client.all_pipe_limits().await;
-        let limits = limits.map_err(|error| remote.failure("cannot list the limits", error))?;
-        let response = ListPipeLimitsResponse {
-            pipe_limits: limits,
-            ..ListPipeLimitsResponse::default()
-        };
-        print(console, remote.settings.format, &response, |console| {
-            view_explore::limits(&response.pipe_limits, console)
-        })?;
-        return Ok(ExitStatus::Completed);
-    };
-    let refused = |error| remote.failure(format!("cannot set the limits of pipe {pipe}"), error);
-    let before = client.pipe_limits(pipe).await.map_err(refused)?;
-    let limits = match (args.none, args.max_in_flight, args.max_per_second) {
-        (false, None, None) => before,
-        (none, in_flight, per_second) => {
-            let kept = |number: i32| if none { 0 } else { number };
-            let in_flight = in_flight.unwrap_or(kept(before.max_in_flight));
-            let kept = if none { 0.0 } else { before.max_per_second };
-            let set = client.set_pipe_limits(pipe, in_flight, per_second.unwrap_or(kept));
-            set.await.map_err(refused)?
-        }
-    };
-    print(console, remote.settings.format, &limits, |console| {
-        view_explore::limits(std::slice::from_ref(&limits), console)
-    })?;
-    Ok(ExitStatus::Completed)
-}
-
 /// Shows the partition, after it was suspended or resumed if that is asked for.
 pub async fn partition(
     action: Option<PartitionAction>,
@@ -111,7 +75,7 @@ pub async fn partition(
     let what = format!("partition {partition} could not be {done}");
     let answer = answer.map_err(|error| remote.failure(&what, error))?;
     print(console, remote.settings.format, &answer, |console| {
-        view_explore::partition(&answer, console)
+        describe(&answer, console)
     })?;
     Ok(ExitStatus::Completed)
 }
@@ -133,9 +97,53 @@ async fn suspended(remote: &Remote, console: &mut Console) -> Result<ExitStatus,
             [] => "no partition is suspended\n".to_owned(),
             partitions => partitions
                 .iter()
-                .map(|partition| view_explore::suspension(partition, console))
+                .map(|partition| suspension(partition, console))
                 .collect(),
         },
     )?;
     Ok(ExitStatus::Completed)
+}
+
+/// One line about whether a partition is suspended.
+fn suspension(partition: &Partition, console: &Console) -> String {
+    let name = clean(&partition.name);
+    match (partition.suspended, partition.suspended_by.as_str()) {
+        (false, _) => format!("{name} is not suspended\n"),
+        (true, user) => {
+            let since = time(partition.suspend_time.as_ref(), console.time_zone());
+            let by = match user {
+                "" => String::new(),
+                user => format!(", by {}", clean(user)),
+            };
+            format!("{name} is suspended since {since}{by}\n")
+        }
+    }
+}
+
+/// What holds for a partition, a line each.
+fn describe(partition: &Partition, console: &Console) -> String {
+    let mut text = suspension(partition, console);
+    if partition.weight > 1 {
+        text.push_str(&format!("its weight is {}\n", partition.weight));
+    }
+    for (what, quota) in [
+        ("jobs that have not ended", partition.max_open_jobs),
+        ("items in flight", partition.max_items_in_flight),
+    ] {
+        if quota > 0 {
+            text.push_str(&format!("its quota is {} {what}\n", count(quota.into())));
+        }
+    }
+    if let Some(kept) = &partition.retention {
+        for (state, expiry) in [
+            ("completed", &kept.completed),
+            ("failed", &kept.failed),
+            ("cancelled", &kept.cancelled),
+        ] {
+            if !expiry.is_empty() {
+                text.push_str(&format!("{state} jobs are deleted: {}\n", clean(expiry)));
+            }
+        }
+    }
+    text
 }

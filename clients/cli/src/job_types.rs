@@ -10,13 +10,15 @@ use headway_job_types::{Definition, Evaluator, Fault, Input};
 use crate::{
     Console,
     args::TypeCommand,
-    document::print,
     failure::{ExitStatus, Failure},
-    human::{clean, time},
+    input,
+    output::{
+        document::print,
+        human::{clean, time},
+        table::{Column, render},
+    },
     remote::Remote,
     settings::Settings,
-    submit,
-    table::{Column, render},
 };
 
 /// Does what a command says.
@@ -95,7 +97,7 @@ pub async fn run(
 }
 
 fn text(file: &Path) -> Result<String, Failure> {
-    String::from_utf8(submit::read(file)?)
+    String::from_utf8(input::read(file)?)
         .map_err(|_| Failure::usage(format!("file {} is not UTF-8", file.display())))
 }
 
@@ -151,7 +153,7 @@ async fn test(
 ) -> Result<ExitStatus, Failure> {
     let name = file.file_stem().and_then(|name| name.to_str());
     let name = name.unwrap_or_default();
-    let parameters = submit::json("--parameters", parameters)?;
+    let parameters = input::json("--parameters", parameters)?;
     let wrong = |why: String| Failure::usage(format!("{}: {why}", file.display()));
     let definition = Definition::parse(&text(file)?).map_err(|why| wrong(why.0))?;
     let variable = |name: &str| std::env::var(name).ok();

@@ -9,14 +9,15 @@ use headway_client::schedule_name;
 use crate::{
     Console,
     args::{ScheduleArgs, ScheduleCommand},
-    document::print,
     failure::{ExitStatus, Failure},
-    human::{clean, count, time},
+    jobs::{submit, view},
+    output::{
+        document::print,
+        human::{clean, count, time},
+        table::{Column, render},
+    },
     remote::Remote,
     settings::Settings,
-    submit,
-    table::{Column, render},
-    view,
 };
 
 /// Does what a command says.

@@ -1,5 +1,8 @@
 //! Following jobs until they have ended, as bars, lines or documents.
 
+mod bars;
+mod lines;
+
 use std::{io, time::Duration};
 
 use futures::{StreamExt, stream};
@@ -7,15 +10,14 @@ use headway::v1::{Job, JobState};
 use headway_client::{JobName, is_final};
 use tokio::time::{Instant, sleep_until};
 
+use self::{bars::Bars, lines::Lines};
 use crate::{
     Console,
     args::Format,
-    bars::Bars,
-    document::{Layout, render},
     failure::{ExitStatus, Failure},
-    lines::Lines,
+    jobs::view,
+    output::document::{Layout, render},
     remote::Remote,
-    view,
 };
 
 /// How often news of a job is asked for at most.

@@ -6,8 +6,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::{
     Screen,
-    human::percentage,
-    view::{label, progress, state_name},
+    jobs::view::{label, progress, state_name},
+    output::human::percentage,
 };
 
 /// The widest that a job's label is shown.
