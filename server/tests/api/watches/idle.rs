@@ -5,10 +5,8 @@ use std::time::Duration;
 use headway::v1;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{
-    harness::{Harness, PATIENCE, request, task},
-    partition_watch::{Watch, all},
-};
+use super::stream::{Watch, all};
+use crate::harness::{Harness, PATIENCE, request, task};
 
 const WATCHES: usize = 300;
 /// Statements for all watches together, each at least this far from the one before.
