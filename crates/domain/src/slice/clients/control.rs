@@ -1,16 +1,16 @@
 //! Control actions of clients: pause, resume, cancel. Each changes only the job's row. Pages and
 //! items follow in `advance` and with the reports.
 
-use super::{
-    effect::{Disposition, Effect},
-    job_slice::JobSlice,
-};
 use crate::{
     error::{Action, Error},
     events::event::EventKind,
     jobs::{
         lifecycle::{Cause, allows},
         state::{JobState, Phase},
+    },
+    slice::{
+        effect::{Disposition, Effect},
+        job_slice::JobSlice,
     },
 };
 

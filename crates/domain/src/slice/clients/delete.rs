@@ -1,7 +1,6 @@
 //! The deletion of a job, and when it is due.
 
-use super::job_slice::JobSlice;
-use crate::{events::event::EventKind, values::time::Micros};
+use crate::{events::event::EventKind, slice::job_slice::JobSlice, values::time::Micros};
 
 impl JobSlice {
     /// Sets when the job is deleted, now that it is settled.

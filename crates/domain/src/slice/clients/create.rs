@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::{job_slice::JobSlice, rows::Moment};
 use crate::{
     batches::{
         batch::Batch,
@@ -13,6 +12,7 @@ use crate::{
         job::{Job, JobMeta},
         spec::Work,
     },
+    slice::{job_slice::JobSlice, rows::Moment},
 };
 
 impl JobSlice {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::job_slice::JobSlice;
-use crate::{events::event::EventKind, jobs::update::JobUpdate, values::limits};
+use crate::{
+    events::event::EventKind, jobs::update::JobUpdate, slice::job_slice::JobSlice, values::limits,
+};
 
 impl JobSlice {
     /// Changes fields of the job's spec in any state, and tells whether any value is new. The new
