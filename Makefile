@@ -15,7 +15,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and the order of what a target needs matters.
 .NOTPARALLEL:
-.PHONY: help demo demo-cluster serve web screenshots test test-upgrade bench bench-short lint audit fmt docs clean install install-all format-check clippy contract deny dependency-rule web-check build-tests web-tests
+.PHONY: help demo demo-cluster serve web screenshots test test-upgrade bench bench-short lint audit fmt docs clean install install-all format-check clippy contract deny dependency-rule shape web-check build-tests web-tests
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ bench-short: install ## a hundredth of every size, without targets: is the bench
 	$(CARGO) build --workspace --bins --locked
 	$(SERVICES) run "$(PROGRAMS)/headway-bench" --short --out "$(RUN_DIR)/bench-short.json"
 
-lint: format-check clippy docs contract deny dependency-rule web-check ## formatting, clippy, documentation, dependency rule, the contract and the code that other languages make of it, what dependencies may be (cargo-deny), the dashboard's types
+lint: format-check clippy docs contract deny dependency-rule shape web-check ## formatting, clippy, documentation, dependency rule, the shape of files and folders, the contract and the code that other languages make of it, what dependencies may be (cargo-deny), the dashboard's types
 
 audit: ## ask the database of security advisories about all dependencies (needs the internet)
 	scripts/tools.sh deny check advisories
@@ -91,6 +91,9 @@ deny:
 
 dependency-rule:
 	scripts/check-dependencies.sh
+
+shape:
+	scripts/check-shape.sh
 
 web-check:
 	$(WEB) check

@@ -220,7 +220,7 @@ impl Cluster {
         let owed = self.store().outbox_len().await?;
         ensure!(owed == 0, "{owed} messages are left in the outbox");
         if let Some(namespace) = &self.0.namespace {
-            let left = crate::namespace::left_in(&namespace.broker().await?).await?;
+            let left = crate::services::left_in(&namespace.broker().await?).await?;
             ensure!(left.is_empty(), "left over once all have ended: {left:?}");
         }
         Ok(())

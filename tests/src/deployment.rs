@@ -228,7 +228,7 @@ impl Deployment {
         // What a role held without acknowledging it is back in its queue now.
         self.broker().close().await;
         let broker = namespace.broker().await?;
-        let left = crate::namespace::left_in(&broker).await?;
+        let left = crate::services::left_in(&broker).await?;
         anyhow::ensure!(left.is_empty(), "left over once all have ended: {left:?}");
         Ok(())
     }

@@ -10,7 +10,7 @@ use headway_domain::{JobUid, PartitionId};
 use headway_store::{JobFilter, Store};
 use uuid::Uuid;
 
-use crate::{PATIENCE, name, namespace::left_in, request, until};
+use crate::{PATIENCE, name, request, services::left_in, until};
 
 /// A client of a deployment, and ways to look behind it.
 #[derive(Debug, Clone)]

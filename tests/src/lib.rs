@@ -5,33 +5,26 @@
 //! processes of their own, which the test may kill.
 
 mod back_end;
-mod brokers;
 mod cluster;
 mod deployment;
 pub mod handlers;
 mod harness;
-mod input;
 mod jobs;
-mod namespace;
 mod process;
-mod program;
 mod record;
+mod run;
 mod services;
 mod wait;
 
 pub use back_end::{BackEnd, Options, Prepare};
-pub use brokers::{BUSY, TIGHT_BYTES, blind, busy, deaf, full, leaderless, tight, twice};
 pub use cluster::{Cluster, ClusterOptions};
 pub use deployment::{Deployment, WorkerHandle};
 pub use harness::Harness;
-pub use input::end_with_input;
 pub use jobs::{PIPES, SECOND, WORK, job_named, name, numbers, outcome_counts, range, request};
-pub use namespace::Namespace;
-pub use process::{Process, Role};
-pub use program::Program;
+pub use process::{Process, Program, Role, end_with_input};
 pub use record::{ItemFile, Record};
-pub use services::Services;
-pub use wait::{PATIENCE, until};
-
-mod run;
 pub use run::{run, run_cluster};
+pub use services::{
+    BUSY, Namespace, Services, TIGHT_BYTES, blind, busy, deaf, full, leaderless, tight, twice,
+};
+pub use wait::{PATIENCE, until};

@@ -4,7 +4,7 @@ use std::{fmt, io, process::ExitCode};
 
 use headway_client::{Code, Error, NameError};
 
-use crate::human::{clean, duration};
+use crate::output::human::{clean, duration};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,27 +1,19 @@
 //! The command line of Headway, as a library: [`main_with`] runs one command line in process.
 
 mod args;
-mod bars;
+mod batches;
 mod commands;
-mod console;
-mod dead;
-mod document;
-mod explore;
+mod events;
 mod failure;
-mod human;
-mod job_file;
-mod job_type;
-mod lines;
-mod named;
-mod partition;
+mod input;
+mod job_types;
+mod jobs;
+mod output;
+mod partitions;
+mod pipes;
 mod remote;
-mod schedule;
+mod schedules;
 mod settings;
-mod submit;
-mod submit_all;
-mod table;
-mod view;
-mod view_explore;
 mod watch;
 
 use std::ffi::OsString;
@@ -34,8 +26,8 @@ use crate::{
     settings::Settings,
 };
 pub use crate::{
-    console::{Console, Screen},
     failure::ExitStatus,
+    output::console::{Console, Screen},
 };
 
 /// Runs one command line, the program's name first, and says how it ended.

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use futures::{Stream, StreamExt, TryStreamExt};
 use headway_client::{Client, ClientConfig, Error, JobName};
 
 use crate::{failure::Failure, settings::Settings};
@@ -74,6 +75,21 @@ fn name(argument: &str, partition: &str) -> Result<JobName, Failure> {
         true => argument.parse()?,
         false => JobName::new(partition, argument)?,
     })
+}
+
+/// The items of a list, or as many as are asked for.
+pub async fn gather<T>(
+    items: impl Stream<Item = Result<T, Error>>,
+    limit: Option<u32>,
+) -> Result<Vec<T>, Error> {
+    let most = limit.and_then(|limit| usize::try_from(limit).ok());
+    items.take(most.unwrap_or(usize::MAX)).try_collect().await
+}
+
+/// The size of the pages of a list that has a limit.
+pub fn page_size(limit: Option<u32>, usual: u32) -> i32 {
+    let size = limit.map_or(usual, |limit| limit.min(usual));
+    i32::try_from(size).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]

@@ -24,31 +24,23 @@
 //! # }
 //! ```
 
-mod bulk;
+mod calls;
 mod client;
 mod config;
-mod dead;
 mod error;
-mod explore;
-mod job_types;
 mod json;
-mod limits;
 mod name;
-mod partitions;
 mod retry;
-mod schedules;
 mod spec;
 mod watch;
 
-pub use client::{Client, create_request};
+pub use calls::{create_request, job_type_name, pipe_limits_name, schedule_name};
+pub use client::Client;
 pub use config::{ClientConfig, RetryConfig};
 pub use error::{Error, FieldViolation, PreconditionViolation, QuotaViolation, ResourceInfo};
 pub use headway::v1;
-pub use job_types::job_type_name;
 pub use json::{JsonError, json_to_struct, json_to_value, value_to_json};
-pub use limits::pipe_limits_name;
 pub use name::{JobName, NameError, partition_name};
-pub use schedules::schedule_name;
 pub use spec::{BatchBuilder, JobBuilder, TaskBuilder};
 pub use tonic::Code;
 pub use watch::{EventsWatch, JobsUpdate, JobsWatch, Watch, is_final};

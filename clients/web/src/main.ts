@@ -2,8 +2,8 @@
 import { mount } from "svelte";
 import App from "./App.svelte";
 import "./app.css";
-import { connection } from "./lib/state/connection.svelte";
-import { router } from "./lib/state/router.svelte";
+import { connection } from "./lib/state/page/connection.svelte";
+import { router } from "./lib/state/page/router.svelte";
 
 connection.attend();
 router.attend();

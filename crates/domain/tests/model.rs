@@ -7,9 +7,12 @@
 mod model {
     mod check;
     mod clients;
+    mod deaths;
+    mod depth;
     mod examples;
     mod fair;
     mod fleet;
+    mod message;
     mod regressions;
     mod schedule;
     mod source;

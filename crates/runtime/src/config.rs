@@ -1,15 +1,20 @@
 //! Headway's settings: what there is, the defaults, and what is refused. How they are loaded is in
 //! [`crate::layers`].
 
+mod bounds;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::bounds::{
+    check, has_scheme, in_range, is_host, is_origin, is_plain_absolute, is_prefix, is_schema, lasts,
+};
 use crate::duration;
 use crate::layers::{ConfigError, Layers, Loaded, Problem, Settings};
 use crate::readiness::DEFAULT_DAMPING;
@@ -334,69 +339,6 @@ impl Settings for Config {
         ];
         checks.into_iter().flatten().collect()
     }
-}
-
-fn check(holds: bool, key: &'static str, message: impl FnOnce() -> String) -> Option<Problem> {
-    (!holds).then(|| Problem::new(key, message()))
-}
-
-fn is_prefix(prefix: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=64).contains(&prefix.len()) && prefix.bytes().all(allowed)
-}
-
-/// A host's name in ASCII, or `*.` before one.
-fn is_host(host: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    let name = host.strip_prefix("*.").unwrap_or(host);
-    (1..=253).contains(&name.len()) && name.bytes().all(allowed)
-}
-
-/// A scheme, a host and perhaps a port, as browsers send it.
-fn is_origin(origin: &str) -> bool {
-    let host = origin
-        .strip_prefix("https://")
-        .or_else(|| origin.strip_prefix("http://"));
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
-    host.is_some_and(|host| !host.is_empty() && host.bytes().all(allowed))
-}
-
-fn is_plain_absolute(path: &Path) -> bool {
-    let leads_up = |component| component == Component::ParentDir;
-    path.is_absolute() && !path.components().any(leads_up)
-}
-
-fn is_schema(schema: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    (1..=63).contains(&schema.len()) && schema.bytes().all(allowed)
-}
-
-fn has_scheme(key: &'static str, url: Option<&SecretUrl>, schemes: &[&str]) -> Option<Problem> {
-    // Only PostgreSQL's and AMQP's addresses always have a host, hence `://`.
-    let usable = |url: &SecretUrl| {
-        schemes.contains(&url.scheme())
-            && (url.scheme() == "sqlite" || url.expose().contains("://"))
-    };
-    check(url.is_none_or(usable), key, || {
-        format!(
-            "must be an address that begins with {}",
-            schemes.join(": or ") + ":"
-        )
-    })
-}
-
-fn in_range(key: &'static str, value: u32, least: u32, most: u32) -> Option<Problem> {
-    check((least..=most).contains(&value), key, || {
-        format!("must be {least} to {most}, not {value}")
-    })
-}
-
-fn lasts(key: &'static str, value: Duration, least: Duration, most: Duration) -> Option<Problem> {
-    check((least..=most).contains(&value), key, || {
-        let [least, most, value] = [least, most, value].map(duration::format);
-        format!("must be {least} to {most}, not {value}")
-    })
 }
 
 #[cfg(test)]

@@ -79,6 +79,6 @@ pub use schedules::{
     fire::FiredSchedules,
     view::{ListedSchedule, SchedulePage, ScheduleView, UnreadableSchedule},
 };
-pub use slice::failure::FailureRow;
+pub use slice::rows::failure::FailureRow;
 pub use store::Store;
 pub use watches::{partitions::ChangedPartitions, states::JobStates};

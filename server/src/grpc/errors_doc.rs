@@ -284,7 +284,7 @@ const ENTRIES: &[Entry] = &[
 ];
 
 const HEAD: &str = "# Errors\n\n\
-    A test makes this file from `server/src/grpc/status.rs`.\n\
+    A test makes this file from `server/src/grpc/status.rs` and `status/domain.rs`.\n\
     `HEADWAY_WRITE_DOCS=1 cargo test -p headway-server errors_doc` writes it.\n\n\
     Every error of a method has a code, a sentence that says what to do, and `google.rpc.ErrorInfo` with\n\
     the domain `headway.dev` and one of these reasons. Answers outside of gRPC have no reason: 415 for a\n\
@@ -301,7 +301,7 @@ fn rendered() -> String {
     text
 }
 
-/// The reasons in `status.rs`: the texts in capitals.
+/// The reasons in `status.rs` and `status/domain.rs`: the texts in capitals.
 fn reasons() -> BTreeSet<&'static str> {
     let capital = |text: &&str| {
         text.len() > 4
@@ -309,8 +309,9 @@ fn reasons() -> BTreeSet<&'static str> {
                 .bytes()
                 .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
     };
-    let source = include_str!("status.rs");
-    source.split('"').filter(capital).collect()
+    let sources = [include_str!("status.rs"), include_str!("status/domain.rs")];
+    let texts = sources.into_iter().flat_map(|source| source.split('"'));
+    texts.filter(capital).collect()
 }
 
 #[test]

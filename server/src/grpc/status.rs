@@ -1,40 +1,27 @@
-//! Errors as clients see them: the one place that makes a `tonic::Status`.
+//! Errors as clients see them: with its folder, the one place that makes a `tonic::Status`.
 //!
 //! Each carries `google.rpc` details. `ErrorInfo` is always there; its reason is for programs, the message says to
 //! people what to do. What happened inside is logged and never sent.
 
-use std::{collections::HashMap, time::Duration};
+mod answer;
+mod domain;
 
-use headway_domain::{Error, FieldViolation, JobName, JobState, effect::clean, error::Action};
+use std::time::Duration;
+
+use headway_domain::{Error, effect::clean};
 use headway_store::{Position, StoreError};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
+use self::{
+    answer::{Answer, FIELD_BYTES},
+    domain::from_domain,
+};
 use super::tokens::cursor_text;
 use crate::gate::Door;
 
-/// The domain of every `ErrorInfo`.
-const DOMAIN: &str = "headway.dev";
-/// The resource type of a job.
-const JOB: &str = "headway.dev/Job";
-/// The type of a schedule in ResourceInfo.
-const SCHEDULE: &str = "headway.dev/Schedule";
-/// The resource type of a job type.
-const JOB_TYPE: &str = "headway.dev/JobType";
-/// The resource type of a batch.
-const BATCH: &str = "headway.dev/Batch";
 /// When to try again what only needs a moment.
 const SOON: Duration = Duration::from_secs(1);
-/// Field violations that are sent. Details travel in headers, of which some clients take 8 KiB in all.
-const VIOLATIONS: usize = 6;
-/// Bytes of a field's path and of its description.
-const FIELD_BYTES: usize = 96;
-const DESCRIPTION_BYTES: usize = 256;
-/// Bytes of any other text in the details; a job's name has at most 273.
-const DETAIL_BYTES: usize = 512;
-/// Bytes of a message.
-const MESSAGE_BYTES: usize = 1024;
 
 /// Why a call fails.
 #[derive(Debug)]
@@ -201,153 +188,6 @@ impl From<ApiError> for Status {
     }
 }
 
-fn from_domain(error: Error) -> Status {
-    let sentence = error.to_string();
-    match error {
-        Error::Invalid(list) => invalid(list),
-        Error::JobNotFound(name) => Answer::new(Code::NotFound, "JOB_NOT_FOUND", sentence)
-            .job(&name, "does not exist")
-            .status(),
-        Error::BatchNotFound { job, number } => {
-            Answer::new(Code::NotFound, "BATCH_NOT_FOUND", sentence)
-                .resource(BATCH, format!("{job}/batches/{number}"), "does not exist")
-                .status()
-        }
-        Error::JobExists(name) => Answer::new(Code::AlreadyExists, "JOB_EXISTS", sentence)
-            .job(&name, "exists with another spec")
-            .status(),
-        Error::RequestIdReused(name) => {
-            Answer::new(Code::AlreadyExists, "REQUEST_ID_REUSED", sentence)
-                .job(
-                    &name,
-                    "was created by a request with this request id and another spec",
-                )
-                .status()
-        }
-        Error::IllegalTransition {
-            job,
-            action,
-            state,
-            settled,
-        } => illegal_transition(sentence, &job, action, state, settled),
-        Error::JobTypeNotFound(name) => Answer::new(Code::NotFound, "JOB_TYPE_NOT_FOUND", sentence)
-            .job_type(name, "does not exist")
-            .status(),
-        Error::JobTypeExists(name) => Answer::new(Code::AlreadyExists, "JOB_TYPE_EXISTS", sentence)
-            .job_type(name, "exists")
-            .status(),
-        Error::EtagMismatch(resource) => Answer::new(Code::Aborted, "ETAG_MISMATCH", sentence)
-            .info("resource", resource)
-            .status(),
-        Error::JobTypeFixed(name) => {
-            Answer::new(Code::FailedPrecondition, "JOB_TYPE_FROM_FILE", sentence)
-                .job_type(name, "comes from a file")
-                .status()
-        }
-        Error::JobTypeUnusable { name, .. } => {
-            Answer::new(Code::FailedPrecondition, "JOB_TYPE_UNUSABLE", sentence)
-                .job_type(name, "cannot be used")
-                .status()
-        }
-        Error::NothingToRetry(name) => {
-            Answer::new(Code::FailedPrecondition, "NOTHING_TO_RETRY", &*sentence)
-                .info("job", name.to_string())
-                .precondition(&name, "NOTHING_TO_RETRY", &sentence)
-                .status()
-        }
-        Error::ScheduleNotFound(name) => {
-            Answer::new(Code::NotFound, "SCHEDULE_NOT_FOUND", sentence)
-                .info("schedule", &name)
-                .resource(SCHEDULE, name, "does not exist")
-                .status()
-        }
-        Error::ScheduleExists(name) => {
-            Answer::new(Code::AlreadyExists, "SCHEDULE_EXISTS", sentence)
-                .info("schedule", &name)
-                .resource(SCHEDULE, name, "exists")
-                .status()
-        }
-        Error::Cycle { job, cycle } => {
-            Answer::new(Code::FailedPrecondition, "PREREQUISITE_CYCLE", sentence)
-                .info("job", job.to_string())
-                .precondition(&job, "PREREQUISITE_CYCLE", &cycle.join(" -> "))
-                .status()
-        }
-        Error::QuotaExceeded {
-            partition,
-            quota,
-            limit,
-        } => {
-            let subject = format!("partitions/{partition}");
-            // No RetryInfo: how long it takes is not known, and clients would wait by themselves.
-            let mut answer = Answer::new(Code::ResourceExhausted, "QUOTA_EXCEEDED", &*sentence)
-                .info("partition", &subject)
-                .info("quota", quota.field())
-                .info("limit", limit.to_string());
-            answer
-                .details
-                .add_quota_failure_violation(subject, clean(&sentence, DETAIL_BYTES));
-            answer.status()
-        }
-        Error::TooManyPipes { pipe, limit } => {
-            let mut answer = Answer::new(Code::ResourceExhausted, "TOO_MANY_PIPES", &*sentence)
-                .info("pipe", &*pipe)
-                .info("limit", limit.to_string());
-            let subject = format!("pipes/{pipe}");
-            answer
-                .details
-                .add_quota_failure_violation(subject, clean(&sentence, DETAIL_BYTES));
-            answer.status()
-        }
-        Error::PageToken => Answer::new(Code::InvalidArgument, "PAGE_TOKEN_INVALID", sentence)
-            .field(
-                "page_token",
-                "must be the next_page_token of the same request, at most 24 hours old",
-            )
-            .status(),
-    }
-}
-
-fn invalid(list: Vec<FieldViolation>) -> Status {
-    let more = list.len().saturating_sub(VIOLATIONS);
-    let mut answer = Answer::new(Code::InvalidArgument, "INVALID_FIELDS", "");
-    let mut clauses = Vec::new();
-    for violation in list.into_iter().take(VIOLATIONS) {
-        clauses.push(format!("{} {}", violation.field, violation.description));
-        answer = answer.field(&violation.field, &violation.description);
-    }
-    if more > 0 {
-        clauses.push(format!("and {more} more"));
-    }
-    answer.message = clauses.join("; ");
-    answer.status()
-}
-
-fn illegal_transition(
-    sentence: String,
-    job: &JobName,
-    action: Action,
-    state: JobState,
-    settled: bool,
-) -> Status {
-    let mut answer = Answer::new(
-        Code::FailedPrecondition,
-        "ILLEGAL_TRANSITION",
-        sentence.as_str(),
-    )
-    .info("job", job.to_string())
-    .info("action", action.verb())
-    .info("state", state.to_string())
-    .precondition(job, &state.to_string(), &sentence);
-    let ended_unsettled = !settled && matches!(state, JobState::Failed | JobState::Cancelled);
-    let retry = action == Action::Retry;
-    if retry && ended_unsettled {
-        // What is still at workers comes back soon; then the same call works.
-        answer = answer.retry(SOON);
-    }
-    answer.status()
-}
-
 fn from_store(error: StoreError) -> Status {
     match error {
         StoreError::Domain(error) => from_domain(error),
@@ -462,77 +302,5 @@ fn from_transport(refusal: Refusal) -> Status {
     answer.status()
 }
 
-/// A status in the making.
-struct Answer {
-    code: Code,
-    reason: &'static str,
-    message: String,
-    metadata: HashMap<String, String>,
-    details: ErrorDetails,
-}
-
-impl Answer {
-    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            metadata: HashMap::new(),
-            details: ErrorDetails::new(),
-        }
-    }
-
-    fn info(mut self, key: &str, value: impl AsRef<str>) -> Self {
-        let value = clean(value.as_ref(), DETAIL_BYTES);
-        self.metadata.insert(key.to_owned(), value);
-        self
-    }
-
-    fn field(mut self, field: &str, description: &str) -> Self {
-        self.details.add_bad_request_violation(
-            clean(field, FIELD_BYTES),
-            clean(description, DESCRIPTION_BYTES),
-        );
-        self
-    }
-
-    fn job(self, name: &JobName, description: &str) -> Self {
-        let answer = self.info("job", name.to_string());
-        answer.resource(JOB, name.to_string(), description)
-    }
-
-    fn job_type(self, name: String, description: &str) -> Self {
-        let answer = self.info("job_type", &name);
-        answer.resource(JOB_TYPE, format!("jobTypes/{name}"), description)
-    }
-
-    fn resource(mut self, kind: &str, name: String, description: &str) -> Self {
-        self.details.set_resource_info(kind, name, "", description);
-        self
-    }
-
-    /// What of a job stands against the call.
-    fn precondition(mut self, job: &JobName, kind: &str, description: &str) -> Self {
-        self.details.add_precondition_failure_violation(
-            kind,
-            job.to_string(),
-            clean(description, DETAIL_BYTES),
-        );
-        self
-    }
-
-    fn retry(mut self, after: Duration) -> Self {
-        self.details.set_retry_info(Some(after));
-        self
-    }
-
-    fn status(mut self) -> Status {
-        self.details
-            .set_error_info(self.reason, DOMAIN, self.metadata);
-        Status::with_error_details(self.code, clean(&self.message, MESSAGE_BYTES), self.details)
-    }
-}
-
 #[cfg(test)]
-#[path = "status_tests.rs"]
 mod tests;

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use crate::{
     harness::{Harness, PARENT, batch, name, refused},
-    partition_watch::{Watch, all},
+    watches::stream::{Watch, all},
 };
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Creating, reading, listing and deleting jobs.
+//! Creating, reading, listing, counting and deleting jobs.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -257,5 +257,55 @@ async fn a_deleted_job_is_gone() {
         .await;
     let (_, details) = refused(read, Code::NotFound, "JOB_NOT_FOUND");
     assert_eq!(details.resource_info().unwrap().resource_name, name("one"));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn counts_are_of_one_partition() {
+    let harness = Harness::start().await;
+    let jobs = [harness.create("a").await, harness.create("b").await];
+    harness.create("c").await;
+    harness.finish(&jobs[0]).await;
+    let pause = v1::PauseJobRequest { name: name("c") };
+    harness.client.clone().pause_job(pause).await.unwrap();
+    let counts = |parent: &str| {
+        let request = v1::CountJobsRequest {
+            parent: parent.to_owned(),
+            ..v1::CountJobsRequest::default()
+        };
+        let mut client = harness.client.clone();
+        async move {
+            let answer = client.count_jobs(request).await.unwrap().into_inner();
+            let counts = answer.counts.into_iter();
+            let mut counts: Vec<_> = counts
+                .map(|count| (count.state(), count.job_count))
+                .collect();
+            counts.sort_unstable();
+            counts
+        }
+    };
+    let expected = [
+        (JobState::Active, 1),
+        (JobState::Paused, 1),
+        (JobState::Completed, 1),
+    ];
+    assert_eq!(counts(PARENT).await, expected);
+    assert_eq!(counts("partitions/other").await, []);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_history_is_empty_for_a_job_that_just_began() {
+    let harness = Harness::start().await;
+    harness.create("j").await;
+    let request = |id: &str| v1::GetJobHistoryRequest { name: name(id) };
+    let history = harness.client.clone().get_job_history(request("j")).await;
+    assert_eq!(history.unwrap().into_inner().samples, []);
+    let unknown = harness
+        .client
+        .clone()
+        .get_job_history(request("nobody"))
+        .await;
+    refused(unknown, Code::NotFound, "JOB_NOT_FOUND");
     harness.stop().await;
 }

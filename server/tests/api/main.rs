@@ -4,15 +4,14 @@
 mod harness;
 
 mod audit;
+mod batches;
 mod control;
 mod doors;
-mod exploring;
+mod events;
 mod gateway;
-mod idle_partitions;
 mod inputs;
 mod jobs;
 mod pages;
-mod partition_watch;
-mod partitions;
+mod pipes;
 mod serving;
-mod watching;
+mod watches;

@@ -6,7 +6,8 @@ use headway_broker::Broker;
 use headway_worker::{Outcome, TaskError};
 use prost::Message;
 
-use crate::harness::{Puppet, QUESTIONS, Running, TestBroker, Tracking, message, single};
+use crate::broker::TestBroker;
+use crate::harness::{Puppet, QUESTIONS, Running, Tracking, message, single};
 
 fn at(control: u32, index: u32) -> TaskMessage {
     TaskMessage {

@@ -9,7 +9,8 @@ use headway::wire::{Done, Started, Suspect, TaskMessage};
 use headway_broker::{Broker, Outgoing, Queue};
 use headway_worker::{Outcome, Task, TaskError, Worker, WorkerBuilder};
 
-use crate::harness::{PIPE, Puppet, Running, TestBroker, Tracking, message, single};
+use crate::broker::TestBroker;
+use crate::harness::{PIPE, Puppet, Running, Tracking, message, single};
 
 fn noop() -> WorkerBuilder {
     Worker::builder().handler(|_: Task| async { Ok::<_, TaskError>(Outcome::done()) })

@@ -9,7 +9,8 @@ use headway_broker::{Broker, Queue};
 use headway_worker::{Outcome, Task, TaskError, Worker, code};
 use prost::Message;
 
-use crate::harness::{Puppet, RESULTS, Running, TestBroker, Tracking, message, single};
+use crate::broker::TestBroker;
+use crate::harness::{Puppet, RESULTS, Running, Tracking, message, single};
 
 fn failed(event: Event) -> Failed {
     let Event::Failed(failed) = event else {

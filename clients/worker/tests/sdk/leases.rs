@@ -7,7 +7,8 @@ use headway::wire::{Done, Leased, Parked};
 use headway_worker::Outcome;
 use tokio::time::Instant;
 
-use crate::harness::{Puppet, Running, TestBroker, Tracking, message, single};
+use crate::broker::TestBroker;
+use crate::harness::{Puppet, Running, Tracking, message, single};
 
 const LEASE_AFTER: Duration = Duration::from_secs(300);
 

@@ -1,5 +1,6 @@
 //! The SDK over pipes in memory, against a tiny tracking side that only listens.
 
+mod broker;
 mod harness;
 
 mod control;

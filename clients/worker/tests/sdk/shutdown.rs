@@ -8,7 +8,8 @@ use headway_broker::Queue;
 use headway_worker::{Outcome, TaskError};
 use tokio::time::Instant;
 
-use crate::harness::{PIPE, Puppet, Running, TestBroker, Tracking, single};
+use crate::broker::TestBroker;
+use crate::harness::{PIPE, Puppet, Running, Tracking, single};
 
 #[tokio::test(start_paused = true)]
 async fn running_items_finish_and_waiting_ones_are_handed_back() {

@@ -2,6 +2,7 @@
 //!
 //! Each test gets a broker of its own (or a queue prefix of its own on a shared one).
 
+pub mod acknowledgements;
 pub mod queues;
 pub mod sharing;
 pub mod topics;
@@ -122,6 +123,15 @@ macro_rules! broker_suite {
             prefetch_bounds_what_is_out,
             prefetch_can_be_changed_while_deliveries_are_out,
             a_new_prefetch_returns_nothing,
+            a_stopped_consumer_keeps_what_it_has,
+            a_cancelled_wait_loses_nothing,
+            a_consumer_survives_its_queue_being_deleted,
+            purge_drops_what_is_ready,
+            an_unknown_queue_is_empty,
+            the_epoch_is_remembered,
+            a_closed_broker_says_so,
+        );
+        $crate::broker_suite!(@each $run, acknowledgements:
             acknowledged_messages_do_not_come_again,
             acknowledgements_behind_a_gap_take_effect,
             foreign_and_repeated_tags_are_ignored,
@@ -130,13 +140,6 @@ macro_rules! broker_suite {
             rejected_tasks_become_dead_letters,
             rejected_reports_become_system_dead_letters,
             the_delivery_limit_ends_in_dead_letters,
-            a_stopped_consumer_keeps_what_it_has,
-            a_cancelled_wait_loses_nothing,
-            a_consumer_survives_its_queue_being_deleted,
-            purge_drops_what_is_ready,
-            an_unknown_queue_is_empty,
-            the_epoch_is_remembered,
-            a_closed_broker_says_so,
         );
         $crate::broker_suite!(@each $run, sharing:
             consumers_share,

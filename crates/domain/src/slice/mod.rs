@@ -2,9 +2,7 @@
 
 mod advance;
 mod changes;
-mod control;
-mod create;
-mod delete;
+mod clients;
 pub(crate) mod effect;
 mod items;
 mod job_slice;
@@ -17,7 +15,6 @@ mod share;
 mod split;
 #[cfg(test)]
 pub(crate) mod testing;
-mod update;
 mod waiting;
 
 pub use effect::{Disposition, Effect};

@@ -8,11 +8,7 @@ use headway_domain::{
     retries::CarriedCounts,
 };
 
-use super::{
-    source::LeafId,
-    store::Touch,
-    world::{End, World},
-};
+use super::{message::End, source::LeafId, store::Touch, world::World};
 
 impl World {
     /// A client's action. One that is refused changes nothing.

@@ -5,9 +5,10 @@ use std::collections::{BTreeSet, VecDeque};
 use headway_domain::{job::Phase, page::PageState};
 
 use super::{
+    message::{End, Message},
     source::{LeafId, Trouble},
     store::Store,
-    world::{End, Message, WORKERS, World},
+    world::{WORKERS, World},
 };
 
 impl World {

@@ -7,8 +7,9 @@ use headway_domain::report::ItemEvent;
 use proptest::prelude::*;
 
 use super::{
+    message::{End, Message, Task, TaskItem},
     source::{LeafId, Plan, Tree, Trouble},
-    world::{End, Message, Task, TaskItem, World, spec},
+    world::{World, spec},
 };
 
 const KILLER: Plan = Plan {

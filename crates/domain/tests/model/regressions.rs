@@ -8,9 +8,10 @@ use headway_domain::{
 
 use super::{
     examples::{report, task},
+    message::{End, Message},
     source::{Fault, Node, Plan, Tree, Trouble},
     store::Touch,
-    world::{End, Message, World, spec},
+    world::{World, spec},
 };
 
 const SLOW: Plan = Plan {

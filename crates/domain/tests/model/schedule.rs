@@ -9,9 +9,10 @@ use headway_domain::{
 use proptest::prelude::*;
 
 use super::{
+    message::{End, Message, Task},
     source::{Tree, tree},
     store::Touch,
-    world::{End, LEASE, Message, Task, WORKERS, World, spec},
+    world::{LEASE, WORKERS, World, spec},
 };
 
 /// One thing that happens. Numbers choose among what is there.

@@ -14,9 +14,10 @@ use headway_domain::{
 use uuid::Uuid;
 
 use super::{
+    message::{End, Message, Task, TaskItem},
     source::Trouble,
     store::Touch,
-    world::{End, Message, Task, TaskItem, World},
+    world::World,
 };
 
 impl World {

@@ -7,19 +7,18 @@ use std::{
 
 use headway_domain::{
     Job, JobId, JobName, JobSlice, JobUid, Micros, PartitionId, PipeName,
-    effect::{Disposition, Effect, Failed},
+    effect::{Disposition, Effect},
     job::JobMeta,
     page::PageState,
-    report::PageReport,
     share::Share,
     slice::Moment,
     spec::{BatchSpec, JobSpec, Work},
-    split::Split,
 };
 use uuid::Uuid;
 
 use super::{
     check::{Before, check},
+    message::{End, Message},
     source::{LeafId, Source, Tree},
     store::{Store, Touch},
 };
@@ -30,68 +29,6 @@ pub const WORKERS: usize = 3;
 pub const LEASE: Micros = 60_000_000;
 /// Messages remembered, to come again later.
 const HISTORY: usize = 300;
-
-/// One item of a task message.
-#[derive(Debug, Clone)]
-pub struct TaskItem {
-    pub index: u32,
-    pub attempt: u32,
-    pub stage: u32,
-    pub failures: u32,
-}
-
-/// A message to workers.
-#[derive(Debug, Clone)]
-pub struct Task {
-    pub page: u32,
-    pub run: u32,
-    pub control: u32,
-    pub alone: bool,
-    pub announced: bool,
-    pub redelivered: bool,
-    pub items: Vec<TaskItem>,
-}
-
-/// Anything under way.
-#[derive(Debug, Clone)]
-pub enum Message {
-    /// To batch workers.
-    Split { page: u32, attempt: u32 },
-    /// What a batch worker found and is about to record.
-    Found {
-        page: u32,
-        attempt: u32,
-        found: Result<Split, Failed>,
-    },
-    /// To batch workers.
-    Dispatch {
-        page: u32,
-        run: u32,
-        indexes: Vec<u32>,
-    },
-    /// To workers.
-    Task(Task),
-    /// To tracking.
-    Report(PageReport),
-    /// To one worker.
-    Control {
-        worker: usize,
-        control: u32,
-        disposition: Disposition,
-    },
-}
-
-/// How a transaction ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// It commits and what it owes is sent.
-    Sent,
-    /// It commits and its process dies: what it owes stays in the outbox, broadcasts are gone, and
-    /// what it worked on is delivered again.
-    Unsent,
-    /// Its process dies before the commit.
-    Undone,
-}
 
 /// Everything about one job.
 #[derive(Debug)]

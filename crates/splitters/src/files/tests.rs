@@ -1,18 +1,19 @@
 //! Tests of the `files` splitter, on real folders.
 
-use std::collections::{BTreeMap, BTreeSet};
+#[cfg(unix)]
+mod links;
+mod properties;
+
 use std::fs;
 use std::path::Path;
 
-use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::folder::MAX_GROUP;
 use super::*;
-use crate::paths::{os_bytes, os_path};
-use crate::testing::{Numbers, Walk, invalid, walk};
+use crate::testing::{Walk, invalid, walk};
 use crate::{Child, Name};
 
 /// The folder of all temporary folders.
@@ -243,164 +244,4 @@ fn long_names_make_smaller_items_and_short_pages() {
         8,
     );
     assert_eq!(paths(&items, 1000).len(), 2000);
-}
-
-#[cfg(unix)]
-mod links {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn links_are_followed_only_when_asked_and_never_in_circles() {
-        let folder = folder_with(&["root/a/file", "root/b/c/deep", "other/far"]);
-        let root = folder.path().join("root");
-        symlink(root.join("a/file"), root.join("to_file")).unwrap();
-        symlink("nowhere", root.join("broken")).unwrap();
-        symlink("self", root.join("self")).unwrap();
-        symlink(&root, root.join("a/up")).unwrap();
-        symlink("..", root.join("b/c/up")).unwrap();
-        symlink(folder.path(), root.join("above")).unwrap();
-        symlink("../../b", root.join("a/side")).unwrap();
-        symlink("../a", root.join("b/back")).unwrap();
-        symlink("../other", root.join("out")).unwrap();
-        symlink(&root, folder.path().join("other/home")).unwrap();
-        assert_eq!(found(&root, json!({})), ["a/file", "b/c/deep"]);
-        let followed = found(&root, json!({"follow_links": true}));
-        for path in ["a/file", "to_file", "b/c/deep", "out/far", "b/back/file"] {
-            assert!(
-                followed.iter().any(|other| other == path),
-                "{path} is not in {followed:?}"
-            );
-        }
-        let distinct: BTreeSet<&String> = followed.iter().collect();
-        assert_eq!(distinct.len(), followed.len());
-    }
-
-    #[test]
-    fn links_do_not_lead_out_of_what_is_allowed() {
-        let folder = folder_with(&["root/d/file", "secret/key"]);
-        let root = folder.path().join("root");
-        symlink(folder.path().join("secret"), root.join("d/link")).unwrap();
-        symlink(folder.path().join("secret/key"), root.join("key")).unwrap();
-        let files = Files::new(FileRoots::new([root.clone()]));
-        let items = walk(&files, definition(&root, json!({"follow_links": true})), 1);
-        assert_eq!(paths(&items, 1), [b"d/file"]);
-        // Also if the sub-batch is written by hand, or the folder becomes a link after it was found.
-        for options in [
-            json!({"dir": "d/link"}),
-            json!({"dir": "d/link", "follow_links": true}),
-        ] {
-            assert_eq!(
-                Walk::page(&files, &definition(&root, options), None, 10),
-                Page::default()
-            );
-        }
-        assert_eq!(
-            Walk::page(
-                &super::files(),
-                &definition(&root, json!({"dir": "d/link"})),
-                None,
-                10
-            ),
-            Page::default()
-        );
-    }
-
-    #[test]
-    fn names_that_are_not_utf_8_are_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().join(os_path(b"d\xff"));
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join(os_path(b"f\xfe")), "").unwrap();
-        let items = walk(&files(), definition(folder.path(), json!({})), 1);
-        assert_eq!(items[0]["files"], json!([{"b64": "Zv4="}]));
-        assert_eq!(paths(&items, 1), [b"d\xff/f\xfe"]);
-    }
-
-    #[test]
-    fn only_regular_files_count() {
-        let folder = folder_with(&["file"]);
-        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
-        assert_eq!(
-            found(folder.path(), json!({"follow_links": true})),
-            ["file"]
-        );
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    /// Whatever the sizes of pages, groups and memory, and however often it starts anew at a cursor.
-    #[test]
-    fn every_file_is_found_once(
-        tree in proptest::collection::btree_set("[ab.é\u{1}]{1,3}(/[abc]{1,2}){0,2}", 0..40),
-        group in 1..6usize,
-        names in 1..30usize,
-        seed: u64,
-    ) {
-        let folder = tempfile::tempdir().unwrap();
-        let mut expected = BTreeSet::new();
-        for path in &tree {
-            let file = folder.path().join(path);
-            let usable = Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)));
-            // A name may already stand for a file where a folder is needed, or the other way round.
-            if usable && fs::create_dir_all(file.parent().unwrap()).is_ok() && fs::write(&file, "").is_ok() {
-                let name = file.strip_prefix(folder.path()).unwrap();
-                expected.insert(os_bytes(name.as_os_str()).to_vec());
-            }
-        }
-        let items = walk(&forgetful(names), definition(folder.path(), json!({"group": group})), seed);
-        prop_assert_eq!(paths(&items, group), expected.into_iter().collect::<Vec<_>>());
-    }
-
-    /// Files come and go between two pages of one folder.
-    #[test]
-    fn a_changing_folder_doubles_nothing_and_loses_nothing_that_stayed(
-        changes in proptest::collection::vec((0..60u32, any::<bool>()), 0..200),
-        start in proptest::collection::btree_set(0..60u32, 0..50),
-        group in 1..4usize,
-        names in 1..30usize,
-        remembered: bool,
-        seed: u64,
-    ) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |number: u32| folder.path().join(format!("{number:02}"));
-        start.iter().for_each(|number| fs::write(path(*number), "").unwrap());
-        let files = forgetful(names);
-        let definition = definition(folder.path(), json!({"group": group}));
-        let warm = remembered.then_some(WarmKey { job: Uuid::nil(), batch: 7 });
-        let mut stayed = start.clone();
-        let mut existed = start;
-        let mut seen = BTreeMap::new();
-        let mut numbers = Numbers::new(seed);
-        let mut changes = changes.into_iter();
-        let mut cursor: Option<Vec<u8>> = None;
-        loop {
-            let limit = 1 + numbers.below(5);
-            let page = Walk::ask(&files, &definition, cursor.as_deref(), limit, warm).unwrap();
-            for child in page.children {
-                let Child::Item(item) = child else { panic!("no folders here") };
-                for name in paths(&[item], group) {
-                    let number: u32 = String::from_utf8(name).unwrap().parse().unwrap();
-                    *seen.entry(number).or_insert(0) += 1;
-                }
-            }
-            let Some(next) = page.next else { break };
-            cursor = Some(next);
-            for (number, appears) in changes.by_ref().take(numbers.below(12)) {
-                if appears {
-                    fs::write(path(number), "").unwrap();
-                    existed.insert(number);
-                } else {
-                    let _ = fs::remove_file(path(number));
-                    stayed.remove(&number);
-                }
-            }
-        }
-        prop_assert!(seen.values().all(|times| *times == 1), "{seen:?}");
-        prop_assert!(stayed.iter().all(|number| seen.contains_key(number)), "{stayed:?} {seen:?}");
-        prop_assert!(seen.keys().all(|number| existed.contains(number)));
-    }
 }

@@ -1,18 +1,20 @@
 //! Tests of the `lines` splitter, on real files.
 
+mod properties;
+mod refused;
+
 use std::fs;
 use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use proptest::prelude::*;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
 use super::csv::MAX_RECORD_BYTES;
 use super::source_file::length;
 use super::*;
-use crate::testing::{Permutation, Walk, invalid, walk};
+use crate::testing::{Permutation, Walk, walk};
 use crate::{Child, Name};
 
 /// The splitter over all temporary folders.
@@ -51,26 +53,38 @@ fn items(content: &[u8], options: Value) -> Vec<Value> {
     found
 }
 
-fn refused(content: &[u8], options: Value) -> String {
-    let file = file_with(content);
-    let lines = cutting(4);
-    let Page { children, .. } =
-        match Walk::ask(&lines, &definition(&file, options), None, 100, None) {
-            Ok(page) => page,
-            Err(SplitError::Invalid(sentence)) => return sentence,
-            Err(other) => panic!("{other}"),
-        };
-    for child in children {
-        let Child::Batch { definition, .. } = child else {
-            panic!("{child:?}")
-        };
-        match Walk::ask(&lines, &definition, None, 100, None) {
-            Ok(_) => {}
-            Err(SplitError::Invalid(sentence)) => return sentence,
-            Err(other) => panic!("{other}"),
+/// The lines of a text, said plainly: where each starts, and what it holds without its end.
+fn plain_lines(content: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let mut offset = 0;
+    let mut found = Vec::new();
+    for line in content.split_inclusive(|byte| *byte == b'\n') {
+        let bare = line
+            .strip_suffix(b"\n")
+            .map_or(line, |bare| bare.strip_suffix(b"\r").unwrap_or(bare));
+        found.push((offset, bare.to_vec()));
+        offset += length(line.len());
+    }
+    found
+}
+
+/// The lines in the items, in the order of the file.
+fn lines_of(items: &[Value]) -> Vec<(u64, Vec<u8>)> {
+    let mut found = Vec::new();
+    for item in items {
+        let entries = item
+            .get("lines")
+            .and_then(Value::as_array)
+            .map_or(std::slice::from_ref(item), Vec::as_slice);
+        for entry in entries {
+            let bytes = match entry.get("text") {
+                Some(text) => text.as_str().unwrap().as_bytes().to_vec(),
+                None => STANDARD.decode(entry["b64"].as_str().unwrap()).unwrap(),
+            };
+            found.push((entry["offset"].as_u64().unwrap(), bytes));
         }
     }
-    panic!("{content:?} was not refused")
+    found.sort();
+    found
 }
 
 #[test]
@@ -142,105 +156,6 @@ fn groups_hold_several_lines() {
         json!({"lines": [line(0, "a"), line(2, "b")]}),
         json!({"lines": [line(4, "c")]}),
     ]));
-}
-
-#[test]
-fn wrong_content_is_refused_with_its_place() {
-    let csv = |more: Value| {
-        let mut options = json!({"format": "csv"});
-        options
-            .as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        options
-    };
-    for (content, options, parts) in [
-        (
-            &b"{}\n{\n"[..],
-            json!({"format": "ndjson"}),
-            ["at byte 3 ", "not JSON"],
-        ),
-        (
-            b"1\n\xff\n",
-            json!({"format": "ndjson"}),
-            ["at byte 2 ", "not JSON"],
-        ),
-        (
-            b"a,b\n1\n",
-            csv(json!({"header": true})),
-            ["at byte 4 ", "1 fields where the header has 2"],
-        ),
-        (
-            b"a,a\n",
-            csv(json!({"header": true})),
-            ["at byte 0 ", "columns 1 and 2 the same name"],
-        ),
-        (
-            b"x\n\"a\nb\"\n",
-            csv(json!({"quoted_newlines": false})),
-            ["at byte 2 ", "goes on over the end"],
-        ),
-        (b"x\n\"a\"b\n", csv(json!({})), ["at byte 2 ", "text after"]),
-        (b"x\n\"a\n", csv(json!({})), ["at byte 2 ", "does not end"]),
-        (b"\xff\xfea\0", json!({}), ["UTF-16", "convert"]),
-    ] {
-        let sentence = refused(content, options);
-        assert!(
-            parts.iter().all(|part| sentence.contains(part)),
-            "{sentence:?} does not say {parts:?}"
-        );
-    }
-    let long = [b"x\n".to_vec(), vec![b'y'; 1 << 20], b"y\n".to_vec()].concat();
-    let sentence = refused(&long, json!({}));
-    assert!(
-        sentence.contains("at byte 2 ") && sentence.contains("longer than"),
-        "{sentence}"
-    );
-    let wide = [b"x\n".to_vec(), vec![1; 1 << 19]].concat();
-    let sentence = refused(&wide, json!({}));
-    assert!(
-        sentence.contains("at byte 2 ") && sentence.contains("as JSON"),
-        "{sentence}"
-    );
-}
-
-#[test]
-fn wrong_definitions_are_invalid() {
-    let file = file_with(b"x");
-    let folder = tempfile::tempdir().unwrap();
-    for (options, part) in [
-        (json!({"path": "relative"}), "absolute path"),
-        (
-            json!({"path": folder.path().join("missing")}),
-            "cannot open",
-        ),
-        (json!({"path": folder.path()}), "is not a regular file"),
-        (
-            json!({"format": "xml"}),
-            "unknown variant, expected one of `text`",
-        ),
-        (json!({"header": true}), "for the format `csv`"),
-        (json!({"format": "csv", "delimiter": "\""}), "`delimiter`"),
-        (json!({"format": "csv", "delimiter": "é"}), "`delimiter`"),
-        (json!({"group": 0}), "`group` must be 1 to 1000"),
-        (json!({"lines": 1}), "unknown field `lines`"),
-        (
-            json!({"range": {"start": 5, "end": 9, "first": 0, "version": {"length": 1, "modified_ns": 0}}}),
-            "not a part of the file",
-        ),
-    ] {
-        invalid(&lines(), &definition(&file, options), part);
-    }
-    invalid(
-        &Lines::new(FileRoots::new([folder.path().to_owned()])),
-        &definition(&file, json!({})),
-        "not in a folder",
-    );
-    invalid(
-        &Lines::new(FileRoots::default()),
-        &definition(&file, json!({})),
-        "`file_roots`",
-    );
 }
 
 #[test]
@@ -326,87 +241,6 @@ fn a_large_file_is_cut_without_being_read() {
     assert_eq!(last.children.len(), 1);
 }
 
-/// The lines of a text, said plainly: where each starts, and what it holds without its end.
-fn plain_lines(content: &[u8]) -> Vec<(u64, Vec<u8>)> {
-    let mut offset = 0;
-    let mut found = Vec::new();
-    for line in content.split_inclusive(|byte| *byte == b'\n') {
-        let bare = line
-            .strip_suffix(b"\n")
-            .map_or(line, |bare| bare.strip_suffix(b"\r").unwrap_or(bare));
-        found.push((offset, bare.to_vec()));
-        offset += length(line.len());
-    }
-    found
-}
-
-/// The lines in the items, in the order of the file.
-fn lines_of(items: &[Value]) -> Vec<(u64, Vec<u8>)> {
-    let mut found = Vec::new();
-    for item in items {
-        let entries = item
-            .get("lines")
-            .and_then(Value::as_array)
-            .map_or(std::slice::from_ref(item), Vec::as_slice);
-        for entry in entries {
-            let bytes = match entry.get("text") {
-                Some(text) => text.as_str().unwrap().as_bytes().to_vec(),
-                None => STANDARD.decode(entry["b64"].as_str().unwrap()).unwrap(),
-            };
-            found.push((entry["offset"].as_u64().unwrap(), bytes));
-        }
-    }
-    found.sort();
-    found
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
-    #[test]
-    fn every_line_is_found_once(
-        content in proptest::collection::vec(prop_oneof![
-            3 => Just(b'\n'), 1 => Just(b'\r'), 6 => Just(b'a'), 1 => any::<u8>(),
-        ], 0..120),
-        range in 1..40u64,
-        group in 1..5i64,
-        seed: u64,
-    ) {
-        prop_assume!(!matches!(content.as_slice(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0xef, 0xbb, 0xbf, ..]));
-        let file = file_with(&content);
-        let found = walk(&cutting(range), definition(&file, json!({"group": group})), seed);
-        prop_assert_eq!(lines_of(&found), plain_lines(&content));
-    }
-
-    /// The same rows, whether the file is cut or read in one go.
-    #[test]
-    fn every_row_is_found_once(
-        rows in proptest::collection::vec(("[a,\"é]{0,4}", "[b\r\n,\"]{0,4}"), 0..20),
-        multiline: bool,
-        range in 1..40u64,
-        group in 1..4i64,
-        seed: u64,
-    ) {
-        let quoted = |field: &str| format!("\"{}\"", field.replace('"', "\"\""));
-        let mut content = String::from("x,y\n");
-        let mut expected = Vec::new();
-        for (x, y) in rows {
-            let y = if multiline { y } else { y.replace(['\r', '\n'], "") };
-            expected.push(json!({"offset": content.len(), "row": {"x": x, "y": y}}));
-            content.push_str(&format!("{},{}\n", quoted(&x), quoted(&y)));
-        }
-        let file = file_with(content.as_bytes());
-        let options =
-            json!({"format": "csv", "header": true, "quoted_newlines": multiline, "group": group});
-        let found = walk(&cutting(range), definition(&file, options), seed);
-        let rows: Vec<Value> = found
-            .iter()
-            .flat_map(|item| item.get("lines").and_then(Value::as_array).cloned().unwrap_or(vec![item.clone()]))
-            .collect();
-        prop_assert!(rows.is_permutation_of(&expected));
-    }
-}
-
 /// An item that is full leaves the line that does not fit to the next one.
 #[test]
 fn groups_are_bounded_in_bytes() {
@@ -434,40 +268,6 @@ fn groups_are_bounded_in_bytes() {
             .sum::<usize>(),
         100
     );
-}
-
-#[test]
-fn bad_rows_fail_are_left_out_or_are_listed() {
-    let csv = b"a,b\n1,2\n3\n\"x\"y,4\n\xff,5\n6,7\n";
-    let ndjson = b"{\"a\":1}\n{\"a\":\n[2]\n";
-    let csv_options = |bad_rows: &str| json!({"format": "csv", "header": true, "quoted_newlines": false, "bad_rows": bad_rows});
-    let json_options = |bad_rows: &str| json!({"format": "ndjson", "bad_rows": bad_rows});
-    assert!(refused(csv, csv_options("fail")).contains("has 1 fields where the header has 2"));
-    assert!(refused(ndjson, json_options("fail")).contains("is not JSON"));
-    let offsets = |items: &[Value], key: &str| -> Vec<u64> {
-        let with = items.iter().filter(|item| item.get(key).is_some());
-        with.filter_map(|item| item["offset"].as_u64()).collect()
-    };
-    let skipped = items(csv, csv_options("skip"));
-    assert_eq!((offsets(&skipped, "row"), skipped.len()), (vec![4, 21], 2));
-    let listed = items(csv, csv_options("list"));
-    assert_eq!(offsets(&listed, "row"), [4, 21]);
-    assert_eq!(offsets(&listed, "error"), [8, 10, 17]);
-    assert_eq!(
-        offsets(&items(ndjson, json_options("skip")), "value"),
-        [0, 14]
-    );
-    let listed = items(ndjson, json_options("list"));
-    assert_eq!(offsets(&listed, "error"), [8]);
-    assert!(
-        listed[1]["error"]
-            .as_str()
-            .unwrap()
-            .starts_with("is not JSON: EOF")
-    );
-    let file = file_with(b"x");
-    let text = definition(&file, json!({"bad_rows": "skip"}));
-    invalid(&lines(), &text, "for the formats `csv` and `ndjson`");
 }
 
 #[cfg(target_os = "linux")]

@@ -14,7 +14,7 @@ use crate::{
     db::keys,
     error::StoreError,
     ground::committed::Committed,
-    slice::item::ItemRow,
+    slice::rows::item::ItemRow,
     store::Store,
 };
 

@@ -8,7 +8,7 @@ use crate::{
     deployment::{epoch::EPOCH_COLUMN, unreadable::Source},
     error::StoreError,
     ground::{codes::Code, committed::Committed, numbers::unsigned},
-    slice::progress::LIVE,
+    slice::rows::progress::LIVE,
     store::Store,
 };
 

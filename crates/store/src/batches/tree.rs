@@ -14,7 +14,7 @@ use crate::{
         codes::Code,
         numbers::{optional, unsigned},
     },
-    slice::batch::DEFINITION_BYTES,
+    slice::rows::batch::DEFINITION_BYTES,
     store::Store,
 };
 

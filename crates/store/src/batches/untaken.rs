@@ -7,7 +7,7 @@ use crate::{
     db::Durability,
     error::StoreError,
     ground::{codes::Code, committed::Committed, numbers::unsigned},
-    slice::progress::LIVE,
+    slice::rows::progress::LIVE,
     store::Store,
 };
 

@@ -9,7 +9,7 @@ use crate::{
     ground::{committed::Control, numbers::unsigned},
     jobs::view::Controlled,
     retries::retry::Retry,
-    slice::progress::{IN_FLIGHT, LIVE, SETTLED},
+    slice::rows::progress::{IN_FLIGHT, LIVE, SETTLED},
     store::Store,
 };
 

@@ -13,8 +13,8 @@ use crate::{
     events::row::{EVENT, event_cells},
     ground::committed::{Change, Committed, Control},
     slice::{
-        job::{META_COLUMNS, MetaRow},
         load::Locking,
+        rows::job::{META_COLUMNS, MetaRow},
     },
     store::Store,
 };

@@ -12,7 +12,7 @@ use crate::{
     db::Durability,
     error::StoreError,
     ground::committed::Committed,
-    slice::{load::Locking, progress::LIVE},
+    slice::{load::Locking, rows::progress::LIVE},
     store::Store,
 };
 

@@ -4,7 +4,7 @@ use headway_domain::{Error, Job, JobName};
 use sea_orm::Value;
 
 use crate::{
-    db::Db, error::StoreError, retries::filter::FailureFilter, slice::failure::FailureRow,
+    db::Db, error::StoreError, retries::filter::FailureFilter, slice::rows::failure::FailureRow,
     store::Store,
 };
 

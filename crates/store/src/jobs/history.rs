@@ -2,7 +2,7 @@
 
 use headway_domain::{JobName, history::Sample};
 
-use crate::{error::StoreError, slice::sample::SampleRow, store::Store};
+use crate::{error::StoreError, slice::rows::sample::SampleRow, store::Store};
 
 /// Samples of a job that are read at most, the newest.
 const MAX_SAMPLES: i64 = 2000;

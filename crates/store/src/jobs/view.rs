@@ -3,7 +3,8 @@
 use headway_domain::Job;
 
 use crate::{
-    ground::committed::Committed, prerequisites::view::PrerequisiteView, slice::failure::FailureRow,
+    ground::committed::Committed, prerequisites::view::PrerequisiteView,
+    slice::rows::failure::FailureRow,
 };
 
 /// A job as it was at one commit.

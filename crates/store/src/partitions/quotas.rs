@@ -11,7 +11,7 @@ use crate::{
     ground::{codes::Code, numbers::unsigned},
     jobs::create::new_job::NewJob,
     partitions::{Partitions, settings::PartitionDefaults},
-    slice::progress::{IN_FLIGHT, LIVE, OPEN_STATES},
+    slice::rows::progress::{IN_FLIGHT, LIVE, OPEN_STATES},
 };
 
 /// A partition that does not share pipes as most do.

@@ -23,7 +23,7 @@ use crate::{
     },
     slice::{
         load::Locking,
-        progress::{LIVE, OPEN_STATES},
+        rows::progress::{LIVE, OPEN_STATES},
     },
     store::Store,
 };

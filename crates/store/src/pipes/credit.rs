@@ -13,7 +13,7 @@ use crate::{
         Pipes,
         rates::{RateRow, SILENT_US},
     },
-    slice::{load::Locking, progress::LIVE},
+    slice::{load::Locking, rows::progress::LIVE},
     store::Store,
 };
 

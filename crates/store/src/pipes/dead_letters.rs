@@ -12,7 +12,7 @@ use crate::{
     error::StoreError,
     events::record::AuditEntry,
     pipes::Pipes,
-    slice::failure::{FAILURE, FailureRow},
+    slice::rows::failure::{FAILURE, FailureRow},
 };
 
 /// Dead letters that one call drops at most.

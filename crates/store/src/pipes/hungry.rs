@@ -5,7 +5,7 @@ use sea_orm::FromQueryResult;
 use crate::{
     error::StoreError,
     pipes::{Pipes, credit::HungryJob},
-    slice::progress::{IN_FLIGHT, PROGRESS},
+    slice::rows::progress::{IN_FLIGHT, PROGRESS},
 };
 
 /// Jobs that share credit in one round, about: as many of each partition on each pipe as there is

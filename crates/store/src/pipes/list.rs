@@ -8,7 +8,7 @@ use sea_orm::FromQueryResult;
 use crate::{
     error::StoreError,
     pipes::{Pipes, rates::SILENT_US},
-    slice::progress::{IN_FLIGHT, LIVE},
+    slice::rows::progress::{IN_FLIGHT, LIVE},
 };
 
 /// A pipe as the jobs of a partition use it.

@@ -6,7 +6,7 @@ use sea_orm::FromQueryResult;
 use crate::{
     error::StoreError,
     pipes::{Pipes, admit::PipeNameRow},
-    slice::progress::{IN_FLIGHT, LIVE},
+    slice::rows::progress::{IN_FLIGHT, LIVE},
 };
 
 /// Pipes that one look finds at most.

@@ -4,7 +4,7 @@ use sea_orm::Value;
 
 use crate::{
     db::{Db, keys},
-    slice::failure::WHOLE_PAGE,
+    slice::rows::failure::WHOLE_PAGE,
 };
 
 /// Which failures match; what is empty leaves out none.

@@ -12,7 +12,7 @@ use crate::{
     ground::{committed::Committed, numbers::unsigned},
     jobs::view::{Controlled, JobView},
     retries::{filter::FailureFilter, retry::Retry},
-    slice::failure::WHOLE_PAGE,
+    slice::rows::failure::WHOLE_PAGE,
     store::Store,
 };
 

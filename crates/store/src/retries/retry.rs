@@ -10,7 +10,7 @@ use crate::{
     jobs::view::{Controlled, JobView},
     prerequisites::cycle_search::Needing,
     retries::filter::FailureFilter,
-    slice::failure::WHOLE_PAGE,
+    slice::rows::failure::WHOLE_PAGE,
     store::Store,
 };
 

@@ -13,7 +13,7 @@ use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
     ground::{codes::Code, numbers::unsigned},
-    slice::{
+    slice::rows::{
         batch::BatchRow,
         page::{PAGE_COLUMNS, PageRow},
     },

@@ -6,7 +6,7 @@ use sea_orm::Value;
 use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
-    slice::failure::WHOLE_PAGE,
+    slice::rows::failure::WHOLE_PAGE,
 };
 
 impl Db {

@@ -14,7 +14,7 @@ use crate::{
     db::{Db, Tx, keys},
     deployment::epoch::EPOCH_COLUMN,
     error::StoreError,
-    slice::{
+    slice::rows::{
         batch::BatchRow,
         item::ItemRow,
         page::{ContentRow, PAGE_COLUMNS, PageRow},

@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, Value, sea_query::ArrayType};
 use crate::{
     db::{Db, Tx, keys},
     error::StoreError,
-    slice::{
+    slice::rows::{
         job::{META_COLUMNS, MetaRow},
         progress::ProgressRow,
     },

@@ -5,7 +5,7 @@ use headway_domain::JobSlice;
 use crate::{
     db::{Db, Tx, bulk::Conflict, keys, table::table},
     error::StoreError,
-    slice::batch::DEFINITION_BYTES,
+    slice::rows::batch::DEFINITION_BYTES,
 };
 
 /// Rows of deleted jobs that one transaction removes from a table at most.

@@ -5,7 +5,7 @@ use headway_domain::job::JobMeta;
 use crate::{
     db::{Db, Tx, bulk::Conflict},
     error::StoreError,
-    slice::job::{LABEL, label_cells},
+    slice::rows::job::{LABEL, label_cells},
 };
 
 impl Db {

@@ -21,13 +21,15 @@ use crate::{
     },
     outbox::message::{OUTBOX, OutboxKind, OutboxMessage, outbox_cells},
     slice::{
-        batch::{BATCH, batch_cells},
-        failure::{FAILURE, failure_cells},
-        item::{ITEM, item_cells},
-        page::{PAGE, PAGE_WITH_CONTENT, page_cells},
-        progress::{PROGRESS, progress_cells},
         remove::{cut_definitions, delete_items, delete_pairs},
-        sample::{SAMPLE, sample_cells},
+        rows::{
+            batch::{BATCH, batch_cells},
+            failure::{FAILURE, failure_cells},
+            item::{ITEM, item_cells},
+            page::{PAGE, PAGE_WITH_CONTENT, page_cells},
+            progress::{PROGRESS, progress_cells},
+            sample::{SAMPLE, sample_cells},
+        },
     },
 };
 

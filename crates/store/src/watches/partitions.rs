@@ -7,7 +7,7 @@ use crate::{
     db::keys,
     error::StoreError,
     events::{horizon::LogBounds, position::Position},
-    slice::progress::LIVE,
+    slice::rows::progress::LIVE,
     store::Store,
 };
 

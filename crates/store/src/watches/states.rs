@@ -12,7 +12,7 @@ use crate::{
     db::keys,
     error::StoreError,
     jobs::{failures::MAX_FAILURES_SHOWN, view::JobView},
-    slice::{
+    slice::rows::{
         failure::{FAILURE, FailureRow},
         progress::{LIVE, ProgressRow},
     },

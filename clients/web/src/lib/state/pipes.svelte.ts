@@ -2,7 +2,7 @@
 import type { Pipe } from "../../gen/headway/v1/pipe_pb";
 import { unary, type Api } from "../api/client";
 import { partitionName } from "../api/names";
-import { Listing, allPages } from "./listing.svelte";
+import { Listing, allPages } from "./page/listing.svelte";
 
 const EVERY = 2_000;
 const PAGE = 100;

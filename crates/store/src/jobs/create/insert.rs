@@ -22,7 +22,7 @@ use crate::{
     pipes::rates::FIRST_ALLOWANCE,
     prerequisites::view::{PrerequisiteState, PrerequisiteView},
     slice::{
-        job::{JOB, LABEL, job_cells, label_cells},
+        rows::job::{JOB, LABEL, job_cells, label_cells},
         write::new_rows,
     },
     store::Store,

@@ -20,7 +20,7 @@ use crate::{
         },
         view::JobView,
     },
-    slice::{
+    slice::rows::{
         job::{META_COLUMNS, MetaRow},
         progress::ProgressRow,
     },

@@ -1,0 +1,175 @@
+//! A schedule from the wire: its name, its times, and the job that it creates.
+
+use headway::v1::{self, schedule::OverlapPolicy};
+use headway_domain::{
+    Error, JobId, PartitionId,
+    schedule::{DEFAULT_CATCH_UP_MS, MAX_SCHEDULE_ID_BYTES, Overlap, Schedule, ScheduleName},
+    spec::JobSpec,
+    timetable::Timetable,
+};
+use headway_store::ScheduleView;
+
+use super::view::wire;
+use crate::grpc::{
+    api::Api, request, spec, status::ApiError, values::duration, violations::Violations,
+};
+
+/// What stands between a partition and a schedule's id.
+const SEGMENT: &str = "/schedules/";
+
+impl Api {
+    /// The fields that a mask names, and the others as they are.
+    pub(super) async fn merged(
+        &self,
+        mask: &[String],
+        mut wanted: v1::Schedule,
+        known: &ScheduleView,
+    ) -> Result<Schedule, ApiError> {
+        let named = |path: &str| mask.iter().any(|named| named == path);
+        let present = wire(known, None);
+        if !named("cron") {
+            wanted.cron = present.cron;
+        }
+        if !named("time_zone") {
+            wanted.time_zone = present.time_zone;
+        }
+        if !named("overlap") {
+            wanted.overlap = present.overlap;
+        }
+        if !named("catch_up_window") {
+            wanted.catch_up_window = present.catch_up_window;
+        }
+        let mut violations = Violations::default();
+        let partition = Some(&known.name.partition);
+        if named("job") {
+            let schedule = self
+                .read_schedule(partition, Some(wanted), &mut violations)
+                .await?;
+            return Ok(violations.values((schedule,))?.0);
+        }
+        // The job is kept as it is stored: its type does not make it anew.
+        let job = Some(known.schedule.job.clone());
+        let schedule = read_timing(wanted, job, &mut violations);
+        Ok(violations.values((schedule,))?.0)
+    }
+
+    /// Reads a schedule. A job type makes the work now, and not anew each time.
+    pub(super) async fn read_schedule(
+        &self,
+        partition: Option<&PartitionId>,
+        wire: Option<v1::Schedule>,
+        violations: &mut Violations,
+    ) -> Result<Option<Schedule>, ApiError> {
+        let Some(mut wire) = wire else {
+            violations.push("schedule", "must be set");
+            return Ok(None);
+        };
+        let parent = partition.map(|partition| format!("partitions/{partition}"));
+        let used = self
+            .make_work(&parent.unwrap_or_default(), &mut wire.job)
+            .await?;
+        let job = spec::spec_of(partition, wire.job.take(), used, &self.splitters)
+            .map_err(|error| error.within("schedule"));
+        // A spec is read as that of CreateJob; here it stands under another name.
+        let job = job.map_err(|error| renamed(error, "schedule.spec", "schedule.job"));
+        let job = violations.take(job);
+        Ok(read_timing(wire, job, violations))
+    }
+}
+
+/// Everything but the job, and the job as it was read.
+fn read_timing(
+    wire: v1::Schedule,
+    job: Option<JobSpec>,
+    violations: &mut Violations,
+) -> Option<Schedule> {
+    let timetable = violations.take(Timetable::new(&wire.cron, &wire.time_zone));
+    let overlap = match OverlapPolicy::try_from(wire.overlap) {
+        Ok(OverlapPolicy::Unspecified | OverlapPolicy::Skip) => Overlap::Skip,
+        Ok(OverlapPolicy::Queue) => Overlap::Queue,
+        Ok(OverlapPolicy::CancelPrevious) => Overlap::CancelPrevious,
+        Ok(OverlapPolicy::Allow) => Overlap::Allow,
+        Err(_) => {
+            violations.push(
+                "schedule.overlap",
+                format!(
+                    "must be SKIP, QUEUE, CANCEL_PREVIOUS or ALLOW (1 to 4), not {}",
+                    wire.overlap
+                ),
+            );
+            Overlap::Skip
+        }
+    };
+    let window = wire.catch_up_window.map(duration);
+    violations.check(window != Some(None), "schedule.catch_up_window", || {
+        "must be 0 to 366 days".to_owned()
+    });
+    let window = window
+        .flatten()
+        .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    let schedule = Schedule {
+        timetable: timetable?,
+        overlap,
+        catch_up_ms: window.unwrap_or(DEFAULT_CATCH_UP_MS),
+        job: job?,
+    };
+    violations.take(schedule.validate())?;
+    Some(schedule)
+}
+
+/// Puts another path before the fields of an `Invalid`.
+fn renamed(error: Error, from: &str, to: &str) -> Error {
+    match error {
+        Error::Invalid(mut list) => {
+            for violation in &mut list {
+                if let Some(rest) = violation.field.strip_prefix(from) {
+                    violation.field = format!("{to}{rest}");
+                }
+            }
+            Error::Invalid(list)
+        }
+        other => other,
+    }
+}
+
+pub(super) fn schedule_id(field: &str, id: String) -> Result<JobId, Error> {
+    if id.len() > MAX_SCHEDULE_ID_BYTES {
+        return Err(Error::field(
+            field,
+            format!("must be at most {MAX_SCHEDULE_ID_BYTES} bytes"),
+        ));
+    }
+    JobId::new(id).map_err(|error| error.renamed(field))
+}
+
+pub(super) fn schedule_name(field: &str, name: &str) -> Result<ScheduleName, Error> {
+    let wrong = || Error::field(field, "must be partitions/{partition}/schedules/{schedule}");
+    // The partition, too, may be called `schedules`.
+    let (parent, id) = name.rsplit_once(SEGMENT).ok_or_else(wrong)?;
+    let partition = request::partition(parent).map_err(|error| error.renamed(field))?;
+    Ok(ScheduleName {
+        partition,
+        schedule: schedule_id(field, id.to_owned())?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_and_a_schedule_may_be_called_schedules() {
+        let name = schedule_name("name", "partitions/schedules/schedules/schedules").unwrap();
+        assert_eq!(name.partition.as_str(), "schedules");
+        assert_eq!(name.schedule.as_str(), "schedules");
+        for bad in [
+            "",
+            "schedules/x",
+            "partitions/schedules",
+            "partitions/p/schedules/",
+            "partitions/p/jobs/x",
+        ] {
+            assert!(schedule_name("name", bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Batches: what splitters find, and exact counts.
+
+mod ordinary;
+mod splitting;
