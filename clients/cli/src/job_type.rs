@@ -62,12 +62,12 @@ pub async fn run(
         TypeCommand::Update {
             id,
             file,
-            from_version,
+            etag,
         } => {
             let job_type = JobType {
                 name: job_type_name(&id),
                 definition: text(&file)?,
-                etag: from_version.unwrap_or_default(),
+                etag: etag.unwrap_or_default(),
                 ..JobType::default()
             };
             let remote = Remote::connect(settings).await?;
