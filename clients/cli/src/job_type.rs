@@ -59,11 +59,7 @@ pub async fn run(
             let answer = remote.client.create_job_type(request).await;
             (id, (remote, answer), "accepted")
         }
-        TypeCommand::Update {
-            id,
-            file,
-            etag,
-        } => {
+        TypeCommand::Update { id, file, etag } => {
             let job_type = JobType {
                 name: job_type_name(&id),
                 definition: text(&file)?,
