@@ -44,7 +44,7 @@ async fn beside_a_hundred_thousand_open_jobs(d: Deployment) {
     let created = d.client().create_jobs("crowd", entries).await.unwrap();
     assert!(created.iter().all(Result::is_ok));
     // Batches that want more of a pipe than its limit gives: each takes part whenever credit is shared out.
-    d.client().set_pipe_limits(SECOND, 1, 0.0).await.unwrap();
+    d.client().limit_pipe(SECOND, 1, 0.0).await.unwrap();
     let batch = JobBuilder::new(numbers(100, 100).item(SECOND, "number")).build();
     let waiting = create(&d, "crowd", "waiting", batch).await;
     d.watch_until(&waiting, "it is split", |job| {

@@ -61,15 +61,11 @@ pub async fn run(
             let answer = remote.client.create_job_type(request).await;
             (id, (remote, answer), "accepted")
         }
-        TypeCommand::Update {
-            id,
-            file,
-            from_version,
-        } => {
+        TypeCommand::Update { id, file, etag } => {
             let job_type = JobType {
                 name: job_type_name(&id),
                 definition: text(&file)?,
-                etag: from_version.unwrap_or_default(),
+                etag: etag.unwrap_or_default(),
                 ..JobType::default()
             };
             let remote = Remote::connect(settings).await?;

@@ -47,7 +47,7 @@ async fn done(d: &Deployment, name: &JobName) {
 
 async fn a_limited_pipe(d: Deployment) {
     let client = d.client();
-    client.set_pipe_limits(WORK, 10, 0.0).await.unwrap();
+    client.limit_pipe(WORK, 10, 0.0).await.unwrap();
     let name = d.create("limited", range(30, 30).build()).await;
     out(&d, &name, 10).await;
     let limit = reason(&d, &name, Kind::PipeLimit).await;
@@ -56,14 +56,14 @@ async fn a_limited_pipe(d: Deployment) {
         limit.message.contains("limited to 10 items at once"),
         "{limit:?}"
     );
-    client.set_pipe_limits(WORK, 0, 0.01).await.unwrap();
+    client.limit_pipe(WORK, 0, 0.01).await.unwrap();
     let limited = until("the other limit to be told", PATIENCE, || async {
         let limit = reason(&d, &name, Kind::PipeLimit).await;
         limit.message.contains("0.01 a second").then_some(limit)
     })
     .await;
     assert_eq!(limited.pipe, WORK);
-    client.set_pipe_limits(WORK, 0, 0.0).await.unwrap();
+    client.limit_pipe(WORK, 0, 0.0).await.unwrap();
     done(&d, &name).await;
 }
 

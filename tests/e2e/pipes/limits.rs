@@ -18,7 +18,7 @@ on_both!(
 
 async fn no_more_in_flight_than_the_limit(d: Deployment) {
     let record = Record::default();
-    d.client().set_pipe_limits(WORK, 5, 0.0).await.unwrap();
+    d.client().limit_pipe(WORK, 5, 0.0).await.unwrap();
     until_known(&d).await;
     d.worker(|worker| {
         worker
@@ -53,7 +53,7 @@ async fn no_more_in_flight_than_the_limit(d: Deployment) {
 
 async fn no_more_per_second_than_the_limit(d: Deployment) {
     let record = Record::default();
-    d.client().set_pipe_limits(WORK, 0, 50.0).await.unwrap();
+    d.client().limit_pipe(WORK, 0, 50.0).await.unwrap();
     until_known(&d).await;
     d.worker(|worker| worker.handler(quick(&record)));
     let from = Instant::now();
@@ -75,10 +75,10 @@ async fn limits_come_and_go(d: Deployment) {
     })
     .await;
     let client = d.client();
-    client.set_pipe_limits(WORK, 3, 0.0).await.unwrap();
+    client.limit_pipe(WORK, 3, 0.0).await.unwrap();
     let few = |job: &headway::v1::Job| job.progress.unwrap_or_default().items_in_flight <= 3;
     d.watch_until(&job, "few are out", few).await;
-    client.set_pipe_limits(WORK, 0, 0.0).await.unwrap();
+    client.limit_pipe(WORK, 0, 0.0).await.unwrap();
     let many = |job: &headway::v1::Job| job.progress.unwrap_or_default().items_in_flight > 100;
     d.watch_until(&job, "many are out again", many).await;
     client.cancel_job(&job).await.unwrap();
@@ -88,12 +88,12 @@ async fn limits_come_and_go(d: Deployment) {
 async fn limits_are_read_and_listed(d: Deployment) {
     let client = d.client();
     assert!(client.all_pipe_limits().await.unwrap().is_empty());
-    let set = client.set_pipe_limits("b", 0, 2.5).await.unwrap();
+    let set = client.limit_pipe("b", 0, 2.5).await.unwrap();
     assert_eq!(
         (set.name.as_str(), set.max_in_flight, set.max_per_second),
         ("pipes/b/limits", 0, 2.5)
     );
-    client.set_pipe_limits("a", 7, 0.0).await.unwrap();
+    client.limit_pipe("a", 7, 0.0).await.unwrap();
     assert_eq!(client.pipe_limits("b").await.unwrap(), set);
     let all = client.all_pipe_limits().await.unwrap();
     let all: Vec<_> = all
@@ -101,7 +101,7 @@ async fn limits_are_read_and_listed(d: Deployment) {
         .map(|of| (of.name.as_str(), of.max_in_flight))
         .collect();
     assert_eq!(all, [("pipes/a/limits", 7), ("pipes/b/limits", 0)]);
-    client.set_pipe_limits("a", 0, 0.0).await.unwrap();
+    client.limit_pipe("a", 0, 0.0).await.unwrap();
     assert_eq!(client.all_pipe_limits().await.unwrap().len(), 1);
     assert_eq!(client.pipe_limits("a").await.unwrap().max_in_flight, 0);
 }
@@ -128,13 +128,13 @@ async fn bad_numbers(d: Deployment) {
         (0, f64::NAN, "pipe_limits.max_per_second"),
         (0, f64::INFINITY, "pipe_limits.max_per_second"),
     ] {
-        let set = client.set_pipe_limits("p", in_flight, per_second).await;
+        let set = client.limit_pipe("p", in_flight, per_second).await;
         refused(field, set.unwrap_err());
     }
     for pipe in ["", "headway.jobs", "a b"] {
         refused(
             "pipe_limits.name",
-            client.set_pipe_limits(pipe, 1, 0.0).await.unwrap_err(),
+            client.limit_pipe(pipe, 1, 0.0).await.unwrap_err(),
         );
         refused("name", client.pipe_limits(pipe).await.unwrap_err());
     }

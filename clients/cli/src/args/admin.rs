@@ -61,9 +61,9 @@ pub enum TypeCommand {
         /// Its new definition in YAML or JSON; - for stdin
         #[arg(short, long)]
         file: PathBuf,
-        /// Refuse the change unless the type has this version [default: any version]
+        /// Refuse the change unless the type has this etag, as `headway -o json type get ID` shows it [default: any]
         #[arg(long)]
-        from_version: Option<String>,
+        etag: Option<String>,
     },
     /// Delete a job type; its jobs stay
     #[command(visible_alias = "delete")]

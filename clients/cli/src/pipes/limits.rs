@@ -43,7 +43,7 @@ pub async fn run(
             let kept = |number: i32| if none { 0 } else { number };
             let in_flight = in_flight.unwrap_or(kept(before.max_in_flight));
             let kept = if none { 0.0 } else { before.max_per_second };
-            let set = client.set_pipe_limits(pipe, in_flight, per_second.unwrap_or(kept));
+            let set = client.limit_pipe(pipe, in_flight, per_second.unwrap_or(kept));
             set.await.map_err(refused)?
         }
     };

@@ -72,7 +72,7 @@ impl Client {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a bad pipe or limit.
-    pub async fn set_pipe_limits(
+    pub async fn limit_pipe(
         &self,
         pipe: &str,
         max_in_flight: i32,

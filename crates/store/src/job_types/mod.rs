@@ -104,7 +104,7 @@ impl JobTypes<'_> {
         self.finish(tx, id, EventKind::JobTypeCreated, caller).await
     }
 
-    /// Changes a job type, durably, if it has the version that is named.
+    /// Changes a job type, durably, if it has the etag that is named.
     ///
     /// # Errors
     /// [`Error::JobTypeNotFound`], [`Error::EtagMismatch`].
