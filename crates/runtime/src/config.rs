@@ -32,9 +32,9 @@ const MAX_RETENTION: Duration = Duration::from_secs(3650 * 24 * 3600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Serves clients: the API, watches, timers and sweepers.
+    /// Serves clients: the API, watches and the dashboard.
     Server,
-    /// Applies reports and advances jobs.
+    /// Applies reports, advances jobs, fires timers and sweeps.
     Tracking,
     /// Splits batches into pages.
     Batch,
@@ -98,7 +98,8 @@ pub struct Config {
     pub prefix: String,
     /// What this process runs; at least one role, and all of them while pipes are inside the process.
     pub roles: BTreeSet<Role>,
-    /// The most connections to the database, 1 to 1,000 a process; a third of them are for what clients list.
+    /// The most connections to the database, 1 to 1,000 a process; fewer than 6 count as 6. A third
+    /// of them are for what clients list.
     pub database_connections: u32,
     /// How long the database may take for one statement: 1 s to 1 h.
     #[serde(with = "duration")]
