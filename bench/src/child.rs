@@ -12,7 +12,7 @@ use headway_broker::AmqpUrl;
 use headway_runtime::{
     config::{self, Config},
     layers::Layers,
-    shutdown, telemetry,
+    shutdown, tasks, telemetry,
 };
 use headway_server::App;
 use headway_worker::{Outcome, Task, TaskError, Worker};
@@ -89,7 +89,7 @@ pub async fn run(role: Role) -> anyhow::Result<()> {
     let config = Config::load(&Layers::from_process(None))?.settings;
     telemetry::init(&config.log, config.log_format)?;
     let shutdown = shutdown::on_signals()?;
-    tokio::spawn(end_with_input(shutdown.clone()));
+    tasks::spawn(end_with_input(shutdown.clone()));
     match role {
         Role::Worker(args) => work(args, &config, shutdown).await,
         Role::Sleeper(args) => crate::sleeper::run(args, &config, shutdown).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use headway_broker::Broker;
 use headway_client::{Client, ClientConfig};
-use headway_runtime::config::Config;
+use headway_runtime::{config::Config, tasks};
 use headway_server::App;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -51,7 +51,7 @@ impl Embedded {
         let broker = app.broker();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
-        let app = tokio::spawn(app.run(Some(listener)));
+        let app = tasks::spawn(app.run(Some(listener)));
         let client = Client::connect(ClientConfig::new(format!("http://{address}"))).await?;
         Ok(Self {
             client,

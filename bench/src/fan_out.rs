@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use headway::v1::{WatchJobRequest, WatchJobResponse};
+use headway_runtime::tasks;
 use prost::Message;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::{StreamExt, wrappers::WatchStream};
@@ -48,7 +49,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let sources: Sources = sources.collect();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("ready {}", listener.local_addr()?);
-    tokio::spawn(tick(Arc::clone(&sources), args.rate));
+    tasks::spawn(tick(Arc::clone(&sources), args.rate));
     let server = Server::builder()
         .max_concurrent_streams(STREAMS)
         .add_service(FanOut { sources })

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, io::Write, time::Duration};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
+use headway_runtime::tasks;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -126,7 +127,7 @@ async fn no_request_costs_more_than_twenty_times_its_size() {
     let (mut send, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .unwrap();
-    tokio::spawn(connection);
+    tasks::spawn(connection);
     let pool = DescriptorPool::decode(headway::FILE_DESCRIPTOR_SET).unwrap();
     let mut seen = BTreeSet::new();
     let mut tried = 0;

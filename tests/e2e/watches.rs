@@ -8,6 +8,7 @@ use headway::v1::{
     WatchEventsRequest, WatchJobsRequest,
 };
 use headway_client::{BatchBuilder, Client, Code, JobName, is_final};
+use headway_runtime::tasks;
 use headway_tests::{Deployment, Options, PATIENCE, Record, WORK, range, until};
 use serde_json::json;
 use tokio::time::timeout;
@@ -51,7 +52,7 @@ async fn follow_jobs(
 async fn a_partition_is_followed_to_the_last_state(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(slow(&record, Duration::from_millis(1))));
-    let watching = tokio::spawn({
+    let watching = tasks::spawn({
         let client = d.client().clone();
         async move {
             follow_jobs(&client, |jobs| {

@@ -11,7 +11,7 @@ use anyhow::Context;
 use headway_relay::Links;
 use headway_runtime::{
     config::{Config, Role},
-    tasks::Supervisor,
+    tasks::{self, Supervisor},
 };
 use headway_server::App;
 use headway_worker::{Worker, WorkerBuilder};
@@ -302,7 +302,7 @@ fn running(
     Running {
         what: what.into(),
         stop,
-        task: tokio::spawn(run),
+        task: tasks::spawn(run),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use headway_runtime::tasks;
+
 use crate::{Cluster, ClusterOptions, Deployment, Options};
 
 /// Runs a test in a deployment whose roles run inside the test.
@@ -74,7 +76,7 @@ async fn play(
     deadline: Duration,
     test: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Failure> {
-    let mut task = tokio::spawn(test);
+    let mut task = tasks::spawn(test);
     match tokio::time::timeout(deadline, &mut task).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(match error.try_into_panic() {

@@ -6,6 +6,7 @@ use headway_domain::{
     spec::{BatchSpec, Work},
     split::Split,
 };
+use headway_runtime::tasks;
 use headway_splitters::{Definition, Page, PageRequest, SplitError, Splitter, WarmKey};
 use headway_store::{PageSource, ReleasePlan, SplitPlan, StoreError};
 
@@ -162,7 +163,7 @@ impl BatchWorker {
             job: source.meta.uid.0,
             batch: source.batch.into(),
         };
-        let mut task = tokio::spawn(async move {
+        let mut task = tasks::spawn(async move {
             let request = PageRequest {
                 definition: &definition,
                 parameters: &parameters,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use headway_relay::Relay;
-use headway_runtime::tasks::{Supervisor, TaskKind};
+use headway_runtime::tasks::{self, Supervisor, TaskKind};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -186,7 +186,7 @@ impl Tracker {
                 let tracker = self.clone();
                 let token = stop.clone();
                 let shard = *shard;
-                let task = tokio::spawn(async move { tracker.shard(shard, token).await });
+                let task = tasks::spawn(async move { tracker.shard(shard, token).await });
                 Running { stop, task }
             });
         }

@@ -9,7 +9,7 @@ use headway::wire::{ItemReport, Leased, PageReport, ReportMessage, item_report::
 use headway_broker::{Broker, InProcessBroker, Outgoing, Queue};
 use headway_domain::{JobState, JobUid};
 use headway_relay::{Relay, codec::decode_reports};
-use headway_runtime::tasks::Supervisor;
+use headway_runtime::tasks::{self, Supervisor};
 use headway_store::{Store, StoreConfig, StoreUrl};
 use headway_worker_tracking::{Tracker, TrackerConfig};
 use prost::Message;
@@ -110,7 +110,7 @@ async fn an_outcome_that_waits_ends_its_lease_and_the_lease_does_not_end_first()
 
     let shutdown = CancellationToken::new();
     let (relay, deleter) = Relay::new(store.clone(), Arc::new(broker.clone()), shutdown.clone());
-    tokio::spawn(deleter);
+    tasks::spawn(deleter);
     let supervisor = Supervisor::new(shutdown.clone());
     Tracker::new(relay, TrackerConfig::default(), shutdown.clone()).spawn(&supervisor);
     until(|| async {

@@ -17,7 +17,7 @@ use headway_broker::{
 };
 use headway_domain::JobUid;
 use headway_relay::Relay;
-use headway_runtime::tasks::Supervisor;
+use headway_runtime::tasks::{self, Supervisor};
 use headway_store::{Store, StoreConfig, StoreUrl};
 use headway_worker_tracking::{Tracker, TrackerConfig};
 use prost::Message;
@@ -175,7 +175,7 @@ async fn a_report_is_committed_before_it_is_acknowledged() {
     };
     let shutdown = CancellationToken::new();
     let (relay, deleter) = Relay::new(store.clone(), Arc::new(broker.clone()), shutdown.clone());
-    tokio::spawn(deleter);
+    tasks::spawn(deleter);
     let supervisor = Supervisor::new(shutdown.clone());
     Tracker::new(relay, TrackerConfig::default(), shutdown.clone()).spawn(&supervisor);
 
@@ -208,7 +208,7 @@ async fn reports_that_wait_are_applied_before_the_end() {
     let broker = InProcessBroker::new();
     let shutdown = CancellationToken::new();
     let (relay, deleter) = Relay::new(store.clone(), Arc::new(broker.clone()), shutdown.clone());
-    tokio::spawn(deleter);
+    tasks::spawn(deleter);
     let supervisor = Supervisor::new(shutdown.clone());
     Tracker::new(relay, TrackerConfig::default(), shutdown.clone()).spawn(&supervisor);
     let limit = Duration::from_secs(20);

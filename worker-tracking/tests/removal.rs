@@ -17,7 +17,7 @@ use headway_broker::{
 };
 use headway_domain::event::Caller;
 use headway_relay::Relay;
-use headway_runtime::tasks::Supervisor;
+use headway_runtime::tasks::{self, Supervisor};
 use headway_store::{Store, StoreConfig, StoreUrl};
 use headway_worker_tracking::{Tracker, TrackerConfig};
 use tokio_util::sync::CancellationToken;
@@ -110,7 +110,7 @@ async fn a_pipe_is_removed_although_its_queue_could_not_be_deleted_at_first() {
     };
     let shutdown = CancellationToken::new();
     let (relay, deleter) = Relay::new(store.clone(), Arc::new(broker.clone()), shutdown.clone());
-    tokio::spawn(deleter);
+    tasks::spawn(deleter);
     let supervisor = Supervisor::new(shutdown.clone());
     let config = TrackerConfig {
         pipe_retention: Duration::from_millis(40),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::StreamExt;
 use headway_client::{Client, JobName, is_final};
+use headway_runtime::tasks;
 use headway_worker::Worker;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +37,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
                 .concurrency(HANDLERS)
                 .handler(starts.handler(*time))
                 .build()?;
-            let worker = tokio::spawn(worker.run(shutdown.clone()));
+            let worker = tasks::spawn(worker.run(shutdown.clone()));
             let times = probe(&cluster.client, &starts, &sizes).await;
             shutdown.cancel();
             worker.await??;

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context;
 use futures::{FutureExt, StreamExt, future::try_join_all};
+use headway_runtime::tasks;
 use lapin::{
     BasicProperties, Channel, Connection,
     options::{
@@ -89,10 +90,10 @@ async fn through(
     }
     let each = messages / publishers;
     let begin = Instant::now();
-    let consumer = tokio::spawn(consume(channel, queue.to_owned(), each * publishers));
+    let consumer = tasks::spawn(consume(channel, queue.to_owned(), each * publishers));
     let publishers = channels
         .into_iter()
-        .map(|channel| tokio::spawn(publish(channel, queue.to_owned(), each)));
+        .map(|channel| tasks::spawn(publish(channel, queue.to_owned(), each)));
     for published in try_join_all(publishers).await? {
         published?;
     }

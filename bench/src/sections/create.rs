@@ -7,6 +7,7 @@ use std::{
 
 use futures::future::try_join_all;
 use headway_client::Client;
+use headway_runtime::tasks;
 use headway_worker::Worker;
 
 use super::Bench;
@@ -45,7 +46,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
             .pipe(PIPE)
             .handler(starts.handler(Duration::ZERO))
             .build()?;
-        let worker = tokio::spawn(worker.run(embedded.shutdown.clone()));
+        let worker = tasks::spawn(worker.run(embedded.shutdown.clone()));
         let times = one_by_one(&embedded.client, &starts, sizes.starts).await;
         embedded.shutdown.cancel();
         worker.await??;
@@ -74,7 +75,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
             .pipe(PIPE)
             .handler(starts.handler(Duration::ZERO))
             .build()?;
-        let worker = tokio::spawn(worker.run(shutdown.clone()));
+        let worker = tasks::spawn(worker.run(shutdown.clone()));
         let times = one_by_one(&cluster.client, &starts, sizes.starts).await;
         shutdown.cancel();
         worker.await??;
@@ -107,7 +108,7 @@ where
     let begin = Instant::now();
     let callers = (0..IN_FLIGHT).map(|caller| {
         let client = clients[caller % CONNECTIONS].clone();
-        tokio::spawn(call(client, caller, begin + time))
+        tasks::spawn(call(client, caller, begin + time))
     });
     let created: anyhow::Result<u64> = try_join_all(callers).await?.into_iter().sum();
     Ok(created? as f64 / begin.elapsed().as_secs_f64())

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
+use headway_runtime::tasks;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::Bench;
@@ -29,7 +30,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let begin = Instant::now();
     let committing = connections
         .into_iter()
-        .map(|connection| tokio::spawn(commit(connection, schema.clone(), begin + time)));
+        .map(|connection| tasks::spawn(commit(connection, schema.clone(), begin + time)));
     let committed = try_join_all(committing).await;
     let elapsed = begin.elapsed();
     let drop = format!("DROP SCHEMA {schema} CASCADE");

@@ -10,6 +10,7 @@
 use std::{fs, path::Path, time::Instant};
 
 use headway_client::{BatchBuilder, Client, JobBuilder, JobName};
+use headway_runtime::tasks;
 use headway_worker::Worker;
 
 use super::{Bench, throughput::warm_up};
@@ -37,7 +38,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
             .concurrency(CONCURRENCY)
             .handler(child::noop(Default::default()))
             .build()?;
-        let worker = tokio::spawn(worker.run(embedded.shutdown.clone()));
+        let worker = tasks::spawn(worker.run(embedded.shutdown.clone()));
         let times = trees(&embedded.client, &sizes).await?;
         embedded.shutdown.cancel();
         worker.await??;

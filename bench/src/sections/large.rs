@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use headway_broker::{Queue, names::queue_name};
+use headway_runtime::tasks;
 use sqlx::Connection;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +43,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         let mut database = cluster.services.database().await?;
         let before = database_bytes(&mut database).await?;
         let stop = CancellationToken::new();
-        let sampling = tokio::spawn(sample(
+        let sampling = tasks::spawn(sample(
             cluster.services.clone(),
             cluster.scope.clone(),
             stop.clone(),

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use headway_client::Client;
+use headway_runtime::tasks;
 use headway_worker::Worker;
 
 use super::Bench;
@@ -77,7 +78,7 @@ pub async fn embedded(bench: &mut Bench) -> anyhow::Result<()> {
             .concurrency(CONCURRENCY)
             .handler(child::noop(ran.clone()))
             .build()?;
-        let worker = tokio::spawn(worker.run(embedded.shutdown.clone()));
+        let worker = tasks::spawn(worker.run(embedded.shutdown.clone()));
         warm_up(&embedded.client, &sizes).await?;
         let mut rates = Vec::new();
         for per_message in PER_MESSAGE {

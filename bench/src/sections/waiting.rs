@@ -7,6 +7,7 @@ use headway_client::{
     Client, JobBuilder, JobName, TaskBuilder,
     v1::{BatchCreateJobsEntry, JobState},
 };
+use headway_runtime::tasks;
 use headway_worker::{Outcome, Task, TaskError, Worker};
 
 use super::{Bench, create::flood};
@@ -37,7 +38,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
             .pipe(PIPE)
             .handler(|_: Task| async { Ok::<_, TaskError>(Outcome::done()) })
             .build()?;
-        let worker = tokio::spawn(worker.run(embedded.shutdown.clone()));
+        let worker = tasks::spawn(worker.run(embedded.shutdown.clone()));
         let link = chain(&embedded.client, sizes.chain).await?;
         embedded.shutdown.cancel();
         worker.await??;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use futures::{StreamExt, future::try_join_all};
 use headway_client::{Client, JobName, is_final};
+use headway_runtime::tasks;
 use headway_worker::Worker;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +35,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
             .concurrency(HANDLERS)
             .handler(Starts::default().handler(HANDLER_TIME))
             .build()?;
-        let worker = tokio::spawn(worker.run(shutdown.clone()));
+        let worker = tasks::spawn(worker.run(shutdown.clone()));
         let times = watch_all(&cluster.client, count, items).await;
         shutdown.cancel();
         worker.await??;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use headway_broker::{Broker, InProcessBroker};
+use headway_runtime::tasks;
 use suite::Fixture;
 
 async fn run(test: impl FnOnce(Fixture) -> BoxFuture<'static, ()>) {
@@ -29,7 +30,7 @@ async fn throughput() {
     let broker = InProcessBroker::new();
     let mut consumer = broker.consume(&suite::pipe(), 1000).await.unwrap();
     let begun = std::time::Instant::now();
-    let publisher = tokio::spawn({
+    let publisher = tasks::spawn({
         let broker = broker.clone();
         let batch = suite::numbered(&suite::pipe(), 0..SIZE);
         async move {

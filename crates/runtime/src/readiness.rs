@@ -239,6 +239,8 @@ impl fmt::Debug for Dependency {
 
 #[cfg(test)]
 mod tests {
+    use crate::tasks;
+
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tokio::task::JoinHandle;
@@ -249,7 +251,7 @@ mod tests {
     fn start(damping: Duration) -> (Readiness, CancellationToken, JoinHandle<anyhow::Result<()>>) {
         let readiness = Readiness::new(damping);
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(readiness.clone().run(shutdown.clone()));
+        let task = tasks::spawn(readiness.clone().run(shutdown.clone()));
         (readiness, shutdown, task)
     }
 
@@ -370,7 +372,7 @@ mod tests {
                 }
             }
         };
-        let polling = tokio::spawn(readiness.dependency("database").poll(
+        let polling = tasks::spawn(readiness.dependency("database").poll(
             SECOND,
             SECOND,
             shutdown.clone(),

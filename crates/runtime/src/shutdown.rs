@@ -4,6 +4,8 @@ use std::{io, process::ExitCode, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::tasks;
+
 /// How long threads may take to end once the main future has.
 const THREADS_GRACE: Duration = Duration::from_secs(1);
 
@@ -43,7 +45,7 @@ pub fn on_signals() -> io::Result<CancellationToken> {
     let mut signals = Signals::new()?;
     let cancelled = token.clone();
     // The one task that no supervisor owns: it has to outlive every drain, and ends with the process.
-    tokio::spawn(async move {
+    tasks::spawn(async move {
         let name = signals.next().await.name();
         tracing::info!(signal = name, "shutting down");
         cancelled.cancel();

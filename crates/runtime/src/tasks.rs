@@ -1,20 +1,55 @@
-//! Supervised background tasks: each has a name and a kind, none fails unseen, and the end of
-//! all of them is awaited with a deadline.
+//! Background tasks, none of which fails unseen. A [`Supervisor`] owns those that run as long as
+//! the process: each has a name and a kind, and the end of all of them is awaited with a deadline.
+//! [`spawn`] starts a task that ends earlier, or that another task awaits.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinError};
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long [`Supervisor::join`] waits for aborted tasks to give up. Only a task that blocks its
 /// thread takes longer, and waiting does not help there.
 const ABORT_GRACE: Duration = Duration::from_millis(500);
+
+/// Starts a task that no [`Supervisor`] owns. A panic of the task is logged with the place of this
+/// call, and then reaches whoever awaits the handle; nobody has to.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[track_caller]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that starts a task after it has seen to its panic"
+)]
+pub fn spawn<T>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T>
+where
+    T: Send + 'static,
+{
+    tokio::spawn(log_panic(Location::caller(), task))
+}
+
+/// Runs a future, and logs its panic before it passes it on.
+async fn log_panic<T>(place: &'static Location<'static>, task: impl Future<Output = T>) -> T {
+    let mut task = pin!(task);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
+        polled.unwrap_or_else(|payload| {
+            let message = panic_message(payload.as_ref());
+            tracing::error!(spawned_at = %place, panic = %message, "a task panicked; its work is not done");
+            resume_unwind(payload)
+        })
+    })
+    .await
+}
 
 /// What a task is to its process, and so how it learns of the shutdown.
 ///
@@ -125,6 +160,10 @@ impl Supervisor {
     ///
     /// # Panics
     /// Outside a tokio runtime.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the second task sees the panic of the first and cannot panic itself"
+    )]
     pub fn spawn<Task>(&self, kind: TaskKind, name: impl Into<String>, task: Task)
     where
         Task: Future<Output = anyhow::Result<()>> + Send + 'static,

@@ -89,6 +89,8 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use headway_runtime::tasks;
+
     use super::*;
 
     fn job(number: u128) -> Option<WarmKey> {
@@ -107,7 +109,7 @@ mod tests {
             let (hung, begun) = (Arc::clone(&hung), Arc::new(tokio::sync::Notify::new()));
             let told = Arc::clone(&begun);
             let scans = Arc::clone(&scans);
-            let task = tokio::spawn(async move {
+            let task = tasks::spawn(async move {
                 let work = move || {
                     told.notify_one();
                     let _ = hung.lock().unwrap().recv();

@@ -12,6 +12,7 @@ mod server;
 
 use std::time::Duration;
 
+use headway_runtime::tasks;
 use headway_store::{StoreConfig, StoreUrl};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database};
 use suite::{Fixture, PATIENCE};
@@ -41,7 +42,7 @@ where
         .max_connections(4)
         .set_schema_search_path(config.schema.as_str());
     let schema = config.schema.clone();
-    let played = tokio::spawn(async move { case(Fixture::connect(config, raw).await).await });
+    let played = tasks::spawn(async move { case(Fixture::connect(config, raw).await).await });
     let stop = played.abort_handle();
     let ended = tokio::time::timeout(PATIENCE, played).await;
     stop.abort();

@@ -7,6 +7,7 @@ mod dialect;
 #[path = "sqlite/disk.rs"]
 mod disk;
 
+use headway_runtime::tasks;
 use headway_store::{StoreConfig, StoreUrl};
 use sea_orm::ConnectOptions;
 use suite::{Fixture, PATIENCE};
@@ -25,7 +26,7 @@ where
     let mut raw = ConnectOptions::new(url);
     raw.sqlx_logging(false);
     let played = async move { case(Fixture::connect(config, raw).await).await };
-    tokio::time::timeout(PATIENCE, tokio::spawn(played))
+    tokio::time::timeout(PATIENCE, tasks::spawn(played))
         .await
         .unwrap()
         .unwrap();

@@ -11,6 +11,7 @@ use headway_documents::verify;
 
 use headway_documents::workers::{EXPORT_PIPE, TAG_PIPE, export_worker, tag_worker};
 use headway_files::FileRoots;
+use headway_runtime::tasks;
 use headway_worker::CancellationToken;
 use headway_worker::broker::{Broker, InProcessBroker, Outgoing, Queue};
 use prost::Message;
@@ -97,7 +98,7 @@ async fn tag_then_export_is_one_item_of_two_stages() -> anyhow::Result<()> {
         })
         .collect::<Result<Vec<_>, _>>()?
         .into_iter()
-        .map(|worker| tokio::spawn(worker.run(shutdown.clone())))
+        .map(|worker| tasks::spawn(worker.run(shutdown.clone())))
         .collect();
     let payload = |files: Vec<String>| -> Bytes {
         let value: Value = json!({

@@ -10,6 +10,7 @@ use futures::Stream;
 use headway_broker::Broker;
 use headway_domain::event::Caller;
 use headway_relay::Relay;
+use headway_runtime::tasks;
 use headway_store::{Store, StoreError};
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -99,10 +100,10 @@ impl Api {
             .map_err(|_| ApiError::Stopping)?;
         let (reply, answer) = oneshot::channel();
         let change = change(self.relay.clone(), reply);
-        self.tasks.spawn(async move {
+        tasks::spawn(self.tasks.track_future(async move {
             change.await;
             drop(permit);
-        });
+        }));
         Ok(answer.await.map_err(|_| ApiError::Stopping)??)
     }
 }

@@ -171,6 +171,7 @@ impl Follower {
 mod tests {
     use futures::StreamExt;
     use headway_domain::job::Phase;
+    use headway_runtime::tasks;
     use tokio::time::timeout;
 
     use super::{
@@ -260,7 +261,7 @@ mod tests {
         states.next().await.unwrap().unwrap();
         let started = Instant::now();
         setup.show(2, Phase::Active);
-        let next = tokio::spawn(async move {
+        let next = tasks::spawn(async move {
             let last = revision(&mut states).await;
             (last, states.next().await.is_none())
         });

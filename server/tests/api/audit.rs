@@ -5,6 +5,7 @@ mod changes;
 use std::collections::BTreeSet;
 
 use headway::v1;
+use headway_runtime::tasks;
 use prost_reflect::DescriptorPool;
 use tonic::{
     Code, Request, Status,
@@ -128,7 +129,7 @@ async fn a_name_behind_the_body_is_not_listened_to() {
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .unwrap();
-    tokio::spawn(connection);
+    tasks::spawn(connection);
     let message = request("one", task()).encode_to_vec();
     let mut frame = vec![0];
     frame.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());

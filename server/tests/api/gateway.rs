@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use headway::v1;
+use headway_runtime::tasks;
 use prost::Message;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -164,7 +165,7 @@ async fn by_http2(harness: &Harness, request: http::Request<Vec<u8>>) -> (u16, S
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .unwrap();
-    tokio::spawn(connection);
+    tasks::spawn(connection);
     let request = request.map(|body| Full::new(bytes::Bytes::from(body)));
     let answer = timeout(PATIENCE, send.send_request(request))
         .await

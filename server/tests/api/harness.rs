@@ -16,7 +16,7 @@ use headway_domain::{
     split::{Child, Split},
 };
 use headway_relay::Relay;
-use headway_runtime::{Dependency, Readiness};
+use headway_runtime::{Dependency, Readiness, tasks};
 use headway_server::{ServerParts, serve};
 use headway_splitters::Registry;
 use headway_store::{Committed, SplitPlan, Store, StoreConfig, StoreUrl};
@@ -89,10 +89,10 @@ impl Harness {
         let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::new());
         let shutdown = CancellationToken::new();
         let (relay, deleter) = Relay::new(store, broker, shutdown.clone());
-        tokio::spawn(deleter);
+        tasks::spawn(deleter);
         let readiness = Readiness::new(Duration::ZERO);
         let database = readiness.dependency("database");
-        tokio::spawn(readiness.clone().run(shutdown.clone()));
+        tasks::spawn(readiness.clone().run(shutdown.clone()));
         let mut parts =
             ServerParts::new(relay.clone(), readiness).with_splitters(Registry::with_builtins());
         // All clients of a test have one address.
@@ -100,7 +100,7 @@ impl Harness {
         let parts = change(parts);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(serve(listener, parts, shutdown.clone()));
+        let server = tasks::spawn(serve(listener, parts, shutdown.clone()));
         let channel = Channel::from_shared(format!("http://{address}"))
             .unwrap()
             .connect()
@@ -136,7 +136,7 @@ impl Harness {
         let parts = ServerParts::new(self.relay.clone(), readiness);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, parts, self.shutdown.clone()));
+        tasks::spawn(serve(listener, parts, self.shutdown.clone()));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap();
         JobServiceClient::new(channel.connect().await.unwrap())
     }

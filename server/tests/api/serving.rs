@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use headway::v1;
+use headway_runtime::tasks;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tonic::Code;
@@ -156,7 +157,7 @@ async fn a_connection_too_many_waits_for_a_place() {
     };
     second.clone().count_jobs(request()).await.unwrap();
     let third = harness.connect_lazily();
-    let waiting = tokio::spawn(async move { third.clone().count_jobs(request()).await });
+    let waiting = tasks::spawn(async move { third.clone().count_jobs(request()).await });
     // Those that have a place are served meanwhile.
     second.clone().count_jobs(request()).await.unwrap();
     assert!(!waiting.is_finished());

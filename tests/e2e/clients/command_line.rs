@@ -6,6 +6,7 @@ use std::{
 };
 
 use headway_cli::{Console, ExitStatus, main_with};
+use headway_runtime::tasks;
 use headway_tests::Deployment;
 
 /// What was written to one of the streams.
@@ -37,7 +38,7 @@ pub async fn headway(d: &Deployment, arguments: &[&str]) -> (ExitStatus, String,
         .with_variable("HEADWAY_SERVER", format!("http://{}", d.address()));
     let line = std::iter::once("headway").chain(arguments.iter().copied());
     let line: Vec<String> = line.map(str::to_owned).collect();
-    let run = tokio::spawn(async move { main_with(line, &mut console).await });
+    let run = tasks::spawn(async move { main_with(line, &mut console).await });
     let status = run.await.expect("the command does not panic");
     (status, stdout.text(), stderr.text())
 }

@@ -8,7 +8,7 @@ use headway_job_types::child;
 use headway_runtime::{
     config::{Config, Role},
     layers::Layers,
-    telemetry,
+    tasks, telemetry,
 };
 use headway_server::App;
 use headway_tests::{ItemFile, SECOND, WORK, end_with_input};
@@ -50,11 +50,11 @@ async fn run() -> anyhow::Result<()> {
             let stop_app = CancellationToken::new();
             let app = App::build(config.clone(), stop_app.clone()).await?;
             let broker = app.broker();
-            let worker = tokio::spawn(async move {
+            let worker = tasks::spawn(async move {
                 workers(|| Worker::builder().broker(broker.clone()), &config, stop).await
             });
             println!("ready {}", listener.local_addr()?);
-            let app = tokio::spawn(app.run(Some(listener)));
+            let app = tasks::spawn(app.run(Some(listener)));
             // The worker drains first.
             let worker = worker.await;
             stop_app.cancel();

@@ -15,7 +15,7 @@ use std::{
 use anyhow::Context;
 use headway_broker::{Broker, Queue};
 use headway_job_types::child;
-use headway_runtime::{config::Config, layers::Layers, telemetry};
+use headway_runtime::{config::Config, layers::Layers, tasks, telemetry};
 use headway_server::App;
 use headway_tests::{Namespace, WORK, end_with_input};
 use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker};
@@ -103,9 +103,9 @@ async fn run() -> anyhow::Result<()> {
         .drain(DRAIN)
         .handler(handle)
         .build()?;
-    let doomed = tokio::spawn(doom(app.broker()));
+    let doomed = tasks::spawn(doom(app.broker()));
     println!("ready {address}");
-    let mut app = tokio::spawn(app.run(Some(listener)));
+    let mut app = tasks::spawn(app.run(Some(listener)));
     let worked = tokio::select! {
         worked = worker.run(stop) => worked,
         ended = &mut app => return ended?,

@@ -4,9 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use headway_domain::{JobName, PartitionId, event::Caller};
 use headway_relay::Relay;
+use headway_runtime::tasks;
 use headway_store::{Committed, StoreError};
 use tokio::{
     sync::{mpsc, oneshot},
+    task::JoinHandle,
     time::Instant,
 };
 
@@ -27,11 +29,11 @@ type Reply = oneshot::Sender<Result<(), String>>;
 pub(super) struct Deletions(mpsc::Sender<(JobName, Caller, Reply)>);
 
 impl Deletions {
-    /// Begins to delete. It ends when nobody can ask any more.
-    pub fn begin(relay: Relay) -> Self {
+    /// Begins to delete, in a task that ends when nobody can ask any more.
+    pub fn begin(relay: Relay) -> (Self, JoinHandle<()>) {
         let (asked, asking) = mpsc::channel(TOGETHER);
-        tokio::spawn(delete(relay, asking));
-        Self(asked)
+        let deleting = tasks::spawn(delete(relay, asking));
+        (Self(asked), deleting)
     }
 
     /// Deletes a job; one that does not exist is no error.

@@ -1,8 +1,9 @@
 //! The worker of jobs over jobs: does to each what was asked for. A job that is gone, or whose state does not allow it any more,
 //! needs nothing: it counts as done.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
+use anyhow::Context;
 use headway_domain::{
     Error, JobId, JobName,
     bulk::{BulkAction, JOBS},
@@ -25,8 +26,9 @@ const CHANGES: usize = 2;
 /// Works until `shutdown`.
 pub(crate) async fn worker(relay: Relay, shutdown: CancellationToken) -> anyhow::Result<()> {
     let broker = relay.broker().clone();
+    let (deletions, deleting) = Deletions::begin(relay.clone());
     let tools = Tools {
-        deletions: Deletions::begin(relay.clone()),
+        deletions,
         changes: Arc::new(Semaphore::new(CHANGES)),
         requests: Arc::default(),
         relay,
@@ -41,7 +43,17 @@ pub(crate) async fn worker(relay: Relay, shutdown: CancellationToken) -> anyhow:
             async move { tools.handle(&task).await }
         })
         .build()?;
-    Ok(worker.run(shutdown).await?)
+    // Without its deletions the worker would try its items again for ever.
+    let broken = async {
+        match deleting.await {
+            Ok(()) => pending().await,
+            Err(error) => error,
+        }
+    };
+    tokio::select! {
+        worked = worker.run(shutdown) => Ok(worked?),
+        error = broken => Err(error).context("the task that deletes jobs has failed"),
+    }
 }
 
 /// What handlers share.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use headway_cli::{Console, ExitStatus, Screen, main_with};
+use headway_runtime::tasks;
 
 use crate::fake::Fake;
 
@@ -53,7 +54,7 @@ pub async fn headway(
         .map(str::to_owned)
         .collect();
     // On a task of its own: callers need the future to be `Send`.
-    let run = tokio::spawn(async move { main_with(line, &mut console).await });
+    let run = tasks::spawn(async move { main_with(line, &mut console).await });
     let status = run.await.expect("the command does not panic");
     (status, stdout.text(), stderr.text())
 }

@@ -20,6 +20,7 @@ use headway::v1::{
     schedule_service_server::ScheduleServiceServer,
 };
 use headway_client::{Client, ClientConfig, Error};
+use headway_runtime::tasks;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -112,7 +113,7 @@ impl Fake {
             .add_service(PartitionServiceServer::new(self.clone()))
             .add_service(PipeServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self.clone()));
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        tasks::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Ok(address)
     }
 
@@ -201,7 +202,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (cut, mut cuts) = watch::channel(());
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use headway::wire::item_report::Event;
 use headway::wire::{Done, ReportMessage, TaskItem, TaskMessage};
 use headway_broker::{Broker, Consumer, Queue};
+use headway_runtime::tasks;
 use headway_worker::{CancellationToken, Task, Worker, WorkerBuilder, WorkerError};
 use prost::Message;
 use tokio::sync::mpsc;
@@ -165,7 +166,7 @@ impl Running {
             .build()
             .expect("is whole");
         let shutdown = CancellationToken::new();
-        let handle = tokio::spawn(worker.run(shutdown.clone()));
+        let handle = tasks::spawn(worker.run(shutdown.clone()));
         broker
             .listening
             .subscribe()

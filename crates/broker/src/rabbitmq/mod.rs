@@ -92,6 +92,10 @@ impl RabbitBroker {
     ///
     /// # Errors
     /// `Refused` if the configuration is out of bounds.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a keeper that panics drops its sender: all who wait for the connection get `Closed`"
+    )]
     pub fn start(config: RabbitConfig) -> Result<Self, BrokerError> {
         config.validate()?;
         let uri = config.url.parse()?;

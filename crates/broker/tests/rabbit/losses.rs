@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headway_broker::{Broker, BrokerError, Outgoing, Queue, RabbitBroker, Topic};
+use headway_runtime::tasks;
 
 use crate::proxy::Proxy;
 use crate::setup::{Setup, run};
@@ -19,7 +20,7 @@ fn cut_repeatedly(
     broker: RabbitBroker,
     times: u32,
 ) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
+    tasks::spawn(async move {
         let mut connections = 2;
         for _ in 0..times {
             while proxy.accepted() < connections || !broker.is_ready() {
@@ -346,7 +347,7 @@ async fn a_queue_without_a_leader_delays_no_other() {
                     body: vec![0; STALLED_BYTES].into(),
                 };
                 let messages = vec![message; 2 * STALLED_WINDOW];
-                tokio::spawn(async move { broker.publish(messages).await })
+                tasks::spawn(async move { broker.publish(messages).await })
             })
             .collect();
         // As many windows as are sent at once: each publish that runs waits for the confirms of its own.

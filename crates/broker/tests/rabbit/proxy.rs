@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use headway_runtime::tasks;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
-        tokio::spawn(accept(listener, target, shared.clone()));
+        tasks::spawn(accept(listener, target, shared.clone()));
         Self { address, shared }
     }
 
@@ -85,7 +86,7 @@ async fn accept(listener: TcpListener, target: String, shared: Arc<Shared>) {
         shared.accepted.fetch_add(1, Ordering::SeqCst);
         let cut = shared.connections.lock().unwrap().clone();
         let (target, shared) = (target.clone(), shared.clone());
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             let forward = async {
                 let server = TcpStream::connect(target).await?;
                 let (mut from_server, to_server) = server.into_split();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use headway_broker::{Broker, Queue, RabbitBroker, RabbitConfig, Topic, names};
+use headway_runtime::tasks;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
@@ -103,7 +104,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let setup = Setup::new();
-    let ended = tokio::spawn(test(setup.clone())).await;
+    let ended = tasks::spawn(test(setup.clone())).await;
     setup.clean().await;
     if let Err(error) = ended {
         std::panic::resume_unwind(error.into_panic());

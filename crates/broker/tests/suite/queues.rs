@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headway_broker::{BrokerError, Depth, Outgoing, Queue};
+use headway_runtime::tasks;
 
 use super::*;
 
@@ -151,7 +152,7 @@ pub async fn a_stopped_consumer_keeps_what_it_has(fixture: Fixture) {
 pub async fn a_cancelled_wait_loses_nothing(fixture: Fixture) {
     let mut consumer = fixture.broker.consume(&pipe(), 1000).await.unwrap();
     let broker = fixture.broker.clone();
-    let publisher = tokio::spawn(async move {
+    let publisher = tasks::spawn(async move {
         for number in 0..200 {
             publish(&*broker, numbered(&pipe(), number..number + 1)).await;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use headway_broker::Broker;
+use headway_runtime::tasks;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -17,7 +18,7 @@ pub async fn consumers_share(fixture: Fixture) {
     let (sender, mut results) = mpsc::channel(8);
     for mut consumer in consumers {
         let sender = sender.clone();
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             let first = within(consumer.next(100)).await.unwrap();
             sender.send((consumer, first)).await.unwrap();
         });

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use headway_broker::{Broker, Outgoing, Queue, Topic};
 use headway_domain::spec::Work;
+use headway_runtime::tasks;
 use headway_store::{Change, Committed, Created, OutboxKind, OutboxMessage, Store, StoreError};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -149,7 +150,7 @@ impl Relay {
         let windows = self.windows.of(&first.queue);
         let ids = owed.iter().map(|owed| owed.id).collect();
         let outbox = self.clone().publish_outbox(windows.clone(), ids, messages);
-        let publishing = tokio::spawn(outbox);
+        let publishing = tasks::spawn(outbox);
         if !windows.is_slow() && tokio::time::timeout(PATIENCE, publishing).await.is_err() {
             windows.found_slow();
             tracing::debug!(

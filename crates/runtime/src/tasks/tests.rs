@@ -143,3 +143,37 @@ async fn tasks_can_start_tasks_and_late_ones_end_too() {
 async fn without_tasks_there_is_nothing_to_wait_for() {
     supervisor().join(DEADLINE).await.unwrap();
 }
+
+/// Lines of a log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        lock(&self.0).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_nobody_waits_for_is_in_the_log_and_one_awaited_is_also_returned() {
+    let lines = Lines::default();
+    let written = lines.clone();
+    let log = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || written.clone())
+        .finish();
+    let _log = tracing::subscriber::set_default(log);
+    assert_eq!(spawn(async { 7 }).await.unwrap(), 7);
+    assert!(lock(&lines.0).is_empty());
+    let error = spawn(async { panic!("at {}", 7) }).await.unwrap_err();
+    assert!(error.is_panic());
+    let text = String::from_utf8(lock(&lines.0).clone()).unwrap();
+    assert!(text.contains("a task panicked"), "{text}");
+    assert!(text.contains("at 7"), "{text}");
+    assert!(text.contains(file!()), "{text}");
+}

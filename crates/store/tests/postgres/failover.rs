@@ -10,6 +10,7 @@ use std::{
 };
 
 use headway_domain::{JobState, report::ItemEvent};
+use headway_runtime::tasks;
 use headway_store::{StoreConfig, StoreUrl};
 use sea_orm::{ConnectOptions, ConnectionTrait};
 
@@ -70,7 +71,7 @@ async fn a_standby_is_promoted_in_the_middle_of_a_job() {
 
     // Clients create jobs all the time.
     let stop = Arc::new(AtomicBool::new(false));
-    let clients = tokio::spawn({
+    let clients = tasks::spawn({
         let (store, stop) = (f.store.clone(), stop.clone());
         async move {
             let mut accepted = Vec::new();

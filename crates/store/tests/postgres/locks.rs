@@ -7,6 +7,7 @@ use headway_domain::{
     page::Forward,
     report::{ItemEvent, ItemReport},
 };
+use headway_runtime::tasks;
 use headway_store::{OutboxKind, SplitPlan, StoreError};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 
@@ -117,7 +118,7 @@ pub async fn resumed_while_it_was_held(f: Fixture) {
     assert_eq!(message.kind, OutboxKind::Dispatch);
     let lock = hold(&f, &job).await;
     let store = f.store.clone();
-    let planning = tokio::spawn(async move { store.plan_dispatch(message.uid, 1, &[0]).await });
+    let planning = tasks::spawn(async move { store.plan_dispatch(message.uid, 1, &[0]).await });
     somebody_waits(&f).await;
     resume(lock, &job).await;
     let plan = planning.await.unwrap().unwrap().unwrap();
@@ -133,7 +134,7 @@ pub async fn a_split_resumed_while_it_was_held(f: Fixture) {
     driver.outbox.clear();
     let lock = hold(&f, &job).await;
     let (store, uid) = (f.store.clone(), job.uid);
-    let planning = tokio::spawn(async move { store.plan_split(uid, 1, 0).await });
+    let planning = tasks::spawn(async move { store.plan_split(uid, 1, 0).await });
     somebody_waits(&f).await;
     resume(lock, &job).await;
     match planning.await.unwrap().unwrap() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::proxy::Proxy;
 use headway_domain::{error::Action, event::Caller, report::ItemEvent};
+use headway_runtime::tasks;
 use headway_store::{Store, StoreConfig, StoreError, StoreUrl, error_codes};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 use tokio::task::JoinSet;
@@ -142,7 +143,7 @@ pub async fn no_connection_for_a_while(f: Fixture) {
     }
     role.alter(&f, "CONNECTION LIMIT 0").await;
     let store = role.store.clone();
-    let waiting = tokio::spawn(async move {
+    let waiting = tasks::spawn(async move {
         repeated(|| store.create_job(new_job(name("late"), task("x")))).await
     });
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use headway_domain::report::{ItemEvent, PageReport};
+use headway_runtime::tasks;
 use headway_store::{Store, StoreConfig, StoreError, StoreUrl};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 
@@ -92,7 +93,7 @@ pub async fn a_deadlock(f: Fixture) {
         .await
         .unwrap();
     lock(&theirs, &other).await;
-    let call = tokio::spawn({
+    let call = tasks::spawn({
         let (store, said) = (store.clone(), said.clone());
         async move { store.apply_reports_in_turn(&said).await }
     });
@@ -119,7 +120,7 @@ pub async fn a_failure_to_serialize(f: Fixture) {
         job.key
     );
     theirs.execute_unprepared(&sql).await.unwrap();
-    let call = tokio::spawn({
+    let call = tasks::spawn({
         let (store, said) = (store.clone(), said.clone());
         async move { store.apply_reports_in_turn(&said).await }
     });
@@ -159,7 +160,7 @@ pub async fn a_session_is_terminated(f: Fixture) {
             }
             _ => lock(&theirs, &job).await,
         }
-        let call = tokio::spawn({
+        let call = tasks::spawn({
             let (store, said) = (f.store.clone(), said.clone());
             async move { store.apply_reports_in_turn(&said).await }
         });

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::Context;
 use headway_documents::workers::{export_worker, tag_worker};
 use headway_files::FileRoots;
-use headway_runtime::config::Config;
+use headway_runtime::{config::Config, tasks};
 use headway_server::App;
 use headway_worker::WorkerError;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -31,7 +31,7 @@ pub async fn export(export: &Export) -> anyhow::Result<()> {
         file_roots: folders.roots(),
         ..Config::default()
     };
-    let server = tokio::spawn(run(config, listener, shutdown.clone()));
+    let server = tasks::spawn(run(config, listener, shutdown.clone()));
     let outcome = job::run(&address, Some("export-documents"), &folders, export.group).await;
     shutdown.cancel();
     let ended = server.await.context("the server panicked")?;
@@ -79,7 +79,7 @@ async fn run(
             .build()?;
         workers.spawn(worker.run(shutdown.clone()));
     }
-    let app = tokio::spawn(app.run(Some(listener)));
+    let app = tasks::spawn(app.run(Some(listener)));
     // They drain first, so that what they report at their end is on record. They end, too, when the server fails: it takes
     // the pipes along.
     while let Some(worker) = workers.join_next().await {
