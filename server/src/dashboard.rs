@@ -21,7 +21,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
-use tonic::Status;
+
+use crate::grpc::status;
 
 /// A file as the build left it.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +75,7 @@ pub(crate) async fn serve(request: Request) -> Response {
     let headers = request.headers();
     let content = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     if content.is_some_and(|content| content.starts_with(b"application/grpc")) {
-        return Status::unimplemented("").into_http();
+        return status::unknown_service().into_http();
     }
     SITE.answer(request.method(), request.uri().path(), headers)
 }

@@ -8,13 +8,13 @@ mod line;
 
 use std::time::Duration;
 
-use fake::{Fake, Scene};
+use fake::{Fake, Scene, refusal, refusal_with};
 use headway::v1::{Failure, Job, JobProgress, JobSpec, JobState, ListJobsResponse};
 use headway_cli::{ExitStatus, Screen};
 use line::{headway, run};
 use serde_json::Value;
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic::Code;
+use tonic_types::ErrorDetails;
 
 fn job(revision: i64, state: JobState, done: i64) -> Job {
     Job {
@@ -138,7 +138,7 @@ async fn watching_several_tells_of_each_and_fails_with_the_worst() {
     fake.script().watches.extend([
         scene(vec![job(5, JobState::Completed, 4)]),
         Scene {
-            steps: vec![Err(Status::not_found("the job was deleted"))],
+            steps: vec![Err(refusal(Code::NotFound, "the job was deleted"))],
             open: false,
         },
     ]);
@@ -207,7 +207,7 @@ async fn a_refused_transition_is_explained() {
             "partitions/default/jobs/j",
             "the job is COMPLETED",
         );
-    let status = Status::with_error_details(
+    let status = refusal_with(
         Code::FailedPrecondition,
         "a job that has ended cannot be resumed",
         details,
@@ -245,7 +245,7 @@ async fn bad_fields_are_usage() {
     for state in ["completed", "failed"] {
         details.add_bad_request_violation(format!("spec.retention.{state}"), "is too long");
     }
-    fake.script().jobs.push_back(Err(Status::with_error_details(
+    fake.script().jobs.push_back(Err(refusal_with(
         Code::InvalidArgument,
         "the job is not valid",
         details,

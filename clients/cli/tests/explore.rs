@@ -7,7 +7,7 @@ mod fake;
 #[allow(dead_code)]
 mod line;
 
-use fake::{Fake, Scene, state};
+use fake::{Fake, Scene, refusal, state};
 use headway::v1::{
     AuditEvent, Batch, BatchState, EventKind, JobState, ListBatchesResponse, ListEventsResponse,
     ListPipesResponse, Pipe, RemovedJob, WatchEventsResponse, WatchJobsResponse,
@@ -15,7 +15,7 @@ use headway::v1::{
 use headway_cli::ExitStatus;
 use line::run;
 use serde_json::Value;
-use tonic::Status;
+use tonic::Code;
 
 fn event(kind: EventKind, actor: &str) -> AuditEvent {
     AuditEvent {
@@ -33,7 +33,7 @@ fn event(kind: EventKind, actor: &str) -> AuditEvent {
 /// A stream of one message, which the server then refuses to go on with.
 fn once<T>(message: T) -> Scene<T> {
     Scene {
-        steps: vec![Ok(message), Err(Status::invalid_argument("enough"))],
+        steps: vec![Ok(message), Err(refusal(Code::InvalidArgument, "enough"))],
         open: false,
     }
 }

@@ -123,14 +123,18 @@ impl Error {
         }
     }
 
-    /// Reads a status, wherever it came from.
     /// The error of one result among several.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the status is read at once and goes nowhere"
+    )]
     pub(crate) fn from_rpc(status: &tonic_types::Status) -> Self {
         let details = status.encode_to_vec().into();
         let code = Code::from_i32(status.code);
         Self::from_status(Status::with_details(code, &status.message, details))
     }
 
+    /// Reads a status, wherever it came from.
     pub(crate) fn from_status(status: Status) -> Self {
         // A status that was read from the server's trailers has no source; those that the
         // transport makes up have one.
@@ -282,6 +286,11 @@ fn code_name(code: Code) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![expect(
+        clippy::disallowed_methods,
+        reason = "they stand in for the server, whose errors are statuses"
+    )]
+
     use super::*;
 
     #[test]

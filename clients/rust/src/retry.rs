@@ -37,6 +37,11 @@ pub(crate) fn backoff(config: &RetryConfig) -> Backoff {
 
 #[cfg(test)]
 mod tests {
+    #![expect(
+        clippy::disallowed_methods,
+        reason = "they stand in for the server, whose errors are statuses"
+    )]
+
     use std::time::Duration;
 
     use super::*;

@@ -4,12 +4,12 @@ mod fake;
 
 use std::{error::Error as StdError, time::Duration};
 
-use fake::{Fake, Proxy, Scene, client, quick, state};
+use fake::{Fake, Proxy, Scene, client, quick, refusal, refusal_with, state};
 use futures::StreamExt;
 use headway::v1::{Job, JobState, ListJobsRequest, ListJobsResponse};
 use headway_client::{Client, ClientConfig, Code, JobName, Watch, create_request};
 use tonic::Status;
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::ErrorDetails;
 
 type TestResult = Result<(), Box<dyn StdError>>;
 
@@ -30,7 +30,7 @@ fn busy(code: Code, delay: Duration) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info("BUSY", "headway.dev", []);
     details.set_retry_info(Some(delay));
-    Status::with_error_details(code, "busy", details)
+    refusal_with(code, "busy", details)
 }
 
 /// Everything that a watch says, as revisions, then how it ended.
@@ -51,7 +51,7 @@ async fn collect(watch: Watch) -> (Vec<i64>, Option<Code>) {
 async fn a_create_without_id_is_retried_under_one_request_id() -> TestResult {
     let fake = Fake::default();
     fake.script().jobs.extend([
-        Err(Status::unavailable("starting")),
+        Err(refusal(Code::Unavailable, "starting")),
         Err(busy(Code::ResourceExhausted, Duration::from_millis(40))),
         Ok(active(1)),
     ]);
@@ -92,7 +92,7 @@ async fn attempts_are_bounded() -> TestResult {
     let fake = Fake::default();
     fake.script()
         .jobs
-        .extend((0..9).map(|_| Err(Status::unavailable("down"))));
+        .extend((0..9).map(|_| Err(refusal(Code::Unavailable, "down"))));
     let client = client(fake.serve().await?).await?;
     let error = client.get_job(&name()).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
@@ -118,7 +118,7 @@ async fn what_would_not_be_harmless_is_not_repeated() -> TestResult {
     let fake = Fake::default();
     fake.script()
         .jobs
-        .extend((0..9).map(|_| Err(Status::unavailable("down"))));
+        .extend((0..9).map(|_| Err(refusal(Code::Unavailable, "down"))));
     let client = client(fake.serve().await?).await?;
     client.retry_job(&name()).await.unwrap_err();
     client.delete_job(&name()).await.unwrap_err();
@@ -140,7 +140,7 @@ async fn a_lasting_error_is_not_repeated_and_keeps_its_details() -> TestResult {
             [("state".to_owned(), "COMPLETED".to_owned())],
         )
         .add_precondition_failure_violation("STATE", "partitions/p/jobs/j", "the job has ended");
-    fake.script().jobs.push_back(Err(Status::with_error_details(
+    fake.script().jobs.push_back(Err(refusal_with(
         Code::FailedPrecondition,
         "a completed job cannot be resumed",
         details,
@@ -229,7 +229,7 @@ async fn a_watch_survives_servers_that_stop_and_drops_old_states() -> TestResult
             steps: vec![
                 Ok(active(1)),
                 Ok(active(3)),
-                Err(Status::unavailable("stopping")),
+                Err(refusal(Code::Unavailable, "stopping")),
             ],
             open: false,
         },
@@ -263,7 +263,7 @@ async fn a_job_that_was_created_again_is_another_job() -> TestResult {
     let fake = Fake::default();
     fake.script().watches.extend([
         Scene {
-            steps: vec![Ok(active(9)), Err(Status::unavailable("stopping"))],
+            steps: vec![Ok(active(9)), Err(refusal(Code::Unavailable, "stopping"))],
             open: false,
         },
         Scene {
@@ -286,7 +286,7 @@ async fn a_job_that_was_created_again_is_another_job() -> TestResult {
 async fn a_deleted_job_ends_its_watch() -> TestResult {
     let fake = Fake::default();
     fake.script().watches.push_back(Scene {
-        steps: vec![Ok(active(1)), Err(Status::not_found("deleted"))],
+        steps: vec![Ok(active(1)), Err(refusal(Code::NotFound, "deleted"))],
         open: false,
     });
     let client = client(fake.serve().await?).await?;
@@ -331,7 +331,7 @@ async fn a_watch_survives_a_cut_connection() -> TestResult {
 async fn the_patience_of_a_watch_ends() -> TestResult {
     let fake = Fake::default();
     let down = || Scene {
-        steps: vec![Err(Status::unavailable("down"))],
+        steps: vec![Err(refusal(Code::Unavailable, "down"))],
         open: false,
     };
     fake.script().watches.extend((0..100).map(|_| down()));

@@ -6,7 +6,7 @@ mod fake;
 
 use std::error::Error as StdError;
 
-use fake::{Fake, Scene, client, state};
+use fake::{Fake, Scene, client, refusal, state};
 use futures::{StreamExt, TryStreamExt};
 use headway::v1::{
     AuditEvent, Batch, JobState, ListBatchesRequest, ListBatchesResponse, ListEventsRequest,
@@ -14,7 +14,6 @@ use headway::v1::{
     WatchEventsResponse, WatchJobsRequest, WatchJobsResponse,
 };
 use headway_client::Code;
-use tonic::Status;
 
 type TestResult = Result<(), Box<dyn StdError>>;
 
@@ -73,13 +72,13 @@ async fn a_watch_of_jobs_goes_on_and_repeats_nothing() -> TestResult {
             steps: vec![
                 Ok(removal),
                 Ok(jobs(&[], "four")),
-                Err(Status::unavailable("stops")),
+                Err(refusal(Code::Unavailable, "stops")),
             ],
             open: false,
         },
         // The token has expired: a listing begins anew.
         Scene {
-            steps: vec![Ok(again), Err(Status::invalid_argument("no"))],
+            steps: vec![Ok(again), Err(refusal(Code::InvalidArgument, "no"))],
             open: false,
         },
     ]);
@@ -123,7 +122,7 @@ async fn a_watch_of_events_goes_on_at_its_cursor() -> TestResult {
         Scene {
             steps: vec![
                 Ok(events(&["6"], "6")),
-                Err(Status::out_of_range("expired")),
+                Err(refusal(Code::OutOfRange, "expired")),
             ],
             open: false,
         },

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "they stand in for the library, whose errors are statuses"
+)]
+
 use std::convert::Infallible;
 
 use tonic_types::StatusExt;

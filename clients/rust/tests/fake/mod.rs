@@ -27,7 +27,8 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Response, Status, transport::Server};
+use tonic::{Code, Response, Status, transport::Server};
+use tonic_types::{ErrorDetails, StatusExt};
 
 /// What the server is to answer, and what it was asked.
 #[derive(Default)]
@@ -63,6 +64,24 @@ pub struct Scene<T = Job> {
     pub open: bool,
 }
 
+/// An error of the server, without details.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it stands in for the server, whose errors are statuses"
+)]
+pub fn refusal(code: Code, message: &str) -> Status {
+    Status::new(code, message)
+}
+
+/// An error of the server with details.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it stands in for the server, whose errors are statuses"
+)]
+pub fn refusal_with(code: Code, message: &str, details: ErrorDetails) -> Status {
+    Status::with_error_details(code, message, details)
+}
+
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 fn play<T, M: Send + 'static>(
@@ -73,7 +92,7 @@ where
     T: Send + 'static,
 {
     let Some(scene) = scene else {
-        return Err(Status::data_loss("the script is over"));
+        return Err(refusal(Code::DataLoss, "the script is over"));
     };
     let messages = stream::iter(scene.steps).map(move |step| step.map(&message));
     Ok(Response::new(match scene.open {
@@ -121,13 +140,13 @@ impl Fake {
         let mut script = self.script();
         script.calls.push((method, key, Instant::now()));
         let next = script.jobs.pop_front();
-        next.unwrap_or_else(|| Err(Status::data_loss("the script is over")))
+        next.unwrap_or_else(|| Err(refusal(Code::DataLoss, "the script is over")))
             .map(Response::new)
     }
 
     fn change(&self, request: ChangeJobsRequest) -> Result<Response<ChangeJobsResponse>, Status> {
         let method = match request.action() {
-            JobAction::Unspecified => return Err(Status::invalid_argument("no action")),
+            JobAction::Unspecified => return Err(refusal(Code::InvalidArgument, "no action")),
             JobAction::Pause => "pause many",
             JobAction::Resume => "resume many",
             JobAction::Cancel => "cancel many",

@@ -17,6 +17,7 @@ mod watch_jobs;
 use futures::StreamExt;
 use headway::v1::{self, job_service_server::JobService};
 use headway_domain::error::Action;
+use headway_store::StoreError;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
@@ -24,7 +25,10 @@ pub(crate) use batches::batch_name;
 pub(crate) use failures::filter as failure_filter;
 pub(crate) use watch_job::WatchJob;
 
-use super::api::{Answer, Answers, Api, answer, received};
+use super::{
+    api::{Answer, Answers, Api, answer, received},
+    status::ApiError,
+};
 
 #[tonic::async_trait]
 impl JobService for Api {
@@ -69,7 +73,10 @@ impl JobService for Api {
         let messages = self.watch_job(request.into_inner()).await?;
         Ok(Response::new(Box::pin(messages.map(|message| {
             let message = v1::WatchJobResponse::decode(message?);
-            message.map_err(|error| Status::internal(error.to_string()))
+            message.map_err(|error| {
+                let broken = StoreError::Broken(error.to_string());
+                Status::from(ApiError::Store(broken))
+            })
         }))))
     }
 
