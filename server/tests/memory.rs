@@ -1,5 +1,12 @@
 //! What a request costs the server in memory, measured: in a program of its own, whose every allocation is counted.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 use std::{collections::BTreeSet, io::Write, time::Duration};
 
 use bytes::Bytes;

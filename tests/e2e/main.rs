@@ -3,6 +3,13 @@
 //! The cluster's tests need `HEADWAY_TEST_DATABASE_URL` and `HEADWAY_TEST_AMQP_URL`: run `make test`. Tests that stop the
 //! services, or need the machine for themselves, are in the `chaos` program.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 /// Runs each test on both back ends; `with` changes what it runs on.
 macro_rules! on_both {
     ($($test:ident $(with $options:ident)?),+ $(,)?) => {

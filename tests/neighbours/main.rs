@@ -3,6 +3,13 @@
 //! The tests compare rates, so each has the machine for itself: one runs at a time, and cargo runs one test program after the
 //! other. The cluster's tests need `HEADWAY_TEST_DATABASE_URL` and `HEADWAY_TEST_AMQP_URL`: run `make test`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 use tokio::sync::Mutex;
 
 /// Held by the one test that runs.

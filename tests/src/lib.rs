@@ -4,6 +4,13 @@
 //! [`run`] gives a test a [`Deployment`] whose roles run inside the test; [`run_cluster`] one whose roles are
 //! processes of their own, which the test may kill.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 mod back_end;
 mod cluster;
 mod deployment;

@@ -1,5 +1,12 @@
 //! A lease does not end while what the worker reported waits in the queue of its shard.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 mod common;
 
 use std::{sync::Arc, time::Duration};

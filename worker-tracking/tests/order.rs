@@ -1,6 +1,13 @@
 //! Nothing is acknowledged before what it caused is committed: a process that is killed in between must find the report again. One
 //! that ends in order applies what waits first.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 mod common;
 
 use std::{

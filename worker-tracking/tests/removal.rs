@@ -1,5 +1,12 @@
 //! A pipe that no job uses is removed, also where the broker is away when its queue is deleted.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 mod common;
 
 use std::{

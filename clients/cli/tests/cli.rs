@@ -1,5 +1,12 @@
 //! Whole command lines in process, against a scripted server.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 // Each test program uses another part of it.
 #[allow(dead_code)]
 #[path = "../../rust/tests/fake/mod.rs"]

@@ -1,5 +1,12 @@
 //! `headway type test`, which needs no server, over the definition that the guide shows.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 use std::{
     fs,
     process::{Command, Output},

@@ -1,5 +1,12 @@
 //! The program against a server with a certificate.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 // Each test program uses another part of it.
 #[allow(dead_code)]
 #[path = "../../rust/tests/fake/mod.rs"]

@@ -1,5 +1,12 @@
 //! The client against a scripted server: retries, deadlines, errors, and the resumable watch.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 mod fake;
 
 use std::{error::Error as StdError, time::Duration};

@@ -1,5 +1,12 @@
 //! The shared suite on the broker in memory, and what is its own.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 mod suite;
 
 use std::sync::Arc;

@@ -1,6 +1,13 @@
 //! The store suite on PostgreSQL, and what is its own: row locks and indexes. Needs
 //! `HEADWAY_TEST_DATABASE_URL`. Each test has a schema of its own, which is dropped at its end.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 #[macro_use]
 mod suite;
 #[path = "postgres/mod.rs"]

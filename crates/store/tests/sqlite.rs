@@ -1,5 +1,12 @@
 //! The store suite on SQLite: a file each.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 #[macro_use]
 mod suite;
 #[path = "sqlite/mod.rs"]

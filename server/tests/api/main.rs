@@ -1,5 +1,12 @@
 //! The server over TCP, with a real store on SQLite and pipes in process. Tests play workers and tracking by hand.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails where it stands"
+)]
+
 #[macro_use]
 mod harness;
 
