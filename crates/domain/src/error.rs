@@ -159,36 +159,30 @@ impl Error {
 
     /// Puts a path before the fields of an `Invalid`, as in `spec.task` before `pipe`.
     pub fn within(self, path: &str) -> Self {
-        match self {
-            Self::Invalid(list) => Self::Invalid(
-                list.into_iter()
-                    .map(|v| FieldViolation {
-                        field: if v.field.is_empty() {
-                            path.to_owned()
-                        } else {
-                            format!("{path}.{}", v.field)
-                        },
-                        description: v.description,
-                    })
-                    .collect(),
-            ),
-            other => other,
-        }
+        let Self::Invalid(list) = self else {
+            return self;
+        };
+        let within = list.into_iter().map(|v| FieldViolation {
+            field: if v.field.is_empty() {
+                path.to_owned()
+            } else {
+                format!("{path}.{}", v.field)
+            },
+            description: v.description,
+        });
+        Self::Invalid(within.collect())
     }
 
     /// Renames the single field of an `Invalid`, where an id stands under another name.
     pub fn renamed(self, field: &str) -> Self {
-        match self {
-            Self::Invalid(list) => Self::Invalid(
-                list.into_iter()
-                    .map(|v| FieldViolation {
-                        field: field.to_owned(),
-                        ..v
-                    })
-                    .collect(),
-            ),
-            other => other,
-        }
+        let Self::Invalid(list) = self else {
+            return self;
+        };
+        let renamed = list.into_iter().map(|v| FieldViolation {
+            field: field.to_owned(),
+            ..v
+        });
+        Self::Invalid(renamed.collect())
     }
 }
 

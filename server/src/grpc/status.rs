@@ -7,6 +7,8 @@
     clippy::disallowed_methods,
     reason = "statuses are made here, and nowhere else"
 )]
+// Whoever adds an error decides here what clients see of it.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 mod answer;
 mod domain;

@@ -176,7 +176,7 @@ impl JobSlice {
                 taken.append(indexes);
                 false
             }
-            _ => true,
+            Effect::Dispatch { .. } | Effect::Split { .. } | Effect::Control { .. } => true,
         });
         taken
     }
