@@ -59,8 +59,9 @@ lint: format-check clippy docs contract deny dependency-rule shape web-check ## 
 audit: ## ask the database of security advisories about all dependencies (needs the internet)
 	scripts/tools.sh deny check advisories
 
-fmt: ## format all Rust code
+fmt: ## format all code, of Rust and of the dashboard
 	$(CARGO) fmt --all
+	$(WEB) format
 
 docs: ## build the API documentation; a warning is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

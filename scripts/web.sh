@@ -20,6 +20,7 @@ usage: scripts/web.sh COMMAND
 
   build         build clients/web/dist, which the server embeds; without npm, say so and do nothing
   packages      install the packages of the dashboard, buf among them
+  format        format the dashboard and its tests; without npm, say so and do nothing
   check         types and lints of the dashboard and of its tests
   test          unit tests, the size of the bundle, and the tests in a browser against the debug build's programs
   screenshots   the same programs, for the pictures of docs/img
@@ -75,6 +76,17 @@ build() {
     sum_of_sources >"$stamp"
 }
 
+format() {
+    local why
+    why=$(lacking)
+    if [[ -n $why ]]; then
+        say "$why: the dashboard is not formatted"
+        return
+    fi
+    packages "$web"
+    npm --prefix "$web" run --silent format
+}
+
 # The checks and tests must not pass because there was nothing to check.
 need_npm() {
     local why
@@ -94,6 +106,7 @@ packages)
     need_npm
     packages "$web"
     ;;
+format) format ;;
 check)
     insist
     npm --prefix "$web" run --silent check
