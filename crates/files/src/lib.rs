@@ -195,5 +195,6 @@ fn hide(error: io::Error) -> OpenError {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;

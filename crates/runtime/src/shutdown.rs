@@ -129,7 +129,8 @@ impl Signals {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::process::Stdio;
