@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A part of a deployment that runs as a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The API.
     Server,
     /// The tracking worker.
@@ -34,7 +34,7 @@ pub enum Kind {
 
 impl Kind {
     /// The name in figures and on the command line.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
             Self::Tracking => "tracking",
@@ -44,7 +44,7 @@ impl Kind {
     }
 
     /// The role of the control plane that it is.
-    pub fn role(self) -> Option<config::Role> {
+    pub(crate) fn role(self) -> Option<config::Role> {
         match self {
             Self::Server => Some(config::Role::Server),
             Self::Tracking => Some(config::Role::Tracking),
@@ -56,7 +56,7 @@ impl Kind {
 
 /// What a child does; settings come from `HEADWAY_*` variables.
 #[derive(Debug, clap::Subcommand)]
-pub enum Role {
+pub(crate) enum Role {
     /// The API.
     Server,
     /// The tracking worker.
@@ -75,7 +75,7 @@ pub enum Role {
 
 /// The arguments of a worker.
 #[derive(Debug, clap::Args)]
-pub struct WorkerArgs {
+pub(crate) struct WorkerArgs {
     /// The pipe that a worker consumes.
     #[arg(long, default_value = "")]
     pipe: String,
@@ -85,7 +85,7 @@ pub struct WorkerArgs {
 }
 
 /// Runs a child to its end.
-pub async fn run(role: Role) -> anyhow::Result<()> {
+pub(crate) async fn run(role: Role) -> anyhow::Result<()> {
     let config = Config::load(&Layers::from_process(None))?.settings;
     telemetry::init(&config.log, config.log_format)?;
     let shutdown = shutdown::on_signals()?;
@@ -139,7 +139,7 @@ async fn work(
 }
 
 /// A handler that only counts.
-pub fn noop(
+pub(crate) fn noop(
     ran: Arc<AtomicU64>,
 ) -> impl Fn(Task) -> std::future::Ready<Result<Outcome, TaskError>> + Send + Sync + 'static {
     move |_task| {

@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// The pipe of the no-op worker.
-pub const PIPE: &str = "work";
+pub(crate) const PIPE: &str = "work";
 /// A pipe that nobody consumes.
-pub const IDLE_PIPE: &str = "idle";
+pub(crate) const IDLE_PIPE: &str = "idle";
 /// How long a process may take until it is ready.
 const START: Duration = Duration::from_secs(30);
 /// How long a process may take to end before it is killed.
@@ -33,7 +33,7 @@ struct Process {
 }
 
 /// A running deployment.
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// Where its services are.
     pub services: Services,
     /// Its schema and prefix.
@@ -48,7 +48,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a deployment, does `body` with it, stops it and deletes what it made, also when `body` failed.
     /// With `worker` there is a process of the no-op worker on [`PIPE`].
-    pub async fn with<T>(
+    pub(crate) async fn with<T>(
         services: &Services,
         tag: &str,
         worker: bool,
@@ -100,17 +100,17 @@ impl Cluster {
     }
 
     /// Another connection to the API.
-    pub async fn connect(&self) -> anyhow::Result<Client> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
         Ok(Client::connect(ClientConfig::new(format!("http://{}", self.address))).await?)
     }
 
     /// Where the API is.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// The process of a role.
-    pub fn pid(&self, kind: Kind) -> Option<u32> {
+    pub(crate) fn pid(&self, kind: Kind) -> Option<u32> {
         self.processes
             .iter()
             .find(|process| process.kind == kind)?
@@ -119,12 +119,12 @@ impl Cluster {
     }
 
     /// The settings of a process of this deployment.
-    pub fn settings(&self, kind: Option<Kind>) -> Vec<(&'static str, String)> {
+    pub(crate) fn settings(&self, kind: Option<Kind>) -> Vec<(&'static str, String)> {
         settings(&self.services, &self.scope, kind)
     }
 
     /// What to tell CPU time apart by, with these processes too.
-    pub fn watched_with(&self, more: &[(&str, u32)]) -> Watched {
+    pub(crate) fn watched_with(&self, more: &[(&str, u32)]) -> Watched {
         let mut watched = self.watched();
         let more = more
             .iter()
@@ -134,7 +134,7 @@ impl Cluster {
     }
 
     /// What to tell CPU time apart by.
-    pub fn watched(&self) -> Watched {
+    pub(crate) fn watched(&self) -> Watched {
         let mut watched: Watched = self
             .processes
             .iter()
@@ -154,7 +154,7 @@ impl Cluster {
     }
 
     /// The most memory that each process had, in MB.
-    pub fn peaks(&self) -> Vec<(Kind, f64)> {
+    pub(crate) fn peaks(&self) -> Vec<(Kind, f64)> {
         let peak = |process: &Process| Some((process.kind, usage::peak_mb(process.child.id()?)?));
         self.processes.iter().filter_map(peak).collect()
     }

@@ -22,7 +22,7 @@ const ATTEMPTS: u32 = 4;
 
 /// How to drive.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Changes of each job in a second.
     #[arg(long)]
     rate: f64,
@@ -32,7 +32,11 @@ pub struct Args {
 }
 
 /// Changes every job of the partition until `shutdown`; says how often.
-pub async fn run(args: Args, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    args: Args,
+    config: Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let supervisor = Supervisor::new(shutdown.clone());
     let links = Links::connect(&config, &supervisor).await?;
     let partition = PartitionId::new(args.partition)?;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::services;
 
 /// A running embedded deployment.
-pub struct Embedded {
+pub(crate) struct Embedded {
     /// The API, connected over the loopback.
     pub client: Client,
     /// For workers.
@@ -28,7 +28,7 @@ pub struct Embedded {
 
 impl Embedded {
     /// Starts a deployment, does `body` with it, stops it and deletes its data, also when `body` failed.
-    pub async fn with<T>(
+    pub(crate) async fn with<T>(
         body: impl AsyncFnOnce(&Embedded) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let embedded = Self::start().await?;
@@ -64,7 +64,7 @@ impl Embedded {
     }
 
     /// Another connection to the API.
-    pub async fn connect(&self) -> anyhow::Result<Client> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
         Ok(Client::connect(ClientConfig::new(format!("http://{}", self.address))).await?)
     }
 }

@@ -28,7 +28,7 @@ const STREAMS: u32 = 1000;
 
 /// What to send.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The message, encoded, in hexadecimal digits.
     #[arg(long)]
     message: String,
@@ -43,7 +43,7 @@ pub struct Args {
 type Sources = Arc<[watch::Sender<WatchJobResponse>]>;
 
 /// Serves until `shutdown`.
-pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
     let message = decode(&args.message)?;
     let sources = (0..args.sources).map(|_| watch::Sender::new(message.clone()));
     let sources: Sources = sources.collect();

@@ -13,7 +13,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running helper.
-pub struct Helper {
+pub(crate) struct Helper {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     /// Its address, if it has one.
@@ -24,7 +24,7 @@ pub struct Helper {
 
 impl Helper {
     /// Starts one with these arguments and settings.
-    pub async fn start(
+    pub(crate) async fn start(
         arguments: &[String],
         settings: impl IntoIterator<Item = (&'static str, String)>,
     ) -> anyhow::Result<Self> {
@@ -54,7 +54,7 @@ impl Helper {
     }
 
     /// Ends it; the last line that it said.
-    pub async fn end(mut self) -> anyhow::Result<String> {
+    pub(crate) async fn end(mut self) -> anyhow::Result<String> {
         drop(self.child.stdin.take());
         let ended = timeout(PATIENCE, async {
             let mut last = String::new();

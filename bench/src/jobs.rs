@@ -11,7 +11,7 @@ use headway_client::{
 
 /// How a batch of integers is sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Items.
     pub items: u64,
     /// Items in one message.
@@ -21,7 +21,7 @@ pub struct Shape {
 }
 
 /// A request for a job under this id.
-pub fn request(partition: &str, id: &str, builder: JobBuilder) -> CreateJobRequest {
+pub(crate) fn request(partition: &str, id: &str, builder: JobBuilder) -> CreateJobRequest {
     CreateJobRequest {
         job_id: id.to_owned(),
         ..create_request(partition, builder.build())
@@ -29,7 +29,7 @@ pub fn request(partition: &str, id: &str, builder: JobBuilder) -> CreateJobReque
 }
 
 /// A batch of integers.
-pub fn batch(
+pub(crate) fn batch(
     partition: &str,
     id: &str,
     pipe: &str,
@@ -45,14 +45,14 @@ pub fn batch(
 }
 
 /// A single task.
-pub fn task(partition: &str, id: &str, pipe: &str, kind: &str) -> CreateJobRequest {
+pub(crate) fn task(partition: &str, id: &str, pipe: &str, kind: &str) -> CreateJobRequest {
     let task = TaskBuilder::new(pipe, kind).json(&serde_json::json!({"n": 1}));
     request(partition, id, JobBuilder::new(task))
 }
 
 /// Creates a job and waits for its end; the seconds from the call to the arrival of the final state. Its counts are exact,
 /// or it is an error.
-pub async fn run(
+pub(crate) async fn run(
     client: &Client,
     partition: &str,
     id: &str,
@@ -70,7 +70,7 @@ pub async fn run(
 }
 
 /// The final state of a job.
-pub async fn ended(client: &Client, name: &JobName) -> anyhow::Result<Job> {
+pub(crate) async fn ended(client: &Client, name: &JobName) -> anyhow::Result<Job> {
     let mut states = client.watch(name, None);
     while let Some(state) = states.next().await {
         let job = state?;
@@ -82,7 +82,7 @@ pub async fn ended(client: &Client, name: &JobName) -> anyhow::Result<Job> {
 }
 
 /// Whether a job ended with every item done, none twice.
-pub fn check(job: &Job, items: u64) -> anyhow::Result<()> {
+pub(crate) fn check(job: &Job, items: u64) -> anyhow::Result<()> {
     let progress = job.progress.as_ref().context("a job without progress")?;
     let items = i64::try_from(items)?;
     let exact = job.state() == JobState::Completed
@@ -109,7 +109,7 @@ pub fn check(job: &Job, items: u64) -> anyhow::Result<()> {
 }
 
 /// Cancels a job and waits until nothing of it runs any more.
-pub async fn cancel(client: &Client, name: &JobName) -> anyhow::Result<()> {
+pub(crate) async fn cancel(client: &Client, name: &JobName) -> anyhow::Result<()> {
     let mut job = client.cancel_job(name).await?;
     while job.settled_time.is_none() {
         // The watch ends with the final state, which comes before this.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// One figure.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub(crate) struct Row {
     key: String,
     value: f64,
     /// The raw limit that it is compared with.
@@ -17,7 +17,7 @@ pub struct Row {
 
 impl Row {
     /// A figure without a target.
-    pub fn new(key: impl Into<String>, value: f64) -> Self {
+    pub(crate) fn new(key: impl Into<String>, value: f64) -> Self {
         Self {
             key: key.into(),
             value,
@@ -27,12 +27,12 @@ impl Row {
     }
 
     /// The figure, if the row has this key.
-    pub fn value_of(&self, key: &str) -> Option<f64> {
+    pub(crate) fn value_of(&self, key: &str) -> Option<f64> {
         (self.key == key).then_some(self.value)
     }
 
     /// At least `factor` times the raw limit, if that was measured.
-    pub fn at_least_of(mut self, factor: f64, limit: Option<f64>) -> Self {
+    pub(crate) fn at_least_of(mut self, factor: f64, limit: Option<f64>) -> Self {
         self.limit = limit;
         self.target =
             limit.map(|limit| (format!(">= {factor} x limit"), self.value >= factor * limit));
@@ -40,25 +40,25 @@ impl Row {
     }
 
     /// Compared with another figure, without a target.
-    pub fn beside(mut self, limit: f64) -> Self {
+    pub(crate) fn beside(mut self, limit: f64) -> Self {
         self.limit = Some(limit);
         self
     }
 
     /// At least this.
-    pub fn at_least(mut self, least: f64) -> Self {
+    pub(crate) fn at_least(mut self, least: f64) -> Self {
         self.target = Some((format!(">= {least}"), self.value >= least));
         self
     }
 
     /// At most this.
-    pub fn at_most(mut self, most: f64) -> Self {
+    pub(crate) fn at_most(mut self, most: f64) -> Self {
         self.target = Some((format!("<= {most:.0}"), self.value <= most));
         self
     }
 
     /// A target that the figure alone does not tell.
-    pub fn target(mut self, text: impl Into<String>, met: bool) -> Self {
+    pub(crate) fn target(mut self, text: impl Into<String>, met: bool) -> Self {
         self.target = Some((text.into(), met));
         self
     }
@@ -66,14 +66,14 @@ impl Row {
 
 /// All figures of a run, in their order.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     rows: Vec<Row>,
     thresholds: bool,
 }
 
 impl Report {
     /// An empty one. Without thresholds no target is shown.
-    pub fn new(thresholds: bool) -> Self {
+    pub(crate) fn new(thresholds: bool) -> Self {
         Self {
             rows: Vec::new(),
             thresholds,
@@ -81,7 +81,7 @@ impl Report {
     }
 
     /// Adds a figure and says it at once: a run takes minutes.
-    pub fn add(&mut self, mut row: Row) {
+    pub(crate) fn add(&mut self, mut row: Row) {
         if !self.thresholds {
             row.target = None;
         }
@@ -90,7 +90,7 @@ impl Report {
     }
 
     /// A figure that was added before.
-    pub fn value(&self, key: &str) -> Option<f64> {
+    pub(crate) fn value(&self, key: &str) -> Option<f64> {
         self.rows
             .iter()
             .find(|row| row.key == key)
@@ -98,13 +98,13 @@ impl Report {
     }
 
     /// How many targets were missed.
-    pub fn missed(&self) -> usize {
+    pub(crate) fn missed(&self) -> usize {
         let targets = self.rows.iter().filter_map(|row| row.target.as_ref());
         targets.filter(|(_, met)| !met).count()
     }
 
     /// The table.
-    pub fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         let head = ["row", "value", "raw limit", "ratio", "target", "met"];
         let mut lines = vec![head.map(str::to_owned)];
         for row in &self.rows {
@@ -141,7 +141,7 @@ impl Report {
     }
 
     /// The flat JSON object.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let figures = self
             .rows
             .iter()
@@ -150,7 +150,7 @@ impl Report {
     }
 
     /// Writes the JSON object to a file, whose folder is made if it is missing.
-    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(&self.json())?;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Where the services are. Addresses hold passwords and are never printed.
 #[derive(Clone)]
-pub struct Services {
+pub(crate) struct Services {
     /// The database.
     pub database_url: String,
     /// The message broker.
@@ -23,7 +23,7 @@ pub struct Services {
 
 /// What keeps one part of the bench apart from all others: a schema, and what its queues' names begin with.
 #[derive(Debug, Clone)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// The PostgreSQL schema.
     pub schema: String,
     /// The prefix of queues.
@@ -32,7 +32,7 @@ pub struct Scope {
 
 impl Scope {
     /// A new one.
-    pub fn new(tag: &str) -> Self {
+    pub(crate) fn new(tag: &str) -> Self {
         let random = uuid::Uuid::new_v4().simple().to_string();
         let random = random.get(..8).unwrap_or_default();
         Self {
@@ -43,7 +43,7 @@ impl Scope {
 }
 
 /// Where trees of files are made, and what jobs of the bench may read: the folder of temporary files, without links.
-pub fn scratch() -> PathBuf {
+pub(crate) fn scratch() -> PathBuf {
     let folder = std::env::temp_dir();
     folder.canonicalize().unwrap_or(folder)
 }
@@ -53,7 +53,7 @@ impl Services {
     ///
     /// # Errors
     /// When there is none.
-    pub fn from_environment() -> anyhow::Result<Self> {
+    pub(crate) fn from_environment() -> anyhow::Result<Self> {
         let read = |name: &str| {
             std::env::var(name).map_err(|_| {
                 anyhow::anyhow!(
@@ -72,14 +72,14 @@ impl Services {
     }
 
     /// A connection to the database.
-    pub async fn database(&self) -> anyhow::Result<PgConnection> {
+    pub(crate) async fn database(&self) -> anyhow::Result<PgConnection> {
         PgConnection::connect(&self.database_url)
             .await
             .context("cannot connect to the database")
     }
 
     /// A connection to the broker.
-    pub async fn broker(&self) -> anyhow::Result<Connection> {
+    pub(crate) async fn broker(&self) -> anyhow::Result<Connection> {
         let uri = self
             .amqp_url
             .parse()
@@ -90,7 +90,7 @@ impl Services {
     }
 
     /// Deletes what a scope made, as far as it is there.
-    pub async fn clear(&self, scope: &Scope, pipes: &[&str]) -> anyhow::Result<()> {
+    pub(crate) async fn clear(&self, scope: &Scope, pipes: &[&str]) -> anyhow::Result<()> {
         let mut database = self.database().await?;
         let schema = &scope.schema;
         let epoch: Option<String> = sqlx::query_scalar(AssertSqlSafe(format!(
@@ -147,7 +147,7 @@ fn queues(prefix: &str, pipes: &[&str], epoch: Option<&str>) -> Vec<String> {
 }
 
 /// The messages that are ready in a queue; 0 where there is none.
-pub async fn depth(broker: &Connection, name: &str) -> anyhow::Result<u64> {
+pub(crate) async fn depth(broker: &Connection, name: &str) -> anyhow::Result<u64> {
     // A failing look closes its channel, so each has its own.
     let channel = broker.create_channel().await?;
     let options = QueueDeclareOptions {
@@ -168,7 +168,7 @@ pub async fn depth(broker: &Connection, name: &str) -> anyhow::Result<u64> {
 }
 
 /// The size of the whole database in bytes, system tables included.
-pub async fn database_bytes(database: &mut PgConnection) -> anyhow::Result<i64> {
+pub(crate) async fn database_bytes(database: &mut PgConnection) -> anyhow::Result<i64> {
     Ok(
         sqlx::query_scalar("SELECT pg_database_size(current_database())")
             .fetch_one(database)

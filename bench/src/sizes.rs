@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// Items of one job that may be out at once, unless told otherwise: the default of a job.
-pub const WINDOW: i32 = 10_000;
+pub(crate) const WINDOW: i32 = 10_000;
 /// The bytes of a raw message; about what a task message of one small item has.
-pub const MESSAGE_BYTES: usize = 300;
+pub(crate) const MESSAGE_BYTES: usize = 300;
 /// Handlers that run at once in the no-op worker of sections c, d, g and h.
-pub const CONCURRENCY: usize = 256;
+pub(crate) const CONCURRENCY: usize = 256;
 
 /// How long the handlers of section i take.
 const QUICK_AND_SLOW: [Duration; 2] = [Duration::ZERO, Duration::from_millis(2)];
@@ -15,7 +15,7 @@ const SLOW: [Duration; 1] = [Duration::from_millis(2)];
 
 /// How many watch what, and for how long each load is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FanOut {
+pub(crate) struct FanOut {
     /// Jobs that change ten times a second.
     pub jobs: usize,
     /// gRPC streams.
@@ -32,7 +32,7 @@ pub struct FanOut {
 
 /// What dies in section k.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Crashes {
+pub(crate) struct Crashes {
     /// Handlers of a worker that run at once.
     pub slots: usize,
     /// How long an item takes of those that all slots run when a worker is killed, in milliseconds.
@@ -47,7 +47,7 @@ pub struct Crashes {
 
 /// The sizes of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// Whether figures are compared with targets.
     pub thresholds: bool,
     /// a: messages through the raw queue.
@@ -102,7 +102,7 @@ pub struct Sizes {
 
 impl Sizes {
     /// The sizes that targets are set for.
-    pub fn full() -> Self {
+    pub(crate) fn full() -> Self {
         Self {
             thresholds: true,
             messages: 200_000,
@@ -146,7 +146,7 @@ impl Sizes {
     }
 
     /// About a hundredth, without thresholds.
-    pub fn short() -> Self {
+    pub(crate) fn short() -> Self {
         Self {
             thresholds: false,
             messages: 4_000,

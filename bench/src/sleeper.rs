@@ -8,17 +8,17 @@ use headway_worker::{Outcome, Task, TaskError, Worker};
 use tokio_util::sync::CancellationToken;
 
 /// Items of this type sleep as many milliseconds as follow.
-pub const SLEEP: &str = "sleep-";
+pub(crate) const SLEEP: &str = "sleep-";
 /// The same, but one in [`KILLER_EVERY`] kills the process.
-pub const KILL: &str = "kill-";
+pub(crate) const KILL: &str = "kill-";
 /// See [`KILL`].
-pub const KILLER_EVERY: u64 = 331;
+pub(crate) const KILLER_EVERY: u64 = 331;
 /// The first number that kills.
-pub const KILLER: u64 = 77;
+pub(crate) const KILLER: u64 = 77;
 
 /// The arguments of such a worker.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The pipe that it consumes.
     #[arg(long)]
     pipe: String,
@@ -31,7 +31,11 @@ pub struct Args {
 }
 
 /// Works until it is told to end, or killed.
-pub async fn run(args: Args, config: &Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    args: Args,
+    config: &Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let Some(url) = &config.broker_url else {
         anyhow::bail!("a worker needs the broker's address");
     };

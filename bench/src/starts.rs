@@ -12,14 +12,14 @@ use headway_worker::{Outcome, Task, TaskError};
 use tokio::sync::oneshot;
 
 /// The task type whose start is told.
-pub const PROBE: &str = "probe";
+pub(crate) const PROBE: &str = "probe";
 
 /// How long a single task may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who waits for which job's start.
 #[derive(Debug, Clone, Default)]
-pub struct Starts(Arc<Mutex<HashMap<String, oneshot::Sender<Instant>>>>);
+pub(crate) struct Starts(Arc<Mutex<HashMap<String, oneshot::Sender<Instant>>>>);
 
 impl Starts {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Instant>>> {
@@ -27,7 +27,7 @@ impl Starts {
     }
 
     /// A handler that tells the starts of probes and takes this long for everything else.
-    pub fn handler(
+    pub(crate) fn handler(
         &self,
         time: Duration,
     ) -> impl Fn(Task) -> futures::future::BoxFuture<'static, Result<Outcome, TaskError>>
@@ -56,7 +56,7 @@ impl Starts {
     }
 
     /// Creates a probe; the time from the call to the start of its handler.
-    pub async fn measure(
+    pub(crate) async fn measure(
         &self,
         client: &Client,
         request: CreateJobRequest,

@@ -4,26 +4,26 @@ use std::time::Duration;
 
 /// Times that were measured, in no order.
 #[derive(Debug, Default)]
-pub struct Times(Vec<Duration>);
+pub(crate) struct Times(Vec<Duration>);
 
 impl Times {
     /// Adds one.
-    pub fn add(&mut self, time: Duration) {
+    pub(crate) fn add(&mut self, time: Duration) {
         self.0.push(time);
     }
 
     /// Adds all of another.
-    pub fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// The nearest-rank percentile in milliseconds; 0 where nothing was measured.
-    pub fn percentile_ms(&self, percent: u32) -> f64 {
+    pub(crate) fn percentile_ms(&self, percent: u32) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let rank = (sorted.len() * percent as usize).div_ceil(100).max(1);
@@ -34,7 +34,7 @@ impl Times {
 }
 
 /// The median of some figures; 0 where there are none.
-pub fn median(figures: &mut [f64]) -> f64 {
+pub(crate) fn median(figures: &mut [f64]) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or_default()
 }

@@ -32,7 +32,7 @@ fn stat(pid: u32) -> Option<Stat> {
 }
 
 /// The parent of a process.
-pub fn parent(pid: u32) -> Option<u32> {
+pub(crate) fn parent(pid: u32) -> Option<u32> {
     Some(stat(pid)?.parent)
 }
 
@@ -57,13 +57,13 @@ fn family_seconds(pid: u32) -> Option<f64> {
 }
 
 /// The most memory that a process had, in MB of 10^6 bytes.
-pub fn peak_mb(pid: u32) -> Option<f64> {
+pub(crate) fn peak_mb(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     peak_of(&status)
 }
 
 /// The memory that a process has now, in kB of 1000 bytes.
-pub fn resident_kb(pid: u32) -> Option<f64> {
+pub(crate) fn resident_kb(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     Some(bytes_of(&status, "VmRSS:")? / 1e3)
 }
@@ -79,7 +79,7 @@ fn bytes_of(status: &str, field: &str) -> Option<f64> {
 }
 
 /// The Erlang machine of private services in this folder.
-pub fn rabbitmq_below(folder: &Path) -> Option<u32> {
+pub(crate) fn rabbitmq_below(folder: &Path) -> Option<u32> {
     let folder = folder.to_str()?;
     processes().find(|pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -89,11 +89,11 @@ pub fn rabbitmq_below(folder: &Path) -> Option<u32> {
 }
 
 /// Processes whose CPU time is compared: by name, with whether their children count too.
-pub type Watched = BTreeMap<String, (u32, bool)>;
+pub(crate) type Watched = BTreeMap<String, (u32, bool)>;
 
 /// CPU times at some moment.
 #[derive(Debug)]
-pub struct Usage {
+pub(crate) struct Usage {
     at: Instant,
     watched: Watched,
     seconds: BTreeMap<String, f64>,
@@ -101,7 +101,7 @@ pub struct Usage {
 
 impl Usage {
     /// Looks now.
-    pub fn begin(watched: Watched) -> Self {
+    pub(crate) fn begin(watched: Watched) -> Self {
         let seconds = look(&watched);
         Self {
             at: Instant::now(),
@@ -111,12 +111,12 @@ impl Usage {
     }
 
     /// Seconds of CPU time that all of them used since.
-    pub fn seconds_since(&self) -> f64 {
+    pub(crate) fn seconds_since(&self) -> f64 {
         look(&self.watched).values().sum::<f64>() - self.seconds.values().sum::<f64>()
     }
 
     /// What was used since, as in `CPU of 9.1 s: tracking 2.1 s, worker 3.0 s`.
-    pub fn since(&self) -> String {
+    pub(crate) fn since(&self) -> String {
         let elapsed = self.at.elapsed().as_secs_f64();
         let now = look(&self.watched);
         let used = now.iter().map(|(name, seconds)| {

@@ -11,9 +11,9 @@ use headway_client::{JobName, create_request};
 use headway_tests::{Deployment, Harness, Record, handlers::slow, range};
 
 /// How long the worker of the measured jobs takes for an item.
-pub const ITEM_TIME: Duration = Duration::from_millis(20);
+pub(crate) const ITEM_TIME: Duration = Duration::from_millis(20);
 /// Items that it runs at once.
-pub const CONCURRENCY: usize = 32;
+pub(crate) const CONCURRENCY: usize = 32;
 /// Items of a measured job: it takes about a second.
 const ITEMS: u32 = 1600;
 /// How much later than alone a job may be created, and its first item done.
@@ -64,14 +64,14 @@ impl Times {
 
 /// Jobs of the partition `good` that were measured before the bad neighbour came, and beside it.
 #[derive(Debug)]
-pub struct Measured {
+pub(crate) struct Measured {
     before: Vec<Times>,
     beside: Vec<Times>,
 }
 
 impl Measured {
     /// Starts the worker of the measured jobs, in this process, and measures jobs alone.
-    pub async fn with_worker(d: &Deployment) -> Self {
+    pub(crate) async fn with_worker(d: &Deployment) -> Self {
         d.worker(|worker| {
             worker
                 .concurrency(CONCURRENCY)
@@ -81,7 +81,7 @@ impl Measured {
     }
 
     /// Measures jobs alone. A worker must consume [`headway_tests::WORK`], with [`CONCURRENCY`] and [`ITEM_TIME`].
-    pub async fn alone(d: &Harness) -> Self {
+    pub(crate) async fn alone(d: &Harness) -> Self {
         // The first job makes the queues and the connections.
         measure(d, "first").await;
         Self {
@@ -91,7 +91,7 @@ impl Measured {
     }
 
     /// Measures jobs beside the bad neighbour that is there now.
-    pub async fn beside(&mut self, d: &Harness) {
+    pub(crate) async fn beside(&mut self, d: &Harness) {
         self.beside = rounds(d, "beside", ROUNDS).await;
         if !Times::best(&self.beside).unhurt(Times::best(&self.before)) {
             let more = rounds(d, "more", MORE_ROUNDS).await;
@@ -104,7 +104,7 @@ impl Measured {
     ///
     /// # Panics
     /// When the neighbour cost the jobs more than the bounds.
-    pub async fn judge(self, d: &Harness) {
+    pub(crate) async fn judge(self, d: &Harness) {
         let beside = Times::best(&self.beside);
         let before = Times::best(&self.before);
         if beside.unhurt(before) {
@@ -150,7 +150,7 @@ async fn measure(d: &Harness, id: &str) -> Times {
 ///
 /// # Panics
 /// When it is refused.
-pub async fn create(d: &Harness, partition: &str, id: &str, spec: JobSpec) -> JobName {
+pub(crate) async fn create(d: &Harness, partition: &str, id: &str, spec: JobSpec) -> JobName {
     let request = headway::v1::CreateJobRequest {
         job_id: id.to_owned(),
         ..create_request(partition, spec)

@@ -15,7 +15,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Processes that share a folder, a database and a broker.
-pub struct Fleet {
+pub(crate) struct Fleet {
     variables: Vec<(String, String)>,
     address: Option<SocketAddr>,
     running: BTreeMap<&'static str, (Child, ChildStdin)>,
@@ -23,7 +23,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// None yet. `variables` are settings without their prefix.
-    pub fn new(folder: &Path, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let items = folder.join("items").display().to_string();
         let data = folder.display().to_string();
         let own = [
@@ -44,7 +44,7 @@ impl Fleet {
     }
 
     /// Starts a role of a program and waits until it is ready.
-    pub async fn start(&mut self, role: &'static str, program: &Path) -> anyhow::Result<()> {
+    pub(crate) async fn start(&mut self, role: &'static str, program: &Path) -> anyhow::Result<()> {
         let mut command = Command::new(program);
         let variables = self.variables.iter();
         command
@@ -75,7 +75,7 @@ impl Fleet {
     }
 
     /// Kills a role.
-    pub async fn kill(&mut self, role: &str) -> anyhow::Result<()> {
+    pub(crate) async fn kill(&mut self, role: &str) -> anyhow::Result<()> {
         if let Some((mut child, _)) = self.running.remove(role) {
             child.kill().await?;
         }
@@ -83,7 +83,7 @@ impl Fleet {
     }
 
     /// Tells a role to end, and waits for that.
-    pub async fn stop(&mut self, role: &str) -> anyhow::Result<()> {
+    pub(crate) async fn stop(&mut self, role: &str) -> anyhow::Result<()> {
         if let Some((mut child, input)) = self.running.remove(role) {
             drop(input);
             let ended = timeout(PATIENCE, child.wait()).await;
@@ -94,7 +94,7 @@ impl Fleet {
     }
 
     /// A client of the server.
-    pub async fn client(&self) -> anyhow::Result<Client> {
+    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let address = self.address.context("no process listens")?;
         Ok(Client::connect(ClientConfig::new(format!("http://{address}"))).await?)
     }

@@ -23,7 +23,7 @@ use crate::{
 const HANDLERS: usize = 32;
 
 /// The worst time, over handlers that do nothing and handlers that take a while.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let sizes = bench.sizes;
     let services = bench.services()?;
     let mut worst: f64 = 0.0;

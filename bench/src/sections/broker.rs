@@ -31,7 +31,7 @@ const PUBLISHERS: [usize; 3] = [1, 2, 4];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures the raw limit of the broker.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let services = bench.services()?;
     let publishing = services.broker().await?;
     let consuming = services.broker().await?;

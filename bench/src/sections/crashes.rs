@@ -96,7 +96,7 @@ async fn done(client: &Client, id: &str, items: u64) -> anyhow::Result<()> {
 }
 
 /// Measures all of it.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let sizes = bench.sizes.crashes;
     let services = bench.services()?;
     let folder = tempfile::tempdir()?;

@@ -31,7 +31,7 @@ const WARM_UP: usize = 20;
 const IDLE: Duration = Duration::from_millis(20);
 
 /// Measures embedded and on the cluster.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let sizes = bench.sizes;
     let services = bench.services()?;
     let rate = Embedded::with(async |embedded: &Embedded| {

@@ -12,7 +12,7 @@ use crate::{report::Row, services::Scope};
 const CONNECTIONS: usize = 32;
 
 /// Measures the raw limit of the database.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let services = bench.services()?;
     let schema = Scope::new("b").schema;
     let mut admin = services.database().await?;

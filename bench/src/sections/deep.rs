@@ -29,7 +29,7 @@ const PARTITION: &str = "bench";
 const MOST_GROWTH: f64 = 1.5;
 
 /// Measures both back ends.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let sizes = bench.sizes;
     let times = Embedded::with(async |embedded: &Embedded| {
         let worker = Worker::builder()

@@ -21,7 +21,7 @@ use crate::{
 const BESIDE: usize = 3;
 
 /// Measures, with jobs of [`super::many`] to delete.
-pub async fn measure(client: &Client, sizes: Sizes) -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn measure(client: &Client, sizes: Sizes) -> anyhow::Result<Vec<Row>> {
     let shape = Shape {
         items: sizes.items,
         per_message: 1,

@@ -30,7 +30,7 @@ struct Peaks {
 }
 
 /// Runs the large job.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let sizes = bench.sizes;
     let services = bench.services()?;
     let shape = Shape {

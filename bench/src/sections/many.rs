@@ -21,7 +21,7 @@ const PAGE: i32 = 20;
 const TARGET_MS: f64 = 50.0;
 
 /// Measures on a cluster whose tables are filled by copying a row.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let sizes = bench.sizes;
     let services = bench.services()?;
     let rows = Cluster::with(&services, "m", true, async |cluster: &mut Cluster| {

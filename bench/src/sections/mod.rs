@@ -26,7 +26,7 @@ use crate::{
 
 /// A section of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Section {
+pub(crate) enum Section {
     /// Raw RabbitMQ.
     A,
     /// Raw PostgreSQL.
@@ -59,7 +59,7 @@ pub enum Section {
 
 impl Section {
     /// All of them, in their order: limits come before what is compared with them.
-    pub const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::A,
         Self::B,
         Self::C,
@@ -97,7 +97,7 @@ impl Section {
 }
 
 /// What a section works with.
-pub struct Bench {
+pub(crate) struct Bench {
     /// How much to do.
     pub sizes: Sizes,
     /// Where figures go.
@@ -125,7 +125,11 @@ impl Bench {
 ///
 /// # Errors
 /// When a section failed; the others are run all the same.
-pub async fn run(wanted: &[Section], sizes: Sizes, out: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    wanted: &[Section],
+    sizes: Sizes,
+    out: Option<&Path>,
+) -> anyhow::Result<()> {
     let alone = wanted.iter().all(|section| *section == Section::D);
     let services = match Services::from_environment() {
         Ok(services) => Some(services),

@@ -22,12 +22,12 @@ use crate::{
 };
 
 /// Items of the job that goes first, so that connections, queues and rates are there.
-pub const WARM_UP: u64 = 5_000;
+pub(crate) const WARM_UP: u64 = 5_000;
 /// Items in one message, in sections c and d.
 const PER_MESSAGE: [i32; 2] = [1, 100];
 
 /// Runs a job that is not measured.
-pub async fn warm_up(client: &Client, sizes: &Sizes) -> anyhow::Result<()> {
+pub(crate) async fn warm_up(client: &Client, sizes: &Sizes) -> anyhow::Result<()> {
     let shape = Shape {
         items: WARM_UP.min(sizes.items),
         per_message: 1,
@@ -38,7 +38,7 @@ pub async fn warm_up(client: &Client, sizes: &Sizes) -> anyhow::Result<()> {
 }
 
 /// c: on PostgreSQL and RabbitMQ, a process of each role.
-pub async fn cluster(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn cluster(bench: &mut Bench) -> anyhow::Result<()> {
     let sizes = bench.sizes;
     let services = bench.services()?;
     let rates = Cluster::with(&services, "c", true, async |cluster: &mut Cluster| {
@@ -68,7 +68,7 @@ pub async fn cluster(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// d: in one process with SQLite.
-pub async fn embedded(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn embedded(bench: &mut Bench) -> anyhow::Result<()> {
     let sizes = bench.sizes;
     let (rates, ran) = Embedded::with(async |embedded: &Embedded| {
         let ran = Arc::new(AtomicU64::new(0));
@@ -117,7 +117,7 @@ pub async fn embedded(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// h: the cost of an item by the size of its job, one item a message, on the cluster.
-pub async fn scale(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn scale(bench: &mut Bench) -> anyhow::Result<()> {
     let sizes = bench.sizes;
     let services = bench.services()?;
     let large = bench.large_us_per_item;

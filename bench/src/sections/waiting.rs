@@ -29,7 +29,7 @@ const LOOKS: usize = 10;
 const SETTLED: f64 = 0.8;
 
 /// Measures embedded and on the cluster.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let sizes = bench.sizes;
     let services = bench.services()?;
     let link = Embedded::with(async |embedded: &Embedded| {

@@ -24,7 +24,7 @@ const HANDLER_TIME: Duration = Duration::from_millis(5);
 const HANDLERS: usize = 16;
 
 /// Measures on the cluster, with a watcher for each of several jobs that run at once.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let services = bench.services()?;
     let (count, items) = bench.sizes.watched;
     let times = Cluster::with(&services, "f", false, async |cluster: &mut Cluster| {

@@ -21,7 +21,7 @@ use crate::{
 const PER_PAGE: i32 = 500;
 
 /// Prints the children of a batch of a job, or the root and its children.
-pub async fn batches(
+pub(crate) async fn batches(
     args: &BatchesArgs,
     settings: Settings,
     console: &mut Console,

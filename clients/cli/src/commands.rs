@@ -28,7 +28,7 @@ use crate::{
 const JOBS_PER_PAGE: u32 = 100;
 
 /// Runs a command that needs the server.
-pub async fn run(
+pub(crate) async fn run(
     command: Command,
     settings: Settings,
     console: &mut Console,

@@ -25,7 +25,7 @@ use crate::{
 const PER_PAGE: i32 = 500;
 
 /// Prints the audit log of the partition or of a job, and what follows if that is asked for.
-pub async fn events(
+pub(crate) async fn events(
     args: &EventsArgs,
     settings: Settings,
     console: &mut Console,

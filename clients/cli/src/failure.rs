@@ -38,7 +38,7 @@ impl From<ExitStatus> for ExitCode {
 
 /// Why a command could not do what it was asked for.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The arguments or a file are wrong.
     Usage {
         /// What is wrong.
@@ -61,7 +61,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Usage {
             message: message.into(),
             hint: None,
@@ -69,7 +69,7 @@ impl Failure {
     }
 
     /// The same failure with what to do about it.
-    pub fn hint(self, text: impl Into<String>) -> Self {
+    pub(crate) fn hint(self, text: impl Into<String>) -> Self {
         match self {
             Self::Usage { message, .. } => Self::Usage {
                 message,
@@ -79,7 +79,7 @@ impl Failure {
         }
     }
 
-    pub fn status(&self) -> ExitStatus {
+    pub(crate) fn status(&self) -> ExitStatus {
         match self {
             Self::Usage { .. } => ExitStatus::Usage,
             // The reader of a pipe has seen enough, as `head` does.

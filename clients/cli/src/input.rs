@@ -14,14 +14,14 @@ use crate::failure::Failure;
 const MARK: char = '\u{feff}';
 
 /// The text of a job file, without the mark that some editors put before it.
-pub fn text(path: &Path) -> Result<String, Failure> {
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     let text = String::from_utf8(read(path)?)
         .map_err(|_| Failure::usage(format!("job file {} is not UTF-8", path.display())))?;
     Ok(text.trim_start_matches(MARK).to_owned())
 }
 
 /// JSON from a flag: the text itself, or `@FILE`.
-pub fn json(flag: &str, text: &str) -> Result<Json, Failure> {
+pub(crate) fn json(flag: &str, text: &str) -> Result<Json, Failure> {
     let (source, bytes) = match text.strip_prefix('@') {
         Some(path) => (format!("{flag} {path}"), read(Path::new(path))?),
         None => (flag.to_owned(), text.as_bytes().to_vec()),
@@ -36,7 +36,7 @@ pub fn json(flag: &str, text: &str) -> Result<Json, Failure> {
 }
 
 /// A file's bytes; those of the standard input for `-`.
-pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let refuse = |error: io::Error| Failure::usage(format!("file {}: {error}", path.display()));
     if path != Path::new("-") {
         return fs::read(path).map_err(refuse);

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Does what a command says.
-pub async fn run(
+pub(crate) async fn run(
     command: TypeCommand,
     settings: Settings,
     console: &mut Console,

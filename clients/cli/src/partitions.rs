@@ -17,7 +17,7 @@ use crate::{
 
 /// What is to be changed of a partition.
 #[derive(Debug)]
-pub struct PartitionChanges {
+pub(crate) struct PartitionChanges {
     pub retention: Vec<(Option<RetentionState>, String)>,
     pub weight: Option<i32>,
     pub max_open_jobs: Option<i32>,
@@ -49,7 +49,7 @@ impl PartitionChanges {
 }
 
 /// Shows the partition, after it was suspended or resumed if that is asked for.
-pub async fn partition(
+pub(crate) async fn partition(
     action: Option<PartitionAction>,
     changes: PartitionChanges,
     settings: Settings,

@@ -9,14 +9,14 @@ use crate::{failure::Failure, settings::Settings};
 
 /// A connected client and the settings that its failures are told with.
 #[derive(Debug)]
-pub struct Remote {
+pub(crate) struct Remote {
     pub client: Client,
     pub settings: Settings,
 }
 
 impl Remote {
     /// Connects to the server of the settings.
-    pub async fn connect(settings: Settings) -> Result<Self, Failure> {
+    pub(crate) async fn connect(settings: Settings) -> Result<Self, Failure> {
         let mut config = ClientConfig::new(settings.server.clone());
         config.request_timeout = settings.timeout;
         config.user.clone_from(&settings.user);
@@ -44,17 +44,17 @@ impl Remote {
     }
 
     /// The job that an argument names: an id of the settings' partition, or a full name.
-    pub fn name(argument: &str, settings: &Settings) -> Result<JobName, Failure> {
+    pub(crate) fn name(argument: &str, settings: &Settings) -> Result<JobName, Failure> {
         name(argument, &settings.partition)
     }
 
     /// A call about the settings' partition failed.
-    pub fn failure(&self, what: impl Into<String>, error: Error) -> Failure {
+    pub(crate) fn failure(&self, what: impl Into<String>, error: Error) -> Failure {
         self.failure_in(&self.settings.partition, what, error)
     }
 
     /// A call about a job failed; `what` is what could not be done to it.
-    pub fn job_failure(&self, name: &JobName, what: &str, error: Error) -> Failure {
+    pub(crate) fn job_failure(&self, name: &JobName, what: &str, error: Error) -> Failure {
         let what = format!("job {} could not be {what}", name.job());
         self.failure_in(name.partition(), what, error)
     }
@@ -78,7 +78,7 @@ fn name(argument: &str, partition: &str) -> Result<JobName, Failure> {
 }
 
 /// The items of a list, or as many as are asked for.
-pub async fn gather<T>(
+pub(crate) async fn gather<T>(
     items: impl Stream<Item = Result<T, Error>>,
     limit: Option<u32>,
 ) -> Result<Vec<T>, Error> {
@@ -87,7 +87,7 @@ pub async fn gather<T>(
 }
 
 /// The size of the pages of a list that has a limit.
-pub fn page_size(limit: Option<u32>, usual: u32) -> i32 {
+pub(crate) fn page_size(limit: Option<u32>, usual: u32) -> i32 {
     let size = limit.map_or(usual, |limit| limit.min(usual));
     i32::try_from(size).unwrap_or(i32::MAX)
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Does what a command says.
-pub async fn run(
+pub(crate) async fn run(
     command: ScheduleCommand,
     settings: Settings,
     console: &mut Console,

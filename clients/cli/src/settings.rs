@@ -17,7 +17,7 @@ use crate::{
 
 /// What holds for one command.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub server: String,
     pub partition: String,
     /// Whether a flag chose the partition, which outranks also a job file.
@@ -44,7 +44,7 @@ struct FileSettings {
 
 impl Settings {
     /// Gathers the settings of one command.
-    pub fn load(flags: &GlobalArgs, console: &Console) -> Result<Self, Failure> {
+    pub(crate) fn load(flags: &GlobalArgs, console: &Console) -> Result<Self, Failure> {
         let file = match &flags.config {
             Some(path) => read(path, true)?,
             None => match (

@@ -13,7 +13,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// `Closed`, once the broker was closed on purpose.
-pub async fn until_attached<T, Attempt>(
+pub(crate) async fn until_attached<T, Attempt>(
     attempt: impl FnMut() -> Attempt,
     log: impl Fn(&BrokerError),
 ) -> Result<T, BrokerError>

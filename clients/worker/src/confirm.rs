@@ -14,11 +14,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Proof that the broker took responsibility for what says `T`.
 #[derive(Debug)]
-pub struct Confirmed<T>(T);
+pub(crate) struct Confirmed<T>(T);
 
 impl<T> Confirmed<T> {
     /// What was confirmed.
-    pub fn into_inner(self) -> T {
+    pub(crate) fn into_inner(self) -> T {
         self.0
     }
 }
@@ -27,7 +27,7 @@ impl<T> Confirmed<T> {
 ///
 /// # Errors
 /// `Closed`, once the broker was closed on purpose: nothing will be confirmed any more.
-pub async fn publish<T>(
+pub(crate) async fn publish<T>(
     broker: &dyn Broker,
     messages: Vec<Outgoing>,
     about: T,
@@ -70,7 +70,7 @@ pub async fn publish<T>(
 
 /// What became of results.
 #[derive(Debug)]
-pub struct Delivered<T> {
+pub(crate) struct Delivered<T> {
     /// What says those that the broker took.
     pub confirmed: Vec<T>,
     /// What says those that their pipe does not take, and why.
@@ -82,7 +82,7 @@ pub struct Delivered<T> {
 ///
 /// # Errors
 /// `Closed`, once the broker was closed on purpose.
-pub async fn deliver<T>(
+pub(crate) async fn deliver<T>(
     broker: &dyn Broker,
     results: Vec<(Outgoing, T)>,
     patience: Duration,
@@ -125,6 +125,6 @@ pub async fn deliver<T>(
 }
 
 #[cfg(test)]
-pub fn for_test<T>(about: T) -> Confirmed<T> {
+pub(crate) fn for_test<T>(about: T) -> Confirmed<T> {
     Confirmed(about)
 }

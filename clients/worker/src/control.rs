@@ -13,7 +13,7 @@ use crate::attach::until_attached;
 ///
 /// # Errors
 /// `Closed`, once the broker was closed on purpose.
-pub async fn subscribe(broker: &dyn Broker) -> Result<Box<dyn Subscription>, BrokerError> {
+pub(crate) async fn subscribe(broker: &dyn Broker) -> Result<Box<dyn Subscription>, BrokerError> {
     until_attached(
         || broker.subscribe(Topic::Control, &[]),
         |error| tracing::warn!(%error, "cannot subscribe to control messages; trying again"),
@@ -24,7 +24,7 @@ pub async fn subscribe(broker: &dyn Broker) -> Result<Box<dyn Subscription>, Bro
 /// Hands control messages to the engine until either side ends. When the channel is full this waits, and
 /// the subscription's own buffer takes what comes. Whoever begins to listen, or may have missed a message, asks
 /// for the states of the jobs that are held.
-pub async fn listen(
+pub(crate) async fn listen(
     broker: Arc<dyn Broker>,
     first: Box<dyn Subscription>,
     messages: mpsc::Sender<ControlMessage>,

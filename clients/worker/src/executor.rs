@@ -20,9 +20,9 @@ use crate::queue::{RunQueue, Work};
 use crate::task::{EndedBy, Task};
 
 /// A handler's future.
-pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Outcome, TaskError>> + Send>>;
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Outcome, TaskError>> + Send>>;
 /// A handler whose types are erased.
-pub type Handler = Arc<dyn Fn(Task) -> HandlerFuture + Send + Sync>;
+pub(crate) type Handler = Arc<dyn Fn(Task) -> HandlerFuture + Send + Sync>;
 
 /// How many endings are handed over at once, at most.
 const HAND_OVER: usize = 256;
@@ -31,7 +31,7 @@ const HAND_OVER_AFTER: Duration = Duration::from_millis(1);
 
 /// How a try ended.
 #[derive(Debug)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// By the handler.
     Ended(Ending),
     /// By an error.
@@ -44,7 +44,7 @@ pub enum Verdict {
 
 /// An item whose try ended.
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// Its delivery in the ledger.
     pub key: Key,
     /// Its place in the message.
@@ -54,7 +54,7 @@ pub struct Finished {
 }
 
 /// A task that runs up to `slots` handlers at once.
-pub struct Executor {
+pub(crate) struct Executor {
     /// What to run with.
     pub handler: Handler,
     /// Where items come from.
@@ -69,7 +69,7 @@ pub struct Executor {
 
 impl Executor {
     /// Runs until the coordinator is gone or the task is aborted.
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         let mut running = FuturesUnordered::new();
         let mut taken: Vec<Work> = Vec::with_capacity(self.slots.min(HAND_OVER));
         let mut finished: Vec<Finished> = Vec::new();

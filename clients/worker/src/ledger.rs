@@ -12,11 +12,11 @@ use crate::confirm::Confirmed;
 use crate::task::Envelope;
 
 /// Identifies a held delivery.
-pub type Key = u64;
+pub(crate) type Key = u64;
 
 /// What a report, once confirmed, settles of one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settlement {
+pub(crate) struct Settlement {
     key: Key,
     /// Items that the broker's delivery is no longer needed for.
     items: u32,
@@ -26,7 +26,7 @@ pub struct Settlement {
 
 impl Settlement {
     /// Adds another settlement of the same delivery. `false` if it is of another one.
-    pub fn join(&mut self, other: Settlement) -> bool {
+    pub(crate) fn join(&mut self, other: Settlement) -> bool {
         if self.key != other.key {
             return false;
         }
@@ -60,7 +60,7 @@ struct Held {
 
 /// The deliveries that a worker holds.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     next_key: Key,
     held: HashMap<Key, Held>,
     unacknowledged: usize,
@@ -70,7 +70,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Holds a delivery.
-    pub fn admit(&mut self, envelope: Arc<Envelope>, tag: DeliveryTag) -> Key {
+    pub(crate) fn admit(&mut self, envelope: Arc<Envelope>, tag: DeliveryTag) -> Key {
         let key = self.next_key;
         self.next_key += 1;
         let items = vec![ItemState::Open; envelope.message.items.len()].into_boxed_slice();
@@ -91,32 +91,32 @@ impl Ledger {
     }
 
     /// The message of a held delivery.
-    pub fn envelope(&self, key: Key) -> Option<&Arc<Envelope>> {
+    pub(crate) fn envelope(&self, key: Key) -> Option<&Arc<Envelope>> {
         self.held.get(&key).map(|held| &held.envelope)
     }
 
     /// Deliveries that are not acknowledged.
-    pub fn unacknowledged(&self) -> usize {
+    pub(crate) fn unacknowledged(&self) -> usize {
         self.unacknowledged
     }
 
     /// Items that run under a lease.
-    pub fn leased_running(&self) -> usize {
+    pub(crate) fn leased_running(&self) -> usize {
         self.leased_running
     }
 
     /// The shards in which the session has leases.
-    pub fn lease_shards(&self) -> impl Iterator<Item = u16> {
+    pub(crate) fn lease_shards(&self) -> impl Iterator<Item = u16> {
         self.leases_by_shard.keys().copied()
     }
 
     /// The messages that have items without an end.
-    pub fn envelopes(&self) -> impl Iterator<Item = &Arc<Envelope>> {
+    pub(crate) fn envelopes(&self) -> impl Iterator<Item = &Arc<Envelope>> {
         self.held.values().map(|held| &held.envelope)
     }
 
     /// Marks an item as ended. `None` if it was already: then there is nothing to report.
-    pub fn end(&mut self, key: Key, position: usize) -> Option<Settlement> {
+    pub(crate) fn end(&mut self, key: Key, position: usize) -> Option<Settlement> {
         let state = self.held.get_mut(&key)?.items.get_mut(position)?;
         let settlement = match *state {
             ItemState::Open => Settlement {
@@ -139,7 +139,7 @@ impl Ledger {
     }
 
     /// Turns what is open of a delivery into leases and returns those items.
-    pub fn lease(&mut self, key: Key) -> Vec<(usize, Settlement)> {
+    pub(crate) fn lease(&mut self, key: Key) -> Vec<(usize, Settlement)> {
         let Some(held) = self.held.get_mut(&key) else {
             return Vec::new();
         };
@@ -164,7 +164,7 @@ impl Ledger {
     }
 
     /// Deliveries received before `limit` that have open items.
-    pub fn older_than(&self, limit: Instant) -> Vec<Key> {
+    pub(crate) fn older_than(&self, limit: Instant) -> Vec<Key> {
         let old =
             |held: &Held| held.envelope.received <= limit && held.items.contains(&ItemState::Open);
         self.held
@@ -175,7 +175,7 @@ impl Ledger {
     }
 
     /// Every item without an end, under its delivery or a lease.
-    pub fn open_items(&self) -> Vec<(Key, usize)> {
+    pub(crate) fn open_items(&self) -> Vec<(Key, usize)> {
         let mut items = Vec::new();
         for (key, held) in &self.held {
             let open = held
@@ -189,7 +189,7 @@ impl Ledger {
     }
 
     /// Settles what was confirmed and returns the deliveries that may be acknowledged now.
-    pub fn settle(&mut self, confirmed: Confirmed<Vec<Settlement>>) -> Vec<DeliveryTag> {
+    pub(crate) fn settle(&mut self, confirmed: Confirmed<Vec<Settlement>>) -> Vec<DeliveryTag> {
         let mut acknowledge = Vec::new();
         for settlement in confirmed.into_inner() {
             let Some(held) = self.held.get_mut(&settlement.key) else {

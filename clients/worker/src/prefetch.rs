@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// The most messages held, which bounds the worker's memory.
-pub const MAX_PREFETCH: u16 = 1024;
+pub(crate) const MAX_PREFETCH: u16 = 1024;
 /// A delivery that waited longer shows that too many are held.
 const LONG_WAIT: Duration = Duration::from_millis(400);
 /// As long as nothing waits longer than this, more may be held.
@@ -14,7 +14,7 @@ const AHEAD_SECONDS: f64 = 0.5;
 
 /// What was seen since the last look.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Observed {
+pub(crate) struct Observed {
     /// The longest time that an item waited between its receipt and its start, or still waits.
     pub longest_wait: Duration,
     /// Whether the prefetch was full and yet the handlers had nothing left to start.
@@ -31,7 +31,7 @@ pub struct Observed {
 
 /// The prefetch of one consumer, in messages.
 #[derive(Debug)]
-pub struct Prefetch {
+pub(crate) struct Prefetch {
     concurrency: usize,
     current: u16,
     /// A moving mean of the items in a message.
@@ -42,7 +42,7 @@ pub struct Prefetch {
 
 impl Prefetch {
     /// Starts with two messages for each item that may run at once.
-    pub fn new(concurrency: usize) -> Self {
+    pub(crate) fn new(concurrency: usize) -> Self {
         let current = u16::try_from(concurrency.saturating_mul(2)).unwrap_or(MAX_PREFETCH);
         Self {
             concurrency,
@@ -53,7 +53,7 @@ impl Prefetch {
     }
 
     /// The present prefetch.
-    pub fn current(&self) -> u16 {
+    pub(crate) fn current(&self) -> u16 {
         self.current
     }
 
@@ -71,7 +71,7 @@ impl Prefetch {
     }
 
     /// Adapts to what was seen. Returns the new prefetch if it changed.
-    pub fn adapt(&mut self, seen: Observed) -> Option<u16> {
+    pub(crate) fn adapt(&mut self, seen: Observed) -> Option<u16> {
         if seen.messages > 0 {
             let mean = f64::from(seen.items) / f64::from(seen.messages);
             self.items_per_message += (mean - self.items_per_message) / 4.0;

@@ -12,7 +12,7 @@ use crate::task::Envelope;
 
 /// An item to run.
 #[derive(Debug)]
-pub struct Work {
+pub(crate) struct Work {
     /// Its delivery in the ledger.
     pub key: Key,
     /// Its message.
@@ -36,14 +36,14 @@ struct Inner {
 
 /// Items that wait for a slot. Bounded by what the prefetch lets in.
 #[derive(Debug, Default)]
-pub struct RunQueue {
+pub(crate) struct RunQueue {
     inner: Mutex<Inner>,
     arrivals: Notify,
 }
 
 impl RunQueue {
     /// Adds items at the end.
-    pub fn push(&self, works: impl IntoIterator<Item = Work>) {
+    pub(crate) fn push(&self, works: impl IntoIterator<Item = Work>) {
         let mut inner = self.lock();
         inner.ready.extend(works);
         drop(inner);
@@ -51,25 +51,25 @@ impl RunQueue {
     }
 
     /// Adds items whose start is on record.
-    pub fn push_announced(&self, works: impl IntoIterator<Item = Work>) {
+    pub(crate) fn push_announced(&self, works: impl IntoIterator<Item = Work>) {
         self.lock().announced.extend(works);
         self.arrivals.notify_one();
     }
 
     /// Items that wait although their start is on record.
-    pub fn announced(&self) -> usize {
+    pub(crate) fn announced(&self) -> usize {
         let inner = self.lock();
         inner.announced.len() + usize::from(inner.alone.is_some())
     }
 
     /// Adds the item that runs alone.
-    pub fn push_alone(&self, work: Work) {
+    pub(crate) fn push_alone(&self, work: Work) {
         self.lock().alone = Some(work);
         self.arrivals.notify_one();
     }
 
     /// Lets nothing start but what was announced, or everything again.
-    pub fn shut(&self, shut: bool) {
+    pub(crate) fn shut(&self, shut: bool) {
         let mut inner = self.lock();
         if inner.shut == shut {
             return;
@@ -80,13 +80,13 @@ impl RunQueue {
     }
 
     /// Items that wait.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let inner = self.lock();
         inner.ready.len() + inner.announced.len() + usize::from(inner.alone.is_some())
     }
 
     /// Takes up to `max` items to start them now.
-    pub fn take(&self, max: usize, now: Instant, into: &mut Vec<Work>) {
+    pub(crate) fn take(&self, max: usize, now: Instant, into: &mut Vec<Work>) {
         let mut inner = self.lock();
         if let Some(alone) = inner.alone.take() {
             into.push(alone);
@@ -112,7 +112,7 @@ impl RunQueue {
     }
 
     /// Takes back the items that did not start and that `wanted` picks.
-    pub fn extract(&self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
+    pub(crate) fn extract(&self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
         let mut inner = self.lock();
         let mut extracted: Vec<Work> = inner
             .alone
@@ -133,7 +133,7 @@ impl RunQueue {
     }
 
     /// The longest that an item waited since the last call, or waits now.
-    pub fn take_longest_wait(&self, now: Instant) -> Duration {
+    pub(crate) fn take_longest_wait(&self, now: Instant) -> Duration {
         let mut inner = self.lock();
         let waited = std::mem::take(&mut inner.longest_wait);
         let front = inner
@@ -144,7 +144,7 @@ impl RunQueue {
     }
 
     /// Waits for something that may be taken. May wake for nothing.
-    pub async fn arrived(&self) {
+    pub(crate) async fn arrived(&self) {
         self.arrivals.notified().await;
     }
 

@@ -16,7 +16,7 @@ use crate::status::JobUid;
 use crate::task::Envelope;
 
 /// How long the first outcome waits for others.
-pub const GATHER: Duration = Duration::from_micros(2_500);
+pub(crate) const GATHER: Duration = Duration::from_micros(2_500);
 /// A report with so many outcomes goes at once.
 const FULL_OUTCOMES: usize = 2_000;
 /// A report of so many bytes of payloads and texts goes at once.
@@ -24,7 +24,7 @@ const FULL_BYTES: usize = 256 << 10;
 
 /// Who reports.
 #[derive(Debug, Clone)]
-pub struct Reporter {
+pub(crate) struct Reporter {
     /// The worker's name.
     pub worker: String,
     /// The session, which owns leases.
@@ -33,7 +33,7 @@ pub struct Reporter {
 
 impl Reporter {
     /// A report message for one shard.
-    pub fn message(&self, shard: u16, pages: Vec<PageReport>, heartbeat: bool) -> Outgoing {
+    pub(crate) fn message(&self, shard: u16, pages: Vec<PageReport>, heartbeat: bool) -> Outgoing {
         let session = Bytes::copy_from_slice(self.session.as_bytes());
         let message = ReportMessage {
             worker: self.worker.clone(),
@@ -49,7 +49,7 @@ impl Reporter {
     }
 
     /// Says that a fence came out of the pipe.
-    pub fn fence(&self, shard: u16, fence: Bytes) -> Outgoing {
+    pub(crate) fn fence(&self, shard: u16, fence: Bytes) -> Outgoing {
         let message = ReportMessage {
             worker: self.worker.clone(),
             session: Bytes::copy_from_slice(self.session.as_bytes()),
@@ -63,7 +63,7 @@ impl Reporter {
     }
 
     /// Asks for the states of all held jobs, which come as control messages.
-    pub fn question(&self) -> Outgoing {
+    pub(crate) fn question(&self) -> Outgoing {
         let message = ReportMessage {
             worker: self.worker.clone(),
             session: Bytes::copy_from_slice(self.session.as_bytes()),
@@ -80,7 +80,7 @@ impl Reporter {
 
 /// Reports to publish together, and what their confirms settle.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// One report a shard.
     pub messages: Vec<Outgoing>,
     /// To be settled once all of them are confirmed.
@@ -129,7 +129,7 @@ struct Open {
 
 /// Gathers reports until they are taken.
 #[derive(Debug, Default)]
-pub struct Gatherer {
+pub(crate) struct Gatherer {
     open: Open,
     /// Full ones that could not be published yet. As bounded as the deliveries held.
     full: VecDeque<Open>,
@@ -138,7 +138,7 @@ pub struct Gatherer {
 
 impl Gatherer {
     /// Adds what happened to an item of a message, and what its confirm settles.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         envelope: &Envelope,
         position: usize,
@@ -189,22 +189,22 @@ impl Gatherer {
     }
 
     /// Whether there is nothing to publish.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.oldest.is_none()
     }
 
     /// Whether a report is full.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         !self.full.is_empty()
     }
 
     /// When what was gathered has waited long enough.
-    pub fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.oldest.map(|oldest| oldest + GATHER)
     }
 
     /// The next reports to publish, the oldest first.
-    pub fn take(&mut self, reporter: &Reporter) -> Option<Batch> {
+    pub(crate) fn take(&mut self, reporter: &Reporter) -> Option<Batch> {
         let open = match self.full.pop_front() {
             Some(full) => full,
             None if self.oldest.is_some() => std::mem::take(&mut self.open),

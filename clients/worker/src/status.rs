@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use headway::wire::{ControlMessage, Disposition};
 
 /// How many jobs are remembered unless told otherwise.
-pub const DEFAULT_CAPACITY: usize = 10_000;
+pub(crate) const DEFAULT_CAPACITY: usize = 10_000;
 
 /// A job's uid.
-pub type JobUid = [u8; 16];
+pub(crate) type JobUid = [u8; 16];
 
 /// What a worker does with an item instead of running it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Withhold {
+pub(crate) enum Withhold {
     /// Reports it as parked.
     Park,
     /// Reports it as discarded.
@@ -31,7 +31,7 @@ struct Status {
 
 /// The newest known status of each job, at most `capacity` jobs; the one that changed longest ago goes first.
 #[derive(Debug)]
-pub struct StatusCache {
+pub(crate) struct StatusCache {
     capacity: usize,
     jobs: HashMap<JobUid, Status>,
     by_age: BTreeMap<u64, JobUid>,
@@ -40,7 +40,7 @@ pub struct StatusCache {
 
 impl StatusCache {
     /// An empty cache for at most `capacity` jobs.
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(1),
             jobs: HashMap::new(),
@@ -50,7 +50,7 @@ impl StatusCache {
     }
 
     /// Learns a status. Returns it if it is news: its counter is higher than what was known.
-    pub fn learn(&mut self, message: &ControlMessage) -> Option<(JobUid, Option<Withhold>)> {
+    pub(crate) fn learn(&mut self, message: &ControlMessage) -> Option<(JobUid, Option<Withhold>)> {
         let uid = JobUid::try_from(message.job_uid.as_ref()).ok()?;
         let withhold = match message.disposition() {
             Disposition::Unspecified => return None,
@@ -85,7 +85,7 @@ impl StatusCache {
 
     /// What to do with items of a message that was made at `control`, or `None` to run them. A status older
     /// than the message says nothing: the job may have been resumed or retried since.
-    pub fn withhold(&self, uid: &JobUid, control: u32) -> Option<Withhold> {
+    pub(crate) fn withhold(&self, uid: &JobUid, control: u32) -> Option<Withhold> {
         let status = self.jobs.get(uid)?;
         if status.control < control {
             return None;

@@ -48,7 +48,11 @@ pub(crate) struct Envelope {
 
 impl Envelope {
     /// Checks what the SDK relies on. `None` if the message breaks the contract.
-    pub fn new(message: TaskMessage, received: Instant, inbox: Arc<ProgressInbox>) -> Option<Self> {
+    pub(crate) fn new(
+        message: TaskMessage,
+        received: Instant,
+        inbox: Arc<ProgressInbox>,
+    ) -> Option<Self> {
         if message.items.is_empty() {
             return None;
         }
@@ -69,7 +73,7 @@ impl Envelope {
     }
 
     /// Asks every running item to end. The first reason stays.
-    pub fn end(&self, reason: EndedBy) {
+    pub(crate) fn end(&self, reason: EndedBy) {
         let number = match reason {
             EndedBy::Discard => 1,
             EndedBy::Shutdown => 2,
@@ -82,7 +86,7 @@ impl Envelope {
     }
 
     /// Why the items were asked to end, if they were.
-    pub fn ended_by(&self) -> Option<EndedBy> {
+    pub(crate) fn ended_by(&self) -> Option<EndedBy> {
         match self.ended_by.load(Ordering::Acquire) {
             1 => Some(EndedBy::Discard),
             2 => Some(EndedBy::Shutdown),
@@ -91,7 +95,7 @@ impl Envelope {
     }
 
     /// Takes the fraction of an item for a report.
-    pub fn take_fraction(&self, position: usize) -> Option<u32> {
+    pub(crate) fn take_fraction(&self, position: usize) -> Option<u32> {
         let cell = self.fractions.get()?.get(position)?;
         Some(cell.fetch_and(!UNREPORTED, Ordering::AcqRel) & !UNREPORTED)
     }
@@ -141,7 +145,7 @@ impl ProgressInbox {
         self.arrivals.notify_one();
     }
 
-    pub fn take(&self) -> Vec<Fraction> {
+    pub(crate) fn take(&self) -> Vec<Fraction> {
         std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

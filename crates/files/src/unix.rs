@@ -182,7 +182,11 @@ pub(super) mod tests {
     use super::*;
 
     /// Opens a file as on a system that has no call for it.
-    pub fn walk_to_file(folder: &Folder, below: &Path, links: Links) -> Result<File, OpenError> {
+    pub(crate) fn walk_to_file(
+        folder: &Folder,
+        below: &Path,
+        links: Links,
+    ) -> Result<File, OpenError> {
         folder.walk(below, FILE, links).map(File::from)
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::yaml;
 
 /// The largest definition, in bytes.
-pub const MOST_BYTES: usize = 256 * 1024;
+pub(crate) const MOST_BYTES: usize = 256 * 1024;
 /// Hexadecimal digits of a version made from the text.
 const DIGITS: usize = 12;
 

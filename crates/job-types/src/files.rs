@@ -129,7 +129,7 @@ impl FileType {
 ///
 /// # Errors
 /// Why it cannot be used.
-pub async fn usable(
+pub(crate) async fn usable(
     text: &str,
     name: &str,
     evaluator: &Evaluator,

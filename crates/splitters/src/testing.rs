@@ -14,14 +14,14 @@ use crate::{
 const MAX_PAGES: usize = 100_000;
 
 /// All items of a definition, and what it took to find them.
-pub struct Walk {
+pub(crate) struct Walk {
     pub leaves: Vec<Value>,
     pub pages: usize,
     pub depth: usize,
 }
 
 /// Compares without order.
-pub trait Permutation {
+pub(crate) trait Permutation {
     fn is_permutation_of(&self, expected: &[Value]) -> bool;
 }
 
@@ -39,15 +39,15 @@ impl Permutation for Vec<Value> {
 }
 
 /// Makes the same numbers from the same seed.
-pub struct Numbers(u64);
+pub(crate) struct Numbers(u64);
 
 impl Numbers {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed | 1)
     }
 
     /// A number from 0 to below `bound`.
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -58,7 +58,7 @@ impl Numbers {
 impl Walk {
     /// Splits everything, with the limits that `limit` gives. Each definition is stored and read again. Some pages
     /// are asked for twice, as after a crash, and the second answer counts.
-    pub fn run(
+    pub(crate) fn run(
         splitter: &dyn Splitter,
         root: Definition,
         seed: u64,
@@ -126,7 +126,7 @@ impl Walk {
     }
 
     /// One page, which must be found.
-    pub fn page(
+    pub(crate) fn page(
         splitter: &dyn Splitter,
         definition: &Definition,
         cursor: Option<&[u8]>,
@@ -136,7 +136,7 @@ impl Walk {
     }
 
     /// One page or error. A page is checked against its bounds.
-    pub fn ask(
+    pub(crate) fn ask(
         splitter: &dyn Splitter,
         definition: &Definition,
         cursor: Option<&[u8]>,
@@ -165,7 +165,7 @@ impl Walk {
 }
 
 /// All items of a definition, found with random limits.
-pub fn walk(splitter: &dyn Splitter, definition: Definition, seed: u64) -> Vec<Value> {
+pub(crate) fn walk(splitter: &dyn Splitter, definition: Definition, seed: u64) -> Vec<Value> {
     Walk::run(splitter, definition, seed, |numbers| {
         match numbers.below(3) {
             0 => 1 + numbers.below(3),
@@ -178,7 +178,7 @@ pub fn walk(splitter: &dyn Splitter, definition: Definition, seed: u64) -> Vec<V
 
 /// Checks that a definition is refused, by the check or by the first page at the latest, with a sentence that
 /// has this part in it.
-pub fn invalid(splitter: &dyn Splitter, definition: &Definition, part: &str) {
+pub(crate) fn invalid(splitter: &dyn Splitter, definition: &Definition, part: &str) {
     let refused = splitter
         .total(definition, &Value::Null)
         .and_then(|_| Walk::ask(splitter, definition, None, 10, None));
@@ -192,7 +192,7 @@ pub fn invalid(splitter: &dyn Splitter, definition: &Definition, part: &str) {
 }
 
 /// Any JSON value of a modest size.
-pub fn any_json() -> impl Strategy<Value = Value> {
+pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

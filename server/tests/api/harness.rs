@@ -27,13 +27,13 @@ use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 /// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The partition of most tests.
-pub const PARENT: &str = "partitions/acme";
+pub(crate) const PARENT: &str = "partitions/acme";
 
 /// A running server.
-pub struct Harness {
+pub(crate) struct Harness {
     pub client: JobServiceClient<Channel>,
     pub channel: Channel,
     pub address: SocketAddr,
@@ -46,7 +46,7 @@ pub struct Harness {
 
 /// A client of each service.
 #[derive(Clone)]
-pub struct Clients<S> {
+pub(crate) struct Clients<S> {
     pub jobs: JobServiceClient<S>,
     pub schedules: ScheduleServiceClient<S>,
     pub job_types: JobTypeServiceClient<S>,
@@ -76,11 +76,11 @@ macro_rules! clients {
     }};
 }
 impl Harness {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|parts| parts).await
     }
 
-    pub async fn start_with(change: impl FnOnce(ServerParts) -> ServerParts) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(ServerParts) -> ServerParts) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("headway.db").display());
         let store = Store::connect(&StoreConfig::new(StoreUrl::new(url)))
@@ -119,19 +119,19 @@ impl Harness {
     }
 
     /// A client over a connection of its own.
-    pub async fn connect(&self) -> JobServiceClient<Channel> {
+    pub(crate) async fn connect(&self) -> JobServiceClient<Channel> {
         let channel = Channel::from_shared(format!("http://{}", self.address)).unwrap();
         JobServiceClient::new(channel.connect().await.unwrap())
     }
 
     /// The same, which connects with its first call.
-    pub fn connect_lazily(&self) -> JobServiceClient<Channel> {
+    pub(crate) fn connect_lazily(&self) -> JobServiceClient<Channel> {
         let channel = Channel::from_shared(format!("http://{}", self.address)).unwrap();
         JobServiceClient::new(channel.connect_lazy())
     }
 
     /// A client of another server on the same database and broker, which stops with this one.
-    pub async fn another_server(&self) -> JobServiceClient<Channel> {
+    pub(crate) async fn another_server(&self) -> JobServiceClient<Channel> {
         let readiness = Readiness::new(Duration::ZERO);
         let parts = ServerParts::new(self.relay.clone(), readiness);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -142,32 +142,32 @@ impl Harness {
     }
 
     /// A client of each service, over the connection of [`Self::client`].
-    pub fn clients(&self) -> Clients<Channel> {
+    pub(crate) fn clients(&self) -> Clients<Channel> {
         clients!(self.channel.clone())
     }
 
-    pub fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         self.relay.store()
     }
 
     /// Creates a job of one task.
-    pub async fn create(&self, id: &str) -> v1::Job {
+    pub(crate) async fn create(&self, id: &str) -> v1::Job {
         self.create_spec(id, task()).await
     }
 
-    pub async fn create_spec(&self, id: &str, spec: v1::JobSpec) -> v1::Job {
+    pub(crate) async fn create_spec(&self, id: &str, spec: v1::JobSpec) -> v1::Job {
         let created = self.client.clone().create_job(request(id, spec)).await;
         created.unwrap().into_inner()
     }
 
-    pub async fn get(&self, id: &str) -> v1::Job {
+    pub(crate) async fn get(&self, id: &str) -> v1::Job {
         let request = v1::GetJobRequest { name: name(id) };
         let job = self.client.clone().get_job(request).await;
         job.unwrap().into_inner()
     }
 
     /// Applies what a worker reports, as tracking does; the caller publishes it or lets the event be lost.
-    pub async fn report(&self, job: &v1::Job, done: Vec<u32>, failed: &[u32]) -> Committed {
+    pub(crate) async fn report(&self, job: &v1::Job, done: Vec<u32>, failed: &[u32]) -> Committed {
         let broken = |index| Failed::lasting("BROKEN", format!("item {index} is broken"));
         let failed = failed
             .iter()
@@ -176,7 +176,11 @@ impl Harness {
     }
 
     /// The same for anything that workers report of items.
-    pub async fn report_items(&self, job: &v1::Job, events: &[(u32, ItemEvent)]) -> Committed {
+    pub(crate) async fn report_items(
+        &self,
+        job: &v1::Job,
+        events: &[(u32, ItemEvent)],
+    ) -> Committed {
         self.apply(job, Vec::new(), events.to_vec()).await
     }
 
@@ -207,7 +211,7 @@ impl Harness {
     }
 
     /// Splits the root of a batch into so many items, as a batch worker does.
-    pub async fn split(&self, job: &v1::Job, items: usize) {
+    pub(crate) async fn split(&self, job: &v1::Job, items: usize) {
         let plan = self.store().plan_split(uid(job), 1, 0).await.unwrap();
         let SplitPlan::Split(source) = plan else {
             panic!("{plan:?}")
@@ -225,28 +229,28 @@ impl Harness {
     }
 
     /// Ends a job of one task and tells everybody.
-    pub async fn finish(&self, job: &v1::Job) {
+    pub(crate) async fn finish(&self, job: &v1::Job) {
         let committed = self.report(job, vec![0], &[]).await;
         self.relay.publish(committed).await;
     }
 
     /// Stops the server; it must end well and soon.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         let ended = tokio::time::timeout(PATIENCE, self.server).await;
         ended.unwrap().unwrap().unwrap();
     }
 }
 
-pub fn uid(job: &v1::Job) -> JobUid {
+pub(crate) fn uid(job: &v1::Job) -> JobUid {
     JobUid(job.uid.parse().unwrap())
 }
 
-pub fn name(id: &str) -> String {
+pub(crate) fn name(id: &str) -> String {
     format!("{PARENT}/jobs/{id}")
 }
 
-pub fn request(id: &str, spec: v1::JobSpec) -> v1::CreateJobRequest {
+pub(crate) fn request(id: &str, spec: v1::JobSpec) -> v1::CreateJobRequest {
     v1::CreateJobRequest {
         parent: PARENT.to_owned(),
         job_id: id.to_owned(),
@@ -256,7 +260,7 @@ pub fn request(id: &str, spec: v1::JobSpec) -> v1::CreateJobRequest {
 }
 
 /// A job of one task.
-pub fn task() -> v1::JobSpec {
+pub(crate) fn task() -> v1::JobSpec {
     v1::JobSpec {
         work: Some(v1::job_spec::Work::Task(v1::TaskSpec {
             pipe: "documents".into(),
@@ -269,7 +273,7 @@ pub fn task() -> v1::JobSpec {
 }
 
 /// A job of a range of integers.
-pub fn batch() -> v1::JobSpec {
+pub(crate) fn batch() -> v1::JobSpec {
     let number = |number| prost_types::Value {
         kind: Some(prost_types::value::Kind::NumberValue(number)),
     };
@@ -296,7 +300,7 @@ pub fn batch() -> v1::JobSpec {
 }
 
 /// The error's code and details, which must say why in a way that programs read.
-pub fn refused<T: std::fmt::Debug>(
+pub(crate) fn refused<T: std::fmt::Debug>(
     result: Result<T, Status>,
     code: Code,
     reason: &str,
@@ -312,7 +316,7 @@ pub fn refused<T: std::fmt::Debug>(
 }
 
 /// The fields that a `BadRequest` names.
-pub fn fields(details: &ErrorDetails) -> Vec<&str> {
+pub(crate) fn fields(details: &ErrorDetails) -> Vec<&str> {
     let violations = &details.bad_request().unwrap().field_violations;
     violations.iter().map(|v| v.field.as_str()).collect()
 }

@@ -32,7 +32,7 @@ impl Write for Written {
 }
 
 /// Runs a command line: its status, standard output and standard error.
-pub async fn headway(d: &Deployment, arguments: &[&str]) -> (ExitStatus, String, String) {
+pub(crate) async fn headway(d: &Deployment, arguments: &[&str]) -> (ExitStatus, String, String) {
     let (stdout, stderr) = (Written::default(), Written::default());
     let mut console = Console::captured(stdout.clone(), stderr.clone())
         .with_variable("HEADWAY_SERVER", format!("http://{}", d.address()));
@@ -44,7 +44,7 @@ pub async fn headway(d: &Deployment, arguments: &[&str]) -> (ExitStatus, String,
 }
 
 /// Words of a line of the documentation, some of them in single quotes.
-pub fn words(line: &str) -> Vec<&str> {
+pub(crate) fn words(line: &str) -> Vec<&str> {
     let parts = line.split('\'').enumerate();
     parts
         .flat_map(|(number, part)| match number % 2 {

@@ -19,14 +19,14 @@ use tonic::{
 use tonic_reflection::pb::{v1, v1alpha};
 
 /// A service that was learnt by reflection.
-pub struct Generic {
+pub(crate) struct Generic {
     channel: Channel,
     service: ServiceDescriptor,
 }
 
 impl Generic {
     /// Asks the server for everything that the service needs.
-    pub async fn learn(address: SocketAddr, service: &str) -> Self {
+    pub(crate) async fn learn(address: SocketAddr, service: &str) -> Self {
         let channel = connect(address).await;
         let mut files = Vec::new();
         let symbol =
@@ -54,7 +54,7 @@ impl Generic {
     }
 
     /// Calls a method with a JSON message, and gives the answer as JSON.
-    pub async fn call(&self, method: &str, message: Value) -> Result<Value, Status> {
+    pub(crate) async fn call(&self, method: &str, message: Value) -> Result<Value, Status> {
         let method = self
             .service
             .methods()
@@ -75,7 +75,7 @@ impl Generic {
     }
 
     /// The services that the older reflection protocol names.
-    pub async fn services(address: SocketAddr) -> Vec<String> {
+    pub(crate) async fn services(address: SocketAddr) -> Vec<String> {
         use v1alpha::{
             ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
             server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,

@@ -25,19 +25,19 @@ on_both!(
 );
 
 /// Types of the API alone.
-pub fn evaluated(options: &mut Options) {
+pub(crate) fn evaluated(options: &mut Options) {
     let program = env!("CARGO_BIN_EXE_headway-test-process");
     options.config.job_type_evaluator = Some(program.into());
 }
 
 /// The types of the folder beside this file, too.
-pub fn with_files(options: &mut Options) {
+pub(crate) fn with_files(options: &mut Options) {
     evaluated(options);
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/job_types/definitions");
     options.config.job_types_dir = Some(folder.into());
 }
 
-pub fn typed(id: &str, parameters: &Value) -> JobSpec {
+pub(crate) fn typed(id: &str, parameters: &Value) -> JobSpec {
     let parameters: Result<_, JsonError> = json_to_struct(parameters);
     JobSpec {
         job_type: Some(JobTypeUse {
@@ -49,18 +49,18 @@ pub fn typed(id: &str, parameters: &Value) -> JobSpec {
     }
 }
 
-pub async fn submit(client: &Client, id: &str, spec: JobSpec) -> Result<Job, Error> {
+pub(crate) async fn submit(client: &Client, id: &str, spec: JobSpec) -> Result<Job, Error> {
     client.create_job(headway_tests::request(id, spec)).await
 }
 
-pub fn defined(definition: &str) -> JobType {
+pub(crate) fn defined(definition: &str) -> JobType {
     JobType {
         definition: definition.to_owned(),
         ..JobType::default()
     }
 }
 
-pub async fn create(client: &Client, id: &str, definition: &str) -> Result<JobType, Error> {
+pub(crate) async fn create(client: &Client, id: &str, definition: &str) -> Result<JobType, Error> {
     let request = CreateJobTypeRequest {
         job_type_id: id.to_owned(),
         job_type: Some(defined(definition)),
@@ -70,7 +70,7 @@ pub async fn create(client: &Client, id: &str, definition: &str) -> Result<JobTy
 }
 
 /// The single field that a refusal is about, and why.
-pub fn field(refused: &Error) -> (String, String) {
+pub(crate) fn field(refused: &Error) -> (String, String) {
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
     let violations = refused.field_violations();
     assert_eq!(violations.len(), 1, "{refused}");
@@ -121,7 +121,7 @@ async fn parameters_are_told_by_pointer(d: Deployment) {
     );
 }
 
-pub const TASK: &str = "
+pub(crate) const TASK: &str = "
 description: One task
 parameters: {type: object}
 program: '{task: {pipe: \"work\", type: \"number\", payload: (.parameters.n | tojson | @base64)}}'

@@ -23,7 +23,7 @@ on_both!(
 );
 
 /// The reasons, by kind.
-pub async fn kinds(d: &Deployment, name: &JobName) -> Vec<Kind> {
+pub(crate) async fn kinds(d: &Deployment, name: &JobName) -> Vec<Kind> {
     let explained = d.client().explain_job(name).await.unwrap();
     let reasons = explained.reasons.iter();
     for reason in reasons.clone() {
@@ -32,7 +32,7 @@ pub async fn kinds(d: &Deployment, name: &JobName) -> Vec<Kind> {
     reasons.map(JobReason::kind).collect()
 }
 
-pub async fn reason(d: &Deployment, name: &JobName, kind: Kind) -> JobReason {
+pub(crate) async fn reason(d: &Deployment, name: &JobName, kind: Kind) -> JobReason {
     let explained = d.client().explain_job(name).await.unwrap();
     let found = explained
         .reasons

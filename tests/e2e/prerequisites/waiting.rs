@@ -26,17 +26,17 @@ on_both!(
 );
 
 /// A job of a few items.
-pub fn small() -> JobBuilder {
+pub(crate) fn small() -> JobBuilder {
     range(5, 5)
 }
 
 /// A job that fails at once.
-pub fn too_late() -> JobBuilder {
+pub(crate) fn too_late() -> JobBuilder {
     stuck().deadline_time(SystemTime::now())
 }
 
 /// Waits until all that ended was told to those that wait for it.
-pub async fn nothing_owed(d: &Deployment) {
+pub(crate) async fn nothing_owed(d: &Deployment) {
     until("nothing more to be owed", PATIENCE, || async {
         (d.store().release_tasks().await.expect("answers") == 0).then_some(())
     })
@@ -44,15 +44,15 @@ pub async fn nothing_owed(d: &Deployment) {
 }
 
 /// What does not start while the test runs.
-pub fn stuck() -> JobBuilder {
+pub(crate) fn stuck() -> JobBuilder {
     small().not_before_time(SystemTime::now() + Duration::from_secs(3600))
 }
 
-pub fn waits(job: &Job) -> (JobState, i32) {
+pub(crate) fn waits(job: &Job) -> (JobState, i32) {
     (job.state(), job.open_prerequisites)
 }
 
-pub fn seconds_between(
+pub(crate) fn seconds_between(
     from: &Option<prost_types::Timestamp>,
     to: &Option<prost_types::Timestamp>,
 ) -> f64 {

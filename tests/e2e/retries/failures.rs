@@ -258,7 +258,7 @@ async fn a_panic_is_a_failure(d: Deployment) {
 }
 
 /// Takes what is ready in a queue and gives all of it to the dead letters.
-pub async fn kill_messages(d: &Deployment, queue: &Queue, most: usize) {
+pub(crate) async fn kill_messages(d: &Deployment, queue: &Queue, most: usize) {
     let mut consumer = d.broker().consume(queue, 100).await.unwrap();
     let acker = consumer.acker();
     let mut killed = 0;

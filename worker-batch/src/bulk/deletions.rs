@@ -30,7 +30,7 @@ pub(super) struct Deletions(mpsc::Sender<(JobName, Caller, Reply)>);
 
 impl Deletions {
     /// Begins to delete, in a task that ends when nobody can ask any more.
-    pub fn begin(relay: Relay) -> (Self, JoinHandle<()>) {
+    pub(crate) fn begin(relay: Relay) -> (Self, JoinHandle<()>) {
         let (asked, asking) = mpsc::channel(TOGETHER);
         let deleting = tasks::spawn(delete(relay, asking));
         (Self(asked), deleting)
@@ -40,7 +40,7 @@ impl Deletions {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; trying again helps.
-    pub async fn delete(&self, name: JobName, caller: Caller) -> Result<(), StoreError> {
+    pub(crate) async fn delete(&self, name: JobName, caller: Caller) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         let stopped = || StoreError::Unavailable("the process is stopping".to_owned());
         let asked = self.0.send((name, caller, reply)).await;

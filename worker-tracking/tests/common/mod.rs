@@ -10,7 +10,7 @@ use headway_domain::{
 use headway_store::NewJob;
 
 /// The job `one` of the partition `acme`: a task for the pipe `work`.
-pub fn task() -> NewJob {
+pub(crate) fn task() -> NewJob {
     NewJob {
         name: JobName {
             partition: PartitionId::new("acme").unwrap(),

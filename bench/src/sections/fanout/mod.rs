@@ -38,7 +38,7 @@ struct Load {
 }
 
 /// Measures the bare server, then Headway.
-pub async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let services = bench.services()?;
     let sizes = bench.sizes;
     let rows = Cluster::with(&services, "w", false, async |cluster: &mut Cluster| {

@@ -23,7 +23,7 @@ use tonic::{
 };
 
 /// The method that is measured.
-pub const PATH: &str = "/headway.v1.JobService/WatchJob";
+pub(crate) const PATH: &str = "/headway.v1.JobService/WatchJob";
 /// Streams that are opened at once.
 const OPENING: usize = 64;
 /// The width of a bucket of times, in microseconds, and how many there are: 10 s in all.
@@ -31,7 +31,7 @@ const BUCKET_US: u64 = 100;
 const BUCKETS: usize = 100_000;
 
 /// What readers measured: shared by all streams of a kind.
-pub struct Measured {
+pub(crate) struct Measured {
     on: AtomicBool,
     deliveries: AtomicU64,
     buckets: Vec<AtomicU32>,
@@ -39,7 +39,7 @@ pub struct Measured {
 
 impl Measured {
     /// Nothing yet, and nothing counts before [`Self::begin`].
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             on: AtomicBool::new(false),
             deliveries: AtomicU64::new(0),
@@ -48,7 +48,7 @@ impl Measured {
     }
 
     /// Counts from now on, from zero.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.deliveries.store(0, Ordering::Relaxed);
         for bucket in &self.buckets {
             bucket.store(0, Ordering::Relaxed);
@@ -57,13 +57,13 @@ impl Measured {
     }
 
     /// Stops counting; how many messages there were.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.on.store(false, Ordering::Relaxed);
         self.deliveries.load(Ordering::Relaxed)
     }
 
     /// A message came whose change was committed at this time.
-    pub fn note(&self, message: &[u8]) {
+    pub(crate) fn note(&self, message: &[u8]) {
         if !self.on.load(Ordering::Relaxed) {
             return;
         }
@@ -81,7 +81,7 @@ impl Measured {
     }
 
     /// The nearest-rank percentile in milliseconds, to a tenth.
-    pub fn percentile_ms(&self, percent: u64) -> f64 {
+    pub(crate) fn percentile_ms(&self, percent: u64) -> f64 {
         let counts = || {
             self.buckets
                 .iter()
@@ -116,7 +116,7 @@ fn committed(message: &[u8]) -> Option<SystemTime> {
 }
 
 /// A watch of this job, or source, that is told of every change.
-pub fn request(name: &str) -> Bytes {
+pub(crate) fn request(name: &str) -> Bytes {
     let request = WatchJobRequest {
         name: name.to_owned(),
         min_interval: Some(prost_types::Duration::default()),
@@ -126,7 +126,7 @@ pub fn request(name: &str) -> Bytes {
 }
 
 /// Opens so many streams over so many connections, names in turn.
-pub async fn open(
+pub(crate) async fn open(
     address: &str,
     connections: usize,
     count: usize,
@@ -160,7 +160,7 @@ async fn follow(channel: Channel, request: Bytes) -> anyhow::Result<Streaming<By
 }
 
 /// Reads every stream until the tasks are dropped. A stream that ends is an error.
-pub fn read_all(
+pub(crate) fn read_all(
     streams: Vec<Streaming<Bytes>>,
     measured: &Arc<Measured>,
 ) -> JoinSet<anyhow::Result<()>> {

@@ -18,7 +18,7 @@ const READ: usize = 16 * 1024;
 const TRAILERS: u8 = 0x80;
 
 /// Opens a stream and reads it until the task is dropped. A stream that ends is an error.
-pub async fn open(
+pub(crate) async fn open(
     address: &str,
     count: usize,
     names: &[String],

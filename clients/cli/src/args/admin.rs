@@ -8,7 +8,7 @@ use headway::v1::schedule::OverlapPolicy;
 use super::{submit::SubmitArgs, values::*};
 
 #[derive(Debug, Args)]
-pub struct LimitsArgs {
+pub(crate) struct LimitsArgs {
     /// The pipe [default: all pipes with limits]
     #[arg(required_if_eq("none", "true"))]
     pub pipe: Option<String>,
@@ -24,7 +24,7 @@ pub struct LimitsArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PartitionAction {
+pub(crate) enum PartitionAction {
     /// Hold every job of the partition
     Suspend,
     /// Let the jobs of the partition continue
@@ -34,7 +34,7 @@ pub enum PartitionAction {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum TypeCommand {
+pub(crate) enum TypeCommand {
     /// List the job types
     #[command(visible_alias = "list")]
     Ls,
@@ -82,7 +82,7 @@ pub enum TypeCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ScheduleCommand {
+pub(crate) enum ScheduleCommand {
     /// Create a schedule: jobs at the times of a cron pattern, from now on
     Create {
         /// The schedule's id
@@ -137,7 +137,7 @@ pub enum ScheduleCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct ScheduleArgs {
+pub(crate) struct ScheduleArgs {
     /// The time zone of the pattern, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<String>,

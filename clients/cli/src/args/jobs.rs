@@ -7,7 +7,7 @@ use super::{submit::OnExceededArg, values::*};
 
 /// Which failures are meant.
 #[derive(Debug, Clone, Default, Args)]
-pub struct FailureArgs {
+pub(crate) struct FailureArgs {
     /// Only failures with this code; may be repeated
     #[arg(long)]
     pub code: Vec<String>,
@@ -20,7 +20,7 @@ pub struct FailureArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DeadAction {
+pub(crate) enum DeadAction {
     /// Send these items to their pipes again, also while their jobs run
     Redrive,
     /// Forget their messages; their items stay failed
@@ -28,7 +28,7 @@ pub enum DeadAction {
 }
 
 #[derive(Debug, Args)]
-pub struct DeadArgs {
+pub(crate) struct DeadArgs {
     /// Only dead letters of this pipe
     #[arg(long)]
     pub pipe: Option<String>,
@@ -47,7 +47,7 @@ pub struct DeadArgs {
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(
     ["label", "no_labels", "description", "priority", "max_in_flight", "max_failed", "max_failed_percent", "on_exceeded", "retention"],
 ))]
-pub struct UpdateArgs {
+pub(crate) struct UpdateArgs {
     /// Add or change a label; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub label: Vec<(String, String)>,
@@ -79,7 +79,7 @@ pub struct UpdateArgs {
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["filter", "all"]))]
-pub struct BulkArgs {
+pub(crate) struct BulkArgs {
     /// What to do with the jobs
     #[arg(value_enum)]
     pub action: BulkActionArg,
@@ -124,7 +124,7 @@ impl From<BulkActionArg> for JobAction {
 }
 
 #[derive(Debug, Args)]
-pub struct EventsArgs {
+pub(crate) struct EventsArgs {
     /// The job: its id, or partitions/PARTITION/jobs/JOB [default: all jobs of the partition]
     pub job: Option<String>,
     /// Print events from now on, or after CURSOR, until interrupted
@@ -142,7 +142,7 @@ pub struct EventsArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct BatchesArgs {
+pub(crate) struct BatchesArgs {
     /// The job: its id, or partitions/PARTITION/jobs/JOB
     pub job: String,
     /// The children of this batch [default: the root and its children]
@@ -154,7 +154,7 @@ pub struct BatchesArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct JobsArgs {
+pub(crate) struct JobsArgs {
     /// The jobs: ids, or partitions/PARTITION/jobs/JOB
     #[arg(required = true, num_args = 1..=100, value_name = "JOB")]
     pub jobs: Vec<String>,

@@ -10,10 +10,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub use admin::*;
-pub use jobs::*;
-pub use submit::*;
-pub use values::*;
+pub(crate) use admin::*;
+pub(crate) use jobs::*;
+pub(crate) use submit::*;
+pub(crate) use values::*;
 
 /// Submit, watch and control jobs of a Headway server.
 ///
@@ -23,7 +23,7 @@ pub use values::*;
 /// Exit status: 0 completed, 1 failed or cancelled, 2 usage, 3 server unreachable.
 #[derive(Debug, Parser)]
 #[command(name = "headway", version, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     pub global: GlobalArgs,
     #[command(subcommand)]
@@ -31,7 +31,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Default, Args)]
-pub struct GlobalArgs {
+pub(crate) struct GlobalArgs {
     /// The server's address [default: http://127.0.0.1:6420]
     #[arg(long, global = true, value_name = "URL")]
     pub server: Option<String>,
@@ -58,7 +58,7 @@ pub struct GlobalArgs {
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people
     Table,
     /// For programs: the API's messages as JSON
@@ -68,7 +68,7 @@ pub enum Format {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Submit a job and print its name
     Submit {
         #[command(flatten)]

@@ -10,7 +10,7 @@ use super::values::*;
 
 /// What to submit: a job file, flags, or both; flags override the file.
 #[derive(Debug, Default, Args)]
-pub struct SubmitArgs {
+pub(crate) struct SubmitArgs {
     /// A job in YAML or JSON: a JobSpec, a CreateJobRequest with `spec`, or the output of `get -o yaml`; - for stdin
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,

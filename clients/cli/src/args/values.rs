@@ -9,7 +9,7 @@ use prost_types::Timestamp;
 
 /// A state in which a job is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetentionState {
+pub(crate) enum RetentionState {
     Completed,
     Failed,
     Cancelled,
@@ -47,7 +47,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// Reads a duration above zero, such as `500ms`, `90s`, `1h 30m` or `1d`; a day has 24 hours, a week 7 days.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |_| "not a duration such as 500ms, 90s, 1h30m or 1d".to_owned();
     let span: Span = text.parse().map_err(wrong)?;
     let days = SpanRelativeTo::days_are_24_hours();
@@ -59,7 +59,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads an expiry, for one state or for all: `failed=end+P30D`, `none`. The server reads the expiry itself.
-pub fn expiry(text: &str) -> Result<(Option<RetentionState>, String), String> {
+pub(crate) fn expiry(text: &str) -> Result<(Option<RetentionState>, String), String> {
     let Some((state, expiry)) = text.split_once('=') else {
         return Ok((None, text.to_owned()));
     };
@@ -73,7 +73,7 @@ pub fn expiry(text: &str) -> Result<(Option<RetentionState>, String), String> {
 }
 
 /// Reads a point in time, such as `2030-01-31T08:00:00Z`; without a zone it is one of the system's, and a date is its beginning there.
-pub fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     moment_in(text, &TimeZone::system())
 }
 
@@ -94,7 +94,7 @@ fn moment_in(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
 }
 
 /// Reads a kind of event, such as `created` or `failure-recorded`.
-pub fn event_kind(text: &str) -> Result<EventKind, String> {
+pub(crate) fn event_kind(text: &str) -> Result<EventKind, String> {
     let known = (1..64).filter_map(|code| EventKind::try_from(code).ok());
     let known: Vec<_> = known.map(|kind| (kind, event_kind_name(kind))).collect();
     let wanted = text.to_ascii_lowercase().replace('_', "-");

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Changes all jobs that match, or says how many there are.
-pub async fn bulk(
+pub(crate) async fn bulk(
     args: &BulkArgs,
     settings: Settings,
     console: &mut Console,

@@ -15,7 +15,7 @@ use crate::{
 
 /// What is printed of a job that is not printed whole.
 #[derive(Clone, Copy)]
-pub enum Shown {
+pub(crate) enum Shown {
     Line,
     Details,
     /// What a retry would run.
@@ -33,7 +33,7 @@ impl Shown {
 }
 
 /// Does the same to each job and prints it. One that fails does not keep the others from it.
-pub async fn each<Call, Answer>(
+pub(crate) async fn each<Call, Answer>(
     args: &JobsArgs,
     settings: Settings,
     console: &mut Console,
@@ -65,7 +65,7 @@ where
 }
 
 /// Runs again what failed in jobs, or says what would be run.
-pub async fn retry(
+pub(crate) async fn retry(
     args: &JobsArgs,
     request: &RetryJobRequest,
     failures: &FailureArgs,
@@ -87,7 +87,7 @@ pub async fn retry(
     .await
 }
 
-pub async fn remove(
+pub(crate) async fn remove(
     args: &JobsArgs,
     settings: Settings,
     console: &mut Console,
@@ -111,7 +111,7 @@ pub async fn remove(
 }
 
 /// Changes some of what jobs are to do.
-pub async fn update(
+pub(crate) async fn update(
     jobs: &JobsArgs,
     changes: &UpdateArgs,
     settings: Settings,
@@ -146,7 +146,7 @@ fn tell(
     }))
 }
 
-pub fn names(args: &JobsArgs, settings: &Settings) -> Result<Vec<JobName>, Failure> {
+pub(crate) fn names(args: &JobsArgs, settings: &Settings) -> Result<Vec<JobName>, Failure> {
     let names = args.jobs.iter();
     names.map(|job| Remote::name(job, settings)).collect()
 }

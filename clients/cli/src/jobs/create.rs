@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Checks the arguments before it connects, then creates the job.
-pub async fn create(
+pub(crate) async fn create(
     args: &SubmitArgs,
     settings: Settings,
     validate_only: bool,
@@ -30,7 +30,7 @@ pub async fn create(
 }
 
 /// Follows a job that was just created, and tells how it ended.
-pub async fn finish(
+pub(crate) async fn finish(
     remote: &Remote,
     console: &mut Console,
     created: &Job,
@@ -45,6 +45,6 @@ pub async fn finish(
 }
 
 /// The name of a job that the server made.
-pub fn parse(job: &Job) -> Result<JobName, Failure> {
+pub(crate) fn parse(job: &Job) -> Result<JobName, Failure> {
     Ok(job.name.parse()?)
 }

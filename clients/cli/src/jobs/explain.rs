@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Says of each job what it waits for.
-pub async fn explain(
+pub(crate) async fn explain(
     args: &JobsArgs,
     settings: Settings,
     console: &mut Console,

@@ -22,14 +22,14 @@ const PER_PAGE: u32 = 500;
 
 /// Which failures to show, and how.
 #[derive(Debug)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     pub filter: FailureArgs,
     pub limit: Option<u32>,
     pub ndjson: bool,
 }
 
 /// The filter that arguments ask for, of a job.
-pub fn filter(args: &FailureArgs, job: &JobName) -> Option<FailureFilter> {
+pub(crate) fn filter(args: &FailureArgs, job: &JobName) -> Option<FailureFilter> {
     let filter = FailureFilter {
         codes: args.code.clone(),
         batches: args
@@ -43,7 +43,7 @@ pub fn filter(args: &FailureArgs, job: &JobName) -> Option<FailureFilter> {
 }
 
 /// Lists the failures of a job.
-pub async fn failures(
+pub(crate) async fn failures(
     job: &str,
     wanted: &Wanted,
     settings: Settings,

@@ -15,7 +15,7 @@ use crate::output::document::Document;
 ///
 /// # Errors
 /// Says what is wrong with the text: its syntax, or a field by its path.
-pub fn parse(text: &str) -> Result<CreateJobRequest, String> {
+pub(crate) fn parse(text: &str) -> Result<CreateJobRequest, String> {
     // What begins like JSON is read as such first, for its better messages; YAML may begin so too.
     let json: Json = match text.trim_start().starts_with('{') {
         true => serde_json::from_str(text)
@@ -29,7 +29,7 @@ pub fn parse(text: &str) -> Result<CreateJobRequest, String> {
 ///
 /// # Errors
 /// See [`parse`].
-pub fn request(json: &Json) -> Result<CreateJobRequest, String> {
+pub(crate) fn request(json: &Json) -> Result<CreateJobRequest, String> {
     let Json::Object(fields) = json else {
         return Err("a job is an object with fields such as `task` or `batch`".to_owned());
     };

@@ -14,7 +14,7 @@ use crate::{
     settings::Settings,
 };
 
-pub async fn list(
+pub(crate) async fn list(
     request: ListJobsRequest,
     limit: Option<u32>,
     settings: Settings,
@@ -56,7 +56,7 @@ async fn list_all(
 }
 
 /// Counts the jobs that match by state.
-pub async fn count(
+pub(crate) async fn count(
     filter: &str,
     settings: Settings,
     console: &mut Console,
@@ -74,7 +74,7 @@ pub async fn count(
 }
 
 /// Lists the jobs that match and tells of every change, until it is interrupted or the server is lost for long.
-pub async fn follow_jobs(
+pub(crate) async fn follow_jobs(
     request: WatchJobsRequest,
     settings: Settings,
     console: &mut Console,

@@ -1,12 +1,12 @@
 //! The commands about jobs.
 
-pub mod bulk;
-pub mod control;
-pub mod create;
-pub mod explain;
-pub mod failures;
+pub(crate) mod bulk;
+pub(crate) mod control;
+pub(crate) mod create;
+pub(crate) mod explain;
+pub(crate) mod failures;
 mod job_file;
-pub mod list;
-pub mod submit;
-pub mod submit_all;
-pub mod view;
+pub(crate) mod list;
+pub(crate) mod submit;
+pub(crate) mod submit_all;
+pub(crate) mod view;

@@ -21,12 +21,12 @@ use crate::{
 };
 
 /// The request that the arguments ask for: the job file's, overridden by flags.
-pub fn request(args: &SubmitArgs, settings: &Settings) -> Result<CreateJobRequest, Failure> {
+pub(crate) fn request(args: &SubmitArgs, settings: &Settings) -> Result<CreateJobRequest, Failure> {
     changed(args, JobSpec::default(), settings)
 }
 
 /// As [`request`], of a job that is changed: the job file replaces it, flags are put upon it.
-pub fn changed(
+pub(crate) fn changed(
     args: &SubmitArgs,
     mut before: JobSpec,
     settings: &Settings,
@@ -57,7 +57,7 @@ pub fn changed(
 }
 
 /// Completes prerequisites that are named by their id alone.
-pub fn complete_names(spec: &mut JobSpec, parent: &str) {
+pub(crate) fn complete_names(spec: &mut JobSpec, parent: &str) {
     for prerequisite in &mut spec.prerequisites {
         if !prerequisite.job.contains('/') {
             prerequisite.job = format!("{parent}/jobs/{}", prerequisite.job);
@@ -66,7 +66,7 @@ pub fn complete_names(spec: &mut JobSpec, parent: &str) {
 }
 
 /// What is wrong with a job file.
-pub fn bad_file(path: &Path, error: &str) -> Failure {
+pub(crate) fn bad_file(path: &Path, error: &str) -> Failure {
     Failure::usage(format!("job file {}: {error}", path.display()))
         .hint("a job file has the fields of a JobSpec, in snake_case or camelCase")
 }
@@ -95,7 +95,7 @@ fn apply_options(args: &SubmitArgs, spec: &mut JobSpec) {
 }
 
 /// Sets what is to be changed of a job, and names the fields.
-pub fn apply_changes(args: &UpdateArgs, spec: &mut JobSpec) -> Vec<&'static str> {
+pub(crate) fn apply_changes(args: &UpdateArgs, spec: &mut JobSpec) -> Vec<&'static str> {
     let mut paths = Vec::new();
     if args.no_labels {
         spec.labels.clear();
@@ -129,7 +129,7 @@ pub fn apply_changes(args: &UpdateArgs, spec: &mut JobSpec) -> Vec<&'static str>
 }
 
 /// Sets what is said of the failure policy.
-pub fn apply_policy(
+pub(crate) fn apply_policy(
     items: Option<i64>,
     percent: Option<f64>,
     on_exceeded: Option<OnExceededArg>,
@@ -177,7 +177,10 @@ fn apply_times(args: &SubmitArgs, spec: &mut JobSpec) {
 }
 
 /// Sets what is said of a state, or of all.
-pub fn apply_retention(said: &[(Option<RetentionState>, String)], retention: &mut Retention) {
+pub(crate) fn apply_retention(
+    said: &[(Option<RetentionState>, String)],
+    retention: &mut Retention,
+) {
     for (state, expiry) in said {
         let is = |wanted| state.is_none_or(|state| state == wanted);
         if is(RetentionState::Completed) {
@@ -193,7 +196,7 @@ pub fn apply_retention(said: &[(Option<RetentionState>, String)], retention: &mu
 }
 
 /// What the wire cannot say is beyond the limit that the server tells.
-pub fn wire(time: Duration) -> prost_types::Duration {
+pub(crate) fn wire(time: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(time).unwrap_or(prost_types::Duration {
         seconds: i64::MAX,
         nanos: 0,

@@ -32,7 +32,7 @@ const JOBS_PER_CALL: usize = 1_000;
 const BYTES_PER_CALL: usize = 3 << 20;
 
 /// Creates all jobs of a file, and prints what became of each. One that is refused does not keep the others from it.
-pub async fn run(
+pub(crate) async fn run(
     file: &Path,
     settings: Settings,
     console: &mut Console,

@@ -22,7 +22,7 @@ const SUMMARY_FAILURES: usize = 3;
 const SHOWN_PREREQUISITES: usize = 20;
 
 /// A state's name as people write it.
-pub fn state_name(state: JobState) -> &'static str {
+pub(crate) fn state_name(state: JobState) -> &'static str {
     match state {
         JobState::Unspecified => "UNKNOWN",
         JobState::Waiting => "WAITING",
@@ -35,7 +35,7 @@ pub fn state_name(state: JobState) -> &'static str {
 }
 
 /// A job's id, with its partition unless that is the usual one.
-pub fn label(name: &str, partition: &str) -> String {
+pub(crate) fn label(name: &str, partition: &str) -> String {
     match name.parse::<JobName>() {
         Ok(name) if name.partition() == partition => clean(name.job()),
         Ok(name) => clean(&format!("{}/{}", name.partition(), name.job())),
@@ -44,7 +44,7 @@ pub fn label(name: &str, partition: &str) -> String {
 }
 
 /// Counts, failures, rate and time left: `420/1,000 items, 3 failed, 120/s, 4.8s left`.
-pub fn progress(job: &Job) -> String {
+pub(crate) fn progress(job: &Job) -> String {
     let empty = JobProgress::default();
     let progress = job.progress.as_ref().unwrap_or(&empty);
     let mut parts = vec![format!("{} items", items(progress))];
@@ -82,7 +82,7 @@ fn waiting(job: &Job) -> Option<String> {
 }
 
 /// One line about a job: `j ACTIVE 42.0% 420/1,000 items, 3 failed`.
-pub fn line(job: &Job, partition: &str) -> String {
+pub(crate) fn line(job: &Job, partition: &str) -> String {
     format!(
         "{} {} {} {}",
         label(&job.name, partition),
@@ -97,7 +97,7 @@ pub fn line(job: &Job, partition: &str) -> String {
 }
 
 /// What a retry would run: `j would have 20 items to run, 10 failures would stay`; `20+ items` while more may be found.
-pub fn would_retry(job: &Job, partition: &str) -> String {
+pub(crate) fn would_retry(job: &Job, partition: &str) -> String {
     let empty = JobProgress::default();
     let progress = job.progress.as_ref().unwrap_or(&empty);
     let open = match progress.total_final {
@@ -123,7 +123,7 @@ fn prerequisite(prerequisite: &Prerequisite) -> String {
 }
 
 /// What became of a job that has ended, with its newest failures.
-pub fn summary(job: &Job, partition: &str) -> String {
+pub(crate) fn summary(job: &Job, partition: &str) -> String {
     let name = label(&job.name, partition);
     let took = job.create_time.as_ref().zip(job.end_time.as_ref());
     let took = took.map(|(start, end)| format!(" in {}", duration(between(start, end))));
@@ -155,7 +155,7 @@ fn failure_line(failure: &Failure) -> String {
 }
 
 /// A table of jobs.
-pub fn jobs(listed: &ListJobsResponse, partition: &str, console: &Console) -> String {
+pub(crate) fn jobs(listed: &ListJobsResponse, partition: &str, console: &Console) -> String {
     const COLUMNS: [Column; 8] = [
         Column::left("JOB", 9),
         Column::left("STATE", 9),
@@ -192,7 +192,7 @@ pub fn jobs(listed: &ListJobsResponse, partition: &str, console: &Console) -> St
 }
 
 /// A line for each job that the server cannot read.
-pub fn unreadable(names: &[String], partition: &str) -> String {
+pub(crate) fn unreadable(names: &[String], partition: &str) -> String {
     let line = |name: &String| {
         let label = label(name, partition);
         format!("{label} cannot be read by this version of the server\n")
@@ -201,7 +201,7 @@ pub fn unreadable(names: &[String], partition: &str) -> String {
 }
 
 /// How many jobs are changed, and by which job.
-pub fn changed(answer: &ChangeJobsResponse, partition: &str) -> String {
+pub(crate) fn changed(answer: &ChangeJobsResponse, partition: &str) -> String {
     let jobs = counted(answer.matching_job_count, "job");
     match &answer.job {
         None => format!("{jobs} would be changed\n"),
@@ -213,7 +213,7 @@ pub fn changed(answer: &ChangeJobsResponse, partition: &str) -> String {
 }
 
 /// Everything about one job.
-pub fn details(job: &Job, zone: &TimeZone) -> String {
+pub(crate) fn details(job: &Job, zone: &TimeZone) -> String {
     let spec = job.spec.clone().unwrap_or_default();
     let mut rows = vec![
         ("Job", clean(&job.name)),
@@ -321,7 +321,7 @@ fn batch_line(batch: &BatchSpec) -> String {
 }
 
 /// How many jobs are in each state, and in all.
-pub fn counts(counts: &[JobStateCount], partition: &str, console: &Console) -> String {
+pub(crate) fn counts(counts: &[JobStateCount], partition: &str, console: &Console) -> String {
     const COLUMNS: [Column; 2] = [Column::left("STATE", 9), Column::right("JOBS", 9)];
     let row = |state: &str, jobs: i64| vec![state.to_owned(), count(jobs)];
     let all = counts.iter().map(|state| state.job_count).sum();

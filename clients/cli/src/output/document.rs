@@ -9,7 +9,7 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use crate::{Console, args::Format};
 
 /// A message of the API that can be a document.
-pub trait Document: Message + Default {
+pub(crate) trait Document: Message + Default {
     /// The message's full name.
     const NAME: &'static str;
 }
@@ -49,13 +49,13 @@ documents!(
 );
 
 /// The descriptor of a message.
-pub fn descriptor<M: Document>() -> io::Result<MessageDescriptor> {
+pub(crate) fn descriptor<M: Document>() -> io::Result<MessageDescriptor> {
     spec::descriptor(M::NAME)
 }
 
 /// How a document is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub(crate) enum Layout {
     /// JSON over several lines.
     Json,
     /// JSON on one line, for streams.
@@ -65,7 +65,7 @@ pub enum Layout {
 }
 
 /// How each message of a stream is printed.
-pub fn layout(format: Format) -> Option<Layout> {
+pub(crate) fn layout(format: Format) -> Option<Layout> {
     match format {
         Format::Table => None,
         Format::Json => Some(Layout::JsonLine),
@@ -74,7 +74,7 @@ pub fn layout(format: Format) -> Option<Layout> {
 }
 
 /// A message as a document that ends its last line.
-pub fn render<M: Document>(message: &M, layout: Layout) -> io::Result<String> {
+pub(crate) fn render<M: Document>(message: &M, layout: Layout) -> io::Result<String> {
     let mut document = DynamicMessage::new(descriptor::<M>()?);
     document.transcode_from(message).map_err(io::Error::other)?;
     Ok(match layout {
@@ -88,7 +88,7 @@ pub fn render<M: Document>(message: &M, layout: Layout) -> io::Result<String> {
 }
 
 /// Prints a message as JSON or YAML, or else what `table` makes.
-pub fn print<M: Document>(
+pub(crate) fn print<M: Document>(
     console: &mut Console,
     format: Format,
     message: &M,

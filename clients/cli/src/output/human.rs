@@ -3,7 +3,7 @@
 use jiff::{Timestamp, tz::TimeZone};
 
 /// A count with thousands set apart: `1,234,567`.
-pub fn count(number: i64) -> String {
+pub(crate) fn count(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
     if number < 0 {
@@ -19,7 +19,7 @@ pub fn count(number: i64) -> String {
 }
 
 /// A count with its noun: `1 item`, `2 items`.
-pub fn counted(number: i64, noun: &str) -> String {
+pub(crate) fn counted(number: i64, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
         _ => format!("{} {noun}s", count(number)),
@@ -27,12 +27,12 @@ pub fn counted(number: i64, noun: &str) -> String {
 }
 
 /// A percentage, rounded down, so that 100.0% means all of it.
-pub fn percentage(value: f64) -> String {
+pub(crate) fn percentage(value: f64) -> String {
     format!("{:.1}%", (value * 10.0).floor() / 10.0)
 }
 
 /// A rate per second, or per minute or hour where that reads better; nothing for none.
-pub fn rate(per_second: f64) -> Option<String> {
+pub(crate) fn rate(per_second: f64) -> Option<String> {
     if !per_second.is_finite() || per_second <= 0.0 {
         return None;
     }
@@ -52,7 +52,7 @@ pub fn rate(per_second: f64) -> Option<String> {
 }
 
 /// A length of time with its two largest units: `0.4s`, `42s`, `3m 20s`, `2h 05m`, `3d 4h`.
-pub fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "unknown".to_owned();
     }
@@ -73,14 +73,14 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// A duration of the wire, in seconds.
-pub fn seconds(duration: &prost_types::Duration) -> f64 {
+pub(crate) fn seconds(duration: &prost_types::Duration) -> f64 {
     // Doubles hold every second of 285 million years.
     let whole: f64 = duration.seconds.to_string().parse().unwrap_or(f64::NAN);
     whole + f64::from(duration.nanos) / 1e9
 }
 
 /// The time between two moments, in seconds.
-pub fn between(start: &prost_types::Timestamp, end: &prost_types::Timestamp) -> f64 {
+pub(crate) fn between(start: &prost_types::Timestamp, end: &prost_types::Timestamp) -> f64 {
     seconds(&prost_types::Duration {
         seconds: end.seconds.saturating_sub(start.seconds),
         nanos: end.nanos.saturating_sub(start.nanos),
@@ -88,7 +88,7 @@ pub fn between(start: &prost_types::Timestamp, end: &prost_types::Timestamp) -> 
 }
 
 /// A moment in the reader's zone: `2026-03-01 14:05:09+02:00`, with `Z` for UTC; `-` for none.
-pub fn time(moment: Option<&prost_types::Timestamp>, zone: &TimeZone) -> String {
+pub(crate) fn time(moment: Option<&prost_types::Timestamp>, zone: &TimeZone) -> String {
     let moment = moment.and_then(|moment| Timestamp::new(moment.seconds, moment.nanos).ok());
     match moment {
         Some(moment) => {
@@ -104,7 +104,7 @@ pub fn time(moment: Option<&prost_types::Timestamp>, zone: &TimeZone) -> String 
 }
 
 /// A text of a stranger on one line, without anything that could steer a terminal.
-pub fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     for letter in text.trim().chars() {
         match letter {

@@ -1,6 +1,6 @@
 //! What is printed, and where.
 
-pub mod console;
-pub mod document;
-pub mod human;
-pub mod table;
+pub(crate) mod console;
+pub(crate) mod document;
+pub(crate) mod human;
+pub(crate) mod table;

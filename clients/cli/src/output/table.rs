@@ -7,7 +7,7 @@ const NARROWEST: usize = 8;
 
 /// One column of a table.
 #[derive(Debug, Clone, Copy)]
-pub struct Column {
+pub(crate) struct Column {
     pub title: &'static str,
     /// Numbers stand at the right edge.
     pub right: bool,
@@ -19,7 +19,7 @@ pub struct Column {
 
 impl Column {
     /// A column at the left edge that stays whole.
-    pub const fn left(title: &'static str, importance: u8) -> Self {
+    pub(crate) const fn left(title: &'static str, importance: u8) -> Self {
         Self {
             title,
             right: false,
@@ -29,7 +29,7 @@ impl Column {
     }
 
     /// The same at the right edge.
-    pub const fn right(title: &'static str, importance: u8) -> Self {
+    pub(crate) const fn right(title: &'static str, importance: u8) -> Self {
         Self {
             right: true,
             ..Self::left(title, importance)
@@ -37,7 +37,7 @@ impl Column {
     }
 
     /// A column at the left edge whose texts may be cut.
-    pub const fn text(title: &'static str, importance: u8) -> Self {
+    pub(crate) const fn text(title: &'static str, importance: u8) -> Self {
         Self {
             cut: true,
             ..Self::left(title, importance)
@@ -47,7 +47,7 @@ impl Column {
 
 /// Lays out rows under their columns' titles, in `limit` columns of a terminal if that is
 /// possible at all. Every row has one cell for each column.
-pub fn render(columns: &[Column], rows: &[Vec<String>], limit: Option<usize>) -> String {
+pub(crate) fn render(columns: &[Column], rows: &[Vec<String>], limit: Option<usize>) -> String {
     let mut widths: Vec<usize> = columns
         .iter()
         .enumerate()

@@ -30,7 +30,7 @@ const PER_PAGE: u32 = 500;
 const DEAD_LETTERED: &str = "DEAD_LETTERED";
 
 /// Lists dead letters, sends them again, or drops them.
-pub async fn run(
+pub(crate) async fn run(
     action: Option<DeadAction>,
     which: &DeadArgs,
     settings: Settings,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Shows or sets the limits of pipes.
-pub async fn run(
+pub(crate) async fn run(
     args: &LimitsArgs,
     settings: Settings,
     console: &mut Console,

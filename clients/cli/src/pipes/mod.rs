@@ -1,7 +1,7 @@
 //! The commands about pipes: what they hold, their limits, their dead letters.
 
-pub mod dead_letters;
-pub mod limits;
+pub(crate) mod dead_letters;
+pub(crate) mod limits;
 
 use futures::TryStreamExt;
 use headway::v1::{ListPipesResponse, Pipe};
@@ -20,7 +20,10 @@ use crate::{
 };
 
 /// Prints the pipes that the partition's jobs have used.
-pub async fn pipes(settings: Settings, console: &mut Console) -> Result<ExitStatus, Failure> {
+pub(crate) async fn pipes(
+    settings: Settings,
+    console: &mut Console,
+) -> Result<ExitStatus, Failure> {
     partition_name(&settings.partition)?;
     let remote = Remote::connect(settings).await?;
     let listed = remote.client.pipes(&remote.settings.partition);

@@ -17,13 +17,13 @@ const STEPS: u64 = 10_000;
 
 /// The bars of some jobs, in their order.
 #[derive(Debug)]
-pub struct Bars {
+pub(crate) struct Bars {
     bars: Vec<ProgressBar>,
 }
 
 impl Bars {
     /// Draws an empty bar for each job.
-    pub fn new(screen: Screen, names: &[JobName], partition: &str) -> Self {
+    pub(crate) fn new(screen: Screen, names: &[JobName], partition: &str) -> Self {
         let all = MultiProgress::with_draw_target((screen.bars)());
         let labels: Vec<_> = names
             .iter()
@@ -57,7 +57,7 @@ impl Bars {
     }
 
     /// Shows a job's newest state; its bar stays as it is once the job has ended.
-    pub fn show(&self, index: usize, job: &Job) {
+    pub(crate) fn show(&self, index: usize, job: &Job) {
         let Some(bar) = self.bars.get(index) else {
             return;
         };
@@ -69,7 +69,7 @@ impl Bars {
     }
 
     /// No more news of a job will come.
-    pub fn leave(&self, index: usize, why: &str) {
+    pub(crate) fn leave(&self, index: usize, why: &str) {
         if let Some(bar) = self.bars.get(index) {
             bar.abandon_with_message(why.to_owned());
         }

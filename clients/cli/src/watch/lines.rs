@@ -10,7 +10,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Which lines are printed, and when.
 #[derive(Debug)]
-pub struct Lines {
+pub(crate) struct Lines {
     jobs: Vec<Progress>,
 }
 
@@ -24,7 +24,7 @@ struct Progress {
 
 impl Lines {
     /// Nothing printed yet of so many jobs.
-    pub fn new(jobs: usize) -> Self {
+    pub(crate) fn new(jobs: usize) -> Self {
         Self {
             jobs: vec![Progress::default(); jobs],
         }
@@ -32,7 +32,7 @@ impl Lines {
 
     /// Takes a job's newest line; gives it back if it is to be printed now. Else it waits, and
     /// replaces the one that waited.
-    pub fn offer(
+    pub(crate) fn offer(
         &mut self,
         job: usize,
         state: JobState,
@@ -54,12 +54,12 @@ impl Lines {
     }
 
     /// When the next waiting line is to be printed.
-    pub fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.jobs.iter().filter_map(Progress::due).min()
     }
 
     /// The waiting lines whose time has come.
-    pub fn take_due(&mut self, now: Instant) -> Vec<String> {
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<String> {
         let due = self
             .jobs
             .iter_mut()

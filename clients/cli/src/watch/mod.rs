@@ -25,7 +25,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// How progress is shown.
 #[derive(Debug)]
-pub enum Display {
+pub(crate) enum Display {
     /// A bar for each job, on a terminal.
     Bars(Bars),
     /// Plain lines.
@@ -38,7 +38,7 @@ pub enum Display {
 
 impl Display {
     /// What fits the output: bars on a terminal, plain lines elsewhere, documents for programs.
-    pub fn fitting(console: &Console, remote: &Remote, names: &[JobName]) -> Self {
+    pub(crate) fn fitting(console: &Console, remote: &Remote, names: &[JobName]) -> Self {
         match (remote.settings.format, console.screen()) {
             (Format::Json, _) => Self::Documents(Layout::JsonLine),
             (Format::Yaml, _) => Self::Documents(Layout::Yaml),
@@ -94,10 +94,10 @@ impl Display {
 }
 
 /// How jobs ended: for each its last state, or why it could not be followed.
-pub type Ends = Vec<Result<Job, Failure>>;
+pub(crate) type Ends = Vec<Result<Job, Failure>>;
 
 /// Follows jobs until each has ended or cannot be followed any more.
-pub async fn follow(
+pub(crate) async fn follow(
     remote: &Remote,
     console: &mut Console,
     names: &[JobName],
@@ -139,7 +139,7 @@ pub async fn follow(
 }
 
 /// The exit status of jobs that were waited for: the worst of them.
-pub fn status(ends: &Ends) -> ExitStatus {
+pub(crate) fn status(ends: &Ends) -> ExitStatus {
     let each = ends.iter().map(|end| match end {
         Ok(job) => match job.state() {
             JobState::Completed => ExitStatus::Completed,
@@ -152,7 +152,11 @@ pub fn status(ends: &Ends) -> ExitStatus {
 }
 
 /// Tells how the jobs ended: for people a summary of each; failures always, on standard error.
-pub fn conclude(remote: &Remote, console: &mut Console, ends: &Ends) -> io::Result<ExitStatus> {
+pub(crate) fn conclude(
+    remote: &Remote,
+    console: &mut Console,
+    ends: &Ends,
+) -> io::Result<ExitStatus> {
     for end in ends {
         match end {
             Ok(job) if remote.settings.format == Format::Table && is_final(job.state()) => {

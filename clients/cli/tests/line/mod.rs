@@ -36,7 +36,7 @@ impl Write for Written {
 }
 
 /// Runs a command line against a server: its status, standard output and standard error.
-pub async fn headway(
+pub(crate) async fn headway(
     server: Option<SocketAddr>,
     arguments: &[&str],
     screen: Option<Screen>,
@@ -60,7 +60,7 @@ pub async fn headway(
 }
 
 /// Runs a command line against a scripted server.
-pub async fn run(fake: &Fake, arguments: &[&str]) -> (ExitStatus, String, String) {
+pub(crate) async fn run(fake: &Fake, arguments: &[&str]) -> (ExitStatus, String, String) {
     let server = fake.serve().await.expect("a free port");
     headway(Some(server), arguments, None).await
 }

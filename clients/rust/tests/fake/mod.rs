@@ -32,7 +32,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 /// What the server is to answer, and what it was asked.
 #[derive(Default)]
-pub struct Script {
+pub(crate) struct Script {
     /// Answers of the calls that return one job, in order.
     pub jobs: VecDeque<Result<Job, Status>>,
     /// Answers of ListJobs, in order.
@@ -58,7 +58,7 @@ pub struct Script {
 }
 
 /// One stream.
-pub struct Scene<T = Job> {
+pub(crate) struct Scene<T = Job> {
     pub steps: Vec<Result<T, Status>>,
     /// Whether the stream stays open after its steps.
     pub open: bool,
@@ -69,7 +69,7 @@ pub struct Scene<T = Job> {
     clippy::disallowed_methods,
     reason = "it stands in for the server, whose errors are statuses"
 )]
-pub fn refusal(code: Code, message: &str) -> Status {
+pub(crate) fn refusal(code: Code, message: &str) -> Status {
     Status::new(code, message)
 }
 
@@ -78,7 +78,7 @@ pub fn refusal(code: Code, message: &str) -> Status {
     clippy::disallowed_methods,
     reason = "it stands in for the server, whose errors are statuses"
 )]
-pub fn refusal_with(code: Code, message: &str, details: ErrorDetails) -> Status {
+pub(crate) fn refusal_with(code: Code, message: &str, details: ErrorDetails) -> Status {
     Status::with_error_details(code, message, details)
 }
 
@@ -102,27 +102,27 @@ where
 }
 
 #[derive(Clone, Default)]
-pub struct Fake(Arc<Mutex<Script>>);
+pub(crate) struct Fake(Arc<Mutex<Script>>);
 
 impl Fake {
-    pub fn script(&self) -> MutexGuard<'_, Script> {
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The requests of one method, in order.
-    pub fn requests(&self, method: &str) -> Vec<String> {
+    pub(crate) fn requests(&self, method: &str) -> Vec<String> {
         let script = self.script();
         let calls = script.calls.iter().filter(|call| call.0 == method);
         calls.map(|call| call.1.clone()).collect()
     }
 
     /// Serves on a free port until the runtime ends.
-    pub async fn serve(&self) -> std::io::Result<SocketAddr> {
+    pub(crate) async fn serve(&self) -> std::io::Result<SocketAddr> {
         self.serve_by(Server::builder()).await
     }
 
     /// The same by a server of this kind, such as one with a certificate.
-    pub async fn serve_by(&self, mut server: Server) -> std::io::Result<SocketAddr> {
+    pub(crate) async fn serve_by(&self, mut server: Server) -> std::io::Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let server = server
@@ -187,12 +187,12 @@ impl Fake {
 }
 
 /// A client with short delays.
-pub async fn client(address: SocketAddr) -> Result<Client, Error> {
+pub(crate) async fn client(address: SocketAddr) -> Result<Client, Error> {
     Client::connect(quick(address)).await
 }
 
 /// A configuration with short delays.
-pub fn quick(address: SocketAddr) -> ClientConfig {
+pub(crate) fn quick(address: SocketAddr) -> ClientConfig {
     let mut config = ClientConfig::new(format!("http://{address}"));
     config.retry.initial_backoff = Duration::from_millis(2);
     config.retry.max_backoff = Duration::from_millis(10);
@@ -200,7 +200,7 @@ pub fn quick(address: SocketAddr) -> ClientConfig {
 }
 
 /// A state of the job `partitions/p/jobs/j`.
-pub fn state(uid: &str, revision: i64, state: JobState) -> Job {
+pub(crate) fn state(uid: &str, revision: i64, state: JobState) -> Job {
     Job {
         name: "partitions/p/jobs/j".to_owned(),
         uid: uid.to_owned(),
@@ -211,13 +211,13 @@ pub fn state(uid: &str, revision: i64, state: JobState) -> Job {
 }
 
 /// Hands connections on to a server, until they are cut.
-pub struct Proxy {
+pub(crate) struct Proxy {
     pub address: SocketAddr,
     cut: watch::Sender<()>,
 }
 
 impl Proxy {
-    pub async fn start(server: SocketAddr) -> std::io::Result<Self> {
+    pub(crate) async fn start(server: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (cut, mut cuts) = watch::channel(());
@@ -243,7 +243,7 @@ impl Proxy {
     }
 
     /// Breaks every connection; new ones are accepted.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cut.send_replace(());
     }
 }

@@ -42,29 +42,29 @@ enum Now {
 
 impl Alone {
     /// Whether an item waits to run alone.
-    pub fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Whether nothing else may start now.
-    pub fn has_turn(&self) -> bool {
+    pub(crate) fn has_turn(&self) -> bool {
         self.shut.is_some()
     }
 
     /// An item ended, or went on under a lease, which shuts the gate no longer.
-    pub fn ended(&mut self, key: Key, position: usize) {
+    pub(crate) fn ended(&mut self, key: Key, position: usize) {
         if self.now == (Now::Running { key, position }) {
             self.now = Now::Ended;
         }
     }
 
     /// The start of the item that is about to run is on record.
-    pub fn confirmed(&mut self) {
+    pub(crate) fn confirmed(&mut self) {
         self.now = Now::Ended;
     }
 
     /// This one runs now.
-    pub fn begin(&mut self, work: &Work) {
+    pub(crate) fn begin(&mut self, work: &Work) {
         self.now = Now::Running {
             key: work.key,
             position: work.position,
@@ -72,14 +72,14 @@ impl Alone {
     }
 
     /// These were taken back before they started.
-    pub fn forget(&mut self, works: &[Work]) {
+    pub(crate) fn forget(&mut self, works: &[Work]) {
         works
             .iter()
             .for_each(|work| self.ended(work.key, work.position));
     }
 
     /// Takes back what waits and is wanted.
-    pub fn extract(&mut self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
+    pub(crate) fn extract(&mut self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
         let (extracted, kept) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|work| wanted(work));
@@ -88,13 +88,13 @@ impl Alone {
     }
 
     /// When other work has had its turn.
-    pub fn next_turn(&self) -> Option<Instant> {
+    pub(crate) fn next_turn(&self) -> Option<Instant> {
         self.open_until
             .filter(|_| self.is_wanted() && self.now == Now::Nothing)
     }
 
     /// The deliveries to hold beside the ordinary prefetch: what waits here, rounded up so that it changes rarely.
-    pub fn room(&self) -> u16 {
+    pub(crate) fn room(&self) -> u16 {
         let waiting = u16::try_from(self.waiting.len()).unwrap_or(MAX_PREFETCH);
         match waiting {
             0 => 0,

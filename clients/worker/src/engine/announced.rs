@@ -22,7 +22,7 @@ pub(super) struct Announced {
 
 impl Announced {
     /// Takes back what waits and is wanted.
-    pub fn extract(&mut self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
+    pub(crate) fn extract(&mut self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
         let (extracted, kept) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|work| wanted(work));

@@ -50,7 +50,7 @@ const FRACTIONS_EVERY: Duration = Duration::from_millis(250);
 const RECEIVE_PAUSE: Duration = Duration::from_millis(200);
 
 /// What an engine runs with.
-pub struct Settings {
+pub(crate) struct Settings {
     pub broker: Arc<dyn Broker>,
     pub handler: Handler,
     pub reporter: Reporter,
@@ -80,7 +80,7 @@ enum Published {
 }
 
 /// The coordinator. See the module's head.
-pub struct Engine {
+pub(crate) struct Engine {
     settings: Settings,
     consumer: Box<dyn Consumer>,
     acker: Arc<dyn Acker>,
@@ -144,7 +144,7 @@ impl Ticks {
 
 impl Engine {
     /// Starts the executors. Deliveries come once it runs.
-    pub fn new(
+    pub(crate) fn new(
         settings: Settings,
         consumer: Box<dyn Consumer>,
         controls: mpsc::Receiver<ControlMessage>,
@@ -202,7 +202,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the broker was closed meanwhile, or an executor died.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), WorkerError> {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), WorkerError> {
         let cancelled = shutdown.cancelled_owned();
         let mut cancelled = std::pin::pin!(cancelled);
         loop {

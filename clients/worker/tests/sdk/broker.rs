@@ -18,7 +18,7 @@ use crate::harness::{PIPE, QUESTIONS, RESULTS, in_time};
 
 /// A broker in memory that can be troubled.
 #[derive(Debug, Clone)]
-pub struct TestBroker {
+pub(crate) struct TestBroker {
     pub inner: InProcessBroker,
     /// While false, publishes arrive but their confirms do not come back.
     confirming: Arc<watch::Sender<bool>>,
@@ -31,7 +31,7 @@ pub struct TestBroker {
 }
 
 impl TestBroker {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             inner: InProcessBroker::new(),
             confirming: Arc::new(watch::Sender::new(true)),
@@ -42,15 +42,15 @@ impl TestBroker {
         }
     }
 
-    pub fn confirm(&self, confirming: bool) {
+    pub(crate) fn confirm(&self, confirming: bool) {
         self.confirming.send_replace(confirming);
     }
 
-    pub fn acked(&self) -> usize {
+    pub(crate) fn acked(&self) -> usize {
         *self.acked.borrow()
     }
 
-    pub async fn until_acked(&self, count: usize) {
+    pub(crate) async fn until_acked(&self, count: usize) {
         let mut acked = self.acked.subscribe();
         in_time(
             "an acknowledgement",
@@ -60,7 +60,7 @@ impl TestBroker {
         .expect("the sender lives");
     }
 
-    pub async fn send(&self, message: TaskMessage) {
+    pub(crate) async fn send(&self, message: TaskMessage) {
         let outgoing = Outgoing {
             queue: Queue::Pipe(PIPE.into()),
             body: message.encode_to_vec().into(),
@@ -68,7 +68,7 @@ impl TestBroker {
         assert_eq!(self.inner.publish(vec![outgoing]).await, [Ok(())]);
     }
 
-    pub async fn control(&self, job: u8, control: u32, disposition: Disposition) {
+    pub(crate) async fn control(&self, job: u8, control: u32, disposition: Disposition) {
         let job_uid = Bytes::copy_from_slice(&[job; 16]);
         let message = ControlMessage {
             job_uid,
@@ -80,12 +80,12 @@ impl TestBroker {
             .await;
     }
 
-    pub async fn ready(&self, queue: Queue) -> u64 {
+    pub(crate) async fn ready(&self, queue: Queue) -> u64 {
         self.inner.depth(&queue).await.expect("is open").ready
     }
 
     /// Delivers the pipe's messages once to a consumer that is lost, so that they come again as redelivered.
-    pub async fn lose_a_consumer(&self) {
+    pub(crate) async fn lose_a_consumer(&self) {
         let mut consumer = self
             .inner
             .consume(&Queue::Pipe(PIPE.into()), 100)

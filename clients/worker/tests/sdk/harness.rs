@@ -15,16 +15,16 @@ use tokio::task::JoinHandle;
 
 use crate::broker::TestBroker;
 
-pub const PIPE: &str = "work";
-pub const RESULTS: &str = "results";
-pub const SHARD: u16 = 3;
+pub(crate) const PIPE: &str = "work";
+pub(crate) const RESULTS: &str = "results";
+pub(crate) const SHARD: u16 = 3;
 /// Where workers ask which jobs are held.
-pub const QUESTIONS: Queue = Queue::Reports(0);
+pub(crate) const QUESTIONS: Queue = Queue::Reports(0);
 /// How long a test waits for the worker, on the tests' paused clock: longer than any pause that the worker makes.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// The result of `wait`; fails the test if it does not come, instead of waiting without end.
-pub async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
+pub(crate) async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, wait).await {
         Ok(result) => result,
         Err(_) => panic!("{what} did not come"),
@@ -32,7 +32,7 @@ pub async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
 }
 
 /// A task message of job `[1; 16]`, page 0, at control 0, with the items 0 to `items - 1`.
-pub fn message(items: u32) -> TaskMessage {
+pub(crate) fn message(items: u32) -> TaskMessage {
     let item = |index| TaskItem {
         index,
         payload: Bytes::from(format!("{{\"n\":{index}}}")),
@@ -50,7 +50,7 @@ pub fn message(items: u32) -> TaskMessage {
 }
 
 /// A message of one item with this index.
-pub fn single(index: u32) -> TaskMessage {
+pub(crate) fn single(index: u32) -> TaskMessage {
     let item = TaskItem {
         index,
         ..TaskItem::default()
@@ -63,14 +63,14 @@ pub fn single(index: u32) -> TaskMessage {
 
 /// What was reported of an item.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reported {
+pub(crate) struct Reported {
     pub page: u32,
     pub index: u32,
     pub event: Event,
 }
 
 /// The tracking side: acknowledges each report as it reads it.
-pub struct Tracking {
+pub(crate) struct Tracking {
     consumer: Box<dyn Consumer>,
     pub reports: Vec<ReportMessage>,
     pub heartbeats: usize,
@@ -78,7 +78,7 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    pub async fn new(broker: &TestBroker) -> Self {
+    pub(crate) async fn new(broker: &TestBroker) -> Self {
         let consumer = broker
             .inner
             .consume(&Queue::Reports(SHARD), 1000)
@@ -117,7 +117,7 @@ impl Tracking {
     }
 
     /// The next `count` things reported, sorted by item; fails the test if they do not come.
-    pub async fn next(&mut self, count: usize) -> Vec<Reported> {
+    pub(crate) async fn next(&mut self, count: usize) -> Vec<Reported> {
         while self.ahead.len() < count {
             self.read().await;
         }
@@ -126,18 +126,18 @@ impl Tracking {
         taken
     }
 
-    pub async fn one(&mut self) -> Event {
+    pub(crate) async fn one(&mut self) -> Event {
         self.next(1).await.remove(0).event
     }
 
-    pub async fn until_heartbeats(&mut self, count: usize) {
+    pub(crate) async fn until_heartbeats(&mut self, count: usize) {
         while self.heartbeats < count {
             self.read().await;
         }
     }
 
     /// Everything that comes within some (paused) time.
-    pub async fn within(&mut self, seconds: u64) -> Vec<Reported> {
+    pub(crate) async fn within(&mut self, seconds: u64) -> Vec<Reported> {
         let limit = Duration::from_secs(seconds);
         let reading = async {
             loop {
@@ -151,14 +151,14 @@ impl Tracking {
 }
 
 /// A worker that runs in the background.
-pub struct Running {
+pub(crate) struct Running {
     pub shutdown: CancellationToken,
     pub handle: JoinHandle<Result<(), WorkerError>>,
 }
 
 impl Running {
     /// Starts a worker and waits until it consumes.
-    pub async fn start(broker: &TestBroker, builder: WorkerBuilder) -> Self {
+    pub(crate) async fn start(broker: &TestBroker, builder: WorkerBuilder) -> Self {
         let worker = builder
             .broker(Arc::new(broker.clone()))
             .pipe(PIPE)
@@ -176,28 +176,28 @@ impl Running {
         Self { shutdown, handle }
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         assert_eq!(self.handle.await.expect("does not panic"), Ok(()));
     }
 
     /// Ends it like a crash.
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         self.handle.abort();
         assert!(self.handle.await.is_err());
     }
 }
 
 /// A handler's side that hands its tasks to the test and ends them as the test says.
-pub struct Puppet {
+pub(crate) struct Puppet {
     pub started: mpsc::Receiver<(Task, tokio::sync::oneshot::Sender<Ends>)>,
 }
 
-pub type Ends = Result<headway_worker::Outcome, headway_worker::TaskError>;
+pub(crate) type Ends = Result<headway_worker::Outcome, headway_worker::TaskError>;
 
 impl Puppet {
     /// The puppet and the builder with its handler. The handler ends when the test drops or answers the sender.
-    pub fn new(concurrency: usize) -> (Self, WorkerBuilder) {
+    pub(crate) fn new(concurrency: usize) -> (Self, WorkerBuilder) {
         let (sender, started) = mpsc::channel(1000);
         let builder = Worker::builder()
             .concurrency(concurrency)
@@ -212,7 +212,7 @@ impl Puppet {
         (Self { started }, builder)
     }
 
-    pub async fn next(&mut self) -> (Task, tokio::sync::oneshot::Sender<Ends>) {
+    pub(crate) async fn next(&mut self) -> (Task, tokio::sync::oneshot::Sender<Ends>) {
         in_time("the start of a handler", self.started.recv())
             .await
             .expect("the worker lives")

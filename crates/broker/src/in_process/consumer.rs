@@ -35,7 +35,7 @@ struct Held {
 }
 
 impl InProcessConsumer {
-    pub fn attach(core: Arc<Core>, queue: &Queue, prefetch: u16) -> Self {
+    pub(crate) fn attach(core: Arc<Core>, queue: &Queue, prefetch: u16) -> Self {
         let source = core.queue(queue);
         source.count_consumer(true);
         let held = Held {

@@ -49,7 +49,7 @@ pub(super) struct PipeMemory {
 }
 
 impl PipeMemory {
-    pub fn new(most: u64) -> Self {
+    pub(crate) fn new(most: u64) -> Self {
         Self {
             used: AtomicU64::new(0),
             most,
@@ -84,7 +84,7 @@ struct State {
 }
 
 impl QueueCore {
-    pub fn new(queue: &Queue, memory: &Arc<PipeMemory>) -> Self {
+    pub(crate) fn new(queue: &Queue, memory: &Arc<PipeMemory>) -> Self {
         let is_pipe = matches!(queue, Queue::Pipe(_));
         Self {
             queue: queue.clone(),
@@ -95,16 +95,16 @@ impl QueueCore {
         }
     }
 
-    pub fn queue(&self) -> &Queue {
+    pub(crate) fn queue(&self) -> &Queue {
         &self.queue
     }
 
-    pub fn arguments(&self) -> &QueueArguments {
+    pub(crate) fn arguments(&self) -> &QueueArguments {
         &self.arguments
     }
 
     /// Appends messages as far as the bounds allow.
-    pub fn push(&self, bodies: Vec<Bytes>) -> Push {
+    pub(crate) fn push(&self, bodies: Vec<Bytes>) -> Push {
         let mut accepted = 0;
         let mut results = Vec::with_capacity(bodies.len());
         let wake = {
@@ -144,7 +144,7 @@ impl QueueCore {
     }
 
     /// Appends dead letters whatever the bounds; gives them back if the queue was deleted.
-    pub fn push_unbounded(&self, bodies: Vec<Bytes>) -> Option<Vec<Bytes>> {
+    pub(crate) fn push_unbounded(&self, bodies: Vec<Bytes>) -> Option<Vec<Bytes>> {
         let wake = {
             let mut state = lock(&self.state);
             if state.deleted {
@@ -163,7 +163,7 @@ impl QueueCore {
 
     /// Takes up to `limit` messages, and no more than an even share while other consumers wait too, so
     /// that one with a large prefetch does not leave the others idle.
-    pub fn take(&self, limit: usize) -> Take {
+    pub(crate) fn take(&self, limit: usize) -> Take {
         self.take_from(&mut lock(&self.state), limit)
     }
 
@@ -194,7 +194,7 @@ impl QueueCore {
 
     /// Takes, or registers the caller as waiting under the same lock, so that a message that arrives in
     /// between wakes it. The guard ends the registration.
-    pub fn take_or_wait(&self, limit: usize) -> Result<Take, Waiting<'_>> {
+    pub(crate) fn take_or_wait(&self, limit: usize) -> Result<Take, Waiting<'_>> {
         let mut state = lock(&self.state);
         match self.take_from(&mut state, limit) {
             Take::Empty => {
@@ -209,13 +209,13 @@ impl QueueCore {
     }
 
     /// Notified when messages arrive or the queue is deleted.
-    pub fn arrivals(&self) -> &Notify {
+    pub(crate) fn arrivals(&self) -> &Notify {
         &self.arrivals
     }
 
     /// Puts messages back at the front, in the order in which they were delivered. Returns the bodies
     /// that the delivery limit gives up.
-    pub fn give_back(&self, messages: Vec<Message>) -> Vec<Bytes> {
+    pub(crate) fn give_back(&self, messages: Vec<Message>) -> Vec<Bytes> {
         let mut given_up = Vec::new();
         let wake = {
             let mut state = lock(&self.state);
@@ -240,7 +240,7 @@ impl QueueCore {
     }
 
     /// Counts a consumer in (`true`) or out.
-    pub fn count_consumer(&self, attached: bool) {
+    pub(crate) fn count_consumer(&self, attached: bool) {
         let mut state = lock(&self.state);
         state.consumers = if attached {
             state.consumers + 1
@@ -249,7 +249,7 @@ impl QueueCore {
         };
     }
 
-    pub fn depth(&self) -> Depth {
+    pub(crate) fn depth(&self) -> Depth {
         let state = lock(&self.state);
         Depth {
             ready: as_u64(state.ready.len()),
@@ -257,7 +257,7 @@ impl QueueCore {
         }
     }
 
-    pub fn purge(&self) {
+    pub(crate) fn purge(&self) {
         let dropped = {
             let mut state = lock(&self.state);
             let bytes = state.ready_bytes;
@@ -269,7 +269,7 @@ impl QueueCore {
     }
 
     /// Marks the queue as gone: consumers attach to its successor, publishers look it up again.
-    pub fn delete(&self) {
+    pub(crate) fn delete(&self) {
         lock(&self.state).deleted = true;
         self.purge();
         self.arrivals.notify_waiters();
@@ -291,7 +291,7 @@ pub(super) struct Waiting<'a> {
 impl Waiting<'_> {
     /// Ends the registration and takes, under one lock: whoever takes in between would count this
     /// consumer as neither waiting nor served, and take its share.
-    pub fn take(mut self, limit: usize) -> Take {
+    pub(crate) fn take(mut self, limit: usize) -> Take {
         let mut state = lock(&self.queue.state);
         state.waiting = state.waiting.saturating_sub(1);
         self.registered = false;

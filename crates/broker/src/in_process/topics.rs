@@ -36,7 +36,7 @@ struct Listener {
 }
 
 impl Topics {
-    pub fn broadcast(&self, topic: Topic, key: u8, body: &Bytes) {
+    pub(crate) fn broadcast(&self, topic: Topic, key: u8, body: &Bytes) {
         let state = lock(&self.state);
         for listener in state.listeners.values() {
             if listener.topic != topic || !(topic == Topic::Control || listener.keys.contains(key))

@@ -22,12 +22,12 @@ pub(super) struct Unacked {
 
 impl Unacked {
     /// How many deliveries are held.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.recent_live + self.stragglers.len()
     }
 
     /// Holds a delivery and returns its number.
-    pub fn insert(&mut self, message: Message) -> u64 {
+    pub(crate) fn insert(&mut self, message: Message) -> u64 {
         let number = self.base + self.recent.len() as u64;
         self.recent.push_back(Some(message));
         self.recent_live += 1;
@@ -38,7 +38,7 @@ impl Unacked {
     }
 
     /// Releases a delivery; `None` if it is not held (any more).
-    pub fn remove(&mut self, number: u64) -> Option<Message> {
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Message> {
         let Some(offset) = number.checked_sub(self.base) else {
             return self.stragglers.remove(&number);
         };
@@ -52,7 +52,7 @@ impl Unacked {
     }
 
     /// Releases every delivery, oldest first.
-    pub fn drain(&mut self) -> Vec<Message> {
+    pub(crate) fn drain(&mut self) -> Vec<Message> {
         let mut all: Vec<Message> = std::mem::take(&mut self.stragglers).into_values().collect();
         self.base += self.recent.len() as u64;
         all.extend(self.recent.drain(..).flatten());

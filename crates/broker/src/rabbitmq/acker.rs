@@ -36,7 +36,7 @@ type Sending = Pin<Box<dyn Future<Output = lapin::Result<()>> + Send>>;
 
 impl RabbitAcker {
     /// Begins a generation on a new channel.
-    pub fn attach(&self, channel: Arc<Channel>) {
+    pub(crate) fn attach(&self, channel: Arc<Channel>) {
         let mut state = self.lock();
         state.generation += 1;
         state.outstanding.clear();
@@ -44,14 +44,14 @@ impl RabbitAcker {
     }
 
     /// Ends the generation: its tags count for nothing from now on.
-    pub fn detach(&self) {
+    pub(crate) fn detach(&self) {
         let mut state = self.lock();
         state.outstanding.clear();
         state.channel = None;
     }
 
     /// Notes deliveries that are handed out now, and names them.
-    pub fn hand_out(&self, numbers: impl Iterator<Item = u64>) -> Vec<DeliveryTag> {
+    pub(crate) fn hand_out(&self, numbers: impl Iterator<Item = u64>) -> Vec<DeliveryTag> {
         let mut state = self.lock();
         let generation = state.generation;
         let mut note = |number| {
@@ -62,7 +62,7 @@ impl RabbitAcker {
     }
 
     /// How many deliveries are handed out and not settled.
-    pub fn unsettled(&self) -> usize {
+    pub(crate) fn unsettled(&self) -> usize {
         self.lock().outstanding.len()
     }
 

@@ -33,7 +33,7 @@ pub(super) struct ChannelPool {
 }
 
 impl ChannelPool {
-    pub fn new(purpose: Purpose) -> Self {
+    pub(crate) fn new(purpose: Purpose) -> Self {
         Self {
             purpose,
             idle: Mutex::default(),
@@ -41,7 +41,7 @@ impl ChannelPool {
     }
 
     /// An idle channel, or a new one.
-    pub async fn lease(&self, connection: &Connection) -> Result<Lease<'_>, BrokerError> {
+    pub(crate) async fn lease(&self, connection: &Connection) -> Result<Lease<'_>, BrokerError> {
         while let Some(channel) = self.take_idle() {
             if channel.status().connected() {
                 return Ok(Lease {
@@ -83,12 +83,12 @@ pub(super) struct Lease<'a> {
 }
 
 impl Lease<'_> {
-    pub fn channel(&self) -> &Channel {
+    pub(crate) fn channel(&self) -> &Channel {
         &self.channel
     }
 
     /// Gives the channel back for the next user; everything on it is settled.
-    pub fn keep(self) {
+    pub(crate) fn keep(self) {
         let mut idle = self
             .pool
             .idle

@@ -88,7 +88,7 @@ enum Stage {
 
 impl RabbitConsumer {
     /// Attaches; gives up after a bounded time.
-    pub async fn start(
+    pub(crate) async fn start(
         inner: Arc<Inner>,
         queue: Queue,
         prefetch: u16,

@@ -69,17 +69,17 @@ impl Live {
         })
     }
 
-    pub fn connection(&self) -> &Connection {
+    pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    pub fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         !self.abandoned.is_cancelled() && self.connection.status().connected()
     }
 
     /// Does something for as long as the connection lasts. The client library may leave an exchange without an answer
     /// that a loss falls into.
-    pub async fn while_up<T>(
+    pub(crate) async fn while_up<T>(
         &self,
         exchange: impl Future<Output = Result<T, BrokerError>>,
     ) -> Result<T, BrokerError> {
@@ -100,7 +100,7 @@ impl Live {
     /// may stop reading from a publishing connection for good while its heartbeats go on, as when a quorum queue is
     /// deleted under a channel that waits for it (seen on 3.10). A new channel, which needs no queue, tells that from
     /// confirms that are slow.
-    pub async fn stuck(&self) {
+    pub(crate) async fn stuck(&self) {
         loop {
             tokio::select! {
                 () = self.gone() => return,
@@ -115,12 +115,12 @@ impl Live {
         }
     }
 
-    pub fn is_blocked(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         self.connection.status().blocked()
     }
 
     /// Waits until the broker blocks this connection.
-    pub async fn blocked(&self) {
+    pub(crate) async fn blocked(&self) {
         // The sender lives as long as `self`, so waiting cannot fail.
         let _ = self.blocked.subscribe().wait_for(|blocked| *blocked).await;
     }
@@ -164,7 +164,7 @@ pub(super) struct Link {
 
 impl Link {
     /// The connection, waiting up to `wait` for it.
-    pub async fn live(&self, wait: Duration) -> Result<Arc<Live>, BrokerError> {
+    pub(crate) async fn live(&self, wait: Duration) -> Result<Arc<Live>, BrokerError> {
         let mut state = self.state.clone();
         let found = async {
             loop {
@@ -187,7 +187,7 @@ impl Link {
     }
 
     /// The connection if it works now.
-    pub fn now(&self) -> Option<Arc<Live>> {
+    pub(crate) fn now(&self) -> Option<Arc<Live>> {
         match &*self.state.borrow() {
             State::Up(live) if live.is_connected() => Some(live.clone()),
             State::Up(_) | State::Down(_) | State::Closed => None,

@@ -22,14 +22,14 @@ pub(super) struct Outstanding {
 
 impl Outstanding {
     /// A delivery was handed out.
-    pub fn add(&mut self, tag: u64) {
+    pub(crate) fn add(&mut self, tag: u64) {
         self.tags.insert(tag);
     }
 
     /// Settles `tags`. Those that are not outstanding (settled before, or never handed out) are ignored:
     /// the broker would close the channel over them. The settlements must be sent in this order, and
     /// before those of any later call.
-    pub fn settle(&mut self, tags: impl IntoIterator<Item = u64>) -> Vec<Settlement> {
+    pub(crate) fn settle(&mut self, tags: impl IntoIterator<Item = u64>) -> Vec<Settlement> {
         let mut settled: Vec<u64> = tags
             .into_iter()
             .filter(|tag| self.tags.remove(tag))
@@ -53,12 +53,12 @@ impl Outstanding {
     }
 
     /// How many are unsettled.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.tags.len()
     }
 
     /// Forgets everything: the channel is gone.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.tags.clear();
     }
 }

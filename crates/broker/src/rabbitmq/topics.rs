@@ -114,7 +114,11 @@ struct Attached {
 
 impl RabbitSubscription {
     /// Attaches; gives up after a bounded time.
-    pub async fn start(inner: Arc<Inner>, topic: Topic, keys: &[u8]) -> Result<Self, BrokerError> {
+    pub(crate) async fn start(
+        inner: Arc<Inner>,
+        topic: Topic,
+        keys: &[u8],
+    ) -> Result<Self, BrokerError> {
         let keys: BTreeSet<u8> = keys.iter().copied().collect();
         let patience = inner.config.repair_wait + EXCHANGE_TIMEOUT;
         let attaching = attach(inner.clone(), topic, keys.clone());

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 /// Forwards connections to one target.
-pub struct Proxy {
+pub(crate) struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -27,7 +27,7 @@ struct Shared {
 
 impl Proxy {
     /// Listens on a free port.
-    pub async fn start(target: String) -> Self {
+    pub(crate) async fn start(target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
@@ -35,18 +35,18 @@ impl Proxy {
         Self { address, shared }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Cuts every connection there is.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         let mut connections = self.shared.connections.lock().unwrap();
         std::mem::take(&mut *connections).cancel();
     }
 
     /// Closes new connections at once (`true`), or forwards them again.
-    pub fn refuse(&self, refuse: bool) {
+    pub(crate) fn refuse(&self, refuse: bool) {
         self.shared.refusing.store(refuse, Ordering::SeqCst);
         if refuse {
             self.cut();
@@ -54,12 +54,12 @@ impl Proxy {
     }
 
     /// How many connections were forwarded so far.
-    pub fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
     /// How many bytes clients sent so far.
-    pub fn sent(&self) -> usize {
+    pub(crate) fn sent(&self) -> usize {
         self.shared.sent.load(Ordering::SeqCst)
     }
 }

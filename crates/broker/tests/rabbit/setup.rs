@@ -15,7 +15,7 @@ use crate::suite::{EPOCH, Fixture};
 
 /// A prefix of its own and ways to reach the broker.
 #[derive(Clone)]
-pub struct Setup {
+pub(crate) struct Setup {
     pub prefix: String,
     uri: AMQPUri,
 }
@@ -35,12 +35,12 @@ impl Setup {
     }
 
     /// A configuration that goes straight to the broker.
-    pub fn config(&self) -> RabbitConfig {
+    pub(crate) fn config(&self) -> RabbitConfig {
         RabbitConfig::new(self.uri.to_string(), self.prefix.clone())
     }
 
     /// A configuration that goes through a new proxy.
-    pub async fn through_proxy(&self) -> (Proxy, RabbitConfig) {
+    pub(crate) async fn through_proxy(&self) -> (Proxy, RabbitConfig) {
         let authority = &self.uri.authority;
         let proxy = Proxy::start(format!("{}:{}", authority.host, authority.port)).await;
         let mut uri = self.uri.clone();
@@ -52,12 +52,12 @@ impl Setup {
         )
     }
 
-    pub async fn broker(&self) -> Arc<RabbitBroker> {
+    pub(crate) async fn broker(&self) -> Arc<RabbitBroker> {
         Arc::new(RabbitBroker::connect(self.config()).await.unwrap())
     }
 
     /// A bare connection of the client library.
-    pub async fn raw(&self) -> Connection {
+    pub(crate) async fn raw(&self) -> Connection {
         Connection::connect(&self.uri.to_string(), ConnectionProperties::default())
             .await
             .unwrap()
@@ -99,7 +99,7 @@ impl Setup {
 }
 
 /// Runs a test with a setup of its own and cleans up after it, also after a panic.
-pub async fn run<F>(test: impl FnOnce(Setup) -> F)
+pub(crate) async fn run<F>(test: impl FnOnce(Setup) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -112,7 +112,9 @@ where
 }
 
 /// Runs a test of the shared suite.
-pub async fn run_suite(test: impl FnOnce(Fixture) -> BoxFuture<'static, ()> + Send + 'static) {
+pub(crate) async fn run_suite(
+    test: impl FnOnce(Fixture) -> BoxFuture<'static, ()> + Send + 'static,
+) {
     run(|setup| async move {
         let (broker, other) = (setup.broker().await, setup.broker().await);
         test(Fixture {

@@ -6,7 +6,7 @@ use headway_broker::{DeliveryTag, Queue};
 
 use super::*;
 
-pub async fn acknowledged_messages_do_not_come_again(fixture: Fixture) {
+pub(crate) async fn acknowledged_messages_do_not_come_again(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..300)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 300).await.unwrap();
     let all = receive(&mut *consumer, 300).await;
@@ -17,7 +17,7 @@ pub async fn acknowledged_messages_do_not_come_again(fixture: Fixture) {
     wait_for_depth(&*fixture.broker, &pipe(), 0, 0).await;
 }
 
-pub async fn acknowledgements_behind_a_gap_take_effect(fixture: Fixture) {
+pub(crate) async fn acknowledgements_behind_a_gap_take_effect(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..30)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 10).await.unwrap();
     let first = receive(&mut *consumer, 10).await;
@@ -61,7 +61,7 @@ pub async fn acknowledgements_behind_a_gap_take_effect(fixture: Fixture) {
     assert_eq!(redelivered, numbers(&last));
 }
 
-pub async fn foreign_and_repeated_tags_are_ignored(fixture: Fixture) {
+pub(crate) async fn foreign_and_repeated_tags_are_ignored(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..4)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 4).await.unwrap();
     let all = receive(&mut *consumer, 4).await;
@@ -84,7 +84,7 @@ pub async fn foreign_and_repeated_tags_are_ignored(fixture: Fixture) {
     wait_for_depth(&*fixture.broker, &pipe(), 2, 0).await;
 }
 
-pub async fn messages_of_a_lost_consumer_come_again_marked(fixture: Fixture) {
+pub(crate) async fn messages_of_a_lost_consumer_come_again_marked(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..10)).await;
     let mut lost = fixture.broker.consume(&pipe(), 10).await.unwrap();
     let held = receive(&mut *lost, 10).await;
@@ -101,7 +101,7 @@ pub async fn messages_of_a_lost_consumer_come_again_marked(fixture: Fixture) {
     wait_for_depth(&*fixture.broker, &pipe(), 7, 0).await;
 }
 
-pub async fn rejected_messages_are_requeued_and_marked(fixture: Fixture) {
+pub(crate) async fn rejected_messages_are_requeued_and_marked(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..6)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 6).await.unwrap();
     let all = receive(&mut *consumer, 6).await;
@@ -112,11 +112,11 @@ pub async fn rejected_messages_are_requeued_and_marked(fixture: Fixture) {
     assert!(again.iter().all(|delivery| delivery.redelivered));
 }
 
-pub async fn rejected_tasks_become_dead_letters(fixture: Fixture) {
+pub(crate) async fn rejected_tasks_become_dead_letters(fixture: Fixture) {
     dead_letters_go(&fixture, &pipe(), &Queue::DeadTasks).await;
 }
 
-pub async fn rejected_reports_become_system_dead_letters(fixture: Fixture) {
+pub(crate) async fn rejected_reports_become_system_dead_letters(fixture: Fixture) {
     dead_letters_go(&fixture, &Queue::Reports(0), &Queue::DeadSystem).await;
     dead_letters_go(&fixture, &Queue::Batch, &Queue::DeadSystem).await;
 }
@@ -135,7 +135,7 @@ async fn dead_letters_go(fixture: &Fixture, from: &Queue, to: &Queue) {
     wait_for_depth(&*fixture.broker, to, 0, 1).await;
 }
 
-pub async fn the_delivery_limit_ends_in_dead_letters(fixture: Fixture) {
+pub(crate) async fn the_delivery_limit_ends_in_dead_letters(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..1)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 1).await.unwrap();
     let mut dead = fixture.broker.consume(&Queue::DeadTasks, 1).await.unwrap();

@@ -2,10 +2,10 @@
 //!
 //! Each test gets a broker of its own (or a queue prefix of its own on a shared one).
 
-pub mod acknowledgements;
-pub mod queues;
-pub mod sharing;
-pub mod topics;
+pub(crate) mod acknowledgements;
+pub(crate) mod queues;
+pub(crate) mod sharing;
+pub(crate) mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,18 @@ use bytes::Bytes;
 use headway_broker::{Broker, Consumer, Delivery, DeliveryTag, Depth, Outgoing, Queue};
 
 /// How long anything may take that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long to watch for something that must not happen.
-pub const QUIET: Duration = Duration::from_millis(400);
+pub(crate) const QUIET: Duration = Duration::from_millis(400);
 
 /// The mark that the suite plants.
-pub const EPOCH: uuid::Uuid = uuid::Uuid::from_u128(0x1234_5678_9abc_4def_8123_4567_89ab_cdef);
+pub(crate) const EPOCH: uuid::Uuid =
+    uuid::Uuid::from_u128(0x1234_5678_9abc_4def_8123_4567_89ab_cdef);
 
 /// The broker under test.
 #[derive(Clone)]
-pub struct Fixture {
+pub(crate) struct Fixture {
     /// The handle that most tests use.
     pub broker: Arc<dyn Broker>,
     /// Another handle on the same queues, as another process would have.
@@ -32,12 +33,12 @@ pub struct Fixture {
 }
 
 /// The pipe that most tests use.
-pub fn pipe() -> Queue {
+pub(crate) fn pipe() -> Queue {
     Queue::Pipe("a".into())
 }
 
 /// Bodies "0" to "count - 1".
-pub fn numbered(queue: &Queue, numbers: std::ops::Range<u32>) -> Vec<Outgoing> {
+pub(crate) fn numbered(queue: &Queue, numbers: std::ops::Range<u32>) -> Vec<Outgoing> {
     let message = |number: u32| Outgoing {
         queue: queue.clone(),
         body: Bytes::from(number.to_string()),
@@ -46,12 +47,12 @@ pub fn numbered(queue: &Queue, numbers: std::ops::Range<u32>) -> Vec<Outgoing> {
 }
 
 /// The number in a body.
-pub fn number(body: &Bytes) -> u32 {
+pub(crate) fn number(body: &Bytes) -> u32 {
     std::str::from_utf8(body).unwrap().parse().unwrap()
 }
 
 /// The numbers of deliveries, in order.
-pub fn numbers(deliveries: &[Delivery]) -> Vec<u32> {
+pub(crate) fn numbers(deliveries: &[Delivery]) -> Vec<u32> {
     deliveries
         .iter()
         .map(|delivery| number(&delivery.body))
@@ -59,26 +60,26 @@ pub fn numbers(deliveries: &[Delivery]) -> Vec<u32> {
 }
 
 /// The tags of deliveries, in order.
-pub fn tags(deliveries: &[Delivery]) -> Vec<DeliveryTag> {
+pub(crate) fn tags(deliveries: &[Delivery]) -> Vec<DeliveryTag> {
     deliveries.iter().map(|delivery| delivery.tag).collect()
 }
 
 /// Publishes and expects every message to be confirmed.
-pub async fn publish(broker: &dyn Broker, messages: Vec<Outgoing>) {
+pub(crate) async fn publish(broker: &dyn Broker, messages: Vec<Outgoing>) {
     for result in within(broker.publish(messages)).await {
         result.unwrap();
     }
 }
 
 /// Bounds what must happen.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .expect("should not take so long")
 }
 
 /// Receives exactly `count` deliveries.
-pub async fn receive(consumer: &mut dyn Consumer, count: usize) -> Vec<Delivery> {
+pub(crate) async fn receive(consumer: &mut dyn Consumer, count: usize) -> Vec<Delivery> {
     let mut received = Vec::new();
     while received.len() < count {
         let wanted = count - received.len();
@@ -90,14 +91,14 @@ pub async fn receive(consumer: &mut dyn Consumer, count: usize) -> Vec<Delivery>
 }
 
 /// Expects that nothing is delivered for a while.
-pub async fn expect_silence(consumer: &mut dyn Consumer) {
+pub(crate) async fn expect_silence(consumer: &mut dyn Consumer) {
     if let Ok(delivered) = tokio::time::timeout(QUIET, consumer.next(100)).await {
         panic!("unexpected deliveries: {delivered:?}");
     }
 }
 
 /// Waits until a queue's depth is as expected: brokers count with a delay.
-pub async fn wait_for_depth(broker: &dyn Broker, queue: &Queue, ready: u64, consumers: u64) {
+pub(crate) async fn wait_for_depth(broker: &dyn Broker, queue: &Queue, ready: u64, consumers: u64) {
     let expected = Depth { ready, consumers };
     let mut seen = Depth::default();
     for _ in 0..200 {

@@ -9,7 +9,7 @@ use headway_runtime::tasks;
 
 use super::*;
 
-pub async fn publish_is_confirmed_and_consumed_in_order(fixture: Fixture) {
+pub(crate) async fn publish_is_confirmed_and_consumed_in_order(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..2500)).await;
     wait_for_depth(&*fixture.broker, &pipe(), 2500, 0).await;
     let mut consumer = fixture.broker.consume(&pipe(), 300).await.unwrap();
@@ -24,7 +24,7 @@ pub async fn publish_is_confirmed_and_consumed_in_order(fixture: Fixture) {
     wait_for_depth(&*fixture.broker, &pipe(), 0, 1).await;
 }
 
-pub async fn results_come_in_the_order_of_the_messages(fixture: Fixture) {
+pub(crate) async fn results_come_in_the_order_of_the_messages(fixture: Fixture) {
     let queues = [pipe(), Queue::Batch, Queue::Pipe("b".into())];
     let message = |number: usize| Outgoing {
         queue: queues[number % 3].clone(),
@@ -42,7 +42,7 @@ pub async fn results_come_in_the_order_of_the_messages(fixture: Fixture) {
     assert!(fixture.broker.publish(Vec::new()).await.is_empty());
 }
 
-pub async fn an_oversized_message_is_refused_alone(fixture: Fixture) {
+pub(crate) async fn an_oversized_message_is_refused_alone(fixture: Fixture) {
     let mut messages = numbered(&pipe(), 0..3);
     messages[1].body = Bytes::from(vec![0; headway_broker::names::MAX_MESSAGE_BYTES + 1]);
     let results = within(fixture.broker.publish(messages)).await;
@@ -51,7 +51,9 @@ pub async fn an_oversized_message_is_refused_alone(fixture: Fixture) {
     assert_eq!(results[2], Ok(()));
 }
 
-pub async fn a_message_outlives_its_queue_being_deleted_under_the_publisher(fixture: Fixture) {
+pub(crate) async fn a_message_outlives_its_queue_being_deleted_under_the_publisher(
+    fixture: Fixture,
+) {
     publish(&*fixture.broker, numbered(&pipe(), 0..5)).await;
     // The publisher knows nothing of it and believes the queue declared.
     fixture.other.delete(&pipe()).await.unwrap();
@@ -68,7 +70,7 @@ pub async fn a_message_outlives_its_queue_being_deleted_under_the_publisher(fixt
     }
 }
 
-pub async fn prefetch_bounds_what_is_out(fixture: Fixture) {
+pub(crate) async fn prefetch_bounds_what_is_out(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..20)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 5).await.unwrap();
     let first = receive(&mut *consumer, 5).await;
@@ -79,7 +81,7 @@ pub async fn prefetch_bounds_what_is_out(fixture: Fixture) {
     expect_silence(&mut *consumer).await;
 }
 
-pub async fn prefetch_can_be_changed_while_deliveries_are_out(fixture: Fixture) {
+pub(crate) async fn prefetch_can_be_changed_while_deliveries_are_out(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..100)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 4).await.unwrap();
     let mut held = receive(&mut *consumer, 2).await;
@@ -100,7 +102,7 @@ pub async fn prefetch_can_be_changed_while_deliveries_are_out(fixture: Fixture) 
     wait_for_depth(&*fixture.broker, &pipe(), 0, 0).await;
 }
 
-pub async fn a_new_prefetch_returns_nothing(fixture: Fixture) {
+pub(crate) async fn a_new_prefetch_returns_nothing(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..4000)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 4).await.unwrap();
     let mut taken = 0;
@@ -123,7 +125,7 @@ pub async fn a_new_prefetch_returns_nothing(fixture: Fixture) {
     wait_for_depth(&*fixture.broker, &pipe(), 0, 0).await;
 }
 
-pub async fn a_stopped_consumer_keeps_what_it_has(fixture: Fixture) {
+pub(crate) async fn a_stopped_consumer_keeps_what_it_has(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..10)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 6).await.unwrap();
     let held = receive(&mut *consumer, 2).await;
@@ -149,7 +151,7 @@ pub async fn a_stopped_consumer_keeps_what_it_has(fixture: Fixture) {
     wait_for_depth(&*fixture.broker, &pipe(), 1, 0).await;
 }
 
-pub async fn a_cancelled_wait_loses_nothing(fixture: Fixture) {
+pub(crate) async fn a_cancelled_wait_loses_nothing(fixture: Fixture) {
     let mut consumer = fixture.broker.consume(&pipe(), 1000).await.unwrap();
     let broker = fixture.broker.clone();
     let publisher = tasks::spawn(async move {
@@ -171,7 +173,7 @@ pub async fn a_cancelled_wait_loses_nothing(fixture: Fixture) {
     assert_eq!(seen, (0..200).collect::<Vec<u32>>());
 }
 
-pub async fn a_consumer_survives_its_queue_being_deleted(fixture: Fixture) {
+pub(crate) async fn a_consumer_survives_its_queue_being_deleted(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..4)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 2).await.unwrap();
     let held = receive(&mut *consumer, 1).await;
@@ -185,7 +187,7 @@ pub async fn a_consumer_survives_its_queue_being_deleted(fixture: Fixture) {
     wait_for_depth(&*fixture.broker, &pipe(), 2, 0).await;
 }
 
-pub async fn purge_drops_what_is_ready(fixture: Fixture) {
+pub(crate) async fn purge_drops_what_is_ready(fixture: Fixture) {
     publish(&*fixture.broker, numbered(&pipe(), 0..10)).await;
     let mut consumer = fixture.broker.consume(&pipe(), 2).await.unwrap();
     let held = receive(&mut *consumer, 2).await;
@@ -197,7 +199,7 @@ pub async fn purge_drops_what_is_ready(fixture: Fixture) {
     receive(&mut *consumer, 2).await;
 }
 
-pub async fn an_unknown_queue_is_empty(fixture: Fixture) {
+pub(crate) async fn an_unknown_queue_is_empty(fixture: Fixture) {
     let unknown = Queue::Pipe("nobody".into());
     assert_eq!(
         within(fixture.broker.depth(&unknown)).await,
@@ -211,7 +213,7 @@ pub async fn an_unknown_queue_is_empty(fixture: Fixture) {
     );
 }
 
-pub async fn the_epoch_is_remembered(fixture: Fixture) {
+pub(crate) async fn the_epoch_is_remembered(fixture: Fixture) {
     assert_eq!(within(fixture.broker.has_epoch(EPOCH)).await, Ok(false));
     within(fixture.broker.plant_epoch(EPOCH)).await.unwrap();
     within(fixture.broker.plant_epoch(EPOCH)).await.unwrap();
@@ -223,7 +225,7 @@ pub async fn the_epoch_is_remembered(fixture: Fixture) {
     assert_eq!(within(fixture.other.has_epoch(EPOCH)).await, Ok(false));
 }
 
-pub async fn a_closed_broker_says_so(fixture: Fixture) {
+pub(crate) async fn a_closed_broker_says_so(fixture: Fixture) {
     let mut consumer = fixture.broker.consume(&pipe(), 10).await.unwrap();
     let mut subscription = fixture
         .broker

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 
-pub async fn consumers_share(fixture: Fixture) {
+pub(crate) async fn consumers_share(fixture: Fixture) {
     let mut consumers = Vec::new();
     for _ in 0..4 {
         consumers.push(fixture.broker.consume(&pipe(), 100).await.unwrap());
@@ -40,7 +40,7 @@ pub async fn consumers_share(fixture: Fixture) {
     }
 }
 
-pub async fn a_slow_consumer_does_not_keep_messages_from_others(fixture: Fixture) {
+pub(crate) async fn a_slow_consumer_does_not_keep_messages_from_others(fixture: Fixture) {
     let mut slow = fixture.broker.consume(&pipe(), 3).await.unwrap();
     publish(&*fixture.broker, numbered(&pipe(), 0..3)).await;
     receive(&mut *slow, 3).await;
@@ -55,7 +55,7 @@ pub async fn a_slow_consumer_does_not_keep_messages_from_others(fixture: Fixture
     assert_eq!(seen, (3..100).collect());
 }
 
-pub async fn many_publishers_and_consumers_lose_nothing(fixture: Fixture) {
+pub(crate) async fn many_publishers_and_consumers_lose_nothing(fixture: Fixture) {
     const PUBLISHERS: u32 = 6;
     const EACH: u32 = 500;
     let (sender, mut received) = mpsc::channel(64);

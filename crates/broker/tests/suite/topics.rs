@@ -17,7 +17,7 @@ async fn expect_nothing(subscription: &mut dyn Subscription) {
     }
 }
 
-pub async fn control_reaches_every_listener(fixture: Fixture) {
+pub(crate) async fn control_reaches_every_listener(fixture: Fixture) {
     let mut first = fixture.broker.subscribe(Topic::Control, &[]).await.unwrap();
     let mut second = fixture.other.subscribe(Topic::Control, &[]).await.unwrap();
     let mut events = fixture.other.subscribe(Topic::Events, &[3]).await.unwrap();
@@ -32,7 +32,7 @@ pub async fn control_reaches_every_listener(fixture: Fixture) {
     expect_nothing(&mut *events).await;
 }
 
-pub async fn events_reach_only_listeners_of_their_key(fixture: Fixture) {
+pub(crate) async fn events_reach_only_listeners_of_their_key(fixture: Fixture) {
     let mut low = fixture
         .broker
         .subscribe(Topic::Events, &[0, 1])
@@ -60,7 +60,7 @@ pub async fn events_reach_only_listeners_of_their_key(fixture: Fixture) {
     expect_nothing(&mut *none).await;
 }
 
-pub async fn keys_can_be_changed(fixture: Fixture) {
+pub(crate) async fn keys_can_be_changed(fixture: Fixture) {
     let mut listener = fixture
         .broker
         .subscribe(Topic::Events, &[1, 2])
@@ -85,7 +85,7 @@ pub async fn keys_can_be_changed(fixture: Fixture) {
     expect_nothing(&mut *listener).await;
 }
 
-pub async fn a_flood_does_not_block_the_sender_and_is_admitted_to(fixture: Fixture) {
+pub(crate) async fn a_flood_does_not_block_the_sender_and_is_admitted_to(fixture: Fixture) {
     let mut slow = fixture.broker.subscribe(Topic::Events, &[9]).await.unwrap();
     let mut marker = fixture.other.subscribe(Topic::Events, &[10]).await.unwrap();
     let begun = Instant::now();

@@ -10,17 +10,17 @@ use headway_domain::{
 use super::{store::Store, world::World};
 
 /// The rows before a transaction.
-pub struct Before(Store);
+pub(crate) struct Before(Store);
 
 impl Before {
     /// Keeps the rows.
-    pub fn of(store: &Store) -> Self {
+    pub(crate) fn of(store: &Store) -> Self {
         Self(store.clone())
     }
 }
 
 /// Checks every invariant that one transaction could break.
-pub fn check(world: &mut World, before: &Before) {
+pub(crate) fn check(world: &mut World, before: &Before) {
     let before = &before.0;
     counters(&world.store);
     rows(&world.store);

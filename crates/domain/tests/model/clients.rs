@@ -27,24 +27,24 @@ impl World {
         result
     }
 
-    pub fn pause(&mut self, end: End) -> Result<(), Error> {
+    pub(crate) fn pause(&mut self, end: End) -> Result<(), Error> {
         self.control(end, JobSlice::pause)
     }
 
-    pub fn resume(&mut self, end: End) -> Result<(), Error> {
+    pub(crate) fn resume(&mut self, end: End) -> Result<(), Error> {
         self.control(end, JobSlice::resume)
     }
 
-    pub fn cancel(&mut self, end: End) -> Result<(), Error> {
+    pub(crate) fn cancel(&mut self, end: End) -> Result<(), Error> {
         self.control(end, JobSlice::cancel)
     }
 
-    pub fn retry(&mut self, end: End) -> Result<(), Error> {
+    pub(crate) fn retry(&mut self, end: End) -> Result<(), Error> {
         self.control(end, JobSlice::retry)
     }
 
     /// A client runs some of the failed items again: those whose index is none of every `kept`-th.
-    pub fn retry_some(&mut self, kept: u32, end: End) -> Result<(), Error> {
+    pub(crate) fn retry_some(&mut self, kept: u32, end: End) -> Result<(), Error> {
         let run = self.job().run;
         let of_run = |failure: &&NewFailure| {
             let index = match failure.subject {
@@ -84,7 +84,7 @@ impl World {
     }
 
     /// A client runs some of the failures again while the job goes on: those of items whose index is none of every `kept`-th, and of pages.
-    pub fn redrive(&mut self, kept: u32, end: End) -> Result<(), Error> {
+    pub(crate) fn redrive(&mut self, kept: u32, end: End) -> Result<(), Error> {
         let run = self.job().run;
         let of = |failure: &NewFailure| match failure.subject {
             Subject::Item(page, index) if !index.is_multiple_of(kept) => Some((page, Some(index))),

@@ -12,7 +12,7 @@ use super::{
     world::{World, spec},
 };
 
-pub const TROUBLED: fn(Trouble) -> Plan = |trouble| Plan {
+pub(crate) const TROUBLED: fn(Trouble) -> Plan = |trouble| Plan {
     trouble,
     until: 1,
     ..Plan::GOOD
@@ -20,13 +20,13 @@ pub const TROUBLED: fn(Trouble) -> Plan = |trouble| Plan {
 
 impl World {
     /// Delivers the first message of a kind, to the first worker.
-    pub fn deliver_next(&mut self, fits: fn(&Message) -> bool) {
+    pub(crate) fn deliver_next(&mut self, fits: fn(&Message) -> bool) {
         let at = self.pipes.iter().position(fits).expect("no such message");
         self.deliver(at, 0, End::Sent, 1);
     }
 
     /// Splits and sends items until tasks wait for workers.
-    pub fn send_tasks(&mut self) {
+    pub(crate) fn send_tasks(&mut self) {
         let before = |message: &Message| {
             matches!(
                 message,
@@ -39,19 +39,19 @@ impl World {
     }
 }
 
-pub fn task(message: &Message) -> bool {
+pub(crate) fn task(message: &Message) -> bool {
     matches!(message, Message::Task(_))
 }
 
-pub fn report(message: &Message) -> bool {
+pub(crate) fn report(message: &Message) -> bool {
     matches!(message, Message::Report(_))
 }
 
-pub fn control(message: &Message) -> bool {
+pub(crate) fn control(message: &Message) -> bool {
     matches!(message, Message::Control { worker: 0, .. })
 }
 
-pub fn counts(world: &World) -> (u64, u64, u64, u64) {
+pub(crate) fn counts(world: &World) -> (u64, u64, u64, u64) {
     let counts = &world.job().counts;
     (counts.known, counts.done, counts.failed, counts.discarded)
 }
@@ -306,7 +306,7 @@ fn a_failure_is_taken_back_while_the_job_runs() {
     world.complete();
 }
 
-pub fn redelivered(message: Message) -> Option<Message> {
+pub(crate) fn redelivered(message: Message) -> Option<Message> {
     match message {
         Message::Task(task) => Some(Message::Task(Task {
             redelivered: true,

@@ -14,7 +14,7 @@ use super::{
 impl World {
     /// Delivers everything in order, lets time pass, resumes and repairs, until the job has
     /// ended and nothing of it runs. Answers may come a second time, a while later.
-    pub fn behave(&mut self) {
+    pub(crate) fn behave(&mut self) {
         let mut echoes = VecDeque::new();
         for round in 0..20_000 {
             self.sweep();
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// Lets the job end, checks its counts, and retries it until it is completed.
-    pub fn complete(&mut self) {
+    pub(crate) fn complete(&mut self) {
         for _ in 0..8 {
             self.behave();
             self.check_end();
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// The leaves that failed in the present run.
-    pub fn failed(&self) -> BTreeSet<LeafId> {
+    pub(crate) fn failed(&self) -> BTreeSet<LeafId> {
         let run = self.job().run;
         let pages = self.store.pages.values().filter(|page| page.run == run);
         let failed = pages.flat_map(|page| page.failed.iter().map(|index| (page.number, index)));
@@ -88,7 +88,7 @@ impl World {
     }
 
     /// The counts of a job that ended by itself are those of its source, whatever happened.
-    pub fn check_end(&self) {
+    pub(crate) fn check_end(&self) {
         let (job, counts) = (self.job(), &self.job().counts);
         let (policy, retry) = (job.meta.spec.failure_policy, job.meta.spec.retry_policy);
         let (reach, faulty) = self.source.reach(job.run);
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// Whatever comes after the end, of whatever run, changes nothing any more.
-    pub fn check_quiet(&mut self) {
+    pub(crate) fn check_quiet(&mut self) {
         // Timers that are left set their items aside, and repair marks the pages of an old epoch.
         let (failed, out) = (self.failed(), self.job().counts.out());
         self.now += 1_000_000_000;

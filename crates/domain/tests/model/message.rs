@@ -8,7 +8,7 @@ use headway_domain::{
 
 /// One item of a task message.
 #[derive(Debug, Clone)]
-pub struct TaskItem {
+pub(crate) struct TaskItem {
     pub index: u32,
     pub attempt: u32,
     pub stage: u32,
@@ -17,7 +17,7 @@ pub struct TaskItem {
 
 /// A message to workers.
 #[derive(Debug, Clone)]
-pub struct Task {
+pub(crate) struct Task {
     pub page: u32,
     pub run: u32,
     pub control: u32,
@@ -29,7 +29,7 @@ pub struct Task {
 
 /// Anything under way.
 #[derive(Debug, Clone)]
-pub enum Message {
+pub(crate) enum Message {
     /// To batch workers.
     Split { page: u32, attempt: u32 },
     /// What a batch worker found and is about to record.
@@ -58,7 +58,7 @@ pub enum Message {
 
 /// How a transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// It commits and what it owes is sent.
     Sent,
     /// It commits and its process dies: what it owes stays in the outbox, broadcasts are gone, and

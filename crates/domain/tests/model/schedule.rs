@@ -17,7 +17,7 @@ use super::{
 
 /// One thing that happens. Numbers choose among what is there.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(crate) enum Step {
     /// A message arrives, perhaps before others, and perhaps its worker dies over it. Reports may
     /// be taken together.
     Deliver(usize, usize, End, usize),
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// Does one thing, if it can be done now.
-    pub fn step(&mut self, step: &Step) {
+    pub(crate) fn step(&mut self, step: &Step) {
         match step.clone() {
             Step::Deliver(at, worker, end, batch) => {
                 if let Some(at) = self.pick(at) {
@@ -255,7 +255,7 @@ fn world(tree: &Tree, spec: JobSpec, loads: usize) -> World {
     world
 }
 
-pub fn config(cases: u32) -> ProptestConfig {
+pub(crate) fn config(cases: u32) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok();
     ProptestConfig {
         cases: asked.and_then(|cases| cases.parse().ok()).unwrap_or(cases),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 /// How a leaf misbehaves while the run is below [`Plan::until`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// Not at all.
     None,
     /// Its first tries fail in a passing way, so many of them.
@@ -23,7 +23,7 @@ pub enum Trouble {
 
 /// What happens to a leaf when it is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Its misbehaviour, at its last stage.
     pub trouble: Trouble,
     /// The first run in which it behaves.
@@ -36,7 +36,7 @@ pub struct Plan {
 
 impl Plan {
     /// A leaf without trouble.
-    pub const GOOD: Self = Self {
+    pub(crate) const GOOD: Self = Self {
         trouble: Trouble::None,
         until: 0,
         forward: false,
@@ -44,7 +44,7 @@ impl Plan {
     };
 
     /// The trouble it makes in a run.
-    pub fn trouble(&self, run: u32) -> Trouble {
+    pub(crate) fn trouble(&self, run: u32) -> Trouble {
         if run < self.until {
             self.trouble
         } else {
@@ -53,7 +53,7 @@ impl Plan {
     }
 
     /// Whether it cannot end well in a run.
-    pub fn fails_for_good(&self, run: u32, max_attempts: u32) -> bool {
+    pub(crate) fn fails_for_good(&self, run: u32, max_attempts: u32) -> bool {
         match self.trouble(run) {
             Trouble::None => false,
             Trouble::Flaky(tries) => tries >= max_attempts,
@@ -64,7 +64,7 @@ impl Plan {
 
 /// How the splitting of a page goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Not at all.
     None,
     /// It fails in a passing way while the attempt is below this.
@@ -75,7 +75,7 @@ pub enum Fault {
 
 /// A child of a page in the tree.
 #[derive(Debug, Clone)]
-pub enum Node {
+pub(crate) enum Node {
     /// A leaf.
     Leaf(Plan),
     /// A sub-batch.
@@ -84,7 +84,7 @@ pub enum Node {
 
 /// A batch: its pages, each with the fault of its splitting.
 #[derive(Debug, Clone)]
-pub struct Tree {
+pub(crate) struct Tree {
     /// The pages.
     pub pages: Vec<(Fault, Vec<Node>)>,
     /// Whether the splitter knows the number of leaves below it.
@@ -93,7 +93,7 @@ pub struct Tree {
 
 impl Tree {
     /// A batch of undeclared size whose pages hold these leaves.
-    pub fn flat(pages: Vec<Vec<Plan>>) -> Self {
+    pub(crate) fn flat(pages: Vec<Vec<Plan>>) -> Self {
         let leaves = |page: Vec<Plan>| page.into_iter().map(Node::Leaf).collect();
         Self {
             pages: pages
@@ -116,7 +116,7 @@ impl Tree {
 }
 
 /// The number of a leaf, in the order in which the tree was written down.
-pub type LeafId = usize;
+pub(crate) type LeafId = usize;
 
 #[derive(Debug, Clone, Copy)]
 enum Entry {
@@ -132,14 +132,14 @@ struct Flat {
 
 /// The tree with numbered batches and leaves; plays the splitter.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub(crate) struct Source {
     batches: Vec<Flat>,
     leaves: Vec<Plan>,
 }
 
 impl Source {
     /// Numbers a tree.
-    pub fn new(tree: &Tree) -> Self {
+    pub(crate) fn new(tree: &Tree) -> Self {
         let mut source = Self {
             batches: Vec::new(),
             leaves: Vec::new(),
@@ -171,12 +171,12 @@ impl Source {
     }
 
     /// How many leaves there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.leaves.len()
     }
 
     /// What a leaf does.
-    pub fn plan(&self, leaf: LeafId) -> Plan {
+    pub(crate) fn plan(&self, leaf: LeafId) -> Plan {
         self.leaves[leaf]
     }
 
@@ -185,7 +185,7 @@ impl Source {
     }
 
     /// Splits a page, as a splitter would.
-    pub fn split(
+    pub(crate) fn split(
         &self,
         definition: Option<&[u8]>,
         cursor: Option<&[u8]>,
@@ -234,7 +234,7 @@ impl Source {
     }
 
     /// The leaf behind a child of a page, if it is one.
-    pub fn leaf(
+    pub(crate) fn leaf(
         &self,
         definition: Option<&[u8]>,
         cursor: Option<&[u8]>,
@@ -248,7 +248,7 @@ impl Source {
     }
 
     /// The leaves that can be found in a run, and whether a page cannot be split in it.
-    pub fn reach(&self, run: u32) -> (BTreeSet<LeafId>, bool) {
+    pub(crate) fn reach(&self, run: u32) -> (BTreeSet<LeafId>, bool) {
         let (mut found, mut faulty, mut queue) = (BTreeSet::new(), false, vec![0]);
         while let Some(batch) = queue.pop() {
             for (fault, entries) in &self.batches[batch].pages {
@@ -314,7 +314,7 @@ fn batch(child: impl Strategy<Value = Node>, children: usize) -> impl Strategy<V
 
 /// A tree of up to some dozens of leaves, with batches within batches; or a small one, in which
 /// the same few things happen to the same few leaves.
-pub fn tree() -> impl Strategy<Value = Tree> {
+pub(crate) fn tree() -> impl Strategy<Value = Tree> {
     let node = plan()
         .prop_map(Node::Leaf)
         .prop_recursive(3, 24, 5, |child| batch(child, 4).prop_map(Node::Batch));

@@ -18,7 +18,7 @@ type Fits<'a> = &'a dyn Fn(&Page) -> bool;
 
 /// Item rows that a transaction loads with a page.
 #[derive(Debug, Clone)]
-pub enum Rows {
+pub(crate) enum Rows {
     /// None.
     None,
     /// Those of some children.
@@ -29,7 +29,7 @@ pub enum Rows {
 
 /// A page that a transaction touches.
 #[derive(Debug, Clone)]
-pub struct Touch {
+pub(crate) struct Touch {
     /// Its number.
     pub page: u32,
     /// The item rows that come with it.
@@ -40,7 +40,7 @@ pub struct Touch {
 
 impl Touch {
     /// A page and some of its item rows.
-    pub fn some(page: u32, indexes: Vec<u32>) -> Self {
+    pub(crate) fn some(page: u32, indexes: Vec<u32>) -> Self {
         Self {
             page,
             rows: Rows::Some(indexes),
@@ -49,7 +49,7 @@ impl Touch {
     }
 
     /// A page and all of its item rows.
-    pub fn all(page: u32) -> Self {
+    pub(crate) fn all(page: u32) -> Self {
         Self {
             page,
             rows: Rows::All,
@@ -58,7 +58,7 @@ impl Touch {
     }
 
     /// A page to be split.
-    pub fn split(page: u32) -> Self {
+    pub(crate) fn split(page: u32) -> Self {
         Self {
             page,
             rows: Rows::None,
@@ -69,7 +69,7 @@ impl Touch {
 
 /// What is stored of one job.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Store {
+pub(crate) struct Store {
     /// The job's row.
     pub job: Job,
     /// Batches, without definitions.
@@ -92,7 +92,7 @@ pub struct Store {
 
 impl Store {
     /// Nothing but a job that is about to be created.
-    pub fn new(job: Job) -> Self {
+    pub(crate) fn new(job: Job) -> Self {
         Self {
             job,
             batches: BTreeMap::new(),
@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// A slice with the job and the pages that a transaction touches. Batches come with `needs`.
-    pub fn open(&self, moment: Moment, touched: &[Touch]) -> JobSlice {
+    pub(crate) fn open(&self, moment: Moment, touched: &[Touch]) -> JobSlice {
         let mut slice = JobSlice::new(self.job.clone(), moment);
         for touch in touched {
             let Some(mut page) = self.pages.get(&touch.page).cloned() else {
@@ -130,7 +130,7 @@ impl Store {
     }
 
     /// The failures of a run that a page has which was not opened in it.
-    pub fn carried(&self, page: u32, run: u32) -> PageFailures {
+    pub(crate) fn carried(&self, page: u32, run: u32) -> PageFailures {
         let mut carried = PageFailures::default();
         for failure in self.failures.iter().filter(|failure| failure.run == run) {
             match failure.subject {
@@ -209,7 +209,7 @@ impl Store {
     }
 
     /// Loads and advances until nothing is wanted or nothing new comes, and seals.
-    pub fn settle(&self, slice: &mut JobSlice, most: usize, reopens: usize) {
+    pub(crate) fn settle(&self, slice: &mut JobSlice, most: usize, reopens: usize) {
         loop {
             loop {
                 let needs = slice.needs();
@@ -231,7 +231,7 @@ impl Store {
     }
 
     /// Loads the batches of the touched pages, as a change to a page may need them.
-    pub fn load_batches(&self, slice: &mut JobSlice) {
+    pub(crate) fn load_batches(&self, slice: &mut JobSlice) {
         let batches = slice
             .page_rows()
             .values()
@@ -245,7 +245,7 @@ impl Store {
     }
 
     /// Writes back what changed and gives what is owed.
-    pub fn commit(&mut self, slice: JobSlice) -> Vec<Effect> {
+    pub(crate) fn commit(&mut self, slice: JobSlice) -> Vec<Effect> {
         assert!(
             slice.counts_agree(),
             "counters that a store would refuse: {:?}",

@@ -22,7 +22,7 @@ use super::{
 
 impl World {
     /// Delivers a message to a worker. Unless all goes well it is delivered again later.
-    pub fn deliver(&mut self, at: usize, worker: usize, end: End, batch: usize) {
+    pub(crate) fn deliver(&mut self, at: usize, worker: usize, end: End, batch: usize) {
         let message = self.take(at);
         if end != End::Sent {
             let mut again = message.clone();
@@ -204,7 +204,7 @@ impl World {
     }
 
     /// A worker says something about items that it did not run.
-    pub fn lie(&mut self, task: &Task, worker: usize, event: &ItemEvent) {
+    pub(crate) fn lie(&mut self, task: &Task, worker: usize, event: &ItemEvent) {
         self.report(task, worker, |_| event.clone());
     }
 

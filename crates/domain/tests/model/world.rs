@@ -24,15 +24,15 @@ use super::{
 };
 
 /// Workers that run items; each has its own belief about the job.
-pub const WORKERS: usize = 3;
+pub(crate) const WORKERS: usize = 3;
 /// How long a lease lasts.
-pub const LEASE: Micros = 60_000_000;
+pub(crate) const LEASE: Micros = 60_000_000;
 /// Messages remembered, to come again later.
 const HISTORY: usize = 300;
 
 /// Everything about one job.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     pub source: Source,
     pub store: Store,
     pub pipes: Vec<Message>,
@@ -62,7 +62,7 @@ pub struct World {
 }
 
 /// A spec over a source with small limits.
-pub fn spec() -> JobSpec {
+pub(crate) fn spec() -> JobSpec {
     let mut spec = JobSpec::new(Work::Batch(BatchSpec {
         splitter: "tree".into(),
         definition: Vec::new(),
@@ -84,7 +84,7 @@ fn sends(effect: &Effect, (number, index): (u32, u32)) -> bool {
 
 impl World {
     /// Creates the job; its first page goes to a batch worker.
-    pub fn new(tree: &Tree, spec: JobSpec) -> Self {
+    pub(crate) fn new(tree: &Tree, spec: JobSpec) -> Self {
         let meta = Arc::new(JobMeta {
             key: 1,
             uid: JobUid(Uuid::from_u128(0x51)),
@@ -124,11 +124,11 @@ impl World {
     }
 
     /// The job.
-    pub fn job(&self) -> &Job {
+    pub(crate) fn job(&self) -> &Job {
         &self.store.job
     }
 
-    pub fn moment(&self) -> Moment {
+    pub(crate) fn moment(&self) -> Moment {
         Moment {
             now: self.now,
             epoch: self.epoch,
@@ -139,7 +139,7 @@ impl World {
     }
 
     /// One transaction: loads, changes, advances, and ends as told.
-    pub fn transact<R>(
+    pub(crate) fn transact<R>(
         &mut self,
         touched: &[Touch],
         end: End,
@@ -152,7 +152,7 @@ impl World {
         result
     }
 
-    pub fn finish(&mut self, mut slice: JobSlice, end: End) {
+    pub(crate) fn finish(&mut self, mut slice: JobSlice, end: End) {
         self.store.settle(&mut slice, self.loads, self.reopens);
         if end == End::Undone {
             return;
@@ -216,42 +216,42 @@ impl World {
     }
 
     /// Sends what the outbox holds.
-    pub fn sweep(&mut self) {
+    pub(crate) fn sweep(&mut self) {
         self.pipes.append(&mut self.outbox);
     }
 
     /// Takes a message out of its pipe.
-    pub fn take(&mut self, at: usize) -> Message {
+    pub(crate) fn take(&mut self, at: usize) -> Message {
         let message = self.pipes.remove(at);
         self.remember(&message);
         message
     }
 
-    pub fn remember(&mut self, message: &Message) {
+    pub(crate) fn remember(&mut self, message: &Message) {
         if self.history.len() < HISTORY {
             self.history.push(message.clone());
         }
     }
 
     /// A sweeper that looks at idle jobs.
-    pub fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.transact(&[], End::Sent, |_| {});
     }
 
     /// Gives the job another share of its pipe.
-    pub fn allow(&mut self, allowance: u32, grant: Option<u32>) {
+    pub(crate) fn allow(&mut self, allowance: u32, grant: Option<u32>) {
         self.transact(&[], End::Sent, |slice| {
             slice.set_share(Share { allowance, grant });
         });
     }
 
     /// Whether the job may not send anything.
-    pub fn is_starved(&self) -> bool {
+    pub(crate) fn is_starved(&self) -> bool {
         self.job().limit() == 0 || self.job().tokens == Some(0)
     }
 
     /// Lets time pass and fires what is due, a few rows in each transaction.
-    pub fn tick(&mut self, by: Micros, end: End) {
+    pub(crate) fn tick(&mut self, by: Micros, end: End) {
         self.now += by;
         let now = self.now;
         let due: Vec<(u32, u32)> = self
@@ -294,7 +294,7 @@ impl World {
     }
 
     /// When the next timer or lease is over.
-    pub fn next_timer(&self) -> Option<Micros> {
+    pub(crate) fn next_timer(&self) -> Option<Micros> {
         let items = self.store.items.values();
         let items = items.filter_map(|item| item.due.or(item.lease.map(|lease| lease.until)));
         let pages = self.store.pages.values().filter_map(|page| page.due);
@@ -302,7 +302,7 @@ impl World {
     }
 
     /// Repairs what was not touched since `before`, a few pages in each transaction.
-    pub fn repair(&mut self, before: Micros, end: End) {
+    pub(crate) fn repair(&mut self, before: Micros, end: End) {
         let pages: Vec<u32> = self.store.pages.keys().copied().collect();
         self.repair_pages(&pages, before, end);
     }
@@ -325,7 +325,7 @@ impl World {
     }
 
     /// The broker loses its data: all messages are gone, and another epoch begins.
-    pub fn lose_broker(&mut self) {
+    pub(crate) fn lose_broker(&mut self) {
         for message in std::mem::take(&mut self.pipes) {
             self.remember(&message);
         }
@@ -333,7 +333,7 @@ impl World {
     }
 
     /// Releases again what was released in an older epoch, and nothing else: whether there was anything.
-    pub fn sweep_epochs(&mut self, end: End) -> bool {
+    pub(crate) fn sweep_epochs(&mut self, end: End) -> bool {
         let stale = self.store.pages.values().filter(|page| {
             let out = match page.state {
                 PageState::Splitting => true,

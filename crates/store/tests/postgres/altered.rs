@@ -13,7 +13,7 @@ use crate::suite::{
 };
 
 /// A migration of a later version adds columns to every table while jobs run.
-pub async fn columns_are_added_under_a_running_job(f: Fixture) {
+pub(crate) async fn columns_are_added_under_a_running_job(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
         .begin(batch(), Tree::new(flat(40)).in_pages_of(4))
@@ -77,7 +77,7 @@ pub async fn columns_are_added_under_a_running_job(f: Fixture) {
 }
 
 /// A column's type changes: prepared statements do not fit any more, and one try is enough.
-pub async fn a_column_changes_its_type(f: Fixture) {
+pub(crate) async fn a_column_changes_its_type(f: Fixture) {
     f.store
         .create_job(new_job(name("a"), task("x")))
         .await
@@ -94,7 +94,7 @@ pub async fn a_column_changes_its_type(f: Fixture) {
 }
 
 /// A pooler, or an operator, takes prepared statements away.
-pub async fn prepared_statements_are_lost(f: Fixture) {
+pub(crate) async fn prepared_statements_are_lost(f: Fixture) {
     let (proxy, store) = through_proxy(&f).await;
     let mut driver = Driver::new(&store);
     let job = driver.begin(batch(), Tree::new(flat(12))).await;

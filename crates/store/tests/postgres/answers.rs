@@ -11,7 +11,7 @@ use crate::suite::{
 };
 
 /// A handle whose connections lose answers.
-pub struct Losing {
+pub(crate) struct Losing {
     pub store: Store,
     pub config: StoreConfig,
     proxy: Proxy,
@@ -19,13 +19,13 @@ pub struct Losing {
 
 impl Losing {
     /// Functions, and parts of their lines, that commit on SQLite alone.
-    pub const NEVER_COMMITS: &[(&str, &str)] = &[
+    pub(crate) const NEVER_COMMITS: &[(&str, &str)] = &[
         ("free_shards", ""),
         ("shrink", ""),
         ("insert_jobs", ".commit()"),
     ];
 
-    pub async fn start(f: &Fixture) -> Self {
+    pub(crate) async fn start(f: &Fixture) -> Self {
         let (proxy, config) = proxy_before(f).await;
         Self {
             store: Store::connect(&config).await.unwrap(),
@@ -35,7 +35,7 @@ impl Losing {
     }
 
     /// Cuts the connection before the answer to a change.
-    pub async fn call<T>(
+    pub(crate) async fn call<T>(
         &self,
         skip: u32,
         commits: &Commits,

@@ -63,7 +63,7 @@ async fn scans(f: &Fixture) -> BTreeMap<String, i64> {
         .collect()
 }
 
-pub async fn hot_queries_use_indexes(f: Fixture) {
+pub(crate) async fn hot_queries_use_indexes(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     // Ended jobs, a job of many pages, and items of other jobs that wait for tomorrow.
     let ended = driver.begin(task("x"), Tree::new(Vec::new())).await;
@@ -199,7 +199,7 @@ async fn entries_read(f: &Fixture, index: &str) -> i64 {
 }
 
 /// However many others wait, waited, or failed because of others.
-pub async fn what_waits_is_found_by_index(f: Fixture) {
+pub(crate) async fn what_waits_is_found_by_index(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let one = driver.begin(task("x"), Tree::new(Vec::new())).await;
     for (table, named) in [
@@ -268,7 +268,7 @@ pub async fn what_waits_is_found_by_index(f: Fixture) {
 }
 
 /// However many jobs and events they and others have, and however many of them are absent.
-pub async fn changed_partitions_are_found_by_index(f: Fixture) {
+pub(crate) async fn changed_partitions_are_found_by_index(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let ended = driver.begin(task("x"), Tree::new(Vec::new())).await;
     driver.finish_well(&ended).await;
@@ -317,7 +317,7 @@ async fn known_rows(f: &Fixture, table: &str) -> f32 {
 
 /// Connections keep plans of statements that they sent while there were few rows, until there are
 /// statistics of the many.
-pub async fn statistics_follow_the_growth_of_tables(f: Fixture) {
+pub(crate) async fn statistics_follow_the_growth_of_tables(f: Fixture) {
     for table in ["job_progress", "page"] {
         let sql = format!("ALTER TABLE {table} SET (autovacuum_enabled = off)");
         f.sql(sql).await;

@@ -32,7 +32,7 @@ fn jobs(events: &[EventRow]) -> Vec<&str> {
     jobs
 }
 
-pub async fn what_commits_late_is_not_skipped(f: Fixture) {
+pub(crate) async fn what_commits_late_is_not_skipped(f: Fixture) {
     accept(&f.store, "before", task("x")).await;
     visible(&f).await;
     let late = late(&f, "late").await;
@@ -82,7 +82,7 @@ pub async fn what_commits_late_is_not_skipped(f: Fixture) {
     assert_eq!(jobs(&rest), ["last"]);
 }
 
-pub async fn events_of_another_cluster_come_first(f: Fixture) {
+pub(crate) async fn events_of_another_cluster_come_first(f: Fixture) {
     accept(&f.store, "old", task("x")).await;
     visible(&f).await;
     let cursor = read(&f.store, &all(), Position::default(), 10).await[0].position;
@@ -104,7 +104,7 @@ pub async fn events_of_another_cluster_come_first(f: Fixture) {
     }
 }
 
-pub async fn a_partition_that_commits_late_is_found(f: Fixture) {
+pub(crate) async fn a_partition_that_commits_late_is_found(f: Fixture) {
     visible(&f).await;
     let start = f.store.events().end().await.unwrap();
     let late = late(&f, "late").await;

@@ -42,7 +42,7 @@ async fn somebody_waits(f: &Fixture) {
     }
 }
 
-pub async fn jobs_held_elsewhere_are_left(f: Fixture) {
+pub(crate) async fn jobs_held_elsewhere_are_left(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let free = driver.begin(batch(), Tree::new(flat(3))).await;
     let held = driver.begin(batch(), Tree::new(flat(2))).await;
@@ -67,7 +67,7 @@ pub async fn jobs_held_elsewhere_are_left(f: Fixture) {
     audit(&f, held.uid).await;
 }
 
-pub async fn reports_wait_for_their_turn_when_told_to(f: Fixture) {
+pub(crate) async fn reports_wait_for_their_turn_when_told_to(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();
@@ -83,7 +83,7 @@ pub async fn reports_wait_for_their_turn_when_told_to(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
+pub(crate) async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();
@@ -110,7 +110,7 @@ pub async fn a_job_held_elsewhere_is_skipped_by_timers(f: Fixture) {
 
 /// The batch worker reads that the job is held, and it goes on before the batch worker can say so:
 /// its message stands for the items, so it must send them.
-pub async fn resumed_while_it_was_held(f: Fixture) {
+pub(crate) async fn resumed_while_it_was_held(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(task("x"), Tree::new(Vec::new())).await;
     driver.control(&job, Action::Pause).await;
@@ -127,7 +127,7 @@ pub async fn resumed_while_it_was_held(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-pub async fn a_split_resumed_while_it_was_held(f: Fixture) {
+pub(crate) async fn a_split_resumed_while_it_was_held(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(batch(), Tree::new(flat(3))).await;
     driver.control(&job, Action::Pause).await;
@@ -156,7 +156,7 @@ async fn resume(lock: DatabaseTransaction, job: &Started) {
 
 /// A text that PostgreSQL refuses and nobody cleans: the whole call changes nothing, and says that
 /// it is for good.
-pub async fn refused_texts(f: Fixture) {
+pub(crate) async fn refused_texts(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let mut said = reports(&driver.take_tasks(), |_| ItemEvent::Done);

@@ -140,7 +140,7 @@ async fn rows(f: &Fixture) -> BTreeMap<&'static str, i64> {
     rows
 }
 
-pub async fn a_repeated_call_leads_to_the_same_rows(f: Fixture) {
+pub(crate) async fn a_repeated_call_leads_to_the_same_rows(f: Fixture) {
     let (proxy, store) = through_proxy(&f).await;
     let forward = ItemEvent::Forward(Forward {
         pipe: "second".to_owned(),
@@ -204,7 +204,7 @@ pub async fn a_repeated_call_leads_to_the_same_rows(f: Fixture) {
 }
 
 /// A creation reads and writes in several requests; whichever answer is lost, one job comes of it.
-pub async fn a_repeated_creation_makes_one_job(f: Fixture) {
+pub(crate) async fn a_repeated_creation_makes_one_job(f: Fixture) {
     let (proxy, store) = through_proxy(&f).await;
     for skip in 0..12 {
         let one = name(&format!("n{skip}"));
@@ -234,7 +234,7 @@ pub async fn a_repeated_creation_makes_one_job(f: Fixture) {
 
 /// A job of a schedule is made, and the answer is lost when it is counted: the caller must not ask
 /// for another one.
-pub async fn a_job_that_could_not_be_counted(f: Fixture) {
+pub(crate) async fn a_job_that_could_not_be_counted(f: Fixture) {
     let (proxy, store) = through_proxy(&f).await;
     let name = ScheduleName {
         partition: name("x").partition,

@@ -1,12 +1,12 @@
 //! What only PostgreSQL has: row locks that others can hold, and plans that choose among indexes.
 
-pub mod altered;
-pub mod answers;
-pub mod indexes;
-pub mod late;
-pub mod locks;
-pub mod lost_answers;
-pub mod outages;
-pub mod proxy;
-pub mod refusals;
-pub mod texts;
+pub(crate) mod altered;
+pub(crate) mod answers;
+pub(crate) mod indexes;
+pub(crate) mod late;
+pub(crate) mod locks;
+pub(crate) mod lost_answers;
+pub(crate) mod outages;
+pub(crate) mod proxy;
+pub(crate) mod refusals;
+pub(crate) mod texts;

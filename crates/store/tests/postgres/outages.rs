@@ -29,14 +29,14 @@ fn address() -> (String, String, String) {
 }
 
 /// A store whose connections go through a proxy.
-pub async fn through_proxy(f: &Fixture) -> (Proxy, Store) {
+pub(crate) async fn through_proxy(f: &Fixture) -> (Proxy, Store) {
     let (proxy, config) = proxy_before(f).await;
     let store = Store::connect(&config).await.unwrap();
     (proxy, store)
 }
 
 /// A proxy, and how to connect through it.
-pub async fn proxy_before(f: &Fixture) -> (Proxy, StoreConfig) {
+pub(crate) async fn proxy_before(f: &Fixture) -> (Proxy, StoreConfig) {
     let (user, host, database) = address();
     let proxy = Proxy::start(host).await;
     let url = format!("{user}127.0.0.1:{}{database}?sslmode=disable", proxy.port());
@@ -48,7 +48,7 @@ pub async fn proxy_before(f: &Fixture) -> (Proxy, StoreConfig) {
 }
 
 /// Repeats a call for as long as it may succeed later; how often it failed.
-pub async fn repeated<T, Answer>(mut call: impl FnMut() -> Answer) -> (T, u32)
+pub(crate) async fn repeated<T, Answer>(mut call: impl FnMut() -> Answer) -> (T, u32)
 where
     Answer: Future<Output = Result<T, StoreError>>,
 {
@@ -102,7 +102,7 @@ impl Role {
 
 /// The address leads to a standby, which is then promoted: the connections to the standby are not
 /// kept.
-pub async fn read_only_for_a_while(f: Fixture) {
+pub(crate) async fn read_only_for_a_while(f: Fixture) {
     let role = Role::connect(&f).await;
     let mut driver = Driver::new(&role.store);
     let job = driver.begin(batch(), Tree::new(flat(8))).await;
@@ -130,7 +130,7 @@ pub async fn read_only_for_a_while(f: Fixture) {
 }
 
 /// No connection is to be had for a moment: calls wait for one.
-pub async fn no_connection_for_a_while(f: Fixture) {
+pub(crate) async fn no_connection_for_a_while(f: Fixture) {
     let role = Role::connect(&f).await;
     // A superuser is above the limit.
     f.sql(format!("ALTER ROLE {} NOSUPERUSER", role.name)).await;
@@ -169,7 +169,7 @@ async fn hold(f: &Fixture, job: &Started) -> DatabaseTransaction {
 }
 
 /// A statement that takes too long ends, and may be tried again.
-pub async fn statements_have_a_time_limit(f: Fixture) {
+pub(crate) async fn statements_have_a_time_limit(f: Fixture) {
     let config = StoreConfig {
         statement_timeout: Duration::from_millis(50),
         ..f.config.clone()
@@ -198,7 +198,7 @@ pub async fn statements_have_a_time_limit(f: Fixture) {
 }
 
 /// Reads of clients that take their time use up their own connections only.
-pub async fn slow_reads_do_not_keep_writes_waiting(f: Fixture) {
+pub(crate) async fn slow_reads_do_not_keep_writes_waiting(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let said = reports(&driver.take_tasks(), |_| ItemEvent::Done);
@@ -242,7 +242,7 @@ pub async fn slow_reads_do_not_keep_writes_waiting(f: Fixture) {
 
 /// Raises each code that the table lists, in the middle of a transaction of reports: what is of the
 /// data is refused, everything else may be tried again, and then the same call succeeds.
-pub async fn every_listed_code(f: Fixture) {
+pub(crate) async fn every_listed_code(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let items = error_codes::POSTGRES.len() + 1;
     let job = driver.begin(batch(), Tree::new(flat(items))).await;
@@ -279,7 +279,7 @@ pub async fn every_listed_code(f: Fixture) {
 }
 
 /// The server is away for a moment: one failure renews every old connection.
-pub async fn all_connections_are_cut(f: Fixture) {
+pub(crate) async fn all_connections_are_cut(f: Fixture) {
     let (proxy, store) = through_proxy(&f).await;
     let mut calls = JoinSet::new();
     for number in 0..16 {

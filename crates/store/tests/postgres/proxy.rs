@@ -11,7 +11,7 @@ use tokio::{
 };
 
 /// A proxy; it ends when it is dropped.
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     faults: Arc<Faults>,
     _accepting: JoinSet<()>,
@@ -56,7 +56,7 @@ impl Faults {
 
 impl Proxy {
     /// A proxy before the server at this address.
-    pub async fn start(upstream: String) -> Self {
+    pub(crate) async fn start(upstream: String) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let faults = Arc::new(Faults {
@@ -83,17 +83,17 @@ impl Proxy {
     }
 
     /// Its port on loopback.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Loses the answer to the next change after the server applied it, and cuts the connection.
-    pub async fn lose_next_change(&self) {
+    pub(crate) async fn lose_next_change(&self) {
         self.lose_change(0).await;
     }
 
     /// Loses the answer to a change after so many others.
-    pub async fn lose_change(&self, skip: u32) {
+    pub(crate) async fn lose_change(&self, skip: u32) {
         *self.faults.lose.lock().await = Some(Lose {
             skip,
             of_changes: true,
@@ -101,7 +101,7 @@ impl Proxy {
     }
 
     /// Loses the answer to a request after so many others, and cuts the connection.
-    pub async fn lose_answer(&self, skip: u32) {
+    pub(crate) async fn lose_answer(&self, skip: u32) {
         *self.faults.lose.lock().await = Some(Lose {
             skip,
             of_changes: false,
@@ -109,24 +109,24 @@ impl Proxy {
     }
 
     /// Loses nothing any more; whether an answer was still to be lost.
-    pub async fn lose_nothing(&self) -> bool {
+    pub(crate) async fn lose_nothing(&self) -> bool {
         self.faults.lose.lock().await.take().is_some()
     }
 
     /// Runs a statement on every connection, before its next request.
-    pub async fn inject(&self, sql: &'static str) {
+    pub(crate) async fn inject(&self, sql: &'static str) {
         let mut inject = self.faults.inject.lock().await;
         let number = inject.map_or(1, |(number, _)| number + 1);
         *inject = Some((number, sql));
     }
 
     /// Leads new connections to another server.
-    pub async fn lead_to(&self, upstream: String) {
+    pub(crate) async fn lead_to(&self, upstream: String) {
         *self.faults.upstream.lock().await = upstream;
     }
 
     /// Cuts every connection.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.faults.cut.notify_waiters();
     }
 }

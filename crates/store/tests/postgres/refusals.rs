@@ -78,7 +78,7 @@ fn with_code(error: &StoreError, text: &str) -> bool {
 }
 
 /// Another transaction holds two jobs in the opposite order.
-pub async fn a_deadlock(f: Fixture) {
+pub(crate) async fn a_deadlock(f: Fixture) {
     let store = with_setting(&f, "deadlock_timeout", "1s").await;
     let mut driver = Driver::new(&f.store);
     let (mut one, mut said) = job(&f, &mut driver).await;
@@ -110,7 +110,7 @@ pub async fn a_deadlock(f: Fixture) {
 }
 
 /// An operator lets every transaction be serializable.
-pub async fn a_failure_to_serialize(f: Fixture) {
+pub(crate) async fn a_failure_to_serialize(f: Fixture) {
     let store = with_setting(&f, "default_transaction_isolation", "serializable").await;
     let mut driver = Driver::new(&f.store);
     let (job, said) = job(&f, &mut driver).await;
@@ -134,7 +134,7 @@ pub async fn a_failure_to_serialize(f: Fixture) {
 }
 
 /// An operator terminates the session in the middle of a transaction, and while it commits.
-pub async fn a_session_is_terminated(f: Fixture) {
+pub(crate) async fn a_session_is_terminated(f: Fixture) {
     // A commit that waits for a lock that the test holds.
     f.sql(
         "CREATE FUNCTION hold_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \

@@ -10,7 +10,7 @@ use std::{
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 
 /// A folder of servers.
-pub struct Cluster {
+pub(crate) struct Cluster {
     folder: tempfile::TempDir,
     bin: PathBuf,
     /// Any user of the machine reaches their ports.
@@ -18,7 +18,7 @@ pub struct Cluster {
 }
 
 /// A server. It is stopped when it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     pub port: u16,
 }
@@ -37,7 +37,7 @@ fn run(command: &mut Command) -> Output {
 
 impl Cluster {
     /// A folder for servers; `None` where PostgreSQL is not installed here.
-    pub fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
         let versions = versions.filter_map(|version| Some(version.ok()?.path().join("bin")));
         let bin = versions.filter(|bin| bin.join("initdb").exists()).max()?;
@@ -86,7 +86,7 @@ impl Cluster {
     }
 
     /// Makes the tables of a primary.
-    pub fn make_primary(&self, name: &str) {
+    pub(crate) fn make_primary(&self, name: &str) {
         run(self
             .program("initdb")
             .args(["-U", "headway", "-A", "scram-sha-256", "-E", "UTF8"])
@@ -97,7 +97,7 @@ impl Cluster {
     }
 
     /// Copies a primary that runs, as a standby that follows it.
-    pub fn make_standby(&self, name: &str, primary: &Server) {
+    pub(crate) fn make_standby(&self, name: &str, primary: &Server) {
         run(self
             .program("pg_basebackup")
             .args(["-h", "127.0.0.1", "-U", "headway", "-p"])
@@ -107,7 +107,7 @@ impl Cluster {
     }
 
     /// Starts a server on a free port, and waits until it takes connections.
-    pub async fn start(&self, name: &str) -> Server {
+    pub(crate) async fn start(&self, name: &str) -> Server {
         let port = free_port();
         let data = self.path(name);
         let log = fs::File::create(self.path(&format!("{name}.log"))).unwrap();
@@ -134,7 +134,7 @@ impl Cluster {
     }
 
     /// The address of the database behind a port.
-    pub fn url(&self, port: u16) -> String {
+    pub(crate) fn url(&self, port: u16) -> String {
         format!(
             "postgres://headway:{}@127.0.0.1:{port}/postgres?sslmode=disable",
             self.password
@@ -142,7 +142,7 @@ impl Cluster {
     }
 
     /// A connection to a server.
-    pub async fn connect(&self, server: &Server) -> DatabaseConnection {
+    pub(crate) async fn connect(&self, server: &Server) -> DatabaseConnection {
         let mut options = ConnectOptions::new(self.url(server.port));
         options.sqlx_logging(false).max_connections(1);
         Database::connect(options).await.unwrap()
@@ -166,7 +166,7 @@ fn free_port() -> u16 {
 impl Server {
     /// Stops the server as a crash of its machine would: without a word to its clients, and without
     /// a checkpoint.
-    pub fn stop_at_once(&mut self) {
+    pub(crate) fn stop_at_once(&mut self) {
         let pid = self.child.id().to_string();
         run(Command::new("kill").args(["-QUIT", &pid]));
         self.child.wait().unwrap();
@@ -182,7 +182,7 @@ impl Drop for Server {
 }
 
 /// The number that a statement gives.
-pub async fn number(on: &DatabaseConnection, sql: &str) -> i64 {
+pub(crate) async fn number(on: &DatabaseConnection, sql: &str) -> i64 {
     let statement = Statement::from_string(on.get_database_backend(), sql);
     let row = on.query_one_raw(statement).await.unwrap().unwrap();
     row.try_get("", "value").unwrap()

@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, Statement};
 
 use crate::suite::Fixture;
 
-pub async fn orders_are_of_bytes(f: Fixture) {
+pub(crate) async fn orders_are_of_bytes(f: Fixture) {
     let schema = &f.config.schema;
     let sql = format!(
         "SELECT column_name AS name, collation_name AS value FROM information_schema.columns \

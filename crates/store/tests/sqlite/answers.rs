@@ -11,17 +11,17 @@ use crate::suite::{
 };
 
 /// A handle whose callers end after a commit.
-pub struct Losing {
+pub(crate) struct Losing {
     pub store: Store,
     pub config: StoreConfig,
 }
 
 impl Losing {
     /// Functions, and parts of their lines, that commit on PostgreSQL alone.
-    pub const NEVER_COMMITS: &[(&str, &str)] =
+    pub(crate) const NEVER_COMMITS: &[(&str, &str)] =
         &[("raise_event_offset", ""), ("insert_jobs", ".rows_alone(")];
 
-    pub async fn start(f: &Fixture) -> Self {
+    pub(crate) async fn start(f: &Fixture) -> Self {
         Self {
             store: f.another().await,
             config: f.config.clone(),
@@ -29,7 +29,7 @@ impl Losing {
     }
 
     /// Ends the call once it has committed so many more transactions.
-    pub async fn call<T>(
+    pub(crate) async fn call<T>(
         &self,
         skip: u32,
         commits: &Commits,

@@ -52,7 +52,7 @@ fn is_as_listed(error: &StoreError, code: &str) -> bool {
         }
 }
 
-pub async fn codes_of_statements(f: Fixture) {
+pub(crate) async fn codes_of_statements(f: Fixture) {
     f.sql(TABLES).await;
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(SPOILT.len()))).await;
@@ -87,7 +87,7 @@ pub async fn codes_of_statements(f: Fixture) {
 }
 
 /// Another process holds the write lock for longer than a writer waits.
-pub async fn another_process_writes(f: Fixture) {
+pub(crate) async fn another_process_writes(f: Fixture) {
     let config = StoreConfig {
         lock_timeout: Duration::from_millis(20),
         ..f.config.clone()
@@ -118,7 +118,7 @@ pub async fn another_process_writes(f: Fixture) {
 }
 
 /// Files that cannot be used: nobody is told that their data is at fault.
-pub async fn files_that_cannot_be_used(f: Fixture) {
+pub(crate) async fn files_that_cannot_be_used(f: Fixture) {
     let folder = tempfile::tempdir().unwrap();
     let connect = |url: String| async move {
         let connected = Store::connect(&StoreConfig::new(StoreUrl::new(url))).await;
@@ -139,7 +139,7 @@ pub async fn files_that_cannot_be_used(f: Fixture) {
 }
 
 /// A page of the file is overwritten. What is in other pages can still be used.
-pub async fn a_page_is_overwritten(f: Fixture) {
+pub(crate) async fn a_page_is_overwritten(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(4))).await;
     let root = f

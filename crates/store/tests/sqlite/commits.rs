@@ -13,7 +13,7 @@ use crate::suite::{
 
 /// A commit that SQLite refuses, here because of a foreign key that is checked last, must not keep
 /// the write lock.
-pub async fn a_commit_that_fails(f: Fixture) {
+pub(crate) async fn a_commit_that_fails(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(8))).await;
     let said = reports(&driver.take_tasks(), |_| ItemEvent::Done);
@@ -49,7 +49,7 @@ pub async fn a_commit_that_fails(f: Fixture) {
 /// SQLite rolls back by itself, as it may when a disk is full. The connection does not know of
 /// that: its next transaction would be a nested one, which is not committed when it says so, and
 /// keeps the write lock after its own failure.
-pub async fn a_transaction_that_sqlite_rolls_back(f: Fixture) {
+pub(crate) async fn a_transaction_that_sqlite_rolls_back(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(8))).await;
     let said = reports(&driver.take_tasks(), |_| ItemEvent::Done);

@@ -1,5 +1,5 @@
 //! What is SQLite's own.
 
-pub mod answers;
-pub mod codes;
-pub mod commits;
+pub(crate) mod answers;
+pub(crate) mod codes;
+pub(crate) mod commits;

@@ -50,7 +50,7 @@ async fn rows<T: FromQueryResult>(fixture: &Fixture, table: &str, key: i64) -> V
 }
 
 /// Asserts that the counters of a job say what its rows say.
-pub async fn audit(fixture: &Fixture, uid: JobUid) {
+pub(crate) async fn audit(fixture: &Fixture, uid: JobUid) {
     let job = fixture.store.job_state(uid).await.unwrap().unwrap().job;
     let key = job.meta.key;
     let pages: Vec<PageRow> = rows(fixture, "page", key).await;

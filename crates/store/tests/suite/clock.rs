@@ -59,7 +59,7 @@ async fn fired(store: &Store, shard: u16) -> [usize; 3] {
     [&jobs, &items, &expired].map(|committed| committed.changes.len())
 }
 
-pub async fn a_jump_fires_nothing(f: Fixture) {
+pub(crate) async fn a_jump_fires_nothing(f: Fixture) {
     let time = Arc::new(Moved::default());
     let config = StoreConfig {
         time: time.clone(),

@@ -23,7 +23,7 @@ async fn take_tables_away(f: &Fixture) {
 }
 
 /// Two processes start on empty tables at once.
-pub async fn twice_at_once(f: Fixture) {
+pub(crate) async fn twice_at_once(f: Fixture) {
     let migrations = f.count("seaql_migrations").await;
     take_tables_away(&f).await;
     let config = StoreConfig {
@@ -46,7 +46,7 @@ pub async fn twice_at_once(f: Fixture) {
     assert_eq!(f.count("seaql_migrations").await, migrations);
 }
 
-pub async fn shards_are_set_once(f: Fixture) {
+pub(crate) async fn shards_are_set_once(f: Fixture) {
     let config = StoreConfig {
         shards: f.config.shards + 5,
         ..f.config.clone()
@@ -56,7 +56,7 @@ pub async fn shards_are_set_once(f: Fixture) {
     assert_eq!(f.count("shard_claim").await, i64::from(f.config.shards));
 }
 
-pub async fn clock_is_the_databases(f: Fixture) {
+pub(crate) async fn clock_is_the_databases(f: Fixture) {
     f.store.sync_clock().await.unwrap();
     let sql = if f.is_postgres() {
         "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS value"
@@ -71,7 +71,7 @@ pub async fn clock_is_the_databases(f: Fixture) {
     assert!((before - slack..=after + slack).contains(&theirs));
 }
 
-pub async fn closed_store_is_unavailable(f: Fixture) {
+pub(crate) async fn closed_store_is_unavailable(f: Fixture) {
     let other = f.another().await;
     other.close().await;
     assert!(other.ping().await.unwrap_err().is_passing());
@@ -84,7 +84,7 @@ pub async fn closed_store_is_unavailable(f: Fixture) {
 }
 
 /// Tables of a newer version, which says whether this one may use them.
-pub async fn tables_of_a_newer_version(f: Fixture) {
+pub(crate) async fn tables_of_a_newer_version(f: Fixture) {
     f.sql("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m2099_01_01_000001_future', 1)")
         .await;
     let store = f.another().await;

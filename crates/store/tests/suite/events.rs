@@ -16,7 +16,7 @@ use crate::suite::{
     name_in, new_job, task,
 };
 
-pub fn all() -> EventQuery {
+pub(crate) fn all() -> EventQuery {
     EventQuery {
         partition: PartitionId::new("acme").unwrap(),
         job: None,
@@ -26,12 +26,12 @@ pub fn all() -> EventQuery {
 
 /// Returns once everything that is committed by now can be read: on PostgreSQL transactions of
 /// others, also of other tests, may be older and still run.
-pub async fn visible(f: &Fixture) {
+pub(crate) async fn visible(f: &Fixture) {
     visible_to(f, &f.store).await;
 }
 
 /// The same for a handle on tables that were filled anew after the fixture's own was made.
-pub async fn visible_to(f: &Fixture, store: &Store) {
+pub(crate) async fn visible_to(f: &Fixture, store: &Store) {
     if !f.is_postgres() {
         return;
     }
@@ -45,7 +45,7 @@ pub async fn visible_to(f: &Fixture, store: &Store) {
 }
 
 /// Everything after a position, by pages of this size.
-pub async fn read(
+pub(crate) async fn read(
     store: &Store,
     query: &EventQuery,
     mut after: Position,
@@ -70,7 +70,7 @@ fn kinds(events: &[EventRow]) -> Vec<EventKind> {
     events.iter().map(|event| event.kind).collect()
 }
 
-pub async fn a_life_in_events(f: Fixture) {
+pub(crate) async fn a_life_in_events(f: Fixture) {
     use EventKind::{
         BatchSplit, Cancelled, Created, Deleted, FailureRecorded, Paused, Resumed, Retried,
         Settled, Started,
@@ -140,7 +140,7 @@ pub async fn a_life_in_events(f: Fixture) {
     );
 }
 
-pub async fn pages_and_queries(f: Fixture) {
+pub(crate) async fn pages_and_queries(f: Fixture) {
     for number in 0..10 {
         accept(&f.store, &format!("j{number}"), task("x")).await;
     }
@@ -185,7 +185,7 @@ pub async fn pages_and_queries(f: Fixture) {
     assert_eq!(kinds(&later), [EventKind::Created, EventKind::Started]);
 }
 
-pub async fn what_is_old_is_removed(f: Fixture) {
+pub(crate) async fn what_is_old_is_removed(f: Fixture) {
     accept(&f.store, "old", task("x")).await;
     visible(&f).await;
     let old = read(&f.store, &all(), Position::default(), 10).await;
@@ -237,7 +237,7 @@ pub async fn what_is_old_is_removed(f: Fixture) {
     );
 }
 
-pub async fn failures_are_told_of_less_and_less(f: Fixture) {
+pub(crate) async fn failures_are_told_of_less_and_less(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(1300))).await;
     let mut all_of_it = 0;
@@ -263,7 +263,7 @@ pub async fn failures_are_told_of_less_and_less(f: Fixture) {
     assert_eq!(driver.job(&job).await.counts.failures, 1300);
 }
 
-pub async fn rare_kinds_are_found_in_bounded_steps(f: Fixture) {
+pub(crate) async fn rare_kinds_are_found_in_bounded_steps(f: Fixture) {
     let job = accept(&f.store, "j", task("x")).await;
     f.sql(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) \

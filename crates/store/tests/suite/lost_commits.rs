@@ -25,7 +25,7 @@ use operations::{OPERATIONS, Operation, Repetition};
 use subject::Subject;
 
 /// What became of a call whose answer, or one of whose answers, was to be lost.
-pub enum Ended<T> {
+pub(crate) enum Ended<T> {
     /// The answer was lost.
     Lost,
     /// There were not so many answers.
@@ -35,10 +35,10 @@ pub enum Ended<T> {
 /// The places in the code at which transactions ended, in their order; the store tells them in
 /// trace events.
 #[derive(Clone, Default)]
-pub struct Commits(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Commits(Arc<Mutex<Vec<String>>>);
 
 impl Commits {
-    pub fn places(&self) -> Vec<String> {
+    pub(crate) fn places(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -289,7 +289,7 @@ fn committing_lines() -> Vec<CommittingLine> {
 
 /// Every operation, and so every line that commits: one without an operation in the table fails the
 /// test.
-pub async fn every_commit_of_every_operation(f: Fixture) {
+pub(crate) async fn every_commit_of_every_operation(f: Fixture) {
     let losing = Losing::start(&f).await;
     // With a single subscriber, tracing asks only the thread that meets an event first, which may
     // be another test's.

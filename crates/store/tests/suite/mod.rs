@@ -3,29 +3,29 @@
 //! Each test gets tables of its own. A test never waits for a time to pass if it can move the rows'
 //! times instead.
 
-pub mod audit;
-pub mod batches;
-pub mod clock;
-pub mod connect;
-pub mod driver;
-pub mod events;
-pub mod jobs;
-pub mod lost_commits;
-pub mod outbox;
-pub mod pipes;
-pub mod reports;
-pub mod retries;
-pub mod schedules;
-pub mod unreadable;
-pub mod watches;
+pub(crate) mod audit;
+pub(crate) mod batches;
+pub(crate) mod clock;
+pub(crate) mod connect;
+pub(crate) mod driver;
+pub(crate) mod events;
+pub(crate) mod jobs;
+pub(crate) mod lost_commits;
+pub(crate) mod outbox;
+pub(crate) mod pipes;
+pub(crate) mod reports;
+pub(crate) mod retries;
+pub(crate) mod schedules;
+pub(crate) mod unreadable;
+pub(crate) mod watches;
 
-pub use batches::{repair, split, timers, tree};
-pub use jobs::{
+pub(crate) use batches::{repair, split, timers, tree};
+pub(crate) use jobs::{
     control, count, create, delete, failures, filters, held, history, list, lives, recount, update,
 };
-pub use pipes::{credit, used};
-pub use reports::{apply, shards};
-pub use unreadable::{jobs as unreadable_jobs, lists as unreadable_lists};
+pub(crate) use pipes::{credit, used};
+pub(crate) use reports::{apply, shards};
+pub(crate) use unreadable::{jobs as unreadable_jobs, lists as unreadable_lists};
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -39,14 +39,14 @@ use sea_orm::{
 };
 
 /// How long a test may take.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The pipe of the suite's jobs.
-pub const PIPE: &str = "work";
+pub(crate) const PIPE: &str = "work";
 
 /// The store under test.
 #[derive(Clone)]
-pub struct Fixture {
+pub(crate) struct Fixture {
     /// The handle that most tests use. Its leases last for an hour.
     pub store: Store,
     /// How it was connected.
@@ -57,7 +57,7 @@ pub struct Fixture {
 
 impl Fixture {
     /// Connects to empty tables; `raw` says how to reach them without the store.
-    pub async fn connect(config: StoreConfig, raw: ConnectOptions) -> Self {
+    pub(crate) async fn connect(config: StoreConfig, raw: ConnectOptions) -> Self {
         Self {
             store: Store::connect(&config).await.unwrap(),
             raw: Database::connect(raw).await.unwrap(),
@@ -66,12 +66,12 @@ impl Fixture {
     }
 
     /// Another handle on the same tables, as another process would have.
-    pub async fn another(&self) -> Store {
+    pub(crate) async fn another(&self) -> Store {
         Store::connect(&self.config).await.unwrap()
     }
 
     /// Another handle, whose leases are over as soon as they begin.
-    pub async fn hasty(&self) -> Store {
+    pub(crate) async fn hasty(&self) -> Store {
         let config = StoreConfig {
             lease: Duration::from_micros(1),
             ..self.config.clone()
@@ -80,18 +80,18 @@ impl Fixture {
     }
 
     /// Whether the dialect has row locks and refuses U+0000.
-    pub fn is_postgres(&self) -> bool {
+    pub(crate) fn is_postgres(&self) -> bool {
         self.raw.get_database_backend() == DbBackend::Postgres
     }
 
     /// Runs a statement past the store; the number of rows it changed.
-    pub async fn sql(&self, sql: impl AsRef<str>) -> u64 {
+    pub(crate) async fn sql(&self, sql: impl AsRef<str>) -> u64 {
         let done = self.raw.execute_unprepared(sql.as_ref()).await;
         done.unwrap().rows_affected()
     }
 
     /// The column `value` of every row.
-    pub async fn ints(&self, sql: impl Into<String>) -> Vec<i64> {
+    pub(crate) async fn ints(&self, sql: impl Into<String>) -> Vec<i64> {
         let statement = Statement::from_string(self.raw.get_database_backend(), sql);
         let rows = self.raw.query_all_raw(statement).await.unwrap();
         rows.iter()
@@ -100,24 +100,24 @@ impl Fixture {
     }
 
     /// Rows of a table.
-    pub async fn count(&self, table: &str) -> i64 {
+    pub(crate) async fn count(&self, table: &str) -> i64 {
         self.ints(format!("SELECT count(*) AS value FROM {table}"))
             .await[0]
     }
 }
 
 /// The partition of most tests.
-pub fn acme() -> PartitionId {
+pub(crate) fn acme() -> PartitionId {
     PartitionId::new("acme").unwrap()
 }
 
 /// A job's name in partition `acme`.
-pub fn name(job: &str) -> JobName {
+pub(crate) fn name(job: &str) -> JobName {
     name_in("acme", job)
 }
 
 /// A job's name.
-pub fn name_in(partition: &str, job: &str) -> JobName {
+pub(crate) fn name_in(partition: &str, job: &str) -> JobName {
     JobName {
         partition: PartitionId::new(partition).unwrap(),
         job: JobId::new(job).unwrap(),
@@ -125,7 +125,7 @@ pub fn name_in(partition: &str, job: &str) -> JobName {
 }
 
 /// A job to create without a request id.
-pub fn new_job(name: JobName, spec: JobSpec) -> NewJob {
+pub(crate) fn new_job(name: JobName, spec: JobSpec) -> NewJob {
     NewJob {
         name,
         spec,
@@ -137,7 +137,7 @@ pub fn new_job(name: JobName, spec: JobSpec) -> NewJob {
 }
 
 /// A single task with this payload.
-pub fn task(payload: &str) -> JobSpec {
+pub(crate) fn task(payload: &str) -> JobSpec {
     quick(JobSpec::new(Work::Task(TaskSpec {
         pipe: PipeName::new(PIPE).unwrap(),
         task_type: "export".to_owned(),
@@ -148,7 +148,7 @@ pub fn task(payload: &str) -> JobSpec {
 }
 
 /// A batch, whose items the driver finds.
-pub fn batch() -> JobSpec {
+pub(crate) fn batch() -> JobSpec {
     quick(JobSpec::new(Work::Batch(BatchSpec {
         splitter: "tree".to_owned(),
         definition: b"tree".to_vec(),

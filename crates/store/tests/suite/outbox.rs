@@ -18,7 +18,7 @@ fn sorted(mut outbox: Vec<OutboxMessage>) -> Vec<OutboxMessage> {
 }
 
 /// What a commit owes is in the table in the same words until it is sent.
-pub async fn owed_until_sent(f: Fixture) {
+pub(crate) async fn owed_until_sent(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 8;
@@ -42,7 +42,7 @@ pub async fn owed_until_sent(f: Fixture) {
     assert!(f.store.outbox_overdue(minute, 10).await.unwrap().is_empty());
 }
 
-pub async fn overdue_rows_are_taken_once(f: Fixture) {
+pub(crate) async fn overdue_rows_are_taken_once(f: Fixture) {
     for number in 0..60 {
         accept(&f.store, &format!("j{number}"), task("x")).await;
     }
@@ -77,7 +77,7 @@ pub async fn overdue_rows_are_taken_once(f: Fixture) {
 }
 
 /// Nothing is heard of items that wait in the outbox: they are not lost.
-pub async fn deferred_items_are_not_silent(f: Fixture) {
+pub(crate) async fn deferred_items_are_not_silent(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(4))).await;
     let shard = driver.job(&job).await.meta.shard;
@@ -97,7 +97,7 @@ pub async fn deferred_items_are_not_silent(f: Fixture) {
 }
 
 /// What a pipe does not take waits; once its job has ended it does not wait any more.
-pub async fn deferred_until_a_pipe_takes_it(f: Fixture) {
+pub(crate) async fn deferred_until_a_pipe_takes_it(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(4))).await;
     let hour = std::time::Duration::from_secs(3600);

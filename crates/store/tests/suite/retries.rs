@@ -18,7 +18,7 @@ use crate::suite::{
     failures::failure,
 };
 
-pub async fn failed_items_run_again(f: Fixture) {
+pub(crate) async fn failed_items_run_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let sub = Node::Batch(flat(6));
     let tree = Tree::new([vec![sub.clone(), sub], flat(10)].concat()).in_pages_of(5);
@@ -65,7 +65,7 @@ pub async fn failed_items_run_again(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-pub async fn discarded_items_run_again(f: Fixture) {
+pub(crate) async fn discarded_items_run_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 70;
@@ -89,7 +89,7 @@ pub async fn discarded_items_run_again(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-pub async fn a_failed_split_runs_again(f: Fixture) {
+pub(crate) async fn a_failed_split_runs_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(batch(), Tree::new(flat(3))).await;
     let message = driver.outbox.pop_front().unwrap();
@@ -111,7 +111,7 @@ pub async fn a_failed_split_runs_again(f: Fixture) {
 }
 
 /// A cancelled job leaves a parked item with a forward; the next run begins at the first stage.
-pub async fn parked_items_of_an_older_run(f: Fixture) {
+pub(crate) async fn parked_items_of_an_older_run(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();
@@ -165,7 +165,7 @@ async fn wide(f: &Fixture, driver: &mut Driver, pages: usize) -> Started {
     job
 }
 
-pub async fn many_pages_are_opened_again(f: Fixture) {
+pub(crate) async fn many_pages_are_opened_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = wide(&f, &mut driver, 300).await;
     driver.control(&job, Action::Retry).await;
@@ -192,7 +192,7 @@ fn fresh(task: &Task) -> ItemEvent {
 
 /// A dispatch and a split of the older run come for pages that are yet to be opened again, while
 /// the job is held.
-pub async fn stale_messages_of_an_older_run(f: Fixture) {
+pub(crate) async fn stale_messages_of_an_older_run(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = wide(&f, &mut driver, 300).await;
     driver.control(&job, Action::Retry).await;
@@ -214,7 +214,7 @@ pub async fn stale_messages_of_an_older_run(f: Fixture) {
 
 /// Reports of the older run name pages that the same transaction opens again: it must forget their
 /// items' past.
-pub async fn stale_reports_of_an_older_run(f: Fixture) {
+pub(crate) async fn stale_reports_of_an_older_run(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = wide(&f, &mut driver, 300).await;
     driver.control(&job, Action::Retry).await;
@@ -264,7 +264,7 @@ async fn retry_code(
 
 /// Some of the failures of a job are taken back while it runs, in pages that are over and in one
 /// that is not, and beside a page that could not be split.
-pub async fn failures_of_a_running_job_run_again(f: Fixture) {
+pub(crate) async fn failures_of_a_running_job_run_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let tree = Tree::new(flat(15)).in_pages_of(5);
     let job = driver.create(batch(), tree).await;
@@ -361,7 +361,7 @@ pub async fn failures_of_a_running_job_run_again(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-pub async fn more_failures_than_one_transaction_takes_back(f: Fixture) {
+pub(crate) async fn more_failures_than_one_transaction_takes_back(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 10_000;

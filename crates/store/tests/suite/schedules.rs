@@ -71,7 +71,7 @@ impl Fixture {
 }
 
 /// The job of an earlier time, and one that somebody asked for since and that ended first.
-pub async fn every_open_job_counts(f: Fixture) {
+pub(crate) async fn every_open_job_counts(f: Fixture) {
     let schedule = f.minutely(Overlap::Skip).await;
     let fired = f.fire(10 * MINUTE).await;
     assert_eq!(fired.created.len(), 1);
@@ -99,7 +99,7 @@ pub async fn every_open_job_counts(f: Fixture) {
     assert!(view.skipped >= 2);
 }
 
-pub async fn a_job_that_was_retried_counts(f: Fixture) {
+pub(crate) async fn a_job_that_was_retried_counts(f: Fixture) {
     f.minutely(Overlap::Skip).await;
     let first = f.run_now().await;
     f.control(&first, Action::Cancel).await;
@@ -111,7 +111,7 @@ pub async fn a_job_that_was_retried_counts(f: Fixture) {
 }
 
 /// Twice within a second, and beside the job of a time.
-pub async fn each_call_makes_a_job(f: Fixture) {
+pub(crate) async fn each_call_makes_a_job(f: Fixture) {
     let schedule = f.minutely(Overlap::Allow).await;
     let mut ids = BTreeSet::new();
     for _ in 0..5 {
@@ -123,7 +123,7 @@ pub async fn each_call_makes_a_job(f: Fixture) {
     assert!(ids.contains(&view.last_job));
 }
 
-pub async fn every_missed_time_is_made(f: Fixture) {
+pub(crate) async fn every_missed_time_is_made(f: Fixture) {
     f.minutely(Overlap::Allow).await;
     let fired = f.fire(10 * MINUTE).await;
     assert!(fired.created.len() >= 10, "{}", fired.created.len());
@@ -132,7 +132,7 @@ pub async fn every_missed_time_is_made(f: Fixture) {
 }
 
 /// A next time that was found while the clock was a year ahead.
-pub async fn a_clock_that_was_set_back(f: Fixture) {
+pub(crate) async fn a_clock_that_was_set_back(f: Fixture) {
     f.minutely(Overlap::Skip).await;
     assert_eq!(f.store.schedules().realign().await.unwrap(), 0);
     let year = 365 * 24 * 60 * MINUTE;

@@ -12,7 +12,7 @@ use crate::suite::{
     name, name_in, new_job, task,
 };
 
-pub async fn states_of_many_jobs(f: Fixture) {
+pub(crate) async fn states_of_many_jobs(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut uids = Vec::new();
     for number in 0..5 {
@@ -44,7 +44,7 @@ pub async fn states_of_many_jobs(f: Fixture) {
     }
 }
 
-pub async fn changed_jobs_of_a_partition(f: Fixture) {
+pub(crate) async fn changed_jobs_of_a_partition(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let settled = driver.begin(task("x"), Tree::new(Vec::new())).await;
     driver.finish_well(&settled).await;
@@ -68,7 +68,7 @@ pub async fn changed_jobs_of_a_partition(f: Fixture) {
     assert_eq!(f.store.changed_jobs(&acme(), 0, 0).await.unwrap(), []);
 }
 
-pub async fn changed_partitions(f: Fixture) {
+pub(crate) async fn changed_partitions(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let settled = driver.begin(task("x"), Tree::new(Vec::new())).await;
     driver.finish_well(&settled).await;

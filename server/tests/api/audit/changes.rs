@@ -20,7 +20,7 @@ fn hourly(id: &str) -> v1::Schedule {
 }
 
 /// Makes the change that a method is for; false if the method is not known here.
-pub async fn change<F>(harness: &Harness, method: &str, mut client: Named<F>) -> bool
+pub(crate) async fn change<F>(harness: &Harness, method: &str, mut client: Named<F>) -> bool
 where
     F: tonic::service::Interceptor,
 {

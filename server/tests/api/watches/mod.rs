@@ -4,7 +4,7 @@ mod idle;
 mod job;
 mod jobs;
 mod resuming;
-pub mod stream;
+pub(crate) mod stream;
 
 use headway::v1;
 use headway_server::ServerParts;

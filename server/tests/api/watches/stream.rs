@@ -9,7 +9,7 @@ use tonic::Streaming;
 use crate::harness::{Harness, PARENT, PATIENCE, name};
 
 /// What a client knows after the messages it read.
-pub struct Watch {
+pub(crate) struct Watch {
     pub stream: Streaming<v1::WatchJobsResponse>,
     pub jobs: BTreeMap<String, v1::Job>,
     pub token: String,
@@ -21,7 +21,7 @@ pub struct Watch {
     pub bookmarks: usize,
 }
 
-pub fn all() -> v1::WatchJobsRequest {
+pub(crate) fn all() -> v1::WatchJobsRequest {
     v1::WatchJobsRequest {
         parent: PARENT.to_owned(),
         min_interval: Some(prost_types::Duration::default()),
@@ -29,7 +29,7 @@ pub fn all() -> v1::WatchJobsRequest {
     }
 }
 
-pub fn only(states: &[JobState]) -> v1::WatchJobsRequest {
+pub(crate) fn only(states: &[JobState]) -> v1::WatchJobsRequest {
     v1::WatchJobsRequest {
         states: states.iter().map(|state| (*state).into()).collect(),
         ..all()
@@ -37,7 +37,7 @@ pub fn only(states: &[JobState]) -> v1::WatchJobsRequest {
 }
 
 impl Watch {
-    pub async fn open(harness: &Harness, request: v1::WatchJobsRequest) -> Self {
+    pub(crate) async fn open(harness: &Harness, request: v1::WatchJobsRequest) -> Self {
         let stream = harness.client.clone().watch_jobs(request).await;
         Self {
             stream: stream.unwrap().into_inner(),
@@ -51,18 +51,18 @@ impl Watch {
     }
 
     /// A new stream that is complete.
-    pub async fn listed(harness: &Harness, request: v1::WatchJobsRequest) -> Self {
+    pub(crate) async fn listed(harness: &Harness, request: v1::WatchJobsRequest) -> Self {
         let mut watch = Self::open(harness, request).await;
         watch.complete().await;
         watch
     }
 
     /// Reads on to the end of the listing, or of what was missed.
-    pub async fn complete(&mut self) {
+    pub(crate) async fn complete(&mut self) {
         while !self.read().await.listed {}
     }
 
-    pub async fn read(&mut self) -> v1::WatchJobsResponse {
+    pub(crate) async fn read(&mut self) -> v1::WatchJobsResponse {
         let message = timeout(PATIENCE, self.stream.message()).await.unwrap();
         let message = message.unwrap().expect("such a stream has no end");
         if message.reset {
@@ -94,19 +94,19 @@ impl Watch {
     }
 
     /// Reads until what is known is so.
-    pub async fn until(&mut self, known: impl Fn(&BTreeMap<String, v1::Job>) -> bool) {
+    pub(crate) async fn until(&mut self, known: impl Fn(&BTreeMap<String, v1::Job>) -> bool) {
         while !known(&self.jobs) {
             self.read().await;
         }
     }
 
-    pub async fn until_state(&mut self, id: &str, state: JobState) {
+    pub(crate) async fn until_state(&mut self, id: &str, state: JobState) {
         let name = name(id);
         self.until(|jobs| jobs.get(&name).is_some_and(|job| job.state() == state))
             .await;
     }
 
-    pub fn ids(&self) -> Vec<&str> {
+    pub(crate) fn ids(&self) -> Vec<&str> {
         let names = self.jobs.keys();
         names.filter_map(|name| name.rsplit('/').next()).collect()
     }

@@ -52,7 +52,7 @@ fn apply_parameters(args: &SubmitArgs, used: &mut JobTypeUse) -> Result<(), Fail
     Ok(())
 }
 
-pub fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {
+pub(crate) fn apply_work(args: &SubmitArgs, spec: &mut JobSpec) -> Result<(), Failure> {
     if let Some(id) = &args.job_type {
         return apply_type(args, id, spec);
     }

@@ -17,18 +17,18 @@ pub(crate) struct Conditions<'a> {
 
 impl<'a> Conditions<'a> {
     /// Conditions of a statement that binds these values already.
-    pub fn new(db: &'a Db, values: Vec<Value>) -> Self {
+    pub(crate) fn new(db: &'a Db, values: Vec<Value>) -> Self {
         Self { db, values }
     }
 
     /// Binds a value; its marker.
-    pub fn bind(&mut self, value: impl Into<Value>) -> String {
+    pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
         format!("${}", self.values.len())
     }
 
     /// A condition that is true of the jobs that the filter means, and never unknown.
-    pub fn of(&mut self, filter: &Filter) -> String {
+    pub(crate) fn of(&mut self, filter: &Filter) -> String {
         match filter {
             Filter::All(parts) => self.joined(parts, " AND ", "1 = 1"),
             Filter::Any(parts) => self.joined(parts, " OR ", "1 = 0"),

@@ -1,6 +1,6 @@
 //! Batches: split, timed, repaired and looked at.
 
-pub mod repair;
-pub mod split;
-pub mod timers;
-pub mod tree;
+pub(crate) mod repair;
+pub(crate) mod split;
+pub(crate) mod timers;
+pub(crate) mod tree;

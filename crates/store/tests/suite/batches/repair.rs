@@ -17,7 +17,7 @@ use crate::suite::{
 
 impl Driver {
     /// Makes again what rests on messages of a job that were sent up to now.
-    pub async fn repair(&mut self, job: &Started) {
+    pub(crate) async fn repair(&mut self, job: &Started) {
         let before = self.store.now() + 1;
         loop {
             let (committed, more) = self.store.repair_job(job.key, before).await.unwrap();
@@ -47,7 +47,7 @@ async fn silent_keys(f: &Fixture, pipe: &str, before: i64) -> Vec<i64> {
 
 /// A process stamps what it sends with the epoch that holds now, also when another process began
 /// it.
-pub async fn a_new_epoch_reaches_every_process(f: Fixture) {
+pub(crate) async fn a_new_epoch_reaches_every_process(f: Fixture) {
     f.store.begin_epoch(None, Uuid::new_v4()).await.unwrap();
     let other = f.another().await;
     let mut driver = Driver::new(&other);
@@ -67,7 +67,7 @@ pub async fn a_new_epoch_reaches_every_process(f: Fixture) {
     assert_eq!(f.store.jobs_of_older_epochs().await.unwrap(), [before.key]);
 }
 
-pub async fn one_epoch_of_a_race(f: Fixture) {
+pub(crate) async fn one_epoch_of_a_race(f: Fixture) {
     assert_eq!(f.store.epoch_mark().await.unwrap(), None);
     let mut seen = None;
     for _ in 0..2 {
@@ -88,7 +88,7 @@ pub async fn one_epoch_of_a_race(f: Fixture) {
     }
 }
 
-pub async fn lost_items_are_sent_again(f: Fixture) {
+pub(crate) async fn lost_items_are_sent_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
         .begin(batch(), Tree::new(flat(200)).in_pages_of(2))
@@ -120,7 +120,7 @@ pub async fn lost_items_are_sent_again(f: Fixture) {
     assert!(silent_keys(&f, PIPE, before).await.is_empty());
 }
 
-pub async fn lost_splits_are_asked_again(f: Fixture) {
+pub(crate) async fn lost_splits_are_asked_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(batch(), Tree::new(flat(4))).await;
     let lost = driver.outbox.pop_front().unwrap();
@@ -138,7 +138,7 @@ pub async fn lost_splits_are_asked_again(f: Fixture) {
 }
 
 /// Delayed, leased and parked items do not rest on messages.
-pub async fn what_rests_on_time_stays(f: Fixture) {
+pub(crate) async fn what_rests_on_time_stays(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.retry_policy.initial_ms = 3_600_000;
@@ -170,7 +170,7 @@ pub async fn what_rests_on_time_stays(f: Fixture) {
     assert_eq!(driver.finish_well(&job).await.counts.done, 4);
 }
 
-pub async fn an_older_epoch(f: Fixture) {
+pub(crate) async fn an_older_epoch(f: Fixture) {
     f.store.begin_epoch(None, Uuid::new_v4()).await.unwrap();
     let mut driver = Driver::new(&f.store);
     let sub = Node::Batch(flat(3));
@@ -213,7 +213,7 @@ pub async fn an_older_epoch(f: Fixture) {
 }
 
 /// The sweep ends although a held job has pages of an older run that it cannot open yet.
-pub async fn paused_jobs_of_an_older_epoch(f: Fixture) {
+pub(crate) async fn paused_jobs_of_an_older_epoch(f: Fixture) {
     f.store.begin_epoch(None, Uuid::new_v4()).await.unwrap();
     let mut driver = Driver::new(&f.store);
     let job = driver
@@ -247,7 +247,7 @@ pub async fn paused_jobs_of_an_older_epoch(f: Fixture) {
 }
 
 /// More waits than one transaction moves, and nothing else comes for the job.
-pub async fn an_idle_job_is_advanced(f: Fixture) {
+pub(crate) async fn an_idle_job_is_advanced(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
         .begin(batch(), Tree::new(flat(300)).in_pages_of(1))

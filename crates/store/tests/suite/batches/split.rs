@@ -25,7 +25,7 @@ async fn source(f: &Fixture, job: &Started, page: u32, attempt: u32) -> PageSour
     }
 }
 
-pub async fn a_race_has_one_winner(f: Fixture) {
+pub(crate) async fn a_race_has_one_winner(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let tree = Tree::new([vec![Node::Batch(flat(3))], flat(4)].concat()).in_pages_of(4);
     let job = driver.create(batch(), tree.clone()).await;
@@ -77,7 +77,7 @@ impl Driver {
 }
 
 /// The batch worker died after its commit, before it sent anything: the message comes again.
-pub async fn whoever_lost_sends_what_is_open(f: Fixture) {
+pub(crate) async fn whoever_lost_sends_what_is_open(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 6;
@@ -100,7 +100,7 @@ pub async fn whoever_lost_sends_what_is_open(f: Fixture) {
     assert_eq!((ended.state(), ended.counts.done), (JobState::Completed, 9));
 }
 
-pub async fn passing_faults(f: Fixture) {
+pub(crate) async fn passing_faults(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.retry_policy.initial_ms = 3_600_000;
@@ -157,7 +157,7 @@ pub async fn passing_faults(f: Fixture) {
     assert_eq!(ended.counts.failures, 0);
 }
 
-pub async fn lasting_faults(f: Fixture) {
+pub(crate) async fn lasting_faults(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let tree = Tree::new([vec![Node::Batch(flat(3))], flat(2)].concat());
     let job = driver.create(batch(), tree).await;
@@ -187,7 +187,7 @@ pub async fn lasting_faults(f: Fixture) {
 }
 
 /// The page that found them fails, with the reason that a client reads.
-pub async fn batches_that_lie_too_deep(f: Fixture) {
+pub(crate) async fn batches_that_lie_too_deep(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
         .create(batch(), Tree::new(vec![Node::Batch(flat(3))]))
@@ -208,7 +208,7 @@ pub async fn batches_that_lie_too_deep(f: Fixture) {
 }
 
 /// A splitter that is not reproducible: the row has its children for as long as it is open.
-pub async fn children_are_kept(f: Fixture) {
+pub(crate) async fn children_are_kept(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 4;
@@ -238,7 +238,7 @@ pub async fn children_are_kept(f: Fixture) {
     assert_eq!(f.count("page").await, 0);
 }
 
-pub async fn not_reproducible(f: Fixture) {
+pub(crate) async fn not_reproducible(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(4))).await;
     let tasks = driver.take_tasks();
@@ -259,7 +259,7 @@ pub async fn not_reproducible(f: Fixture) {
 }
 
 /// Large payloads are planned some at a time, so that a batch worker never holds all of them.
-pub async fn large_forwards_are_planned_in_parts(f: Fixture) {
+pub(crate) async fn large_forwards_are_planned_in_parts(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(5))).await;
     let forward = |bytes: usize| {
@@ -285,7 +285,7 @@ pub async fn large_forwards_are_planned_in_parts(f: Fixture) {
     assert_eq!(driver.finish_well(&job).await.counts.done, 5);
 }
 
-pub async fn messages_of_unknown_pages(f: Fixture) {
+pub(crate) async fn messages_of_unknown_pages(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(1))).await;
     for (uid, page) in [(job.uid, 77), (JobUid(Uuid::new_v4()), 1)] {

@@ -41,7 +41,7 @@ impl Driver {
     }
 }
 
-pub async fn retry_with_delay(f: Fixture) {
+pub(crate) async fn retry_with_delay(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.retry_policy.max_attempts = 3;
@@ -76,7 +76,7 @@ pub async fn retry_with_delay(f: Fixture) {
     assert_eq!(f.count("item").await, 0);
 }
 
-pub async fn delays_wait(f: Fixture) {
+pub(crate) async fn delays_wait(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.retry_policy.initial_ms = 3_600_000;
@@ -104,7 +104,7 @@ pub async fn delays_wait(f: Fixture) {
     assert_eq!(driver.finish_well(&job).await.counts.done, 1);
 }
 
-pub async fn lease_renewed_and_lost(f: Fixture) {
+pub(crate) async fn lease_renewed_and_lost(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();
@@ -140,7 +140,7 @@ pub async fn lease_renewed_and_lost(f: Fixture) {
     assert_eq!((ended.state(), ended.counts.done), (JobState::Completed, 2));
 }
 
-pub async fn leases_end_in_poison(f: Fixture) {
+pub(crate) async fn leases_end_in_poison(f: Fixture) {
     let mut driver = Driver::new(&f.hasty().await);
     let job = driver.begin(batch(), Tree::new(flat(1))).await;
     for lost in 0..3 {
@@ -164,7 +164,7 @@ async fn die(driver: &mut Driver, task: &Task) -> Option<Task> {
     driver.tasks.pop_front()
 }
 
-pub async fn suspects_end_in_poison(f: Fixture) {
+pub(crate) async fn suspects_end_in_poison(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(1))).await;
     let mut task = driver.tasks.pop_front().unwrap();
@@ -188,7 +188,7 @@ pub async fn suspects_end_in_poison(f: Fixture) {
     assert_eq!(f.count("item").await, 0);
 }
 
-pub async fn a_suspect_may_survive(f: Fixture) {
+pub(crate) async fn a_suspect_may_survive(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(1))).await;
     let task = driver.tasks.pop_front().unwrap();
@@ -201,7 +201,7 @@ pub async fn a_suspect_may_survive(f: Fixture) {
 }
 
 /// Delayed and leased items of a cancelled job, and of the run after it.
-pub async fn timers_of_a_cancelled_job(f: Fixture) {
+pub(crate) async fn timers_of_a_cancelled_job(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.retry_policy.initial_ms = 3_600_000;

@@ -16,7 +16,7 @@ async fn children(f: &Fixture, job: &Started, parent: Option<u32>) -> Vec<BatchV
     page.unwrap().batches
 }
 
-pub async fn a_tree_while_it_runs(f: Fixture) {
+pub(crate) async fn a_tree_while_it_runs(f: Fixture) {
     // Two folders of two folders of three items each, and a deeper one.
     let leaf = Node::Batch(flat(3));
     let deep = Node::Batch(vec![Node::Batch(vec![Node::Batch(flat(2))])]);
@@ -85,7 +85,7 @@ pub async fn a_tree_while_it_runs(f: Fixture) {
     assert_eq!(children(&f, &job, Some(second[0].number)).await, []);
 }
 
-pub async fn batches_by_pages(f: Fixture) {
+pub(crate) async fn batches_by_pages(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
         .begin(batch(), Tree::new(vec![Node::Batch(flat(1)); 7]))

@@ -3,7 +3,7 @@
 
 mod tree;
 
-pub use tree::{Node, Tree, flat};
+pub(crate) use tree::{Node, Tree, flat};
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -26,11 +26,11 @@ use uuid::Uuid;
 use crate::suite::{name, new_job};
 
 /// The session of every report.
-pub const SESSION: Uuid = Uuid::from_u128(7);
+pub(crate) const SESSION: Uuid = Uuid::from_u128(7);
 
 /// An item at a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Task {
+pub(crate) struct Task {
     pub uid: JobUid,
     pub page: u32,
     pub run: u32,
@@ -61,7 +61,7 @@ impl Task {
 }
 
 /// Batch workers, workers and timers in one.
-pub struct Driver {
+pub(crate) struct Driver {
     pub store: Store,
     /// Messages on their way to batch workers.
     pub outbox: VecDeque<OutboxMessage>,
@@ -77,14 +77,14 @@ pub struct Driver {
 
 /// A job that the driver created.
 #[derive(Debug, Clone)]
-pub struct Started {
+pub(crate) struct Started {
     pub name: JobName,
     pub uid: JobUid,
     pub key: i64,
 }
 
 impl Driver {
-    pub fn new(store: &Store) -> Self {
+    pub(crate) fn new(store: &Store) -> Self {
         Self {
             store: store.clone(),
             outbox: VecDeque::new(),
@@ -97,7 +97,7 @@ impl Driver {
     }
 
     /// The same with another handle on the same tables.
-    pub fn over(self, store: &Store) -> Self {
+    pub(crate) fn over(self, store: &Store) -> Self {
         Self {
             store: store.clone(),
             ..self
@@ -105,7 +105,7 @@ impl Driver {
     }
 
     /// Creates a job with a name of its own. Its messages stand in `owed`.
-    pub async fn create(&mut self, spec: JobSpec, tree: Tree) -> Started {
+    pub(crate) async fn create(&mut self, spec: JobSpec, tree: Tree) -> Started {
         let name = name(&Uuid::new_v4().to_string());
         let created = self.store.create_job(new_job(name.clone(), spec)).await;
         let created = created.unwrap();
@@ -122,7 +122,7 @@ impl Driver {
     }
 
     /// Creates a job with all the credit there is, and sends what its window releases at first.
-    pub async fn begin(&mut self, spec: JobSpec, tree: Tree) -> Started {
+    pub(crate) async fn begin(&mut self, spec: JobSpec, tree: Tree) -> Started {
         let started = self.create(spec, tree).await;
         self.take_credit(&started).await;
         self.pump().await;
@@ -130,7 +130,7 @@ impl Driver {
     }
 
     /// Keeps what a commit owes; revisions must rise.
-    pub fn take(&mut self, committed: Committed) {
+    pub(crate) fn take(&mut self, committed: Committed) {
         self.outbox.extend(committed.outbox);
         self.controls.extend(committed.controls);
         for change in committed.changes.iter().filter(|change| !change.deleted) {
@@ -140,7 +140,7 @@ impl Driver {
     }
 
     /// The job as it is now.
-    pub async fn job(&self, started: &Started) -> Job {
+    pub(crate) async fn job(&self, started: &Started) -> Job {
         self.store
             .job_state(started.uid)
             .await
@@ -150,7 +150,7 @@ impl Driver {
     }
 
     /// Plays the batch worker until nothing is owed.
-    pub async fn pump(&mut self) {
+    pub(crate) async fn pump(&mut self) {
         let mut served = Vec::new();
         while let Some(message) = self.outbox.pop_front() {
             self.serve(&message).await;
@@ -161,7 +161,7 @@ impl Driver {
     }
 
     /// Plays the batch worker for one message, without forgetting it.
-    pub async fn serve(&mut self, message: &OutboxMessage) {
+    pub(crate) async fn serve(&mut self, message: &OutboxMessage) {
         match message.kind {
             OutboxKind::Split => {
                 self.serve_split(message.uid, message.page, message.attempt)
@@ -224,12 +224,12 @@ impl Driver {
     }
 
     /// Takes every item that is out.
-    pub fn take_tasks(&mut self) -> Vec<Task> {
+    pub(crate) fn take_tasks(&mut self) -> Vec<Task> {
         self.tasks.drain(..).collect()
     }
 
     /// Applies reports, again where another transaction held the job, and keeps what is owed.
-    pub async fn report(&mut self, reports: Vec<PageReport>) -> AppliedReports {
+    pub(crate) async fn report(&mut self, reports: Vec<PageReport>) -> AppliedReports {
         let mut all = AppliedReports::default();
         let mut rest = reports;
         while !rest.is_empty() {
@@ -252,18 +252,22 @@ impl Driver {
     }
 
     /// Plays workers that say this about their items.
-    pub async fn answer(&mut self, tasks: &[Task], event: impl Fn(&Task) -> ItemEvent) -> Applied {
+    pub(crate) async fn answer(
+        &mut self,
+        tasks: &[Task],
+        event: impl Fn(&Task) -> ItemEvent,
+    ) -> Applied {
         self.report(reports(tasks, event)).await.applied
     }
 
     /// Says the same about one item.
-    pub async fn say(&mut self, task: &Task, event: ItemEvent) -> Applied {
+    pub(crate) async fn say(&mut self, task: &Task, event: ItemEvent) -> Applied {
         self.answer(std::slice::from_ref(task), |_| event.clone())
             .await
     }
 
     /// Sends what is due, if anything is.
-    pub async fn fire(&mut self) {
+    pub(crate) async fn fire(&mut self) {
         for shard in 0..self.store.shards() {
             let due = self.store.next_due(shard).await.unwrap().first();
             if due.is_some_and(|due| due <= self.store.now()) {
@@ -276,7 +280,11 @@ impl Driver {
     }
 
     /// Plays all roles until the job has settled.
-    pub async fn finish(&mut self, started: &Started, event: impl Fn(&Task) -> ItemEvent) -> Job {
+    pub(crate) async fn finish(
+        &mut self,
+        started: &Started,
+        event: impl Fn(&Task) -> ItemEvent,
+    ) -> Job {
         loop {
             self.pump().await;
             let tasks = self.take_tasks();
@@ -294,7 +302,7 @@ impl Driver {
     }
 
     /// Lets the database's clock pass a millisecond, which delays are measured in.
-    pub async fn await_clock(&self) {
+    pub(crate) async fn await_clock(&self) {
         let begun = self.store.now();
         while self.store.now() <= begun + 1000 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -302,13 +310,13 @@ impl Driver {
     }
 
     /// Plays all roles with items that end well.
-    pub async fn finish_well(&mut self, started: &Started) -> Job {
+    pub(crate) async fn finish_well(&mut self, started: &Started) -> Job {
         self.finish(started, |_| ItemEvent::Done).await
     }
 }
 
 /// What workers would report about these items, by page.
-pub fn reports(tasks: &[Task], event: impl Fn(&Task) -> ItemEvent) -> Vec<PageReport> {
+pub(crate) fn reports(tasks: &[Task], event: impl Fn(&Task) -> ItemEvent) -> Vec<PageReport> {
     let mut pages: BTreeMap<(JobUid, u32, u32), PageReport> = BTreeMap::new();
     for task in tasks {
         let report = pages

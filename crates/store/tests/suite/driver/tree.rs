@@ -5,7 +5,7 @@ use headway_store::PageSource;
 
 /// What a job is split from.
 #[derive(Debug, Clone)]
-pub enum Node {
+pub(crate) enum Node {
     /// An item.
     Item,
     /// A sub-batch.
@@ -22,13 +22,13 @@ impl Node {
 }
 
 /// So many items side by side.
-pub fn flat(items: usize) -> Vec<Node> {
+pub(crate) fn flat(items: usize) -> Vec<Node> {
     vec![Node::Item; items]
 }
 
 /// A splitter over a tree in memory.
 #[derive(Debug, Clone)]
-pub struct Tree {
+pub(crate) struct Tree {
     /// The children of the root.
     pub root: Vec<Node>,
     /// Whether it says how many items there are.
@@ -41,7 +41,7 @@ pub struct Tree {
 
 impl Tree {
     /// Reproducible, of unknown size, in pages as large as the job allows.
-    pub fn new(root: Vec<Node>) -> Self {
+    pub(crate) fn new(root: Vec<Node>) -> Self {
         Self {
             root,
             declared: false,
@@ -51,17 +51,17 @@ impl Tree {
     }
 
     /// With pages of so many children at most.
-    pub fn in_pages_of(self, page: u32) -> Self {
+    pub(crate) fn in_pages_of(self, page: u32) -> Self {
         Self { page, ..self }
     }
 
     /// Items of the whole tree.
-    pub fn items(&self) -> u64 {
+    pub(crate) fn items(&self) -> u64 {
         self.root.iter().map(Node::items).sum()
     }
 
     /// What a splitter finds at a page's cursor.
-    pub fn split(&self, source: &PageSource) -> Split {
+    pub(crate) fn split(&self, source: &PageSource) -> Split {
         let path: Vec<usize> = match source.batch {
             1 => Vec::new(),
             _ => serde_json::from_slice(&source.definition).unwrap(),

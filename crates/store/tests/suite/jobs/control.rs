@@ -20,7 +20,7 @@ use crate::suite::{
 
 impl Driver {
     /// Applies a control action that must be possible, and keeps what is owed.
-    pub async fn control(&mut self, started: &Started, action: Action) -> Controlled {
+    pub(crate) async fn control(&mut self, started: &Started, action: Action) -> Controlled {
         let done = self
             .store
             .control_job(&started.name, action, &Caller::default())
@@ -33,7 +33,7 @@ impl Driver {
 }
 
 /// Every state, and what is possible in it: pause, resume, cancel, retry.
-pub async fn illegal_transitions(f: Fixture) {
+pub(crate) async fn illegal_transitions(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let cases = [
         (JobState::Active, [true, true, true, false]),
@@ -96,7 +96,7 @@ pub async fn illegal_transitions(f: Fixture) {
     ));
 }
 
-pub async fn repeated_actions_change_nothing(f: Fixture) {
+pub(crate) async fn repeated_actions_change_nothing(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(task("x"), Tree::new(Vec::new())).await;
     for action in [Action::Resume, Action::Pause, Action::Cancel] {
@@ -109,7 +109,7 @@ pub async fn repeated_actions_change_nothing(f: Fixture) {
     }
 }
 
-pub async fn paused_items_are_parked_and_sent_again(f: Fixture) {
+pub(crate) async fn paused_items_are_parked_and_sent_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
         .begin(batch(), Tree::new(flat(10)).in_pages_of(4))
@@ -141,7 +141,7 @@ pub async fn paused_items_are_parked_and_sent_again(f: Fixture) {
 }
 
 /// The worker knew an older status: the job is active again when its report comes.
-pub async fn parked_too_late_is_sent_again(f: Fixture) {
+pub(crate) async fn parked_too_late_is_sent_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(3))).await;
     let tasks = driver.take_tasks();
@@ -156,7 +156,7 @@ pub async fn parked_too_late_is_sent_again(f: Fixture) {
 }
 
 /// A batch worker meets the message of a paused job.
-pub async fn a_dispatch_of_a_paused_job_is_parked(f: Fixture) {
+pub(crate) async fn a_dispatch_of_a_paused_job_is_parked(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(task("x"), Tree::new(Vec::new())).await;
     driver.control(&job, Action::Pause).await;
@@ -169,7 +169,7 @@ pub async fn a_dispatch_of_a_paused_job_is_parked(f: Fixture) {
     assert_eq!(job.state(), JobState::Completed);
 }
 
-pub async fn a_split_of_a_paused_job_is_taken_back(f: Fixture) {
+pub(crate) async fn a_split_of_a_paused_job_is_taken_back(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(batch(), Tree::new(flat(5))).await;
     driver.control(&job, Action::Pause).await;
@@ -183,7 +183,7 @@ pub async fn a_split_of_a_paused_job_is_taken_back(f: Fixture) {
     assert_eq!((job.state(), job.counts.done), (JobState::Completed, 5));
 }
 
-pub async fn cancel_settles(f: Fixture) {
+pub(crate) async fn cancel_settles(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(6))).await;
     let tasks = driver.take_tasks();
@@ -212,7 +212,7 @@ pub async fn cancel_settles(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-pub async fn cancel_while_splitting(f: Fixture) {
+pub(crate) async fn cancel_while_splitting(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let tree = Tree::new(flat(5));
     let job = driver.create(batch(), tree.clone()).await;
@@ -247,7 +247,7 @@ pub async fn cancel_while_splitting(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-pub async fn discarding_a_job_that_runs_sends_again(f: Fixture) {
+pub(crate) async fn discarding_a_job_that_runs_sends_again(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();
@@ -260,7 +260,7 @@ pub async fn discarding_a_job_that_runs_sends_again(f: Fixture) {
 
 /// Controls in quick turns while items come and go; workers answer by what they knew when they were
 /// asked.
-pub async fn quick_turns(f: Fixture) {
+pub(crate) async fn quick_turns(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
         .begin(batch(), Tree::new(flat(40)).in_pages_of(7))

@@ -10,7 +10,7 @@ use crate::suite::{
     name_in, new_job, task,
 };
 
-pub async fn counts_by_state(f: Fixture) {
+pub(crate) async fn counts_by_state(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     for number in 0..3 {
         accept(&f.store, &format!("active-{number}"), task("x")).await;

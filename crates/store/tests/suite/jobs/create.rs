@@ -9,13 +9,17 @@ use tokio::task::JoinSet;
 use crate::suite::{Fixture, audit::audit, batch, name, name_in, new_job, task};
 
 /// Creates a job of partition `acme` that must be new.
-pub async fn accept(store: &Store, job: &str, spec: headway_domain::spec::JobSpec) -> Created {
+pub(crate) async fn accept(
+    store: &Store,
+    job: &str,
+    spec: headway_domain::spec::JobSpec,
+) -> Created {
     let created = store.create_job(new_job(name(job), spec)).await.unwrap();
     assert!(!created.existed);
     created
 }
 
-pub async fn a_task_is_born_released(f: Fixture) {
+pub(crate) async fn a_task_is_born_released(f: Fixture) {
     let mut spec = task("all of it");
     spec.labels.insert("team".to_owned(), "blue".to_owned());
     spec.display_name = "One task".to_owned();
@@ -46,7 +50,7 @@ pub async fn a_task_is_born_released(f: Fixture) {
     audit(&f, view.job.meta.uid).await;
 }
 
-pub async fn a_batch_waits_to_be_split(f: Fixture) {
+pub(crate) async fn a_batch_waits_to_be_split(f: Fixture) {
     let created = accept(&f.store, "many", batch()).await;
     let outbox = &created.committed.outbox;
     assert_eq!(outbox.len(), 1);
@@ -57,7 +61,7 @@ pub async fn a_batch_waits_to_be_split(f: Fixture) {
     audit(&f, created.view.job.meta.uid).await;
 }
 
-pub async fn the_same_id(f: Fixture) {
+pub(crate) async fn the_same_id(f: Fixture) {
     let first = accept(&f.store, "same", task("x")).await;
     let again = f
         .store
@@ -80,7 +84,7 @@ pub async fn the_same_id(f: Fixture) {
     assert_eq!(f.store.outbox_len().await.unwrap(), 1);
 }
 
-pub async fn request_ids(f: Fixture) {
+pub(crate) async fn request_ids(f: Fixture) {
     let with = |partition: &str, job: &str, payload: &str| NewJob {
         request_id: "5f0c".to_owned(),
         ..new_job(name_in(partition, job), task(payload))
@@ -101,7 +105,7 @@ pub async fn request_ids(f: Fixture) {
     assert_eq!(f.count("job").await, 2);
 }
 
-pub async fn many_at_once(f: Fixture) {
+pub(crate) async fn many_at_once(f: Fixture) {
     let stores = [f.store.clone(), f.another().await];
     let mut creating = JoinSet::new();
     for number in 0..64usize {
@@ -142,7 +146,7 @@ pub async fn many_at_once(f: Fixture) {
 
 /// Whether they share a commit or not: a name that is taken, also by another job of the group,
 /// holds up no other.
-pub async fn new_ones_beside_one_that_exists(f: Fixture) {
+pub(crate) async fn new_ones_beside_one_that_exists(f: Fixture) {
     accept(&f.store, "exists", task("x")).await;
     let names = ["exists", "new-0", "new-0", "new-1", "new-2"];
     let mut creating = JoinSet::new();
@@ -158,7 +162,7 @@ pub async fn new_ones_beside_one_that_exists(f: Fixture) {
     }
 }
 
-pub async fn one_name_and_many_specs(f: Fixture) {
+pub(crate) async fn one_name_and_many_specs(f: Fixture) {
     let mut creating = JoinSet::new();
     for number in 0..16 {
         let store = f.store.clone();
@@ -182,7 +186,7 @@ pub async fn one_name_and_many_specs(f: Fixture) {
 }
 
 /// PostgreSQL refuses U+0000 in a text; whoever shares the commit must not suffer.
-pub async fn a_refused_job_is_refused_alone(f: Fixture) {
+pub(crate) async fn a_refused_job_is_refused_alone(f: Fixture) {
     let mut creating = JoinSet::new();
     for number in 0..16 {
         let store = f.store.clone();
@@ -205,7 +209,7 @@ pub async fn a_refused_job_is_refused_alone(f: Fixture) {
 }
 
 /// A request that waits for its commit sleeps until it is done.
-pub async fn waiting_costs_nothing(f: Fixture) {
+pub(crate) async fn waiting_costs_nothing(f: Fixture) {
     let mut creating = pin!(f.store.create_job(new_job(name("one"), task("x"))));
     let mut polls = 0;
     let created = poll_fn(|context| {
@@ -218,7 +222,7 @@ pub async fn waiting_costs_nothing(f: Fixture) {
 
 /// Jobs that are created together, in whatever order their commits come, are listed by the time
 /// that is shown, which has the order of the request.
-pub async fn listed_by_the_time_that_is_shown(f: Fixture) {
+pub(crate) async fn listed_by_the_time_that_is_shown(f: Fixture) {
     let mut creating = JoinSet::new();
     for (number, created) in f.store.creation_times(40).enumerate() {
         let store = f.store.clone();

@@ -26,7 +26,7 @@ async fn nothing_is_left(f: &Fixture, job: &Started) {
     assert_eq!(f.count("garbage").await, 0);
 }
 
-pub async fn a_live_job(f: Fixture) {
+pub(crate) async fn a_live_job(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.labels.insert("team".to_owned(), "blue".to_owned());
@@ -70,7 +70,7 @@ pub async fn a_live_job(f: Fixture) {
 }
 
 /// Before its rows are collected, nothing of it is due.
-pub async fn timers_of_a_deleted_job(f: Fixture) {
+pub(crate) async fn timers_of_a_deleted_job(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
         .begin(batch(), Tree::new(flat(3)).in_pages_of(2))
@@ -109,7 +109,7 @@ pub async fn timers_of_a_deleted_job(f: Fixture) {
     nothing_is_left(&f, &job).await;
 }
 
-pub async fn a_job_of_many_rows(f: Fixture) {
+pub(crate) async fn a_job_of_many_rows(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(task("x"), Tree::new(Vec::new())).await;
     let key = job.key;
@@ -139,7 +139,7 @@ pub async fn a_job_of_many_rows(f: Fixture) {
     assert_eq!(f.store.rows_of(other.uid).await.unwrap()["page"], 1);
 }
 
-pub async fn create_again_under_the_same_name(f: Fixture) {
+pub(crate) async fn create_again_under_the_same_name(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.create(task("old"), Tree::new(Vec::new())).await;
     let old = driver.outbox.pop_front().unwrap();
@@ -169,7 +169,7 @@ pub async fn create_again_under_the_same_name(f: Fixture) {
 }
 
 /// What deleted jobs took is given back to the file system.
-pub async fn the_file_shrinks(f: Fixture) {
+pub(crate) async fn the_file_shrinks(f: Fixture) {
     if f.is_postgres() {
         assert!(!f.store.shrink().await.unwrap());
         return;

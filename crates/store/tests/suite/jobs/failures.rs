@@ -18,7 +18,7 @@ use crate::suite::{
 };
 
 /// A failure that trying again does not help.
-pub fn failure(code: &str, message: &str) -> Failed {
+pub(crate) fn failure(code: &str, message: &str) -> Failed {
     Failed {
         retryable: false,
         code: code.to_owned(),
@@ -27,7 +27,7 @@ pub fn failure(code: &str, message: &str) -> Failed {
     }
 }
 
-pub async fn texts_are_cleaned_and_cut(f: Fixture) {
+pub(crate) async fn texts_are_cleaned_and_cut(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();
@@ -74,7 +74,7 @@ pub async fn texts_are_cleaned_and_cut(f: Fixture) {
     assert_eq!(view.failures[0].seq, 2, "newest first");
 }
 
-pub async fn texts_are_capped_and_counts_exact(f: Fixture) {
+pub(crate) async fn texts_are_capped_and_counts_exact(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 20_000;
@@ -111,7 +111,7 @@ pub async fn texts_are_capped_and_counts_exact(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-pub async fn pages_and_tokens(f: Fixture) {
+pub(crate) async fn pages_and_tokens(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(12))).await;
     driver
@@ -150,7 +150,7 @@ pub async fn pages_and_tokens(f: Fixture) {
     assert!(f.store.job(&job.name).await.unwrap().failures.is_empty());
 }
 
-pub async fn stop_policy(f: Fixture) {
+pub(crate) async fn stop_policy(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.failure_policy = FailurePolicy {
@@ -188,7 +188,7 @@ pub async fn stop_policy(f: Fixture) {
     );
 }
 
-pub async fn percentage_policy(f: Fixture) {
+pub(crate) async fn percentage_policy(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     for (failing, state) in [(2, JobState::Completed), (3, JobState::Failed)] {
         let mut spec = batch();

@@ -15,7 +15,7 @@ use crate::suite::{
     name, task,
 };
 
-pub async fn filters(f: Fixture) {
+pub(crate) async fn filters(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     for (job, team, stage) in [
         ("active", "blue", "test"),
@@ -102,7 +102,7 @@ fn like(filter: &str) -> JobFilter {
 }
 
 /// Every kind of restriction, alone and joined, lists and counts the same jobs.
-pub async fn filters_of_clients(f: Fixture) {
+pub(crate) async fn filters_of_clients(f: Fixture) {
     for number in 0..6 {
         let mut spec = task("x");
         spec.display_name = format!("Night run {number}");

@@ -10,7 +10,7 @@ use crate::suite::{
 };
 
 /// Jobs that workers must not run are told of while anything of them is out.
-pub async fn held_jobs_are_told_of(f: Fixture) {
+pub(crate) async fn held_jobs_are_told_of(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(3))).await;
     let tasks = driver.take_tasks();
@@ -40,7 +40,7 @@ pub async fn held_jobs_are_told_of(f: Fixture) {
 }
 
 /// A message may have to hold fewer items than allowed, so there may be as many messages as items.
-pub async fn as_many_messages_as_items_may_be_out(f: Fixture) {
+pub(crate) async fn as_many_messages_as_items_may_be_out(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.items_per_message = 4;
@@ -50,7 +50,7 @@ pub async fn as_many_messages_as_items_may_be_out(f: Fixture) {
 
 /// What nobody took is discarded, but for items that run under a lease or lie in another pipe; late
 /// reports change nothing.
-pub async fn what_nobody_took_is_discarded(f: Fixture) {
+pub(crate) async fn what_nobody_took_is_discarded(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
         .begin(batch(), Tree::new(flat(100)).in_pages_of(1))

@@ -7,7 +7,7 @@ use crate::suite::{
     driver::{Driver, Tree, flat},
 };
 
-pub async fn history_of_progress(f: Fixture) {
+pub(crate) async fn history_of_progress(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(3))).await;
     let tasks = driver.take_tasks();

@@ -20,7 +20,7 @@ pub(crate) async fn listed(f: &Fixture, filter: &JobFilter) -> BTreeSet<String> 
         .collect()
 }
 
-pub async fn keyset_pages(f: Fixture) {
+pub(crate) async fn keyset_pages(f: Fixture) {
     for number in 0..25 {
         accept(&f.store, &format!("j{number}"), task("x")).await;
     }
@@ -51,7 +51,7 @@ pub async fn keyset_pages(f: Fixture) {
     assert_eq!((page.jobs.len(), page.next), (29, None));
 }
 
-pub async fn partitions_do_not_leak(f: Fixture) {
+pub(crate) async fn partitions_do_not_leak(f: Fixture) {
     accept(&f.store, "shared", task("ours")).await;
     let mut spec = task("theirs");
     spec.labels.insert("team".to_owned(), "blue".to_owned());
@@ -121,7 +121,7 @@ pub async fn partitions_do_not_leak(f: Fixture) {
     f.store.job(&name_in("rival", "shared")).await.unwrap();
 }
 
-pub async fn revisions_of_what_exists(f: Fixture) {
+pub(crate) async fn revisions_of_what_exists(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let one = driver
         .begin(crate::suite::batch(), Tree::new(flat(2)))
@@ -176,7 +176,7 @@ pub(crate) async fn in_order(f: &Fixture, filter: &JobFilter, order: &str) -> Ve
     }
 }
 
-pub async fn orders(f: Fixture) {
+pub(crate) async fn orders(f: Fixture) {
     for (id, display) in [("b", "x"), ("C", "x"), ("a", "Y"), ("d", "")] {
         let mut spec = task("x");
         spec.display_name = display.into();

@@ -38,7 +38,7 @@ async fn nothing_is_left(f: &Fixture, job: &Started) {
     audit(f, job.uid).await;
 }
 
-pub async fn a_tree(f: Fixture) {
+pub(crate) async fn a_tree(f: Fixture) {
     for (declared, reproducible) in [(false, true), (true, true), (false, false)] {
         let mut driver = Driver::new(&f.store);
         let tree = Tree {
@@ -86,7 +86,7 @@ pub async fn a_tree(f: Fixture) {
     }
 }
 
-pub async fn without_children(f: Fixture) {
+pub(crate) async fn without_children(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(Vec::new())).await;
     let ended = driver.job(&job).await;
@@ -99,7 +99,7 @@ pub async fn without_children(f: Fixture) {
     nothing_is_left(&f, &job).await;
 }
 
-pub async fn folders_only(f: Fixture) {
+pub(crate) async fn folders_only(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let empty = Node::Batch(Vec::new());
     let nested = Node::Batch(vec![Node::Batch(vec![empty.clone()]), empty]);
@@ -114,7 +114,7 @@ pub async fn folders_only(f: Fixture) {
     nothing_is_left(&f, &job).await;
 }
 
-pub async fn a_small_window(f: Fixture) {
+pub(crate) async fn a_small_window(f: Fixture) {
     for window in [1, 10] {
         let mut driver = Driver::new(&f.store);
         let mut spec = batch();
@@ -138,7 +138,7 @@ pub async fn a_small_window(f: Fixture) {
     }
 }
 
-pub async fn two_jobs_interleaved(f: Fixture) {
+pub(crate) async fn two_jobs_interleaved(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let one = driver.begin(batch(), Tree::new(folders())).await;
     let two = driver
@@ -172,7 +172,7 @@ fn dice(task: &Task, turn: u64, sides: u32) -> u32 {
 
 /// A fifth of the items fail passingly, some lastingly, some kill their worker, some are leased and
 /// lost.
-pub async fn unlucky_workers(f: Fixture) {
+pub(crate) async fn unlucky_workers(f: Fixture) {
     let mut driver = Driver::new(&f.hasty().await);
     let mut spec = batch();
     spec.max_in_flight = 30;
@@ -212,7 +212,7 @@ pub async fn unlucky_workers(f: Fixture) {
 }
 
 /// Every message to batch workers and every report is delivered twice.
-pub async fn every_message_twice(f: Fixture) {
+pub(crate) async fn every_message_twice(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 20;
@@ -246,7 +246,7 @@ pub async fn every_message_twice(f: Fixture) {
 }
 
 /// How fast the store is by itself; no threshold, as machines differ.
-pub async fn a_hundred_thousand_items(f: Fixture) {
+pub(crate) async fn a_hundred_thousand_items(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 20_000;

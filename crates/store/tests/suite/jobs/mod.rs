@@ -1,14 +1,14 @@
 //! Jobs.
 
-pub mod control;
-pub mod count;
-pub mod create;
-pub mod delete;
-pub mod failures;
-pub mod filters;
-pub mod held;
-pub mod history;
-pub mod list;
-pub mod lives;
-pub mod recount;
-pub mod update;
+pub(crate) mod control;
+pub(crate) mod count;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod failures;
+pub(crate) mod filters;
+pub(crate) mod held;
+pub(crate) mod history;
+pub(crate) mod list;
+pub(crate) mod lives;
+pub(crate) mod recount;
+pub(crate) mod update;

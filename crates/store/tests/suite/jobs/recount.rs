@@ -12,7 +12,7 @@ use crate::suite::{
 
 /// A counter that would fall below zero refuses the report; counted again, the report counts and
 /// the job ends.
-pub async fn a_report_waits_for_a_recount(f: Fixture) {
+pub(crate) async fn a_report_waits_for_a_recount(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(5))).await;
     let tasks = driver.take_tasks();
@@ -52,7 +52,7 @@ pub async fn a_report_waits_for_a_recount(f: Fixture) {
 
 /// A job that cannot be counted again does not keep others from it, and is refused for good instead
 /// of being tried for ever.
-pub async fn a_recount_that_fails_stops_no_other(f: Fixture) {
+pub(crate) async fn a_recount_that_fails_stops_no_other(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let broken = driver
         .begin(batch(), Tree::new(flat(2)).in_pages_of(1))
@@ -87,7 +87,7 @@ pub async fn a_recount_that_fails_stops_no_other(f: Fixture) {
     assert_eq!(driver.job(&wrong).await.state(), JobState::Completed);
 }
 
-pub async fn a_sweep_finds_a_wrong_count(f: Fixture) {
+pub(crate) async fn a_sweep_finds_a_wrong_count(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let right = driver.begin(batch(), Tree::new(flat(7))).await;
     let wrong = driver.begin(batch(), Tree::new(flat(9))).await;

@@ -16,7 +16,7 @@ fn wider(window: u32) -> JobUpdate {
 }
 
 /// What a process remembers of a job is read again once it was changed elsewhere.
-pub async fn other_processes_hear_of_it(f: Fixture) {
+pub(crate) async fn other_processes_hear_of_it(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 1;
@@ -44,7 +44,7 @@ pub async fn other_processes_hear_of_it(f: Fixture) {
     assert_eq!(ended.counts.done, 20);
 }
 
-pub async fn lists_and_credit_hear_of_it(f: Fixture) {
+pub(crate) async fn lists_and_credit_hear_of_it(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 3;

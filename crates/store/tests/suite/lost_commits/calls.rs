@@ -27,7 +27,7 @@ use crate::suite::{
 
 impl Subject {
     /// The call.
-    pub async fn call(&self, store: &Store, operation: &str) -> Result<(), StoreError> {
+    pub(crate) async fn call(&self, store: &Store, operation: &str) -> Result<(), StoreError> {
         let (job, unsplit, caller) = (&self.job, &self.unsplit, &Caller::default());
         let partition = &job.name.partition;
         match operation {

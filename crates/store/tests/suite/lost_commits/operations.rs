@@ -2,14 +2,14 @@
 
 /// How the same call is answered once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repetition {
+pub(crate) enum Repetition {
     /// As if it were the first one.
     Same,
     /// As the first one, or refused by the rules: the job is deleted already, the schedule exists.
     Refused,
 }
 
-pub struct Operation {
+pub(crate) struct Operation {
     pub name: &'static str,
     pub repetition: Repetition,
     /// Tables in which a repeated call may leave more rows: the audit log tells of both calls, a
@@ -53,7 +53,7 @@ const fn adding(name: &'static str, adds_again: &'static [&'static str]) -> Oper
 }
 
 /// Every operation that commits.
-pub const OPERATIONS: &[Operation] = &[
+pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {
         only_sqlite: true,
         ..alone(same("shrink"))

@@ -21,10 +21,10 @@ use crate::suite::{
     name, task,
 };
 
-pub const HOUR: i64 = 3_600_000_000;
+pub(crate) const HOUR: i64 = 3_600_000_000;
 
 /// What a call is about.
-pub struct Subject {
+pub(crate) struct Subject {
     /// How the handle was connected whose answers are lost.
     pub config: StoreConfig,
     pub driver: Driver,
@@ -43,7 +43,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub async fn prepare(f: &Fixture, config: &StoreConfig, operation: &Operation) -> Self {
+    pub(crate) async fn prepare(f: &Fixture, config: &StoreConfig, operation: &Operation) -> Self {
         let mut driver = Driver::new(&f.store);
         let (job, unsplit) = match operation.of_jobs {
             true => (
@@ -244,12 +244,12 @@ impl Subject {
     }
 
     /// Lets the time pass after which a caller tries again.
-    pub async fn wait(&self, f: &Fixture) {
+    pub(crate) async fn wait(&self, f: &Fixture) {
         f.sql("UPDATE schedule SET claimed = 0").await;
     }
 
     /// A job that nobody created, on a pipe that nobody uses.
-    pub fn spec(&self) -> JobSpec {
+    pub(crate) fn spec(&self) -> JobSpec {
         let mut spec = task("x");
         spec.result_pipe = Some(PipeName::new(format!("results-{}", self.fresh)).unwrap());
         if let Work::Task(task) = &mut spec.work {
@@ -268,7 +268,7 @@ fn no_job() -> Started {
     }
 }
 
-pub fn schedule_name() -> ScheduleName {
+pub(crate) fn schedule_name() -> ScheduleName {
     ScheduleName {
         partition: PartitionId::new("acme").unwrap(),
         schedule: JobId::new("hourly").unwrap(),
@@ -276,7 +276,7 @@ pub fn schedule_name() -> ScheduleName {
 }
 
 /// Every hour, half an hour from now: no time comes while a test runs.
-pub fn schedule(now: i64, overlap: Overlap) -> Schedule {
+pub(crate) fn schedule(now: i64, overlap: Overlap) -> Schedule {
     let minute = (now / 60_000_000 + 30) % 60;
     Schedule {
         timetable: Timetable::new(&format!("{minute} * * * *"), "UTC").unwrap(),

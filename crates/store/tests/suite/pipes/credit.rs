@@ -24,7 +24,7 @@ use crate::suite::{
 
 impl Driver {
     /// Gives a job all the credit there is.
-    pub async fn take_credit(&mut self, job: &Started) {
+    pub(crate) async fn take_credit(&mut self, job: &Started) {
         let committed = self
             .store
             .set_shares(&[(job.key, Share::of(u32::MAX))])
@@ -34,7 +34,7 @@ impl Driver {
     }
 }
 
-pub async fn hungry_pipes_and_allowance(f: Fixture) {
+pub(crate) async fn hungry_pipes_and_allowance(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let big = driver.create(batch(), Tree::new(flat(200))).await;
     let small = driver.create(task("x"), Tree::new(Vec::new())).await;
@@ -106,7 +106,7 @@ pub async fn hungry_pipes_and_allowance(f: Fixture) {
     );
 }
 
-pub async fn rates_add_up_and_fade(f: Fixture) {
+pub(crate) async fn rates_add_up_and_fade(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 1;
@@ -146,7 +146,7 @@ pub async fn rates_add_up_and_fade(f: Fixture) {
 }
 
 /// A new job begins with what its pipe drains, unless others want more of it.
-pub async fn first_allowances(f: Fixture) {
+pub(crate) async fn first_allowances(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let rates = BTreeMap::from([(PIPE.to_owned(), 10_000.0)]);
     let hour = 3_600_000_000;
@@ -175,7 +175,7 @@ pub async fn first_allowances(f: Fixture) {
 }
 
 /// New jobs of a pipe with limits, and jobs that begin to send again, wait for their share.
-pub async fn pipes_with_limits(f: Fixture) {
+pub(crate) async fn pipes_with_limits(f: Fixture) {
     let pipe = headway_domain::PipeName::new(PIPE).unwrap();
     let limits = PipeLimits {
         in_flight: Some(7),
@@ -231,7 +231,7 @@ pub async fn pipes_with_limits(f: Fixture) {
     driver.finish_well(&job).await;
 }
 
-pub async fn partitions_with_quotas(f: Fixture) {
+pub(crate) async fn partitions_with_quotas(f: Fixture) {
     let partition = PartitionId::new("acme").unwrap();
     let share = PartitionShare {
         weight: 7,
@@ -286,7 +286,7 @@ pub async fn partitions_with_quotas(f: Fixture) {
         .unwrap();
 }
 
-pub async fn tokens_are_spent(f: Fixture) {
+pub(crate) async fn tokens_are_spent(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut spec = batch();
     spec.max_in_flight = 1;
@@ -327,7 +327,7 @@ pub async fn tokens_are_spent(f: Fixture) {
 
 /// However many jobs want more of a pipe, those of each partition are seen, the most important
 /// first.
-pub async fn nobody_is_hidden_by_many(f: Fixture) {
+pub(crate) async fn nobody_is_hidden_by_many(f: Fixture) {
     let job = |partition: &str, id: String, priority: u32| {
         let mut new = new_job(name_in(partition, &id), task("x"));
         new.spec.priority = priority;

@@ -1,4 +1,4 @@
 //! Pipes.
 
-pub mod credit;
-pub mod used;
+pub(crate) mod credit;
+pub(crate) mod used;

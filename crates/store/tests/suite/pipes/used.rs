@@ -23,7 +23,7 @@ async fn pipes(f: &Fixture, partition: &str) -> BTreeMap<String, PipeView> {
     pipes.map(|pipe| (pipe.pipe.clone(), pipe)).collect()
 }
 
-pub async fn pipes_of_a_partition(f: Fixture) {
+pub(crate) async fn pipes_of_a_partition(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(5))).await;
     for pipe in ["a", "b", "c"] {
@@ -76,7 +76,7 @@ pub async fn pipes_of_a_partition(f: Fixture) {
     assert_eq!((work.dead_letters, work.in_flight, work.jobs), (0, 0, 0));
 }
 
-pub async fn forwarded_items_are_at_their_pipe(f: Fixture) {
+pub(crate) async fn forwarded_items_are_at_their_pipe(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     driver.begin(batch(), Tree::new(flat(4))).await;
     let tasks = driver.take_tasks();
@@ -96,7 +96,7 @@ pub async fn forwarded_items_are_at_their_pipe(f: Fixture) {
 
 /// New pipes are refused beyond the bound, wherever they are named; those that no job uses are
 /// forgotten.
-pub async fn no_more_pipes_than_the_bound(f: Fixture) {
+pub(crate) async fn no_more_pipes_than_the_bound(f: Fixture) {
     let fill = "INSERT INTO pipe (partition_id, name) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999) \
                 SELECT 'other', 'p' || i FROM n";
     f.sql(fill).await;

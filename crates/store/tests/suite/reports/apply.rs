@@ -16,7 +16,7 @@ use crate::suite::{
     task,
 };
 
-pub async fn duplicates_and_the_past_change_nothing(f: Fixture) {
+pub(crate) async fn duplicates_and_the_past_change_nothing(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(3))).await;
     let tasks = driver.take_tasks();
@@ -82,7 +82,7 @@ pub async fn duplicates_and_the_past_change_nothing(f: Fixture) {
     assert_eq!((late.applied, late.stale), (0, 1));
 }
 
-pub async fn many_jobs_in_one_call(f: Fixture) {
+pub(crate) async fn many_jobs_in_one_call(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut jobs = Vec::new();
     for _ in 0..30 {
@@ -107,7 +107,7 @@ pub async fn many_jobs_in_one_call(f: Fixture) {
     }
 }
 
-pub async fn indexes_out_of_range(f: Fixture) {
+pub(crate) async fn indexes_out_of_range(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(3))).await;
     let mut said = reports(&driver.take_tasks(), |_| ItemEvent::Done);
@@ -123,7 +123,7 @@ pub async fn indexes_out_of_range(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-pub async fn unknown_jobs_are_dropped(f: Fixture) {
+pub(crate) async fn unknown_jobs_are_dropped(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let mut said = reports(&driver.take_tasks(), |_| ItemEvent::Done);
@@ -139,7 +139,7 @@ pub async fn unknown_jobs_are_dropped(f: Fixture) {
 }
 
 /// Two trackers get the same reports at once.
-pub async fn concurrent_reports_count_once(f: Fixture) {
+pub(crate) async fn concurrent_reports_count_once(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver
         .begin(batch(), Tree::new(flat(60)).in_pages_of(20))
@@ -171,7 +171,7 @@ pub async fn concurrent_reports_count_once(f: Fixture) {
     audit(&f, job.uid).await;
 }
 
-pub async fn forward_then_done(f: Fixture) {
+pub(crate) async fn forward_then_done(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();
@@ -215,7 +215,7 @@ pub async fn forward_then_done(f: Fixture) {
     assert_eq!(f.count("item").await, 0);
 }
 
-pub async fn fractions(f: Fixture) {
+pub(crate) async fn fractions(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();

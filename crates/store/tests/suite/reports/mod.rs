@@ -1,4 +1,4 @@
 //! Reports of workers, and who tracks which shard.
 
-pub mod apply;
-pub mod shards;
+pub(crate) mod apply;
+pub(crate) mod shards;

@@ -37,7 +37,7 @@ fn all_once(held: &[BTreeSet<u16>], shards: u16) {
     assert_eq!(sum, usize::from(shards), "a shard has two owners: {held:?}");
 }
 
-pub async fn even_parts(f: Fixture) {
+pub(crate) async fn even_parts(f: Fixture) {
     let shards = f.store.shards();
     assert_eq!(shards, 16);
     let owners: Vec<_> = (0..3).map(|_| Uuid::new_v4()).collect();
@@ -53,7 +53,7 @@ pub async fn even_parts(f: Fixture) {
     assert_eq!(rounds(&f.store, &owners).await, held);
 }
 
-pub async fn the_dead_are_replaced(f: Fixture) {
+pub(crate) async fn the_dead_are_replaced(f: Fixture) {
     let owners = [Uuid::new_v4(), Uuid::new_v4()];
     rounds(&f.store, &owners).await;
     assert_eq!(claim(&f.store, owners[0]).await.len(), 8);
@@ -79,7 +79,7 @@ pub async fn the_dead_are_replaced(f: Fixture) {
     assert!(held.iter().all(|held| held.len() == 8));
 }
 
-pub async fn release_is_at_once(f: Fixture) {
+pub(crate) async fn release_is_at_once(f: Fixture) {
     let owners = [Uuid::new_v4(), Uuid::new_v4()];
     rounds(&f.store, &owners).await;
     f.store.release_shards(owners[0]).await.unwrap();
@@ -88,7 +88,7 @@ pub async fn release_is_at_once(f: Fixture) {
     assert_eq!(f.count("tracker").await, 1);
 }
 
-pub async fn claims_at_once(f: Fixture) {
+pub(crate) async fn claims_at_once(f: Fixture) {
     let owners: Vec<_> = (0..5).map(|_| Uuid::new_v4()).collect();
     let mut claiming = tokio::task::JoinSet::new();
     for owner in owners.clone() {

@@ -13,7 +13,7 @@ use crate::suite::{
     unreadable::HOUR,
 };
 
-pub async fn an_idle_job(f: Fixture) {
+pub(crate) async fn an_idle_job(f: Fixture) {
     accept(&f.store, "broken", task("x")).await;
     accept(&f.store, "whole", batch()).await;
     // As if a commit had been lost that asked for the split.
@@ -37,7 +37,7 @@ pub async fn an_idle_job(f: Fixture) {
     assert!(again.changes.is_empty());
 }
 
-pub async fn jobs_that_start_or_expire(f: Fixture) {
+pub(crate) async fn jobs_that_start_or_expire(f: Fixture) {
     for job in ["broken", "whole"] {
         let mut driver = Driver::new(&f.store);
         accept(&f.store, job, task("x")).await;
@@ -64,7 +64,7 @@ pub async fn jobs_that_start_or_expire(f: Fixture) {
     assert_eq!(f.aside().await, [format!("job {broken}")]);
 }
 
-pub async fn timers_of_a_shard(f: Fixture) {
+pub(crate) async fn timers_of_a_shard(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let mut jobs = Vec::new();
     for _ in 0..2 {
@@ -95,7 +95,7 @@ pub async fn timers_of_a_shard(f: Fixture) {
     assert_eq!(store.next_due(0).await.unwrap().first(), None);
 }
 
-pub async fn pages_to_split_again(f: Fixture) {
+pub(crate) async fn pages_to_split_again(f: Fixture) {
     for job in ["broken", "whole"] {
         accept(&f.store, job, batch()).await;
     }
@@ -110,7 +110,7 @@ pub async fn pages_to_split_again(f: Fixture) {
     assert!(store.fire_pages().await.unwrap().outbox.is_empty());
 }
 
-pub async fn shares_and_suspension(f: Fixture) {
+pub(crate) async fn shares_and_suspension(f: Fixture) {
     for job in ["broken", "whole"] {
         accept(&f.store, job, batch()).await;
     }

@@ -11,7 +11,7 @@ use crate::suite::{
     task,
 };
 
-pub async fn a_row_of_a_list(f: Fixture) {
+pub(crate) async fn a_row_of_a_list(f: Fixture) {
     for job in ["a", "broken", "c"] {
         accept(&f.store, job, task("x")).await;
     }
@@ -41,7 +41,7 @@ pub async fn a_row_of_a_list(f: Fixture) {
     assert_eq!(unreadable, ["broken"]);
 }
 
-pub async fn one_of_many_states(f: Fixture) {
+pub(crate) async fn one_of_many_states(f: Fixture) {
     let mut uids = Vec::new();
     for number in 0..9 {
         let job = accept(&f.store, &format!("job-{number}"), task("x")).await;
@@ -66,7 +66,7 @@ pub async fn one_of_many_states(f: Fixture) {
     assert_eq!(states.views.len(), 2);
 }
 
-pub async fn an_event(f: Fixture) {
+pub(crate) async fn an_event(f: Fixture) {
     for job in ["a", "broken", "c"] {
         accept(&f.store, job, task("x")).await;
     }
@@ -91,7 +91,7 @@ pub async fn an_event(f: Fixture) {
     assert!(unreadable[0].reason.contains("kind"), "{unreadable:?}");
 }
 
-pub async fn a_batch(f: Fixture) {
+pub(crate) async fn a_batch(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let folders = (0..3).map(|_| Node::Batch(flat(1))).collect();
     let job = driver.begin(batch(), Tree::new(folders)).await;
@@ -114,7 +114,7 @@ pub async fn a_batch(f: Fixture) {
     assert_eq!((numbers, unreadable), (vec![2, 4], vec!["3".to_owned()]));
 }
 
-pub async fn a_job_type_and_a_partition(f: Fixture) {
+pub(crate) async fn a_job_type_and_a_partition(f: Fixture) {
     let caller = Caller::default();
     for id in ["a", "broken", "c"] {
         let partition = PartitionId::new(id).unwrap();

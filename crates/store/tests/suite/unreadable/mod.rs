@@ -1,8 +1,8 @@
 //! Rows that this version cannot read: each sweep sets them aside and goes on with the others, also
 //! where they come first.
 
-pub mod jobs;
-pub mod lists;
+pub(crate) mod jobs;
+pub(crate) mod lists;
 
 use headway_domain::{
     JobId, JobState, PartitionId,
@@ -75,7 +75,7 @@ fn schedule(overlap: Overlap) -> Schedule {
     }
 }
 
-pub async fn a_schedule_that_comes_first(f: Fixture) {
+pub(crate) async fn a_schedule_that_comes_first(f: Fixture) {
     for id in ["broken", "whole"] {
         let schedule = schedule(Overlap::Allow);
         f.store
@@ -141,7 +141,7 @@ pub async fn a_schedule_that_comes_first(f: Fixture) {
     assert!(f.aside().await.is_empty());
 }
 
-pub async fn an_outbox_row(f: Fixture) {
+pub(crate) async fn an_outbox_row(f: Fixture) {
     accept(&f.store, "broken", task("x")).await;
     accept(&f.store, "whole", task("x")).await;
     let uid = f.ints("SELECT min(outbox_id) AS value FROM outbox").await[0];
@@ -158,7 +158,7 @@ pub async fn an_outbox_row(f: Fixture) {
     assert_eq!(f.store.outbox_len().await.unwrap(), 2);
 }
 
-pub async fn a_release_task(f: Fixture) {
+pub(crate) async fn a_release_task(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let needed = driver.begin(task("needed"), Tree::new(Vec::new())).await;
     for job in ["broken", "whole"] {

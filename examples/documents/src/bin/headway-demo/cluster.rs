@@ -16,7 +16,7 @@ const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(20);
 
 /// Exports a folder and proves it.
-pub async fn export(export: &Export) -> anyhow::Result<()> {
+pub(crate) async fn export(export: &Export) -> anyhow::Result<()> {
     let folders = Folders::make(export)?;
     let deployment = Deployment::from_environment(&folders)?;
     let mut processes = Vec::new();

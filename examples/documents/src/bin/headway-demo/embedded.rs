@@ -21,7 +21,7 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Exports a folder and proves it.
-pub async fn export(export: &Export) -> anyhow::Result<()> {
+pub(crate) async fn export(export: &Export) -> anyhow::Result<()> {
     let folders = Folders::make(export)?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = format!("http://{}", listener.local_addr()?);
@@ -39,7 +39,7 @@ pub async fn export(export: &Export) -> anyhow::Result<()> {
 }
 
 /// Serves until a signal.
-pub async fn serve(
+pub(crate) async fn serve(
     listen: SocketAddr,
     config: Config,
     shutdown: CancellationToken,

@@ -18,7 +18,7 @@ use crate::Export;
 
 /// The folders of one demonstration; removed when it is dropped.
 #[derive(Debug)]
-pub struct Folders {
+pub(crate) struct Folders {
     /// The folder to export.
     pub source: PathBuf,
     /// Where the archives go.
@@ -30,7 +30,7 @@ pub struct Folders {
 
 impl Folders {
     /// Makes them; a source that does not exist gives way to the working directory.
-    pub fn make(export: &Export) -> anyhow::Result<Self> {
+    pub(crate) fn make(export: &Export) -> anyhow::Result<Self> {
         let source = if export.dir.is_dir() {
             export.dir.clone()
         } else {
@@ -53,14 +53,14 @@ impl Folders {
     }
 
     /// The folders that its deployment may read and write.
-    pub fn roots(&self) -> Vec<PathBuf> {
+    pub(crate) fn roots(&self) -> Vec<PathBuf> {
         vec![self.source.clone(), self.out.clone()]
     }
 }
 
 /// The folder of all demonstrations of a run directory, made if it is missing: a server that `serve` runs lets jobs
 /// write there.
-pub fn archives(run_dir: &Path) -> Option<PathBuf> {
+pub(crate) fn archives(run_dir: &Path) -> Option<PathBuf> {
     let folder = run_dir.join("archives");
     std::fs::create_dir_all(&folder).ok()?;
     folder.canonicalize().ok()
@@ -70,7 +70,7 @@ pub fn archives(run_dir: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// When the job did not complete, or an archive is not what it should be.
-pub async fn run(
+pub(crate) async fn run(
     address: &str,
     id: Option<&str>,
     folders: &Folders,
@@ -126,7 +126,7 @@ pub async fn run(
 }
 
 /// The path of a program that was built beside this one.
-pub fn sibling(name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn sibling(name: &str) -> anyhow::Result<PathBuf> {
     let mine = std::env::current_exe()?;
     let path = mine.parent().unwrap_or(Path::new(".")).join(name);
     ensure!(

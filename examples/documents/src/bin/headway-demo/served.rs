@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Says where the server is until this is dropped.
 #[derive(Debug)]
-pub struct Told(PathBuf);
+pub(crate) struct Told(PathBuf);
 
 impl Drop for Told {
     fn drop(&mut self) {
@@ -32,7 +32,7 @@ impl Drop for Told {
 }
 
 /// Says in the data folder where the server is.
-pub fn tell(data_dir: &Path, address: SocketAddr) -> anyhow::Result<Told> {
+pub(crate) fn tell(data_dir: &Path, address: SocketAddr) -> anyhow::Result<Told> {
     fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
     let path = data_dir.join(ADDRESS);
     fs::write(&path, format!("http://{address}\n"))
@@ -41,7 +41,7 @@ pub fn tell(data_dir: &Path, address: SocketAddr) -> anyhow::Result<Told> {
 }
 
 /// The address of the server that `make serve` runs now.
-pub async fn find(run_dir: &Path) -> Option<String> {
+pub(crate) async fn find(run_dir: &Path) -> Option<String> {
     let address = fs::read_to_string(run_dir.join("serve").join(ADDRESS)).ok()?;
     let address = address.trim().to_owned();
     let mut config = ClientConfig::new(&address);
@@ -53,7 +53,7 @@ pub async fn find(run_dir: &Path) -> Option<String> {
 }
 
 /// Exports a folder by that server and its workers, and proves it. The job stays there, to be looked at.
-pub async fn export(address: &str, export: &Export) -> anyhow::Result<()> {
+pub(crate) async fn export(address: &str, export: &Export) -> anyhow::Result<()> {
     println!("the server of `make serve` is used; follow the job at {address}/");
     let folders = Folders::make(export)?;
     job::run(address, None, &folders, export.group).await
