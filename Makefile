@@ -57,7 +57,7 @@ bench-short: install ## a hundredth of every size, without targets: is the bench
 lint: format-check clippy docs contract deny dependency-rule shape web-check ## formatting, clippy, documentation, dependency rule, the shape of files and folders, the contract and the code that other languages make of it, what dependencies may be (cargo-deny), the dashboard's types
 
 audit: ## ask the database of security advisories about all dependencies (needs the internet)
-	scripts/tools.sh deny check advisories
+	scripts/tools.sh deny --workspace check advisories
 
 fmt: ## format all code, of Rust and of the dashboard
 	$(CARGO) fmt --all
@@ -88,7 +88,7 @@ contract:
 
 # Without the advisories: their database is on a server that not every machine reaches. `make audit` asks it.
 deny:
-	scripts/tools.sh deny check bans licenses sources
+	scripts/tools.sh deny --workspace check bans licenses sources
 
 dependency-rule:
 	scripts/check-dependencies.sh
