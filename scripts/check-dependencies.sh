@@ -21,8 +21,8 @@ crates=$(cargo tree --locked --workspace --depth 0 --prefix none --format '{p}' 
 # library: crates that may depend on it. The bench and the end-to-end tests look at the raw services too.
 declare -A owners=(
     [lapin]="headway-broker headway-bench headway-tests"
-    [sea-orm]="headway-store headway-bench headway-tests"
-    [sea-orm-migration]="headway-store headway-bench headway-tests"
+    [sea-orm]="headway-store headway-tests"
+    [sea-orm-migration]="headway-store"
     [sqlx]="headway-store headway-bench headway-tests"
 )
 for crate in $crates; do
