@@ -7,7 +7,9 @@ const assets = "dist/assets";
 const bound = 250 * 1000;
 
 let sum = 0;
-for (const name of readdirSync(assets).filter((name) => /\.(js|css)$/.test(name)).sort()) {
+for (const name of readdirSync(assets)
+  .filter((name) => /\.(js|css)$/.test(name))
+  .sort()) {
   const size = gzipSync(readFileSync(join(assets, name)), { level: 9 }).length;
   sum += size;
   console.log(`${(size / 1000).toFixed(1).padStart(8)} kB  ${name}`);

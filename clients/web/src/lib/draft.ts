@@ -6,11 +6,25 @@ export const SPLITTERS = ["files", "lines", "json", "range", "list"] as const;
 export type Splitter = (typeof SPLITTERS)[number];
 
 /** An example of each splitter's definition, and what an item of it is. */
-export const EXAMPLES: Readonly<Record<Splitter, { readonly definition: JsonValue; readonly item: string }>> = {
-  files: { definition: { root: "/srv/manuals", glob: "**/*.pdf", group: 20 }, item: "up to group files of one folder, at a path that the batch workers see." },
-  lines: { definition: { path: "/srv/people.csv", format: "csv", header: true, group: 100 }, item: "lines, rows of CSV or values of NDJSON, up to group at once." },
-  json: { definition: ["a", { id: 7 }, ["b", ["c"]]], item: "each element that is not an array; an inner array is a sub-batch." },
-  range: { definition: { from: 0, to: 1_000_000, step: 1 }, item: "the integers from, from + step, and so on below to." },
+export const EXAMPLES: Readonly<
+  Record<Splitter, { readonly definition: JsonValue; readonly item: string }>
+> = {
+  files: {
+    definition: { root: "/srv/manuals", glob: "**/*.pdf", group: 20 },
+    item: "up to group files of one folder, at a path that the batch workers see.",
+  },
+  lines: {
+    definition: { path: "/srv/people.csv", format: "csv", header: true, group: 100 },
+    item: "lines, rows of CSV or values of NDJSON, up to group at once.",
+  },
+  json: {
+    definition: ["a", { id: 7 }, ["b", ["c"]]],
+    item: "each element that is not an array; an inner array is a sub-batch.",
+  },
+  range: {
+    definition: { from: 0, to: 1_000_000, step: 1 },
+    item: "the integers from, from + step, and so on below to.",
+  },
   list: { definition: { items: ["a", "b", "c"] }, item: "the strings." },
 };
 
@@ -19,7 +33,11 @@ export function isSplitter(name: string): name is Splitter {
 }
 
 export function blank(): JsonObject {
-  return { spec: { batch: { splitter: "range", json: { from: 0, to: 1000 }, item: { pipe: "", type: "" } } } };
+  return {
+    spec: {
+      batch: { splitter: "range", json: { from: 0, to: 1000 }, item: { pipe: "", type: "" } },
+    },
+  };
 }
 
 /** A job whose work a type makes. */
@@ -62,7 +80,8 @@ export function set(draft: JsonObject, path: string, value: JsonValue | undefine
 /** Names of fields as the form looks for them: the contract's may be written in snake_case too. A spec alone is a request with it. */
 export function normalised(value: JsonValue): JsonValue {
   if (!isObject(value)) return value;
-  const bare = !("spec" in value) && ["task", "batch", "jobType", "job_type"].some((key) => key in value);
+  const bare =
+    !("spec" in value) && ["task", "batch", "jobType", "job_type"].some((key) => key in value);
   return withNames(CreateJobRequestSchema, bare ? { spec: value } : value);
 }
 
@@ -78,7 +97,12 @@ function withNames(message: DescMessage, value: JsonObject): JsonObject {
 }
 
 /** The request. Throws where a field is none of the contract, or of another type. */
-export function requestOf(draft: JsonObject, parent: string, requestId: string, validateOnly: boolean): CreateJobRequest {
+export function requestOf(
+  draft: JsonObject,
+  parent: string,
+  requestId: string,
+  validateOnly: boolean,
+): CreateJobRequest {
   return fromJson(CreateJobRequestSchema, { parent, requestId, ...draft, validateOnly });
 }
 
@@ -94,19 +118,29 @@ export function concerns(field: string, path: string): boolean {
 }
 
 /** What is wrong, said beside the field of the form; with the place in a field that is JSON, which the server tells by pointer. */
-export function clause({ field, description }: { readonly field: string; readonly description: string }): string {
+export function clause({
+  field,
+  description,
+}: {
+  readonly field: string;
+  readonly description: string;
+}): string {
   const pointer = field.indexOf("/");
   return pointer < 0 ? description : `${field.slice(pointer)}: ${description}`;
 }
 
 export function toBase64(value: string): string {
-  return btoa(Array.from(new TextEncoder().encode(value), (byte) => String.fromCharCode(byte)).join(""));
+  return btoa(
+    Array.from(new TextEncoder().encode(value), (byte) => String.fromCharCode(byte)).join(""),
+  );
 }
 
 /** The text that was encoded, or nothing if it is no text. */
 export function fromBase64(value: string): string | undefined {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(atob(value), (letter) => letter.charCodeAt(0)));
+    return new TextDecoder("utf-8", { fatal: true }).decode(
+      Uint8Array.from(atob(value), (letter) => letter.charCodeAt(0)),
+    );
   } catch {
     return undefined;
   }
@@ -121,9 +155,13 @@ export function labelText(labels: Readonly<Record<string, string>>): string {
 
 /** What such a text says. */
 export function labelsOf(text: string): Record<string, string> {
-  const pairs = text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => {
-    const [key = "", ...value] = line.split("=");
-    return [key.trim(), value.join("=").trim()] as const;
-  });
+  const pairs = text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean)
+    .map((line) => {
+      const [key = "", ...value] = line.split("=");
+      return [key.trim(), value.join("=").trim()] as const;
+    });
   return Object.fromEntries(pairs);
 }

@@ -3,9 +3,22 @@ import { at, millis } from "./api/time";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const compactNumber = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const clockTime = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const dayAndTime = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const compactNumber = new Intl.NumberFormat("en", {
+  notation: "compact",
+  maximumFractionDigits: 1,
+});
+const clockTime = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
+const dayAndTime = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
 const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
 
 export function count(value: bigint | number): string {
@@ -31,7 +44,11 @@ export function percentage(value: number): string {
 export function rate(value: number): string {
   if (value <= 0) return "0";
   if (value < 0.1) return "<0.1";
-  return value < 10 ? value.toFixed(1) : value < 100_000 ? whole.format(value) : compactNumber.format(value);
+  return value < 10
+    ? value.toFixed(1)
+    : value < 100_000
+      ? whole.format(value)
+      : compactNumber.format(value);
 }
 
 const UNITS: readonly (readonly [string, number])[] = [
@@ -51,7 +68,9 @@ export function span(ms: number): string {
   const [name, size] = unit;
   const next = UNITS[first + 1];
   const rest = next ? Math.floor((seconds % size) / next[1]) : 0;
-  return next && rest ? `${Math.floor(seconds / size)} ${name} ${rest} ${next[0]}` : `${Math.floor(seconds / size)} ${name}`;
+  return next && rest
+    ? `${Math.floor(seconds / size)} ${name} ${rest} ${next[0]}`
+    : `${Math.floor(seconds / size)} ${name}`;
 }
 
 /** The largest unit: `5 m`. */
@@ -74,7 +93,9 @@ export function clock(ms: number): string {
 export function moment(time: Timestamp | undefined, now: number = Date.now()): string {
   const ms = at(time);
   if (ms === undefined) return "";
-  return new Date(ms).toDateString() === new Date(now).toDateString() ? clockTime.format(ms) : dayAndTime.format(ms);
+  return new Date(ms).toDateString() === new Date(now).toDateString()
+    ? clockTime.format(ms)
+    : dayAndTime.format(ms);
 }
 
 /** All there is to say about a time, for a title. */

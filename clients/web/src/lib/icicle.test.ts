@@ -29,7 +29,9 @@ describe("the icicle", () => {
 
   it("draws what is too small together, as one block that says how many", () => {
     const small = Array.from({ length: 50 }, (_, index) => batch(`s${index}`, 1));
-    const blocks = draw(batch("r", 10_050, 51), { r: { batches: [batch("a", 10_000), ...small], more: false } });
+    const blocks = draw(batch("r", 10_050, 51), {
+      r: { batches: [batch("a", 10_000), ...small], more: false },
+    });
     const rest = blocks.find(({ kind }) => kind === "rest");
     expect(rest).toMatchObject({ batches: 50, items: 50, width: 18 });
     expect(blocks.find(({ key }) => key === "a")?.width).toBeCloseTo(982);
@@ -44,7 +46,11 @@ describe("the icicle", () => {
   });
 
   it("survives a batch of which nothing is known", () => {
-    const blocks = draw(batch("r", 0, 3), { r: { batches: [batch("a", 0), batch("b", 0), batch("c", 0)], more: false } }, 300);
+    const blocks = draw(
+      batch("r", 0, 3),
+      { r: { batches: [batch("a", 0), batch("b", 0), batch("c", 0)], more: false } },
+      300,
+    );
     expect(blocks.map(({ kind }) => kind)).toEqual(["batch", "rest"]);
     expect(blocks.every(({ width }) => Number.isFinite(width) && width > 0)).toBe(true);
   });

@@ -29,14 +29,33 @@ const REST = 18;
 export const LEVELS = 3;
 
 /** The blocks of a batch and of what is below it, in reading order. */
-export function blocksOf(top: Batch, width: number, childrenOf: (name: string) => Children | undefined): readonly Block[] {
+export function blocksOf(
+  top: Batch,
+  width: number,
+  childrenOf: (name: string) => Children | undefined,
+): readonly Block[] {
   const blocks: Block[] = [];
   const place = (batch: Batch, level: number, x: number, wide: number): void => {
-    blocks.push({ key: batch.name, level, x, width: wide, kind: "batch", batch, batches: 1, items: Number(batch.itemsKnown) });
+    blocks.push({
+      key: batch.name,
+      level,
+      x,
+      width: wide,
+      kind: "batch",
+      batch,
+      batches: 1,
+      items: Number(batch.itemsKnown),
+    });
     const children = level + 1 < LEVELS ? childrenOf(batch.name) : undefined;
     if (children?.batches.length) placeChildren(batch, children, level + 1, x, wide);
   };
-  const placeChildren = (parent: Batch, children: Children, level: number, x: number, wide: number): void => {
+  const placeChildren = (
+    parent: Batch,
+    children: Children,
+    level: number,
+    x: number,
+    wide: number,
+  ): void => {
     const listed = children.batches.reduce((sum, { itemsKnown }) => sum + Number(itemsKnown), 0);
     const whole = Math.max(Number(parent.itemsKnown), listed, 1);
     const share = (batch: Batch): number => (Number(batch.itemsKnown) / whole) * wide;
@@ -44,7 +63,9 @@ export function blocksOf(top: Batch, width: number, childrenOf: (name: string) =
     const hidden = children.batches.filter((batch) => share(batch) < NARROWEST);
     const hiddenItems = hidden.reduce((sum, { itemsKnown }) => sum + Number(itemsKnown), 0);
     const own = Math.max(0, Number(parent.itemsKnown) - listed);
-    const folded = children.more ? Math.max(0, Number(parent.batchCount) - children.batches.length) : 0;
+    const folded = children.more
+      ? Math.max(0, Number(parent.batchCount) - children.batches.length)
+      : 0;
     const natural = ((hiddenItems + (children.more ? own : 0)) / whole) * wide;
     const restCount = hidden.length + folded;
     const restWidth = restCount ? Math.min(Math.max(natural, REST), wide) : 0;
@@ -57,12 +78,30 @@ export function blocksOf(top: Batch, width: number, childrenOf: (name: string) =
       left += size;
     }
     if (restCount) {
-      blocks.push({ key: `${parent.name}#rest`, level, x: left, width: restWidth, kind: "rest", batch: parent, batches: restCount, items: hiddenItems });
+      blocks.push({
+        key: `${parent.name}#rest`,
+        level,
+        x: left,
+        width: restWidth,
+        kind: "rest",
+        batch: parent,
+        batches: restCount,
+        items: hiddenItems,
+      });
       left += restWidth;
     }
     const ownWidth = x + wide - left;
     if (own > 0 && !children.more && ownWidth >= 2) {
-      blocks.push({ key: `${parent.name}#items`, level, x: left, width: ownWidth, kind: "items", batch: parent, batches: 0, items: own });
+      blocks.push({
+        key: `${parent.name}#items`,
+        level,
+        x: left,
+        width: ownWidth,
+        kind: "items",
+        batch: parent,
+        batches: 0,
+        items: own,
+      });
     }
   };
   place(top, 0, 0, width);
@@ -70,7 +109,11 @@ export function blocksOf(top: Batch, width: number, childrenOf: (name: string) =
 }
 
 /** The block that an arrow leads to. */
-export function neighbour(blocks: readonly Block[], from: Block, arrow: "left" | "right" | "up" | "down"): Block | undefined {
+export function neighbour(
+  blocks: readonly Block[],
+  from: Block,
+  arrow: "left" | "right" | "up" | "down",
+): Block | undefined {
   const level = from.level + (arrow === "up" ? -1 : arrow === "down" ? 1 : 0);
   const row = blocks.filter((block) => block.level === level);
   if (arrow === "left") return row[row.indexOf(from) - 1];

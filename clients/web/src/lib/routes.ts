@@ -19,7 +19,8 @@ export const href = {
   job: (partition: string, job: string) => `/partitions/${encode(partition)}/jobs/${encode(job)}`,
   section: (partition: string, section: Section) => `/partitions/${encode(partition)}/${section}`,
   /** A new job, of a type if one is named. */
-  create: (partition: string, type?: string) => `/partitions/${encode(partition)}/new${type === undefined ? "" : `?type=${encode(type)}`}`,
+  create: (partition: string, type?: string) =>
+    `/partitions/${encode(partition)}/new${type === undefined ? "" : `?type=${encode(type)}`}`,
 };
 
 export function parse(path: string): Route {
@@ -34,7 +35,8 @@ export function parse(path: string): Route {
   const [root, partition, page, job] = decoded;
   if (root === undefined) return { page: "jobs", partition: DEFAULT_PARTITION };
   if (root === "partitions" && partition) {
-    if (decoded.length === 2 || (page === "jobs" && decoded.length === 3)) return { page: "jobs", partition };
+    if (decoded.length === 2 || (page === "jobs" && decoded.length === 3))
+      return { page: "jobs", partition };
     if (page === "jobs" && job && decoded.length === 4) return { page: "job", partition, job };
     const section = SECTIONS.find((known) => known === page);
     if (section && decoded.length === 3) return { page: section, partition };

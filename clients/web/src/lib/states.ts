@@ -4,7 +4,14 @@ import { EventKind } from "../gen/headway/v1/event_pb";
 import { JobState, type Job } from "../gen/headway/v1/job_pb";
 
 /** States in the order of a job's life. */
-export const STATES = [JobState.WAITING, JobState.ACTIVE, JobState.PAUSED, JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED] as const;
+export const STATES = [
+  JobState.WAITING,
+  JobState.ACTIVE,
+  JobState.PAUSED,
+  JobState.COMPLETED,
+  JobState.FAILED,
+  JobState.CANCELLED,
+] as const;
 
 export interface Look {
   readonly word: string;
@@ -76,11 +83,38 @@ export interface ActionWords {
 }
 
 export const ACTION_WORDS: Readonly<Record<Action, ActionWords>> = {
-  pause: { label: "Pause", done: "Paused", means: "Nothing new is released, and queued items are set aside. Items that run now finish.", key: "p" },
-  resume: { label: "Resume", done: "Resumed", means: "Items that were set aside are sent again.", key: "r" },
-  cancel: { label: "Cancel", done: "Cancelled", means: "Items that have not run are discarded. The job can be retried once none of its items runs.", key: "c" },
-  retry: { label: "Retry", done: "Retried", means: "Failed and discarded items run again. Done items stay done.", key: "t" },
-  delete: { label: "Delete", done: "Deleted", means: "The job, its progress and its failures are removed for good. A job that has not ended is cancelled first.", key: "d" },
+  pause: {
+    label: "Pause",
+    done: "Paused",
+    means: "Nothing new is released, and queued items are set aside. Items that run now finish.",
+    key: "p",
+  },
+  resume: {
+    label: "Resume",
+    done: "Resumed",
+    means: "Items that were set aside are sent again.",
+    key: "r",
+  },
+  cancel: {
+    label: "Cancel",
+    done: "Cancelled",
+    means:
+      "Items that have not run are discarded. The job can be retried once none of its items runs.",
+    key: "c",
+  },
+  retry: {
+    label: "Retry",
+    done: "Retried",
+    means: "Failed and discarded items run again. Done items stay done.",
+    key: "t",
+  },
+  delete: {
+    label: "Delete",
+    done: "Deleted",
+    means:
+      "The job, its progress and its failures are removed for good. A job that has not ended is cancelled first.",
+    key: "d",
+  },
 };
 
 /** Why an action is not possible now; nothing if it is. */
@@ -97,11 +131,18 @@ export function obstacle(action: Action, job: Job): string | undefined {
       return hasEnded(state) ? `${article} ${word} job cannot be resumed.` : "It is not paused.";
     case "cancel":
       if (state === JobState.CANCELLED) return "It is cancelled already.";
-      return hasEnded(state) ? `${article} ${word} job has ended and cannot be cancelled.` : undefined;
+      return hasEnded(state)
+        ? `${article} ${word} job has ended and cannot be cancelled.`
+        : undefined;
     case "retry":
       if (state === JobState.FAILED) return undefined;
-      if (state === JobState.CANCELLED) return job.settledTime ? undefined : "A cancelled job can be retried once none of its items runs.";
-      return state === JobState.COMPLETED ? "A completed job has nothing to retry." : "Only a job that failed or was cancelled can be retried.";
+      if (state === JobState.CANCELLED)
+        return job.settledTime
+          ? undefined
+          : "A cancelled job can be retried once none of its items runs.";
+      return state === JobState.COMPLETED
+        ? "A completed job has nothing to retry."
+        : "Only a job that failed or was cancelled can be retried.";
     case "delete":
       return undefined;
   }

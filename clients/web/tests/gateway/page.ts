@@ -1,12 +1,21 @@
 // What runs in the page: the same calls by the two grpc-web libraries that there are, with JSON in and out. It is
 // bundled and put into pages as `gateway`.
 
-import { type DescMessage, type DescMethod, fromBinary, fromJson, type JsonValue, type Message, toBinary, toJson } from '@bufbuild/protobuf';
-import { type Any, AnySchema, anyUnpack } from '@bufbuild/protobuf/wkt';
-import { base64Decode, BinaryReader, WireType } from '@bufbuild/protobuf/wire';
-import { Code, ConnectError } from '@connectrpc/connect';
-import { createGrpcWebTransport } from '@connectrpc/connect-web';
-import { GrpcWebClientBase, MethodDescriptor, type RpcError } from 'grpc-web';
+import {
+  type DescMessage,
+  type DescMethod,
+  fromBinary,
+  fromJson,
+  type JsonValue,
+  type Message,
+  toBinary,
+  toJson,
+} from "@bufbuild/protobuf";
+import { type Any, AnySchema, anyUnpack } from "@bufbuild/protobuf/wkt";
+import { base64Decode, BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { GrpcWebClientBase, MethodDescriptor, type RpcError } from "grpc-web";
 
 import {
   api,
@@ -21,10 +30,10 @@ import {
   ResourceInfoSchema,
   RetryInfoSchema,
   ScheduleService,
-} from '../lib/api.ts';
+} from "../lib/api.ts";
 
 /** The library, and how it writes messages. */
-export type Library = 'connect-web' | 'grpc-web' | 'grpc-web-text';
+export type Library = "connect-web" | "grpc-web" | "grpc-web-text";
 /** The methods of all services; no two services have a method of the same name. */
 const METHODS = {
   ...JobService.method,
@@ -59,22 +68,46 @@ interface Open extends Received {
   cancel: () => void;
 }
 
-const details: DescMessage[] = [BadRequestSchema, ErrorInfoSchema, PreconditionFailureSchema, ResourceInfoSchema, RetryInfoSchema];
+const details: DescMessage[] = [
+  BadRequestSchema,
+  ErrorInfoSchema,
+  PreconditionFailureSchema,
+  ResourceInfoSchema,
+  RetryInfoSchema,
+];
 const streams: Open[] = [];
 
 /** Makes a call and waits for its answer. */
-export async function call(base: string, library: Library, name: Method, request: JsonValue): Promise<Answer> {
+export async function call(
+  base: string,
+  library: Library,
+  name: Method,
+  request: JsonValue,
+): Promise<Answer> {
   const method: DescMethod = METHODS[name];
   const input = fromJson(method.input, request);
   try {
-    if (library === 'connect-web') {
+    if (library === "connect-web") {
       const transport = createGrpcWebTransport({ baseUrl: base });
-      const response = await transport.unary(method as never, undefined, undefined, undefined, input as never);
+      const response = await transport.unary(
+        method as never,
+        undefined,
+        undefined,
+        undefined,
+        input as never,
+      );
       return { message: toJson(method.output, response.message) };
     }
     const response = await new Promise<Message>((resolve, reject) => {
-      const done = (error: RpcError | null, response: Message) => (error ? reject(error) : resolve(response));
-      official(library).rpcCall(address(base, method), input, {}, descriptor(method, 'unary'), done);
+      const done = (error: RpcError | null, response: Message) =>
+        error ? reject(error) : resolve(response);
+      official(library).rpcCall(
+        address(base, method),
+        input,
+        {},
+        descriptor(method, "unary"),
+        done,
+      );
     });
     return { message: toJson(method.output, response) };
   } catch (error) {
@@ -93,22 +126,29 @@ export function open(base: string, library: Library, name: Method, request: Json
       stream.error = failure(error);
     }
   };
-  if (library === 'connect-web') {
+  if (library === "connect-web") {
     const abort = new AbortController();
     stream.cancel = () => abort.abort();
     const client = api(base);
     const read = async () => {
-      const messages = (client[name] as Function)(input, { signal: abort.signal }) as AsyncIterable<Message>;
+      const messages = (client[name] as Function)(input, {
+        signal: abort.signal,
+      }) as AsyncIterable<Message>;
       for await (const message of messages) {
         stream.messages.push(toJson(method.output, message));
       }
     };
     void read().then(() => end(), end);
   } else {
-    const reading = official(library).serverStreaming(address(base, method), input, {}, descriptor(method, 'server_streaming'));
-    reading.on('data', (message) => stream.messages.push(toJson(method.output, message)));
-    reading.on('error', (error) => end(error));
-    reading.on('end', () => end());
+    const reading = official(library).serverStreaming(
+      address(base, method),
+      input,
+      {},
+      descriptor(method, "server_streaming"),
+    );
+    reading.on("data", (message) => stream.messages.push(toJson(method.output, message)));
+    reading.on("error", (error) => end(error));
+    reading.on("end", () => end());
     stream.cancel = () => reading.cancel();
   }
   return streams.push(stream) - 1;
@@ -126,7 +166,7 @@ export function cancel(number: number): void {
 }
 
 function official(library: Library): GrpcWebClientBase {
-  return new GrpcWebClientBase({ format: library === 'grpc-web' ? 'binary' : 'text' });
+  return new GrpcWebClientBase({ format: library === "grpc-web" ? "binary" : "text" });
 }
 
 function address(base: string, method: DescMethod): string {
@@ -157,7 +197,7 @@ function failure(error: unknown): Failure {
   }
   const { code, message, metadata } = error as RpcError;
   const found: Record<string, JsonValue> = {};
-  const packed = metadata?.['grpc-status-details-bin'];
+  const packed = metadata?.["grpc-status-details-bin"];
   if (packed !== undefined) {
     for (const any of packedDetails(base64Decode(packed))) {
       for (const schema of details) {

@@ -1,21 +1,21 @@
 // The jobs that tests make.
 
-import { fromJson, type JsonObject } from '@bufbuild/protobuf';
+import { fromJson, type JsonObject } from "@bufbuild/protobuf";
 
-import { type Api, type Job, type JobSpec, JobSpecSchema } from './api.ts';
-import type { Gate } from './server.ts';
+import { type Api, type Job, type JobSpec, JobSpecSchema } from "./api.ts";
+import type { Gate } from "./server.ts";
 
 /** The partition of all tests' jobs. */
-export const PARTITION = 'default';
+export const PARTITION = "default";
 export const PARENT = `partitions/${PARTITION}`;
 
 /** The pipe of the steered worker. */
-export const WORK = 'work';
+export const WORK = "work";
 /** A pipe that nobody works on. */
-export const IDLE = 'nobody';
+export const IDLE = "nobody";
 
 /** A pipe whose messages the broker gives up. */
-export const DOOMED = 'doomed';
+export const DOOMED = "doomed";
 
 /** Calls at once, where many are made. */
 const AT_ONCE = 64;
@@ -39,26 +39,29 @@ export interface Items {
 }
 
 /** A job of numbers; `more` is any other part of its spec, as JSON. */
-export function numbers({ count, gate, broken, each, missing, takes, pipe = WORK }: Items, more: JsonObject = {}): JobSpec {
-  const isFolder = typeof count === 'object' && 'folder' in count;
-  const payload: JsonObject = isFolder ? {} : { number: '{{item}}' };
+export function numbers(
+  { count, gate, broken, each, missing, takes, pipe = WORK }: Items,
+  more: JsonObject = {},
+): JobSpec {
+  const isFolder = typeof count === "object" && "folder" in count;
+  const payload: JsonObject = isFolder ? {} : { number: "{{item}}" };
   if (gate !== undefined) payload.gate = gate.path;
   if (broken !== undefined) payload.broken = broken.path;
   if (each !== undefined) payload.each = each;
   if (missing !== undefined) payload.missing = missing.path;
   if (takes !== undefined) payload.takes = takes;
-  const item = { pipe, type: 'number', payload };
+  const item = { pipe, type: "number", payload };
   const what: JsonObject = isFolder
-    ? { splitter: 'files', json: { root: count.folder } }
-    : typeof count === 'number'
-      ? { splitter: 'range', json: { from: 0, to: count } }
-      : { splitter: 'json', json: count };
+    ? { splitter: "files", json: { root: count.folder } }
+    : typeof count === "number"
+      ? { splitter: "range", json: { from: 0, to: count } }
+      : { splitter: "json", json: count };
   return fromJson(JobSpecSchema, { ...more, batch: { ...what, item } });
 }
 
 /** A job of one task that waits for ever. */
 export function waiting(more: JsonObject = {}): JobSpec {
-  return fromJson(JobSpecSchema, { ...more, task: { pipe: IDLE, type: 'number' } });
+  return fromJson(JobSpecSchema, { ...more, task: { pipe: IDLE, type: "number" } });
 }
 
 /** Creates a job. */
@@ -67,11 +70,16 @@ export async function create(api: Api, jobId: string, spec: JobSpec): Promise<Jo
 }
 
 /** Creates many jobs, with many calls at once. */
-export async function createMany(api: Api, count: number, spec: (number: number) => JobSpec, prefix: string): Promise<void> {
+export async function createMany(
+  api: Api,
+  count: number,
+  spec: (number: number) => JobSpec,
+  prefix: string,
+): Promise<void> {
   let next = 0;
   const caller = async () => {
     for (let number = next++; number < count; number = next++) {
-      await create(api, `${prefix}-${String(number).padStart(5, '0')}`, spec(number));
+      await create(api, `${prefix}-${String(number).padStart(5, "0")}`, spec(number));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, caller));

@@ -1,42 +1,51 @@
 // A real server with a real worker in a process of its own (tests/src/bin/headway-test-steered.rs), with its data in a
 // folder, or a schema and queues, of its own. It ends when this process does, for its standard input does then.
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 
-import { PATIENCE } from './until.ts';
+import { PATIENCE } from "./until.ts";
 
-const repository = resolve(import.meta.dirname, '../../../..');
-const runDirectory = resolve(repository, process.env.HEADWAY_RUN_DIR ?? '.run');
-const program = join(resolve(repository, process.env.CARGO_TARGET_DIR ?? 'target'), 'debug/headway-test-steered');
+const repository = resolve(import.meta.dirname, "../../../..");
+const runDirectory = resolve(repository, process.env.HEADWAY_RUN_DIR ?? ".run");
+const program = join(
+  resolve(repository, process.env.CARGO_TARGET_DIR ?? "target"),
+  "debug/headway-test-steered",
+);
 
 /** Settings of a server by the name of their variable, as in `HEADWAY_MAX_WATCHES`. */
 export type Settings = Record<string, string>;
 
 /** The job types of the examples. */
-export const JOB_TYPES = { HEADWAY_JOB_TYPES_DIR: join(repository, 'examples/job-types') };
+export const JOB_TYPES = { HEADWAY_JOB_TYPES_DIR: join(repository, "examples/job-types") };
 
 /**
  * Where a server lives on shared services, in a schema and with queues of its own: nowhere unless the tests are run so
  * (`HEADWAY_TEST_BACK_END=cluster`).
  */
 function place(): Settings {
-  const { HEADWAY_TEST_BACK_END: backEnd = 'embedded', HEADWAY_TEST_DATABASE_URL: database, HEADWAY_TEST_AMQP_URL: amqp } = process.env;
-  if (backEnd === 'embedded') {
+  const {
+    HEADWAY_TEST_BACK_END: backEnd = "embedded",
+    HEADWAY_TEST_DATABASE_URL: database,
+    HEADWAY_TEST_AMQP_URL: amqp,
+  } = process.env;
+  if (backEnd === "embedded") {
     return {};
   }
-  if (backEnd !== 'cluster') {
+  if (backEnd !== "cluster") {
     throw new Error(`HEADWAY_TEST_BACK_END is embedded or cluster, not ${backEnd}`);
   }
   if (database === undefined || amqp === undefined) {
-    throw new Error('HEADWAY_TEST_DATABASE_URL and HEADWAY_TEST_AMQP_URL must be set: run `make test`, which starts private services');
+    throw new Error(
+      "HEADWAY_TEST_DATABASE_URL and HEADWAY_TEST_AMQP_URL must be set: run `make test`, which starts private services",
+    );
   }
-  const id = randomUUID().replaceAll('-', '');
+  const id = randomUUID().replaceAll("-", "");
   return {
     HEADWAY_DATABASE_URL: database,
     HEADWAY_BROKER_URL: amqp,
@@ -50,11 +59,11 @@ export class Server {
   private readonly settings: Settings;
   private readonly place = place();
   private child: ChildProcess | undefined;
-  private listen = '127.0.0.1:0';
+  private listen = "127.0.0.1:0";
 
   private constructor(settings: Settings) {
     mkdirSync(runDirectory, { recursive: true });
-    this.folder = mkdtempSync(join(runDirectory, 'web-'));
+    this.folder = mkdtempSync(join(runDirectory, "web-"));
     this.settings = settings;
   }
 
@@ -79,9 +88,9 @@ export class Server {
 
   /** Starts it again after `kill` or `stop`, on the same port and data. */
   async restart(): Promise<void> {
-    const child = spawn(program, { stdio: ['pipe', 'pipe', 'inherit'], env: this.environment() });
+    const child = spawn(program, { stdio: ["pipe", "pipe", "inherit"], env: this.environment() });
     this.child = child;
-    const ended = once(child, 'exit').then(([code, signal]) => {
+    const ended = once(child, "exit").then(([code, signal]) => {
       throw new Error(`the server ended before it was ready: ${code ?? signal}`);
     });
     const ready = async () => {
@@ -93,27 +102,27 @@ export class Server {
       }
       return await ended;
     };
-    this.listen = await inTime('the server begins', Promise.race([ready(), ended]));
+    this.listen = await inTime("the server begins", Promise.race([ready(), ended]));
     ended.catch(() => {}); // It may end from now on.
     child.stdout!.resume();
   }
 
   private environment(): NodeJS.ProcessEnv {
-    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('HEADWAY_'));
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("HEADWAY_"));
     return {
       ...Object.fromEntries(inherited),
-      HEADWAY_LOG: 'warn',
+      HEADWAY_LOG: "warn",
       HEADWAY_FILE_ROOTS: [this.folder, tmpdir()].join(),
       ...this.settings,
       ...this.place,
       HEADWAY_LISTEN: this.listen,
-      HEADWAY_DATA_DIR: join(this.folder, 'data'),
+      HEADWAY_DATA_DIR: join(this.folder, "data"),
     };
   }
 
   /** Kills it, as a fault does. */
   async kill(): Promise<void> {
-    await this.end((child) => child.kill('SIGKILL'));
+    await this.end((child) => child.kill("SIGKILL"));
   }
 
   /** Ends it in order, which must go well. */
@@ -133,13 +142,13 @@ export class Server {
     if (child.exitCode !== null || child.signalCode !== null) {
       return child.exitCode ?? child.signalCode ?? undefined;
     }
-    const exit = once(child, 'exit');
+    const exit = once(child, "exit");
     how(child);
     try {
-      const [code, signal] = await inTime('the server ends', exit);
+      const [code, signal] = await inTime("the server ends", exit);
       return code ?? signal;
     } catch (error) {
-      child.kill('SIGKILL');
+      child.kill("SIGKILL");
       throw error;
     }
   }
@@ -156,8 +165,11 @@ export class Server {
   private async remove(): Promise<void> {
     rmSync(this.folder, { recursive: true, force: true });
     if (this.place.HEADWAY_PREFIX !== undefined) {
-      const removal = spawn(program, ['remove'], { stdio: ['ignore', 'ignore', 'inherit'], env: this.environment() });
-      const [code] = await inTime('its schema and queues are removed', once(removal, 'exit'));
+      const removal = spawn(program, ["remove"], {
+        stdio: ["ignore", "ignore", "inherit"],
+        env: this.environment(),
+      });
+      const [code] = await inTime("its schema and queues are removed", once(removal, "exit"));
       if (code !== 0) {
         throw new Error(`its schema or queues are left: ${code}`);
       }

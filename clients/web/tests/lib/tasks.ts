@@ -1,9 +1,9 @@
 // What the main thread of a page does, from the browser's own trace: how much of a processor each task took.
 // Time on the wall would also measure whatever else the machine does.
 
-import assert from 'node:assert/strict';
+import assert from "node:assert/strict";
 
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page } from "playwright-core";
 
 /** An event of a trace in the format of Chromium; times are in microseconds. */
 interface TraceEvent {
@@ -25,12 +25,18 @@ export interface Tasks {
 }
 
 const LONG = 50;
-const BEGUN = 'tasks-begun';
-const ENDED = 'tasks-ended';
+const BEGUN = "tasks-begun";
+const ENDED = "tasks-ended";
 
 /** Runs `work` and tells which tasks the main thread of the page ran meanwhile. */
-export async function tasksDuring(browser: Browser, page: Page, work: () => Promise<void>): Promise<Tasks> {
-  await browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline', 'blink.user_timing'] });
+export async function tasksDuring(
+  browser: Browser,
+  page: Page,
+  work: () => Promise<void>,
+): Promise<Tasks> {
+  await browser.startTracing(page, {
+    categories: ["disabled-by-default-devtools.timeline", "blink.user_timing"],
+  });
   let trace: Buffer;
   try {
     await mark(page, BEGUN);
@@ -43,12 +49,25 @@ export async function tasksDuring(browser: Browser, page: Page, work: () => Prom
   // The marks say which thread it is, and that the trace is whole: a full buffer takes no more events.
   const begun = traceEvents.find(({ name }) => name === BEGUN);
   const ended = traceEvents.find(({ name }) => name === ENDED);
-  assert.ok(begun !== undefined && ended !== undefined && begun.tid === ended.tid, 'the trace is not whole');
+  assert.ok(
+    begun !== undefined && ended !== undefined && begun.tid === ended.tid,
+    "the trace is not whole",
+  );
   // Of a task that a trace cuts off at its begin or end, it does not tell the time.
   const tasks = traceEvents.filter(({ name, pid, tid, ts, dur }) => {
-    return name === 'RunTask' && pid === begun.pid && tid === begun.tid && ts > begun.ts && dur !== undefined && ts + dur < ended.ts;
+    return (
+      name === "RunTask" &&
+      pid === begun.pid &&
+      tid === begun.tid &&
+      ts > begun.ts &&
+      dur !== undefined &&
+      ts + dur < ended.ts
+    );
   });
-  assert.ok(tasks.length > 0 && tasks.every(({ tdur }) => tdur !== undefined), 'the trace does not tell the time of tasks on a processor');
+  assert.ok(
+    tasks.length > 0 && tasks.every(({ tdur }) => tdur !== undefined),
+    "the trace does not tell the time of tasks on a processor",
+  );
   const times = tasks.map(({ tdur }) => tdur! / 1000);
   return {
     longest: Math.max(...times),

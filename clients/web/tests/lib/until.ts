@@ -1,7 +1,7 @@
 // Waiting for conditions, never for time.
 
-import assert from 'node:assert/strict';
-import { isDeepStrictEqual } from 'node:util';
+import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 
 /** How long anything may take, in milliseconds. */
 export const PATIENCE = 20_000;
@@ -31,7 +31,11 @@ export async function until<T>(
  * Waits until `probe` gives `expected`. A page may render one part of an answer before another. After `PATIENCE` the
  * error shows what `probe` gave last.
  */
-export async function untilEqual<T>(what: string, probe: () => Promise<T>, expected: T): Promise<void> {
+export async function untilEqual<T>(
+  what: string,
+  probe: () => Promise<T>,
+  expected: T,
+): Promise<void> {
   let last: T | undefined;
   try {
     await until(what, async () => isDeepStrictEqual((last = await probe()), expected));

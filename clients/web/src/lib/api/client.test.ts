@@ -9,10 +9,19 @@ import { ScheduleService } from "../../gen/headway/v1/schedule_pb";
 import { makeApi } from "./client";
 
 it("has the methods of all services, each under a name of its own", () => {
-  const services = [JobService, ScheduleService, JobTypeService, PartitionService, PipeService, EventService];
+  const services = [
+    JobService,
+    ScheduleService,
+    JobTypeService,
+    PartitionService,
+    PipeService,
+    EventService,
+  ];
   const names = services.flatMap(({ method }) => Object.keys(method));
   expect(new Set(names).size).toBe(names.length);
-  expect(Object.keys(makeApi(createRouterTransport(() => {}))).toSorted()).toEqual(names.toSorted());
+  expect(Object.keys(makeApi(createRouterTransport(() => {}))).toSorted()).toEqual(
+    names.toSorted(),
+  );
 });
 
 it("calls each method at its own service", async () => {

@@ -1,5 +1,11 @@
 // The one client of the API: grpc-web to the origin that served this page.
-import { createClient, encodeBinaryHeader, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
+import {
+  createClient,
+  encodeBinaryHeader,
+  type Client,
+  type Interceptor,
+  type Transport,
+} from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { EventService } from "../../gen/headway/v1/event_pb";
 import { JobService } from "../../gen/headway/v1/job_service_pb";
@@ -76,5 +82,11 @@ export function randomId(): string {
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    hex.slice(12, 16),
+    hex.slice(16, 20),
+    hex.slice(20),
+  ].join("-");
 }

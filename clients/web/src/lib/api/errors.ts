@@ -1,7 +1,12 @@
 // Errors in words: the server's sentence, and what its details say about fields, states and when to try again.
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { BadRequestSchema, ErrorInfoSchema, PreconditionFailureSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  PreconditionFailureSchema,
+  RetryInfoSchema,
+} from "../../gen/google/rpc/error_details_pb";
 import type { Status } from "../../gen/google/rpc/status_pb";
 import { millis } from "./time";
 
@@ -37,7 +42,8 @@ const INSTEAD: Partial<Record<Code, string>> = {
 };
 
 /** What browsers say when there is no answer, each in its own words. */
-const UNREACHABLE = /failed to fetch|networkerror|load failed|network error|terminated|socket hang up|err_(network|connection|incomplete)/i;
+const UNREACHABLE =
+  /failed to fetch|networkerror|load failed|network error|terminated|socket hang up|err_(network|connection|incomplete)/i;
 
 export function problemOf(thrown: unknown): Problem {
   const error = ConnectError.from(thrown, isUnreachable(thrown) ? Code.Unavailable : Code.Unknown);
@@ -46,13 +52,18 @@ export function problemOf(thrown: unknown): Problem {
   const said = error.rawMessage.trim();
   const unreachable = UNREACHABLE.test(said);
   const code = unreachable ? Code.Unavailable : error.code;
-  const message = unreachable || !said ? (INSTEAD[code] ?? `The call failed (${Code[code] ?? code}).`) : said;
+  const message =
+    unreachable || !said ? (INSTEAD[code] ?? `The call failed (${Code[code] ?? code}).`) : said;
   return {
     code,
     message: sentence(message),
     reason: info?.reason ?? "",
     metadata: info?.metadata ?? {},
-    fields: error.findDetails(BadRequestSchema).flatMap((bad) => bad.fieldViolations.map(({ field, description }) => ({ field, description }))),
+    fields: error
+      .findDetails(BadRequestSchema)
+      .flatMap((bad) =>
+        bad.fieldViolations.map(({ field, description }) => ({ field, description })),
+      ),
     preconditions: error
       .findDetails(PreconditionFailureSchema)
       .flatMap((failure) => failure.violations.map((violation) => violation.description))
@@ -64,7 +75,11 @@ export function problemOf(thrown: unknown): Problem {
 /** All that a problem says, in one line. */
 export function inWords(problem: Problem): string {
   const fields = problem.fields.filter(({ description }) => !problem.message.includes(description));
-  return [problem.message, ...problem.preconditions.map(sentence), ...fields.map(({ field, description }) => `${field}: ${description}`)].join(" ");
+  return [
+    problem.message,
+    ...problem.preconditions.map(sentence),
+    ...fields.map(({ field, description }) => `${field}: ${description}`),
+  ].join(" ");
 }
 
 /** The reason for programs in the status of one part of a call; empty if there is none. */
@@ -99,6 +114,8 @@ function isUnreachable(thrown: unknown): boolean {
 
 function sentence(text: string): string {
   // A sentence that begins with the path of a field is left as it is.
-  const upper = /^[a-z]+\b(?![._])/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+  const upper = /^[a-z]+\b(?![._])/.test(text)
+    ? text.charAt(0).toUpperCase() + text.slice(1)
+    : text;
   return /[.!?:]$/.test(upper) ? upper : `${upper}.`;
 }

@@ -1,12 +1,19 @@
 import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb";
-import { JobService, type WatchJobRequest, type WatchJobResponse } from "../../gen/headway/v1/job_service_pb";
+import {
+  JobService,
+  type WatchJobRequest,
+  type WatchJobResponse,
+} from "../../gen/headway/v1/job_service_pb";
 import { makeApi } from "./client";
 import { BOOKMARK, Stream, backoff, realClock, type Clock, type Phase } from "./stream";
 import { duration } from "./time";
 
-type Answer = (request: WatchJobRequest, signal: AbortSignal) => AsyncIterable<{ resumeToken: string; job?: { revision: bigint } }>;
+type Answer = (
+  request: WatchJobRequest,
+  signal: AbortSignal,
+) => AsyncIterable<{ resumeToken: string; job?: { revision: bigint } }>;
 
 /** A stream of a job, answered by these, one connection after the other. */
 function follow(answers: Answer[], clock: Clock = realClock, ends = true) {
@@ -28,7 +35,8 @@ function follow(answers: Answer[], clock: Clock = realClock, ends = true) {
   const stream = new Stream<WatchJobResponse>(
     {
       ends,
-      open: (resumeToken, signal) => api.watchJob({ name: "partitions/p/jobs/j", resumeToken }, { signal }),
+      open: (resumeToken, signal) =>
+        api.watchJob({ name: "partitions/p/jobs/j", resumeToken }, { signal }),
       token: ({ resumeToken }) => resumeToken,
       message: ({ job }) => {
         if (job) revisions.push(job.revision);
@@ -43,10 +51,17 @@ function follow(answers: Answer[], clock: Clock = realClock, ends = true) {
 /** A clock that does not wait, and remembers for how long it should have. */
 function quick(): Clock & { readonly waited: number[] } {
   const waited: number[] = [];
-  return { waited, now: () => Date.now(), random: () => 1, sleep: async (ms) => void waited.push(ms) };
+  return {
+    waited,
+    now: () => Date.now(),
+    random: () => 1,
+    sleep: async (ms) => void waited.push(ms),
+  };
 }
 
-async function* say(...revisions: bigint[]): AsyncIterable<{ resumeToken: string; job: { revision: bigint } }> {
+async function* say(
+  ...revisions: bigint[]
+): AsyncIterable<{ resumeToken: string; job: { revision: bigint } }> {
   for (const revision of revisions) yield { resumeToken: `at ${revision}`, job: { revision } };
 }
 
@@ -59,7 +74,10 @@ function lose(error: ConnectError, ...revisions: bigint[]): Answer {
 
 describe("a stream", () => {
   it("goes on with the token of its last message, and ends with OK", async () => {
-    const seen = follow([lose(new ConnectError("bye", Code.Unavailable), 1n, 2n), () => say(3n)], quick());
+    const seen = follow(
+      [lose(new ConnectError("bye", Code.Unavailable), 1n, 2n), () => say(3n)],
+      quick(),
+    );
     await vi.waitFor(() => expect(seen.kinds().at(-1)).toBe("ended"));
     expect(seen.asked).toEqual(["", "at 2"]);
     expect(seen.revisions).toEqual([1n, 2n, 3n]);
@@ -68,7 +86,9 @@ describe("a stream", () => {
 
   it("waits as long as the server asks, and longer each time", async () => {
     const clock = quick();
-    const later = new ConnectError("later", Code.Unavailable, undefined, [{ desc: RetryInfoSchema, value: { retryDelay: duration(7_500) } }]);
+    const later = new ConnectError("later", Code.Unavailable, undefined, [
+      { desc: RetryInfoSchema, value: { retryDelay: duration(7_500) } },
+    ]);
     const bye = new ConnectError("bye", Code.Unavailable);
     const seen = follow([lose(later), lose(bye), lose(bye), () => say(1n)], clock);
     await vi.waitFor(() => expect(seen.kinds().at(-1)).toBe("ended"));
@@ -76,25 +96,51 @@ describe("a stream", () => {
   });
 
   it("stops where trying again is of no use, with the reason", async () => {
-    const seen = follow([lose(new ConnectError("there is no such job", Code.NotFound), 1n)], quick());
-    await vi.waitFor(() => expect(seen.phases.at(-1)).toMatchObject({ kind: "refused", problem: { message: "There is no such job." } }));
+    const seen = follow(
+      [lose(new ConnectError("there is no such job", Code.NotFound), 1n)],
+      quick(),
+    );
+    await vi.waitFor(() =>
+      expect(seen.phases.at(-1)).toMatchObject({
+        kind: "refused",
+        problem: { message: "There is no such job." },
+      }),
+    );
     expect(seen.asked).toHaveLength(1);
   });
 
   it("begins anew when its token is refused", async () => {
-    const seen = follow([lose(new ConnectError("bye", Code.Unavailable), 1n), lose(new ConnectError("what token?", Code.InvalidArgument)), () => say(1n)], quick());
+    const seen = follow(
+      [
+        lose(new ConnectError("bye", Code.Unavailable), 1n),
+        lose(new ConnectError("what token?", Code.InvalidArgument)),
+        () => say(1n),
+      ],
+      quick(),
+    );
     await vi.waitFor(() => expect(seen.kinds().at(-1)).toBe("ended"));
     expect(seen.asked).toEqual(["", "at 1", ""]);
   });
 
   it("takes OK for a loss where a stream never ends by itself", async () => {
-    const seen = follow([() => say(1n), lose(new ConnectError("no", Code.PermissionDenied))], quick(), false);
+    const seen = follow(
+      [() => say(1n), lose(new ConnectError("no", Code.PermissionDenied))],
+      quick(),
+      false,
+    );
     await vi.waitFor(() => expect(seen.kinds().at(-1)).toBe("refused"));
     expect(seen.asked).toEqual(["", "at 1"]);
   });
 
   it("tries again at once when it is told to", async () => {
-    const seen = follow([lose(new ConnectError("bye", Code.Unavailable, undefined, [{ desc: RetryInfoSchema, value: { retryDelay: duration(600_000) } }])), () => say(1n)]);
+    const seen = follow([
+      lose(
+        new ConnectError("bye", Code.Unavailable, undefined, [
+          { desc: RetryInfoSchema, value: { retryDelay: duration(600_000) } },
+        ]),
+      ),
+      () => say(1n),
+    ]);
     await vi.waitFor(() => expect(seen.kinds().at(-1)).toBe("waiting"));
     seen.stream.now();
     await vi.waitFor(() => expect(seen.kinds().at(-1)).toBe("ended"));

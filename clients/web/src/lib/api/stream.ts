@@ -183,5 +183,13 @@ export class Stream<Message> {
 }
 
 function lostBecause(message: string): Problem {
-  return { code: Code.Unavailable, message, reason: "", fields: [], preconditions: [], metadata: {}, retryAfter: undefined };
+  return {
+    code: Code.Unavailable,
+    message,
+    reason: "",
+    fields: [],
+    preconditions: [],
+    metadata: {},
+    retryAfter: undefined,
+  };
 }

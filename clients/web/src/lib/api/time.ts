@@ -10,7 +10,10 @@ export function millis(duration: Duration): number {
 /** A duration of so many milliseconds. */
 export function duration(ms: number): Duration {
   const seconds = Math.floor(ms / 1000);
-  return create(DurationSchema, { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1e6) });
+  return create(DurationSchema, {
+    seconds: BigInt(seconds),
+    nanos: Math.round((ms - seconds * 1000) * 1e6),
+  });
 }
 
 /** Milliseconds since 1970, if set. */

@@ -15,9 +15,15 @@ export class PipesView extends Listing<Pipe> {
 
   constructor(api: Api, partition: string) {
     super(async () => {
-      const ask = (pageToken: string) => api.listPipes({ parent: partitionName(partition), pageSize: PAGE, pageToken }, unary());
+      const ask = (pageToken: string) =>
+        api.listPipes({ parent: partitionName(partition), pageSize: PAGE, pageToken }, unary());
       const pipes = await allPages(ask, (page) => page.pipes);
-      this.rates = new Map(pipes.map(({ name, itemsPerSecond }) => [name, [...(this.rates.get(name) ?? []), itemsPerSecond].slice(-RATES)]));
+      this.rates = new Map(
+        pipes.map(({ name, itemsPerSecond }) => [
+          name,
+          [...(this.rates.get(name) ?? []), itemsPerSecond].slice(-RATES),
+        ]),
+      );
       return pipes;
     }, EVERY);
   }

@@ -48,7 +48,11 @@ export class BatchesView {
     if (known >= 0) this.path = this.path.slice(0, known + 1);
     else {
       const between = this.find(to.parentBatch);
-      this.path = [...this.path, ...(between && between.name !== this.top?.name ? [between] : []), to];
+      this.path = [
+        ...this.path,
+        ...(between && between.name !== this.top?.name ? [between] : []),
+        to,
+      ];
     }
     this.refresh();
   }
@@ -86,7 +90,8 @@ export class BatchesView {
       this.loaded = true;
       const pause = Math.max(EVERY, 3 * (Date.now() - begun));
       // What was clicked is not kept waiting for what merely changed.
-      for (let waited = 0; waited < pause && !this.hurry; waited += 100) await new Promise((resolve) => setTimeout(resolve, 100));
+      for (let waited = 0; waited < pause && !this.hurry; waited += 100)
+        await new Promise((resolve) => setTimeout(resolve, 100));
     }
     this.reading = false;
   }
@@ -115,13 +120,16 @@ export class BatchesView {
       .slice(0, MOST_OPEN);
     let next = 0;
     const reader = async (): Promise<void> => {
-      for (let batch = open[next++]; batch; batch = open[next++]) kept.set(batch.name, await this.readChildren(batch.name, true));
+      for (let batch = open[next++]; batch; batch = open[next++])
+        kept.set(batch.name, await this.readChildren(batch.name, true));
     };
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, open.length) }, reader));
     // Only what is in sight, and the way to it, is kept.
     const sight = new Set([...this.path.map(({ name }) => name), ...open.map(({ name }) => name)]);
     this.children = new Map([...kept].filter(([name]) => sight.has(name)));
-    this.path = this.path.map((batch) => (batch.name === root.name ? root : (this.find(batch.name) ?? batch)));
+    this.path = this.path.map((batch) =>
+      batch.name === root.name ? root : (this.find(batch.name) ?? batch),
+    );
   }
 
   /** The children of a batch, or only the first page of them. */
@@ -129,7 +137,10 @@ export class BatchesView {
     const batches: Batch[] = [];
     let pageToken = "";
     do {
-      const page = await this.api.listBatches({ parent, pageSize: first ? 100 : PAGE, pageToken }, unary(this.over.signal));
+      const page = await this.api.listBatches(
+        { parent, pageSize: first ? 100 : PAGE, pageToken },
+        unary(this.over.signal),
+      );
       batches.push(...page.batches);
       pageToken = page.nextPageToken;
     } while (pageToken && !first && batches.length < MOST_CHILDREN);

@@ -54,9 +54,12 @@ export class EventsView {
 
   private async *read(token: string, signal: AbortSignal): AsyncIterable<Batch> {
     let after = token;
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       try {
-        const page = await this.api.listEvents({ parent: this.parent, after, pageSize: PAGE }, unary(signal));
+        const page = await this.api.listEvents(
+          { parent: this.parent, after, pageSize: PAGE },
+          unary(signal),
+        );
         after = page.nextCursor;
         more = page.nextPageToken !== "";
         yield { events: page.events, cursor: after };
@@ -69,7 +72,10 @@ export class EventsView {
       }
     }
     this.listed = true;
-    for await (const { events, cursor } of this.api.watchEvents({ parent: this.parent, after, bookmarkInterval: duration(BOOKMARK) }, { signal })) {
+    for await (const { events, cursor } of this.api.watchEvents(
+      { parent: this.parent, after, bookmarkInterval: duration(BOOKMARK) },
+      { signal },
+    )) {
       yield { events, cursor };
     }
   }

@@ -16,7 +16,9 @@ const MOST = 2_000;
 /** Samples but the last are about so far apart, in ms. */
 const APART = 1_000;
 /** Lengths of a bucket, in seconds. */
-const LENGTHS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400, 604_800] as const;
+const LENGTHS = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400, 604_800,
+] as const;
 /** A chart covers at least so much, in ms. */
 const LEAST = 20_000;
 
@@ -39,7 +41,12 @@ export interface Series {
 }
 
 export function sampleOf(sample: JobSample): Sample {
-  return { time: at(sample.sampleTime) ?? 0, done: Number(sample.itemsDone), failed: Number(sample.itemsFailed), run: sample.run };
+  return {
+    time: at(sample.sampleTime) ?? 0,
+    done: Number(sample.itemsDone),
+    failed: Number(sample.itemsFailed),
+    run: sample.run,
+  };
 }
 
 /** Adds the state of a job to its samples. */
@@ -48,9 +55,18 @@ export function extended(samples: readonly Sample[], job: Job): readonly Sample[
   const time = at(job.updateTime);
   const last = samples.at(-1);
   if (!progress || time === undefined || (last && time < last.time)) return samples;
-  const next: Sample = { time, done: Number(progress.itemsDone), failed: Number(progress.itemsFailed), run: job.run };
+  const next: Sample = {
+    time,
+    done: Number(progress.itemsDone),
+    failed: Number(progress.itemsFailed),
+    run: job.run,
+  };
   const before = samples.at(-2);
-  const replaces = last !== undefined && before !== undefined && time - before.time < APART && last.run === next.run;
+  const replaces =
+    last !== undefined &&
+    before !== undefined &&
+    time - before.time < APART &&
+    last.run === next.run;
   const all = [...(replaces ? samples.slice(0, -1) : samples), next];
   if (all.length <= MOST) return all;
   // Every second one of the older half goes.
@@ -85,7 +101,14 @@ export function series(samples: readonly Sample[], from: number, to: number, mos
   return { from, to: from + number * length, length, buckets, retries };
 }
 
-function spread(into: Float64Array, from: number, length: number, begin: number, end: number, items: number): void {
+function spread(
+  into: Float64Array,
+  from: number,
+  length: number,
+  begin: number,
+  end: number,
+  items: number,
+): void {
   if (items <= 0) return;
   const first = clamp(Math.floor((begin - from) / length), into.length);
   const last = clamp(Math.ceil((end - from) / length) - 1, into.length);
@@ -94,7 +117,8 @@ function spread(into: Float64Array, from: number, length: number, begin: number,
     return;
   }
   for (let index = first; index <= last; index++) {
-    const overlap = Math.min(end, from + (index + 1) * length) - Math.max(begin, from + index * length);
+    const overlap =
+      Math.min(end, from + (index + 1) * length) - Math.max(begin, from + index * length);
     into[index] = (into[index] ?? 0) + (items * overlap) / (end - begin);
   }
 }
@@ -109,11 +133,17 @@ export function ticks(top: number, number: number): readonly number[] {
   const rough = top / number;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10) * power;
-  return Array.from({ length: Math.ceil(top / step - 1e-9) + 1 }, (_, index) => Number((index * step).toPrecision(12)));
+  return Array.from({ length: Math.ceil(top / step - 1e-9) + 1 }, (_, index) =>
+    Number((index * step).toPrecision(12)),
+  );
 }
 
 /** Round times within a span of so many ms, from 0 on. */
 export function timeTicks(span: number, number: number): readonly number[] {
-  const seconds = LENGTHS.find((length) => span / (length * 1_000) <= number) ?? span / 1_000 / number;
-  return Array.from({ length: Math.floor(span / (seconds * 1_000)) + 1 }, (_, index) => index * seconds * 1_000);
+  const seconds =
+    LENGTHS.find((length) => span / (length * 1_000) <= number) ?? span / 1_000 / number;
+  return Array.from(
+    { length: Math.floor(span / (seconds * 1_000)) + 1 },
+    (_, index) => index * seconds * 1_000,
+  );
 }

@@ -24,7 +24,9 @@ export class JobView {
   /** Why it cannot be shown, if the server said so. */
   readonly refusal = $derived.by(() => {
     const phase = this.followed.phase;
-    return phase.kind === "refused" && phase.problem.code !== Code.NotFound ? inWords(phase.problem) : "";
+    return phase.kind === "refused" && phase.problem.code !== Code.NotFound
+      ? inWords(phase.problem)
+      : "";
   });
   private readonly over = new AbortController();
   private reading = false;
@@ -73,7 +75,12 @@ export class JobView {
       ends: true,
       open: (resumeToken, signal) =>
         this.api.watchJob(
-          { name: this.name, minInterval: duration(200), bookmarkInterval: duration(BOOKMARK), resumeToken },
+          {
+            name: this.name,
+            minInterval: duration(200),
+            bookmarkInterval: duration(BOOKMARK),
+            resumeToken,
+          },
           { signal },
         ),
       token: ({ resumeToken }) => resumeToken,
@@ -133,7 +140,10 @@ export class JobView {
 
   private async readHistory(): Promise<void> {
     try {
-      const { samples } = await this.api.getJobHistory({ name: this.name }, unary(this.over.signal));
+      const { samples } = await this.api.getJobHistory(
+        { name: this.name },
+        unary(this.over.signal),
+      );
       const past = samples.map(sampleOf);
       const last = past.at(-1)?.time ?? 0;
       this.samples = [...past, ...this.samples.filter(({ time }) => time > last)];

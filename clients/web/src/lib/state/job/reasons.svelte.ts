@@ -9,7 +9,12 @@ const EVERY = 1_000;
 /** While nothing changes, in ms: workers come and go without a change of the job. */
 const IDLE = 5_000;
 /** What any job that runs could say. */
-const USUAL = new Set([JobReason_Kind.ENDED, JobReason_Kind.IN_FLIGHT, JobReason_Kind.MOVING, JobReason_Kind.SPLITTING]);
+const USUAL = new Set([
+  JobReason_Kind.ENDED,
+  JobReason_Kind.IN_FLIGHT,
+  JobReason_Kind.MOVING,
+  JobReason_Kind.SPLITTING,
+]);
 
 export class ReasonsView {
   reasons: readonly JobReason[] = $state.raw([]);

@@ -23,7 +23,9 @@ function opened<View extends { stop(): void }>(view: View): View {
   return view;
 }
 
-function apiOf(implementation: Partial<ServiceImpl<typeof JobService> & ServiceImpl<typeof EventService>>) {
+function apiOf(
+  implementation: Partial<ServiceImpl<typeof JobService> & ServiceImpl<typeof EventService>>,
+) {
   return makeApi(
     createRouterTransport(({ service }) => {
       service(JobService, implementation);
@@ -43,7 +45,9 @@ describe("the events of a job", () => {
     const api = apiOf({
       listEvents: ({ after }) => {
         asked.push(`list ${after}`);
-        return after === "" ? { events: [{ cursor: "1" }, { cursor: "2" }], nextCursor: "2", nextPageToken: "more" } : { events: [{ cursor: "3" }], nextCursor: "3" };
+        return after === ""
+          ? { events: [{ cursor: "1" }, { cursor: "2" }], nextCursor: "2", nextPageToken: "more" }
+          : { events: [{ cursor: "3" }], nextCursor: "3" };
       },
       watchEvents: async function* ({ after }, { signal }) {
         asked.push(`watch ${after}`);
@@ -53,7 +57,9 @@ describe("the events of a job", () => {
     });
     const happened: string[] = [];
     const view = opened(new EventsView(api, NAME, ({ cursor }) => happened.push(cursor)));
-    await vi.waitFor(() => expect(view.events.map(({ cursor }) => cursor)).toEqual(["4", "3", "2", "1"]));
+    await vi.waitFor(() =>
+      expect(view.events.map(({ cursor }) => cursor)).toEqual(["4", "3", "2", "1"]),
+    );
     expect(asked).toEqual(["list ", "list 2", "watch 3"]);
     expect(happened).toEqual(["1", "2", "3", "4"]);
     expect(view.cut).toBe(false);
@@ -61,7 +67,14 @@ describe("the events of a job", () => {
 
   it("begin with the earliest when a cursor has expired, and say that some are missing", async () => {
     const expired = new ConnectError("too old", Code.OutOfRange, undefined, [
-      { desc: ErrorInfoSchema, value: { reason: "CURSOR_EXPIRED", domain: "headway.dev", metadata: { earliest_cursor: "70" } } },
+      {
+        desc: ErrorInfoSchema,
+        value: {
+          reason: "CURSOR_EXPIRED",
+          domain: "headway.dev",
+          metadata: { earliest_cursor: "70" },
+        },
+      },
     ]);
     const api = apiOf({
       listEvents: ({ after }) => {
@@ -80,7 +93,13 @@ describe("the events of a job", () => {
 });
 
 describe("the tree of batches", () => {
-  const batch = (number: number, batchCount = 0n) => create(BatchSchema, { name: `${NAME}/batches/${number}`, parentBatch: `${NAME}/batches/1`, itemsKnown: BigInt(number), batchCount });
+  const batch = (number: number, batchCount = 0n) =>
+    create(BatchSchema, {
+      name: `${NAME}/batches/${number}`,
+      parentBatch: `${NAME}/batches/1`,
+      itemsKnown: BigInt(number),
+      batchCount,
+    });
 
   it("loads at most 500 children, and those of the largest", async () => {
     let now = 0;
@@ -97,13 +116,21 @@ describe("the tree of batches", () => {
           return { batches: [] };
         }
         const from = Number(pageToken || 2);
-        return { batches: Array.from({ length: pageSize }, (_, index) => batch(from + index, 1n)), nextPageToken: String(from + pageSize) };
+        return {
+          batches: Array.from({ length: pageSize }, (_, index) => batch(from + index, 1n)),
+          nextPageToken: String(from + pageSize),
+        };
       },
     });
     const view = opened(new BatchesView(api, NAME));
     await vi.waitFor(() => expect(view.loaded).toBe(true));
-    expect(view.childrenOf(`${NAME}/batches/1`)).toMatchObject({ more: true, batches: { length: 500 } });
-    expect(asked.toSorted()).toEqual(Array.from({ length: 24 }, (_, index) => `${NAME}/batches/${501 - index}`).toSorted());
+    expect(view.childrenOf(`${NAME}/batches/1`)).toMatchObject({
+      more: true,
+      batches: { length: 500 },
+    });
+    expect(asked.toSorted()).toEqual(
+      Array.from({ length: 24 }, (_, index) => `${NAME}/batches/${501 - index}`).toSorted(),
+    );
     expect(most).toBeLessThanOrEqual(4);
     view.zoom(batch(501, 1n));
     expect(view.path.map(({ name }) => name)).toEqual([`${NAME}/batches/1`, `${NAME}/batches/501`]);
@@ -118,7 +145,10 @@ describe("a job that is looked at", () => {
       getJob: () => ({ name: NAME, uid: "u", state: JobState.ACTIVE, revision: 1n }),
       getJobHistory: () => ({}),
       watchJob: async function* () {
-        yield { job: { name: NAME, uid: "u", state: JobState.ACTIVE, revision: 2n }, resumeToken: "2" };
+        yield {
+          job: { name: NAME, uid: "u", state: JobState.ACTIVE, revision: 2n },
+          resumeToken: "2",
+        };
         throw new ConnectError("it was deleted", Code.NotFound);
       },
     });
@@ -130,7 +160,14 @@ describe("a job that is looked at", () => {
   it("is watched again once somebody else retries it", async () => {
     let retried = false;
     const watched: boolean[] = [];
-    const state = () => ({ name: NAME, uid: "u", state: retried ? JobState.ACTIVE : JobState.FAILED, revision: retried ? 6n : 5n, run: retried ? 1 : 0, settledTime: { seconds: 1n } });
+    const state = () => ({
+      name: NAME,
+      uid: "u",
+      state: retried ? JobState.ACTIVE : JobState.FAILED,
+      revision: retried ? 6n : 5n,
+      run: retried ? 1 : 0,
+      settledTime: { seconds: 1n },
+    });
     const api = apiOf({
       getJob: () => state(),
       getJobHistory: () => ({}),

@@ -8,7 +8,12 @@ import { ACTIONS, obstacle } from "../../states";
 import { carryOut, plan } from "./actions";
 
 function job(id: string, state: JobState, settled = false): Job {
-  return create(JobSchema, { name: `partitions/p/jobs/${id}`, uid: id, state, ...(settled ? { settledTime: { seconds: 1n, nanos: 0 } } : {}) });
+  return create(JobSchema, {
+    name: `partitions/p/jobs/${id}`,
+    uid: id,
+    state,
+    ...(settled ? { settledTime: { seconds: 1n, nanos: 0 } } : {}),
+  });
 }
 
 describe("a plan", () => {
@@ -21,10 +26,14 @@ describe("a plan", () => {
     ];
     const planned = plan("cancel", selected);
     expect(planned.does).toBe("Cancel 12 jobs: 10 active, 2 waiting.");
-    expect(planned.leaves).toBe("3 of the 15 selected are left alone. A completed job has ended and cannot be cancelled.");
+    expect(planned.leaves).toBe(
+      "3 of the 15 selected are left alone. A completed job has ended and cannot be cancelled.",
+    );
     expect(planned.jobs).toHaveLength(12);
     const mixed = [job("a", JobState.PAUSED), job("b", JobState.FAILED), job("c", JobState.FAILED)];
-    expect(plan("pause", mixed).leaves).toBe("3 of the 3 selected are left alone. 2 failed, 1 paused.");
+    expect(plan("pause", mixed).leaves).toBe(
+      "3 of the 3 selected are left alone. 2 failed, 1 paused.",
+    );
     expect(plan("pause", [job("x", JobState.ACTIVE)]).leaves).toBe("");
     expect(plan("retry", [job("x", JobState.COMPLETED)]).does).toBe("Retry 0 jobs.");
   });
@@ -69,7 +78,12 @@ describe("carrying out", () => {
       refused: ({ job: { uid }, why }) => refused.push(`${uid}: ${why}`),
     });
     expect(done).toHaveLength(36);
-    expect(refused.toSorted()).toEqual(["17: It has ended.", "27: It has ended.", "37: It has ended.", "7: It has ended."]);
+    expect(refused.toSorted()).toEqual([
+      "17: It has ended.",
+      "27: It has ended.",
+      "37: It has ended.",
+      "7: It has ended.",
+    ]);
     expect(most).toBe(6);
     expect(ids.size).toBe(1);
     expect([...ids][0]).toMatch(/^[0-9a-f-]{36}$/);

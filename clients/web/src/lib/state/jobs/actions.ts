@@ -9,7 +9,13 @@ import { lookOf, obstacle, ACTION_WORDS, type Action } from "../../states";
 const AT_ONCE = 6;
 
 /** Does it to one job; answers with the job, unless that is gone. */
-export async function act(api: Api, action: Action, name: string, correlation: string = randomId(), signal?: AbortSignal): Promise<Job | undefined> {
+export async function act(
+  api: Api,
+  action: Action,
+  name: string,
+  correlation: string = randomId(),
+  signal?: AbortSignal,
+): Promise<Job | undefined> {
   const options = unary(signal, correlation);
   switch (action) {
     case "pause":
@@ -53,7 +59,9 @@ export function plan(action: Action, selected: readonly Job[]): Plan {
     action,
     jobs: able,
     does: `${ACTION_WORDS[action].label} ${counted(able.length, "job")}${able.length ? `: ${byState(able)}` : ""}.`,
-    leaves: left.length ? `${left.length} of the ${selected.length} selected ${left.length === 1 ? "is" : "are"} left alone. ${why}` : "",
+    leaves: left.length
+      ? `${left.length} of the ${selected.length} selected ${left.length === 1 ? "is" : "are"} left alone. ${why}`
+      : "",
   };
 }
 

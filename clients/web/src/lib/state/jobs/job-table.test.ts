@@ -18,7 +18,12 @@ function job(second: number, revision = 1, displayName = ""): Job {
 
 function message(fields: { jobs?: Job[]; removed?: string[]; reset?: boolean; listed?: boolean }) {
   const removed = (fields.removed ?? []).map((uid) => ({ uid }));
-  return create(WatchJobsResponseSchema, { jobs: fields.jobs ?? [], removed, reset: fields.reset ?? false, listed: fields.listed ?? false });
+  return create(WatchJobsResponseSchema, {
+    jobs: fields.jobs ?? [],
+    removed,
+    reset: fields.reset ?? false,
+    listed: fields.listed ?? false,
+  });
 }
 
 function seconds(table: JobTable, query = ""): number[] {
@@ -95,7 +100,8 @@ describe("the table of jobs", () => {
 
 describe("the table in another order", () => {
   const byName = ORDERS.find(({ text }) => text === "display_name") ?? NEWEST;
-  const names = (table: JobTable): string[] => table.matching("").map(({ job }) => job.spec?.displayName ?? "");
+  const names = (table: JobTable): string[] =>
+    table.matching("").map(({ job }) => job.spec?.displayName ?? "");
 
   it("shows what the pages reach, and of the stream what belongs there", () => {
     const table = new JobTable(byName);

@@ -50,7 +50,11 @@ export class JobTable {
     this.put(message.jobs);
     for (const { uid } of message.removed) this.remove(uid);
     // What was shown before a new listing stays in sight until the listing is complete.
-    if (this.order === NEWEST && message.listed && this.rows.some((row) => row.listing !== this.listing)) {
+    if (
+      this.order === NEWEST &&
+      message.listed &&
+      this.rows.some((row) => row.listing !== this.listing)
+    ) {
       this.keep((row) => row.listing === this.listing);
     }
     return message.jobs.length > 0 || message.removed.length > 0 || message.reset || message.listed;
@@ -65,7 +69,13 @@ export class JobTable {
         if (job.revision >= known.job.revision || known.listing !== this.listing) known.job = job;
         known.listing = this.listing;
       } else {
-        const row = { uid: job.uid, key: this.order.key(job), created: createdAt(job), job, listing: this.listing };
+        const row = {
+          uid: job.uid,
+          key: this.order.key(job),
+          created: createdAt(job),
+          job,
+          listing: this.listing,
+        };
         if (this.bound && this.before(this.bound, row)) {
           if (this.removedMeanwhile) this.heldMeanwhile.push(job);
           continue;
@@ -107,7 +117,13 @@ export class JobTable {
     this.paged = this.listing;
     if (last && more) {
       // It may be gone meanwhile, and still says how far the pages reach.
-      const bound = { uid: last.uid, key: this.order.key(last), created: createdAt(last), job: last, listing: this.listing };
+      const bound = {
+        uid: last.uid,
+        key: this.order.key(last),
+        created: createdAt(last),
+        job: last,
+        listing: this.listing,
+      };
       this.bound = bound;
       this.keep((row) => (!first || row.listing === this.listing) && !this.before(bound, row));
     } else if (first) {
@@ -139,7 +155,8 @@ export class JobTable {
     if (this.order !== NEWEST && this.paged < 0) return [];
     const wanted = query.trim().toLowerCase();
     if (!wanted) return this.rows;
-    if (this.filtered?.query !== wanted) this.filtered = { query: wanted, rows: this.rows.filter(({ job }) => matches(job, wanted)) };
+    if (this.filtered?.query !== wanted)
+      this.filtered = { query: wanted, rows: this.rows.filter(({ job }) => matches(job, wanted)) };
     return this.filtered.rows;
   }
 
@@ -159,7 +176,8 @@ export class JobTable {
     const merged: Row[] = [];
     let old = 0;
     for (const row of fresh) {
-      for (let other = this.rows[old]; other && this.before(other, row); other = this.rows[++old]) merged.push(other);
+      for (let other = this.rows[old]; other && this.before(other, row); other = this.rows[++old])
+        merged.push(other);
       merged.push(row);
     }
     for (let other = this.rows[old]; other; other = this.rows[++old]) merged.push(other);
@@ -191,5 +209,8 @@ export class JobTable {
 }
 
 function matches(job: Job, wanted: string): boolean {
-  return lastPart(job.name).toLowerCase().includes(wanted) || (job.spec?.displayName.toLowerCase().includes(wanted) ?? false);
+  return (
+    lastPart(job.name).toLowerCase().includes(wanted) ||
+    (job.spec?.displayName.toLowerCase().includes(wanted) ?? false)
+  );
 }

@@ -36,7 +36,12 @@ export class JobsView {
   /** Rises with each listing of the stream, after which the pages begin anew. */
   private generation = 0;
   private readonly over = new AbortController();
-  private readonly listing: { readonly parent: string; readonly states: JobState[]; readonly labels: Record<string, string>; readonly filter: string };
+  private readonly listing: {
+    readonly parent: string;
+    readonly states: JobState[];
+    readonly labels: Record<string, string>;
+    readonly filter: string;
+  };
 
   followed: Followed = $state.raw() as Followed;
   /** Whether the first listing is complete. */
@@ -61,7 +66,12 @@ export class JobsView {
   ) {
     if (counts) this.counts = counts;
     this.table = new JobTable(order);
-    this.listing = { parent: partitionName(partition), states: [...filter.states], labels: { ...filter.labels }, filter: filter.filter };
+    this.listing = {
+      parent: partitionName(partition),
+      states: [...filter.states],
+      labels: { ...filter.labels },
+      filter: filter.filter,
+    };
     this.start();
     void this.count();
   }
@@ -124,7 +134,13 @@ export class JobsView {
     this.followed = connection.follow({
       open: (resumeToken, signal) =>
         this.api.watchJobs(
-          { ...this.listing, maxListed: this.order === NEWEST ? LISTED : 1, minInterval: duration(INTERVAL), bookmarkInterval: duration(BOOKMARK), resumeToken },
+          {
+            ...this.listing,
+            maxListed: this.order === NEWEST ? LISTED : 1,
+            minInterval: duration(INTERVAL),
+            bookmarkInterval: duration(BOOKMARK),
+            resumeToken,
+          },
           { signal },
         ),
       token: ({ resumeToken }) => resumeToken,

@@ -35,7 +35,10 @@ export interface Placed {
 
 /** Whether `a` stands before `b`; at the same moment by uid, so that the order never depends on how a job came here. */
 export function before(order: Order, a: Placed, b: Placed): boolean {
-  const difference = compareTexts(a.key, b.key) || a.created - b.created || (a.uid < b.uid ? -1 : a.uid > b.uid ? 1 : 0);
+  const difference =
+    compareTexts(a.key, b.key) ||
+    a.created - b.created ||
+    (a.uid < b.uid ? -1 : a.uid > b.uid ? 1 : 0);
   return order.descending ? difference > 0 : difference < 0;
 }
 

@@ -23,7 +23,9 @@ export class Followed {
   /** When the shown data was last known to be right, in ms since 1970; 0 if never. */
   asOf = $state.raw(0);
   /** Whether what is shown may be out of date. */
-  readonly stale = $derived(this.asOf > 0 && this.phase.kind !== "live" && this.phase.kind !== "ended");
+  readonly stale = $derived(
+    this.asOf > 0 && this.phase.kind !== "live" && this.phase.kind !== "ended",
+  );
   private readonly stream: Listening;
 
   constructor(
@@ -34,7 +36,8 @@ export class Followed {
   ) {
     this.stream = start((phase) => {
       // Silence begins where the last message was, and not where it was noticed.
-      if (this.phase.kind === "live" || phase.kind === "live") this.asOf = this.stream?.heard || Date.now();
+      if (this.phase.kind === "live" || phase.kind === "live")
+        this.asOf = this.stream?.heard || Date.now();
       this.phase = phase;
     });
   }
@@ -54,7 +57,8 @@ export class Followed {
   }
 }
 
-export type Health = "idle" | "live" | "connecting" | "reconnecting" | "behind" | "offline" | "paused" | "refused";
+export type Health =
+  "idle" | "live" | "connecting" | "reconnecting" | "behind" | "offline" | "paused" | "refused";
 
 class Connection {
   private open = $state.raw<readonly Followed[]>([]);
@@ -62,11 +66,14 @@ class Connection {
 
   /** The state of the worst stream. */
   readonly health: Health = $derived.by(() => {
-    const kinds = this.open.filter(({ phase, minor }) => !(minor && phase.kind === "refused")).map(({ phase }) => phase.kind);
+    const kinds = this.open
+      .filter(({ phase, minor }) => !(minor && phase.kind === "refused"))
+      .map(({ phase }) => phase.kind);
     if (kinds.includes("waiting")) return this.network ? "reconnecting" : "offline";
     if (kinds.includes("refused")) return "refused";
     if (kinds.includes("behind")) return "behind";
-    if (kinds.includes("connecting")) return this.open.some(({ asOf }) => asOf > 0) ? "reconnecting" : "connecting";
+    if (kinds.includes("connecting"))
+      return this.open.some(({ asOf }) => asOf > 0) ? "reconnecting" : "connecting";
     if (kinds.includes("paused")) return "paused";
     return kinds.includes("live") ? "live" : "idle";
   });
@@ -80,16 +87,22 @@ class Connection {
   /** What the server or the browser said, if something is wrong. */
   readonly trouble: string = $derived.by(() => {
     for (const { phase, minor } of this.open) {
-      if (phase.kind === "waiting" || (phase.kind === "refused" && !minor)) return phase.problem.message;
+      if (phase.kind === "waiting" || (phase.kind === "refused" && !minor))
+        return phase.problem.message;
     }
     return "";
   });
 
   /** Since when what is shown may be out of date. */
-  readonly asOf: number = $derived(Math.min(...this.open.filter(({ stale }) => stale).map(({ asOf }) => asOf)));
+  readonly asOf: number = $derived(
+    Math.min(...this.open.filter(({ stale }) => stale).map(({ asOf }) => asOf)),
+  );
 
   /** Follows a source until it is stopped. */
-  follow<Message>(source: Omit<Source<Message>, "phase"> & { refused?(problem: Problem): void }, minor = false): Followed {
+  follow<Message>(
+    source: Omit<Source<Message>, "phase"> & { refused?(problem: Problem): void },
+    minor = false,
+  ): Followed {
     const followed = new Followed(
       (phase) => {
         const told = (now: Phase): void => {
@@ -107,7 +120,11 @@ class Connection {
 
   /** The same for what is asked for again and again. */
   poll(start: (phase: (phase: Phase) => void) => Listening): Followed {
-    const followed = new Followed(start, (gone) => (this.open = this.open.filter((other) => other !== gone)), false);
+    const followed = new Followed(
+      start,
+      (gone) => (this.open = this.open.filter((other) => other !== gone)),
+      false,
+    );
     this.open = [...this.open, followed];
     return followed;
   }
@@ -122,7 +139,10 @@ class Connection {
     document.addEventListener("visibilitychange", () => {
       clearTimeout(timer);
       if (document.hidden) {
-        timer = setTimeout(() => this.open.forEach((followed) => followed.pause()), hasFewConnections() ? HIDDEN_FOR_WITH_FEW_CONNECTIONS : HIDDEN_FOR);
+        timer = setTimeout(
+          () => this.open.forEach((followed) => followed.pause()),
+          hasFewConnections() ? HIDDEN_FOR_WITH_FEW_CONNECTIONS : HIDDEN_FOR,
+        );
       } else {
         this.open.forEach((followed) => followed.resume());
         this.now();

@@ -24,7 +24,9 @@ function write(key: string, value: string): void {
 function readRecent(): readonly string[] {
   try {
     const found: unknown = JSON.parse(read("partitions") ?? "[]");
-    return Array.isArray(found) ? found.filter((entry) => typeof entry === "string").slice(0, RECENT) : [];
+    return Array.isArray(found)
+      ? found.filter((entry) => typeof entry === "string").slice(0, RECENT)
+      : [];
   } catch {
     return [];
   }
@@ -63,13 +65,18 @@ class Preferences {
 
   visited(partition: string): void {
     if (this.recent[0] === partition) return;
-    this.recent = [partition, ...this.recent.filter((other) => other !== partition)].slice(0, RECENT);
+    this.recent = [partition, ...this.recent.filter((other) => other !== partition)].slice(
+      0,
+      RECENT,
+    );
     write("partitions", JSON.stringify(this.recent));
   }
 
   /** Partitions to offer, the newest first. */
   get offered(): readonly string[] {
-    return this.recent.includes(DEFAULT_PARTITION) ? this.recent : [...this.recent, DEFAULT_PARTITION];
+    return this.recent.includes(DEFAULT_PARTITION)
+      ? this.recent
+      : [...this.recent, DEFAULT_PARTITION];
   }
 }
 

@@ -16,7 +16,8 @@ class Router {
     history.scrollRestoration = "manual";
     window.addEventListener("popstate", (event) => {
       const state: unknown = event.state;
-      const known = typeof state === "object" && state !== null && "scroll" in state ? state.scroll : 0;
+      const known =
+        typeof state === "object" && state !== null && "scroll" in state ? state.scroll : 0;
       this.left = typeof known === "number" ? known : 0;
       this.read();
     });
@@ -57,9 +58,24 @@ class Router {
   }
 
   private take(event: MouseEvent): void {
-    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    if (
+      event.defaultPrevented ||
+      event.button !== 0 ||
+      event.metaKey ||
+      event.ctrlKey ||
+      event.shiftKey ||
+      event.altKey
+    )
+      return;
     const link = event.target instanceof Element ? event.target.closest("a") : null;
-    if (!link || link.target || link.origin !== location.origin || link.hasAttribute("download") || link.getAttribute("href")?.startsWith("#")) return;
+    if (
+      !link ||
+      link.target ||
+      link.origin !== location.origin ||
+      link.hasAttribute("download") ||
+      link.getAttribute("href")?.startsWith("#")
+    )
+      return;
     event.preventDefault();
     this.go(link.pathname + link.search);
   }

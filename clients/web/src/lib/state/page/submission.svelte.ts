@@ -37,8 +37,11 @@ export class Submission {
   elsewhere(paths: readonly string[]): string {
     const { refusal } = this;
     if (!refusal) return "";
-    if (isOvertaken(refusal)) return "Somebody else changed this in the meantime, so nothing was saved.";
-    const told = refusal.fields.length > 0 && refusal.fields.every(({ field }) => paths.some((path) => concerns(path, field)));
+    if (isOvertaken(refusal))
+      return "Somebody else changed this in the meantime, so nothing was saved.";
+    const told =
+      refusal.fields.length > 0 &&
+      refusal.fields.every(({ field }) => paths.some((path) => concerns(path, field)));
     return told ? "Check the marked fields." : inWords(refusal);
   }
 }
