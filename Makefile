@@ -54,7 +54,7 @@ bench-short: install ## a hundredth of every size, without targets: is the bench
 	$(CARGO) build --workspace --bins --locked
 	$(SERVICES) run "$(PROGRAMS)/headway-bench" --short --out "$(RUN_DIR)/bench-short.json"
 
-lint: format-check clippy docs contract deny dependency-rule shape web-check ## formatting, clippy, documentation, dependency rule, the shape of files and folders, the contract and the code that other languages make of it, what dependencies may be (cargo-deny), the dashboard's types
+lint: format-check clippy docs contract deny dependency-rule shape web-check ## formatting, clippy, documentation, dependency rule, the shape of files and folders, the contract and the code that other languages make of it, what dependencies may be (cargo-deny), the dashboard's format and types
 
 audit: ## ask the database of security advisories about all dependencies (needs the internet)
 	scripts/tools.sh deny --workspace check advisories

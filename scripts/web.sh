@@ -21,7 +21,7 @@ usage: scripts/web.sh COMMAND
   build         build clients/web/dist, which the server embeds; without npm, say so and do nothing
   packages      install the packages of the dashboard, buf among them
   format        format the dashboard and its tests; without npm, say so and do nothing
-  check         types and lints of the dashboard and of its tests
+  check         formats, types and lints of the dashboard and of its tests
   test          unit tests, the size of the bundle, and the tests in a browser against the debug build's programs
   screenshots   the same programs, for the pictures of docs/img
 
@@ -109,6 +109,7 @@ packages)
 format) format ;;
 check)
     insist
+    npm --prefix "$web" run --silent format:check
     npm --prefix "$web" run --silent check
     npm --prefix "$tests" run --silent check
     ;;
