@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use headway::v1::{
     CreateScheduleRequest, ListSchedulesResponse, Schedule, schedule::OverlapPolicy,
 };
-use headway_client::schedule_name;
+use headway_client::{SCHEDULE_PATHS, schedule_name};
 
 use crate::{
     Console,
@@ -134,7 +134,10 @@ async fn update(
     apply(args, &mut schedule);
     let job = schedule.job.unwrap_or_default();
     schedule.job = submit::changed(&args.job, job, &remote.settings)?.spec;
-    let schedule = remote.client.update_schedule(schedule).await;
+    let schedule = remote
+        .client
+        .update_schedule(schedule, &SCHEDULE_PATHS)
+        .await;
     show(&schedule.map_err(refused)?, &remote, console)
 }
 

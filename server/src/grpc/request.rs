@@ -71,20 +71,20 @@ pub(crate) fn page_size_up_to(most: u32, size: i32) -> Result<u32, Error> {
     }
 }
 
-/// The fields of an update mask. Only these may be named; none stands for all of them.
+/// The fields of an update mask: at least one of these, and no other.
 pub(crate) fn mask(
     mask: Option<prost_types::FieldMask>,
     known: &'static [&'static str],
     violations: &mut Violations,
 ) -> Vec<String> {
     let paths = mask.unwrap_or_default().paths;
+    violations.check(!paths.is_empty(), "update_mask", || {
+        format!("must name at least one of {}", known.join(", "))
+    });
     for path in &paths {
         violations.check(known.contains(&path.as_str()), "update_mask", || {
             format!("must name some of {}, not {path:?}", known.join(", "))
         });
-    }
-    if paths.is_empty() {
-        return known.iter().copied().map(str::to_owned).collect();
     }
     paths
 }
@@ -207,6 +207,24 @@ mod tests {
         assert_eq!(page_size_up_to(100, 0), Ok(50));
         assert_eq!(page_size_up_to(100, 100), Ok(100));
         assert!(page_size_up_to(100, 101).is_err());
+    }
+
+    #[test]
+    fn masks_name_at_least_one_known_field() {
+        let read = |paths: Option<&[&str]>| {
+            let mut violations = Violations::default();
+            let paths = paths.map(|paths| prost_types::FieldMask {
+                paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            });
+            let paths = mask(paths, &["a", "b.c"], &mut violations);
+            violations.finish().map(|()| paths)
+        };
+        assert_eq!(read(Some(&["b.c"])), Ok(vec!["b.c".to_owned()]));
+        for bad in [None, Some(&[] as &[&str]), Some(&["b"]), Some(&["*"])] {
+            let (field, why) = refused(read(bad));
+            assert_eq!(field, "update_mask");
+            assert!(why.contains("a, b.c"), "{why}");
+        }
     }
 
     #[test]

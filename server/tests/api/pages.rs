@@ -10,7 +10,7 @@ use tonic_reflection::pb::v1::{
 };
 use tonic_types::pb::{BadRequest, ErrorInfo};
 
-use crate::harness::{Clients, Harness, PARENT, refused};
+use crate::harness::{Clients, Harness, PARENT, mask, refused};
 
 #[tokio::test]
 async fn limits_and_suspended_partitions_come_by_pages() {
@@ -28,7 +28,7 @@ async fn limits_and_suspended_partitions_come_by_pages() {
         });
         let request = v1::UpdatePipeLimitsRequest {
             pipe_limits: limits,
-            update_mask: None,
+            update_mask: mask(&["max_in_flight"]),
         };
         pipes.update_pipe_limits(request).await.unwrap();
         let name = format!("partitions/{name}");

@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use headway::v1::{JobState, Schedule};
-use headway_client::{Code, schedule_name};
+use headway_client::{Code, SCHEDULE_PATHS, schedule_name};
 use headway_tests::{Deployment, Record, job_named, range};
 
 use super::{create, every_second, get, stop};
@@ -55,7 +55,8 @@ async fn a_schedule_is_changed_and_deleted(d: Deployment) {
         time_zone: "Asia/Tokyo".to_owned(),
         ..yearly
     };
-    let changed = d.client().update_schedule(changed).await.unwrap();
+    let changed = d.client().update_schedule(changed, &SCHEDULE_PATHS).await;
+    let changed = changed.unwrap();
     assert_eq!(changed.cron, "@monthly");
     assert_eq!(changed.create_time, first.create_time);
     let listed: Vec<Schedule> = d.client().schedules("default").try_collect().await.unwrap();

@@ -7,7 +7,14 @@ use headway::v1::{
     Schedule, UpdateScheduleRequest,
 };
 
-use crate::{Client, Error, client::pages, retry::Repeat};
+use crate::{
+    Client, Error,
+    client::{mask, pages},
+    retry::Repeat,
+};
+
+/// Everything that [`Client::update_schedule`] can change.
+pub const SCHEDULE_PATHS: [&str; 5] = ["cron", "time_zone", "overlap", "catch_up_window", "job"];
 
 /// `partitions/{partition}/schedules/{schedule}`.
 pub fn schedule_name(partition: &str, schedule: &str) -> String {
@@ -26,14 +33,18 @@ impl Client {
         .await
     }
 
-    /// Replaces what the schedule of this `name` is to do.
+    /// Changes these fields of the schedule of this `name`: some of [`SCHEDULE_PATHS`].
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` with field violations, `NOT_FOUND`, `ABORTED` if it does not have the etag that is set.
-    pub async fn update_schedule(&self, schedule: Schedule) -> Result<Schedule, Error> {
+    pub async fn update_schedule(
+        &self,
+        schedule: Schedule,
+        paths: &[&str],
+    ) -> Result<Schedule, Error> {
         let request = UpdateScheduleRequest {
             schedule: Some(schedule),
-            update_mask: None,
+            update_mask: mask(paths),
         };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.schedules.update_schedule(request).await

@@ -29,13 +29,9 @@ impl Api {
         caller: Caller,
     ) -> Result<v1::Job, ApiError> {
         let job = request.job.unwrap_or_default();
-        let mask = request.update_mask.unwrap_or_default().paths;
         let mut violations = Violations::default();
         let name = violations.take(request::job_name("job.name", &job.name));
-        let known = mask.iter().all(|path| PATHS.contains(&path.as_str()));
-        violations.check(known && !mask.is_empty(), "update_mask", || {
-            format!("must name some of {}, and nothing else", PATHS.join(", "))
-        });
+        let mask = request::mask(request.update_mask, &PATHS, &mut violations);
         let update = read(job.spec.unwrap_or_default(), &mask, &mut violations);
         let (name,) = violations.values((name,))?;
         let before = self.store().job(&name).await?;

@@ -4,7 +4,7 @@ use headway::v1;
 use headway_domain::{JobId, event::Caller};
 
 use super::Named;
-use crate::harness::{Harness, PARENT, name, request, task};
+use crate::harness::{Harness, PARENT, mask, name, request, task};
 
 fn schedule(id: &str) -> String {
     format!("{PARENT}/schedules/{id}")
@@ -105,10 +105,9 @@ where
                 }),
                 ..v1::Job::default()
             };
-            let paths = vec!["spec.priority".to_owned()];
             let request = v1::UpdateJobRequest {
                 job: Some(job),
-                update_mask: Some(prost_types::FieldMask { paths }),
+                update_mask: mask(&["spec.priority"]),
             };
             drop(client.jobs.update_job(request).await.unwrap());
         }
@@ -178,7 +177,7 @@ where
             };
             let request = v1::UpdatePipeLimitsRequest {
                 pipe_limits: Some(limits),
-                update_mask: None,
+                update_mask: mask(&["max_in_flight"]),
             };
             drop(client.pipes.update_pipe_limits(request).await.unwrap());
         }
@@ -194,7 +193,7 @@ where
             let schedule = Some(hourly(&id));
             let request = v1::UpdateScheduleRequest {
                 schedule,
-                update_mask: None,
+                update_mask: mask(&["cron", "time_zone", "overlap", "catch_up_window", "job"]),
             };
             let updated = client.schedules.update_schedule(request).await.unwrap();
             assert_eq!(
@@ -261,7 +260,7 @@ where
             };
             let request = v1::UpdatePartitionRequest {
                 partition: Some(partition),
-                update_mask: None,
+                update_mask: mask(&["weight"]),
             };
             drop(client.partitions.update_partition(request).await.unwrap());
         }
