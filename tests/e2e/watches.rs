@@ -115,7 +115,7 @@ async fn the_log_tells_of_each_job_once(d: Deployment) {
     let ends = |events: &[AuditEvent]| {
         let ends = events
             .iter()
-            .filter(|event| event.kind() == EventKind::Completed);
+            .filter(|event| event.kind() == EventKind::JobCompleted);
         ends.count()
     };
     while ends(&seen) < names.len() {
@@ -141,8 +141,8 @@ async fn the_log_tells_of_each_job_once(d: Deployment) {
         let mut kinds: Vec<_> = kinds.iter().map(AuditEvent::kind).collect();
         // Of the root and of the batches on the two levels below it.
         kinds.dedup();
-        use EventKind::{BatchSplit, Completed, Created, Started};
-        assert_eq!(kinds, [Created, Started, BatchSplit, Completed], "{name}");
+        use EventKind::{JobBatchSplit, JobCompleted, JobCreated, JobStarted};
+        assert_eq!(kinds, [JobCreated, JobStarted, JobBatchSplit, JobCompleted], "{name}");
     }
 }
 

@@ -97,19 +97,19 @@ fn what(event: &AuditEvent) -> &'static str {
         EventKind::Unspecified => {
             "changed in a way that this version of the command line does not know"
         }
-        EventKind::Created => "created",
-        EventKind::Started => "started",
-        EventKind::Paused => "paused",
-        EventKind::Resumed => "resumed",
-        EventKind::Cancelled => "cancelled",
-        EventKind::Retried => "retried",
-        EventKind::BatchSplit => "batch split",
-        EventKind::FailureRecorded => "failures recorded",
-        EventKind::Completed => "completed",
-        EventKind::Failed => "failed",
-        EventKind::Settled => "settled",
-        EventKind::Deleted => "deleted",
-        EventKind::Updated => "updated",
+        EventKind::JobCreated => "created",
+        EventKind::JobStarted => "started",
+        EventKind::JobPaused => "paused",
+        EventKind::JobResumed => "resumed",
+        EventKind::JobCancelled => "cancelled",
+        EventKind::JobRetried => "retried",
+        EventKind::JobBatchSplit => "batch split",
+        EventKind::JobFailureRecorded => "failures recorded",
+        EventKind::JobCompleted => "completed",
+        EventKind::JobFailed => "failed",
+        EventKind::JobSettled => "settled",
+        EventKind::JobDeleted => "deleted",
+        EventKind::JobUpdated => "updated",
         EventKind::ScheduleCreated => "schedule created",
         EventKind::ScheduleUpdated => "schedule updated",
         EventKind::SchedulePaused => "schedule paused",
@@ -135,8 +135,8 @@ fn more(event: &AuditEvent) -> String {
     }
     if event.item_count > 0 {
         let noun = match event.kind() {
-            EventKind::FailureRecorded if event.item_count == 1 => "failure",
-            EventKind::FailureRecorded => "failures",
+            EventKind::JobFailureRecorded if event.item_count == 1 => "failure",
+            EventKind::JobFailureRecorded => "failures",
             _ if event.item_count == 1 => "item",
             _ => "items",
         };

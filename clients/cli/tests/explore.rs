@@ -75,11 +75,11 @@ async fn following_jobs_tells_of_changes_and_removals() {
 #[tokio::test]
 async fn events_are_a_table_or_lines() {
     let fake = Fake::default();
-    let mut split = event(EventKind::BatchSplit, "");
+    let mut split = event(EventKind::JobBatchSplit, "");
     split.batch = "partitions/default/jobs/j/batches/7".to_owned();
     split.item_count = 1200;
     let listed = ListEventsResponse {
-        events: vec![event(EventKind::Paused, "ada"), split.clone()],
+        events: vec![event(EventKind::JobPaused, "ada"), split.clone()],
         ..ListEventsResponse::default()
     };
     fake.script().event_pages.push_back(listed);
@@ -94,7 +94,7 @@ async fn events_are_a_table_or_lines() {
 
     fake.script().events_watches.push_back(Scene {
         steps: vec![Ok(WatchEventsResponse {
-            events: vec![event(EventKind::Paused, "ada"), split],
+            events: vec![event(EventKind::JobPaused, "ada"), split],
             cursor: "c".to_owned(),
         })],
         open: true,
@@ -116,8 +116,8 @@ async fn events_of_some_kinds_are_asked_for() {
     let fake = Fake::default();
     let events = || {
         vec![
-            event(EventKind::Paused, "ada"),
-            event(EventKind::Resumed, "ada"),
+            event(EventKind::JobPaused, "ada"),
+            event(EventKind::JobResumed, "ada"),
         ]
     };
     fake.script().event_pages.push_back(ListEventsResponse {

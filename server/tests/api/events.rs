@@ -93,18 +93,18 @@ async fn the_log_tells_a_jobs_life_and_outlives_it() {
     let log = events(&harness, list(&named())).await;
     use EventKind::*;
     let expected = [
-        Created,
-        Started,
-        BatchSplit,
-        Paused,
-        Resumed,
-        FailureRecorded,
-        Failed,
-        Retried,
-        Cancelled,
+        JobCreated,
+        JobStarted,
+        JobBatchSplit,
+        JobPaused,
+        JobResumed,
+        JobFailureRecorded,
+        JobFailed,
+        JobRetried,
+        JobCancelled,
     ];
     assert_eq!(kinds(&log.events)[..9], expected);
-    assert_eq!(kinds(&log.events).last(), Some(&Deleted));
+    assert_eq!(kinds(&log.events).last(), Some(&JobDeleted));
     let paused = &log.events[3];
     assert_eq!(
         (paused.actor.as_str(), paused.correlation_id.as_str()),
@@ -186,12 +186,12 @@ async fn pages_and_a_stream_show_the_same_once_each() {
     assert_eq!(read(&mut stream, 11).await, all.events[10..]);
     let job = harness.create("late").await;
     let late = read(&mut stream, 2).await;
-    assert_eq!(kinds(&late), [EventKind::Created, EventKind::Started]);
+    assert_eq!(kinds(&late), [EventKind::JobCreated, EventKind::JobStarted]);
     assert!(late.iter().all(|event| event.job_uid == job.uid));
 
     // From now on, of one kind, of one job.
     let request = v1::WatchEventsRequest {
-        kinds: vec![EventKind::Completed.into()],
+        kinds: vec![EventKind::JobCompleted.into()],
         ..follow(&name("late"), "")
     };
     let stream = harness.clients().events.watch_events(request).await;
@@ -199,7 +199,7 @@ async fn pages_and_a_stream_show_the_same_once_each() {
     harness.create("not-it").await;
     harness.finish(&job).await;
     let completed = read(&mut stream, 1).await;
-    assert_eq!(kinds(&completed), [EventKind::Completed]);
+    assert_eq!(kinds(&completed), [EventKind::JobCompleted]);
     assert_eq!(completed[0].job, name("late"));
     harness.stop().await;
 }

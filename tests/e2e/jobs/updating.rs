@@ -89,7 +89,7 @@ async fn what_is_named_changes_and_nothing_else(d: Deployment) {
     let updated = until("the event", PATIENCE, async || {
         let events = client.list_events(ListEventsRequest {
             parent: job.to_string(),
-            kinds: vec![EventKind::Updated.into()],
+            kinds: vec![EventKind::JobUpdated.into()],
             ..ListEventsRequest::default()
         });
         let events = events.await.unwrap().events;

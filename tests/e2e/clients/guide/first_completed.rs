@@ -12,7 +12,7 @@ pub async fn first_completed(
 ) -> Result<String, Error> {
     let mut events = client.watch_events(WatchEventsRequest {
         parent: format!("partitions/{partition}"),
-        kinds: vec![EventKind::Completed.into()],
+        kinds: vec![EventKind::JobCompleted.into()],
         after: after.to_owned(),
         ..WatchEventsRequest::default()
     });
