@@ -164,8 +164,8 @@ fn line(event: &AuditEvent, partition: &str, zone: &TimeZone) -> String {
         about(event, partition),
         what(event)
     );
-    if !event.actor.is_empty() {
-        line.push_str(&format!(" by {}", clean(&event.actor)));
+    if !event.done_by.is_empty() {
+        line.push_str(&format!(" by {}", clean(&event.done_by)));
     }
     let more = more(event);
     if !more.is_empty() {
@@ -189,7 +189,7 @@ fn table(events: &[AuditEvent], partition: &str, console: &Console) -> String {
             time(event.event_time.as_ref(), console.time_zone()),
             about(event, partition),
             what(event).to_owned(),
-            clean(&event.actor),
+            clean(&event.done_by),
             clean(&event.correlation_id),
             more(event),
         ]

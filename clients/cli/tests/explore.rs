@@ -17,11 +17,11 @@ use line::run;
 use serde_json::Value;
 use tonic::Status;
 
-fn event(kind: EventKind, actor: &str) -> AuditEvent {
+fn event(kind: EventKind, done_by: &str) -> AuditEvent {
     AuditEvent {
         job: "partitions/default/jobs/j".to_owned(),
         kind: kind.into(),
-        actor: actor.to_owned(),
+        done_by: done_by.to_owned(),
         event_time: Some(prost_types::Timestamp {
             seconds: 1_772_366_400,
             nanos: 0,

@@ -107,7 +107,7 @@ async fn the_log_tells_a_jobs_life_and_outlives_it() {
     assert_eq!(kinds(&log.events).last(), Some(&JobDeleted));
     let paused = &log.events[3];
     assert_eq!(
-        (paused.actor.as_str(), paused.correlation_id.as_str()),
+        (paused.done_by.as_str(), paused.correlation_id.as_str()),
         ("ada", "call-7")
     );
     assert_eq!(paused.state(), JobState::Paused);

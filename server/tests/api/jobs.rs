@@ -91,8 +91,8 @@ async fn the_caller_is_remembered() {
     call.metadata_mut()
         .insert("x-headway-user", "ada".parse().unwrap());
     harness.client.clone().create_job(call).await.unwrap();
-    assert_eq!(harness.get("one").await.creator, "ada");
-    assert_eq!(harness.create("two").await.creator, "");
+    assert_eq!(harness.get("one").await.created_by, "ada");
+    assert_eq!(harness.create("two").await.created_by, "");
     harness.stop().await;
 }
 

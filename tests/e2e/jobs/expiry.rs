@@ -71,7 +71,7 @@ async fn jobs_go_when_their_time_is_over(d: Deployment) {
         log.events.into_iter().next()
     })
     .await;
-    assert_eq!(event.actor, "headway");
+    assert_eq!(event.done_by, "headway");
 }
 
 async fn each_way_to_end_has_its_own(d: Deployment) {

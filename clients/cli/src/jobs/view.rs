@@ -259,7 +259,7 @@ pub fn details(job: &Job, zone: &TimeZone) -> String {
             rows.push((title, time(moment.as_ref(), zone)));
         }
     }
-    rows.push(("Creator", clean(&job.creator)));
+    rows.push(("Created by", clean(&job.created_by)));
     if job.failure_count > 0 {
         rows.push(("Failures", count(job.failure_count)));
     }

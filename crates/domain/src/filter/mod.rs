@@ -49,7 +49,7 @@ pub enum TextField {
     /// Its display name.
     DisplayName,
     /// Who created it.
-    Creator,
+    CreatedBy,
     /// The pipe that its items enter first.
     Pipe,
 }

@@ -21,7 +21,7 @@ pub(crate) fn event(row: &EventRow) -> v1::AuditEvent {
         state: row.state.map(state).unwrap_or_default().into(),
         revision: row.revision,
         run: narrow(row.run),
-        actor: row.actor.clone(),
+        done_by: row.actor.clone(),
         correlation_id: row.correlation.clone(),
         message: row.message.clone(),
         batch: row

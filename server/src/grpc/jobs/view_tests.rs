@@ -115,7 +115,7 @@ fn counters_add_up_and_times_are_exact() {
     assert_eq!(waiting, (1, 1));
     assert_eq!((progress.items_expected, progress.total_final), (20, true));
     assert_eq!(job.failure_count, 4);
-    assert_eq!(job.creator, "ada");
+    assert_eq!(job.created_by, "ada");
     let created = job.create_time.unwrap();
     assert_eq!(
         (created.seconds, created.nanos),

@@ -40,7 +40,7 @@ pub(super) fn wire(view: &ScheduleView, job: Option<v1::JobSpec>) -> v1::Schedul
         job_count: int(view.made),
         skip_count: int(view.skipped),
         create_time: Some(timestamp(view.created)),
-        creator: view.creator.clone(),
+        updated_by: view.creator.clone(),
         unreadable: String::new(),
         etag: view.etag.clone(),
     }
@@ -62,7 +62,7 @@ pub(super) fn unreadable(schedule: UnreadableSchedule) -> v1::Schedule {
         cron: schedule.cron,
         time_zone: schedule.time_zone,
         create_time: Some(timestamp(schedule.created)),
-        creator: schedule.creator,
+        updated_by: schedule.creator,
         etag: schedule.etag,
         unreadable: format!(
             "this version of Headway cannot read it, so it makes no jobs ({}); update or delete it, or run the version that wrote it",

@@ -197,7 +197,7 @@ where
             };
             let updated = client.schedules.update_schedule(request).await.unwrap();
             assert_eq!(
-                updated.get_ref().creator,
+                updated.get_ref().updated_by,
                 method,
                 "the author of later jobs"
             );
