@@ -15,7 +15,7 @@ const UNREADABLE: usize = 20;
 async fn schedule(d: &Deployment, id: &str, cron: &str) {
     let schedule = Schedule {
         cron: cron.to_owned(),
-        job: Some(range(2, 2).build()),
+        spec: Some(range(2, 2).build()),
         ..Schedule::default()
     };
     let request = CreateScheduleRequest {

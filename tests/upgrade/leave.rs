@@ -76,7 +76,7 @@ async fn create(client: &Client) -> anyhow::Result<()> {
             schedule: Some(Schedule {
                 cron: "0 3 1 1 *".to_owned(),
                 time_zone: "Europe/Berlin".to_owned(),
-                job: Some(range(1, 1).build()),
+                spec: Some(range(1, 1).build()),
                 ..Schedule::default()
             }),
         })

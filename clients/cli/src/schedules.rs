@@ -100,7 +100,7 @@ async fn create(
     let job = submit::request(&args.job, &settings)?;
     let mut schedule = Schedule {
         cron: cron.to_owned(),
-        job: job.spec,
+        spec: job.spec,
         ..Schedule::default()
     };
     apply(args, &mut schedule);
@@ -132,8 +132,8 @@ async fn update(
         schedule.cron = cron.to_owned();
     }
     apply(args, &mut schedule);
-    let job = schedule.job.unwrap_or_default();
-    schedule.job = submit::changed(&args.job, job, &remote.settings)?.spec;
+    let spec = schedule.spec.unwrap_or_default();
+    schedule.spec = submit::changed(&args.job, spec, &remote.settings)?.spec;
     let schedule = remote
         .client
         .update_schedule(schedule, &SCHEDULE_PATHS)

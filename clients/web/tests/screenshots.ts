@@ -102,7 +102,7 @@ async function prepare({ api, server }: Site): Promise<void> {
   await create(api, 'export-documents', numbers({ count: 2000, takes: 150 }, { ...about('Export documents', 'platform'), ...slow }));
   await create(api, 'photos-june', numbers({ count: 40, pipe: 'photos.tag' }, about('Tag the photos of June', 'media', 'staging')));
   const schedule = (scheduleId: string, cron: string, timeZone = 'Europe/Berlin') => {
-    return api.createSchedule({ parent: PARENT, scheduleId, schedule: { cron, timeZone, job: numbers({ count: 40 }, about('Made by a schedule', 'media')) } });
+    return api.createSchedule({ parent: PARENT, scheduleId, schedule: { cron, timeZone, spec: numbers({ count: 40 }, about('Made by a schedule', 'media')) } });
   };
   await schedule('photos-nightly', '0 3 * * *');
   await schedule('invoices-monthly', '30 5 1 * *');

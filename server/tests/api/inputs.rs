@@ -52,7 +52,7 @@ async fn updates_say_what_they_change() {
             schedule: Some(v1::Schedule {
                 name: format!("{PARENT}/schedules/none"),
                 cron: "@daily".to_owned(),
-                job: Some(task()),
+                spec: Some(task()),
                 ..v1::Schedule::default()
             }),
             update_mask: update_mask.clone(),

@@ -306,7 +306,7 @@ async fn schedules_and_many_jobs_have_types(d: Deployment) {
         schedule_id: "often".to_owned(),
         schedule: Some(Schedule {
             cron: "* * * * * *".to_owned(),
-            job: Some(typed("numbers", parameters)),
+            spec: Some(typed("numbers", parameters)),
             ..Schedule::default()
         }),
     };

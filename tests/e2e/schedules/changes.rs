@@ -65,7 +65,7 @@ async fn a_schedule_is_changed_and_deleted(d: Deployment) {
         .map(|one| one.name.rsplit('/').next().unwrap())
         .collect();
     assert_eq!(names, ["a", "b", "plan"]);
-    assert!(listed.iter().all(|one| one.job.is_none()));
+    assert!(listed.iter().all(|one| one.spec.is_none()));
     d.client().delete_schedule(&first.name).await.unwrap();
     for gone in [
         d.client().get_schedule(&first.name).await.map(|_| ()),
@@ -111,20 +111,20 @@ async fn bad_schedules(d: Deployment) {
         (
             "ok",
             Schedule {
-                job: None,
+                spec: None,
                 ..good()
             },
-            "schedule.job",
+            "schedule.spec",
         ),
         (
             "ok",
             every_second(range(2, 2).max_in_flight(-1).build()),
-            "schedule.job.max_in_flight",
+            "schedule.spec.max_in_flight",
         ),
         (
             "ok",
             every_second(range(2, 2).after(job_named("x")).build()),
-            "schedule.job.prerequisites",
+            "schedule.spec.prerequisites",
         ),
         ("a/b", good(), "schedule_id"),
     ];

@@ -13,7 +13,7 @@ use headway_tests::{Deployment, PATIENCE, until};
 fn every_second(job: JobSpec) -> Schedule {
     Schedule {
         cron: "* * * * * *".to_owned(),
-        job: Some(job),
+        spec: Some(job),
         ..Schedule::default()
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Everything that [`Client::update_schedule`] can change.
-pub const SCHEDULE_PATHS: [&str; 5] = ["cron", "time_zone", "overlap", "catch_up_window", "job"];
+pub const SCHEDULE_PATHS: [&str; 5] = ["cron", "time_zone", "overlap", "catch_up_window", "spec"];
 
 /// `partitions/{partition}/schedules/{schedule}`.
 pub fn schedule_name(partition: &str, schedule: &str) -> String {

@@ -76,7 +76,7 @@ test('a schedule is made, run, paused, changed and deleted', async () => {
 
 test('a schedule that somebody else changed first is shown and not overwritten', async () => {
   const name = `${PARENT}/schedules/shared`;
-  await site.api.createSchedule({ parent: PARENT, scheduleId: 'shared', schedule: { cron: '0 3 * * *', job: waiting() } });
+  await site.api.createSchedule({ parent: PARENT, scheduleId: 'shared', schedule: { cron: '0 3 * * *', spec: waiting() } });
   const page = await site.open('schedules');
   const form = page.getByRole('dialog');
   const pattern = form.getByLabel('Pattern', { exact: true });

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// What of a schedule can be changed.
-const PATHS: [&str; 5] = ["cron", "time_zone", "overlap", "catch_up_window", "job"];
+const PATHS: [&str; 5] = ["cron", "time_zone", "overlap", "catch_up_window", "spec"];
 
 #[tonic::async_trait]
 impl ScheduleService for Api {

@@ -11,11 +11,11 @@ use crate::grpc::{
 };
 
 pub(super) fn full(view: &ScheduleView) -> Result<v1::Schedule, ApiError> {
-    let job = spec::requested(&view.name.partition, &view.schedule.job)?;
-    Ok(wire(view, Some(job)))
+    let spec = spec::requested(&view.name.partition, &view.schedule.job)?;
+    Ok(wire(view, Some(spec)))
 }
 
-pub(super) fn wire(view: &ScheduleView, job: Option<v1::JobSpec>) -> v1::Schedule {
+pub(super) fn wire(view: &ScheduleView, spec: Option<v1::JobSpec>) -> v1::Schedule {
     let overlap = match view.schedule.overlap {
         Overlap::Skip => OverlapPolicy::Skip,
         Overlap::Queue => OverlapPolicy::Queue,
@@ -32,7 +32,7 @@ pub(super) fn wire(view: &ScheduleView, job: Option<v1::JobSpec>) -> v1::Schedul
         time_zone: view.schedule.timetable.time_zone.clone(),
         overlap: overlap.into(),
         catch_up_window: Some(millis(view.schedule.catch_up_ms)),
-        job,
+        spec,
         paused: view.paused,
         next_run_time: view.next.map(timestamp),
         last_run_time: view.last.map(timestamp),

@@ -14,7 +14,7 @@ fn hourly(id: &str) -> v1::Schedule {
     v1::Schedule {
         name: schedule(id),
         cron: "0 * * * *".to_owned(),
-        job: Some(task()),
+        spec: Some(task()),
         ..v1::Schedule::default()
     }
 }
@@ -193,7 +193,7 @@ where
             let schedule = Some(hourly(&id));
             let request = v1::UpdateScheduleRequest {
                 schedule,
-                update_mask: mask(&["cron", "time_zone", "overlap", "catch_up_window", "job"]),
+                update_mask: mask(&["cron", "time_zone", "overlap", "catch_up_window", "spec"]),
             };
             let updated = client.schedules.update_schedule(request).await.unwrap();
             assert_eq!(
