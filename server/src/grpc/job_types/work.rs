@@ -40,7 +40,7 @@ impl Api {
             return Err(Error::field(FIELD, why).into());
         }
         let partition = request::partition(partition)?;
-        let id = named("spec.job_type.type", &used.r#type)?;
+        let id = named("spec.job_type.job_type", &used.job_type)?;
         let parameters = read_parameters(used.parameters_form)?;
         let usable = self.usable(id).await?;
         let input = Input {
@@ -157,7 +157,7 @@ pub(crate) fn wire(used: &TypeUse, whole: bool) -> v1::JobTypeUse {
         _ => None,
     };
     v1::JobTypeUse {
-        r#type: format!("{COLLECTION}{}", used.name),
+        job_type: format!("{COLLECTION}{}", used.name),
         parameters_form,
         version: used.version.clone(),
     }
