@@ -166,12 +166,7 @@ fn retry_policy(policy: &RetryPolicy) -> v1::RetryPolicy {
         initial_backoff: Some(millis(policy.initial_ms)),
         max_backoff: Some(millis(policy.max_ms)),
         multiplier: policy.multiplier,
-        // On the wire 0 stands for the default, and a negative number for none.
-        jitter: if policy.jitter == 0.0 {
-            -1.0
-        } else {
-            policy.jitter
-        },
+        jitter: Some(policy.jitter),
     }
 }
 
