@@ -199,9 +199,10 @@ async fn a_tree_is_explored_while_it_runs(d: Deployment) {
     let name = d
         .create("tree", headway_client::JobBuilder::new(batch).build())
         .await;
-    let list = async |parent: String| {
+    let list = async |parent_batch: String| {
         let request = ListBatchesRequest {
-            parent,
+            parent: name.to_string(),
+            parent_batch,
             page_size: 2,
             ..ListBatchesRequest::default()
         };
@@ -212,7 +213,7 @@ async fn a_tree_is_explored_while_it_runs(d: Deployment) {
             .unwrap()
     };
     let root = until("some of it to be done", PATIENCE, || async {
-        let root = list(name.to_string()).await.remove(0);
+        let root = list(String::new()).await.remove(0);
         (root.total_final && root.items_done > 5).then_some(root)
     })
     .await;

@@ -30,13 +30,14 @@ pub async fn batches(
     let remote = Remote::connect(settings).await?;
     let parents = match args.of {
         Some(number) => vec![format!("{name}/batches/{number}")],
-        None => vec![name.to_string(), format!("{name}/batches/1")],
+        None => vec![String::new(), format!("{name}/batches/1")],
     };
     let limit = args.limit.and_then(|limit| usize::try_from(limit).ok());
     let mut batches = Vec::new();
-    for parent in parents {
+    for parent_batch in parents {
         let listed = remote.client.batches(ListBatchesRequest {
-            parent,
+            parent: name.to_string(),
+            parent_batch,
             page_size: PER_PAGE,
             ..ListBatchesRequest::default()
         });

@@ -171,7 +171,10 @@ async fn batches_and_pipes_are_tables() {
     );
     let parent = "partitions/default/jobs/j";
     let asked = fake.requests("batches");
-    assert_eq!(asked, [parent.to_owned(), format!("{parent}/batches/1")]);
+    assert_eq!(
+        asked,
+        [parent.to_owned(), format!("{parent} {parent}/batches/1")]
+    );
 
     let pipe = |name: &str, reachable| Pipe {
         name: format!("partitions/default/pipes/{name}"),

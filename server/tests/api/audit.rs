@@ -106,7 +106,9 @@ async fn every_method_that_changes_anything_leaves_an_event_with_its_caller() {
     let mut events_of_all = events(&harness, PARENT).await;
     events_of_all.extend(events(&harness, "deployment").await);
     for method in changing {
-        let of = events_of_all.iter().filter(|event| event.done_by == *method);
+        let of = events_of_all
+            .iter()
+            .filter(|event| event.done_by == *method);
         let of: Vec<_> = of.collect();
         assert_eq!(of.len(), 1, "{method}: {of:?}");
         assert_ne!(of[0].job.is_empty(), of[0].subject.is_empty(), "{of:?}");

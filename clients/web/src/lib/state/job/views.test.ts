@@ -87,13 +87,14 @@ describe("the tree of batches", () => {
     let most = 0;
     const asked: string[] = [];
     const api = apiOf({
-      listBatches: async ({ parent, pageSize, pageToken }) => {
+      listBatches: async ({ parent, parentBatch, pageSize, pageToken }) => {
         most = Math.max(most, ++now);
         await new Promise((resolve) => setTimeout(resolve, 1));
         now -= 1;
-        if (parent === NAME) return { batches: [batch(1, 900n)] };
-        if (parent !== `${NAME}/batches/1`) {
-          asked.push(parent);
+        expect(parent).toBe(NAME);
+        if (!parentBatch) return { batches: [batch(1, 900n)] };
+        if (parentBatch !== `${NAME}/batches/1`) {
+          asked.push(parentBatch);
           return { batches: [] };
         }
         const from = Number(pageToken || 2);
