@@ -184,7 +184,7 @@ fn table(schedules: &[Schedule], console: &Console) -> String {
             last(&schedule.name),
             clean(&schedule.cron),
             clean(&schedule.time_zone),
-            match (schedule.unreadable.is_empty(), schedule.paused) {
+            match (schedule.problem.is_empty(), schedule.paused) {
                 (false, _) => "unreadable".to_owned(),
                 (true, true) => "paused".to_owned(),
                 (true, false) => time(schedule.next_run_time.as_ref(), console.time_zone()),

@@ -41,7 +41,7 @@ pub(super) fn wire(view: &ScheduleView, spec: Option<v1::JobSpec>) -> v1::Schedu
         skip_count: int(view.skipped),
         create_time: Some(timestamp(view.created)),
         updated_by: view.creator.clone(),
-        unreadable: String::new(),
+        problem: String::new(),
         etag: view.etag.clone(),
     }
 }
@@ -64,7 +64,7 @@ pub(super) fn unreadable(schedule: UnreadableSchedule) -> v1::Schedule {
         create_time: Some(timestamp(schedule.created)),
         updated_by: schedule.creator,
         etag: schedule.etag,
-        unreadable: format!(
+        problem: format!(
             "this version of Headway cannot read it, so it makes no jobs ({}); update or delete it, or run the version that wrote it",
             schedule.reason
         ),
