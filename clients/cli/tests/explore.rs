@@ -54,8 +54,8 @@ async fn following_jobs_tells_of_changes_and_removals() {
                 ..RemovedJob::default()
             },
         ],
-        reset: true,
-        listed: true,
+        listing_begins: true,
+        listing_complete: true,
         ..WatchJobsResponse::default()
     };
     let watches = [once(update()), once(update())];

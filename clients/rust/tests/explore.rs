@@ -44,11 +44,11 @@ fn events(cursors: &[&str], last: &str) -> WatchEventsResponse {
 async fn a_watch_of_jobs_goes_on_and_repeats_nothing() -> TestResult {
     let fake = Fake::default();
     let listing = WatchJobsResponse {
-        reset: true,
+        listing_begins: true,
         ..jobs(&[("a", 1), ("b", 1)], "")
     };
     let listed = WatchJobsResponse {
-        listed: true,
+        listing_complete: true,
         next_page_token: "more".to_owned(),
         ..jobs(&[], "one")
     };
@@ -57,11 +57,11 @@ async fn a_watch_of_jobs_goes_on_and_repeats_nothing() -> TestResult {
             uid: "b".to_owned(),
             ..RemovedJob::default()
         }],
-        listed: true,
+        listing_complete: true,
         ..jobs(&[("a", 2), ("c", 1)], "three")
     };
     let again = WatchJobsResponse {
-        reset: true,
+        listing_begins: true,
         ..jobs(&[("a", 2)], "")
     };
     fake.script().jobs_watches.extend([
@@ -91,7 +91,12 @@ async fn a_watch_of_jobs_goes_on_and_repeats_nothing() -> TestResult {
             Ok(update) => {
                 let jobs = update.jobs.iter();
                 let jobs: Vec<_> = jobs.map(|job| (job.uid.clone(), job.revision)).collect();
-                seen.push((jobs, update.removed.len(), update.reset, update.listed));
+                seen.push((
+                    jobs,
+                    update.removed.len(),
+                    update.listing_begins,
+                    update.listing_complete,
+                ));
             }
             Err(error) => end = Some(error.code()),
         }

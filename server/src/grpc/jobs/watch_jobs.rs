@@ -110,7 +110,7 @@ fn messages(
     });
     let mut messages = vec![v1::WatchJobsResponse {
         removed: removed.collect(),
-        reset: update.reset,
+        listing_begins: update.reset,
         unreadable: update.unreadable,
         ..v1::WatchJobsResponse::default()
     }];
@@ -130,7 +130,7 @@ fn messages(
         left = rest;
     }
     if let Some(last) = messages.last_mut() {
-        last.listed = update.listed;
+        last.listing_complete = update.listed;
         last.next_page_token = next_page_token;
         last.resume_token = update
             .since
@@ -170,7 +170,10 @@ mod tests {
         let all = messages(update, "next".to_owned(), &shows);
         let counts: Vec<_> = all.iter().map(|message| message.jobs.len()).collect();
         assert_eq!(counts, [1, 1, 1]);
-        let flags: Vec<_> = all.iter().map(|m| (m.reset, m.listed)).collect();
+        let flags: Vec<_> = all
+            .iter()
+            .map(|m| (m.listing_begins, m.listing_complete))
+            .collect();
         assert_eq!(flags, [(true, false), (false, false), (false, true)]);
         assert_eq!(all[0].resume_token, "");
         assert_eq!(shows.read(&all[2].resume_token), Ok(Some(since)));

@@ -24,7 +24,7 @@ async fn a_listing_then_what_changes_then_what_is_gone() {
 
     let mut watch = Watch::open(&harness, all()).await;
     let begin = watch.read().await;
-    assert!(begin.reset && begin.listed, "one message has it all");
+    assert!(begin.listing_begins && begin.listing_complete, "one message has it all");
     assert_eq!(watch.ids(), ["a", "b"]);
     let Some(v1::job_spec::Work::Task(work)) = watch.jobs[&name("a")].spec.clone().unwrap().work
     else {
@@ -109,9 +109,9 @@ async fn a_filter_decides_who_comes_and_goes() {
     let mut gone = Vec::new();
     loop {
         let message = watch.read().await;
-        assert!(!message.reset && message.jobs.iter().all(|job| job.name != name("a")));
+        assert!(!message.listing_begins && message.jobs.iter().all(|job| job.name != name("a")));
         gone.extend(message.removed.into_iter().map(|gone| gone.name));
-        if message.listed {
+        if message.listing_complete {
             break;
         }
     }

@@ -59,13 +59,13 @@ impl Watch {
 
     /// Reads on to the end of the listing, or of what was missed.
     pub async fn complete(&mut self) {
-        while !self.read().await.listed {}
+        while !self.read().await.listing_complete {}
     }
 
     pub async fn read(&mut self) -> v1::WatchJobsResponse {
         let message = timeout(PATIENCE, self.stream.message()).await.unwrap();
         let message = message.unwrap().expect("such a stream has no end");
-        if message.reset {
+        if message.listing_begins {
             self.jobs.clear();
         }
         for job in &message.jobs {
@@ -80,14 +80,14 @@ impl Watch {
             self.jobs.remove(&gone.name);
         }
         let quiet = message.jobs.is_empty() && message.removed.is_empty();
-        match quiet && !message.reset && !message.listed {
+        match quiet && !message.listing_begins && !message.listing_complete {
             true => self.bookmarks += 1,
             false => self.told += 1,
         }
         if !message.resume_token.is_empty() {
             self.token.clone_from(&message.resume_token);
         }
-        if message.listed {
+        if message.listing_complete {
             self.next_page_token.clone_from(&message.next_page_token);
         }
         message

@@ -130,12 +130,12 @@ export class JobsView {
       token: ({ resumeToken }) => resumeToken,
       message: (message) => {
         if (this.table.apply(message)) this.changed();
-        if (message.reset) {
+        if (message.listingBegins) {
           this.anew = true;
           this.unreadable = new Set();
         }
         this.nameUnreadable(message.unreadable);
-        if (message.listed) {
+        if (message.listingComplete) {
           // After a mere interruption what was missed is shown, and the pages go on where they were.
           if (this.anew) {
             this.anew = false;
