@@ -249,7 +249,7 @@ async fn pipes_show_their_load(d: Deployment) {
     until("all items to wait", PATIENCE, || async {
         look()
             .await
-            .filter(|pipe| pipe.messages_ready == 50 && pipe.items_in_flight == 50)
+            .filter(|pipe| pipe.ready_message_count == 50 && pipe.items_in_flight == 50)
     })
     .await;
     let pipe = look().await.unwrap();

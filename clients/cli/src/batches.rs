@@ -90,7 +90,7 @@ fn table(batches: &[Batch], console: &Console) -> String {
                 count(batch.items_done),
                 count(batch.items_known)
             ),
-            count(batch.items_failed + batch.split_failures),
+            count(batch.items_failed + batch.split_failure_count),
             count(batch.batch_count),
             clean(&batch.title),
         ]

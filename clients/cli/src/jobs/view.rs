@@ -54,8 +54,8 @@ pub fn progress(job: &Job) -> String {
     if progress.items_discarded > 0 {
         parts.push(format!("{} discarded", count(progress.items_discarded)));
     }
-    if progress.split_failures > 0 {
-        parts.push(match progress.split_failures {
+    if progress.split_failure_count > 0 {
+        parts.push(match progress.split_failure_count {
             1 => "1 batch not split".to_owned(),
             many => format!("{} batches not split", count(many)),
         });
@@ -74,7 +74,7 @@ pub fn progress(job: &Job) -> String {
 
 /// What a job that has not started waits for.
 fn waiting(job: &Job) -> Option<String> {
-    match (job.open_prerequisites, &job.start_due_time) {
+    match (job.open_prerequisite_count, &job.start_due_time) {
         (0, None) => None,
         (0, Some(_)) => Some("waits for its time to start".to_owned()),
         (jobs, _) => Some(format!("waits for {}", counted(i64::from(jobs), "job"))),

@@ -100,7 +100,7 @@ fn batch(job: &JobName, view: &BatchView) -> v1::Batch {
         items_discarded: int(view.discarded),
         batch_count: int(view.batches),
         total_final: view.total_final,
-        split_failures: int(view.split_failures),
+        split_failure_count: int(view.split_failures),
     }
 }
 

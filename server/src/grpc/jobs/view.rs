@@ -93,7 +93,7 @@ fn job(view: &JobView, spec: v1::JobSpec) -> v1::Job {
         failure_sample: view.failures.iter().map(failure).collect(),
         failure_count: int(job.counts.standing_failures()),
         created_by: job.meta.creator.clone(),
-        open_prerequisites: narrow(job.waits),
+        open_prerequisite_count: narrow(job.waits),
         start_due_time: job.start_due.map(timestamp),
         deadline_due_time: job.deadline.map(timestamp),
         suspended: job.suspended,
@@ -126,7 +126,7 @@ fn progress(job: &Job, now: Micros) -> v1::JobProgress {
         items_in_flight: int(counts.in_flight()),
         items_parked: int(counts.parked),
         items_delayed: int(counts.delayed),
-        split_failures: int(counts.split_failed),
+        split_failure_count: int(counts.split_failed),
         percentage: job.percentage(),
         items_per_second: job.items_per_second(now),
         estimated_time_left: job.time_left(now).map(|left| prost_types::Duration {
