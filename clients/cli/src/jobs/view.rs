@@ -248,7 +248,7 @@ pub fn details(job: &Job, zone: &TimeZone) -> String {
     for (title, moment) in [
         ("Created", &job.create_time),
         ("Starts at", &job.start_due_time),
-        ("Ends by", &job.deadline_due_time),
+        ("Ends by", &job.deadline_time),
         ("Started", &job.start_time),
         ("Updated", &job.update_time),
         ("Ended", &job.end_time),

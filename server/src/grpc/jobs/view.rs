@@ -95,7 +95,7 @@ fn job(view: &JobView, spec: v1::JobSpec) -> v1::Job {
         created_by: job.meta.creator.clone(),
         open_prerequisite_count: narrow(job.waits),
         start_due_time: job.start_due.map(timestamp),
-        deadline_due_time: job.deadline.map(timestamp),
+        deadline_time: job.deadline.map(timestamp),
         suspended: job.suspended,
         expire_time: job.expires.map(timestamp),
     }
