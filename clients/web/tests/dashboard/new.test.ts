@@ -100,7 +100,7 @@ test('when a job runs, and how long it is kept, is said in the form', async () =
   await page.getByRole('button', { name: 'Submit' }).click();
   await page.waitForURL('**/jobs/timed');
   const { spec } = await site.api.getJob({ name: `${PARENT}/jobs/timed` });
-  assert.deepEqual(spec?.prerequisites.map(({ job, optional }) => [job, optional]), [[`${PARENT}/jobs/first`, false], [`${PARENT}/jobs/second`, true]]);
+  assert.deepEqual(spec?.prerequisites.map(({ job, ignoreMissing }) => [job, ignoreMissing]), [[`${PARENT}/jobs/first`, false], [`${PARENT}/jobs/second`, true]]);
   assert.deepEqual([spec?.start.case, spec?.deadline.case, spec?.retention?.completed], ['notBeforeTime', 'deadlineTime', 'end+P7D']);
 });
 
