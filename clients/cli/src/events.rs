@@ -67,7 +67,7 @@ async fn follow_events(
 ) -> Result<ExitStatus, Failure> {
     let mut watch = remote.client.watch_events(WatchEventsRequest {
         parent,
-        after: args.after.clone().unwrap_or_default(),
+        resume_token: args.after.clone().unwrap_or_default(),
         kinds: args.kind.iter().map(|kind| (*kind).into()).collect(),
         ..WatchEventsRequest::default()
     });

@@ -95,7 +95,7 @@ async fn events_are_a_table_or_lines() {
     fake.script().events_watches.push_back(Scene {
         steps: vec![Ok(WatchEventsResponse {
             events: vec![event(EventKind::JobPaused, "ada"), split],
-            cursor: "c".to_owned(),
+            resume_token: "c".to_owned(),
         })],
         open: true,
     });
@@ -132,7 +132,7 @@ async fn events_of_some_kinds_are_asked_for() {
     fake.script().events_watches.push_back(Scene {
         steps: vec![Ok(WatchEventsResponse {
             events: events(),
-            cursor: "c".to_owned(),
+            resume_token: "c".to_owned(),
         })],
         open: true,
     });

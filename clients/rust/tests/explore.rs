@@ -36,7 +36,7 @@ fn events(cursors: &[&str], last: &str) -> WatchEventsResponse {
     });
     WatchEventsResponse {
         events: events.collect(),
-        cursor: last.to_owned(),
+        resume_token: last.to_owned(),
     }
 }
 
@@ -135,7 +135,7 @@ async fn a_watch_of_events_goes_on_at_its_cursor() -> TestResult {
     ]);
     let client = client(fake.serve().await?).await?;
     let request = WatchEventsRequest {
-        after: "0".to_owned(),
+        resume_token: "0".to_owned(),
         ..WatchEventsRequest::default()
     };
     let mut watch = client.watch_events(request);

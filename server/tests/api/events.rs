@@ -17,7 +17,7 @@ fn list(parent: &str) -> v1::ListEventsRequest {
 fn follow(parent: &str, after: &str) -> v1::WatchEventsRequest {
     v1::WatchEventsRequest {
         parent: parent.to_owned(),
-        after: after.to_owned(),
+        resume_token: after.to_owned(),
         ..v1::WatchEventsRequest::default()
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn kinds(numbers: &[i32], violations: &mut Violations) -> Vec<EventKi
 /// Where a listing begins: after the page before, or after a cursor.
 pub(crate) fn start(cursor: &str, page_token: &str) -> Result<Option<Position>, Error> {
     if page_token.is_empty() {
-        return after(cursor);
+        return place("after", cursor);
     }
     if !cursor.is_empty() {
         return Err(Error::field("after", "must not be set beside page_token"));
@@ -82,14 +82,19 @@ pub(crate) fn start(cursor: &str, page_token: &str) -> Result<Option<Position>, 
     parse_cursor(page_token).map(Some).ok_or(Error::PageToken)
 }
 
+/// Where a stream begins; `None` for now.
+pub(crate) fn resume_token(token: &str) -> Result<Option<Position>, Error> {
+    place("resume_token", token)
+}
+
 /// A place in the audit log; `None` where it is not said.
-pub(crate) fn after(cursor: &str) -> Result<Option<Position>, Error> {
+fn place(field: &str, cursor: &str) -> Result<Option<Position>, Error> {
     if cursor.is_empty() {
         return Ok(None);
     }
     parse_cursor(cursor).map(Some).ok_or_else(|| {
-        let why = "is not the cursor of an event or of an answer: leave it out to begin anew";
-        Error::field("after", why)
+        let why = "is no cursor of the audit log: leave it out to begin anew";
+        Error::field(field, why)
     })
 }
 
@@ -135,6 +140,12 @@ mod tests {
         assert_eq!(start("", &cursor), Ok(Some(place)));
         assert!(start(&cursor, &cursor).is_err());
         assert_eq!(start("", "x"), Err(Error::PageToken));
+        assert_eq!(resume_token(&cursor), Ok(Some(place)));
+        assert_eq!(resume_token(""), Ok(None));
+        let Err(Error::Invalid(list)) = resume_token("x") else {
+            panic!("no token was taken");
+        };
+        assert_eq!(list[0].field, "resume_token");
         let mut violations = Violations::default();
         assert_eq!(
             kinds(&[1, 1, 12], &mut violations),

@@ -13,7 +13,7 @@ pub async fn first_completed(
     let mut events = client.watch_events(WatchEventsRequest {
         parent: format!("partitions/{partition}"),
         kinds: vec![EventKind::JobCompleted.into()],
-        after: after.to_owned(),
+        resume_token: after.to_owned(),
         ..WatchEventsRequest::default()
     });
     let mut job = String::new();

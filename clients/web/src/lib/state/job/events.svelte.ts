@@ -69,8 +69,8 @@ export class EventsView {
       }
     }
     this.listed = true;
-    for await (const { events, cursor } of this.api.watchEvents({ parent: this.parent, after, bookmarkInterval: duration(BOOKMARK) }, { signal })) {
-      yield { events, cursor };
+    for await (const { events, resumeToken } of this.api.watchEvents({ parent: this.parent, resumeToken: after, bookmarkInterval: duration(BOOKMARK) }, { signal })) {
+      yield { events, cursor: resumeToken };
     }
   }
 }

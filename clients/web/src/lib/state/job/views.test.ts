@@ -45,9 +45,9 @@ describe("the events of a job", () => {
         asked.push(`list ${after}`);
         return after === "" ? { events: [{ cursor: "1" }, { cursor: "2" }], nextCursor: "2", nextPageToken: "more" } : { events: [{ cursor: "3" }], nextCursor: "3" };
       },
-      watchEvents: async function* ({ after }, { signal }) {
-        asked.push(`watch ${after}`);
-        yield { events: [{ cursor: "4" }], cursor: "4" };
+      watchEvents: async function* ({ resumeToken }, { signal }) {
+        asked.push(`watch ${resumeToken}`);
+        yield { events: [{ cursor: "4" }], resumeToken: "4" };
         await forever(signal);
       },
     });
@@ -69,7 +69,7 @@ describe("the events of a job", () => {
         return { events: [{ cursor: "71" }], nextCursor: "71" };
       },
       watchEvents: async function* (_, { signal }) {
-        yield { cursor: "71" };
+        yield { resumeToken: "71" };
         await forever(signal);
       },
     });
