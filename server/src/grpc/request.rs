@@ -89,9 +89,19 @@ pub(crate) fn mask(
     paths
 }
 
-/// The etag that an update or a deletion is based on; none for any.
-pub(crate) fn etag(etag: &str) -> Option<&str> {
-    Some(etag).filter(|etag| !etag.is_empty())
+/// The etag that an update or a deletion is based on, in this field; none for any.
+pub(crate) fn etag<'a>(field: &str, etag: &'a str) -> Result<Option<&'a str>, Error> {
+    if etag.len() > limits::MAX_TOKEN_BYTES {
+        return Err(Error::field(
+            field,
+            format!(
+                "must be at most {} bytes, and has {}",
+                limits::MAX_TOKEN_BYTES,
+                etag.len()
+            ),
+        ));
+    }
+    Ok(Some(etag).filter(|etag| !etag.is_empty()))
 }
 
 /// Which jobs to list.
@@ -207,6 +217,16 @@ mod tests {
         assert_eq!(page_size_up_to(100, 0), Ok(50));
         assert_eq!(page_size_up_to(100, 100), Ok(100));
         assert!(page_size_up_to(100, 101).is_err());
+    }
+
+    #[test]
+    fn etags_are_bounded() {
+        assert_eq!(etag("etag", ""), Ok(None));
+        let longest = "x".repeat(512);
+        assert_eq!(etag("etag", &longest), Ok(Some(longest.as_str())));
+        let (field, why) = refused(etag("schedule.etag", &"x".repeat(513)));
+        assert_eq!(field, "schedule.etag");
+        assert!(why.contains("512") && why.contains("513"), "{why}");
     }
 
     #[test]

@@ -130,11 +130,11 @@ impl Api {
             share: read_share(&wanted, &mut violations),
         };
         let mask = request::mask(request.update_mask, &PATHS, &mut violations);
-        let (partition,) = violations.values((partition,))?;
+        let etag = violations.take(request::etag("partition.etag", &wanted.etag));
+        let (partition, etag) = violations.values((partition, etag))?;
         loop {
             let known = self.store().partitions().get(&partition).await?;
             let present = known.etag();
-            let etag = request::etag(&wanted.etag);
             let Settings { retention, share } = new.merged(&mask, known);
             let set = self
                 .store()

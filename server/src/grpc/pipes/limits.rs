@@ -36,7 +36,8 @@ impl Api {
         let pipe = violations.take(pipe_of("pipe_limits.name", &wanted.name));
         let new = read(&wanted, &mut violations);
         let mask = request::mask(request.update_mask, &PATHS, &mut violations);
-        let (pipe,) = violations.values((pipe,))?;
+        let etag = violations.take(request::etag("pipe_limits.etag", &wanted.etag));
+        let (pipe, etag) = violations.values((pipe, etag))?;
         let named = |path: &str| mask.iter().any(|named| named == path);
         loop {
             let limits = self.store().pipes().limits(&pipe).await?;
@@ -55,7 +56,6 @@ impl Api {
                 },
             };
             let present = known.etag();
-            let etag = request::etag(&wanted.etag);
             let set = self
                 .store()
                 .pipes()

@@ -115,7 +115,7 @@ impl Api {
         let mask = request::mask(request.update_mask, &PATHS, &mut violations);
         let mut wanted = request.schedule.unwrap_or_default();
         let etag = std::mem::take(&mut wanted.etag);
-        let etag = request::etag(&etag);
+        let etag = violations.take(request::etag("schedule.etag", &etag));
         let name = violations.take(schedule_name("schedule.name", &wanted.name));
         // Not by their number: a path may be named twice.
         if PATHS.iter().all(|path| mask.iter().any(|named| named == path)) {
@@ -123,14 +123,14 @@ impl Api {
             let schedule = self
                 .read_schedule(partition, Some(wanted), &mut violations)
                 .await?;
-            let (name, schedule) = violations.values((name, schedule))?;
+            let (name, etag, schedule) = violations.values((name, etag, schedule))?;
             let updated = self
                 .store()
                 .schedules()
                 .update(&name, &schedule, etag, &caller);
             return full(&updated.await?);
         }
-        let (name,) = violations.values((name,))?;
+        let (name, etag) = violations.values((name, etag))?;
         loop {
             let known = self.store().schedules().get(&name).await?;
             let schedule = self.merged(&mask, wanted.clone(), &known).await?;
@@ -218,8 +218,10 @@ impl Api {
         request: v1::DeleteScheduleRequest,
         caller: Caller,
     ) -> Result<(), ApiError> {
-        let name = schedule_name("name", &request.name)?;
-        let etag = request::etag(&request.etag);
+        let mut violations = Violations::default();
+        let name = violations.take(schedule_name("name", &request.name));
+        let etag = violations.take(request::etag("etag", &request.etag));
+        let (name, etag) = violations.values((name, etag))?;
         Ok(self
             .store()
             .schedules()
