@@ -144,7 +144,7 @@ impl Model {
     fn view(self) -> Result<PipeLimitView, StoreError> {
         Ok(PipeLimitView {
             limits: self.limits()?,
-            pipe: PipeName::new(self.pipe)?,
+            pipe: PipeName::try_from(self.pipe)?,
         })
     }
 

@@ -134,6 +134,7 @@ mod tests {
             "partitions/p/",
             "partitions/p/pipes",
             "partitions/p/pipes/",
+            "partitions/p/pipes/..",
             "partitions/p/jobs/j/batches/1",
             "partitions/p/schedules/s",
         ] {
