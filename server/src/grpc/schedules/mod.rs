@@ -196,10 +196,14 @@ impl Api {
         request: v1::RunScheduleRequest,
         caller: Caller,
     ) -> Result<v1::Job, ApiError> {
-        let name = schedule_name("name", &request.name)?;
+        let mut violations = Violations::default();
+        let name = violations.take(schedule_name("name", &request.name));
+        let request_id = violations.take(request::request_id(request.request_id));
+        let (name, request_id) = violations.values((name, request_id))?;
         let (view, body) = self
             .change(move |relay, reply| async move {
-                let mut created = match relay.store().schedules().run(&name, &caller).await {
+                let schedules = relay.store().schedules();
+                let mut created = match schedules.run(&name, &request_id, &caller).await {
                     Ok(created) => created,
                     Err(error) => return drop(reply.send(Err(error))),
                 };

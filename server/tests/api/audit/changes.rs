@@ -234,7 +234,10 @@ where
             drop(
                 client
                     .schedules
-                    .run_schedule(v1::RunScheduleRequest { name })
+                    .run_schedule(v1::RunScheduleRequest {
+                        name,
+                        ..v1::RunScheduleRequest::default()
+                    })
                     .await
                     .unwrap(),
             );
