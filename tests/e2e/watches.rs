@@ -142,7 +142,11 @@ async fn the_log_tells_of_each_job_once(d: Deployment) {
         // Of the root and of the batches on the two levels below it.
         kinds.dedup();
         use EventKind::{JobBatchSplit, JobCompleted, JobCreated, JobStarted};
-        assert_eq!(kinds, [JobCreated, JobStarted, JobBatchSplit, JobCompleted], "{name}");
+        assert_eq!(
+            kinds,
+            [JobCreated, JobStarted, JobBatchSplit, JobCompleted],
+            "{name}"
+        );
     }
 }
 

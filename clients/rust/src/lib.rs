@@ -34,9 +34,7 @@ mod retry;
 mod spec;
 mod watch;
 
-pub use calls::{
-    SCHEDULE_PATHS, create_request, job_type_name, pipe_limits_name, schedule_name,
-};
+pub use calls::{SCHEDULE_PATHS, create_request, job_type_name, pipe_limits_name, schedule_name};
 pub use client::Client;
 pub use config::{ClientConfig, RetryConfig};
 pub use error::{Error, FieldViolation, PreconditionViolation, QuotaViolation, ResourceInfo};

@@ -3,7 +3,9 @@
 use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use headway::v1;
-use headway_domain::{Error, JobId, JobName, JobState, PartitionId, ids, limits, spec::label_key};
+use headway_domain::{
+    Error, JobId, JobName, JobState, JobUid, PartitionId, ids, limits, spec::label_key,
+};
 use headway_store::JobFilter;
 use uuid::Uuid;
 
@@ -29,6 +31,18 @@ pub(crate) fn partition(parent: &str) -> Result<PartitionId, Error> {
 /// `partitions/{partition}/jobs/{job}` in this field.
 pub(crate) fn job_name(field: &str, name: &str) -> Result<JobName, Error> {
     name.parse().map_err(|error: Error| error.renamed(field))
+}
+
+/// A job's uid in this field; `None` where it is not said.
+pub(crate) fn job_uid(field: &str, uid: &str) -> Result<Option<JobUid>, Error> {
+    if uid.is_empty() {
+        return Ok(None);
+    }
+    // Before parsing: the library takes other forms too.
+    let uid = Some(uid).filter(|uid| uid.len() == 36);
+    let uid = uid.and_then(|uid| Uuid::parse_str(uid).ok());
+    uid.map(|uid| Some(JobUid(uid)))
+        .ok_or_else(|| Error::field(field, "must be a hyphenated UUID"))
 }
 
 /// The id a client chose, or a random one that sorts by time.
@@ -203,6 +217,20 @@ mod tests {
         assert_eq!(field, "job_id");
         assert!(why.contains("128") && why.contains("129"), "{why}");
         assert_ne!(job_id(String::new()), job_id(String::new()));
+    }
+
+    #[test]
+    fn uids_have_one_form() {
+        assert_eq!(job_uid("uid", ""), Ok(None));
+        let uid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        assert_eq!(job_uid("uid", uid).unwrap().unwrap().to_string(), uid);
+        for bad in [
+            "x",
+            "67e5504410b1426f9247bb680e5fe0c8",
+            "{67e55044-10b1-426f-9247-bb680e5fe0c8}",
+        ] {
+            assert_eq!(refused(job_uid("job_uid", bad)).0, "job_uid");
+        }
     }
 
     #[test]

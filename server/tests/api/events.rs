@@ -65,11 +65,17 @@ async fn the_log_tells_a_jobs_life_and_outlives_it() {
     let mut client = harness.client.clone();
     let named = || name("j");
     client
-        .pause_job(said(v1::PauseJobRequest { name: named() }))
+        .pause_job(said(v1::PauseJobRequest {
+            name: named(),
+            ..v1::PauseJobRequest::default()
+        }))
         .await
         .unwrap();
     client
-        .resume_job(v1::ResumeJobRequest { name: named() })
+        .resume_job(v1::ResumeJobRequest {
+            name: named(),
+            ..v1::ResumeJobRequest::default()
+        })
         .await
         .unwrap();
     drop(harness.report(&job, vec![0, 1, 2], &[3]).await);
@@ -82,11 +88,17 @@ async fn the_log_tells_a_jobs_life_and_outlives_it() {
         .await
         .unwrap();
     client
-        .cancel_job(v1::CancelJobRequest { name: named() })
+        .cancel_job(v1::CancelJobRequest {
+            name: named(),
+            ..v1::CancelJobRequest::default()
+        })
         .await
         .unwrap();
     client
-        .delete_job(v1::DeleteJobRequest { name: named() })
+        .delete_job(v1::DeleteJobRequest {
+            name: named(),
+            ..v1::DeleteJobRequest::default()
+        })
         .await
         .unwrap();
 

@@ -47,6 +47,7 @@ async fn updates_say_what_they_change() {
                 ..v1::Job::default()
             }),
             update_mask: update_mask.clone(),
+            ..v1::UpdateJobRequest::default()
         };
         let schedule = v1::UpdateScheduleRequest {
             schedule: Some(v1::Schedule {

@@ -245,7 +245,10 @@ async fn a_deleted_job_is_gone() {
     let harness = Harness::start().await;
     harness.create("one").await;
     let mut client = harness.client.clone();
-    let delete = || v1::DeleteJobRequest { name: name("one") };
+    let delete = || v1::DeleteJobRequest {
+        name: name("one"),
+        ..v1::DeleteJobRequest::default()
+    };
     client.delete_job(delete()).await.unwrap();
     refused(
         client.delete_job(delete()).await,
@@ -266,7 +269,10 @@ async fn counts_are_of_one_partition() {
     let jobs = [harness.create("a").await, harness.create("b").await];
     harness.create("c").await;
     harness.finish(&jobs[0]).await;
-    let pause = v1::PauseJobRequest { name: name("c") };
+    let pause = v1::PauseJobRequest {
+        name: name("c"),
+        ..v1::PauseJobRequest::default()
+    };
     harness.client.clone().pause_job(pause).await.unwrap();
     let counts = |parent: &str| {
         let request = v1::CountJobsRequest {

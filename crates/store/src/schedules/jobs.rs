@@ -58,7 +58,9 @@ impl Schedules<'_> {
                 Ok(created) if !created.existed => break (now, created),
                 // Another call had the same microsecond, or the same request id.
                 other @ (Ok(_)
-                | Err(StoreError::Domain(Error::JobExists(_) | Error::RequestIdReused(_)))) => {
+                | Err(StoreError::Domain(
+                    Error::JobExists(_) | Error::RequestIdReused(_),
+                ))) => {
                     if let Some(created) = self.run_before(&view, request_id).await? {
                         return Ok(created);
                     }

@@ -196,6 +196,7 @@ macro_rules! store_suite {
             connect: twice_at_once, tables_of_a_newer_version, shards_are_set_once,
                 clock_is_the_databases, closed_store_is_unavailable;
             control: illegal_transitions, repeated_actions_change_nothing,
+                a_uid_means_one_job,
                 paused_items_are_parked_and_sent_again, parked_too_late_is_sent_again,
                 a_dispatch_of_a_paused_job_is_parked, a_split_of_a_paused_job_is_taken_back,
                 cancel_settles, cancel_while_splitting, discarding_a_job_that_runs_sends_again,

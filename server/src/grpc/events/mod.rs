@@ -45,7 +45,7 @@ impl Api {
     ) -> Result<v1::ListEventsResponse, ApiError> {
         let mut violations = Violations::default();
         let parent = violations.take(EventParent::read(&request.parent));
-        let uid = violations.take(read::job_uid(&request.job_uid));
+        let uid = violations.take(common::job_uid("job_uid", &request.job_uid));
         let kinds = read::kinds(&request.kinds, &mut violations);
         let after = violations.take(read::start(&request.after, &request.page_token));
         let size = violations.take(common::page_size(request.page_size));
@@ -77,7 +77,7 @@ impl Api {
     ) -> Result<Answers<v1::WatchEventsResponse>, ApiError> {
         let mut violations = Violations::default();
         let parent = violations.take(EventParent::read(&request.parent));
-        let uid = violations.take(read::job_uid(&request.job_uid));
+        let uid = violations.take(common::job_uid("job_uid", &request.job_uid));
         let kinds = read::kinds(&request.kinds, &mut violations);
         let after = violations.take(read::resume_token(&request.resume_token));
         let bookmark = violations.take(common::bookmark_interval(request.bookmark_interval));

@@ -1,8 +1,7 @@
 //! Reading what requests of the audit log have.
 
-use headway_domain::{Error, JobName, JobUid, PartitionId, event::EventKind};
+use headway_domain::{Error, JobName, PartitionId, event::EventKind};
 use headway_store::Position;
-use uuid::Uuid;
 
 use super::view::kind_in;
 use crate::grpc::{request, tokens::parse_cursor, violations::Violations};
@@ -38,18 +37,6 @@ impl EventParent {
             Self::Job(name) => &name.partition,
         }
     }
-}
-
-/// A job's uid; `None` where it is not said.
-pub(crate) fn job_uid(uid: &str) -> Result<Option<JobUid>, Error> {
-    if uid.is_empty() {
-        return Ok(None);
-    }
-    // Before parsing: the library takes other forms too.
-    let uid = Some(uid).filter(|uid| uid.len() == 36);
-    let uid = uid.and_then(|uid| Uuid::parse_str(uid).ok());
-    uid.map(|uid| Some(JobUid(uid)))
-        .ok_or_else(|| Error::field("job_uid", "must be a hyphenated UUID"))
 }
 
 /// Kinds of events; empty for all.
@@ -122,17 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn uids_kinds_and_places() {
-        assert_eq!(job_uid(""), Ok(None));
-        let uid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
-        assert_eq!(job_uid(uid).unwrap().unwrap().to_string(), uid);
-        for bad in [
-            "x",
-            "67e5504410b1426f9247bb680e5fe0c8",
-            "{67e55044-10b1-426f-9247-bb680e5fe0c8}",
-        ] {
-            assert!(job_uid(bad).is_err(), "{bad}");
-        }
+    fn kinds_and_places() {
         assert_eq!(start("", ""), Ok(None));
         let cursor = crate::grpc::tokens::cursor_text(Position { tx: 7, seq: 9 });
         let place = Position { tx: 7, seq: 9 };

@@ -139,7 +139,10 @@ fn held(known: &Explanation) -> Vec<JobReason> {
             Some(paused) => (paused.by.clone(), Some(paused.time)),
             None => (String::new(), None),
         };
-        let message = format!("the job was paused{}; resume it to let it go on", by(&done_by));
+        let message = format!(
+            "the job was paused{}; resume it to let it go on",
+            by(&done_by)
+        );
         reasons.push(JobReason {
             reason_time: since.map(timestamp),
             done_by,

@@ -118,7 +118,10 @@ impl Api {
         let etag = violations.take(request::etag("schedule.etag", &etag));
         let name = violations.take(schedule_name("schedule.name", &wanted.name));
         // Not by their number: a path may be named twice.
-        if PATHS.iter().all(|path| mask.iter().any(|named| named == path)) {
+        if PATHS
+            .iter()
+            .all(|path| mask.iter().any(|named| named == path))
+        {
             let partition = name.as_ref().map(|name| &name.partition);
             let schedule = self
                 .read_schedule(partition, Some(wanted), &mut violations)

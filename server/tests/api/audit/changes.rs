@@ -64,17 +64,26 @@ where
         "PauseJob" => drop(
             client
                 .jobs
-                .pause_job(v1::PauseJobRequest { name })
+                .pause_job(v1::PauseJobRequest {
+                    name,
+                    ..v1::PauseJobRequest::default()
+                })
                 .await
                 .unwrap(),
         ),
         "ResumeJob" => {
-            let pause = v1::PauseJobRequest { name: name.clone() };
+            let pause = v1::PauseJobRequest {
+                name: name.clone(),
+                ..v1::PauseJobRequest::default()
+            };
             harness.client.clone().pause_job(pause).await.unwrap();
             drop(
                 client
                     .jobs
-                    .resume_job(v1::ResumeJobRequest { name })
+                    .resume_job(v1::ResumeJobRequest {
+                        name,
+                        ..v1::ResumeJobRequest::default()
+                    })
                     .await
                     .unwrap(),
             );
@@ -82,7 +91,10 @@ where
         "CancelJob" => drop(
             client
                 .jobs
-                .cancel_job(v1::CancelJobRequest { name })
+                .cancel_job(v1::CancelJobRequest {
+                    name,
+                    ..v1::CancelJobRequest::default()
+                })
                 .await
                 .unwrap(),
         ),
@@ -108,13 +120,17 @@ where
             let request = v1::UpdateJobRequest {
                 job: Some(job),
                 update_mask: mask(&["spec.priority"]),
+                ..v1::UpdateJobRequest::default()
             };
             drop(client.jobs.update_job(request).await.unwrap());
         }
         "DeleteJob" => drop(
             client
                 .jobs
-                .delete_job(v1::DeleteJobRequest { name })
+                .delete_job(v1::DeleteJobRequest {
+                    name,
+                    ..v1::DeleteJobRequest::default()
+                })
                 .await
                 .unwrap(),
         ),

@@ -24,7 +24,10 @@ async fn a_listing_then_what_changes_then_what_is_gone() {
 
     let mut watch = Watch::open(&harness, all()).await;
     let begin = watch.read().await;
-    assert!(begin.listing_begins && begin.listing_complete, "one message has it all");
+    assert!(
+        begin.listing_begins && begin.listing_complete,
+        "one message has it all"
+    );
     assert_eq!(watch.ids(), ["a", "b"]);
     let Some(v1::job_spec::Work::Task(work)) = watch.jobs[&name("a")].spec.clone().unwrap().work
     else {
@@ -81,7 +84,10 @@ async fn a_filter_decides_who_comes_and_goes() {
     assert_eq!(watch.ids(), ["b"]);
     for change in 1..=5 {
         control(&harness, "a").await;
-        let resume = v1::ResumeJobRequest { name: name("a") };
+        let resume = v1::ResumeJobRequest {
+            name: name("a"),
+            ..v1::ResumeJobRequest::default()
+        };
         harness.client.clone().resume_job(resume).await.unwrap();
         harness.create(&format!("c{change}")).await;
     }
@@ -92,7 +98,10 @@ async fn a_filter_decides_who_comes_and_goes() {
         .await;
     // Of a job that can never match nothing is told.
     assert_eq!(watch.gone, [name("b")]);
-    let resume = v1::ResumeJobRequest { name: name("b") };
+    let resume = v1::ResumeJobRequest {
+        name: name("b"),
+        ..v1::ResumeJobRequest::default()
+    };
     harness.client.clone().resume_job(resume).await.unwrap();
     watch.until_state("b", JobState::Active).await;
 
