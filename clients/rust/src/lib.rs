@@ -39,7 +39,10 @@ pub use client::Client;
 pub use config::{ClientConfig, RetryConfig};
 pub use error::{Error, FieldViolation, PreconditionViolation, QuotaViolation, ResourceInfo};
 pub use headway::v1;
-pub use json::{JsonError, json_to_struct, json_to_value, value_to_json};
+pub use json::{
+    JsonError, batch_definition, batch_parameters, item_payload, json_to_struct, json_to_value,
+    type_parameters, value_to_json,
+};
 pub use name::{JobName, NameError, partition_name};
 pub use spec::{BatchBuilder, JobBuilder, TaskBuilder};
 pub use tonic::Code;

@@ -148,11 +148,8 @@ fn refused(id: &JobId, fault: Fault) -> ApiError {
 /// The parameters of a job's type, as the wire has them.
 pub(crate) fn wire(used: &TypeUse, whole: bool) -> v1::JobTypeUse {
     let parameters_form = match &used.parameters {
-        parameters @ serde_json::Value::Object(fields) if whole => {
-            Some(match json::fits_value(parameters) {
-                true => ParametersForm::Parameters(json::to_struct(fields.clone())),
-                false => ParametersForm::ParametersJsonText(parameters.to_string()),
-            })
+        parameters @ serde_json::Value::Object(_) if whole => {
+            Some(ParametersForm::ParametersJsonText(parameters.to_string()))
         }
         _ => None,
     };
