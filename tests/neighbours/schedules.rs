@@ -22,6 +22,7 @@ async fn schedule(d: &Deployment, id: &str, cron: &str) {
         parent: "partitions/schedules".to_owned(),
         schedule_id: id.to_owned(),
         schedule: Some(schedule),
+        ..CreateScheduleRequest::default()
     };
     d.client().create_schedule(request).await.unwrap();
 }

@@ -79,6 +79,7 @@ async fn create(client: &Client) -> anyhow::Result<()> {
                 spec: Some(range(1, 1).build()),
                 ..Schedule::default()
             }),
+            ..CreateScheduleRequest::default()
         })
         .await?;
     until(client, "running", done(20)).await

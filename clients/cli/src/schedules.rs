@@ -108,6 +108,7 @@ async fn create(
         parent: job.parent,
         schedule_id: id.to_owned(),
         schedule: Some(schedule),
+        ..CreateScheduleRequest::default()
     };
     let remote = Remote::connect(settings).await?;
     let schedule = remote.client.create_schedule(request).await;

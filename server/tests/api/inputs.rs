@@ -57,6 +57,7 @@ async fn updates_say_what_they_change() {
                 ..v1::Schedule::default()
             }),
             update_mask: update_mask.clone(),
+            ..v1::UpdateScheduleRequest::default()
         };
         let job_type = v1::UpdateJobTypeRequest {
             job_type: Some(v1::JobType {
@@ -65,6 +66,7 @@ async fn updates_say_what_they_change() {
                 ..v1::JobType::default()
             }),
             update_mask: update_mask.clone(),
+            ..v1::UpdateJobTypeRequest::default()
         };
         let partition = v1::UpdatePartitionRequest {
             partition: Some(v1::Partition {
@@ -73,6 +75,7 @@ async fn updates_say_what_they_change() {
                 ..v1::Partition::default()
             }),
             update_mask: update_mask.clone(),
+            ..v1::UpdatePartitionRequest::default()
         };
         let limits = v1::UpdatePipeLimitsRequest {
             pipe_limits: Some(v1::PipeLimits {
@@ -80,6 +83,7 @@ async fn updates_say_what_they_change() {
                 ..v1::PipeLimits::default()
             }),
             update_mask,
+            ..v1::UpdatePipeLimitsRequest::default()
         };
         for (updated, path) in [
             (clients.jobs.update_job(job).await.map(drop), "spec.labels"),

@@ -13,5 +13,6 @@ mod inputs;
 mod jobs;
 mod pages;
 mod pipes;
+mod rehearsals;
 mod serving;
 mod watches;

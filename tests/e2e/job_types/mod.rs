@@ -309,6 +309,7 @@ async fn schedules_and_many_jobs_have_types(d: Deployment) {
             spec: Some(typed("numbers", parameters)),
             ..Schedule::default()
         }),
+        ..CreateScheduleRequest::default()
     };
     let refused = client
         .create_schedule(schedule(&json!({"to": "x"})))

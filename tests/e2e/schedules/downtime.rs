@@ -44,6 +44,7 @@ async fn create(cluster: &Cluster, id: &str, window: i64) {
         parent: "partitions/default".to_owned(),
         schedule_id: id.to_owned(),
         schedule: Some(schedule),
+        ..CreateScheduleRequest::default()
     };
     cluster.client().create_schedule(request).await.unwrap();
 }

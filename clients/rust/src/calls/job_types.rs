@@ -40,6 +40,7 @@ impl Client {
         let request = UpdateJobTypeRequest {
             job_type: Some(job_type),
             update_mask: mask(&["definition"]),
+            ..UpdateJobTypeRequest::default()
         };
         self.call(Repeat::Harmful, request, |mut stubs, request| async move {
             stubs.job_types.update_job_type(request).await

@@ -100,6 +100,7 @@ impl Client {
         let request = UpdatePipeLimitsRequest {
             pipe_limits: Some(limits),
             update_mask: mask(paths),
+            ..UpdatePipeLimitsRequest::default()
         };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.pipes.update_pipe_limits(request).await

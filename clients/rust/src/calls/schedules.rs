@@ -46,6 +46,7 @@ impl Client {
         let request = UpdateScheduleRequest {
             schedule: Some(schedule),
             update_mask: mask(paths),
+            ..UpdateScheduleRequest::default()
         };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.schedules.update_schedule(request).await

@@ -109,7 +109,7 @@ impl Pipes<'_> {
         let deployment = PartitionId::of_deployment();
         let change = AuditEntry::of_pipe(pipe.as_str(), message, &deployment);
         db.record(&tx, change, caller).await?;
-        tx.commit().await
+        self.end(tx).await
     }
 }
 

@@ -153,10 +153,8 @@ impl Api {
         }
         self.check_variables("job_type.definition", &id, &parsed)
             .await?;
-        let view = self
-            .store()
-            .job_types()
-            .update(&id, &wanted.definition, etag, &caller);
+        let types = self.store().job_types().rehearsing(request.validate_only);
+        let view = types.update(&id, &wanted.definition, etag, &caller);
         Ok(self.job_types.stored(view.await?))
     }
 

@@ -39,8 +39,9 @@ impl Api {
         let etag = violations.take(request::etag("pipe_limits.etag", &wanted.etag));
         let (pipe, etag) = violations.values((pipe, etag))?;
         let named = |path: &str| mask.iter().any(|named| named == path);
+        let pipes = self.store().pipes().rehearsing(request.validate_only);
         loop {
-            let limits = self.store().pipes().limits(&pipe).await?;
+            let limits = pipes.limits(&pipe).await?;
             let known = PipeLimitView {
                 pipe: pipe.clone(),
                 limits,
@@ -56,12 +57,9 @@ impl Api {
                 },
             };
             let present = known.etag();
-            let set = self
-                .store()
-                .pipes()
-                .set_limits(&pipe, &limits, Some(etag.unwrap_or(&present)), &caller)
-                .await;
-            match set {
+            let present = Some(etag.unwrap_or(&present));
+            let set = pipes.set_limits(&pipe, &limits, present, &caller);
+            match set.await {
                 Err(error) if etag.is_none() && overtaken(&error) => {}
                 set => {
                     set?;

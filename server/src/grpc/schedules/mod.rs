@@ -98,12 +98,8 @@ impl Api {
             partition,
             schedule: schedule_id,
         };
-        let view = self
-            .store()
-            .schedules()
-            .create(&name, &schedule, &caller)
-            .await?;
-        full(&view)
+        let schedules = self.store().schedules().rehearsing(request.validate_only);
+        full(&schedules.create(&name, &schedule, &caller).await?)
     }
 
     pub(crate) async fn update_schedule(
@@ -113,6 +109,7 @@ impl Api {
     ) -> Result<v1::Schedule, ApiError> {
         let mut violations = Violations::default();
         let mask = request::mask(request.update_mask, &PATHS, &mut violations);
+        let schedules = self.store().schedules().rehearsing(request.validate_only);
         let mut wanted = request.schedule.unwrap_or_default();
         let etag = std::mem::take(&mut wanted.etag);
         let etag = violations.take(request::etag("schedule.etag", &etag));
@@ -127,21 +124,15 @@ impl Api {
                 .read_schedule(partition, Some(wanted), &mut violations)
                 .await?;
             let (name, etag, schedule) = violations.values((name, etag, schedule))?;
-            let updated = self
-                .store()
-                .schedules()
-                .update(&name, &schedule, etag, &caller);
+            let updated = schedules.update(&name, &schedule, etag, &caller);
             return full(&updated.await?);
         }
         let (name, etag) = violations.values((name, etag))?;
         loop {
-            let known = self.store().schedules().get(&name).await?;
+            let known = schedules.get(&name).await?;
             let schedule = self.merged(&mask, wanted.clone(), &known).await?;
             let present = Some(etag.unwrap_or(&known.etag));
-            let updated = self
-                .store()
-                .schedules()
-                .update(&name, &schedule, present, &caller);
+            let updated = schedules.update(&name, &schedule, present, &caller);
             match updated.await {
                 Err(error) if etag.is_none() && overtaken(&error) => {}
                 updated => return full(&updated?),

@@ -41,6 +41,7 @@ where
             parent: PARENT.to_owned(),
             schedule_id: id.clone(),
             schedule: Some(hourly("")),
+            ..v1::CreateScheduleRequest::default()
         };
         harness
             .clients()
@@ -58,7 +59,11 @@ where
                 ..v1::BatchCreateJobsEntry::default()
             }];
             let parent = PARENT.to_owned();
-            let request = v1::BatchCreateJobsRequest { parent, jobs };
+            let request = v1::BatchCreateJobsRequest {
+                parent,
+                jobs,
+                ..v1::BatchCreateJobsRequest::default()
+            };
             drop(client.jobs.batch_create_jobs(request).await.unwrap());
         }
         "PauseJob" => drop(
@@ -139,6 +144,7 @@ where
             let request = v1::DropDeadLettersRequest {
                 parent: PARENT.to_owned(),
                 all: true,
+                ..v1::DropDeadLettersRequest::default()
             };
             drop(client.pipes.drop_dead_letters(request).await.unwrap());
         }
@@ -194,6 +200,7 @@ where
             let request = v1::UpdatePipeLimitsRequest {
                 pipe_limits: Some(limits),
                 update_mask: mask(&["max_in_flight"]),
+                ..v1::UpdatePipeLimitsRequest::default()
             };
             drop(client.pipes.update_pipe_limits(request).await.unwrap());
         }
@@ -202,6 +209,7 @@ where
                 parent: PARENT.to_owned(),
                 schedule_id: id,
                 schedule: Some(hourly("")),
+                ..v1::CreateScheduleRequest::default()
             };
             drop(client.schedules.create_schedule(request).await.unwrap());
         }
@@ -210,6 +218,7 @@ where
             let request = v1::UpdateScheduleRequest {
                 schedule,
                 update_mask: mask(&["cron", "time_zone", "overlap", "catch_up_window", "spec"]),
+                ..v1::UpdateScheduleRequest::default()
             };
             let updated = client.schedules.update_schedule(request).await.unwrap();
             assert_eq!(
@@ -280,6 +289,7 @@ where
             let request = v1::UpdatePartitionRequest {
                 partition: Some(partition),
                 update_mask: mask(&["weight"]),
+                ..v1::UpdatePartitionRequest::default()
             };
             drop(client.partitions.update_partition(request).await.unwrap());
         }
