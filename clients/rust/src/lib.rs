@@ -28,6 +28,7 @@ mod calls;
 mod client;
 mod config;
 mod error;
+mod filter;
 mod json;
 mod name;
 mod retry;
@@ -38,6 +39,7 @@ pub use calls::{SCHEDULE_PATHS, create_request, job_type_name, pipe_limits_name,
 pub use client::Client;
 pub use config::{ClientConfig, RetryConfig};
 pub use error::{Error, FieldViolation, PreconditionViolation, QuotaViolation, ResourceInfo};
+pub use filter::JobFilter;
 pub use headway::v1;
 pub use json::{
     JsonError, batch_definition, batch_parameters, item_payload, json_to_struct, json_to_value,

@@ -1,18 +1,12 @@
 //! Reading what requests have besides a spec: names, page sizes, filters, intervals.
 
-use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
-use headway::v1;
-use headway_domain::{
-    Error, JobId, JobName, JobState, JobUid, PartitionId, ids, limits, spec::label_key,
-};
-use headway_store::JobFilter;
+use headway_domain::{Error, JobId, JobName, JobUid, PartitionId, ids, limits};
 use uuid::Uuid;
 
 use super::{values::duration, violations::Violations};
 
-/// Labels in a filter at most.
-const FILTER_LABELS: usize = 8;
 /// The shortest time between two states of a watch, unless the client says otherwise.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest such time that a client may ask for.
@@ -118,62 +112,6 @@ pub(crate) fn etag<'a>(field: &str, etag: &'a str) -> Result<Option<&'a str>, Er
     Ok(Some(etag).filter(|etag| !etag.is_empty()))
 }
 
-/// Which jobs to list.
-pub(crate) fn filter(
-    states: &[i32],
-    labels: HashMap<String, String>,
-    violations: &mut Violations,
-) -> JobFilter {
-    let mut filter = JobFilter::default();
-    for number in states {
-        match state(*number) {
-            Some(state) if !filter.states.contains(&state) => filter.states.push(state),
-            Some(_) => {}
-            None => violations.push(
-                "states",
-                format!(
-                    "must be WAITING, ACTIVE, PAUSED, COMPLETED, FAILED or CANCELLED (1 to 6), not {number}"
-                ),
-            ),
-        }
-    }
-    violations.check(labels.len() <= FILTER_LABELS, "labels", || {
-        format!(
-            "must be at most {FILTER_LABELS} labels, and has {}",
-            labels.len()
-        )
-    });
-    for (key, value) in &labels {
-        violations.check(label_key(key), "labels", || {
-            format!(
-                "keys must be 1 to {} ASCII letters, digits or _ - . / :",
-                limits::MAX_ID_BYTES
-            )
-        });
-        let value_fits = value.len() <= limits::MAX_SHORT_TEXT_BYTES && !value.contains('\0');
-        violations.check(value_fits, "labels", || {
-            format!(
-                "values must be at most {} bytes without U+0000",
-                limits::MAX_SHORT_TEXT_BYTES
-            )
-        });
-    }
-    filter.labels = labels.into_iter().collect();
-    filter
-}
-
-fn state(number: i32) -> Option<JobState> {
-    match v1::JobState::try_from(number).ok()? {
-        v1::JobState::Unspecified => None,
-        v1::JobState::Waiting => Some(JobState::Waiting),
-        v1::JobState::Active => Some(JobState::Active),
-        v1::JobState::Paused => Some(JobState::Paused),
-        v1::JobState::Completed => Some(JobState::Completed),
-        v1::JobState::Failed => Some(JobState::Failed),
-        v1::JobState::Cancelled => Some(JobState::Cancelled),
-    }
-}
-
 /// The shortest time between two states of a watch.
 pub(crate) fn watch_interval(interval: Option<prost_types::Duration>) -> Result<Duration, Error> {
     let Some(interval) = interval else {
@@ -272,35 +210,6 @@ mod tests {
             let (field, why) = refused(read(bad));
             assert_eq!(field, "update_mask");
             assert!(why.contains("a, b.c"), "{why}");
-        }
-    }
-
-    #[test]
-    fn filters_know_every_state_and_no_other() {
-        let mut violations = Violations::default();
-        let all = filter(&[1, 2, 3, 4, 5, 6, 1], HashMap::new(), &mut violations);
-        assert_eq!(all.states.len(), 6);
-        assert!(violations.finish().is_ok());
-        for bad in [0, 7, 99, -1] {
-            let mut violations = Violations::default();
-            filter(&[bad], HashMap::new(), &mut violations);
-            assert_eq!(refused(violations.finish()).0, "states");
-        }
-    }
-
-    #[test]
-    fn filter_labels_are_bounded() {
-        let many: HashMap<_, _> = (0..9).map(|n| (format!("k{n}"), String::new())).collect();
-        let one = |key: &str, value: &str| HashMap::from([(key.to_owned(), value.to_owned())]);
-        for bad in [
-            many,
-            one("bad key", ""),
-            one("k", "a\0b"),
-            one("k", &"x".repeat(257)),
-        ] {
-            let mut violations = Violations::default();
-            filter(&[], bad, &mut violations);
-            assert_eq!(refused(violations.finish()).0, "labels");
         }
     }
 

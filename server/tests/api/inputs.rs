@@ -221,17 +221,17 @@ async fn bad_questions_are_refused_by_field() {
     let cases = vec![
         (
             v1::ListJobsRequest {
-                states: vec![99],
+                filter: "state = BUSY".to_owned(),
                 ..list.clone()
             },
-            "states",
+            "filter",
         ),
         (
             v1::ListJobsRequest {
-                states: vec![0],
+                filter: "labels.\"a b\" = x".to_owned(),
                 ..list.clone()
             },
-            "states",
+            "filter",
         ),
         (
             v1::ListJobsRequest {

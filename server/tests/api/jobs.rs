@@ -148,7 +148,7 @@ async fn page_tokens_belong_to_their_query() {
     let token = first.next_page_token;
     assert!(!token.is_empty());
     let other = v1::ListJobsRequest {
-        states: vec![JobState::Active.into()],
+        filter: "state = ACTIVE".to_owned(),
         ..list(1, &token)
     };
     for bad in [list(1, "nonsense"), other] {
@@ -183,12 +183,12 @@ async fn jobs_are_filtered_by_state_and_label() {
         page.jobs.into_iter().map(|job| job.name).collect()
     };
     let completed = v1::ListJobsRequest {
-        states: vec![JobState::Completed.into()],
+        filter: "state = COMPLETED".to_owned(),
         ..list(0, "")
     };
     assert_eq!(names(completed).await, [name("done")]);
     let blue = v1::ListJobsRequest {
-        labels: HashMap::from([("team".to_owned(), "blue".to_owned())]),
+        filter: "labels.team = blue".to_owned(),
         ..list(0, "")
     };
     assert_eq!(names(blue).await, [name("labelled")]);

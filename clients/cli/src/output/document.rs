@@ -6,7 +6,7 @@ use std::io;
 use headway_client::{json_to_struct, json_to_value};
 use headway_job_types::spec;
 use prost::Message;
-use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, Value};
+use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, ReflectMessage, Value};
 
 use crate::{Console, args::Format};
 

@@ -25,7 +25,7 @@ pub struct JobsUpdate {
     pub listing_begins: bool,
     /// With this update everything was passed on that there is.
     pub listing_complete: bool,
-    /// With `listing_complete`, if `max_listed` cut the listing: the page token for [`Client::list_jobs`] with the same states, labels and filter.
+    /// With `listing_complete`, if `max_listed` cut the listing: the page token for [`Client::list_jobs`] with the same filter.
     pub next_page_token: String,
 }
 

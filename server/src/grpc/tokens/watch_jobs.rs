@@ -21,7 +21,7 @@ const CHECK: usize = 16;
 pub(crate) struct Shows(Sha256);
 
 impl Shows {
-    /// The stream of a partition with these states and labels, as texts.
+    /// The stream of a partition with this filter, as texts.
     pub(crate) fn new<'a>(partition: &'a str, filter: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hash = Sha256::new();
         for text in std::iter::once(partition).chain(filter) {
@@ -52,7 +52,7 @@ impl Shows {
             return Ok(None);
         }
         let refused = || {
-            let why = "is not the token of a watch with this parent and these states, labels and filter: leave it out to begin with a listing";
+            let why = "is not the token of a watch with this parent and filter: leave it out to begin with a listing";
             Error::field("resume_token", why)
         };
         self.parse(token).map(Some).ok_or_else(refused)

@@ -55,7 +55,7 @@ async fn jobs_that_do_not_match_any_more_are_removed() {
     let mut active = Watch::listed(&harness, only(&[JobState::Active])).await;
     let mut completed = Watch::listed(&harness, only(&[JobState::Completed])).await;
     let mut team = all();
-    team.labels.insert("team".into(), "x".into());
+    team.filter = "labels.team = x".to_owned();
     let mut team = Watch::listed(&harness, team).await;
     assert_eq!(active.ids(), ["a", "b"]);
     assert_eq!(completed.ids(), [""; 0]);
@@ -244,8 +244,6 @@ async fn bad_requests_name_every_field() {
     let duration = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
     let bad = v1::WatchJobsRequest {
         parent: "p".to_owned(),
-        states: vec![0, 99],
-        labels: [("ü".to_owned(), String::new())].into(),
         max_listed: -1,
         min_interval: duration(61),
         bookmark_interval: duration(0),
@@ -257,11 +255,11 @@ async fn bad_requests_name_every_field() {
     // The last ones of many are left out.
     let expected = [
         "parent",
-        "states",
-        "states",
-        "labels",
         "filter",
         "max_listed",
+        "min_interval",
+        "bookmark_interval",
+        "resume_token",
     ];
     assert_eq!(fields(&details), expected);
     let of_another = v1::WatchJobsRequest {

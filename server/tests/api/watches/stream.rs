@@ -30,8 +30,13 @@ pub fn all() -> v1::WatchJobsRequest {
 }
 
 pub fn only(states: &[JobState]) -> v1::WatchJobsRequest {
+    let names = states.iter().map(|state| {
+        let name = state.as_str_name();
+        name.trim_start_matches("JOB_STATE_")
+    });
+    let names: Vec<_> = names.collect();
     v1::WatchJobsRequest {
-        states: states.iter().map(|state| (*state).into()).collect(),
+        filter: format!("state = ({})", names.join(" OR ")),
         ..all()
     }
 }
