@@ -27,7 +27,7 @@ before(async () => {
   await create(api, 'done', numbers({ count: 5 }));
   await create(api, 'failed', numbers({ count: 6, broken, each: 3 }, { displayName: 'A job that failed' }));
   await create(api, 'active', numbers({ count: 12, gate }, { displayName: 'A job under way', description: 'What it is about.' }));
-  await api.createSchedule({ parent: PARENT, scheduleId: 'nightly', schedule: { cron: '0 3 * * *', job: waiting() } });
+  await api.createSchedule({ parent: PARENT, scheduleId: 'nightly', schedule: { cron: '0 3 * * *', spec: waiting() } });
   await api.pauseSchedule({ name: `${PARENT}/schedules/nightly` });
   const states = async () => (await api.listJobs({ parent: PARENT, pageSize: 100 })).jobs.map(({ progress }) => progress!);
   await until('nothing moves any more', async () => {

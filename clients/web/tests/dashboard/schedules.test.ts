@@ -64,7 +64,7 @@ test('a schedule is made, run, paused, changed and deleted', async () => {
   await row.getByText('waits', { exact: true }).waitFor();
   const changed = await site.api.getSchedule({ name: `${PARENT}/schedules/nightly` });
   assert.equal(changed.timeZone, 'Europe/Berlin');
-  assert.equal(changed.job?.description, 'Each night');
+  assert.equal(changed.spec?.description, 'Each night');
 
   await made.click();
   await page.getByText('Schedule', { exact: true }).waitFor();
