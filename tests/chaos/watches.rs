@@ -100,8 +100,8 @@ async fn follow_log(client: &Client) {
         assert!(event.revision >= revision, "events are in order");
         revision = event.revision;
         match event.kind() {
-            EventKind::Completed => return,
-            EventKind::Created | EventKind::Started | EventKind::BatchSplit => {}
+            EventKind::JobCompleted => return,
+            EventKind::JobCreated | EventKind::JobStarted | EventKind::JobBatchSplit => {}
             other => panic!("{other:?}"),
         }
     }

@@ -116,7 +116,7 @@ async fn the_log_tells_of_each_job_once(d: Deployment) {
     let ends = |events: &[AuditEvent]| {
         let ends = events
             .iter()
-            .filter(|event| event.kind() == EventKind::Completed);
+            .filter(|event| event.kind() == EventKind::JobCompleted);
         ends.count()
     };
     while ends(&seen) < names.len() {
@@ -142,8 +142,12 @@ async fn the_log_tells_of_each_job_once(d: Deployment) {
         let mut kinds: Vec<_> = kinds.iter().map(AuditEvent::kind).collect();
         // Of the root and of the batches on the two levels below it.
         kinds.dedup();
-        use EventKind::{BatchSplit, Completed, Created, Started};
-        assert_eq!(kinds, [Created, Started, BatchSplit, Completed], "{name}");
+        use EventKind::{JobBatchSplit, JobCompleted, JobCreated, JobStarted};
+        assert_eq!(
+            kinds,
+            [JobCreated, JobStarted, JobBatchSplit, JobCompleted],
+            "{name}"
+        );
     }
 }
 
@@ -200,9 +204,10 @@ async fn a_tree_is_explored_while_it_runs(d: Deployment) {
     let name = d
         .create("tree", headway_client::JobBuilder::new(batch).build())
         .await;
-    let list = async |parent: String| {
+    let list = async |parent_batch: String| {
         let request = ListBatchesRequest {
-            parent,
+            parent: name.to_string(),
+            parent_batch,
             page_size: 2,
             ..ListBatchesRequest::default()
         };
@@ -213,7 +218,7 @@ async fn a_tree_is_explored_while_it_runs(d: Deployment) {
             .unwrap()
     };
     let root = until("some of it to be done", PATIENCE, || async {
-        let root = list(name.to_string()).await.remove(0);
+        let root = list(String::new()).await.remove(0);
         (root.total_final && root.items_done > 5).then_some(root)
     })
     .await;
@@ -249,7 +254,7 @@ async fn pipes_show_their_load(d: Deployment) {
     until("all items to wait", PATIENCE, || async {
         look()
             .await
-            .filter(|pipe| pipe.messages_ready == 50 && pipe.items_in_flight == 50)
+            .filter(|pipe| pipe.ready_message_count == 50 && pipe.items_in_flight == 50)
     })
     .await;
     let pipe = look().await.unwrap();

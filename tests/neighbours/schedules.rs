@@ -15,13 +15,14 @@ const UNREADABLE: usize = 20;
 async fn schedule(d: &Deployment, id: &str, cron: &str) {
     let schedule = Schedule {
         cron: cron.to_owned(),
-        job: Some(range(2, 2).build()),
+        spec: Some(range(2, 2).build()),
         ..Schedule::default()
     };
     let request = CreateScheduleRequest {
         parent: "partitions/schedules".to_owned(),
         schedule_id: id.to_owned(),
         schedule: Some(schedule),
+        ..CreateScheduleRequest::default()
     };
     d.client().create_schedule(request).await.unwrap();
 }

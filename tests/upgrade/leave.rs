@@ -76,9 +76,10 @@ async fn create(client: &Client) -> anyhow::Result<()> {
             schedule: Some(Schedule {
                 cron: "0 3 1 1 *".to_owned(),
                 time_zone: "Europe/Berlin".to_owned(),
-                job: Some(range(1, 1).build()),
+                spec: Some(range(1, 1).build()),
                 ..Schedule::default()
             }),
+            ..CreateScheduleRequest::default()
         })
         .await?;
     until(client, "running", done(20)).await

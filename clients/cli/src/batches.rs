@@ -30,13 +30,14 @@ pub(crate) async fn batches(
     let remote = Remote::connect(settings).await?;
     let parents = match args.of {
         Some(number) => vec![format!("{name}/batches/{number}")],
-        None => vec![name.to_string(), format!("{name}/batches/1")],
+        None => vec![String::new(), format!("{name}/batches/1")],
     };
     let limit = args.limit.and_then(|limit| usize::try_from(limit).ok());
     let mut batches = Vec::new();
-    for parent in parents {
+    for parent_batch in parents {
         let listed = remote.client.batches(ListBatchesRequest {
-            parent,
+            parent: name.to_string(),
+            parent_batch,
             page_size: PER_PAGE,
             ..ListBatchesRequest::default()
         });
@@ -89,7 +90,7 @@ fn table(batches: &[Batch], console: &Console) -> String {
                 count(batch.items_done),
                 count(batch.items_known)
             ),
-            count(batch.items_failed + batch.split_failures),
+            count(batch.items_failed + batch.split_failure_count),
             count(batch.batch_count),
             clean(&batch.title),
         ]

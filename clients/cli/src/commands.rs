@@ -1,7 +1,9 @@
 //! Which command does what.
 
+use std::collections::BTreeMap;
+
 use headway::v1::{JobState, ListJobsRequest, RetryJobRequest, WatchJobsRequest};
-use headway_client::partition_name;
+use headway_client::{JobFilter, partition_name};
 
 use crate::{
     Console,
@@ -135,16 +137,19 @@ pub(crate) async fn run(
             limit,
             follow,
         } => {
-            let states: Vec<i32> = state
-                .into_iter()
-                .map(|state| JobState::from(state).into())
-                .collect();
+            let labels = label.into_iter().collect::<BTreeMap<_, _>>();
+            let filter = labels
+                .iter()
+                .fold(JobFilter::new(), |filter, (key, value)| {
+                    filter.label(key, value)
+                })
+                .states(state.into_iter().map(JobState::from))
+                .matching(filter.as_deref().unwrap_or_default())
+                .build();
             if follow {
                 let request = WatchJobsRequest {
                     parent: partition_name(&settings.partition)?,
-                    states,
-                    labels: label.into_iter().collect(),
-                    filter: filter.unwrap_or_default(),
+                    filter,
                     max_listed: limit.map_or(0, |limit| i32::try_from(limit).unwrap_or(i32::MAX)),
                     ..WatchJobsRequest::default()
                 };
@@ -153,9 +158,7 @@ pub(crate) async fn run(
             let request = ListJobsRequest {
                 parent: partition_name(&settings.partition)?,
                 page_size: page_size(limit, JOBS_PER_PAGE),
-                states,
-                labels: label.into_iter().collect(),
-                filter: filter.unwrap_or_default(),
+                filter,
                 order_by: order_by.unwrap_or_default(),
                 ..ListJobsRequest::default()
             };

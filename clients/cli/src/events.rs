@@ -67,7 +67,7 @@ async fn follow_events(
 ) -> Result<ExitStatus, Failure> {
     let mut watch = remote.client.watch_events(WatchEventsRequest {
         parent,
-        after: args.after.clone().unwrap_or_default(),
+        resume_token: args.after.clone().unwrap_or_default(),
         kinds: args.kind.iter().map(|kind| (*kind).into()).collect(),
         ..WatchEventsRequest::default()
     });
@@ -97,19 +97,19 @@ fn what(event: &AuditEvent) -> &'static str {
         EventKind::Unspecified => {
             "changed in a way that this version of the command line does not know"
         }
-        EventKind::Created => "created",
-        EventKind::Started => "started",
-        EventKind::Paused => "paused",
-        EventKind::Resumed => "resumed",
-        EventKind::Cancelled => "cancelled",
-        EventKind::Retried => "retried",
-        EventKind::BatchSplit => "batch split",
-        EventKind::FailureRecorded => "failures recorded",
-        EventKind::Completed => "completed",
-        EventKind::Failed => "failed",
-        EventKind::Settled => "settled",
-        EventKind::Deleted => "deleted",
-        EventKind::Updated => "updated",
+        EventKind::JobCreated => "created",
+        EventKind::JobStarted => "started",
+        EventKind::JobPaused => "paused",
+        EventKind::JobResumed => "resumed",
+        EventKind::JobCancelled => "cancelled",
+        EventKind::JobRetried => "retried",
+        EventKind::JobBatchSplit => "batch split",
+        EventKind::JobFailureRecorded => "failures recorded",
+        EventKind::JobCompleted => "completed",
+        EventKind::JobFailed => "failed",
+        EventKind::JobSettled => "settled",
+        EventKind::JobDeleted => "deleted",
+        EventKind::JobUpdated => "updated",
         EventKind::ScheduleCreated => "schedule created",
         EventKind::ScheduleUpdated => "schedule updated",
         EventKind::SchedulePaused => "schedule paused",
@@ -135,8 +135,8 @@ fn more(event: &AuditEvent) -> String {
     }
     if event.item_count > 0 {
         let noun = match event.kind() {
-            EventKind::FailureRecorded if event.item_count == 1 => "failure",
-            EventKind::FailureRecorded => "failures",
+            EventKind::JobFailureRecorded if event.item_count == 1 => "failure",
+            EventKind::JobFailureRecorded => "failures",
             _ if event.item_count == 1 => "item",
             _ => "items",
         };
@@ -164,8 +164,8 @@ fn line(event: &AuditEvent, partition: &str, zone: &TimeZone) -> String {
         about(event, partition),
         what(event)
     );
-    if !event.actor.is_empty() {
-        line.push_str(&format!(" by {}", clean(&event.actor)));
+    if !event.done_by.is_empty() {
+        line.push_str(&format!(" by {}", clean(&event.done_by)));
     }
     let more = more(event);
     if !more.is_empty() {
@@ -189,7 +189,7 @@ fn table(events: &[AuditEvent], partition: &str, console: &Console) -> String {
             time(event.event_time.as_ref(), console.time_zone()),
             about(event, partition),
             what(event).to_owned(),
-            clean(&event.actor),
+            clean(&event.done_by),
             clean(&event.correlation_id),
             more(event),
         ]

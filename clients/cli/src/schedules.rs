@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use headway::v1::{
     CreateScheduleRequest, ListSchedulesResponse, Schedule, schedule::OverlapPolicy,
 };
-use headway_client::schedule_name;
+use headway_client::{SCHEDULE_PATHS, schedule_name};
 
 use crate::{
     Console,
@@ -100,7 +100,7 @@ async fn create(
     let job = submit::request(&args.job, &settings)?;
     let mut schedule = Schedule {
         cron: cron.to_owned(),
-        job: job.spec,
+        spec: job.spec,
         ..Schedule::default()
     };
     apply(args, &mut schedule);
@@ -108,6 +108,7 @@ async fn create(
         parent: job.parent,
         schedule_id: id.to_owned(),
         schedule: Some(schedule),
+        ..CreateScheduleRequest::default()
     };
     let remote = Remote::connect(settings).await?;
     let schedule = remote.client.create_schedule(request).await;
@@ -132,9 +133,12 @@ async fn update(
         schedule.cron = cron.to_owned();
     }
     apply(args, &mut schedule);
-    let job = schedule.job.unwrap_or_default();
-    schedule.job = submit::changed(&args.job, job, &remote.settings)?.spec;
-    let schedule = remote.client.update_schedule(schedule).await;
+    let spec = schedule.spec.unwrap_or_default();
+    schedule.spec = submit::changed(&args.job, spec, &remote.settings)?.spec;
+    let schedule = remote
+        .client
+        .update_schedule(schedule, &SCHEDULE_PATHS)
+        .await;
     show(&schedule.map_err(refused)?, &remote, console)
 }
 
@@ -181,7 +185,7 @@ fn table(schedules: &[Schedule], console: &Console) -> String {
             last(&schedule.name),
             clean(&schedule.cron),
             clean(&schedule.time_zone),
-            match (schedule.unreadable.is_empty(), schedule.paused) {
+            match (schedule.problem.is_empty(), schedule.paused) {
                 (false, _) => "unreadable".to_owned(),
                 (true, true) => "paused".to_owned(),
                 (true, false) => time(schedule.next_run_time.as_ref(), console.time_zone()),

@@ -24,11 +24,11 @@ use line::run;
 use serde_json::Value;
 use tonic::Code;
 
-fn event(kind: EventKind, actor: &str) -> AuditEvent {
+fn event(kind: EventKind, done_by: &str) -> AuditEvent {
     AuditEvent {
         job: "partitions/default/jobs/j".to_owned(),
         kind: kind.into(),
-        actor: actor.to_owned(),
+        done_by: done_by.to_owned(),
         event_time: Some(prost_types::Timestamp {
             seconds: 1_772_366_400,
             nanos: 0,
@@ -61,8 +61,8 @@ async fn following_jobs_tells_of_changes_and_removals() {
                 ..RemovedJob::default()
             },
         ],
-        reset: true,
-        listed: true,
+        listing_begins: true,
+        listing_complete: true,
         ..WatchJobsResponse::default()
     };
     let watches = [once(update()), once(update())];
@@ -82,11 +82,11 @@ async fn following_jobs_tells_of_changes_and_removals() {
 #[tokio::test]
 async fn events_are_a_table_or_lines() {
     let fake = Fake::default();
-    let mut split = event(EventKind::BatchSplit, "");
+    let mut split = event(EventKind::JobBatchSplit, "");
     split.batch = "partitions/default/jobs/j/batches/7".to_owned();
     split.item_count = 1200;
     let listed = ListEventsResponse {
-        events: vec![event(EventKind::Paused, "ada"), split.clone()],
+        events: vec![event(EventKind::JobPaused, "ada"), split.clone()],
         ..ListEventsResponse::default()
     };
     fake.script().event_pages.push_back(listed);
@@ -101,8 +101,8 @@ async fn events_are_a_table_or_lines() {
 
     fake.script().events_watches.push_back(Scene {
         steps: vec![Ok(WatchEventsResponse {
-            events: vec![event(EventKind::Paused, "ada"), split],
-            cursor: "c".to_owned(),
+            events: vec![event(EventKind::JobPaused, "ada"), split],
+            resume_token: "c".to_owned(),
         })],
         open: true,
     });
@@ -123,8 +123,8 @@ async fn events_of_some_kinds_are_asked_for() {
     let fake = Fake::default();
     let events = || {
         vec![
-            event(EventKind::Paused, "ada"),
-            event(EventKind::Resumed, "ada"),
+            event(EventKind::JobPaused, "ada"),
+            event(EventKind::JobResumed, "ada"),
         ]
     };
     fake.script().event_pages.push_back(ListEventsResponse {
@@ -139,7 +139,7 @@ async fn events_of_some_kinds_are_asked_for() {
     fake.script().events_watches.push_back(Scene {
         steps: vec![Ok(WatchEventsResponse {
             events: events(),
-            cursor: "c".to_owned(),
+            resume_token: "c".to_owned(),
         })],
         open: true,
     });
@@ -178,7 +178,10 @@ async fn batches_and_pipes_are_tables() {
     );
     let parent = "partitions/default/jobs/j";
     let asked = fake.requests("batches");
-    assert_eq!(asked, [parent.to_owned(), format!("{parent}/batches/1")]);
+    assert_eq!(
+        asked,
+        [parent.to_owned(), format!("{parent} {parent}/batches/1")]
+    );
 
     let pipe = |name: &str, reachable| Pipe {
         name: format!("partitions/default/pipes/{name}"),

@@ -1,5 +1,11 @@
-//! JSON values in the wire's form, `google.protobuf.Value`, and back.
+//! JSON values in the wire's form, `google.protobuf.Value`, and back. Responses have JSON as text.
 
+use headway::v1::{
+    BatchSpec, ItemTemplate, JobTypeUse,
+    batch_spec::{self, Definition},
+    item_template::PayloadForm,
+    job_type_use,
+};
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde_json::{Map, Number, Value as Json};
 
@@ -73,15 +79,51 @@ pub fn value_to_json(value: &Value) -> Json {
         Some(Kind::NumberValue(number)) => number_to_json(*number),
         Some(Kind::StringValue(text)) => Json::String(text.clone()),
         Some(Kind::ListValue(list)) => Json::Array(list.values.iter().map(value_to_json).collect()),
-        Some(Kind::StructValue(object)) => {
-            let fields = object.fields.iter();
-            Json::Object(
-                fields
-                    .map(|(key, value)| (key.clone(), value_to_json(value)))
-                    .collect(),
-            )
-        }
+        Some(Kind::StructValue(object)) => struct_to_json(object),
     }
+}
+
+/// The definition of a batch, in whichever form the message has it; `None` for bytes, for none, and
+/// for a text that is no JSON.
+pub fn batch_definition(batch: &BatchSpec) -> Option<Json> {
+    match batch.definition.as_ref()? {
+        Definition::Json(value) => Some(value_to_json(value)),
+        Definition::JsonText(text) => serde_json::from_str(text).ok(),
+        Definition::Data(_) => None,
+    }
+}
+
+/// The parameters of a batch, as [`batch_definition`].
+pub fn batch_parameters(batch: &BatchSpec) -> Option<Json> {
+    match batch.parameters_form.as_ref()? {
+        batch_spec::ParametersForm::Parameters(object) => Some(struct_to_json(object)),
+        batch_spec::ParametersForm::ParametersJsonText(text) => serde_json::from_str(text).ok(),
+    }
+}
+
+/// The payload of the items of a batch, as [`batch_definition`].
+pub fn item_payload(item: &ItemTemplate) -> Option<Json> {
+    match item.payload_form.as_ref()? {
+        PayloadForm::Payload(value) => Some(value_to_json(value)),
+        PayloadForm::PayloadJsonText(text) => serde_json::from_str(text).ok(),
+    }
+}
+
+/// The parameters of a job's type, as [`batch_definition`].
+pub fn type_parameters(used: &JobTypeUse) -> Option<Json> {
+    match used.parameters_form.as_ref()? {
+        job_type_use::ParametersForm::Parameters(object) => Some(struct_to_json(object)),
+        job_type_use::ParametersForm::ParametersJsonText(text) => serde_json::from_str(text).ok(),
+    }
+}
+
+fn struct_to_json(object: &Struct) -> Json {
+    let fields = object.fields.iter();
+    Json::Object(
+        fields
+            .map(|(key, value)| (key.clone(), value_to_json(value)))
+            .collect(),
+    )
 }
 
 fn object_to_struct(fields: &Map<String, Json>) -> Result<Struct, JsonError> {
@@ -140,6 +182,53 @@ mod tests {
             json_to_struct(&json!([1])),
             Err(JsonError::NotAnObject("an array"))
         );
+    }
+
+    #[test]
+    fn values_and_texts_are_read_alike() -> Result<(), JsonError> {
+        let json = json!({"a": [1, "x"]});
+        let (object, text) = (json_to_struct(&json)?, json.to_string());
+        let item = |form| ItemTemplate {
+            payload_form: Some(form),
+            ..ItemTemplate::default()
+        };
+        let batch = |definition, parameters| BatchSpec {
+            definition: Some(definition),
+            parameters_form: Some(parameters),
+            ..BatchSpec::default()
+        };
+        let of_type = |form| JobTypeUse {
+            parameters_form: Some(form),
+            ..JobTypeUse::default()
+        };
+        let value = json_to_value(&json)?;
+        for item in [
+            item(PayloadForm::Payload(value.clone())),
+            item(PayloadForm::PayloadJsonText(text.clone())),
+        ] {
+            assert_eq!(item_payload(&item), Some(json.clone()));
+        }
+        for batch in [
+            batch(
+                Definition::Json(value),
+                batch_spec::ParametersForm::Parameters(object.clone()),
+            ),
+            batch(
+                Definition::JsonText(text.clone()),
+                batch_spec::ParametersForm::ParametersJsonText(text.clone()),
+            ),
+        ] {
+            assert_eq!(batch_definition(&batch), Some(json.clone()));
+            assert_eq!(batch_parameters(&batch), Some(json.clone()));
+        }
+        for used in [
+            of_type(job_type_use::ParametersForm::Parameters(object)),
+            of_type(job_type_use::ParametersForm::ParametersJsonText(text)),
+        ] {
+            assert_eq!(type_parameters(&used), Some(json.clone()));
+        }
+        assert_eq!(batch_definition(&BatchSpec::default()), None);
+        Ok(())
     }
 
     fn any_json() -> impl Strategy<Value = Json> {

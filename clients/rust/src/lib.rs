@@ -28,18 +28,23 @@ mod calls;
 mod client;
 mod config;
 mod error;
+mod filter;
 mod json;
 mod name;
 mod retry;
 mod spec;
 mod watch;
 
-pub use calls::{create_request, job_type_name, pipe_limits_name, schedule_name};
+pub use calls::{SCHEDULE_PATHS, create_request, job_type_name, pipe_limits_name, schedule_name};
 pub use client::Client;
 pub use config::{ClientConfig, RetryConfig};
 pub use error::{Error, FieldViolation, PreconditionViolation, QuotaViolation, ResourceInfo};
+pub use filter::JobFilter;
 pub use headway::v1;
-pub use json::{JsonError, json_to_struct, json_to_value, value_to_json};
+pub use json::{
+    JsonError, batch_definition, batch_parameters, item_payload, json_to_struct, json_to_value,
+    type_parameters, value_to_json,
+};
 pub use name::{JobName, NameError, partition_name};
 pub use spec::{BatchBuilder, JobBuilder, TaskBuilder};
 pub use tonic::Code;

@@ -257,10 +257,10 @@ impl JobBuilder {
         self.prerequisite(job, true)
     }
 
-    fn prerequisite(mut self, job: impl Into<String>, optional: bool) -> Self {
+    fn prerequisite(mut self, job: impl Into<String>, ignore_missing: bool) -> Self {
         self.0.prerequisites.push(Prerequisite {
             job: job.into(),
-            optional,
+            ignore_missing,
             ..Prerequisite::default()
         });
         self

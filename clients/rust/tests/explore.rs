@@ -35,7 +35,7 @@ fn events(cursors: &[&str], last: &str) -> WatchEventsResponse {
     });
     WatchEventsResponse {
         events: events.collect(),
-        cursor: last.to_owned(),
+        resume_token: last.to_owned(),
     }
 }
 
@@ -43,11 +43,11 @@ fn events(cursors: &[&str], last: &str) -> WatchEventsResponse {
 async fn a_watch_of_jobs_goes_on_and_repeats_nothing() -> TestResult {
     let fake = Fake::default();
     let listing = WatchJobsResponse {
-        reset: true,
+        listing_begins: true,
         ..jobs(&[("a", 1), ("b", 1)], "")
     };
     let listed = WatchJobsResponse {
-        listed: true,
+        listing_complete: true,
         next_page_token: "more".to_owned(),
         ..jobs(&[], "one")
     };
@@ -56,11 +56,11 @@ async fn a_watch_of_jobs_goes_on_and_repeats_nothing() -> TestResult {
             uid: "b".to_owned(),
             ..RemovedJob::default()
         }],
-        listed: true,
+        listing_complete: true,
         ..jobs(&[("a", 2), ("c", 1)], "three")
     };
     let again = WatchJobsResponse {
-        reset: true,
+        listing_begins: true,
         ..jobs(&[("a", 2)], "")
     };
     fake.script().jobs_watches.extend([
@@ -90,7 +90,12 @@ async fn a_watch_of_jobs_goes_on_and_repeats_nothing() -> TestResult {
             Ok(update) => {
                 let jobs = update.jobs.iter();
                 let jobs: Vec<_> = jobs.map(|job| (job.uid.clone(), job.revision)).collect();
-                seen.push((jobs, update.removed.len(), update.reset, update.listed));
+                seen.push((
+                    jobs,
+                    update.removed.len(),
+                    update.listing_begins,
+                    update.listing_complete,
+                ));
             }
             Err(error) => end = Some(error.code()),
         }
@@ -129,7 +134,7 @@ async fn a_watch_of_events_goes_on_at_its_cursor() -> TestResult {
     ]);
     let client = client(fake.serve().await?).await?;
     let request = WatchEventsRequest {
-        after: "0".to_owned(),
+        resume_token: "0".to_owned(),
         ..WatchEventsRequest::default()
     };
     let mut watch = client.watch_events(request);

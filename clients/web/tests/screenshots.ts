@@ -161,7 +161,7 @@ async function prepare({ api, server }: Site): Promise<void> {
       schedule: {
         cron,
         timeZone,
-        job: numbers({ count: 40 }, about("Made by a schedule", "media")),
+        spec: numbers({ count: 40 }, about("Made by a schedule", "media")),
       },
     });
   };

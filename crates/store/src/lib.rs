@@ -56,6 +56,7 @@ pub use jobs::{
         find::{FoundJobs, JobPage},
         order::JobPlace,
     },
+    target::Target,
     view::{Controlled, JobView},
 };
 pub use outbox::message::{OutboxKind, OutboxMessage};

@@ -124,7 +124,7 @@ const ENTRIES: &[Entry] = &[
         "JOB_NOT_FOUND",
         "NOT_FOUND",
         "ResourceInfo; metadata `job`",
-        "There is no such job, or it was deleted.",
+        "There is no such job, it was deleted, or it has another uid.",
         "Check the name.",
     ),
     (

@@ -1,16 +1,12 @@
 //! Reading what requests have besides a spec: names, page sizes, filters, intervals.
 
-use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
-use headway::v1;
-use headway_domain::{Error, JobId, JobName, JobState, PartitionId, ids, limits, spec::label_key};
-use headway_store::JobFilter;
+use headway_domain::{Error, JobId, JobName, JobUid, PartitionId, ids, limits};
 use uuid::Uuid;
 
 use super::{values::duration, violations::Violations};
 
-/// Labels in a filter at most.
-const FILTER_LABELS: usize = 8;
 /// The shortest time between two states of a watch, unless the client says otherwise.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest such time that a client may ask for.
@@ -29,6 +25,18 @@ pub(crate) fn partition(parent: &str) -> Result<PartitionId, Error> {
 /// `partitions/{partition}/jobs/{job}` in this field.
 pub(crate) fn job_name(field: &str, name: &str) -> Result<JobName, Error> {
     name.parse().map_err(|error: Error| error.renamed(field))
+}
+
+/// A job's uid in this field; `None` where it is not said.
+pub(crate) fn job_uid(field: &str, uid: &str) -> Result<Option<JobUid>, Error> {
+    if uid.is_empty() {
+        return Ok(None);
+    }
+    // Before parsing: the library takes other forms too.
+    let uid = Some(uid).filter(|uid| uid.len() == 36);
+    let uid = uid.and_then(|uid| Uuid::parse_str(uid).ok());
+    uid.map(|uid| Some(JobUid(uid)))
+        .ok_or_else(|| Error::field(field, "must be a hyphenated UUID"))
 }
 
 /// The id a client chose, or a random one that sorts by time.
@@ -71,83 +79,37 @@ pub(crate) fn page_size_up_to(most: u32, size: i32) -> Result<u32, Error> {
     }
 }
 
-/// The fields of an update mask. Only these may be named; none stands for all of them.
+/// The fields of an update mask: at least one of these, and no other.
 pub(crate) fn mask(
     mask: Option<prost_types::FieldMask>,
     known: &'static [&'static str],
     violations: &mut Violations,
 ) -> Vec<String> {
     let paths = mask.unwrap_or_default().paths;
+    violations.check(!paths.is_empty(), "update_mask", || {
+        format!("must name at least one of {}", known.join(", "))
+    });
     for path in &paths {
         violations.check(known.contains(&path.as_str()), "update_mask", || {
             format!("must name some of {}, not {path:?}", known.join(", "))
         });
     }
-    if paths.is_empty() {
-        return known.iter().copied().map(str::to_owned).collect();
-    }
     paths
 }
 
-/// The etag that an update or a deletion is based on; none for any.
-pub(crate) fn etag(etag: &str) -> Option<&str> {
-    Some(etag).filter(|etag| !etag.is_empty())
-}
-
-/// Which jobs to list.
-pub(crate) fn filter(
-    states: &[i32],
-    labels: HashMap<String, String>,
-    violations: &mut Violations,
-) -> JobFilter {
-    let mut filter = JobFilter::default();
-    for number in states {
-        match state(*number) {
-            Some(state) if !filter.states.contains(&state) => filter.states.push(state),
-            Some(_) => {}
-            None => violations.push(
-                "states",
-                format!(
-                    "must be WAITING, ACTIVE, PAUSED, COMPLETED, FAILED or CANCELLED (1 to 6), not {number}"
-                ),
+/// The etag that an update or a deletion is based on, in this field; none for any.
+pub(crate) fn etag<'a>(field: &str, etag: &'a str) -> Result<Option<&'a str>, Error> {
+    if etag.len() > limits::MAX_TOKEN_BYTES {
+        return Err(Error::field(
+            field,
+            format!(
+                "must be at most {} bytes, and has {}",
+                limits::MAX_TOKEN_BYTES,
+                etag.len()
             ),
-        }
+        ));
     }
-    violations.check(labels.len() <= FILTER_LABELS, "labels", || {
-        format!(
-            "must be at most {FILTER_LABELS} labels, and has {}",
-            labels.len()
-        )
-    });
-    for (key, value) in &labels {
-        violations.check(label_key(key), "labels", || {
-            format!(
-                "keys must be 1 to {} ASCII letters, digits or _ - . / :",
-                limits::MAX_ID_BYTES
-            )
-        });
-        let value_fits = value.len() <= limits::MAX_SHORT_TEXT_BYTES && !value.contains('\0');
-        violations.check(value_fits, "labels", || {
-            format!(
-                "values must be at most {} bytes without U+0000",
-                limits::MAX_SHORT_TEXT_BYTES
-            )
-        });
-    }
-    filter.labels = labels.into_iter().collect();
-    filter
-}
-
-fn state(number: i32) -> Option<JobState> {
-    match v1::JobState::try_from(number).ok()? {
-        v1::JobState::Unspecified => None,
-        v1::JobState::Waiting => Some(JobState::Waiting),
-        v1::JobState::Active => Some(JobState::Active),
-        v1::JobState::Paused => Some(JobState::Paused),
-        v1::JobState::Completed => Some(JobState::Completed),
-        v1::JobState::Failed => Some(JobState::Failed),
-        v1::JobState::Cancelled => Some(JobState::Cancelled),
-    }
+    Ok(Some(etag).filter(|etag| !etag.is_empty()))
 }
 
 /// The shortest time between two states of a watch.
@@ -196,6 +158,20 @@ mod tests {
     }
 
     #[test]
+    fn uids_have_one_form() {
+        assert_eq!(job_uid("uid", ""), Ok(None));
+        let uid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        assert_eq!(job_uid("uid", uid).unwrap().unwrap().to_string(), uid);
+        for bad in [
+            "x",
+            "67e5504410b1426f9247bb680e5fe0c8",
+            "{67e55044-10b1-426f-9247-bb680e5fe0c8}",
+        ] {
+            assert_eq!(refused(job_uid("job_uid", bad)).0, "job_uid");
+        }
+    }
+
+    #[test]
     fn page_sizes_are_bounded() {
         assert_eq!(page_size(0), Ok(50));
         assert_eq!(page_size(1000), Ok(1000));
@@ -210,31 +186,30 @@ mod tests {
     }
 
     #[test]
-    fn filters_know_every_state_and_no_other() {
-        let mut violations = Violations::default();
-        let all = filter(&[1, 2, 3, 4, 5, 6, 1], HashMap::new(), &mut violations);
-        assert_eq!(all.states.len(), 6);
-        assert!(violations.finish().is_ok());
-        for bad in [0, 7, 99, -1] {
-            let mut violations = Violations::default();
-            filter(&[bad], HashMap::new(), &mut violations);
-            assert_eq!(refused(violations.finish()).0, "states");
-        }
+    fn etags_are_bounded() {
+        assert_eq!(etag("etag", ""), Ok(None));
+        let longest = "x".repeat(512);
+        assert_eq!(etag("etag", &longest), Ok(Some(longest.as_str())));
+        let (field, why) = refused(etag("schedule.etag", &"x".repeat(513)));
+        assert_eq!(field, "schedule.etag");
+        assert!(why.contains("512") && why.contains("513"), "{why}");
     }
 
     #[test]
-    fn filter_labels_are_bounded() {
-        let many: HashMap<_, _> = (0..9).map(|n| (format!("k{n}"), String::new())).collect();
-        let one = |key: &str, value: &str| HashMap::from([(key.to_owned(), value.to_owned())]);
-        for bad in [
-            many,
-            one("bad key", ""),
-            one("k", "a\0b"),
-            one("k", &"x".repeat(257)),
-        ] {
+    fn masks_name_at_least_one_known_field() {
+        let read = |paths: Option<&[&str]>| {
             let mut violations = Violations::default();
-            filter(&[], bad, &mut violations);
-            assert_eq!(refused(violations.finish()).0, "labels");
+            let paths = paths.map(|paths| prost_types::FieldMask {
+                paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            });
+            let paths = mask(paths, &["a", "b.c"], &mut violations);
+            violations.finish().map(|()| paths)
+        };
+        assert_eq!(read(Some(&["b.c"])), Ok(vec!["b.c".to_owned()]));
+        for bad in [None, Some(&[] as &[&str]), Some(&["b"]), Some(&["*"])] {
+            let (field, why) = refused(read(bad));
+            assert_eq!(field, "update_mask");
+            assert!(why.contains("a, b.c"), "{why}");
         }
     }
 

@@ -17,7 +17,12 @@ fn cost(message: &[u8], most: usize) -> Result<usize, Unfit> {
 fn jobs(count: usize) -> Vec<u8> {
     let jobs = vec![v1::BatchCreateJobsEntry::default(); count];
     let parent = String::new();
-    v1::BatchCreateJobsRequest { parent, jobs }.encode_to_vec()
+    v1::BatchCreateJobsRequest {
+        parent,
+        jobs,
+        ..v1::BatchCreateJobsRequest::default()
+    }
+    .encode_to_vec()
 }
 
 #[test]
@@ -54,6 +59,7 @@ fn estimates_are_not_below_the_size_of_any_list_entry() {
     let request = v1::BatchCreateJobsRequest {
         parent,
         jobs: vec![entry],
+        ..v1::BatchCreateJobsRequest::default()
     };
     let cost = cost(&request.encode_to_vec(), usize::MAX).unwrap();
     assert!(cost >= 10_000 * value, "{cost}");
@@ -104,7 +110,12 @@ fn the_largest_json_text_is_parsed_beside_the_message() {
         });
         let parent = String::new();
         let jobs = entries.collect();
-        v1::BatchCreateJobsRequest { parent, jobs }.encode_to_vec()
+        let request = v1::BatchCreateJobsRequest {
+            parent,
+            jobs,
+            validate_only: false,
+        };
+        request.encode_to_vec()
     };
     let bound = 10 << 20;
     let one = cost(&request(&[&text]), bound).unwrap();

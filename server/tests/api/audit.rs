@@ -107,7 +107,9 @@ async fn every_method_that_changes_anything_leaves_an_event_with_its_caller() {
     let mut events_of_all = events(&harness, PARENT).await;
     events_of_all.extend(events(&harness, "deployment").await);
     for method in changing {
-        let of = events_of_all.iter().filter(|event| event.actor == *method);
+        let of = events_of_all
+            .iter()
+            .filter(|event| event.done_by == *method);
         let of: Vec<_> = of.collect();
         assert_eq!(of.len(), 1, "{method}: {of:?}");
         assert_ne!(of[0].job.is_empty(), of[0].subject.is_empty(), "{of:?}");
@@ -149,7 +151,7 @@ async fn a_name_behind_the_body_is_not_listened_to() {
         .unwrap();
     let answer = send.send_request(request).await.unwrap();
     answer.into_body().collect().await.unwrap();
-    assert_eq!(harness.get("one").await.creator, "ada");
+    assert_eq!(harness.get("one").await.created_by, "ada");
     harness.stop().await;
 }
 
@@ -170,7 +172,7 @@ async fn names_are_recorded_as_they_are_or_refused() {
         MetadataValue::from_bytes("Jürgen".as_bytes()),
     );
     let job = call("one", umlaut).await.unwrap().into_inner();
-    assert_eq!(job.creator, "Jürgen");
+    assert_eq!(job.created_by, "Jürgen");
     let mut own = MetadataMap::new();
     own.insert("x-headway-user", "Headway".parse().unwrap());
     let (status, details) = refused(
@@ -185,6 +187,6 @@ async fn names_are_recorded_as_they_are_or_refused() {
     let value = http::HeaderValue::from_bytes("Zoë".as_bytes()).unwrap();
     raw.insert("x-headway-user", value);
     let job = call("three", MetadataMap::from_headers(raw)).await.unwrap();
-    assert_eq!(job.into_inner().creator, "Zoë");
+    assert_eq!(job.into_inner().created_by, "Zoë");
     harness.stop().await;
 }

@@ -11,15 +11,17 @@ async fn batches_sum_up_what_is_below_them() {
     let job = harness.create_spec("j", batch()).await;
     harness.split(&job, 5).await;
     drop(harness.report(&job, vec![0, 1], &[2]).await);
-    let ask = |parent: String| {
+    let ask_of = |parent: String, parent_batch: String| {
         let mut client = harness.client.clone();
         let request = v1::ListBatchesRequest {
             parent,
+            parent_batch,
             ..v1::ListBatchesRequest::default()
         };
         async move { client.list_batches(request).await }
     };
-    let root = ask(name("j")).await.unwrap().into_inner().batches;
+    let ask = |parent_batch: String| ask_of(name("j"), parent_batch);
+    let root = ask(String::new()).await.unwrap().into_inner().batches;
     assert_eq!(root.len(), 1);
     let root = &root[0];
     assert_eq!(root.name, format!("{}/batches/1", name("j")));
@@ -34,8 +36,17 @@ async fn batches_sum_up_what_is_below_them() {
     assert_eq!(below, v1::ListBatchesResponse::default());
     let unknown = ask(format!("{}/batches/77", name("j"))).await;
     refused(unknown, Code::NotFound, "BATCH_NOT_FOUND");
-    refused(ask(name("nobody")).await, Code::NotFound, "JOB_NOT_FOUND");
-    let bad = ask(format!("{}/batches/x", name("j"))).await;
+    let nobody = ask_of(name("nobody"), String::new()).await;
+    refused(nobody, Code::NotFound, "JOB_NOT_FOUND");
+    for bad in [
+        format!("{}/batches/x", name("j")),
+        format!("{}/batches/1", name("other")),
+        name("j"),
+    ] {
+        let (_, details) = refused(ask(bad).await, Code::InvalidArgument, "INVALID_FIELDS");
+        assert_eq!(fields(&details), ["parent_batch"]);
+    }
+    let bad = ask_of(root.name.clone(), String::new()).await;
     let (_, details) = refused(bad, Code::InvalidArgument, "INVALID_FIELDS");
     assert_eq!(fields(&details), ["parent"]);
     harness.stop().await;

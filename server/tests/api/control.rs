@@ -6,7 +6,7 @@ use headway_domain::report::ItemEvent;
 use tonic::Code;
 
 use crate::{
-    harness::{Harness, PARENT, batch, name, refused},
+    harness::{Harness, PARENT, batch, fields, mask, name, refused},
     watches::stream::{Watch, all},
 };
 
@@ -24,24 +24,36 @@ async fn a_job_is_paused_resumed_cancelled_and_retried() {
 
     let name = || name("one");
     let paused = client
-        .pause_job(v1::PauseJobRequest { name: name() })
+        .pause_job(v1::PauseJobRequest {
+            name: name(),
+            ..v1::PauseJobRequest::default()
+        })
         .await
         .unwrap();
     assert_eq!(paused.get_ref().state(), JobState::Paused);
     assert!(workers.next().await.unwrap().is_some(), "workers are told");
     let again = client
-        .pause_job(v1::PauseJobRequest { name: name() })
+        .pause_job(v1::PauseJobRequest {
+            name: name(),
+            ..v1::PauseJobRequest::default()
+        })
         .await
         .unwrap();
     assert_eq!(again.get_ref().revision, paused.get_ref().revision);
     let resumed = client
-        .resume_job(v1::ResumeJobRequest { name: name() })
+        .resume_job(v1::ResumeJobRequest {
+            name: name(),
+            ..v1::ResumeJobRequest::default()
+        })
         .await
         .unwrap();
     assert_eq!(resumed.get_ref().state(), JobState::Active);
     assert!(resumed.get_ref().revision > paused.get_ref().revision);
     let cancelled = client
-        .cancel_job(v1::CancelJobRequest { name: name() })
+        .cancel_job(v1::CancelJobRequest {
+            name: name(),
+            ..v1::CancelJobRequest::default()
+        })
         .await
         .unwrap();
     assert_eq!(cancelled.get_ref().state(), JobState::Cancelled);
@@ -72,18 +84,29 @@ async fn illegal_transitions_say_why() {
     let answers = [
         (
             "pause",
-            client.pause_job(v1::PauseJobRequest { name: name() }).await,
+            client
+                .pause_job(v1::PauseJobRequest {
+                    name: name(),
+                    ..v1::PauseJobRequest::default()
+                })
+                .await,
         ),
         (
             "resume",
             client
-                .resume_job(v1::ResumeJobRequest { name: name() })
+                .resume_job(v1::ResumeJobRequest {
+                    name: name(),
+                    ..v1::ResumeJobRequest::default()
+                })
                 .await,
         ),
         (
             "cancel",
             client
-                .cancel_job(v1::CancelJobRequest { name: name() })
+                .cancel_job(v1::CancelJobRequest {
+                    name: name(),
+                    ..v1::CancelJobRequest::default()
+                })
                 .await,
         ),
         (
@@ -121,15 +144,24 @@ async fn jobs_of_other_partitions_are_not_there() {
             .await
             .map(drop),
         client
-            .pause_job(v1::PauseJobRequest { name: name() })
+            .pause_job(v1::PauseJobRequest {
+                name: name(),
+                ..v1::PauseJobRequest::default()
+            })
             .await
             .map(drop),
         client
-            .resume_job(v1::ResumeJobRequest { name: name() })
+            .resume_job(v1::ResumeJobRequest {
+                name: name(),
+                ..v1::ResumeJobRequest::default()
+            })
             .await
             .map(drop),
         client
-            .cancel_job(v1::CancelJobRequest { name: name() })
+            .cancel_job(v1::CancelJobRequest {
+                name: name(),
+                ..v1::CancelJobRequest::default()
+            })
             .await
             .map(drop),
         client
@@ -140,7 +172,10 @@ async fn jobs_of_other_partitions_are_not_there() {
             .await
             .map(drop),
         client
-            .delete_job(v1::DeleteJobRequest { name: name() })
+            .delete_job(v1::DeleteJobRequest {
+                name: name(),
+                ..v1::DeleteJobRequest::default()
+            })
             .await
             .map(drop),
         client
@@ -190,7 +225,10 @@ async fn an_ended_job_has_nothing_open_but_what_is_in_flight() {
     spec.max_in_flight = 3;
     let job = harness.create_spec("one", spec).await;
     harness.split(&job, 5).await;
-    let pause = v1::PauseJobRequest { name: name("one") };
+    let pause = v1::PauseJobRequest {
+        name: name("one"),
+        ..v1::PauseJobRequest::default()
+    };
     client.pause_job(pause).await.unwrap();
     harness.report_items(&job, &[(0, ItemEvent::Parked)]).await;
     let counts = |job: &v1::Job| {
@@ -207,7 +245,10 @@ async fn an_ended_job_has_nothing_open_but_what_is_in_flight() {
     let paused = harness.get("one").await;
     assert_eq!(counts(&paused), ((0, 0), 5, 2, (1, 0)));
 
-    let cancel = v1::CancelJobRequest { name: name("one") };
+    let cancel = v1::CancelJobRequest {
+        name: name("one"),
+        ..v1::CancelJobRequest::default()
+    };
     let cancelled = client.cancel_job(cancel).await.unwrap().into_inner();
     let ended = ((0, 3), 2, 2, (0, 0));
     assert_eq!(counts(&cancelled), ended);
@@ -234,5 +275,75 @@ async fn an_ended_job_has_nothing_open_but_what_is_in_flight() {
     };
     let retried = client.retry_job(retry).await.unwrap().into_inner();
     assert_eq!(counts(&retried), ((1, 0), 4, 3, (0, 0)));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_for_a_uid_never_meets_another_job() {
+    let harness = Harness::start().await;
+    let mut client = harness.client.clone();
+    let old = harness.create("one").await;
+    let delete = |uid: &str| v1::DeleteJobRequest {
+        name: name("one"),
+        uid: uid.to_owned(),
+    };
+    client.delete_job(delete(&old.uid)).await.unwrap();
+    let new = harness.create("one").await;
+    assert_ne!(old.uid, new.uid);
+    let (name, uid) = (new.name.clone(), old.uid.clone());
+    let update = |uid: &str| v1::UpdateJobRequest {
+        job: Some(v1::Job {
+            name: name.clone(),
+            spec: Some(v1::JobSpec {
+                priority: Some(7),
+                ..v1::JobSpec::default()
+            }),
+            ..v1::Job::default()
+        }),
+        update_mask: mask(&["spec.priority"]),
+        uid: uid.to_owned(),
+    };
+    let pause = |uid: &str| v1::PauseJobRequest {
+        name: name.clone(),
+        uid: uid.to_owned(),
+    };
+    let resume = v1::ResumeJobRequest {
+        name: name.clone(),
+        uid: uid.clone(),
+    };
+    let cancel = v1::CancelJobRequest {
+        name: name.clone(),
+        uid: uid.clone(),
+    };
+    let retry = v1::RetryJobRequest {
+        name: name.clone(),
+        uid: uid.clone(),
+        ..v1::RetryJobRequest::default()
+    };
+    for refusal in [
+        client.pause_job(pause(&uid)).await.map(drop),
+        client.resume_job(resume).await.map(drop),
+        client.cancel_job(cancel).await.map(drop),
+        client.retry_job(retry).await.map(drop),
+        client.update_job(update(&uid)).await.map(drop),
+        client.delete_job(delete(&uid)).await.map(drop),
+    ] {
+        refused(refusal, Code::NotFound, "JOB_NOT_FOUND");
+    }
+    assert_eq!(harness.get("one").await.revision, new.revision);
+    for refusal in [
+        client.pause_job(pause("x")).await.map(drop),
+        client.update_job(update("x")).await.map(drop),
+        client.delete_job(delete("x")).await.map(drop),
+    ] {
+        let (_, details) = refused(refusal, Code::InvalidArgument, "INVALID_FIELDS");
+        assert_eq!(fields(&details), ["uid"]);
+    }
+    let paused = client.pause_job(pause(&new.uid)).await.unwrap();
+    assert_eq!(paused.get_ref().state(), JobState::Paused);
+    let updated = client.update_job(update(&new.uid)).await.unwrap();
+    let spec = updated.into_inner().spec.unwrap();
+    assert_eq!(spec.priority, Some(7));
+    client.delete_job(delete(&new.uid)).await.unwrap();
     harness.stop().await;
 }

@@ -17,7 +17,7 @@ fn list(parent: &str) -> v1::ListEventsRequest {
 fn follow(parent: &str, after: &str) -> v1::WatchEventsRequest {
     v1::WatchEventsRequest {
         parent: parent.to_owned(),
-        after: after.to_owned(),
+        resume_token: after.to_owned(),
         ..v1::WatchEventsRequest::default()
     }
 }
@@ -65,11 +65,17 @@ async fn the_log_tells_a_jobs_life_and_outlives_it() {
     let mut client = harness.client.clone();
     let named = || name("j");
     client
-        .pause_job(said(v1::PauseJobRequest { name: named() }))
+        .pause_job(said(v1::PauseJobRequest {
+            name: named(),
+            ..v1::PauseJobRequest::default()
+        }))
         .await
         .unwrap();
     client
-        .resume_job(v1::ResumeJobRequest { name: named() })
+        .resume_job(v1::ResumeJobRequest {
+            name: named(),
+            ..v1::ResumeJobRequest::default()
+        })
         .await
         .unwrap();
     drop(harness.report(&job, vec![0, 1, 2], &[3]).await);
@@ -82,32 +88,38 @@ async fn the_log_tells_a_jobs_life_and_outlives_it() {
         .await
         .unwrap();
     client
-        .cancel_job(v1::CancelJobRequest { name: named() })
+        .cancel_job(v1::CancelJobRequest {
+            name: named(),
+            ..v1::CancelJobRequest::default()
+        })
         .await
         .unwrap();
     client
-        .delete_job(v1::DeleteJobRequest { name: named() })
+        .delete_job(v1::DeleteJobRequest {
+            name: named(),
+            ..v1::DeleteJobRequest::default()
+        })
         .await
         .unwrap();
 
     let log = events(&harness, list(&named())).await;
     use EventKind::*;
     let expected = [
-        Created,
-        Started,
-        BatchSplit,
-        Paused,
-        Resumed,
-        FailureRecorded,
-        Failed,
-        Retried,
-        Cancelled,
+        JobCreated,
+        JobStarted,
+        JobBatchSplit,
+        JobPaused,
+        JobResumed,
+        JobFailureRecorded,
+        JobFailed,
+        JobRetried,
+        JobCancelled,
     ];
     assert_eq!(kinds(&log.events)[..9], expected);
-    assert_eq!(kinds(&log.events).last(), Some(&Deleted));
+    assert_eq!(kinds(&log.events).last(), Some(&JobDeleted));
     let paused = &log.events[3];
     assert_eq!(
-        (paused.actor.as_str(), paused.correlation_id.as_str()),
+        (paused.done_by.as_str(), paused.correlation_id.as_str()),
         ("ada", "call-7")
     );
     assert_eq!(paused.state(), JobState::Paused);
@@ -186,12 +198,12 @@ async fn pages_and_a_stream_show_the_same_once_each() {
     assert_eq!(read(&mut stream, 11).await, all.events[10..]);
     let job = harness.create("late").await;
     let late = read(&mut stream, 2).await;
-    assert_eq!(kinds(&late), [EventKind::Created, EventKind::Started]);
+    assert_eq!(kinds(&late), [EventKind::JobCreated, EventKind::JobStarted]);
     assert!(late.iter().all(|event| event.job_uid == job.uid));
 
     // From now on, of one kind, of one job.
     let request = v1::WatchEventsRequest {
-        kinds: vec![EventKind::Completed.into()],
+        kinds: vec![EventKind::JobCompleted.into()],
         ..follow(&name("late"), "")
     };
     let stream = harness.clients().events.watch_events(request).await;
@@ -199,7 +211,7 @@ async fn pages_and_a_stream_show_the_same_once_each() {
     harness.create("not-it").await;
     harness.finish(&job).await;
     let completed = read(&mut stream, 1).await;
-    assert_eq!(kinds(&completed), [EventKind::Completed]);
+    assert_eq!(kinds(&completed), [EventKind::JobCompleted]);
     assert_eq!(completed[0].job, name("late"));
     harness.stop().await;
 }

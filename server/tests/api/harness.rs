@@ -259,6 +259,12 @@ pub(crate) fn request(id: &str, spec: v1::JobSpec) -> v1::CreateJobRequest {
     }
 }
 
+/// An update mask of these paths.
+pub(crate) fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
+    let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+    Some(prost_types::FieldMask { paths })
+}
+
 /// A job of one task.
 pub(crate) fn task() -> v1::JobSpec {
     v1::JobSpec {

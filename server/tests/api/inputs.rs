@@ -4,7 +4,7 @@ use headway::v1;
 use prost_types::{ListValue, Value, value::Kind};
 use tonic::{Code, codec::CompressionEncoding};
 
-use crate::harness::{Harness, PARENT, batch, fields, refused, request, task};
+use crate::harness::{Harness, PARENT, batch, fields, mask, refused, request, task};
 
 fn batch_with(change: impl FnOnce(&mut v1::BatchSpec)) -> v1::JobSpec {
     let mut spec = batch();
@@ -33,6 +33,88 @@ fn nested(depth: usize) -> Value {
             })),
         },
     )
+}
+
+#[tokio::test]
+async fn updates_say_what_they_change() {
+    let harness = Harness::start().await;
+    let mut clients = harness.clients();
+    harness.create("job").await;
+    for update_mask in [None, mask(&[])] {
+        let job = v1::UpdateJobRequest {
+            job: Some(v1::Job {
+                name: format!("{PARENT}/jobs/job"),
+                ..v1::Job::default()
+            }),
+            update_mask: update_mask.clone(),
+            ..v1::UpdateJobRequest::default()
+        };
+        let schedule = v1::UpdateScheduleRequest {
+            schedule: Some(v1::Schedule {
+                name: format!("{PARENT}/schedules/none"),
+                cron: "@daily".to_owned(),
+                spec: Some(task()),
+                ..v1::Schedule::default()
+            }),
+            update_mask: update_mask.clone(),
+            ..v1::UpdateScheduleRequest::default()
+        };
+        let job_type = v1::UpdateJobTypeRequest {
+            job_type: Some(v1::JobType {
+                name: "jobTypes/none".to_owned(),
+                definition: "program: x".to_owned(),
+                ..v1::JobType::default()
+            }),
+            update_mask: update_mask.clone(),
+            ..v1::UpdateJobTypeRequest::default()
+        };
+        let partition = v1::UpdatePartitionRequest {
+            partition: Some(v1::Partition {
+                name: PARENT.to_owned(),
+                weight: 3,
+                ..v1::Partition::default()
+            }),
+            update_mask: update_mask.clone(),
+            ..v1::UpdatePartitionRequest::default()
+        };
+        let limits = v1::UpdatePipeLimitsRequest {
+            pipe_limits: Some(v1::PipeLimits {
+                name: "pipes/documents/limits".to_owned(),
+                ..v1::PipeLimits::default()
+            }),
+            update_mask,
+            ..v1::UpdatePipeLimitsRequest::default()
+        };
+        for (updated, path) in [
+            (clients.jobs.update_job(job).await.map(drop), "spec.labels"),
+            (
+                clients.schedules.update_schedule(schedule).await.map(drop),
+                "time_zone",
+            ),
+            (
+                clients.job_types.update_job_type(job_type).await.map(drop),
+                "definition",
+            ),
+            (
+                clients
+                    .partitions
+                    .update_partition(partition)
+                    .await
+                    .map(drop),
+                "retention.failed",
+            ),
+            (
+                clients.pipes.update_pipe_limits(limits).await.map(drop),
+                "max_per_second",
+            ),
+        ] {
+            let (_, details) = refused(updated, Code::InvalidArgument, "INVALID_FIELDS");
+            assert_eq!(fields(&details), ["update_mask"]);
+            let why = &details.bad_request().unwrap().field_violations[0].description;
+            assert!(why.contains(path), "{why}");
+        }
+    }
+    harness.stop().await;
 }
 
 #[tokio::test]
@@ -139,17 +221,17 @@ async fn bad_questions_are_refused_by_field() {
     let cases = vec![
         (
             v1::ListJobsRequest {
-                states: vec![99],
+                filter: "state = BUSY".to_owned(),
                 ..list.clone()
             },
-            "states",
+            "filter",
         ),
         (
             v1::ListJobsRequest {
-                states: vec![0],
+                filter: "labels.\"a b\" = x".to_owned(),
                 ..list.clone()
             },
-            "states",
+            "filter",
         ),
         (
             v1::ListJobsRequest {

@@ -91,8 +91,8 @@ async fn the_caller_is_remembered() {
     call.metadata_mut()
         .insert("x-headway-user", "ada".parse().unwrap());
     harness.client.clone().create_job(call).await.unwrap();
-    assert_eq!(harness.get("one").await.creator, "ada");
-    assert_eq!(harness.create("two").await.creator, "");
+    assert_eq!(harness.get("one").await.created_by, "ada");
+    assert_eq!(harness.create("two").await.created_by, "");
     harness.stop().await;
 }
 
@@ -148,7 +148,7 @@ async fn page_tokens_belong_to_their_query() {
     let token = first.next_page_token;
     assert!(!token.is_empty());
     let other = v1::ListJobsRequest {
-        states: vec![JobState::Active.into()],
+        filter: "state = ACTIVE".to_owned(),
         ..list(1, &token)
     };
     for bad in [list(1, "nonsense"), other] {
@@ -183,12 +183,12 @@ async fn jobs_are_filtered_by_state_and_label() {
         page.jobs.into_iter().map(|job| job.name).collect()
     };
     let completed = v1::ListJobsRequest {
-        states: vec![JobState::Completed.into()],
+        filter: "state = COMPLETED".to_owned(),
         ..list(0, "")
     };
     assert_eq!(names(completed).await, [name("done")]);
     let blue = v1::ListJobsRequest {
-        labels: HashMap::from([("team".to_owned(), "blue".to_owned())]),
+        filter: "labels.team = blue".to_owned(),
         ..list(0, "")
     };
     assert_eq!(names(blue).await, [name("labelled")]);
@@ -245,7 +245,10 @@ async fn a_deleted_job_is_gone() {
     let harness = Harness::start().await;
     harness.create("one").await;
     let mut client = harness.client.clone();
-    let delete = || v1::DeleteJobRequest { name: name("one") };
+    let delete = || v1::DeleteJobRequest {
+        name: name("one"),
+        ..v1::DeleteJobRequest::default()
+    };
     client.delete_job(delete()).await.unwrap();
     refused(
         client.delete_job(delete()).await,
@@ -266,7 +269,10 @@ async fn counts_are_of_one_partition() {
     let jobs = [harness.create("a").await, harness.create("b").await];
     harness.create("c").await;
     harness.finish(&jobs[0]).await;
-    let pause = v1::PauseJobRequest { name: name("c") };
+    let pause = v1::PauseJobRequest {
+        name: name("c"),
+        ..v1::PauseJobRequest::default()
+    };
     harness.client.clone().pause_job(pause).await.unwrap();
     let counts = |parent: &str| {
         let request = v1::CountJobsRequest {

@@ -20,5 +20,6 @@ mod inputs;
 mod jobs;
 mod pages;
 mod pipes;
+mod rehearsals;
 mod serving;
 mod watches;

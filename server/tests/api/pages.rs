@@ -10,7 +10,7 @@ use tonic_reflection::pb::v1::{
 };
 use tonic_types::pb::{BadRequest, ErrorInfo};
 
-use crate::harness::{Clients, Harness, PARENT, refused};
+use crate::harness::{Clients, Harness, PARENT, mask, refused};
 
 #[tokio::test]
 async fn limits_and_suspended_partitions_come_by_pages() {
@@ -28,7 +28,8 @@ async fn limits_and_suspended_partitions_come_by_pages() {
         });
         let request = v1::UpdatePipeLimitsRequest {
             pipe_limits: limits,
-            update_mask: None,
+            update_mask: mask(&["max_in_flight"]),
+            ..v1::UpdatePipeLimitsRequest::default()
         };
         pipes.update_pipe_limits(request).await.unwrap();
         let name = format!("partitions/{name}");
@@ -104,6 +105,7 @@ async fn a_refused_job_of_many_has_the_details_of_its_error() {
     let request = v1::BatchCreateJobsRequest {
         parent: PARENT.to_owned(),
         jobs: vec![v1::BatchCreateJobsEntry::default()],
+        ..v1::BatchCreateJobsRequest::default()
     };
     let answer = harness
         .client

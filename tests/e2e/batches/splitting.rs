@@ -190,7 +190,7 @@ async fn a_folder_that_comes_later(d: Deployment) {
     let job = d.finish(&name, JobState::Failed).await;
     let progress = job.progress.unwrap_or_default();
     assert_eq!(
-        (progress.split_failures, job.failure_count),
+        (progress.split_failure_count, job.failure_count),
         (1, 1),
         "{job:#?}"
     );

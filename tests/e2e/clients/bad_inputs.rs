@@ -162,9 +162,9 @@ fn bad_requests(splitters_are_known: bool) -> Vec<Bad> {
         ),
         list(
             "unknown state",
-            json!({"parent": "partitions/default", "states": [1, 99]}),
+            json!({"parent": "partitions/default", "filter": "state = BUSY"}),
             "INVALID_FIELDS",
-            "states",
+            "filter",
             "state",
         ),
         list(

@@ -132,7 +132,7 @@ async fn a_schedule_is_changed(d: Deployment) {
         after.catch_up_window.map(|window| window.seconds),
         Some(600)
     );
-    let job = after.job.clone().expect("a job");
+    let job = after.spec.clone().expect("a job");
     assert_eq!(job.priority, Some(7));
     let Some(Work::Task(task)) = &job.work else {
         panic!("still a task: {job:?}")
@@ -145,8 +145,8 @@ async fn a_schedule_is_changed(d: Deployment) {
     done(&d, &["schedule", "update", "plan", "--cron", "@monthly"]).await;
     let monthly = plan(&d).await;
     assert_eq!(
-        (monthly.cron.as_str(), &monthly.job),
-        ("@monthly", &after.job)
+        (monthly.cron.as_str(), &monthly.spec),
+        ("@monthly", &after.spec)
     );
     assert_ne!(monthly.next_run_time, before.next_run_time);
 

@@ -65,7 +65,7 @@ async fn files_make_work(d: Deployment) {
         .await
         .unwrap();
     assert_eq!(
-        (used.r#type.as_str(), &used.version),
+        (used.job_type.as_str(), &used.version),
         ("jobTypes/numbers", &found.version)
     );
     assert_eq!(used.parameters_form, spec.job_type.unwrap().parameters_form);
@@ -159,7 +159,7 @@ async fn by_command_line(d: Deployment) {
     let id = jobs[0].name.rsplit('/').next().unwrap();
     let job = d.finish(&name(id), JobState::Completed).await;
     assert_eq!(
-        job.spec.unwrap().job_type.unwrap().r#type,
+        job.spec.unwrap().job_type.unwrap().job_type,
         "jobTypes/export"
     );
     for (line, expected) in [

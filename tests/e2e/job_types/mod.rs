@@ -41,7 +41,7 @@ pub(crate) fn typed(id: &str, parameters: &Value) -> JobSpec {
     let parameters: Result<_, JsonError> = json_to_struct(parameters);
     JobSpec {
         job_type: Some(JobTypeUse {
-            r#type: job_type_name(id),
+            job_type: job_type_name(id),
             parameters_form: Some(ParametersForm::Parameters(parameters.expect("an object"))),
             ..JobTypeUse::default()
         }),
@@ -109,13 +109,13 @@ async fn parameters_are_told_by_pointer(d: Deployment) {
     // Whoever names no type by its whole name is told how.
     let mut spec = typed("numbers", &json!({"to": 1}));
     if let Some(used) = &mut spec.job_type {
-        used.r#type = "numbers".to_owned();
+        used.job_type = "numbers".to_owned();
     }
     let refused = submit(client, "job", spec).await.unwrap_err();
     assert_eq!(
         field(&refused),
         (
-            "spec.job_type.type".to_owned(),
+            "spec.job_type.job_type".to_owned(),
             "must be jobTypes/{type}".to_owned()
         )
     );
@@ -306,9 +306,10 @@ async fn schedules_and_many_jobs_have_types(d: Deployment) {
         schedule_id: "often".to_owned(),
         schedule: Some(Schedule {
             cron: "* * * * * *".to_owned(),
-            job: Some(typed("numbers", parameters)),
+            spec: Some(typed("numbers", parameters)),
             ..Schedule::default()
         }),
+        ..CreateScheduleRequest::default()
     };
     let refused = client
         .create_schedule(schedule(&json!({"to": "x"})))

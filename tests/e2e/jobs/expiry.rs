@@ -63,7 +63,7 @@ async fn jobs_go_when_their_time_is_over(d: Deployment) {
     }
     let deleted = headway::v1::ListEventsRequest {
         parent: "partitions/default/jobs/soon".to_owned(),
-        kinds: vec![headway::v1::EventKind::Deleted.into()],
+        kinds: vec![headway::v1::EventKind::JobDeleted.into()],
         ..headway::v1::ListEventsRequest::default()
     };
     let event = until("the log to tell of it", PATIENCE, || async {
@@ -71,7 +71,7 @@ async fn jobs_go_when_their_time_is_over(d: Deployment) {
         log.events.into_iter().next()
     })
     .await;
-    assert_eq!(event.actor, "headway");
+    assert_eq!(event.done_by, "headway");
 }
 
 async fn each_way_to_end_has_its_own(d: Deployment) {

@@ -87,7 +87,7 @@ async fn what_keeps_a_job_from_starting(d: Deployment) {
         [Kind::Paused, Kind::Prerequisites]
     );
     let paused = reason(&d, &waiting, Kind::Paused).await;
-    assert_eq!(paused.user, "ada");
+    assert_eq!(paused.done_by, "ada");
     assert!(paused.reason_time.is_some() && paused.message.contains("by ada"));
 }
 
@@ -174,7 +174,7 @@ async fn a_suspended_partition_stands_still(d: Deployment) {
     assert!(ran < 4000, "it was suspended too late to tell anything");
     assert_eq!(kinds(&d, &one).await[0], Kind::PartitionSuspended);
     let held = reason(&d, &one, Kind::PartitionSuspended).await;
-    assert_eq!(held.user, "ada");
+    assert_eq!(held.done_by, "ada");
     assert_eq!(record.total(), ran);
     let partition = d.client().resume_partition("default").await.unwrap();
     assert!(!partition.suspended && partition.suspend_time.is_none());

@@ -75,8 +75,8 @@ async fn jobs_are_found_by_filters(d: Deployment) {
         ("id = A", ""),
         ("percentage = 100 display_name = \"Job *\"", "c b a"),
         ("name = \"Job b\" OR name:c", "c b"),
-        ("creator = ada", "held"),
-        ("creator != ada", "c b a"),
+        ("created_by = ada", "held"),
+        ("created_by != ada", "c b a"),
         ("pipe = work", "held c b a"),
         ("pipe != work", ""),
         ("labels.team = blue", "c a"),
@@ -331,7 +331,7 @@ async fn tokens_belong_to_their_query(d: Deployment) {
 }
 
 async fn bad_filters_and_orders(d: Deployment) {
-    let long = format!("id = {}", "x".repeat(4096));
+    let long = format!("id = {}", "x".repeat(8192));
     let cases = [
         (
             "colour = blue",
@@ -351,7 +351,7 @@ async fn bad_filters_and_orders(d: Deployment) {
             "filter",
             "it ends where a restriction is expected",
         ),
-        (long.as_str(), "", "filter", "at most 4096 bytes"),
+        (long.as_str(), "", "filter", "at most 8192 bytes"),
         (
             r#"labels."team' OR 1=1 --" = x"#,
             "",

@@ -89,7 +89,7 @@ async fn what_is_named_changes_and_nothing_else(d: Deployment) {
     let updated = until("the event", PATIENCE, async || {
         let events = client.list_events(ListEventsRequest {
             parent: job.to_string(),
-            kinds: vec![EventKind::Updated.into()],
+            kinds: vec![EventKind::JobUpdated.into()],
             ..ListEventsRequest::default()
         });
         let events = events.await.unwrap().events;
@@ -108,7 +108,7 @@ async fn who_watches_by_label_is_told(d: Deployment) {
     let other = d.create("other", team("green")).await;
     let mut updates = client.watch_jobs(WatchJobsRequest {
         parent: "partitions/default".to_owned(),
-        labels: labels(&[("team", "blue")]),
+        filter: "labels.team = blue".to_owned(),
         ..WatchJobsRequest::default()
     });
     // The names in the updates up to one that tells of any job.

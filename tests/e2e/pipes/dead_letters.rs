@@ -103,6 +103,7 @@ async fn dead_letters_are_dropped(d: Deployment) {
     let drop = |below: &str, all: bool| DropDeadLettersRequest {
         parent: format!("partitions/default{below}"),
         all,
+        ..DropDeadLettersRequest::default()
     };
     let client = d.client();
     let refused = client.drop_dead_letters(drop("", false)).await.unwrap_err();
@@ -113,6 +114,14 @@ async fn dead_letters_are_dropped(d: Deployment) {
         .await
         .unwrap();
     assert_eq!(none.dropped_count, 0);
+    let tried = DropDeadLettersRequest {
+        validate_only: true,
+        ..drop("", true)
+    };
+    let tried = client.drop_dead_letters(tried).await.unwrap();
+    assert_eq!((tried.dropped_count, tried.more), (4, false));
+    let left: Vec<_> = client.dead_letters(dead("")).try_collect().await.unwrap();
+    assert_eq!(left.len(), 4, "nothing was dropped");
     let four = client.drop_dead_letters(drop("", true)).await.unwrap();
     assert_eq!((four.dropped_count, four.more), (4, false));
     let left: Vec<_> = client.dead_letters(dead("")).try_collect().await.unwrap();

@@ -49,7 +49,7 @@ pub(crate) fn stuck() -> JobBuilder {
 }
 
 pub(crate) fn waits(job: &Job) -> (JobState, i32) {
-    (job.state(), job.open_prerequisites)
+    (job.state(), job.open_prerequisite_count)
 }
 
 pub(crate) fn seconds_between(
@@ -339,7 +339,7 @@ async fn a_paused_job_does_not_start(d: Deployment) {
     d.client().cancel_job(&gate).await.unwrap();
     let free = d
         .watch_until(&held, "it waits for nothing", |job| {
-            job.open_prerequisites == 0
+            job.open_prerequisite_count == 0
         })
         .await;
     assert_eq!((free.state(), record.total()), (JobState::Paused, 0));

@@ -117,7 +117,7 @@ async fn work_of_the_first_version_is_worked_off(d: Deployment) {
     let yearly = schedule_name("default", "yearly");
     let schedule = d.client().get_schedule(&yearly).await.unwrap();
     assert_eq!(schedule.time_zone, "Europe/Berlin");
-    assert!(schedule.next_run_time.is_some() && schedule.unreadable.is_empty());
+    assert!(schedule.next_run_time.is_some() && schedule.problem.is_empty());
 }
 
 /// It says so at once, with a status that is not 0.

@@ -253,7 +253,8 @@ async fn a_silent_file_system_fails_its_job_and_does_not_keep_the_server() {
         let job = client.get_job(&name).await.unwrap();
         (job.state() == JobState::Failed).then_some(job)
     });
-    assert_eq!(failed.await.progress.unwrap_or_default().split_failures, 1);
+    let progress = failed.await.progress.unwrap_or_default();
+    assert_eq!(progress.split_failure_count, 1);
     let failures: Vec<_> = client.failures(&name, 10).try_collect().await.unwrap();
     assert_eq!(failures[0].code, "SPLIT_FAILED");
     assert!(failures[0].message.contains("no page"), "{failures:?}");

@@ -154,7 +154,8 @@ async fn some_batches_run_again(d: Deployment) {
     d.finish(&name, JobState::Failed).await;
     let root = format!("{name}/batches/1");
     let children = d.client().batches(ListBatchesRequest {
-        parent: root.clone(),
+        parent: name.to_string(),
+        parent_batch: root.clone(),
         ..ListBatchesRequest::default()
     });
     let children: Vec<_> = children.try_collect().await.unwrap();

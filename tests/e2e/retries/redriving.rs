@@ -113,7 +113,7 @@ async fn what_failed_runs_again_while_the_rest_goes_on(d: Deployment) {
     let retried = until("the event", PATIENCE, async || {
         let events = client.list_events(ListEventsRequest {
             parent: name.to_string(),
-            kinds: vec![EventKind::Retried.into()],
+            kinds: vec![EventKind::JobRetried.into()],
             ..ListEventsRequest::default()
         });
         let events = events.await.unwrap().events;

@@ -37,13 +37,14 @@ async fn create(cluster: &Cluster, id: &str, window: i64) {
         }),
         // Each time has a job, whatever became of the one before.
         overlap: OverlapPolicy::CancelPrevious.into(),
-        job: Some(range(1, 1).build()),
+        spec: Some(range(1, 1).build()),
         ..Schedule::default()
     };
     let request = CreateScheduleRequest {
         parent: "partitions/default".to_owned(),
         schedule_id: id.to_owned(),
         schedule: Some(schedule),
+        ..CreateScheduleRequest::default()
     };
     cluster.client().create_schedule(request).await.unwrap();
 }

@@ -13,7 +13,7 @@ use headway_tests::{Deployment, PATIENCE, until};
 fn every_second(job: JobSpec) -> Schedule {
     Schedule {
         cron: "* * * * * *".to_owned(),
-        job: Some(job),
+        spec: Some(job),
         ..Schedule::default()
     }
 }
@@ -23,6 +23,7 @@ async fn create(d: &Deployment, id: &str, schedule: Schedule) -> Result<Schedule
         parent: "partitions/default".to_owned(),
         schedule_id: id.to_owned(),
         schedule: Some(schedule),
+        ..CreateScheduleRequest::default()
     };
     d.client().create_schedule(request).await
 }

@@ -20,7 +20,7 @@ async fn jobs_are_made_at_their_times(d: Deployment) {
         .unwrap();
     assert_eq!(made.name, "partitions/default/schedules/tick");
     assert_eq!((made.time_zone.as_str(), made.paused), ("UTC", false));
-    assert!(made.next_run_time.is_some() && made.job.is_some());
+    assert!(made.next_run_time.is_some() && made.spec.is_some());
     let ticked = once(&d, "tick", "three jobs", |schedule| schedule.job_count >= 3).await;
     stop(&d, "tick").await;
     all_end(&d, "tick").await;

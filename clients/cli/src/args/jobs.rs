@@ -130,7 +130,7 @@ pub(crate) struct EventsArgs {
     /// Print events from now on, or after CURSOR, until interrupted
     #[arg(short, long)]
     pub follow: bool,
-    /// Only events of this kind, such as created, failed or failure-recorded; may be repeated [default: all]
+    /// Only events of this kind, such as job-created, job-failed or schedule-paused; may be repeated [default: all]
     #[arg(long, value_name = "KIND", value_parser = event_kind)]
     pub kind: Vec<EventKind>,
     /// Only events after this cursor [default: from the earliest]

@@ -93,12 +93,15 @@ fn moment_in(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
     })
 }
 
-/// Reads a kind of event, such as `created` or `failure-recorded`.
+/// Reads a kind of event, such as `job-created` or `schedule-paused`. `job-` may be left out.
 pub(crate) fn event_kind(text: &str) -> Result<EventKind, String> {
     let known = (1..64).filter_map(|code| EventKind::try_from(code).ok());
     let known: Vec<_> = known.map(|kind| (kind, event_kind_name(kind))).collect();
     let wanted = text.to_ascii_lowercase().replace('_', "-");
-    let found = known.iter().find(|(_, name)| *name == wanted);
+    let of_job = format!("job-{wanted}");
+    let found = known
+        .iter()
+        .find(|(_, name)| *name == wanted || *name == of_job);
     found.map(|(kind, _)| *kind).ok_or_else(|| {
         let names = known.iter().map(|(_, name)| name.as_str());
         format!("is none of {}", names.collect::<Vec<_>>().join(", "))
@@ -151,10 +154,16 @@ mod tests {
 
     #[test]
     fn kinds_of_events_are_read() {
-        assert_eq!(event_kind("created"), Ok(EventKind::Created));
+        for text in ["job-created", "created"] {
+            assert_eq!(event_kind(text), Ok(EventKind::JobCreated));
+        }
         assert_eq!(
-            event_kind("FAILURE_RECORDED"),
-            Ok(EventKind::FailureRecorded)
+            event_kind("schedule-created"),
+            Ok(EventKind::ScheduleCreated)
+        );
+        assert_eq!(
+            event_kind("JOB_FAILURE_RECORDED"),
+            Ok(EventKind::JobFailureRecorded)
         );
         let why = event_kind("born").unwrap_err();
         assert!(why.contains("created") && why.contains("settled"), "{why}");

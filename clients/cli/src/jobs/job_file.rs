@@ -109,7 +109,10 @@ fn message<M: Document>(fields: &Map<String, Json>) -> Result<M, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use headway::v1::{batch_spec::Definition, failure_policy::OnExceeded, job_spec::Work};
+    use headway::v1::{
+        batch_spec::Definition, failure_policy::OnExceeded, item_template::PayloadForm,
+        job_spec::Work,
+    };
     use headway_client::value_to_json;
     use serde_json::json;
 
@@ -212,6 +215,31 @@ max_in_flight: 500
                 ("partitions/jobs", "")
             );
             assert_eq!(request.spec, spec);
+        }
+    }
+
+    #[test]
+    fn a_printed_batch_can_be_submitted_and_edited() {
+        let spec = parse(YAML).expect("a valid file").spec;
+        let mut sent = spec.clone().expect("a spec");
+        if let Some(Work::Batch(batch)) = &mut sent.work {
+            // As the server has it.
+            let text = r#"{"group":20,"root":"/usr/share/doc"}"#.to_owned();
+            batch.definition = Some(Definition::JsonText(text));
+            let item = batch.item.get_or_insert_default();
+            let text = r#"{"paths":"{{item}}"}"#.to_owned();
+            item.payload_form = Some(PayloadForm::PayloadJsonText(text));
+        }
+        let job = Job {
+            name: "partitions/p/jobs/j".to_owned(),
+            uid: "0c8ee6ae-6c7c-4a62-8a0f-0a2f5c1c1a11".to_owned(),
+            spec: Some(sent),
+            ..Job::default()
+        };
+        for layout in [Layout::Yaml, Layout::Json] {
+            let text = render(&job, layout).expect("a document");
+            assert!(text.contains("root") && !text.contains("Text"), "{text}");
+            assert_eq!(parse(&text).expect("a job").spec, spec);
         }
     }
 

@@ -148,11 +148,11 @@ pub(crate) fn apply_policy(
 
 fn apply_times(args: &SubmitArgs, spec: &mut JobSpec) {
     let needed = args.after.iter().map(|job| (job, false));
-    let optional = args.after_if_exists.iter().map(|job| (job, true));
-    for (job, optional) in needed.chain(optional) {
+    let ignored = args.after_if_exists.iter().map(|job| (job, true));
+    for (job, ignore_missing) in needed.chain(ignored) {
         spec.prerequisites.push(Prerequisite {
             job: job.clone(),
-            optional,
+            ignore_missing,
             ..Prerequisite::default()
         });
     }

@@ -47,6 +47,7 @@ pub(crate) async fn run(
         let request = BatchCreateJobsRequest {
             parent: partition_name(&remote.settings.partition)?,
             jobs: call,
+            ..BatchCreateJobsRequest::default()
         };
         let answer = remote.client.batch_create_jobs(request);
         let answer = answer.await.map_err(|error| {

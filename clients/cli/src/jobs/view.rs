@@ -54,8 +54,8 @@ pub(crate) fn progress(job: &Job) -> String {
     if progress.items_discarded > 0 {
         parts.push(format!("{} discarded", count(progress.items_discarded)));
     }
-    if progress.split_failures > 0 {
-        parts.push(match progress.split_failures {
+    if progress.split_failure_count > 0 {
+        parts.push(match progress.split_failure_count {
             1 => "1 batch not split".to_owned(),
             many => format!("{} batches not split", count(many)),
         });
@@ -74,7 +74,7 @@ pub(crate) fn progress(job: &Job) -> String {
 
 /// What a job that has not started waits for.
 fn waiting(job: &Job) -> Option<String> {
-    match (job.open_prerequisites, &job.start_due_time) {
+    match (job.open_prerequisite_count, &job.start_due_time) {
         (0, None) => None,
         (0, Some(_)) => Some("waits for its time to start".to_owned()),
         (jobs, _) => Some(format!("waits for {}", counted(i64::from(jobs), "job"))),
@@ -248,7 +248,7 @@ pub(crate) fn details(job: &Job, zone: &TimeZone) -> String {
     for (title, moment) in [
         ("Created", &job.create_time),
         ("Starts at", &job.start_due_time),
-        ("Ends by", &job.deadline_due_time),
+        ("Ends by", &job.deadline_time),
         ("Started", &job.start_time),
         ("Updated", &job.update_time),
         ("Ended", &job.end_time),
@@ -259,7 +259,7 @@ pub(crate) fn details(job: &Job, zone: &TimeZone) -> String {
             rows.push((title, time(moment.as_ref(), zone)));
         }
     }
-    rows.push(("Creator", clean(&job.creator)));
+    rows.push(("Created by", clean(&job.created_by)));
     if job.failure_count > 0 {
         rows.push(("Failures", count(job.failure_count)));
     }

@@ -73,6 +73,7 @@ pub(crate) async fn run(
                 let request = DropDeadLettersRequest {
                     parent: parent.clone(),
                     all: which.all,
+                    ..DropDeadLettersRequest::default()
                 };
                 let answer = remote.client.drop_dead_letters(request).await;
                 let answer = answer

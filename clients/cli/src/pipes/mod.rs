@@ -59,7 +59,7 @@ fn table(pipes: &[Pipe], partition: &str, console: &Console) -> String {
         };
         vec![
             clean(pipe.name.rsplit('/').next().unwrap_or_default()),
-            known(pipe.messages_ready),
+            known(pipe.ready_message_count),
             count(pipe.items_in_flight),
             count(pipe.items_parked),
             count(pipe.items_delayed),

@@ -21,6 +21,7 @@ impl Client {
         let request = BatchCreateJobsRequest {
             parent: format!("partitions/{partition}"),
             jobs,
+            ..BatchCreateJobsRequest::default()
         };
         let response = self.batch_create_jobs(request).await?;
         let results = response.results.into_iter();

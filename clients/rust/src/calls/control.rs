@@ -11,7 +11,10 @@ impl Client {
     /// `NOT_FOUND`, `FAILED_PRECONDITION` with precondition violations.
     pub async fn pause_job(&self, name: &JobName) -> Result<Job, Error> {
         let name = name.to_string();
-        let request = PauseJobRequest { name };
+        let request = PauseJobRequest {
+            name,
+            ..PauseJobRequest::default()
+        };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.jobs.pause_job(request).await
         })
@@ -24,7 +27,10 @@ impl Client {
     /// `NOT_FOUND`, `FAILED_PRECONDITION` with precondition violations.
     pub async fn resume_job(&self, name: &JobName) -> Result<Job, Error> {
         let name = name.to_string();
-        let request = ResumeJobRequest { name };
+        let request = ResumeJobRequest {
+            name,
+            ..ResumeJobRequest::default()
+        };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.jobs.resume_job(request).await
         })
@@ -37,7 +43,10 @@ impl Client {
     /// `NOT_FOUND`, `FAILED_PRECONDITION` with precondition violations.
     pub async fn cancel_job(&self, name: &JobName) -> Result<Job, Error> {
         let name = name.to_string();
-        let request = CancelJobRequest { name };
+        let request = CancelJobRequest {
+            name,
+            ..CancelJobRequest::default()
+        };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.jobs.cancel_job(request).await
         })

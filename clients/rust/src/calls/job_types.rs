@@ -6,7 +6,11 @@ use headway::v1::{
     UpdateJobTypeRequest,
 };
 
-use crate::{Client, Error, client::pages, retry::Repeat};
+use crate::{
+    Client, Error,
+    client::{mask, pages},
+    retry::Repeat,
+};
 
 /// Types per page.
 const PER_PAGE: i32 = 100;
@@ -28,14 +32,15 @@ impl Client {
         .await
     }
 
-    /// Changes a job type, if it has the etag that is set.
+    /// Changes a job type's definition, if it has the etag that is set.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT`, `NOT_FOUND`, `ABORTED` if it was changed meanwhile, `FAILED_PRECONDITION` if it comes from a file.
     pub async fn update_job_type(&self, job_type: JobType) -> Result<JobType, Error> {
         let request = UpdateJobTypeRequest {
             job_type: Some(job_type),
-            update_mask: None,
+            update_mask: mask(&["definition"]),
+            ..UpdateJobTypeRequest::default()
         };
         self.call(Repeat::Harmful, request, |mut stubs, request| async move {
             stubs.job_types.update_job_type(request).await

@@ -157,6 +157,7 @@ impl Client {
         let request = UpdateJobRequest {
             job: Some(job),
             update_mask: mask(paths),
+            ..UpdateJobRequest::default()
         };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.jobs.update_job(request).await
@@ -171,7 +172,10 @@ impl Client {
     /// `NOT_FOUND`, `UNAVAILABLE`.
     pub async fn delete_job(&self, name: &JobName) -> Result<(), Error> {
         let name = name.to_string();
-        let request = DeleteJobRequest { name };
+        let request = DeleteJobRequest {
+            name,
+            ..DeleteJobRequest::default()
+        };
         self.call(Repeat::Harmful, request, |mut stubs, request| async move {
             stubs.jobs.delete_job(request).await
         })

@@ -15,4 +15,4 @@ mod watches;
 pub use job_types::job_type_name;
 pub use jobs::create_request;
 pub use pipes::pipe_limits_name;
-pub use schedules::schedule_name;
+pub use schedules::{SCHEDULE_PATHS, schedule_name};

@@ -66,6 +66,7 @@ impl Client {
         let request = UpdatePartitionRequest {
             partition: Some(partition),
             update_mask: mask(paths),
+            ..UpdatePartitionRequest::default()
         };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.partitions.update_partition(request).await

@@ -84,10 +84,11 @@ impl Client {
             max_per_second,
             etag: String::new(),
         };
-        self.update_pipe_limits(limits, &[]).await
+        let paths = ["max_in_flight", "max_per_second"];
+        self.update_pipe_limits(limits, &paths).await
     }
 
-    /// Changes what is named of a pipe's limits, `max_in_flight` and `max_per_second`; nothing stands for both.
+    /// Changes what is named of a pipe's limits: `max_in_flight`, `max_per_second`.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a bad pipe or limit, `ABORTED` if the limits do not have the etag that is set.
@@ -99,6 +100,7 @@ impl Client {
         let request = UpdatePipeLimitsRequest {
             pipe_limits: Some(limits),
             update_mask: mask(paths),
+            ..UpdatePipeLimitsRequest::default()
         };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.pipes.update_pipe_limits(request).await

@@ -6,8 +6,16 @@ use headway::v1::{
     ListSchedulesResponse, PauseScheduleRequest, ResumeScheduleRequest, RunScheduleRequest,
     Schedule, UpdateScheduleRequest,
 };
+use uuid::Uuid;
 
-use crate::{Client, Error, client::pages, retry::Repeat};
+use crate::{
+    Client, Error,
+    client::{mask, pages},
+    retry::Repeat,
+};
+
+/// Everything that [`Client::update_schedule`] can change.
+pub const SCHEDULE_PATHS: [&str; 5] = ["cron", "time_zone", "overlap", "catch_up_window", "spec"];
 
 /// `partitions/{partition}/schedules/{schedule}`.
 pub fn schedule_name(partition: &str, schedule: &str) -> String {
@@ -26,14 +34,19 @@ impl Client {
         .await
     }
 
-    /// Replaces what the schedule of this `name` is to do.
+    /// Changes these fields of the schedule of this `name`: some of [`SCHEDULE_PATHS`].
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` with field violations, `NOT_FOUND`, `ABORTED` if it does not have the etag that is set.
-    pub async fn update_schedule(&self, schedule: Schedule) -> Result<Schedule, Error> {
+    pub async fn update_schedule(
+        &self,
+        schedule: Schedule,
+        paths: &[&str],
+    ) -> Result<Schedule, Error> {
         let request = UpdateScheduleRequest {
             schedule: Some(schedule),
-            update_mask: None,
+            update_mask: mask(paths),
+            ..UpdateScheduleRequest::default()
         };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.schedules.update_schedule(request).await
@@ -115,14 +128,28 @@ impl Client {
         .await
     }
 
-    /// Makes a job of a schedule now. It is sent a second time only if the server cannot have seen the first.
+    /// Makes a job of a schedule now, another one with each call.
     ///
     /// # Errors
     /// `NOT_FOUND`.
     pub async fn run_schedule(&self, name: &str) -> Result<Job, Error> {
-        let name = name.to_owned();
-        let request = RunScheduleRequest { name };
-        self.call(Repeat::Harmful, request, |mut stubs, request| async move {
+        self.run_schedule_once(RunScheduleRequest {
+            name: name.to_owned(),
+            ..RunScheduleRequest::default()
+        })
+        .await
+    }
+
+    /// As [`Client::run_schedule`]; another call with the same request id returns the same job. A request without a request id is
+    /// given a random one, so that its retries cannot make a second job.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `ALREADY_EXISTS` if the request id stands for a job of anything else.
+    pub async fn run_schedule_once(&self, mut request: RunScheduleRequest) -> Result<Job, Error> {
+        if request.request_id.is_empty() {
+            request.request_id = Uuid::new_v4().to_string();
+        }
+        self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.schedules.run_schedule(request).await
         })
         .await

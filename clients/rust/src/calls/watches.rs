@@ -23,7 +23,7 @@ impl Client {
         JobsWatch::new(self.clone(), request)
     }
 
-    /// Follows the audit log of a partition or job, after `request.after` or from now on. See [`EventsWatch`].
+    /// Follows the audit log of a partition or job, from `request.resume_token` or from now on. See [`EventsWatch`].
     pub fn watch_events(&self, request: WatchEventsRequest) -> EventsWatch {
         EventsWatch::new(self.clone(), request)
     }

@@ -63,7 +63,7 @@ impl Source for Log {
     }
 
     fn take(&mut self, response: WatchEventsResponse) -> Taken<Vec<AuditEvent>> {
-        self.request.after = response.cursor;
+        self.request.resume_token = response.resume_token;
         match response.events.is_empty() {
             true => Taken::Nothing,
             false => Taken::Next(response.events),

@@ -22,10 +22,10 @@ pub struct JobsUpdate {
     /// Jobs that were deleted, or do not match any more.
     pub removed: Vec<RemovedJob>,
     /// A listing begins with this update: what was passed on before is void.
-    pub reset: bool,
+    pub listing_begins: bool,
     /// With this update everything was passed on that there is.
-    pub listed: bool,
-    /// With `listed`, if `max_listed` cut the listing: the page token for [`Client::list_jobs`] with the same states, labels and filter.
+    pub listing_complete: bool,
+    /// With `listing_complete`, if `max_listed` cut the listing: the page token for [`Client::list_jobs`] with the same filter.
     pub next_page_token: String,
 }
 
@@ -78,14 +78,14 @@ impl Source for Jobs {
         if !response.resume_token.is_empty() {
             self.request.resume_token = response.resume_token;
         }
-        if response.reset {
+        if response.listing_begins {
             self.revisions.clear();
         }
         let mut update = JobsUpdate {
             jobs: Vec::with_capacity(response.jobs.len()),
             removed: response.removed,
-            reset: response.reset,
-            listed: response.listed,
+            listing_begins: response.listing_begins,
+            listing_complete: response.listing_complete,
             next_page_token: response.next_page_token,
         };
         for gone in &update.removed {
@@ -100,7 +100,7 @@ impl Source for Jobs {
             update.jobs.push(job);
         }
         let nothing = update.jobs.is_empty() && update.removed.is_empty();
-        match nothing && !update.reset && !update.listed {
+        match nothing && !update.listing_begins && !update.listing_complete {
             true => Taken::Nothing,
             false => Taken::Next(update),
         }

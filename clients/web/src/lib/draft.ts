@@ -42,7 +42,7 @@ export function blank(): JsonObject {
 
 /** A job whose work a type makes. */
 export function ofType(id: string): JsonObject {
-  return { spec: { jobType: { type: `jobTypes/${id}`, parameters: {} } } };
+  return { spec: { jobType: { jobType: `jobTypes/${id}`, parameters: {} } } };
 }
 
 export function isObject(value: JsonValue | undefined): value is JsonObject {

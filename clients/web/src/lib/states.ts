@@ -52,19 +52,19 @@ export function batchLook(state: BatchState): Look {
 }
 
 const EVENT_WORDS: ReadonlyMap<EventKind, Look> = new Map([
-  [EventKind.CREATED, { word: "Created", tone: "waiting" }],
-  [EventKind.STARTED, { word: "Started", tone: "active" }],
-  [EventKind.PAUSED, { word: "Paused", tone: "paused" }],
-  [EventKind.RESUMED, { word: "Resumed", tone: "active" }],
-  [EventKind.CANCELLED, { word: "Cancelled", tone: "cancelled" }],
-  [EventKind.RETRIED, { word: "Retried", tone: "active" }],
-  [EventKind.BATCH_SPLIT, { word: "Batch split", tone: "waiting" }],
-  [EventKind.FAILURE_RECORDED, { word: "Failure recorded", tone: "failed" }],
-  [EventKind.COMPLETED, { word: "Completed", tone: "completed" }],
-  [EventKind.FAILED, { word: "Failed", tone: "failed" }],
-  [EventKind.SETTLED, { word: "Settled", tone: "waiting" }],
-  [EventKind.DELETED, { word: "Deleted", tone: "cancelled" }],
-  [EventKind.UPDATED, { word: "Changed", tone: "waiting" }],
+  [EventKind.JOB_CREATED, { word: "Created", tone: "waiting" }],
+  [EventKind.JOB_STARTED, { word: "Started", tone: "active" }],
+  [EventKind.JOB_PAUSED, { word: "Paused", tone: "paused" }],
+  [EventKind.JOB_RESUMED, { word: "Resumed", tone: "active" }],
+  [EventKind.JOB_CANCELLED, { word: "Cancelled", tone: "cancelled" }],
+  [EventKind.JOB_RETRIED, { word: "Retried", tone: "active" }],
+  [EventKind.JOB_BATCH_SPLIT, { word: "Batch split", tone: "waiting" }],
+  [EventKind.JOB_FAILURE_RECORDED, { word: "Failure recorded", tone: "failed" }],
+  [EventKind.JOB_COMPLETED, { word: "Completed", tone: "completed" }],
+  [EventKind.JOB_FAILED, { word: "Failed", tone: "failed" }],
+  [EventKind.JOB_SETTLED, { word: "Settled", tone: "waiting" }],
+  [EventKind.JOB_DELETED, { word: "Deleted", tone: "cancelled" }],
+  [EventKind.JOB_UPDATED, { word: "Changed", tone: "waiting" }],
 ]);
 
 export function eventLook(kind: EventKind): Look {

@@ -45,7 +45,7 @@ before(async () => {
   await api.createSchedule({
     parent: PARENT,
     scheduleId: "nightly",
-    schedule: { cron: "0 3 * * *", job: waiting() },
+    schedule: { cron: "0 3 * * *", spec: waiting() },
   });
   await api.pauseSchedule({ name: `${PARENT}/schedules/nightly` });
   const states = async () =>

@@ -78,7 +78,7 @@ test("a thousand rows change without holding up the page", async (t) => {
   const changes = await countChanges(page);
   const done = async () => {
     const jobs = (
-      await site.api.listJobs({ parent: PARENT, labels: { crowd: "moving" }, pageSize: 1000 })
+      await site.api.listJobs({ parent: PARENT, filter: "labels.crowd = moving", pageSize: 1000 })
     ).jobs;
     return jobs.filter(({ progress }) => (progress?.itemsDone ?? 0n) > 0n).length;
   };

@@ -121,7 +121,7 @@ test("when a job runs, and how long it is kept, is said in the form", async () =
   await page.waitForURL("**/jobs/timed");
   const { spec } = await site.api.getJob({ name: `${PARENT}/jobs/timed` });
   assert.deepEqual(
-    spec?.prerequisites.map(({ job, optional }) => [job, optional]),
+    spec?.prerequisites.map(({ job, ignoreMissing }) => [job, ignoreMissing]),
     [
       [`${PARENT}/jobs/first`, false],
       [`${PARENT}/jobs/second`, true],

@@ -78,7 +78,10 @@ test("limits that somebody else changed first are shown and not overwritten", as
   const out = dialog.getByLabel("Items in flight at most", { exact: true });
   await row.getByRole("button", { name: `Set the limits of ${WORK}` }).click();
   await out.fill("60");
-  await site.api.updatePipeLimits({ pipeLimits: { name, maxInFlight: 70 } });
+  await site.api.updatePipeLimits({
+    pipeLimits: { name, maxInFlight: 70 },
+    updateMask: { paths: ["max_in_flight"] },
+  });
   await dialog.getByRole("button", { name: "Save" }).click();
   await dialog.getByRole("alert").getByText("Somebody else changed this in the meantime").waitFor();
   assert.equal((await site.api.getPipeLimits({ name })).maxInFlight, 70);

@@ -74,7 +74,7 @@ test("a schedule is made, run, paused, changed and deleted", async () => {
   await row.getByText("waits", { exact: true }).waitFor();
   const changed = await site.api.getSchedule({ name: `${PARENT}/schedules/nightly` });
   assert.equal(changed.timeZone, "Europe/Berlin");
-  assert.equal(changed.job?.description, "Each night");
+  assert.equal(changed.spec?.description, "Each night");
 
   await made.click();
   await page.getByText("Schedule", { exact: true }).waitFor();
@@ -89,7 +89,7 @@ test("a schedule that somebody else changed first is shown and not overwritten",
   await site.api.createSchedule({
     parent: PARENT,
     scheduleId: "shared",
-    schedule: { cron: "0 3 * * *", job: waiting() },
+    schedule: { cron: "0 3 * * *", spec: waiting() },
   });
   const page = await site.open("schedules");
   const form = page.getByRole("dialog");

@@ -101,7 +101,10 @@ test("a job type that somebody else changed first is shown and not overwritten",
   const theirs = COUNT.replace("Count", "Theirs");
   await page.getByRole("button", { name: "Edit shared" }).click();
   await definition.fill(mine);
-  await site.api.updateJobType({ jobType: { name, definition: theirs } });
+  await site.api.updateJobType({
+    jobType: { name, definition: theirs },
+    updateMask: { paths: ["definition"] },
+  });
   await dialog.getByRole("button", { name: "Save" }).click();
   await dialog.getByRole("alert").getByText("Somebody else changed this in the meantime").waitFor();
   assert.equal((await site.api.getJobType({ name })).description, "Theirs");

@@ -45,7 +45,7 @@ impl Filter {
             Self::Text(field, test) => test.passes(match field {
                 TextField::Id => meta.name.job.as_str(),
                 TextField::DisplayName => &meta.spec.display_name,
-                TextField::Creator => &meta.creator,
+                TextField::CreatedBy => &meta.creator,
                 TextField::Pipe => meta.spec.pipe().as_str(),
             }),
             Self::Label(name, test) => meta

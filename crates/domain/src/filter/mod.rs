@@ -14,7 +14,7 @@ pub use matching::MILLIONTHS_PER_PERCENT;
 use crate::{error::Error, jobs::state::JobState, values::time::Micros};
 
 /// Bytes of a filter.
-pub const MAX_FILTER_BYTES: usize = 4096;
+pub const MAX_FILTER_BYTES: usize = 8192;
 /// Restrictions in a filter.
 pub const MAX_RESTRICTIONS: usize = 100;
 /// How deep parentheses and NOT may be nested.
@@ -49,7 +49,7 @@ pub enum TextField {
     /// Its display name.
     DisplayName,
     /// Who created it.
-    Creator,
+    CreatedBy,
     /// The pipe that its items enter first.
     Pipe,
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::jobs::{state::JobState, validate::label_key};
 
-const FIELDS: &str = "state, id, display_name, creator, pipe, labels.KEY, percentage, create_time, start_time, update_time, end_time";
+const FIELDS: &str = "state, id, display_name, created_by, pipe, labels.KEY, percentage, create_time, start_time, update_time, end_time";
 
 pub(super) fn parse(text: &str) -> Result<Filter, Fault> {
     if text.len() > MAX_FILTER_BYTES {
@@ -196,7 +196,8 @@ impl Parser {
             "state" => Field::State,
             "id" => Field::Text(TextField::Id),
             "display_name" | "name" => Field::Text(TextField::DisplayName),
-            "creator" => Field::Text(TextField::Creator),
+            // `creator` in the filters of bulk jobs that an earlier version created.
+            "created_by" | "creator" => Field::Text(TextField::CreatedBy),
             "pipe" => Field::Text(TextField::Pipe),
             "labels" => Field::Labels,
             "percentage" => Field::Percentage,

@@ -22,6 +22,8 @@ fn restrictions_are_read() {
         ("state = ACTIVE", Filter::State(JobState::Active)),
         ("state!=ACTIVE", not(Filter::State(JobState::Active))),
         ("id=a", text(TextField::Id, "a")),
+        ("created_by = ada", text(TextField::CreatedBy, "ada")),
+        ("creator = ada", text(TextField::CreatedBy, "ada")),
         (
             "id = \"a\\*b\"",
             Filter::Text(TextField::Id, TextTest::Equals("a*b".to_owned())),

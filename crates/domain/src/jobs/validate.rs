@@ -192,7 +192,7 @@ impl Check {
         self.that(
             "spec.retry_policy.jitter",
             (0.0..=1.0).contains(&retry.jitter),
-            || "must be at most 1".into(),
+            || "must be 0 to 1".into(),
         );
     }
 

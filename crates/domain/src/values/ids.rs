@@ -38,7 +38,7 @@ fn check_id(field: &'static str, value: &str) -> Result<(), Error> {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $field:literal, $check:path) => {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $check:path, stored: $stored:path) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -67,7 +67,8 @@ macro_rules! text_id {
         impl TryFrom<String> for $name {
             type Error = Error;
             fn try_from(value: String) -> Result<Self, Error> {
-                Self::new(value)
+                $stored($field, &value)?;
+                Ok(Self(value))
             }
         }
 
@@ -81,18 +82,28 @@ macro_rules! text_id {
 
 text_id!(
     /// A tenant's namespace. Nothing crosses it. 1-128 bytes.
-    PartitionId, "parent", check_id
+    PartitionId, "parent", check_id, stored: check_id
 );
 text_id!(
     /// A job's id within its partition. 1-128 bytes.
-    JobId, "job_id", check_id
+    JobId, "job_id", check_id, stored: check_id
 );
 text_id!(
-    /// The name of a user's pipe: 1-128 ASCII letters, digits, `_ - .`.
-    PipeName, "pipe", check_pipe
+    /// The name of a user's pipe: 1-128 ASCII letters, digits, `_ - .`, and not dots alone.
+    PipeName, "pipe", check_pipe, stored: check_stored_pipe
 );
 
 fn check_pipe(field: &'static str, value: &str) -> Result<(), Error> {
+    check_stored_pipe(field, value)?;
+    // Programs that speak HTTP take `.` and `..` in an address for places, and resolve them.
+    match value.bytes().all(|byte| byte == b'.') {
+        true => Err(Error::field(field, "must not consist of dots only")),
+        false => Ok(()),
+    }
+}
+
+/// Earlier versions took names of dots only, so such names may be stored.
+fn check_stored_pipe(field: &'static str, value: &str) -> Result<(), Error> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     if value.is_empty() || value.len() > MAX_ID_BYTES || !value.bytes().all(allowed) {
         return Err(Error::field(
@@ -228,5 +239,20 @@ mod tests {
         for bad in ["", "a b", "a/b", "a#", "a*"] {
             assert!(PipeName::new(bad).is_err());
         }
+    }
+
+    #[test]
+    fn ids_are_not_dots_alone() {
+        for dots in [".", "..", "..."] {
+            assert!(PartitionId::new(dots).is_err(), "{dots}");
+            assert!(JobId::new(dots).is_err(), "{dots}");
+            let Err(Error::Invalid(list)) = PipeName::new(dots) else {
+                panic!("{dots} was taken");
+            };
+            assert_eq!(list[0].description, "must not consist of dots only");
+            // What an earlier version stored can be read.
+            assert!(PipeName::try_from(dots.to_owned()).is_ok(), "{dots}");
+        }
+        assert!(PipeName::new(".a").is_ok() && PipeName::new("a..").is_ok());
     }
 }

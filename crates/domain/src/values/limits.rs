@@ -12,6 +12,8 @@ pub const MAX_DETAILS_BYTES: usize = 16 * 1024;
 pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 /// Bytes in batch parameters or an item template, as JSON.
 pub const MAX_TEMPLATE_BYTES: usize = 64 * 1024;
+/// Bytes in a page token, a resume token, a cursor of the audit log, or an etag.
+pub const MAX_TOKEN_BYTES: usize = 512;
 /// Labels of a job, and headers of a task.
 pub const MAX_LABELS: usize = 64;
 /// Bytes in a header value.

@@ -51,6 +51,13 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Rolls back what was only tried. Dropped, the transaction would keep its locks for a while.
+    pub(crate) async fn undo(self) -> Result<(), StoreError> {
+        let fresh = self.fresh;
+        let undone = self.inner.rollback().await;
+        undone.map_err(|error| fresh.note(error))
+    }
+
     /// Commits what worked, or rolls back at once what failed. A transaction that is dropped keeps
     /// its locks until its connection is looked at again, and the next try, which skips locked
     /// rows, would not find them.

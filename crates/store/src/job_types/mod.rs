@@ -68,16 +68,27 @@ fn mismatch(id: &JobId) -> StoreError {
 #[derive(Debug, Clone, Copy)]
 pub struct JobTypes<'a> {
     store: &'a Store,
+    /// See `rehearsing`.
+    rehearse: bool,
 }
 
 impl Store {
     /// Job types that were created by the API.
     pub fn job_types(&self) -> JobTypes<'_> {
-        JobTypes { store: self }
+        JobTypes {
+            store: self,
+            rehearse: false,
+        }
     }
 }
 
 impl JobTypes<'_> {
+    /// The same; if this is set, `create` and `update` do everything but commit.
+    #[must_use]
+    pub fn rehearsing(self, rehearse: bool) -> Self {
+        Self { rehearse, ..self }
+    }
+
     /// Keeps a new job type, durably.
     ///
     /// # Errors
@@ -144,7 +155,15 @@ impl JobTypes<'_> {
     ) -> Result<JobTypeView, StoreError> {
         let deployment = PartitionId::of_deployment();
         let change = AuditEntry::of_job_type(kind, id, &deployment);
-        self.store.db.record(&tx, change, caller).await?;
+        let db = &self.store.db;
+        db.record(&tx, change, caller).await?;
+        if self.rehearse {
+            let found: Option<Model> = db.find_one(&*tx, &Entity::find_by_id(id.as_str())).await?;
+            tx.undo().await?;
+            return found
+                .ok_or_else(|| Error::JobTypeNotFound(id.to_string()))?
+                .try_into();
+        }
         tx.commit().await?;
         self.get(id).await
     }

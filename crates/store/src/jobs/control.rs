@@ -1,13 +1,13 @@
 //! Pause, resume and cancel.
 
-use headway_domain::{Error, JobName, JobUid, effect::Disposition, error::Action, event::Caller};
+use headway_domain::{JobUid, effect::Disposition, error::Action, event::Caller};
 use sea_orm::FromQueryResult;
 
 use crate::{
     db::Durability,
     error::StoreError,
     ground::{committed::Control, numbers::unsigned},
-    jobs::view::Controlled,
+    jobs::{target::Target, view::Controlled},
     retries::retry::Retry,
     slice::rows::progress::{IN_FLIGHT, LIVE, SETTLED},
     store::Store,
@@ -17,20 +17,19 @@ impl Store {
     /// Applies a control action, durably.
     pub async fn control_job(
         &self,
-        name: &JobName,
+        job: impl Into<Target<'_>>,
         action: Action,
         caller: &Caller,
     ) -> Result<Controlled, StoreError> {
+        let job = job.into();
         if action == Action::Retry {
-            return self.retry_job(name, &Retry::default(), caller).await;
+            return self.retry_job(job, &Retry::default(), caller).await;
         }
+        let name = job.name;
         let meta = self.named(name).await?;
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
-        let mut slice = db
-            .lock_job(&tx, &meta)
-            .await?
-            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        let mut slice = job.locked(db.lock_job(&tx, &meta).await?)?;
         slice.set_caller(caller.clone());
         match action {
             Action::Pause => slice.pause(),

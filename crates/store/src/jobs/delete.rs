@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use headway_domain::{
-    Error, JobName, JobSlice, Micros, PartitionId, effect::Disposition, event::Caller, job::JobMeta,
+    Error, JobSlice, Micros, PartitionId, effect::Disposition, event::Caller, job::JobMeta,
 };
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     error::StoreError,
     events::row::{EVENT, event_cells},
     ground::committed::{Change, Committed, Control},
+    jobs::target::Target,
     slice::{
         load::Locking,
         rows::job::{META_COLUMNS, MetaRow},
@@ -24,13 +25,16 @@ impl Store {
     /// [`Store::collect_garbage`]. Workers are told to drop its items.
     pub async fn delete_job(
         &self,
-        name: &JobName,
+        job: impl Into<Target<'_>>,
         caller: &Caller,
     ) -> Result<Committed, StoreError> {
-        let meta = self.named(name).await?;
-        let (committed, gone) = self.remove(&[(meta, caller)], |_| true).await?;
+        let job = job.into();
+        let meta = self.named(job.name).await?;
+        let (committed, gone) = self
+            .remove(&[(meta, caller)], |slice| job.is(slice))
+            .await?;
         match gone {
-            0 => Err(Error::JobNotFound(name.clone()).into()),
+            0 => Err(Error::JobNotFound(job.name.clone()).into()),
             _ => Ok(committed),
         }
     }

@@ -10,5 +10,6 @@ pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod read;
 pub(crate) mod recount;
+pub(crate) mod target;
 pub(crate) mod update;
 pub(crate) mod view;

@@ -1,9 +1,12 @@
 //! Changing what a job is to do.
 
-use headway_domain::{Error, JobName, event::Caller, retention::Retention, update::JobUpdate};
+use headway_domain::{event::Caller, retention::Retention, update::JobUpdate};
 
 use crate::{
-    db::Durability, error::StoreError, jobs::view::Controlled, pipes::rates::FIRST_ALLOWANCE,
+    db::Durability,
+    error::StoreError,
+    jobs::{target::Target, view::Controlled},
+    pipes::rates::FIRST_ALLOWANCE,
     store::Store,
 };
 
@@ -12,10 +15,12 @@ impl Store {
     /// not say is as the partition says now.
     pub async fn update_job(
         &self,
-        name: &JobName,
+        job: impl Into<Target<'_>>,
         mut update: JobUpdate,
         caller: &Caller,
     ) -> Result<Controlled, StoreError> {
+        let job = job.into();
+        let name = job.name;
         let meta = self.named(name).await?;
         if let Some(retention) = update.retention.take() {
             let default: Retention = self.partitions().get(&name.partition).await?.retention;
@@ -23,10 +28,7 @@ impl Store {
         }
         let db = &self.db;
         let tx = db.write(Durability::Full).await?;
-        let mut slice = db
-            .lock_job(&tx, &meta)
-            .await?
-            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        let mut slice = job.locked(db.lock_job(&tx, &meta).await?)?;
         slice.set_caller(caller.clone());
         let before = slice.job().meta.clone();
         if slice.update(&update) {

@@ -103,7 +103,7 @@ impl Partitions<'_> {
         );
         let change = AuditEntry::of_partition(EventKind::PartitionUpdated, partition, message);
         db.record(&tx, change, caller).await?;
-        tx.commit().await
+        self.end(tx).await
     }
 }
 

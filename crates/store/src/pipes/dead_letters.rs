@@ -124,7 +124,7 @@ impl Pipes<'_> {
         let kind = EventKind::DeadLettersDropped;
         let change = AuditEntry::of_partition(kind, &filter.partition, message);
         db.record(&tx, change, caller).await?;
-        tx.commit().await?;
+        self.end(tx).await?;
         Ok((dropped, dropped == MAX_DROPPED as u64))
     }
 }

@@ -109,7 +109,7 @@ impl Pipes<'_> {
         let deployment = PartitionId::of_deployment();
         let change = AuditEntry::of_pipe(pipe.as_str(), message, &deployment);
         db.record(&tx, change, caller).await?;
-        tx.commit().await
+        self.end(tx).await
     }
 }
 
@@ -144,7 +144,7 @@ impl Model {
     fn view(self) -> Result<PipeLimitView, StoreError> {
         Ok(PipeLimitView {
             limits: self.limits()?,
-            pipe: PipeName::new(self.pipe)?,
+            pipe: PipeName::try_from(self.pipe)?,
         })
     }
 

@@ -3,14 +3,17 @@
 
 use std::sync::Arc;
 
-use headway_domain::{Error, Job, JobName, event::Caller, job::JobMeta};
+use headway_domain::{Error, Job, event::Caller, job::JobMeta};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::{
     db::{Db, Durability, Tx},
     error::StoreError,
     ground::{committed::Committed, numbers::unsigned},
-    jobs::view::{Controlled, JobView},
+    jobs::{
+        target::Target,
+        view::{Controlled, JobView},
+    },
     retries::{filter::FailureFilter, retry::Retry},
     slice::rows::failure::WHOLE_PAGE,
     store::Store,
@@ -49,20 +52,18 @@ impl Store {
     /// [`Error::NothingToRetry`] where no failure is like that.
     pub(crate) async fn redrive(
         &self,
-        name: &JobName,
+        target: Target<'_>,
         meta: &Arc<JobMeta>,
         retry: &Retry,
         caller: &Caller,
     ) -> Result<Option<Controlled>, StoreError> {
         let db = &self.db;
+        let name = target.name;
         let mut committed = Committed::default();
         let mut until: Option<Until> = None;
         loop {
             let tx = db.write(Durability::Full).await?;
-            let mut slice = db
-                .lock_job(&tx, meta)
-                .await?
-                .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+            let mut slice = target.locked(db.lock_job(&tx, meta).await?)?;
             let job = slice.job();
             let first = until.is_none();
             let limit = *until.get_or_insert(Until {

@@ -1,13 +1,16 @@
 //! Retries: of a job as a whole, or of some of its failures.
 
-use headway_domain::{Error, Job, JobName, event::Caller, retries::CarriedCounts};
+use headway_domain::{Error, Job, event::Caller, retries::CarriedCounts};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::{
     db::{Db, Durability, Tx},
     error::StoreError,
     ground::{committed::Committed, numbers::unsigned},
-    jobs::view::{Controlled, JobView},
+    jobs::{
+        target::Target,
+        view::{Controlled, JobView},
+    },
     prerequisites::cycle_search::Needing,
     retries::filter::FailureFilter,
     slice::rows::failure::WHOLE_PAGE,
@@ -40,13 +43,15 @@ impl Store {
     /// and [`Error::Cycle`] where the job would wait again for one that waits for it by now.
     pub async fn retry_job(
         &self,
-        name: &JobName,
+        job: impl Into<Target<'_>>,
         retry: &Retry,
         caller: &Caller,
     ) -> Result<Controlled, StoreError> {
+        let job = job.into();
+        let name = job.name;
         let meta = self.named(name).await?;
         if !retry.filter.is_everything()
-            && let Some(redriven) = self.redrive(name, &meta, retry, caller).await?
+            && let Some(redriven) = self.redrive(job, &meta, retry, caller).await?
         {
             return Ok(redriven);
         }
@@ -56,10 +61,7 @@ impl Store {
         if waits {
             db.take_turns(&tx, name.partition.as_str()).await?;
         }
-        let mut slice = db
-            .lock_job(&tx, &meta)
-            .await?
-            .ok_or_else(|| Error::JobNotFound(name.clone()))?;
+        let mut slice = job.locked(db.lock_job(&tx, &meta).await?)?;
         slice.set_caller(caller.clone());
         // What is refused is refused before anything is counted.
         slice.check_retry()?;

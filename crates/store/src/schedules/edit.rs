@@ -55,8 +55,7 @@ impl Schedules<'_> {
         }
         let change = AuditEntry::of_schedule(EventKind::ScheduleCreated, name);
         db.record(&tx, change, caller).await?;
-        tx.commit().await?;
-        self.get(name).await
+        self.finish(tx, name).await
     }
 
     /// Changes what a schedule is to do, durably; where it stands is kept. The caller is the author
@@ -125,7 +124,7 @@ impl Schedules<'_> {
         }
         let change = AuditEntry::of_schedule(EventKind::ScheduleDeleted, name);
         db.record(&tx, change, caller).await?;
-        tx.commit().await
+        self.end(tx).await
     }
 
     async fn change(
@@ -142,8 +141,22 @@ impl Schedules<'_> {
             return Err(Error::ScheduleNotFound(name.to_string()).into());
         }
         db.record(&tx, change, caller).await?;
-        tx.commit().await?;
-        self.get(name).await
+        self.finish(tx, name).await
+    }
+}
+
+impl Schedules<'_> {
+    /// Commits, unless it is a rehearsal; the schedule as it is then, or would be.
+    async fn finish(self, tx: Tx<'_>, name: &ScheduleName) -> Result<ScheduleView, StoreError> {
+        if !self.rehearse {
+            tx.commit().await?;
+            return self.get(name).await;
+        }
+        let query = Entity::find().filter(is_named(name));
+        let row: Option<Model> = self.store.db.find_one(&*tx, &query).await?;
+        tx.undo().await?;
+        row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?
+            .try_into()
     }
 }
 

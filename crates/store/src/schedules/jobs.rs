@@ -16,7 +16,7 @@ use sea_orm::{
 use crate::{
     db::keys,
     error::StoreError,
-    ground::codes::Code,
+    ground::{codes::Code, committed::Committed},
     jobs::create::new_job::{Created, NewJob},
     schedules::{
         Schedules,
@@ -32,23 +32,45 @@ const MAX_RUN_TRIES: i64 = 100;
 
 impl Schedules<'_> {
     /// Makes a job of a schedule now, whatever its times and other jobs are: each call makes
-    /// another one.
-    pub async fn run(self, name: &ScheduleName, caller: &Caller) -> Result<Created, StoreError> {
+    /// another one, unless it has the request id of an earlier call.
+    ///
+    /// # Errors
+    /// [`Error::RequestIdReused`] if the request id stands for a job of anything else.
+    pub async fn run(
+        self,
+        name: &ScheduleName,
+        request_id: &str,
+        caller: &Caller,
+    ) -> Result<Created, StoreError> {
         let db = &self.store.db;
         let view = self.get(name).await?;
+        if let Some(created) = self.run_before(&view, request_id).await? {
+            return Ok(created);
+        }
         let mut tries = 0;
         let (now, created) = loop {
             let now = db.now() + tries;
-            let job = new_job(&view, name.job_now(now)?, caller, Vec::new());
+            let job = NewJob {
+                request_id: request_id.to_owned(),
+                ..new_job(&view, name.job_now(now)?, caller, Vec::new())
+            };
             match self.store.create_job(job).await {
                 Ok(created) if !created.existed => break (now, created),
-                // Another call had the same microsecond.
-                Ok(_) | Err(StoreError::Domain(Error::JobExists(_))) if tries < MAX_RUN_TRIES => {
-                    tries += 1
+                // Another call had the same microsecond, or the same request id.
+                other @ (Ok(_)
+                | Err(StoreError::Domain(
+                    Error::JobExists(_) | Error::RequestIdReused(_),
+                ))) => {
+                    if let Some(created) = self.run_before(&view, request_id).await? {
+                        return Ok(created);
+                    }
+                    if tries == MAX_RUN_TRIES {
+                        break (now, other?);
+                    }
                 }
-                Ok(created) => break (now, created),
                 Err(error) => return Err(error),
             }
+            tries += 1;
         };
         let job = created.view.job.meta.name.job.as_str();
         let update = Entity::update_many()
@@ -62,6 +84,33 @@ impl Schedules<'_> {
             tracing::warn!(schedule = %name, %error, "cannot record the newest job of a schedule; the job runs nevertheless");
         }
         Ok(created)
+    }
+}
+
+impl Schedules<'_> {
+    /// The job that an earlier call with the same request id made.
+    async fn run_before(
+        self,
+        view: &ScheduleView,
+        request_id: &str,
+    ) -> Result<Option<Created>, StoreError> {
+        if request_id.is_empty() {
+            return Ok(None);
+        }
+        let partition = &view.name.partition;
+        let Some(found) = self.store.job_of_request(partition, request_id).await? else {
+            return Ok(None);
+        };
+        // Not by its spec: the schedule may have been changed since.
+        let of = found.job.meta.spec.labels.get(LABEL).map(String::as_str);
+        match of == Some(view.name.schedule.as_str()) {
+            true => Ok(Some(Created {
+                view: found,
+                existed: true,
+                committed: Committed::default(),
+            })),
+            false => Err(Error::RequestIdReused(found.job.meta.name.clone()).into()),
+        }
     }
 }
 

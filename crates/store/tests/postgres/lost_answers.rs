@@ -247,9 +247,9 @@ pub(crate) async fn a_job_that_could_not_be_counted(f: Fixture) {
         .await
         .unwrap();
     // The first one also notes that its pipe is used.
-    store.schedules().run(&name, &caller).await.unwrap();
+    store.schedules().run(&name, "", &caller).await.unwrap();
     proxy.lose_change(1).await;
-    store.schedules().run(&name, &caller).await.unwrap();
+    store.schedules().run(&name, "", &caller).await.unwrap();
     assert!(!proxy.lose_nothing().await, "an answer was lost");
     assert_eq!(f.count("job").await, 2);
 }

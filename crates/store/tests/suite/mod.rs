@@ -13,6 +13,7 @@ pub(crate) mod jobs;
 pub(crate) mod lost_commits;
 pub(crate) mod outbox;
 pub(crate) mod pipes;
+pub(crate) mod rehearsals;
 pub(crate) mod reports;
 pub(crate) mod retries;
 pub(crate) mod schedules;
@@ -196,6 +197,7 @@ macro_rules! store_suite {
             connect: twice_at_once, tables_of_a_newer_version, shards_are_set_once,
                 clock_is_the_databases, closed_store_is_unavailable;
             control: illegal_transitions, repeated_actions_change_nothing,
+                a_uid_means_one_job,
                 paused_items_are_parked_and_sent_again, parked_too_late_is_sent_again,
                 a_dispatch_of_a_paused_job_is_parked, a_split_of_a_paused_job_is_taken_back,
                 cancel_settles, cancel_while_splitting, discarding_a_job_that_runs_sends_again,
@@ -225,6 +227,7 @@ macro_rules! store_suite {
                 deferred_items_are_not_silent;
             recount: a_report_waits_for_a_recount, a_recount_that_fails_stops_no_other,
                 a_sweep_finds_a_wrong_count;
+            rehearsals: schedules_stay_as_they_are, settings_stay_as_they_are;
             repair: one_epoch_of_a_race, a_new_epoch_reaches_every_process,
                 lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,
                 an_older_epoch, paused_jobs_of_an_older_epoch, an_idle_job_is_advanced;

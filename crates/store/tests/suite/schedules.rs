@@ -51,7 +51,7 @@ impl Fixture {
         let ran = self
             .store
             .schedules()
-            .run(&nightly(), &Caller::default())
+            .run(&nightly(), "", &Caller::default())
             .await
             .unwrap();
         assert!(!ran.existed);

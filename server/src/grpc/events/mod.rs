@@ -45,7 +45,7 @@ impl Api {
     ) -> Result<v1::ListEventsResponse, ApiError> {
         let mut violations = Violations::default();
         let parent = violations.take(EventParent::read(&request.parent));
-        let uid = violations.take(read::job_uid(&request.job_uid));
+        let uid = violations.take(common::job_uid("job_uid", &request.job_uid));
         let kinds = read::kinds(&request.kinds, &mut violations);
         let after = violations.take(read::start(&request.after, &request.page_token));
         let size = violations.take(common::page_size(request.page_size));
@@ -77,9 +77,9 @@ impl Api {
     ) -> Result<Answers<v1::WatchEventsResponse>, ApiError> {
         let mut violations = Violations::default();
         let parent = violations.take(EventParent::read(&request.parent));
-        let uid = violations.take(read::job_uid(&request.job_uid));
+        let uid = violations.take(common::job_uid("job_uid", &request.job_uid));
         let kinds = read::kinds(&request.kinds, &mut violations);
-        let after = violations.take(read::after(&request.after));
+        let after = violations.take(read::resume_token(&request.resume_token));
         let bookmark = violations.take(common::bookmark_interval(request.bookmark_interval));
         let (parent, uid, after, bookmark) = violations.values((parent, uid, after, bookmark))?;
         if self.stopping.is_cancelled() {
@@ -113,7 +113,7 @@ impl Api {
             let EventsUpdate { events, position } = update?;
             Ok(v1::WatchEventsResponse {
                 events: events.iter().map(|row| view::event(row)).collect(),
-                cursor: cursor_text(position),
+                resume_token: cursor_text(position),
             })
         })))
     }

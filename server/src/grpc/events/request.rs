@@ -1,8 +1,7 @@
 //! Reading what requests of the audit log have.
 
-use headway_domain::{Error, JobName, JobUid, PartitionId, event::EventKind};
+use headway_domain::{Error, JobName, PartitionId, event::EventKind};
 use headway_store::Position;
-use uuid::Uuid;
 
 use super::view::kind_in;
 use crate::grpc::{request, tokens::parse_cursor, violations::Violations};
@@ -40,18 +39,6 @@ impl EventParent {
     }
 }
 
-/// A job's uid; `None` where it is not said.
-pub(crate) fn job_uid(uid: &str) -> Result<Option<JobUid>, Error> {
-    if uid.is_empty() {
-        return Ok(None);
-    }
-    // Before parsing: the library takes other forms too.
-    let uid = Some(uid).filter(|uid| uid.len() == 36);
-    let uid = uid.and_then(|uid| Uuid::parse_str(uid).ok());
-    uid.map(|uid| Some(JobUid(uid)))
-        .ok_or_else(|| Error::field("job_uid", "must be a hyphenated UUID"))
-}
-
 /// Kinds of events; empty for all.
 pub(crate) fn kinds(numbers: &[i32], violations: &mut Violations) -> Vec<EventKind> {
     let mut kinds = Vec::new();
@@ -74,7 +61,7 @@ pub(crate) fn kinds(numbers: &[i32], violations: &mut Violations) -> Vec<EventKi
 /// Where a listing begins: after the page before, or after a cursor.
 pub(crate) fn start(cursor: &str, page_token: &str) -> Result<Option<Position>, Error> {
     if page_token.is_empty() {
-        return after(cursor);
+        return place("after", cursor);
     }
     if !cursor.is_empty() {
         return Err(Error::field("after", "must not be set beside page_token"));
@@ -82,14 +69,19 @@ pub(crate) fn start(cursor: &str, page_token: &str) -> Result<Option<Position>, 
     parse_cursor(page_token).map(Some).ok_or(Error::PageToken)
 }
 
+/// Where a stream begins; `None` for now.
+pub(crate) fn resume_token(token: &str) -> Result<Option<Position>, Error> {
+    place("resume_token", token)
+}
+
 /// A place in the audit log; `None` where it is not said.
-pub(crate) fn after(cursor: &str) -> Result<Option<Position>, Error> {
+fn place(field: &str, cursor: &str) -> Result<Option<Position>, Error> {
     if cursor.is_empty() {
         return Ok(None);
     }
     parse_cursor(cursor).map(Some).ok_or_else(|| {
-        let why = "is not the cursor of an event or of an answer: leave it out to begin anew";
-        Error::field("after", why)
+        let why = "is no cursor of the audit log: leave it out to begin anew";
+        Error::field(field, why)
     })
 }
 
@@ -117,17 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn uids_kinds_and_places() {
-        assert_eq!(job_uid(""), Ok(None));
-        let uid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
-        assert_eq!(job_uid(uid).unwrap().unwrap().to_string(), uid);
-        for bad in [
-            "x",
-            "67e5504410b1426f9247bb680e5fe0c8",
-            "{67e55044-10b1-426f-9247-bb680e5fe0c8}",
-        ] {
-            assert!(job_uid(bad).is_err(), "{bad}");
-        }
+    fn kinds_and_places() {
         assert_eq!(start("", ""), Ok(None));
         let cursor = crate::grpc::tokens::cursor_text(Position { tx: 7, seq: 9 });
         let place = Position { tx: 7, seq: 9 };
@@ -135,6 +117,12 @@ mod tests {
         assert_eq!(start("", &cursor), Ok(Some(place)));
         assert!(start(&cursor, &cursor).is_err());
         assert_eq!(start("", "x"), Err(Error::PageToken));
+        assert_eq!(resume_token(&cursor), Ok(Some(place)));
+        assert_eq!(resume_token(""), Ok(None));
+        let Err(Error::Invalid(list)) = resume_token("x") else {
+            panic!("no token was taken");
+        };
+        assert_eq!(list[0].field, "resume_token");
         let mut violations = Violations::default();
         assert_eq!(
             kinds(&[1, 1, 12], &mut violations),

@@ -145,18 +145,16 @@ impl Api {
         let mut violations = Violations::default();
         let id = violations.take(named("job_type.name", &wanted.name));
         request::mask(request.update_mask, &PATHS, &mut violations);
-        let (id,) = violations.values((id,))?;
+        let etag = violations.take(request::etag("job_type.etag", &wanted.etag));
+        let (id, etag) = violations.values((id, etag))?;
         let parsed = self.check_definition(&wanted.definition).await?;
         if self.job_types.files.0.contains_key(id.as_str()) {
             return Err(Error::JobTypeFixed(id.to_string()).into());
         }
         self.check_variables("job_type.definition", &id, &parsed)
             .await?;
-        let etag = request::etag(&wanted.etag);
-        let view = self
-            .store()
-            .job_types()
-            .update(&id, &wanted.definition, etag, &caller);
+        let types = self.store().job_types().rehearsing(request.validate_only);
+        let view = types.update(&id, &wanted.definition, etag, &caller);
         Ok(self.job_types.stored(view.await?))
     }
 
@@ -224,15 +222,14 @@ impl Api {
         request: v1::DeleteJobTypeRequest,
         caller: Caller,
     ) -> Result<(), ApiError> {
-        let id = named("name", &request.name)?;
+        let mut violations = Violations::default();
+        let id = violations.take(named("name", &request.name));
+        let etag = violations.take(request::etag("etag", &request.etag));
+        let (id, etag) = violations.values((id, etag))?;
         if self.job_types.files.0.contains_key(id.as_str()) {
             return Err(Error::JobTypeFixed(id.to_string()).into());
         }
-        Ok(self
-            .store()
-            .job_types()
-            .delete(&id, request::etag(&request.etag), &caller)
-            .await?)
+        Ok(self.store().job_types().delete(&id, etag, &caller).await?)
     }
 }
 

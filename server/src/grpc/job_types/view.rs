@@ -43,7 +43,7 @@ impl JobTypes {
             version: view.version.to_string(),
             from_file: false,
             problem,
-            author: view.author,
+            updated_by: view.author,
             update_time: Some(timestamp(view.updated)),
             etag: view.version.to_string(),
         }

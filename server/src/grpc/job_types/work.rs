@@ -40,7 +40,7 @@ impl Api {
             return Err(Error::field(FIELD, why).into());
         }
         let partition = request::partition(partition)?;
-        let id = named("spec.job_type.type", &used.r#type)?;
+        let id = named("spec.job_type.job_type", &used.job_type)?;
         let parameters = read_parameters(used.parameters_form)?;
         let usable = self.usable(id).await?;
         let input = Input {
@@ -148,16 +148,13 @@ fn refused(id: &JobId, fault: Fault) -> ApiError {
 /// The parameters of a job's type, as the wire has them.
 pub(crate) fn wire(used: &TypeUse, whole: bool) -> v1::JobTypeUse {
     let parameters_form = match &used.parameters {
-        parameters @ serde_json::Value::Object(fields) if whole => {
-            Some(match json::fits_value(parameters) {
-                true => ParametersForm::Parameters(json::to_struct(fields.clone())),
-                false => ParametersForm::ParametersJsonText(parameters.to_string()),
-            })
+        parameters @ serde_json::Value::Object(_) if whole => {
+            Some(ParametersForm::ParametersJsonText(parameters.to_string()))
         }
         _ => None,
     };
     v1::JobTypeUse {
-        r#type: format!("{COLLECTION}{}", used.name),
+        job_type: format!("{COLLECTION}{}", used.name),
         parameters_form,
         version: used.version.clone(),
     }

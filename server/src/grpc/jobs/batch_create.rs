@@ -1,10 +1,10 @@
 //! BatchCreateJobs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures::{StreamExt, stream};
 use headway::v1::{self, batch_create_jobs_result::Result as WireResult};
-use headway_domain::{JobName, PartitionId, event::Caller};
+use headway_domain::{Error, JobName, PartitionId, event::Caller};
 use headway_store::NewJob;
 use prost::Message;
 use tonic::{Code, Status};
@@ -41,6 +41,10 @@ impl Api {
                 new.created = Some(created);
             }
         }
+        if request.validate_only {
+            let results = self.rehearse_entries(read).await;
+            return Ok(v1::BatchCreateJobsResponse { results });
+        }
         // Of entries with one id the first wins: the others come after all first ones.
         let mut seen = HashSet::new();
         let (first, later): (Vec<_>, Vec<_>) = read
@@ -58,6 +62,55 @@ impl Api {
         results.sort_by_key(|(at, _)| *at);
         Ok(v1::BatchCreateJobsResponse {
             results: results.into_iter().map(|(_, result)| result).collect(),
+        })
+    }
+
+    /// What the entries of a request would become. Nothing is created, so entries that share an id or
+    /// a request id are compared with each other.
+    async fn rehearse_entries(
+        &self,
+        read: Vec<Result<NewJob, ApiError>>,
+    ) -> Vec<v1::BatchCreateJobsResult> {
+        let mut ids = HashMap::new();
+        let mut request_ids = HashMap::new();
+        let mut results = Vec::with_capacity(read.len());
+        for new in read {
+            let result = match new {
+                Ok(new) => {
+                    let first = request_ids.get(&new.request_id);
+                    let result = match (first, ids.get(&new.name.job)) {
+                        (Some(first), _) => again(&new, first, Error::RequestIdReused),
+                        (None, Some(first)) => again(&new, first, Error::JobExists),
+                        (None, None) => self.rehearse_entry(&new).await,
+                    };
+                    if let Ok(job) = &result {
+                        let first = (job.clone(), new.spec.hash());
+                        if !new.request_id.is_empty() {
+                            request_ids.insert(new.request_id, first.clone());
+                        }
+                        ids.insert(new.name.job, first);
+                    }
+                    result
+                }
+                Err(error) => Err(error),
+            };
+            results.push(v1::BatchCreateJobsResult {
+                result: Some(match result {
+                    Ok(job) => WireResult::Job(job),
+                    Err(error) => WireResult::Error(refusal(error)),
+                }),
+            });
+        }
+        results
+    }
+
+    async fn rehearse_entry(&self, new: &NewJob) -> Result<v1::Job, ApiError> {
+        Ok(match self.store().existing_job(new).await? {
+            Some(view) => view::named(&view),
+            None => v1::Job {
+                spec: None,
+                ..view::rehearsed(&new.name, &new.spec, new.creator.clone())?
+            },
         })
     }
 
@@ -103,6 +156,18 @@ impl Api {
             correlation: caller.correlation,
             created: None,
         })
+    }
+}
+
+/// The result of an entry whose id, or request id, an earlier one has.
+fn again(
+    new: &NewJob,
+    (job, hash): &(v1::Job, [u8; 32]),
+    other: fn(JobName) -> Error,
+) -> Result<v1::Job, ApiError> {
+    match *hash == new.spec.hash() {
+        true => Ok(job.clone()),
+        false => Err(other(request::job_name("name", &job.name)?).into()),
     }
 }
 

@@ -20,10 +20,19 @@ impl Api {
         request: v1::ListBatchesRequest,
     ) -> Result<v1::ListBatchesResponse, ApiError> {
         let mut violations = Violations::default();
-        let parent = violations.take(batch_parent(&request.parent));
+        let job = violations.take(request::job_name("parent", &request.parent));
+        let above = violations.take(parent_batch(&request.parent_batch));
+        if let (Some(job), Some(Some((of, _)))) = (&job, &above) {
+            violations.check(of == job, "parent_batch", || {
+                format!("must be a batch of {job}, as in {job}/batches/2")
+            });
+        }
         let size = violations.take(request::page_size(request.page_size));
-        let ((job, parent), size) = violations.values((parent, size))?;
-        let query = Query::new("batches").with(&request.parent);
+        let (job, above, size) = violations.values((job, above, size))?;
+        let parent = above.map(|(_, number)| number);
+        let query = Query::new("batches")
+            .with(&request.parent)
+            .with(&request.parent_batch);
         let above = match query.keys(&request.page_token, now())? {
             Some([number, _]) => u32::try_from(number).map_err(|_| Error::PageToken)?,
             None => 0,
@@ -44,19 +53,29 @@ impl Api {
     }
 }
 
-/// A batch's parent: a job for its root, or one of its batches.
-pub(crate) fn batch_parent(parent: &str) -> Result<(JobName, Option<u32>), Error> {
-    // The partition and the job, too, may be called `batches`.
-    let (job, number) = match parent.rsplit_once("/batches/") {
-        Some(parts) if parent.matches('/').count() > 3 => parts,
-        _ => return request::job_name("parent", parent).map(|name| (name, None)),
+/// A batch by its name: the job, and the batch's number.
+pub(crate) fn batch_in(field: &str, name: &str) -> Result<(JobName, u32), Error> {
+    let wrong = || {
+        let why = "must have the form partitions/{partition}/jobs/{job}/batches/{number}";
+        Error::field(field, why)
     };
-    let name = request::job_name("parent", job)?;
+    // The partition and the job, too, may be called `batches`.
+    let parts = name.rsplit_once("/batches/");
+    let (job, number) = parts
+        .filter(|_| name.matches('/').count() > 3)
+        .ok_or_else(wrong)?;
+    let job = request::job_name(field, job)?;
     let plain = number.bytes().all(|byte| byte.is_ascii_digit());
     let number = number.parse().ok().filter(|number| plain && *number > 0);
-    let why = "must have the form partitions/{partition}/jobs/{job} or partitions/{partition}/jobs/{job}/batches/{number}";
-    let number: u32 = number.ok_or_else(|| Error::field("parent", why))?;
-    Ok((name, Some(number)))
+    Ok((job, number.ok_or_else(wrong)?))
+}
+
+/// The batch whose sub-batches are asked for; none for the root.
+fn parent_batch(name: &str) -> Result<Option<(JobName, u32)>, Error> {
+    match name {
+        "" => Ok(None),
+        name => batch_in("parent_batch", name).map(Some),
+    }
 }
 
 /// The name of a batch.
@@ -81,7 +100,7 @@ fn batch(job: &JobName, view: &BatchView) -> v1::Batch {
         items_discarded: int(view.discarded),
         batch_count: int(view.batches),
         total_final: view.total_final,
-        split_failures: int(view.split_failures),
+        split_failure_count: int(view.split_failures),
     }
 }
 
@@ -102,21 +121,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parents_of_batches() {
+    fn names_of_batches() {
         let job: JobName = "partitions/p/jobs/j".parse().unwrap();
-        assert_eq!(batch_parent("partitions/p/jobs/j"), Ok((job.clone(), None)));
-        assert_eq!(
-            batch_parent("partitions/p/jobs/j/batches/7"),
-            Ok((job, Some(7)))
-        );
+        assert_eq!(batch_in("f", "partitions/p/jobs/j/batches/7"), Ok((job, 7)));
         let odd = "partitions/batches/jobs/batches";
         let job: JobName = odd.parse().unwrap();
-        assert_eq!(batch_parent(odd), Ok((job.clone(), None)));
+        assert!(batch_in("f", odd).is_err());
         let batch = format!("{odd}/batches/7");
-        assert_eq!(batch_parent(&batch), Ok((job, Some(7))));
+        assert_eq!(batch_in("f", &batch), Ok((job, 7)));
         for bad in ["0", "", "-1", "+1", "x", "4294967296", "1/2"] {
-            let parent = format!("partitions/p/jobs/j/batches/{bad}");
-            assert!(batch_parent(&parent).is_err(), "{bad}");
+            let name = format!("partitions/p/jobs/j/batches/{bad}");
+            assert!(batch_in("f", &name).is_err(), "{bad}");
+        }
+        assert_eq!(parent_batch(""), Ok(None));
+        for bad in ["2", "partitions/p/jobs/j"] {
+            let Err(Error::Invalid(list)) = parent_batch(bad) else {
+                panic!("{bad} was taken")
+            };
+            assert_eq!(list[0].field, "parent_batch");
         }
     }
 

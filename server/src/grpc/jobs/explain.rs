@@ -119,30 +119,33 @@ fn held(known: &Explanation) -> Vec<JobReason> {
     let job = &known.view.job;
     let mut reasons = Vec::new();
     if job.suspended {
-        let (user, since) = match &known.suspended {
+        let (done_by, since) = match &known.suspended {
             Some(suspension) => (suspension.by.clone(), Some(suspension.since)),
             None => (String::new(), None),
         };
         let partition = &job.meta.name.partition;
         let message = format!(
             "partition {partition} was suspended{}; resume it to let the job go on",
-            by(&user)
+            by(&done_by)
         );
         reasons.push(JobReason {
             reason_time: since.map(timestamp),
-            user,
+            done_by,
             ..reason(Kind::PartitionSuspended, message)
         });
     }
     if job.paused {
-        let (user, since) = match &known.paused {
+        let (done_by, since) = match &known.paused {
             Some(paused) => (paused.by.clone(), Some(paused.time)),
             None => (String::new(), None),
         };
-        let message = format!("the job was paused{}; resume it to let it go on", by(&user));
+        let message = format!(
+            "the job was paused{}; resume it to let it go on",
+            by(&done_by)
+        );
         reasons.push(JobReason {
             reason_time: since.map(timestamp),
-            user,
+            done_by,
             ..reason(Kind::Paused, message)
         });
     }

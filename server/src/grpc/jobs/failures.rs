@@ -5,7 +5,7 @@ use headway_domain::{Error, JobName, limits};
 use headway_store::FailureFilter;
 use prost::Message;
 
-use super::{batches::batch_parent, view};
+use super::{batches::batch_in, view};
 use crate::grpc::{
     api::{Api, fitting, now},
     request,
@@ -90,13 +90,11 @@ pub(crate) fn filter(
         filter.codes.push(code);
     }
     for batch in wire.batches.iter().take(NAMED) {
-        let parent = violations
-            .take(batch_parent(batch).map_err(|error| error.renamed("failure_filter.batches")));
-        let Some(parent) = parent else { continue };
-        let own = job.is_none_or(|job| *job == parent.0);
-        match parent.1.filter(|_| own) {
-            Some(number) => filter.batches.push(number),
-            None => violations.push(
+        let named = violations.take(batch_in("failure_filter.batches", batch));
+        let Some((of, number)) = named else { continue };
+        match job.is_none_or(|job| *job == of) {
+            true => filter.batches.push(number),
+            false => violations.push(
                 "failure_filter.batches",
                 "must be batches of the job, as in partitions/p/jobs/j/batches/2",
             ),

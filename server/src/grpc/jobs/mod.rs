@@ -91,17 +91,20 @@ impl JobService for Api {
 
     async fn pause_job(&self, request: Request<v1::PauseJobRequest>) -> Answer<v1::Job> {
         let (request, caller) = received(request);
-        answer(self.control_job(request.name, Action::Pause, caller).await)
+        let control = self.control_job(request.name, request.uid, Action::Pause, caller);
+        answer(control.await)
     }
 
     async fn resume_job(&self, request: Request<v1::ResumeJobRequest>) -> Answer<v1::Job> {
         let (request, caller) = received(request);
-        answer(self.control_job(request.name, Action::Resume, caller).await)
+        let control = self.control_job(request.name, request.uid, Action::Resume, caller);
+        answer(control.await)
     }
 
     async fn cancel_job(&self, request: Request<v1::CancelJobRequest>) -> Answer<v1::Job> {
         let (request, caller) = received(request);
-        answer(self.control_job(request.name, Action::Cancel, caller).await)
+        let control = self.control_job(request.name, request.uid, Action::Cancel, caller);
+        answer(control.await)
     }
 
     async fn retry_job(&self, request: Request<v1::RetryJobRequest>) -> Answer<v1::Job> {

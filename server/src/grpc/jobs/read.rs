@@ -56,8 +56,11 @@ impl Api {
         let mut violations = Violations::default();
         let partition = violations.take(request::partition(&request.parent));
         let size = violations.take(request::page_size(request.page_size));
-        let mut filter = request::filter(&request.states, request.labels, &mut violations);
-        filter.more = violations.take(Filter::parse(&request.filter));
+        let more = violations.take(Filter::parse(&request.filter));
+        let filter = JobFilter {
+            more,
+            ..JobFilter::default()
+        };
         let order = violations.take(JobOrder::parse(&request.order_by));
         let (partition, size, order) = violations.values((partition, size, order))?;
         let query = jobs_query(&partition, &filter, &request.filter, order);

@@ -2,7 +2,7 @@
 
 use headway::v1;
 use headway_domain::event::Caller;
-use headway_store::Retry;
+use headway_store::{Retry, Target};
 
 use super::{failure_filter, view};
 use crate::grpc::{api::Api, request, status::ApiError, violations::Violations};
@@ -15,8 +15,9 @@ impl Api {
     ) -> Result<v1::Job, ApiError> {
         let mut violations = Violations::default();
         let name = violations.take(request::job_name("name", &request.name));
+        let uid = violations.take(request::job_uid("uid", &request.uid));
         let filter = failure_filter(request.failure_filter, name.as_ref(), &mut violations);
-        let (name,) = violations.values((name,))?;
+        let (name, uid) = violations.values((name, uid))?;
         let retry = Retry {
             filter,
             dependents: request.retry_dependents,
@@ -25,7 +26,8 @@ impl Api {
         let rehearse = retry.rehearse;
         let view = self
             .change(|relay, reply| async move {
-                match relay.store().retry_job(&name, &retry, &caller).await {
+                let job = Target { name: &name, uid };
+                match relay.store().retry_job(job, &retry, &caller).await {
                     Ok(retried) => {
                         drop(reply.send(Ok(retried.view)));
                         relay.publish(retried.committed).await;

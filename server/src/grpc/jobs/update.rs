@@ -1,7 +1,8 @@
 //! UpdateJob.
 
 use headway::v1;
-use headway_domain::{event::Caller, limits, update::JobUpdate};
+use headway_domain::{Error, event::Caller, limits, update::JobUpdate};
+use headway_store::Target;
 
 use super::view;
 use crate::grpc::{
@@ -29,21 +30,22 @@ impl Api {
         caller: Caller,
     ) -> Result<v1::Job, ApiError> {
         let job = request.job.unwrap_or_default();
-        let mask = request.update_mask.unwrap_or_default().paths;
         let mut violations = Violations::default();
         let name = violations.take(request::job_name("job.name", &job.name));
-        let known = mask.iter().all(|path| PATHS.contains(&path.as_str()));
-        violations.check(known && !mask.is_empty(), "update_mask", || {
-            format!("must name some of {}, and nothing else", PATHS.join(", "))
-        });
+        let mask = request::mask(request.update_mask, &PATHS, &mut violations);
+        let uid = violations.take(request::job_uid("uid", &request.uid));
         let update = read(job.spec.unwrap_or_default(), &mask, &mut violations);
-        let (name,) = violations.values((name,))?;
+        let (name, uid) = violations.values((name, uid))?;
         let before = self.store().job(&name).await?;
+        if uid.is_some_and(|uid| uid != before.job.meta.uid) {
+            return Err(Error::JobNotFound(name).into());
+        }
         let (new, _) = update.apply(&before.job.meta.spec);
         new.validate().map_err(|error| error.within("job"))?;
         let view = self
             .change(|relay, reply| async move {
-                match relay.store().update_job(&name, update, &caller).await {
+                let job = Target { name: &name, uid };
+                match relay.store().update_job(job, update, &caller).await {
                     Ok(changed) => {
                         drop(reply.send(Ok(changed.view)));
                         relay.publish(changed.committed).await;

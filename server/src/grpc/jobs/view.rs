@@ -63,14 +63,14 @@ pub(crate) fn full(view: &JobView, body: &[u8]) -> Result<v1::Job, StoreError> {
 pub(crate) fn rehearsed(
     name: &JobName,
     checked: &JobSpec,
-    creator: String,
+    created_by: String,
 ) -> Result<v1::Job, StoreError> {
     Ok(v1::Job {
         name: name.to_string(),
         spec: Some(spec::requested(&name.partition, checked)?),
         state: state(JobState::Waiting).into(),
         progress: Some(v1::JobProgress::default()),
-        creator,
+        created_by,
         ..v1::Job::default()
     })
 }
@@ -92,10 +92,10 @@ fn job(view: &JobView, spec: v1::JobSpec) -> v1::Job {
         settled_time: job.settled.map(timestamp),
         failure_sample: view.failures.iter().map(failure).collect(),
         failure_count: int(job.counts.standing_failures()),
-        creator: job.meta.creator.clone(),
-        open_prerequisites: narrow(job.waits),
+        created_by: job.meta.creator.clone(),
+        open_prerequisite_count: narrow(job.waits),
         start_due_time: job.start_due.map(timestamp),
-        deadline_due_time: job.deadline.map(timestamp),
+        deadline_time: job.deadline.map(timestamp),
         suspended: job.suspended,
         expire_time: job.expires.map(timestamp),
     }
@@ -126,7 +126,7 @@ fn progress(job: &Job, now: Micros) -> v1::JobProgress {
         items_in_flight: int(counts.in_flight()),
         items_parked: int(counts.parked),
         items_delayed: int(counts.delayed),
-        split_failures: int(counts.split_failed),
+        split_failure_count: int(counts.split_failed),
         percentage: job.percentage(),
         items_per_second: job.items_per_second(now),
         estimated_time_left: job.time_left(now).map(|left| prost_types::Duration {

@@ -115,7 +115,7 @@ fn counters_add_up_and_times_are_exact() {
     assert_eq!(waiting, (1, 1));
     assert_eq!((progress.items_expected, progress.total_final), (20, true));
     assert_eq!(job.failure_count, 4);
-    assert_eq!(job.creator, "ada");
+    assert_eq!(job.created_by, "ada");
     let created = job.create_time.unwrap();
     assert_eq!(
         (created.seconds, created.nanos),
@@ -143,4 +143,30 @@ fn failures_name_their_item() {
     assert_eq!((item.item.as_str(), item.attempt, item.run), ("17-4", 3, 2));
     assert_eq!(item.record_time.unwrap().seconds, 5);
     assert_eq!(failure(&FailureRow { idx: -1, ..row }).item, "17");
+}
+
+#[test]
+fn json_goes_out_as_text_whatever_its_values() {
+    let mut spec = batch_spec();
+    spec.job_type = Some(headway_domain::spec::TypeUse {
+        name: "numbers".to_owned(),
+        version: "1".to_owned(),
+        parameters: json!({"to": 7}),
+    });
+    let wire = full(&view(&spec), spec.body()).unwrap().spec.unwrap();
+    let Some(v1::job_spec::Work::Batch(batch)) = wire.work else {
+        panic!("a batch was sent")
+    };
+    let definition = r#"{"deep":[1.5,null],"end":7,"start":0}"#.to_owned();
+    let definition = v1::batch_spec::Definition::JsonText(definition);
+    assert_eq!(batch.definition, Some(definition));
+    let parameters = r#"{"a":{"b":[1,2]}}"#.to_owned();
+    let parameters = v1::batch_spec::ParametersForm::ParametersJsonText(parameters);
+    assert_eq!(batch.parameters_form, Some(parameters));
+    let payload = r#"{"n":"{{item}}"}"#.to_owned();
+    let payload = v1::item_template::PayloadForm::PayloadJsonText(payload);
+    assert_eq!(batch.item.unwrap().payload_form, Some(payload));
+    let parameters = r#"{"to":7}"#.to_owned();
+    let parameters = v1::job_type_use::ParametersForm::ParametersJsonText(parameters);
+    assert_eq!(wire.job_type.unwrap().parameters_form, Some(parameters));
 }

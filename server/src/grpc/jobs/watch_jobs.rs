@@ -31,16 +31,16 @@ impl Api {
     ) -> Result<Answers<v1::WatchJobsResponse>, ApiError> {
         let mut violations = Violations::default();
         let partition = violations.take(request::partition(&request.parent));
-        let mut filter = request::filter(&request.states, request.labels, &mut violations);
-        filter.more = violations.take(Filter::parse(&request.filter));
+        let more = violations.take(Filter::parse(&request.filter));
+        let filter = JobFilter {
+            more,
+            ..JobFilter::default()
+        };
         let listed = violations.take(max_listed(request.max_listed));
         let interval = violations.take(request::watch_interval(request.min_interval));
         let bookmark = violations.take(request::bookmark_interval(request.bookmark_interval));
-        let shows = shows(
-            partition.as_ref().map_or("", |id| id.as_str()),
-            &filter,
-            &request.filter,
-        );
+        let of = partition.as_ref().map_or("", |id| id.as_str());
+        let shows = shows(of, &request.filter);
         let resume = violations.take(shows.read(&request.resume_token));
         let (partition, listed, interval, bookmark, resume) =
             violations.values((partition, listed, interval, bookmark, resume))?;
@@ -79,21 +79,11 @@ pub(crate) fn max_listed(number: i32) -> Result<u64, Error> {
 }
 
 /// What a watch of jobs shows, for its tokens.
-fn shows(partition: &str, filter: &JobFilter, expression: &str) -> Shows {
-    let mut states: Vec<_> = filter.states.iter().map(ToString::to_string).collect();
-    states.sort_unstable();
-    let labels = filter.labels.iter();
-    let labels = labels.flat_map(|(key, value)| [key.as_str(), value.as_str()]);
-    let states = states.iter().map(String::as_str);
+fn shows(partition: &str, expression: &str) -> Shows {
+    // As earlier versions hashed it, which had more to say before each `/`.
     let expression = Some(expression).filter(|text| !text.is_empty());
-    Shows::new(
-        partition,
-        states
-            .chain(["/"])
-            .chain(labels)
-            .chain(expression.map(|_| "/"))
-            .chain(expression),
-    )
+    let parts = ["/"].into_iter().chain(expression.map(|_| "/"));
+    Shows::new(partition, parts.chain(expression))
 }
 
 /// An update as messages that clients can read: usually one.
@@ -110,7 +100,7 @@ fn messages(
     });
     let mut messages = vec![v1::WatchJobsResponse {
         removed: removed.collect(),
-        reset: update.reset,
+        listing_begins: update.reset,
         unreadable: update.unreadable,
         ..v1::WatchJobsResponse::default()
     }];
@@ -130,7 +120,7 @@ fn messages(
         left = rest;
     }
     if let Some(last) = messages.last_mut() {
-        last.listed = update.listed;
+        last.listing_complete = update.listed;
         last.next_page_token = next_page_token;
         last.resume_token = update
             .since
@@ -149,7 +139,7 @@ mod tests {
 
     #[test]
     fn large_updates_become_several_messages() {
-        let shows = shows("p", &JobFilter::default(), "");
+        let shows = shows("p", "");
         let since = Since {
             time: 5,
             position: headway_store::Position { tx: 1, seq: 2 },
@@ -170,7 +160,10 @@ mod tests {
         let all = messages(update, "next".to_owned(), &shows);
         let counts: Vec<_> = all.iter().map(|message| message.jobs.len()).collect();
         assert_eq!(counts, [1, 1, 1]);
-        let flags: Vec<_> = all.iter().map(|m| (m.reset, m.listed)).collect();
+        let flags: Vec<_> = all
+            .iter()
+            .map(|m| (m.listing_begins, m.listing_complete))
+            .collect();
         assert_eq!(flags, [(true, false), (false, false), (false, true)]);
         assert_eq!(all[0].resume_token, "");
         assert_eq!(shows.read(&all[2].resume_token), Ok(Some(since)));
@@ -188,20 +181,15 @@ mod tests {
     }
 
     #[test]
-    fn tokens_do_not_depend_on_the_order_of_states() {
-        use headway_domain::JobState::{Active, Failed};
-        let of = |states: Vec<_>| JobFilter {
-            states,
-            ..JobFilter::default()
-        };
+    fn tokens_belong_to_a_partition_and_a_filter() {
         let since = Since {
             time: 5,
             position: headway_store::Position { tx: 1, seq: 2 },
         };
-        let token = shows("p", &of(vec![Active, Failed]), "").token(since);
-        let read = |states, text| shows("p", &of(states), text).read(&token);
-        assert!(read(vec![Failed, Active], "").is_ok());
-        assert!(read(vec![Failed], "").is_err());
-        assert!(read(vec![Failed, Active], "id = a").is_err());
+        let token = shows("p", "state = ACTIVE").token(since);
+        assert!(shows("p", "state = ACTIVE").read(&token).is_ok());
+        for (partition, filter) in [("p", "state = FAILED"), ("p", ""), ("q", "state = ACTIVE")] {
+            assert!(shows(partition, filter).read(&token).is_err());
+        }
     }
 }

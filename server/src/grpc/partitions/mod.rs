@@ -130,28 +130,29 @@ impl Api {
             share: read_share(&wanted, &mut violations),
         };
         let mask = request::mask(request.update_mask, &PATHS, &mut violations);
-        let (partition,) = violations.values((partition,))?;
+        let etag = violations.take(request::etag("partition.etag", &wanted.etag));
+        let (partition, etag) = violations.values((partition, etag))?;
+        let partitions = self.store().partitions().rehearsing(request.validate_only);
         loop {
-            let known = self.store().partitions().get(&partition).await?;
+            let known = partitions.get(&partition).await?;
             let present = known.etag();
-            let etag = request::etag(&wanted.etag);
+            let suspension = known.suspension.clone();
             let Settings { retention, share } = new.merged(&mask, known);
-            let set = self
-                .store()
-                .partitions()
-                .update(
-                    &partition,
-                    &retention,
-                    &share,
-                    Some(etag.unwrap_or(&present)),
-                    &caller,
-                )
-                .await;
-            match set {
+            let present = Some(etag.unwrap_or(&present));
+            let set = partitions.update(&partition, &retention, &share, present, &caller);
+            match set.await {
                 Err(error) if etag.is_none() && overtaken(&error) => {}
                 set => {
                     set?;
-                    return Ok(wire(self.store().partitions().get(&partition).await?));
+                    return Ok(wire(match request.validate_only {
+                        true => PartitionView {
+                            partition,
+                            suspension,
+                            retention,
+                            share,
+                        },
+                        false => partitions.get(&partition).await?,
+                    }));
                 }
             }
         }

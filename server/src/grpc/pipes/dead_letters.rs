@@ -64,11 +64,8 @@ impl Api {
             });
         }
         let (filter,) = violations.values((filter,))?;
-        let (dropped, more) = self
-            .store()
-            .pipes()
-            .drop_dead_letters(&filter, &caller)
-            .await?;
+        let pipes = self.store().pipes().rehearsing(request.validate_only);
+        let (dropped, more) = pipes.drop_dead_letters(&filter, &caller).await?;
         Ok(v1::DropDeadLettersResponse {
             dropped_count: narrow(dropped),
             more,
@@ -134,6 +131,7 @@ mod tests {
             "partitions/p/",
             "partitions/p/pipes",
             "partitions/p/pipes/",
+            "partitions/p/pipes/..",
             "partitions/p/jobs/j/batches/1",
             "partitions/p/schedules/s",
         ] {

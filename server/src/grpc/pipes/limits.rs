@@ -36,10 +36,12 @@ impl Api {
         let pipe = violations.take(pipe_of("pipe_limits.name", &wanted.name));
         let new = read(&wanted, &mut violations);
         let mask = request::mask(request.update_mask, &PATHS, &mut violations);
-        let (pipe,) = violations.values((pipe,))?;
+        let etag = violations.take(request::etag("pipe_limits.etag", &wanted.etag));
+        let (pipe, etag) = violations.values((pipe, etag))?;
         let named = |path: &str| mask.iter().any(|named| named == path);
+        let pipes = self.store().pipes().rehearsing(request.validate_only);
         loop {
-            let limits = self.store().pipes().limits(&pipe).await?;
+            let limits = pipes.limits(&pipe).await?;
             let known = PipeLimitView {
                 pipe: pipe.clone(),
                 limits,
@@ -55,13 +57,9 @@ impl Api {
                 },
             };
             let present = known.etag();
-            let etag = request::etag(&wanted.etag);
-            let set = self
-                .store()
-                .pipes()
-                .set_limits(&pipe, &limits, Some(etag.unwrap_or(&present)), &caller)
-                .await;
-            match set {
+            let present = Some(etag.unwrap_or(&present));
+            let set = pipes.set_limits(&pipe, &limits, present, &caller);
+            match set.await {
                 Err(error) if etag.is_none() && overtaken(&error) => {}
                 set => {
                     set?;

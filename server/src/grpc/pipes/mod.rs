@@ -125,7 +125,7 @@ fn wire(
     let known = depth.unwrap_or_default();
     v1::Pipe {
         name: format!("partitions/{partition}/pipes/{}", view.pipe),
-        messages_ready: int(known.ready),
+        ready_message_count: int(known.ready),
         consumer_count: int(known.consumers),
         // The rate of a pipe at rest is remembered for a while, to judge what it will drain.
         items_per_second: if view.in_flight > 0 || known.ready > 0 {

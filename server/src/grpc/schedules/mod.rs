@@ -23,7 +23,7 @@ use super::{
 };
 
 /// What of a schedule can be changed.
-const PATHS: [&str; 5] = ["cron", "time_zone", "overlap", "catch_up_window", "job"];
+const PATHS: [&str; 5] = ["cron", "time_zone", "overlap", "catch_up_window", "spec"];
 
 #[tonic::async_trait]
 impl ScheduleService for Api {
@@ -98,12 +98,8 @@ impl Api {
             partition,
             schedule: schedule_id,
         };
-        let view = self
-            .store()
-            .schedules()
-            .create(&name, &schedule, &caller)
-            .await?;
-        full(&view)
+        let schedules = self.store().schedules().rehearsing(request.validate_only);
+        full(&schedules.create(&name, &schedule, &caller).await?)
     }
 
     pub(crate) async fn update_schedule(
@@ -113,31 +109,30 @@ impl Api {
     ) -> Result<v1::Schedule, ApiError> {
         let mut violations = Violations::default();
         let mask = request::mask(request.update_mask, &PATHS, &mut violations);
+        let schedules = self.store().schedules().rehearsing(request.validate_only);
         let mut wanted = request.schedule.unwrap_or_default();
         let etag = std::mem::take(&mut wanted.etag);
-        let etag = request::etag(&etag);
+        let etag = violations.take(request::etag("schedule.etag", &etag));
         let name = violations.take(schedule_name("schedule.name", &wanted.name));
-        if mask.len() == PATHS.len() {
+        // Not by their number: a path may be named twice.
+        if PATHS
+            .iter()
+            .all(|path| mask.iter().any(|named| named == path))
+        {
             let partition = name.as_ref().map(|name| &name.partition);
             let schedule = self
                 .read_schedule(partition, Some(wanted), &mut violations)
                 .await?;
-            let (name, schedule) = violations.values((name, schedule))?;
-            let updated = self
-                .store()
-                .schedules()
-                .update(&name, &schedule, etag, &caller);
+            let (name, etag, schedule) = violations.values((name, etag, schedule))?;
+            let updated = schedules.update(&name, &schedule, etag, &caller);
             return full(&updated.await?);
         }
-        let (name,) = violations.values((name,))?;
+        let (name, etag) = violations.values((name, etag))?;
         loop {
-            let known = self.store().schedules().get(&name).await?;
+            let known = schedules.get(&name).await?;
             let schedule = self.merged(&mask, wanted.clone(), &known).await?;
             let present = Some(etag.unwrap_or(&known.etag));
-            let updated = self
-                .store()
-                .schedules()
-                .update(&name, &schedule, present, &caller);
+            let updated = schedules.update(&name, &schedule, present, &caller);
             match updated.await {
                 Err(error) if etag.is_none() && overtaken(&error) => {}
                 updated => return full(&updated?),
@@ -195,10 +190,14 @@ impl Api {
         request: v1::RunScheduleRequest,
         caller: Caller,
     ) -> Result<v1::Job, ApiError> {
-        let name = schedule_name("name", &request.name)?;
+        let mut violations = Violations::default();
+        let name = violations.take(schedule_name("name", &request.name));
+        let request_id = violations.take(request::request_id(request.request_id));
+        let (name, request_id) = violations.values((name, request_id))?;
         let (view, body) = self
             .change(move |relay, reply| async move {
-                let mut created = match relay.store().schedules().run(&name, &caller).await {
+                let schedules = relay.store().schedules();
+                let mut created = match schedules.run(&name, &request_id, &caller).await {
                     Ok(created) => created,
                     Err(error) => return drop(reply.send(Err(error))),
                 };
@@ -217,8 +216,10 @@ impl Api {
         request: v1::DeleteScheduleRequest,
         caller: Caller,
     ) -> Result<(), ApiError> {
-        let name = schedule_name("name", &request.name)?;
-        let etag = request::etag(&request.etag);
+        let mut violations = Violations::default();
+        let name = violations.take(schedule_name("name", &request.name));
+        let etag = violations.take(request::etag("etag", &request.etag));
+        let (name, etag) = violations.values((name, etag))?;
         Ok(self
             .store()
             .schedules()

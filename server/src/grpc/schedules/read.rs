@@ -41,7 +41,7 @@ impl Api {
         }
         let mut violations = Violations::default();
         let partition = Some(&known.name.partition);
-        if named("job") {
+        if named("spec") {
             let schedule = self
                 .read_schedule(partition, Some(wanted), &mut violations)
                 .await?;
@@ -66,12 +66,10 @@ impl Api {
         };
         let parent = partition.map(|partition| format!("partitions/{partition}"));
         let used = self
-            .make_work(&parent.unwrap_or_default(), &mut wire.job)
+            .make_work(&parent.unwrap_or_default(), &mut wire.spec)
             .await?;
-        let job = spec::spec_of(partition, wire.job.take(), used, &self.splitters)
+        let job = spec::spec_of(partition, wire.spec.take(), used, &self.splitters)
             .map_err(|error| error.within("schedule"));
-        // A spec is read as that of CreateJob; here it stands under another name.
-        let job = job.map_err(|error| renamed(error, "schedule.spec", "schedule.job"));
         let job = violations.take(job);
         Ok(read_timing(wire, job, violations))
     }
@@ -115,21 +113,6 @@ fn read_timing(
     };
     violations.take(schedule.validate())?;
     Some(schedule)
-}
-
-/// Puts another path before the fields of an `Invalid`.
-fn renamed(error: Error, from: &str, to: &str) -> Error {
-    match error {
-        Error::Invalid(mut list) => {
-            for violation in &mut list {
-                if let Some(rest) = violation.field.strip_prefix(from) {
-                    violation.field = format!("{to}{rest}");
-                }
-            }
-            Error::Invalid(list)
-        }
-        other => other,
-    }
 }
 
 pub(super) fn schedule_id(field: &str, id: String) -> Result<JobId, Error> {

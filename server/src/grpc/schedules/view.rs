@@ -11,11 +11,11 @@ use crate::grpc::{
 };
 
 pub(super) fn full(view: &ScheduleView) -> Result<v1::Schedule, ApiError> {
-    let job = spec::requested(&view.name.partition, &view.schedule.job)?;
-    Ok(wire(view, Some(job)))
+    let spec = spec::requested(&view.name.partition, &view.schedule.job)?;
+    Ok(wire(view, Some(spec)))
 }
 
-pub(super) fn wire(view: &ScheduleView, job: Option<v1::JobSpec>) -> v1::Schedule {
+pub(super) fn wire(view: &ScheduleView, spec: Option<v1::JobSpec>) -> v1::Schedule {
     let overlap = match view.schedule.overlap {
         Overlap::Skip => OverlapPolicy::Skip,
         Overlap::Queue => OverlapPolicy::Queue,
@@ -32,7 +32,7 @@ pub(super) fn wire(view: &ScheduleView, job: Option<v1::JobSpec>) -> v1::Schedul
         time_zone: view.schedule.timetable.time_zone.clone(),
         overlap: overlap.into(),
         catch_up_window: Some(millis(view.schedule.catch_up_ms)),
-        job,
+        spec,
         paused: view.paused,
         next_run_time: view.next.map(timestamp),
         last_run_time: view.last.map(timestamp),
@@ -40,8 +40,8 @@ pub(super) fn wire(view: &ScheduleView, job: Option<v1::JobSpec>) -> v1::Schedul
         job_count: int(view.made),
         skip_count: int(view.skipped),
         create_time: Some(timestamp(view.created)),
-        creator: view.creator.clone(),
-        unreadable: String::new(),
+        updated_by: view.creator.clone(),
+        problem: String::new(),
         etag: view.etag.clone(),
     }
 }
@@ -62,9 +62,9 @@ pub(super) fn unreadable(schedule: UnreadableSchedule) -> v1::Schedule {
         cron: schedule.cron,
         time_zone: schedule.time_zone,
         create_time: Some(timestamp(schedule.created)),
-        creator: schedule.creator,
+        updated_by: schedule.creator,
         etag: schedule.etag,
-        unreadable: format!(
+        problem: format!(
             "this version of Headway cannot read it, so it makes no jobs ({}); update or delete it, or run the version that wrote it",
             schedule.reason
         ),

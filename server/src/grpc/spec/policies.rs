@@ -76,16 +76,12 @@ pub(super) fn retry_policy(policy: v1::RetryPolicy, violations: &mut Violations)
         policy.multiplier,
         violations,
     );
-    finite("spec.retry_policy.jitter", policy.jitter, violations);
+    let jitter = policy.jitter.unwrap_or(usual.jitter);
+    finite("spec.retry_policy.jitter", jitter, violations);
     let multiplier = if policy.multiplier == 0.0 {
         usual.multiplier
     } else {
         policy.multiplier
-    };
-    let jitter = if policy.jitter == 0.0 {
-        usual.jitter
-    } else {
-        policy.jitter.max(0.0)
     };
     RetryPolicy {
         max_attempts: attempts,

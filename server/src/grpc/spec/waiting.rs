@@ -21,7 +21,7 @@ use crate::grpc::{
 /// Seconds since 1970 of the last moment of the year 9999, the last that the wire can name.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// By id, each once: one that is named twice is optional only if it is both times.
+/// By id, each once: one that is named twice may be missing only if it may both times.
 pub(crate) fn prerequisites(
     partition: Option<&PartitionId>,
     wire: Vec<v1::Prerequisite>,
@@ -40,8 +40,8 @@ pub(crate) fn prerequisites(
         if own {
             by_id
                 .entry(job)
-                .and_modify(|optional| *optional &= prerequisite.optional)
-                .or_insert(prerequisite.optional);
+                .and_modify(|optional| *optional &= prerequisite.ignore_missing)
+                .or_insert(prerequisite.ignore_missing);
         }
     }
     by_id
@@ -151,7 +151,7 @@ pub(crate) fn wire_prerequisite(
     };
     v1::Prerequisite {
         job: job_name(partition, &view.job),
-        optional: view.optional,
+        ignore_missing: view.optional,
         state: state.into(),
     }
 }
@@ -163,7 +163,7 @@ pub(crate) fn wire_requested(
 ) -> Vec<v1::Prerequisite> {
     let wire = |prerequisite: &Prerequisite| v1::Prerequisite {
         job: job_name(partition, &prerequisite.job),
-        optional: prerequisite.optional,
+        ignore_missing: prerequisite.optional,
         state: v1::PrerequisiteState::Open.into(),
     };
     prerequisites.iter().map(wire).collect()

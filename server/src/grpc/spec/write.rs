@@ -1,4 +1,5 @@
-//! A job's spec as the wire has it.
+//! A job's spec as the wire has it. JSON always goes out as text: a reader has one form to know, and
+//! numbers keep their values.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +15,7 @@ use headway_splitters::Definition;
 use headway_store::StoreError;
 use serde_json::Value as Json;
 
-use super::{json, retention, waiting};
+use super::{retention, waiting};
 use crate::grpc::{
     job_types,
     values::{int, millis, narrow},
@@ -89,9 +90,6 @@ fn add_body(spec: &mut v1::JobSpec, body: &[u8]) -> Result<(), StoreError> {
             let definition =
                 Definition::decode(body).map_err(|error| StoreError::Broken(error.to_string()))?;
             batch.definition = Some(match definition {
-                Definition::Json(json) if json::fits_value(&json) => {
-                    WireDefinition::Json(json::to_value(json))
-                }
                 Definition::Json(json) => WireDefinition::JsonText(json.to_string()),
                 Definition::Data(data) => WireDefinition::Data(data.into()),
             });
@@ -119,27 +117,20 @@ fn batch(batch: &BatchSpec) -> v1::BatchSpec {
         item: Some(v1::ItemTemplate {
             pipe: batch.pipe.to_string(),
             r#type: batch.task_type.clone(),
-            payload_form: batch.payload.clone().map(payload),
+            payload_form: batch
+                .payload
+                .as_ref()
+                .map(|payload| PayloadForm::PayloadJsonText(payload.to_string())),
             headers: pairs(&batch.headers),
         }),
     }
 }
 
-/// None where there are none. What a double cannot keep comes as text.
+/// None where there are none.
 fn parameters(parameters: &Json) -> Option<ParametersForm> {
     match parameters {
-        Json::Object(fields) if json::fits_value(parameters) => {
-            Some(ParametersForm::Parameters(json::to_struct(fields.clone())))
-        }
         Json::Object(_) => Some(ParametersForm::ParametersJsonText(parameters.to_string())),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => None,
-    }
-}
-
-fn payload(payload: Json) -> PayloadForm {
-    match json::fits_value(&payload) {
-        true => PayloadForm::Payload(json::to_value(payload)),
-        false => PayloadForm::PayloadJsonText(payload.to_string()),
     }
 }
 
@@ -166,12 +157,7 @@ fn retry_policy(policy: &RetryPolicy) -> v1::RetryPolicy {
         initial_backoff: Some(millis(policy.initial_ms)),
         max_backoff: Some(millis(policy.max_ms)),
         multiplier: policy.multiplier,
-        // On the wire 0 stands for the default, and a negative number for none.
-        jitter: if policy.jitter == 0.0 {
-            -1.0
-        } else {
-            policy.jitter
-        },
+        jitter: Some(policy.jitter),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cursors of the audit log: opaque texts that say where to go on. Any server reads any other's, and they grant nothing.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use headway_domain::limits;
 use headway_store::Position;
 use sha2::{Digest, Sha256};
 
@@ -25,7 +26,7 @@ pub(crate) fn cursor_text(position: Position) -> String {
 /// The position of a cursor, if it is one of ours.
 pub(crate) fn parse(cursor: &str) -> Option<Position> {
     // Before decoding: a cursor is short, whatever a client sends.
-    if cursor.len() > 2 * (CONTENT + CHECK) {
+    if cursor.len() > limits::MAX_TOKEN_BYTES {
         return None;
     }
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
@@ -81,7 +82,7 @@ mod tests {
         fn cursors_come_back(tx: i64, seq: i64) {
             let position = Position { tx, seq };
             let cursor = cursor_text(position);
-            prop_assert!(cursor.len() <= 64);
+            prop_assert!(cursor.len() <= limits::MAX_TOKEN_BYTES);
             prop_assert_eq!(parse(&cursor), Some(position));
         }
     }

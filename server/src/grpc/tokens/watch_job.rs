@@ -3,7 +3,7 @@
 //! Any server reads any other's tokens, and they do not expire. Like a page token a resume token grants nothing.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use headway_domain::{Error, JobUid};
+use headway_domain::{Error, JobUid, limits};
 use sha2::{Digest, Sha256};
 
 /// The layout of a token; another one gets another number.
@@ -51,7 +51,7 @@ impl Shown {
 
     fn parse(token: &str) -> Option<Self> {
         // Before decoding: a token is short, whatever a client sends.
-        if token.len() > 2 * (CONTENT + CHECK) {
+        if token.len() > limits::MAX_TOKEN_BYTES {
             return None;
         }
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn what_is_no_token_is_refused() {
         let token = shown(7, 1).token();
-        assert!(token.len() <= 64);
+        assert!(token.len() <= limits::MAX_TOKEN_BYTES);
         let long = "A".repeat(1_000_000);
         for bad in [
             "x",

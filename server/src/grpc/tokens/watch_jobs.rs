@@ -3,7 +3,7 @@
 //! Any server reads any other's tokens. Like a page token a resume token grants nothing.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use headway_domain::Error;
+use headway_domain::{Error, limits};
 use headway_store::Position;
 use sha2::{Digest, Sha256};
 
@@ -21,7 +21,7 @@ const CHECK: usize = 16;
 pub(crate) struct Shows(Sha256);
 
 impl Shows {
-    /// The stream of a partition with these states and labels, as texts.
+    /// The stream of a partition with this filter, as texts.
     pub(crate) fn new<'a>(partition: &'a str, filter: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hash = Sha256::new();
         for text in std::iter::once(partition).chain(filter) {
@@ -52,7 +52,7 @@ impl Shows {
             return Ok(None);
         }
         let refused = || {
-            let why = "is not the token of a watch with this parent and these states, labels and filter: leave it out to begin with a listing";
+            let why = "is not the token of a watch with this parent and filter: leave it out to begin with a listing";
             Error::field("resume_token", why)
         };
         self.parse(token).map(Some).ok_or_else(refused)
@@ -60,7 +60,7 @@ impl Shows {
 
     fn parse(&self, token: &str) -> Option<Since> {
         // Before decoding: a token is short, whatever a client sends.
-        if token.len() > 2 * (CONTENT + CHECK) {
+        if token.len() > limits::MAX_TOKEN_BYTES {
             return None;
         }
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
@@ -102,7 +102,7 @@ mod tests {
         };
         let shows = Shows::new("p", ["ACTIVE", "k"]);
         let token = shows.token(since);
-        assert!(token.len() <= 128);
+        assert!(token.len() <= limits::MAX_TOKEN_BYTES);
         assert_eq!(shows.read(&token), Ok(Some(since)));
         assert_eq!(shows.read(""), Ok(None));
         for other in [

@@ -4,7 +4,7 @@ use headway::v1;
 use headway_domain::{JobId, event::Caller};
 
 use super::Named;
-use crate::harness::{Harness, PARENT, name, request, task};
+use crate::harness::{Harness, PARENT, mask, name, request, task};
 
 fn schedule(id: &str) -> String {
     format!("{PARENT}/schedules/{id}")
@@ -14,7 +14,7 @@ fn hourly(id: &str) -> v1::Schedule {
     v1::Schedule {
         name: schedule(id),
         cron: "0 * * * *".to_owned(),
-        job: Some(task()),
+        spec: Some(task()),
         ..v1::Schedule::default()
     }
 }
@@ -41,6 +41,7 @@ where
             parent: PARENT.to_owned(),
             schedule_id: id.clone(),
             schedule: Some(hourly("")),
+            ..v1::CreateScheduleRequest::default()
         };
         harness
             .clients()
@@ -58,23 +59,36 @@ where
                 ..v1::BatchCreateJobsEntry::default()
             }];
             let parent = PARENT.to_owned();
-            let request = v1::BatchCreateJobsRequest { parent, jobs };
+            let request = v1::BatchCreateJobsRequest {
+                parent,
+                jobs,
+                ..v1::BatchCreateJobsRequest::default()
+            };
             drop(client.jobs.batch_create_jobs(request).await.unwrap());
         }
         "PauseJob" => drop(
             client
                 .jobs
-                .pause_job(v1::PauseJobRequest { name })
+                .pause_job(v1::PauseJobRequest {
+                    name,
+                    ..v1::PauseJobRequest::default()
+                })
                 .await
                 .unwrap(),
         ),
         "ResumeJob" => {
-            let pause = v1::PauseJobRequest { name: name.clone() };
+            let pause = v1::PauseJobRequest {
+                name: name.clone(),
+                ..v1::PauseJobRequest::default()
+            };
             harness.client.clone().pause_job(pause).await.unwrap();
             drop(
                 client
                     .jobs
-                    .resume_job(v1::ResumeJobRequest { name })
+                    .resume_job(v1::ResumeJobRequest {
+                        name,
+                        ..v1::ResumeJobRequest::default()
+                    })
                     .await
                     .unwrap(),
             );
@@ -82,7 +96,10 @@ where
         "CancelJob" => drop(
             client
                 .jobs
-                .cancel_job(v1::CancelJobRequest { name })
+                .cancel_job(v1::CancelJobRequest {
+                    name,
+                    ..v1::CancelJobRequest::default()
+                })
                 .await
                 .unwrap(),
         ),
@@ -105,17 +122,20 @@ where
                 }),
                 ..v1::Job::default()
             };
-            let paths = vec!["spec.priority".to_owned()];
             let request = v1::UpdateJobRequest {
                 job: Some(job),
-                update_mask: Some(prost_types::FieldMask { paths }),
+                update_mask: mask(&["spec.priority"]),
+                ..v1::UpdateJobRequest::default()
             };
             drop(client.jobs.update_job(request).await.unwrap());
         }
         "DeleteJob" => drop(
             client
                 .jobs
-                .delete_job(v1::DeleteJobRequest { name })
+                .delete_job(v1::DeleteJobRequest {
+                    name,
+                    ..v1::DeleteJobRequest::default()
+                })
                 .await
                 .unwrap(),
         ),
@@ -124,6 +144,7 @@ where
             let request = v1::DropDeadLettersRequest {
                 parent: PARENT.to_owned(),
                 all: true,
+                ..v1::DropDeadLettersRequest::default()
             };
             drop(client.pipes.drop_dead_letters(request).await.unwrap());
         }
@@ -178,7 +199,8 @@ where
             };
             let request = v1::UpdatePipeLimitsRequest {
                 pipe_limits: Some(limits),
-                update_mask: None,
+                update_mask: mask(&["max_in_flight"]),
+                ..v1::UpdatePipeLimitsRequest::default()
             };
             drop(client.pipes.update_pipe_limits(request).await.unwrap());
         }
@@ -187,6 +209,7 @@ where
                 parent: PARENT.to_owned(),
                 schedule_id: id,
                 schedule: Some(hourly("")),
+                ..v1::CreateScheduleRequest::default()
             };
             drop(client.schedules.create_schedule(request).await.unwrap());
         }
@@ -194,11 +217,12 @@ where
             let schedule = Some(hourly(&id));
             let request = v1::UpdateScheduleRequest {
                 schedule,
-                update_mask: None,
+                update_mask: mask(&["cron", "time_zone", "overlap", "catch_up_window", "spec"]),
+                ..v1::UpdateScheduleRequest::default()
             };
             let updated = client.schedules.update_schedule(request).await.unwrap();
             assert_eq!(
-                updated.get_ref().creator,
+                updated.get_ref().updated_by,
                 method,
                 "the author of later jobs"
             );
@@ -235,7 +259,10 @@ where
             drop(
                 client
                     .schedules
-                    .run_schedule(v1::RunScheduleRequest { name })
+                    .run_schedule(v1::RunScheduleRequest {
+                        name,
+                        ..v1::RunScheduleRequest::default()
+                    })
                     .await
                     .unwrap(),
             );
@@ -261,7 +288,8 @@ where
             };
             let request = v1::UpdatePartitionRequest {
                 partition: Some(partition),
-                update_mask: None,
+                update_mask: mask(&["weight"]),
+                ..v1::UpdatePartitionRequest::default()
             };
             drop(client.partitions.update_partition(request).await.unwrap());
         }

@@ -131,7 +131,10 @@ async fn the_watch_of_a_deleted_job_ends_although_a_new_one_has_its_name() {
     let old = harness.create("one").await;
     let mut stream = watch(&harness, "one", 0).await;
     next(&mut stream).await.unwrap().unwrap();
-    let delete = v1::DeleteJobRequest { name: name("one") };
+    let delete = v1::DeleteJobRequest {
+        name: name("one"),
+        ..v1::DeleteJobRequest::default()
+    };
     harness.client.clone().delete_job(delete).await.unwrap();
     let new = harness.create("one").await;
     assert_ne!(uid(&old), uid(&new));
@@ -223,7 +226,10 @@ async fn a_lost_stream_goes_on_where_it_was() {
     let end = timeout(PATIENCE, shown.message()).await.unwrap();
     assert!(end.unwrap().is_none(), "the final state was shown");
     // Another job under the name begins anew.
-    let delete = v1::DeleteJobRequest { name: name("one") };
+    let delete = v1::DeleteJobRequest {
+        name: name("one"),
+        ..v1::DeleteJobRequest::default()
+    };
     harness.client.clone().delete_job(delete).await.unwrap();
     let other = harness.create("one").await;
     let anew = message(&mut resume(&harness, &last.resume_token).await).await;

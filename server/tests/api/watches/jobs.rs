@@ -24,7 +24,10 @@ async fn a_listing_then_what_changes_then_what_is_gone() {
 
     let mut watch = Watch::open(&harness, all()).await;
     let begin = watch.read().await;
-    assert!(begin.reset && begin.listed, "one message has it all");
+    assert!(
+        begin.listing_begins && begin.listing_complete,
+        "one message has it all"
+    );
     assert_eq!(watch.ids(), ["a", "b"]);
     let Some(v1::job_spec::Work::Task(work)) = watch.jobs[&name("a")].spec.clone().unwrap().work
     else {
@@ -52,7 +55,7 @@ async fn jobs_that_do_not_match_any_more_are_removed() {
     let mut active = Watch::listed(&harness, only(&[JobState::Active])).await;
     let mut completed = Watch::listed(&harness, only(&[JobState::Completed])).await;
     let mut team = all();
-    team.labels.insert("team".into(), "x".into());
+    team.filter = "labels.team = x".to_owned();
     let mut team = Watch::listed(&harness, team).await;
     assert_eq!(active.ids(), ["a", "b"]);
     assert_eq!(completed.ids(), [""; 0]);
@@ -81,7 +84,10 @@ async fn a_filter_decides_who_comes_and_goes() {
     assert_eq!(watch.ids(), ["b"]);
     for change in 1..=5 {
         control(&harness, "a").await;
-        let resume = v1::ResumeJobRequest { name: name("a") };
+        let resume = v1::ResumeJobRequest {
+            name: name("a"),
+            ..v1::ResumeJobRequest::default()
+        };
         harness.client.clone().resume_job(resume).await.unwrap();
         harness.create(&format!("c{change}")).await;
     }
@@ -92,7 +98,10 @@ async fn a_filter_decides_who_comes_and_goes() {
         .await;
     // Of a job that can never match nothing is told.
     assert_eq!(watch.gone, [name("b")]);
-    let resume = v1::ResumeJobRequest { name: name("b") };
+    let resume = v1::ResumeJobRequest {
+        name: name("b"),
+        ..v1::ResumeJobRequest::default()
+    };
     harness.client.clone().resume_job(resume).await.unwrap();
     watch.until_state("b", JobState::Active).await;
 
@@ -109,9 +118,9 @@ async fn a_filter_decides_who_comes_and_goes() {
     let mut gone = Vec::new();
     loop {
         let message = watch.read().await;
-        assert!(!message.reset && message.jobs.iter().all(|job| job.name != name("a")));
+        assert!(!message.listing_begins && message.jobs.iter().all(|job| job.name != name("a")));
         gone.extend(message.removed.into_iter().map(|gone| gone.name));
-        if message.listed {
+        if message.listing_complete {
             break;
         }
     }
@@ -235,8 +244,6 @@ async fn bad_requests_name_every_field() {
     let duration = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
     let bad = v1::WatchJobsRequest {
         parent: "p".to_owned(),
-        states: vec![0, 99],
-        labels: [("ü".to_owned(), String::new())].into(),
         max_listed: -1,
         min_interval: duration(61),
         bookmark_interval: duration(0),
@@ -248,11 +255,11 @@ async fn bad_requests_name_every_field() {
     // The last ones of many are left out.
     let expected = [
         "parent",
-        "states",
-        "states",
-        "labels",
         "filter",
         "max_listed",
+        "min_interval",
+        "bookmark_interval",
+        "resume_token",
     ];
     assert_eq!(fields(&details), expected);
     let of_another = v1::WatchJobsRequest {

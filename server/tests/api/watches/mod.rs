@@ -18,11 +18,17 @@ fn never_repair(mut parts: ServerParts) -> ServerParts {
 }
 
 async fn control(harness: &Harness, id: &str) {
-    let request = v1::PauseJobRequest { name: name(id) };
+    let request = v1::PauseJobRequest {
+        name: name(id),
+        ..v1::PauseJobRequest::default()
+    };
     harness.client.clone().pause_job(request).await.unwrap();
 }
 
 async fn delete(harness: &Harness, id: &str) {
-    let request = v1::DeleteJobRequest { name: name(id) };
+    let request = v1::DeleteJobRequest {
+        name: name(id),
+        ..v1::DeleteJobRequest::default()
+    };
     harness.client.clone().delete_job(request).await.unwrap();
 }

@@ -38,8 +38,8 @@ async fn a_lost_stream_goes_on_with_what_it_missed() {
     let mut again = Watch::open(&harness, request).await;
     loop {
         let message = again.read().await;
-        assert!(!message.reset, "it goes on and does not list");
-        if message.listed {
+        assert!(!message.listing_begins, "it goes on and does not list");
+        if message.listing_complete {
             break;
         }
     }
@@ -74,7 +74,7 @@ async fn a_stream_goes_on_at_another_server() {
     watch.stream = two.clone().watch_jobs(request).await.unwrap().into_inner();
     watch.jobs.clear();
     let first = watch.read().await;
-    assert!(!first.reset && first.listed);
+    assert!(!first.listing_begins && first.listing_complete);
     // What is done through one is seen through the other.
     control(&one, "same").await;
     watch.until_state("same", JobState::Paused).await;

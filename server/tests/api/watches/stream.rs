@@ -30,8 +30,13 @@ pub(crate) fn all() -> v1::WatchJobsRequest {
 }
 
 pub(crate) fn only(states: &[JobState]) -> v1::WatchJobsRequest {
+    let names = states.iter().map(|state| {
+        let name = state.as_str_name();
+        name.trim_start_matches("JOB_STATE_")
+    });
+    let names: Vec<_> = names.collect();
     v1::WatchJobsRequest {
-        states: states.iter().map(|state| (*state).into()).collect(),
+        filter: format!("state = ({})", names.join(" OR ")),
         ..all()
     }
 }
@@ -59,13 +64,13 @@ impl Watch {
 
     /// Reads on to the end of the listing, or of what was missed.
     pub(crate) async fn complete(&mut self) {
-        while !self.read().await.listed {}
+        while !self.read().await.listing_complete {}
     }
 
     pub(crate) async fn read(&mut self) -> v1::WatchJobsResponse {
         let message = timeout(PATIENCE, self.stream.message()).await.unwrap();
         let message = message.unwrap().expect("such a stream has no end");
-        if message.reset {
+        if message.listing_begins {
             self.jobs.clear();
         }
         for job in &message.jobs {
@@ -80,14 +85,14 @@ impl Watch {
             self.jobs.remove(&gone.name);
         }
         let quiet = message.jobs.is_empty() && message.removed.is_empty();
-        match quiet && !message.reset && !message.listed {
+        match quiet && !message.listing_begins && !message.listing_complete {
             true => self.bookmarks += 1,
             false => self.told += 1,
         }
         if !message.resume_token.is_empty() {
             self.token.clone_from(&message.resume_token);
         }
-        if message.listed {
+        if message.listing_complete {
             self.next_page_token.clone_from(&message.next_page_token);
         }
         message

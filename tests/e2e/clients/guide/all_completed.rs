@@ -15,7 +15,7 @@ pub(crate) async fn all_completed(client: &Client, partition: &str) -> Result<us
     let mut jobs: BTreeMap<String, Job> = BTreeMap::new();
     while let Some(update) = updates.next().await {
         let update = update?;
-        if update.reset {
+        if update.listing_begins {
             jobs.clear();
         }
         jobs.extend(update.jobs.into_iter().map(|job| (job.uid.clone(), job)));
@@ -23,7 +23,7 @@ pub(crate) async fn all_completed(client: &Client, partition: &str) -> Result<us
             jobs.remove(&gone.uid);
         }
         let completed = |job: &Job| job.state() == JobState::Completed;
-        if update.listed && !jobs.is_empty() && jobs.values().all(completed) {
+        if update.listing_complete && !jobs.is_empty() && jobs.values().all(completed) {
             break;
         }
     }

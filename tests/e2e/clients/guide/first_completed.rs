@@ -12,8 +12,8 @@ pub(crate) async fn first_completed(
 ) -> Result<String, Error> {
     let mut events = client.watch_events(WatchEventsRequest {
         parent: format!("partitions/{partition}"),
-        kinds: vec![EventKind::Completed.into()],
-        after: after.to_owned(),
+        kinds: vec![EventKind::JobCompleted.into()],
+        resume_token: after.to_owned(),
         ..WatchEventsRequest::default()
     });
     let mut job = String::new();

@@ -309,7 +309,7 @@ fn a_job_type_takes_other_parameters_or_gives_way() -> Result<(), String> {
     )?;
     assert_eq!((next.work, next.priority), (None, Some(1)));
     let used = next.job_type.unwrap_or_default();
-    assert_eq!(used.r#type, "jobTypes/export");
+    assert_eq!(used.job_type, "jobTypes/export");
     assert_ne!(Some(used), before.job_type);
     let next = change(before.clone(), &["--pipe", "mail", "--type", "send"])?;
     assert!(matches!(next.work, Some(Work::Task(_))) && next.job_type.is_none());

@@ -40,7 +40,7 @@ fn apply_type(args: &SubmitArgs, id: &str, spec: &mut JobSpec) -> Result<(), Fai
     }
     spec.work = None;
     let used = spec.job_type.get_or_insert_default();
-    used.r#type = job_type_name(id);
+    used.job_type = job_type_name(id);
     apply_parameters(args, used)
 }
 

@@ -24,8 +24,13 @@ impl EventService for Fake {
         request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let mut script = self.script();
-        let WatchEventsRequest { after, kinds, .. } = request.into_inner();
-        script.calls.push(("watch events", after, Instant::now()));
+        let WatchEventsRequest {
+            resume_token,
+            kinds,
+            ..
+        } = request.into_inner();
+        let called = ("watch events", resume_token, Instant::now());
+        script.calls.push(called);
         play(script.events_watches.pop_front(), move |mut message| {
             message.events.retain(|event| is_wanted(&kinds, event));
             message

@@ -72,8 +72,14 @@ impl JobService for Fake {
         request: Request<ListBatchesRequest>,
     ) -> Result<Response<ListBatchesResponse>, Status> {
         let mut script = self.script();
-        let parent = request.into_inner().parent;
-        script.calls.push(("batches", parent, Instant::now()));
+        let ListBatchesRequest {
+            parent,
+            parent_batch,
+            ..
+        } = request.into_inner();
+        let asked = [parent, parent_batch].join(" ");
+        let asked = asked.trim_end().to_owned();
+        script.calls.push(("batches", asked, Instant::now()));
         let page = script.batch_pages.pop_front();
         Ok(Response::new(page.unwrap_or_default()))
     }

@@ -1,7 +1,7 @@
 //! Creations that share a commit: requests that come while one is under way wait for the next, so
 //! that the cost of a durable commit is shared.
 
-use headway_domain::{Error, JobName, JobUid};
+use headway_domain::{Error, JobName, JobUid, PartitionId};
 use sea_orm::FromQueryResult;
 use tokio::sync::oneshot;
 use tracing::instrument::WithSubscriber;
@@ -172,21 +172,49 @@ impl Store {
         }
     }
 
+    /// The job that was created with a request id.
+    pub(crate) async fn job_of_request(
+        &self,
+        partition: &PartitionId,
+        request_id: &str,
+    ) -> Result<Option<JobView>, StoreError> {
+        let db = &self.db;
+        let sql = "SELECT uid, hash FROM job WHERE partition_id = $1 AND request_id = $2";
+        let values = [partition.as_str().into(), request_id.into()];
+        let found: Option<ExistingRow> = db.one(db.work_reader(), sql, values).await?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        match self.name_in(&found).await? {
+            Some(name) => self.job_if_there(&name).await,
+            None => Ok(None),
+        }
+    }
+
     async fn same(
         &self,
         found: ExistingRow,
         hash: &[u8; 32],
         other: fn(JobName) -> Error,
     ) -> Result<Option<JobView>, StoreError> {
-        let uid = JobUid::from_slice(&found.uid)
-            .ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?;
-        let Some(meta) = self.meta_of(uid).await? else {
+        let Some(name) = self.name_in(&found).await? else {
             return Ok(None);
         };
         if found.hash != hash {
-            return Err(other(meta.name.clone()).into());
+            return Err(other(name).into());
         }
-        match self.job(&meta.name).await {
+        self.job_if_there(&name).await
+    }
+
+    async fn name_in(&self, found: &ExistingRow) -> Result<Option<JobName>, StoreError> {
+        let uid = JobUid::from_slice(&found.uid)
+            .ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?;
+        let meta = self.meta_of(uid).await?;
+        Ok(meta.map(|meta| meta.name.clone()))
+    }
+
+    async fn job_if_there(&self, name: &JobName) -> Result<Option<JobView>, StoreError> {
+        match self.job(name).await {
             Ok(view) => Ok(Some(view)),
             Err(StoreError::Domain(Error::JobNotFound(_))) => Ok(None),
             Err(error) => Err(error),

@@ -38,7 +38,7 @@ impl<'a> Conditions<'a> {
                 let column = match field {
                     TextField::Id => "j.job_id",
                     TextField::DisplayName => "j.display_name",
-                    TextField::Creator => "j.creator",
+                    TextField::CreatedBy => "j.creator",
                     TextField::Pipe => "p.pipe",
                 };
                 self.text(column, test)

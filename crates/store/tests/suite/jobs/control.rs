@@ -6,8 +6,9 @@ use headway_domain::{
     error::Action,
     event::Caller,
     report::ItemEvent,
+    update::JobUpdate,
 };
-use headway_store::{Controlled, OutboxKind, SplitPlan, StoreError};
+use headway_store::{Controlled, FailureFilter, OutboxKind, Retry, SplitPlan, StoreError, Target};
 
 use crate::suite::{
     Fixture,
@@ -15,7 +16,7 @@ use crate::suite::{
     batch,
     driver::{Driver, Started, Tree, flat},
     failures::failure,
-    task,
+    name, new_job, task,
 };
 
 impl Driver {
@@ -94,6 +95,62 @@ pub(crate) async fn illegal_transitions(f: Fixture) {
         refused.unwrap_err(),
         StoreError::Domain(Error::IllegalTransition { settled: false, .. })
     ));
+}
+
+/// A job that was created again under a name is another one.
+pub(crate) async fn a_uid_means_one_job(f: Fixture) {
+    let caller = Caller::default();
+    let named = name("again");
+    let create = || async {
+        let created = f.store.create_job(new_job(named.clone(), task("x"))).await;
+        created.unwrap().view.job.meta.uid
+    };
+    let old = create().await;
+    f.store.delete_job(&named, &caller).await.unwrap();
+    let new = create().await;
+    let target = |uid| Target {
+        name: &named,
+        uid: Some(uid),
+    };
+    let update = || JobUpdate {
+        priority: Some(7),
+        ..JobUpdate::default()
+    };
+    let some = Retry {
+        filter: FailureFilter {
+            codes: vec!["E".to_owned()],
+            ..FailureFilter::default()
+        },
+        ..Retry::default()
+    };
+    let before = f.store.job(&named).await.unwrap().job;
+    let meant = target(old);
+    let mut refused = Vec::new();
+    for action in [Action::Pause, Action::Resume, Action::Cancel, Action::Retry] {
+        let done = f.store.control_job(meant, action, &caller).await;
+        refused.push(done.map(drop).unwrap_err());
+    }
+    let done = f.store.retry_job(meant, &some, &caller).await;
+    refused.push(done.map(drop).unwrap_err());
+    let done = f.store.update_job(meant, update(), &caller).await;
+    refused.push(done.map(drop).unwrap_err());
+    let done = f.store.delete_job(meant, &caller).await;
+    refused.push(done.map(drop).unwrap_err());
+    for error in refused {
+        let gone = matches!(&error, StoreError::Domain(Error::JobNotFound(of)) if *of == named);
+        assert!(gone, "{error}");
+    }
+    assert_eq!(f.store.job(&named).await.unwrap().job, before);
+    let meant = target(new);
+    f.store
+        .control_job(meant, Action::Pause, &caller)
+        .await
+        .unwrap();
+    let updated = f.store.update_job(meant, update(), &caller).await.unwrap();
+    assert_eq!(updated.view.job.meta.spec.priority, 7);
+    f.store.delete_job(meant, &caller).await.unwrap();
+    let gone = f.store.delete_job(meant, &caller).await;
+    assert!(gone.is_err());
 }
 
 pub(crate) async fn repeated_actions_change_nothing(f: Fixture) {

@@ -163,7 +163,7 @@ pub(crate) async fn filters_of_clients(f: Fixture) {
         ("end_time < 2100-01-01T00:00:00Z", "j0 j1"),
         ("NOT (end_time > 2000-01-01T00:00:00Z)", "j2 j3 j4 j5 odd"),
         ("update_time >= 2000-01-01T00:00:00Z id = j5", "j5"),
-        ("creator = \"\" pipe = *", ""),
+        ("created_by = \"\" pipe = *", ""),
         ("NOT (id = j0 OR id = j1 OR NOT id = j*)", "j2 j3 j4 j5"),
     ];
     let everyone = JobFilter::default();

@@ -238,7 +238,7 @@ impl Subject {
                 paused.await.map(|_| ())
             }
             "delete schedule" => store.schedules().delete(&named, None, caller).await,
-            "run schedule" => store.schedules().run(&named, caller).await.map(|_| ()),
+            "run schedule" => store.schedules().run(&named, "", caller).await.map(|_| ()),
             "realign schedules" => store.schedules().realign().await.map(|_| ()),
             fire if fire.starts_with("fire") => store.schedules().fire().await.map(|_| ()),
             other => panic!("no operation {other}"),

@@ -107,7 +107,7 @@ fn what_is_said_is_taken() {
             nanos: 0,
         }),
         multiplier: 1.0,
-        jitter: -1.0,
+        jitter: Some(0.0),
     });
     wire.failure_policy = Some(v1::FailurePolicy {
         tolerance: Some(WireTolerance::MaxFailedPercentage(2.5)),

@@ -133,12 +133,12 @@ export class BatchesView {
   }
 
   /** The children of a batch, or only the first page of them. */
-  private async readChildren(parent: string, first = false): Promise<Children> {
+  private async readChildren(parentBatch: string, first = false): Promise<Children> {
     const batches: Batch[] = [];
     let pageToken = "";
     do {
       const page = await this.api.listBatches(
-        { parent, pageSize: first ? 100 : PAGE, pageToken },
+        { parent: this.job, parentBatch, pageSize: first ? 100 : PAGE, pageToken },
         unary(this.over.signal),
       );
       batches.push(...page.batches);

@@ -72,11 +72,11 @@ export class EventsView {
       }
     }
     this.listed = true;
-    for await (const { events, cursor } of this.api.watchEvents(
-      { parent: this.parent, after, bookmarkInterval: duration(BOOKMARK) },
+    for await (const { events, resumeToken } of this.api.watchEvents(
+      { parent: this.parent, resumeToken: after, bookmarkInterval: duration(BOOKMARK) },
       { signal },
     )) {
-      yield { events, cursor };
+      yield { events, cursor: resumeToken };
     }
   }
 }

@@ -49,9 +49,9 @@ describe("the events of a job", () => {
           ? { events: [{ cursor: "1" }, { cursor: "2" }], nextCursor: "2", nextPageToken: "more" }
           : { events: [{ cursor: "3" }], nextCursor: "3" };
       },
-      watchEvents: async function* ({ after }, { signal }) {
-        asked.push(`watch ${after}`);
-        yield { events: [{ cursor: "4" }], cursor: "4" };
+      watchEvents: async function* ({ resumeToken }, { signal }) {
+        asked.push(`watch ${resumeToken}`);
+        yield { events: [{ cursor: "4" }], resumeToken: "4" };
         await forever(signal);
       },
     });
@@ -82,7 +82,7 @@ describe("the events of a job", () => {
         return { events: [{ cursor: "71" }], nextCursor: "71" };
       },
       watchEvents: async function* (_, { signal }) {
-        yield { cursor: "71" };
+        yield { resumeToken: "71" };
         await forever(signal);
       },
     });
@@ -106,13 +106,14 @@ describe("the tree of batches", () => {
     let most = 0;
     const asked: string[] = [];
     const api = apiOf({
-      listBatches: async ({ parent, pageSize, pageToken }) => {
+      listBatches: async ({ parent, parentBatch, pageSize, pageToken }) => {
         most = Math.max(most, ++now);
         await new Promise((resolve) => setTimeout(resolve, 1));
         now -= 1;
-        if (parent === NAME) return { batches: [batch(1, 900n)] };
-        if (parent !== `${NAME}/batches/1`) {
-          asked.push(parent);
+        expect(parent).toBe(NAME);
+        if (!parentBatch) return { batches: [batch(1, 900n)] };
+        if (parentBatch !== `${NAME}/batches/1`) {
+          asked.push(parentBatch);
           return { batches: [] };
         }
         const from = Number(pageToken || 2);

@@ -16,13 +16,18 @@ function job(second: number, revision = 1, displayName = ""): Job {
   });
 }
 
-function message(fields: { jobs?: Job[]; removed?: string[]; reset?: boolean; listed?: boolean }) {
+function message(fields: {
+  jobs?: Job[];
+  removed?: string[];
+  listingBegins?: boolean;
+  listingComplete?: boolean;
+}) {
   const removed = (fields.removed ?? []).map((uid) => ({ uid }));
   return create(WatchJobsResponseSchema, {
     jobs: fields.jobs ?? [],
     removed,
-    reset: fields.reset ?? false,
-    listed: fields.listed ?? false,
+    listingBegins: fields.listingBegins ?? false,
+    listingComplete: fields.listingComplete ?? false,
   });
 }
 
@@ -59,12 +64,12 @@ describe("the table of jobs", () => {
 
   it("keeps what was shown until a new listing is complete, and then only what is in it", () => {
     const table = new JobTable();
-    table.apply(message({ reset: true, jobs: [job(3, 7), job(2), job(1)] }));
-    table.apply(message({ listed: true }));
-    table.apply(message({ reset: true, jobs: [job(4)] }));
+    table.apply(message({ listingBegins: true, jobs: [job(3, 7), job(2), job(1)] }));
+    table.apply(message({ listingComplete: true }));
+    table.apply(message({ listingBegins: true, jobs: [job(4)] }));
     expect(seconds(table)).toEqual([4, 3, 2, 1]);
     // A listing may be of a database that was restored: its word counts.
-    table.apply(message({ jobs: [job(3, 2)], listed: true }));
+    table.apply(message({ jobs: [job(3, 2)], listingComplete: true }));
     expect(seconds(table)).toEqual([4, 3]);
     expect(table.get("u3")?.revision).toBe(2n);
   });
@@ -106,7 +111,7 @@ describe("the table in another order", () => {
   it("shows what the pages reach, and of the stream what belongs there", () => {
     const table = new JobTable(byName);
     // The stream begins with the newest job, wherever that stands.
-    table.apply(message({ reset: true, listed: true, jobs: [job(9, 1, "z")] }));
+    table.apply(message({ listingBegins: true, listingComplete: true, jobs: [job(9, 1, "z")] }));
     table.beginPage();
     table.endPage([job(5, 1, "a"), job(3, 1, "c")], true);
     expect(names(table)).toEqual(["a", "c"]);
@@ -124,10 +129,10 @@ describe("the table in another order", () => {
 
   it("keeps what was shown until the first page of a new listing is here", () => {
     const table = new JobTable(byName);
-    table.apply(message({ reset: true, listed: true, jobs: [] }));
+    table.apply(message({ listingBegins: true, listingComplete: true, jobs: [] }));
     table.beginPage();
     table.endPage([job(1, 7, "a"), job(2, 1, "b")]);
-    table.apply(message({ reset: true, listed: true, jobs: [job(3, 1, "c")] }));
+    table.apply(message({ listingBegins: true, listingComplete: true, jobs: [job(3, 1, "c")] }));
     expect(names(table)).toEqual(["a", "b", "c"]);
     table.beginPage();
     table.endPage([job(1, 2, "a"), job(3, 1, "c")]);

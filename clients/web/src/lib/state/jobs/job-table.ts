@@ -46,18 +46,23 @@ export class JobTable {
 
   /** Takes a message of the stream in. Returns whether anything changed. */
   apply(message: WatchJobsResponse): boolean {
-    if (message.reset) this.listing += 1;
+    if (message.listingBegins) this.listing += 1;
     this.put(message.jobs);
     for (const { uid } of message.removed) this.remove(uid);
     // What was shown before a new listing stays in sight until the listing is complete.
     if (
       this.order === NEWEST &&
-      message.listed &&
+      message.listingComplete &&
       this.rows.some((row) => row.listing !== this.listing)
     ) {
       this.keep((row) => row.listing === this.listing);
     }
-    return message.jobs.length > 0 || message.removed.length > 0 || message.reset || message.listed;
+    return (
+      message.jobs.length > 0 ||
+      message.removed.length > 0 ||
+      message.listingBegins ||
+      message.listingComplete
+    );
   }
 
   /** Takes the newest states of jobs in; a state older than the known one is left out. */

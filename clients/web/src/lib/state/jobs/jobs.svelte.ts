@@ -6,6 +6,7 @@ import { partitionName } from "../../api/names";
 import { duration } from "../../api/time";
 import { BOOKMARK } from "../../api/stream";
 import { connection, type Followed } from "../page/connection.svelte";
+import { expression, type Filter } from "./filter";
 import { JobTable, type Row } from "./job-table";
 import { NEWEST, type Order } from "./order";
 
@@ -18,13 +19,6 @@ const COUNT_REST = 9;
 /** A list that grew beyond this is begun anew, so that a page that stays open stays small. */
 const MOST = 50_000;
 
-export interface Filter {
-  readonly states: readonly JobState[];
-  readonly labels: Readonly<Record<string, string>>;
-  /** An expression, as ListJobs takes it. */
-  readonly filter: string;
-}
-
 export class JobsView {
   private readonly table: JobTable;
   /** Rises, at most once a frame, when the table changed. */
@@ -36,12 +30,9 @@ export class JobsView {
   /** Rises with each listing of the stream, after which the pages begin anew. */
   private generation = 0;
   private readonly over = new AbortController();
-  private readonly listing: {
-    readonly parent: string;
-    readonly states: JobState[];
-    readonly labels: Record<string, string>;
-    readonly filter: string;
-  };
+  private readonly listing: { readonly parent: string; readonly filter: string };
+  /** What is counted by state: jobs in all states, with all labels. */
+  private readonly counted: { readonly parent: string; readonly filter: string };
 
   followed: Followed = $state.raw() as Followed;
   /** Whether the first listing is complete. */
@@ -66,12 +57,9 @@ export class JobsView {
   ) {
     if (counts) this.counts = counts;
     this.table = new JobTable(order);
-    this.listing = {
-      parent: partitionName(partition),
-      states: [...filter.states],
-      labels: { ...filter.labels },
-      filter: filter.filter,
-    };
+    const parent = partitionName(partition);
+    this.listing = { parent, filter: expression(filter) };
+    this.counted = { parent, filter: filter.filter };
     this.start();
     void this.count();
   }
@@ -146,12 +134,12 @@ export class JobsView {
       token: ({ resumeToken }) => resumeToken,
       message: (message) => {
         if (this.table.apply(message)) this.changed();
-        if (message.reset) {
+        if (message.listingBegins) {
           this.anew = true;
           this.unreadable = new Set();
         }
         this.nameUnreadable(message.unreadable);
-        if (message.listed) {
+        if (message.listingComplete) {
           // After a mere interruption what was missed is shown, and the pages go on where they were.
           if (this.anew) {
             this.anew = false;
@@ -206,9 +194,8 @@ export class JobsView {
     while (this.countsWanted && !this.over.signal.aborted) {
       this.countsWanted = false;
       const began = performance.now();
-      const { parent, filter } = this.listing;
       try {
-        const { counts } = await this.api.countJobs({ parent, filter }, unary(this.over.signal));
+        const { counts } = await this.api.countJobs(this.counted, unary(this.over.signal));
         this.counts = new Map(counts.map(({ state, jobCount }) => [state, Number(jobCount)]));
       } catch {
         // The stream says what is wrong; the next change asks again.

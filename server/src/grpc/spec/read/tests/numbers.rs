@@ -147,21 +147,28 @@ fn bad_numbers_and_durations_are_refused_by_name() {
         ),
         (
             retry(v1::RetryPolicy {
-                jitter: f64::NAN,
+                jitter: Some(f64::NAN),
                 ..usual
             }),
             "spec.retry_policy.jitter",
         ),
         (
             retry(v1::RetryPolicy {
-                jitter: f64::NEG_INFINITY,
+                jitter: Some(f64::NEG_INFINITY),
                 ..usual
             }),
             "spec.retry_policy.jitter",
         ),
         (
             retry(v1::RetryPolicy {
-                jitter: 1.5,
+                jitter: Some(1.5),
+                ..usual
+            }),
+            "spec.retry_policy.jitter",
+        ),
+        (
+            retry(v1::RetryPolicy {
+                jitter: Some(-0.1),
                 ..usual
             }),
             "spec.retry_policy.jitter",
