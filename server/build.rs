@@ -1,5 +1,5 @@
-//! Packs the dashboard for the program: the files of `clients/web/dist` where it was built, else those of `dashboard/`, which say
-//! how to build it. What compresses is kept compressed only.
+//! Packs the dashboard for the program: the files of `clients/web/dist` where it was built, else
+//! those of `dashboard/`, which say how to build it. What compresses is kept compressed only.
 
 use std::{
     env, fs,
@@ -19,8 +19,9 @@ fn main() -> Result<(), Failure> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let built = here.join("../clients/web/dist");
     let instead = here.join("dashboard");
-    // A path that is missing would mean a new build each time, and a folder with all packages would be looked through. An
-    // empty folder is as good as none, and cargo sees when something comes into it. Where it cannot be made cargo looks again each time.
+    // A path that is missing would mean a new build each time, and a folder with all packages would
+    // be looked through. An empty folder is as good as none, and cargo sees when something comes
+    // into it. Where it cannot be made cargo looks again each time.
     if !built.exists() {
         let _ = fs::create_dir(&built);
     }

@@ -6,7 +6,8 @@ pub mod v1 {
     tonic::include_proto!("headway.v1");
 }
 
-/// What travels in pipes between Headway's roles and workers: `headway.wire.v1`. Clients do not need it.
+/// What travels in pipes between Headway's roles and workers: `headway.wire.v1`. Clients do not
+/// need it.
 #[allow(clippy::all, missing_docs, rustdoc::all)]
 pub mod wire {
     tonic::include_proto!("headway.wire.v1");

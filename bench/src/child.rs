@@ -1,7 +1,8 @@
 //! One role in a process of its own, so that its CPU time and memory can be told from the others'.
 //!
-//! It says `ready` with its address, if it has one, on standard output, and ends when standard input does: it never outlives
-//! the bench, however that ends. The last line of a worker says how many items it ran.
+//! It says `ready` with its address, if it has one, on standard output, and ends when standard
+//! input does: it never outlives the bench, however that ends. The last line of a worker says how
+//! many items it ran.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,5 @@
-//! A deployment of its own on PostgreSQL and RabbitMQ: one process of each role, its own schema and queue prefix.
+//! A deployment of its own on PostgreSQL and RabbitMQ: one process of each role, its own schema and
+//! queue prefix.
 
 use std::{process::Stdio, time::Duration};
 
@@ -46,8 +47,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a deployment, does `body` with it, stops it and deletes what it made, also when `body` failed.
-    /// With `worker` there is a process of the no-op worker on [`PIPE`].
+    /// Starts a deployment, does `body` with it, stops it and deletes what it made, also when
+    /// `body` failed. With `worker` there is a process of the no-op worker on [`PIPE`].
     pub(crate) async fn with<T>(
         services: &Services,
         tag: &str,
@@ -211,7 +212,8 @@ fn spawn(services: &Services, scope: &Scope, kind: Kind) -> anyhow::Result<Proce
     })
 }
 
-/// Settings go by the environment: addresses hold passwords, which a command line would show to everybody.
+/// Settings go by the environment: addresses hold passwords, which a command line would show to
+/// everybody.
 fn settings(services: &Services, scope: &Scope, kind: Option<Kind>) -> Vec<(&'static str, String)> {
     let mut settings = vec![
         ("HEADWAY_DATABASE_URL", services.database_url.clone()),

@@ -1,5 +1,5 @@
-//! Changes jobs at a steady pace, as tracking does with what workers report: many jobs in a transaction, then an event for each. What is
-//! reported is how far the only item of a job is.
+//! Changes jobs at a steady pace, as tracking does with what workers report: many jobs in a
+//! transaction, then an event for each. What is reported is how far the only item of a job is.
 
 use std::time::Duration;
 
@@ -73,7 +73,8 @@ pub(crate) async fn run(
 
 /// A worker's word that the only item of a job is so far.
 fn report(job: JobUid, millionths: u32) -> PageReport {
-    // What stands in a pipe may be sent again under another attempt before the load begins; only one of these fits.
+    // What stands in a pipe may be sent again under another attempt before the load begins; only
+    // one of these fits.
     let attempts = (0..ATTEMPTS).map(|attempt| ItemReport {
         index: 0,
         attempt,

@@ -1,4 +1,5 @@
-//! Everything in this process: the API, both workers of the control plane, SQLite in a folder of its own, pipes in memory.
+//! Everything in this process: the API, both workers of the control plane, SQLite in a folder of
+//! its own, pipes in memory.
 
 use std::sync::Arc;
 
@@ -27,7 +28,8 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// Starts a deployment, does `body` with it, stops it and deletes its data, also when `body` failed.
+    /// Starts a deployment, does `body` with it, stops it and deletes its data, also when `body`
+    /// failed.
     pub(crate) async fn with<T>(
         body: impl AsyncFnOnce(&Embedded) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {

@@ -1,4 +1,5 @@
-//! A bare server that sends one message to many streams: what the gRPC library alone can do, without Headway.
+//! A bare server that sends one message to many streams: what the gRPC library alone can do,
+//! without Headway.
 
 use std::{
     convert::Infallible,

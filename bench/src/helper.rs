@@ -1,4 +1,5 @@
-//! A process of this binary beside the roles: it says `ready` with its address, if it has one, and ends when its input does.
+//! A process of this binary beside the roles: it says `ready` with its address, if it has one, and
+//! ends when its input does.
 
 use std::{process::Stdio, time::Duration};
 

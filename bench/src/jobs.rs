@@ -50,8 +50,8 @@ pub(crate) fn task(partition: &str, id: &str, pipe: &str, kind: &str) -> CreateJ
     request(partition, id, JobBuilder::new(task))
 }
 
-/// Creates a job and waits for its end; the seconds from the call to the arrival of the final state. Its counts are exact,
-/// or it is an error.
+/// Creates a job and waits for its end; the seconds from the call to the arrival of the final
+/// state. Its counts are exact, or it is an error.
 pub(crate) async fn run(
     client: &Client,
     partition: &str,

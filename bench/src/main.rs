@@ -1,6 +1,8 @@
-//! `headway-bench`: what Headway does in a second, each figure next to its raw limit, in one run on one machine.
+//! `headway-bench`: what Headway does in a second, each figure next to its raw limit, in one run on
+//! one machine.
 //!
-//! Prints a table and writes a flat JSON object. Roles run as processes of this binary, see [`child`].
+//! Prints a table and writes a flat JSON object. Roles run as processes of this binary, see
+//! [`child`].
 
 mod child;
 mod cluster;

@@ -21,7 +21,8 @@ pub(crate) struct Services {
     pub folder: Option<PathBuf>,
 }
 
-/// What keeps one part of the bench apart from all others: a schema, and what its queues' names begin with.
+/// What keeps one part of the bench apart from all others: a schema, and what its queues' names
+/// begin with.
 #[derive(Debug, Clone)]
 pub(crate) struct Scope {
     /// The PostgreSQL schema.
@@ -42,7 +43,8 @@ impl Scope {
     }
 }
 
-/// Where trees of files are made, and what jobs of the bench may read: the folder of temporary files, without links.
+/// Where trees of files are made, and what jobs of the bench may read: the folder of temporary
+/// files, without links.
 pub(crate) fn scratch() -> PathBuf {
     let folder = std::env::temp_dir();
     folder.canonicalize().unwrap_or(folder)

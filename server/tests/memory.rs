@@ -1,4 +1,5 @@
-//! What a request costs the server in memory, measured: in a program of its own, whose every allocation is counted.
+//! What a request costs the server in memory, measured: in a program of its own, whose every
+//! allocation is counted.
 
 #![allow(
     clippy::expect_used,
@@ -32,7 +33,8 @@ const COST_PER_BYTE: usize = 20;
 /// and whatever its size; with what a call takes otherwise.
 const COST: usize = 12 * 1024 * 1024;
 
-/// Numbers of the fields that lead to a field of many entries, and whether its entries are messages.
+/// Numbers of the fields that lead to a field of many entries, and whether its entries are
+/// messages.
 type Place = Vec<u32>;
 
 /// Every field of many entries below a message, each once.

@@ -1,4 +1,5 @@
-//! Chains of jobs whose roles are killed while one job after the other ends: no release is lost, and none comes early.
+//! Chains of jobs whose roles are killed while one job after the other ends: no release is lost,
+//! and none comes early.
 
 use std::collections::HashMap;
 
@@ -65,7 +66,8 @@ fn link(chain: u32, link: u32) -> BatchCreateJobsEntry {
     }
 }
 
-/// Kills one process after the other while the chains run, the last links of which were there first.
+/// Kills one process after the other while the chains run, the last links of which were there
+/// first.
 async fn outlive(cluster: &Cluster, roles: &[(Role, usize)]) {
     for links in [LINKS / 2..LINKS, 0..LINKS / 2] {
         let jobs = (0..CHAINS).flat_map(|chain| links.clone().map(move |n| link(chain, n)));

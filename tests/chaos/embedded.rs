@@ -1,4 +1,5 @@
-//! The embedded server with its disk, killed and started again: its pipes start empty, its database does not.
+//! The embedded server with its disk, killed and started again: its pipes start empty, its database
+//! does not.
 
 use headway::v1::JobState;
 use headway_tests::{ClusterOptions, Role, outcome_counts, range};

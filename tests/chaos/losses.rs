@@ -1,4 +1,5 @@
-//! One queue is emptied and another deleted in the middle of a job: smaller losses than all of a broker's data.
+//! One queue is emptied and another deleted in the middle of a job: smaller losses than all of a
+//! broker's data.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Tests that kill and stop what everything else rests on, each with the machine for itself.
 //!
-//! They need private services that may be stopped: `HEADWAY_TEST_SERVICES`, as `make test` sets it. On services that are
-//! somebody else's they are left out, and say so.
+//! They need private services that may be stopped: `HEADWAY_TEST_SERVICES`, as `make test` sets it.
+//! On services that are somebody else's they are left out, and say so.
 
 #![allow(
     clippy::expect_used,

@@ -1,7 +1,8 @@
 //! End-to-end tests over whole deployments, on both back ends.
 //!
-//! The cluster's tests need `HEADWAY_TEST_DATABASE_URL` and `HEADWAY_TEST_AMQP_URL`: run `make test`. Tests that stop the
-//! services, or need the machine for themselves, are in the `chaos` program.
+//! The cluster's tests need `HEADWAY_TEST_DATABASE_URL` and `HEADWAY_TEST_AMQP_URL`: run
+//! `make test`. Tests that stop the services, or need the machine for themselves, are in the
+//! `chaos` program.
 
 #![allow(
     clippy::expect_used,

@@ -15,7 +15,8 @@ on_both!(beside_a_hundred_thousand_open_jobs with usual_sweeps);
 
 /// Jobs that are created, in one request.
 const CREATED: u32 = 1000;
-/// Jobs of each kind that are copied from one that was created: creating as many takes minutes without optimisation.
+/// Jobs of each kind that are copied from one that was created: creating as many takes minutes
+/// without optimisation.
 const COPIED: u32 = 50_000;
 /// Jobs that one statement copies, so that no lock is held for long.
 const COPIED_AT_ONCE: u32 = 5000;
@@ -43,7 +44,8 @@ async fn beside_a_hundred_thousand_open_jobs(d: Deployment) {
     let entries = (0..CREATED).map(entry).collect();
     let created = d.client().create_jobs("crowd", entries).await.unwrap();
     assert!(created.iter().all(Result::is_ok));
-    // Batches that want more of a pipe than its limit gives: each takes part whenever credit is shared out.
+    // Batches that want more of a pipe than its limit gives: each takes part whenever credit is
+    // shared out.
     d.client().limit_pipe(SECOND, 1, 0.0).await.unwrap();
     let batch = JobBuilder::new(numbers(100, 100).item(SECOND, "number")).build();
     let waiting = create(&d, "crowd", "waiting", batch).await;

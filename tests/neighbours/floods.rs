@@ -36,8 +36,8 @@ const CONNECTIONS: usize = 200;
 const CALLS: usize = 10;
 /// How long a call waits after a refusal.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Clients that create one job after the other. More of them take their share of this machine's two processors, which no
-/// limit of Headway gives back.
+/// Clients that create one job after the other. More of them take their share of this machine's two
+/// processors, which no limit of Headway gives back.
 const CREATORS: usize = 2;
 /// Jobs that their partition may have open.
 const QUOTA: i32 = 50;

@@ -15,9 +15,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_headway-test-process");
 const JOBS: u32 = 16;
 /// and their items, all in one message if a message might be that large.
 const ITEMS: i32 = 280;
-/// The most memory that a process ever uses, in MiB. A batch worker takes 50 without work. Each of its 16 slots holds
-/// 2 MiB of messages, and once more on their way to the broker; 64 MiB of messages wait for slow pipes. Pipes in memory
-/// hold 128 items of each job, 123 MB in all, when nobody consumes them.
+/// The most memory that a process ever uses, in MiB. A batch worker takes 50 without work. Each of
+/// its 16 slots holds 2 MiB of messages, and once more on their way to the broker; 64 MiB of
+/// messages wait for slow pipes. Pipes in memory hold 128 items of each job, 123 MB in all, when
+/// nobody consumes them.
 const MEMORY: u64 = 200;
 
 /// A batch whose items have 60 kB each: 17 MB.

@@ -1,7 +1,9 @@
-//! One bad neighbour: whatever is wrong with a pipe, a worker or a splitter costs the jobs of another partition nothing.
+//! One bad neighbour: whatever is wrong with a pipe, a worker or a splitter costs the jobs of
+//! another partition nothing.
 //!
-//! The tests compare rates, so each has the machine for itself: one runs at a time, and cargo runs one test program after the
-//! other. The cluster's tests need `HEADWAY_TEST_DATABASE_URL` and `HEADWAY_TEST_AMQP_URL`: run `make test`.
+//! The tests compare rates, so each has the machine for itself: one runs at a time, and cargo runs
+//! one test program after the other. The cluster's tests need `HEADWAY_TEST_DATABASE_URL` and
+//! `HEADWAY_TEST_AMQP_URL`: run `make test`.
 
 #![allow(
     clippy::expect_used,

@@ -1,8 +1,9 @@
-//! Measures jobs of one partition alone and beside a bad neighbour, and judges what the neighbour costs them.
+//! Measures jobs of one partition alone and beside a bad neighbour, and judges what the neighbour
+//! costs them.
 //!
-//! The worker of the measured jobs bounds their rate, to less than half of what two processors make possible. So a
-//! measured job does not slow down because its neighbour uses processors too, which no limit of Headway gives
-//! back, but it does where it has to wait for its neighbour.
+//! The worker of the measured jobs bounds their rate, to less than half of what two processors make
+//! possible. So a measured job does not slow down because its neighbour uses processors too, which
+//! no limit of Headway gives back, but it does where it has to wait for its neighbour.
 
 use std::time::{Duration, Instant};
 
@@ -80,7 +81,8 @@ impl Measured {
         Self::alone(d).await
     }
 
-    /// Measures jobs alone. A worker must consume [`headway_tests::WORK`], with [`CONCURRENCY`] and [`ITEM_TIME`].
+    /// Measures jobs alone. A worker must consume [`headway_tests::WORK`], with [`CONCURRENCY`] and
+    /// [`ITEM_TIME`].
     pub(crate) async fn alone(d: &Harness) -> Self {
         // The first job makes the queues and the connections.
         measure(d, "first").await;
@@ -99,8 +101,9 @@ impl Measured {
         }
     }
 
-    /// Judges, once the bad neighbour is gone. If the jobs beside it were too slow, the machine may have become slower
-    /// meanwhile: then jobs are measured alone once more, and the slower of both counts.
+    /// Judges, once the bad neighbour is gone. If the jobs beside it were too slow, the machine may
+    /// have become slower meanwhile: then jobs are measured alone once more, and the slower of both
+    /// counts.
     ///
     /// # Panics
     /// When the neighbour cost the jobs more than the bounds.

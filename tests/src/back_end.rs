@@ -25,7 +25,8 @@ pub enum BackEnd {
     Cluster,
 }
 
-/// Puts something into a deployment's folder, or into its schema and queues, before any role starts.
+/// Puts something into a deployment's folder, or into its schema and queues, before any role
+/// starts.
 pub type Prepare = fn(PathBuf, Option<Namespace>) -> BoxFuture<'static, anyhow::Result<()>>;
 
 /// How the test's deployment is different from the usual one.
@@ -37,7 +38,8 @@ pub struct Options {
     pub config: Config,
     /// The splitters.
     pub registry: Registry,
-    /// What stands between the roles and their brokers. Workers of the test and the harness itself are not concerned.
+    /// What stands between the roles and their brokers. Workers of the test and the harness itself
+    /// are not concerned.
     pub wrap: fn(Arc<dyn Broker>) -> Arc<dyn Broker>,
     /// What is done before any role starts.
     pub prepare: Option<Prepare>,
@@ -75,7 +77,8 @@ pub(crate) fn brisk() -> Config {
     Config {
         database_connections: 6,
         sweep_interval: Duration::from_millis(100),
-        // Longer than a busy machine takes from a commit to its messages: those that a sweep sends once more may run once more.
+        // Longer than a busy machine takes from a commit to its messages: those that a sweep sends
+        // once more may run once more.
         outbox_after: Duration::from_secs(3),
         epoch_interval: Duration::from_millis(500),
         readiness_damping: Duration::from_millis(500),

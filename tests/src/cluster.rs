@@ -1,4 +1,5 @@
-//! A deployment whose roles and workers are processes of their own, which a test may kill and start again.
+//! A deployment whose roles and workers are processes of their own, which a test may kill and start
+//! again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -199,7 +200,8 @@ impl Cluster {
         process.start().await
     }
 
-    /// Ends everything in order and checks that nothing is left in pipes and outbox. Cleans up in any case.
+    /// Ends everything in order and checks that nothing is left in pipes and outbox. Cleans up in
+    /// any case.
     pub(crate) async fn close(&self) -> anyhow::Result<()> {
         let checked = self.check_and_stop().await;
         if checked.is_err() {
@@ -257,7 +259,8 @@ impl Cluster {
     pub(crate) async fn dump_all(&self) {
         self.dump().await;
         for ((role, number), process) in &self.0.processes {
-            // A test that was ended may hold it; its log is read all the same by the next one who looks.
+            // A test that was ended may hold it; its log is read all the same by the next one who
+            // looks.
             if let Ok(process) = process.try_lock() {
                 eprintln!("--- log of {role} {number}\n{}", process.log_tail());
             }

@@ -61,7 +61,8 @@ impl WorkerHandle {
         self.stop.cancel();
     }
 
-    /// Ends it without a word, as a crash does: what it held goes back, what it leased stays leased.
+    /// Ends it without a word, as a crash does: what it held goes back, what it leased stays
+    /// leased.
     pub fn crash(&self) {
         self.crash.abort();
     }
@@ -179,7 +180,8 @@ impl Deployment {
         self.0.folder.path()
     }
 
-    /// Starts a worker of [`WORK`] with 8 slots; `build` adds the handler and changes what it likes.
+    /// Starts a worker of [`WORK`] with 8 slots; `build` adds the handler and changes what it
+    /// likes.
     ///
     /// # Panics
     /// When the worker cannot be built.
@@ -204,7 +206,8 @@ impl Deployment {
         WorkerHandle { stop, crash }
     }
 
-    /// Ends everything in order and checks that nothing is left in pipes and outbox. Cleans up in any case.
+    /// Ends everything in order and checks that nothing is left in pipes and outbox. Cleans up in
+    /// any case.
     pub(crate) async fn close(&self) -> anyhow::Result<()> {
         let checked = self.check_and_stop().await;
         if checked.is_err() {

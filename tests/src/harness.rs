@@ -102,8 +102,8 @@ impl Harness {
         panic!("job {name} has ended before {what}: {last:?}");
     }
 
-    /// Watches a job to its end, and waits until nothing of it runs any more. Checks on the way that revisions rise and
-    /// that the percentage does not fall.
+    /// Watches a job to its end, and waits until nothing of it runs any more. Checks on the way
+    /// that revisions rise and that the percentage does not fall.
     ///
     /// # Panics
     /// When it ends in another state.

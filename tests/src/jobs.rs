@@ -8,7 +8,8 @@ use serde_json::json;
 pub const WORK: &str = "work";
 /// The pipe that they are forwarded to, where they are.
 pub const SECOND: &str = "second";
-/// Every pipe that a test may use: what is left in them is looked for, and they are deleted in the end.
+/// Every pipe that a test may use: what is left in them is looked for, and they are deleted in the
+/// end.
 pub const PIPES: [&str; 3] = [WORK, SECOND, "results"];
 
 /// The partition of all tests' jobs.

@@ -1,8 +1,9 @@
-//! The harness of the end-to-end tests: whole deployments, embedded or on PostgreSQL and RabbitMQ, each with its own
-//! database schema, queue prefix and ports, which check that nothing is left over and clean up after themselves.
+//! The harness of the end-to-end tests: whole deployments, embedded or on PostgreSQL and RabbitMQ,
+//! each with its own database schema, queue prefix and ports, which check that nothing is left over
+//! and clean up after themselves.
 //!
-//! [`run`] gives a test a [`Deployment`] whose roles run inside the test; [`run_cluster`] one whose roles are
-//! processes of their own, which the test may kill.
+//! [`run`] gives a test a [`Deployment`] whose roles run inside the test; [`run_cluster`] one whose
+//! roles are processes of their own, which the test may kill.
 
 #![allow(
     clippy::expect_used,

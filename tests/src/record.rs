@@ -1,5 +1,6 @@
-//! What handlers did: which items ran, how often, and how many at once. In memory for workers inside the test, in an
-//! append-only file for workers in processes that may be killed at any moment.
+//! What handlers did: which items ran, how often, and how many at once. In memory for workers
+//! inside the test, in an append-only file for workers in processes that may be killed at any
+//! moment.
 
 use std::{
     collections::BTreeMap,
@@ -108,7 +109,8 @@ impl Drop for Running {
     }
 }
 
-/// Checks that numbers from 0 up to `count` ran and nothing else; how many runs there were beyond the first of each.
+/// Checks that numbers from 0 up to `count` ran and nothing else; how many runs there were beyond
+/// the first of each.
 fn assert_at_least_once(runs: &BTreeMap<String, u32>, count: u32) -> u32 {
     let missing: Vec<u32> = (0..count)
         .filter(|number| !runs.contains_key(&number.to_string()))
@@ -119,8 +121,8 @@ fn assert_at_least_once(runs: &BTreeMap<String, u32>, count: u32) -> u32 {
     runs.values().sum::<u32>() - count
 }
 
-/// How often each item ran, in a file: a line a run. Lines are appended whole, so several processes may write, and
-/// none of them loses what it wrote when it is killed.
+/// How often each item ran, in a file: a line a run. Lines are appended whole, so several processes
+/// may write, and none of them loses what it wrote when it is killed.
 #[derive(Debug, Clone)]
 pub struct ItemFile(PathBuf);
 

@@ -1,5 +1,5 @@
-//! Runs a test in a deployment of its own: with a deadline, with an explanation of what failed, and with an end in
-//! order that is a check of its own.
+//! Runs a test in a deployment of its own: with a deadline, with an explanation of what failed, and
+//! with an end in order that is a check of its own.
 
 use std::time::Duration;
 

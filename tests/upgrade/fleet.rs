@@ -1,5 +1,5 @@
-//! Processes of several versions over one database and broker. It works with the libraries of older revisions too:
-//! `leave.rs` is built within them.
+//! Processes of several versions over one database and broker. It works with the libraries of older
+//! revisions too: `leave.rs` is built within them.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 

@@ -1,11 +1,13 @@
-//! Leaves a deployment as it is in the middle of work, for the tests that open it with a later version:
+//! Leaves a deployment as it is in the middle of work, for the tests that open it with a later
+//! version:
 //!
 //! ```text
 //! headway-test-leave PROGRAM FOLDER
 //! ```
 //!
-//! writes `embedded.db` (SQLite), `cluster.sql` (PostgreSQL) and `messages.txt` (what is in RabbitMQ) into the folder.
-//! `scripts/test-upgrade.sh leave REV` builds it within an older revision.
+//! writes `embedded.db` (SQLite), `cluster.sql` (PostgreSQL) and `messages.txt` (what is in
+//! RabbitMQ) into the folder. `scripts/test-upgrade.sh leave REV` builds it within an older
+//! revision.
 
 mod fleet;
 

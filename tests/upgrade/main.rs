@@ -1,5 +1,6 @@
-//! This version and an earlier one over the same database and broker, during a job of 50,000 items. `scripts/test-upgrade.sh`
-//! builds the earlier one and names its program in `HEADWAY_TEST_OLD_PROGRAM`.
+//! This version and an earlier one over the same database and broker, during a job of 50,000 items.
+//! `scripts/test-upgrade.sh` builds the earlier one and names its program in
+//! `HEADWAY_TEST_OLD_PROGRAM`.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! "Send these items of this page": find the children again and publish the task messages with confirms.
+//! "Send these items of this page": find the children again and publish the task messages with
+//! confirms.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -148,8 +149,8 @@ impl BatchWorker {
         Ok(())
     }
 
-    /// Publishes task messages, some bytes at a time, and waits for every confirm. Items whose payload cannot be made, or is
-    /// larger than the broker takes, fail.
+    /// Publishes task messages, some bytes at a time, and waits for every confirm. Items whose
+    /// payload cannot be made, or is larger than the broker takes, fail.
     pub(crate) async fn send(
         &self,
         source: &PageSource,

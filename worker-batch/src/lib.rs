@@ -1,8 +1,9 @@
 //! The batch worker: reads a batch definition a page at a time, records what it finds, and sends
 //! the items to their pipe.
 //!
-//! [`BatchWorker`] consumes the queue of batch messages. `split.rs` answers "split this page", `dispatch.rs` "send
-//! these items of this page". Splitters are plug-ins: see [`headway_splitters`]. `bulk` is what pauses, cancels or deletes many jobs as a job.
+//! [`BatchWorker`] consumes the queue of batch messages. `split.rs` answers "split this page",
+//! `dispatch.rs` "send these items of this page". Splitters are plug-ins: see
+//! [`headway_splitters`]. `bulk` is what pauses, cancels or deletes many jobs as a job.
 
 mod bulk;
 mod children;

@@ -8,8 +8,8 @@ use headway_runtime::shutdown;
 use headway_splitters::{FileRoots, Registry};
 use headway_worker_batch::start;
 
-/// Headway's batch worker. Settings come from defaults, a YAML file and HEADWAY_* variables, the later
-/// ones winning.
+/// Headway's batch worker. Settings come from defaults, a YAML file and HEADWAY_* variables, the
+/// later ones winning.
 #[derive(Debug, Parser)]
 #[command(name = "headway-worker-batch", version)]
 struct Args {

@@ -1,5 +1,5 @@
-//! What one batch worker knows of pipes that do not take messages: while a pipe is in trouble its messages wait in the
-//! outbox, and one publish at a time finds out whether it takes them again.
+//! What one batch worker knows of pipes that do not take messages: while a pipe is in trouble its
+//! messages wait in the outbox, and one publish at a time finds out whether it takes them again.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How long a pipe is left alone after its first failure; twice as long after each further one, up to [`LONGEST`].
+/// How long a pipe is left alone after its first failure; twice as long after each further one, up
+/// to [`LONGEST`].
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 /// Pipes in trouble that are kept; beyond them those whose time is over are forgotten.
@@ -28,8 +29,8 @@ struct Trouble {
 }
 
 impl Pipes {
-    /// How long messages to a pipe have to wait; `None` if they are to be published now. Of a pipe whose pause is over, the
-    /// first caller publishes and the others wait for another pause.
+    /// How long messages to a pipe have to wait; `None` if they are to be published now. Of a pipe
+    /// whose pause is over, the first caller publishes and the others wait for another pause.
     pub(crate) fn wait(&self, pipe: &str) -> Option<Duration> {
         let mut troubles = self.lock();
         let trouble = troubles.get_mut(pipe)?;

@@ -1,5 +1,5 @@
-//! Publishing the task messages of a page, with confirms and bounded tries. What a pipe does not take goes to the outbox,
-//! so that no pipe holds a slot of this worker for long.
+//! Publishing the task messages of a page, with confirms and bounded tries. What a pipe does not
+//! take goes to the outbox, so that no pipe holds a slot of this worker for long.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::worker::{BatchWorker, Interrupted};
 
-/// Messages, and their bytes, published at once: enough to hide the broker's round trip, few enough to bound memory.
+/// Messages, and their bytes, published at once: enough to hide the broker's round trip, few enough
+/// to bound memory.
 const WINDOW_MESSAGES: usize = 1000;
 const WINDOW_BYTES: usize = 2 << 20;
 /// How often messages are published that their pipe refuses, before they wait in the outbox.
@@ -69,8 +70,8 @@ impl Window {
 }
 
 impl BatchWorker {
-    /// Publishes task messages of a page, or puts their items into the outbox. Those that are too large for the broker are
-    /// given back.
+    /// Publishes task messages of a page, or puts their items into the outbox. Those that are too
+    /// large for the broker are given back.
     pub(crate) async fn publish_tasks(
         &self,
         source: &PageSource,
@@ -147,8 +148,8 @@ impl BatchWorker {
         }
     }
 
-    /// Publishes to one pipe. A publish that takes long gives up its slot, unless too much waits like that already, and is given
-    /// up once its items are not to be sent any more.
+    /// Publishes to one pipe. A publish that takes long gives up its slot, unless too much waits
+    /// like that already, and is given up once its items are not to be sent any more.
     async fn publish_slowly(
         &self,
         pipe: &str,

@@ -55,7 +55,8 @@ impl BatchWorker {
                 self.send_found(&source, &found, hash, attempt, release)
                     .await
             }
-            // Somebody else was first: send what the row says, as the delivery of the other may be lost.
+            // Somebody else was first: send what the row says, as the delivery of the other may be
+            // lost.
             None => match self.relay.store().plan_split(uid, page, attempt).await? {
                 SplitPlan::Dispatch(plan) => self.send_planned(plan).await,
                 SplitPlan::Split(_) | SplitPlan::Nothing(_) => Ok(()),
@@ -147,7 +148,8 @@ impl BatchWorker {
         })
     }
 
-    /// Calls the splitter in a task of its own: one that panics or blocks must not take the worker with it.
+    /// Calls the splitter in a task of its own: one that panics or blocks must not take the worker
+    /// with it.
     async fn ask(
         &self,
         source: &PageSource,

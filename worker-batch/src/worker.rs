@@ -1,5 +1,5 @@
-//! The consumer of batch messages: several at a time, each acknowledged only once all that it caused is
-//! committed and confirmed.
+//! The consumer of batch messages: several at a time, each acknowledged only once all that it
+//! caused is committed and confirmed.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -66,7 +66,8 @@ pub struct BatchWorker {
 pub(crate) enum Interrupted {
     /// The process is stopping.
     Shutdown,
-    /// The job was paused, cancelled, retried or deleted meanwhile: its message is to be read again.
+    /// The job was paused, cancelled, retried or deleted meanwhile: its message is to be read
+    /// again.
     Changed,
     /// The database is away.
     Store(StoreError),
@@ -149,8 +150,8 @@ impl BatchWorker {
         Ok(())
     }
 
-    /// Waits for a splitter. One that takes long, as one whose source does not answer, gives up its slot to other messages, unless
-    /// too many wait like that already.
+    /// Waits for a splitter. One that takes long, as one whose source does not answer, gives up its
+    /// slot to other messages, unless too many wait like that already.
     pub(crate) async fn wait_for_splitter<T>(&self, answer: impl Future<Output = T>) -> T {
         let mut answer = pin!(answer);
         if let Ok(answer) = tokio::time::timeout(SLOW_SPLIT, &mut answer).await {
@@ -177,7 +178,8 @@ impl BatchWorker {
         }
     }
 
-    /// Sends a fence on to a pipe. Tracking sends another one where it is lost. A pipe that takes long holds no slot.
+    /// Sends a fence on to a pipe. Tracking sends another one where it is lost. A pipe that takes
+    /// long holds no slot.
     async fn send_fence(&self, pipe: &str, id: Uuid, shard: u16) {
         self.slot.give_back();
         let fence = Outgoing {
@@ -191,8 +193,9 @@ impl BatchWorker {
         }
     }
 
-    /// Works a message off, waiting while the database cannot store anything. When the process stops first it is tried once more: the
-    /// database may be back since the last try, and what is left comes to others only after a redelivery.
+    /// Works a message off, waiting while the database cannot store anything. When the process
+    /// stops first it is tried once more: the database may be back since the last try, and what is
+    /// left comes to others only after a redelivery.
     async fn until_done(&self, work: BatchWork) -> Ended {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
@@ -217,7 +220,8 @@ impl BatchWorker {
                 Err(Interrupted::Store(error)) if error.is_passing() => {
                     tracing::warn!(%error, ?work, "cannot process a batch message; trying again");
                 }
-                // It will be the same the next time. Tracking works dead letters off: the page or its items fail.
+                // It will be the same the next time. Tracking works dead letters off: the page or
+                // its items fail.
                 Err(Interrupted::Store(error)) => {
                     tracing::error!(%error, ?work, "cannot process a batch message; it becomes a dead letter");
                     return Ended::Impossible;

@@ -1,4 +1,5 @@
-//! Jobs whose time has come: those that start later, those that must have ended, and those of schedules.
+//! Jobs whose time has come: those that start later, those that must have ended, and those of
+//! schedules.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const SET_BACK_US: i64 = 1_000_000;
 
 impl Tracker {
-    /// Fires the timers of jobs until shutdown. Every process does; they share the work by skipping what another has locked.
+    /// Fires the timers of jobs until shutdown. Every process does; they share the work by skipping
+    /// what another has locked.
     pub(crate) async fn clock(self) -> anyhow::Result<()> {
         let mut wait = PAUSE;
         // At the start the clock may have been set back while nothing ran.

@@ -1,5 +1,5 @@
-//! What is nobody's shard: messages owed too long, pages to split again, jobs that stand still, deleted jobs, and
-//! old events.
+//! What is nobody's shard: messages owed too long, pages to split again, jobs that stand still,
+//! deleted jobs, and old events.
 
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ const TIDIED_EVERY: u32 = 10;
 const EVENT_ROUNDS: usize = 5;
 
 impl Tracker {
-    /// Sweeps until shutdown. Every process does: rows are taken with SKIP LOCKED, so that they share the work.
+    /// Sweeps until shutdown. Every process does: rows are taken with SKIP LOCKED, so that they
+    /// share the work.
     pub(crate) async fn janitor(self) -> anyhow::Result<()> {
         let mut idle_at = Instant::now();
         let mut audited = 0;
@@ -109,12 +110,14 @@ impl Tracker {
         Ok(())
     }
 
-    /// Rests after a round of removing what is over, so that what runs keeps most of the database; whether to go on.
+    /// Rests after a round of removing what is over, so that what runs keeps most of the database;
+    /// whether to go on.
     async fn rest(&self, took: Duration) -> bool {
         self.pause(took.min(LONGEST_REST) * REST).await
     }
 
-    /// Lets jobs follow the suspension of their partition where a walk did not end, or did not see them.
+    /// Lets jobs follow the suspension of their partition where a walk did not end, or did not see
+    /// them.
     async fn walk_partitions(&self) -> Result<(), StoreError> {
         let store = self.relay.store();
         for partition in store.partitions().to_walk().await? {

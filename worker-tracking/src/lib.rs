@@ -1,10 +1,10 @@
-//! The tracking worker: applies what workers report, advances jobs, fires timers, shares out the credit of
-//! pipes, and repairs what was lost.
+//! The tracking worker: applies what workers report, advances jobs, fires timers, shares out the
+//! credit of pipes, and repairs what was lost.
 //!
-//! [`Tracker`] claims logical shards and runs the loop of `reports/shard.rs` for each. `clock.rs` starts and ends jobs
-//! by the time, `janitor.rs` does what is nobody's shard: overdue outbox rows, idle jobs, deleted jobs, old events.
-//! `pipes` shares out credit and works dead letters off. `repair` finds lost messages and settles jobs whose items
-//! nobody takes.
+//! [`Tracker`] claims logical shards and runs the loop of `reports/shard.rs` for each. `clock.rs`
+//! starts and ends jobs by the time, `janitor.rs` does what is nobody's shard: overdue outbox rows,
+//! idle jobs, deleted jobs, old events. `pipes` shares out credit and works dead letters off.
+//! `repair` finds lost messages and settles jobs whose items nobody takes.
 
 mod clock;
 mod janitor;

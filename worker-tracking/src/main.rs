@@ -7,8 +7,8 @@ use headway_relay::process;
 use headway_runtime::shutdown;
 use headway_worker_tracking::start;
 
-/// Headway's tracking worker. Settings come from defaults, a YAML file and HEADWAY_* variables, the later
-/// ones winning.
+/// Headway's tracking worker. Settings come from defaults, a YAML file and HEADWAY_* variables, the
+/// later ones winning.
 #[derive(Debug, Parser)]
 #[command(name = "headway-worker-tracking", version)]
 struct Args {

@@ -1,4 +1,5 @@
-//! Claims shards by a lease in the database and runs a loop for each; and the loops that run once a process.
+//! Claims shards by a lease in the database and runs a loop for each; and the loops that run once a
+//! process.
 
 use std::{
     collections::BTreeMap,
@@ -28,13 +29,15 @@ pub struct TrackerConfig {
     pub sweep_interval: Duration,
     /// After this time a message in the outbox is published again.
     pub outbox_after: Duration,
-    /// Messages count as lost when nothing was heard of them for so long after they must have come out of their pipe.
+    /// Messages count as lost when nothing was heard of them for so long after they must have come
+    /// out of their pipe.
     pub silence: Duration,
     /// How long after a commit its messages may be on their way to their pipe.
     pub margin: Duration,
     /// How often the broker's epoch is checked.
     pub epoch_interval: Duration,
-    /// How long events of the audit log are kept, and how deleted jobs ended, for jobs that need them.
+    /// How long events of the audit log are kept, and how deleted jobs ended, for jobs that need
+    /// them.
     pub event_retention: Duration,
     /// How long a pipe must be unused and empty before it is removed.
     pub pipe_retention: Duration,
@@ -142,7 +145,8 @@ impl Tracker {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot renew the claims on shards; trying again");
-                    // Others may claim them once ours have ended. Two at one shard is correct, only not even.
+                    // Others may claim them once ours have ended. Two at one shard is correct, only
+                    // not even.
                     let since = *lost_at.get_or_insert_with(tokio::time::Instant::now);
                     if since.elapsed() > self.config.claim {
                         self.leads.store(false, Ordering::Relaxed);

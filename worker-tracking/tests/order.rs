@@ -1,5 +1,5 @@
-//! Nothing is acknowledged before what it caused is committed: a process that is killed in between must find the report again. One
-//! that ends in order applies what waits first.
+//! Nothing is acknowledged before what it caused is committed: a process that is killed in between
+//! must find the report again. One that ends in order applies what waits first.
 
 #![allow(
     clippy::expect_used,
@@ -203,7 +203,8 @@ async fn a_report_is_committed_before_it_is_acknowledged() {
     supervisor.join(limit).await.unwrap();
 }
 
-/// Pipes inside the process end with it, so what workers reported while they drained is applied first.
+/// Pipes inside the process end with it, so what workers reported while they drained is applied
+/// first.
 #[tokio::test]
 async fn reports_that_wait_are_applied_before_the_end() {
     let folder = tempfile::tempdir().unwrap();

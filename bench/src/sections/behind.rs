@@ -1,4 +1,5 @@
-//! i: how soon a one-item job starts whose pipe is busy with a job of a million items of another partition.
+//! i: how soon a one-item job starts whose pipe is busy with a job of a million items of another
+//! partition.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use crate::{
     stats::Times,
 };
 
-/// Handlers at once. With a quick handler the broker is what everybody waits for; with a slow one the handlers are.
+/// Handlers at once. With a quick handler the broker is what everybody waits for; with a slow one
+/// the handlers are.
 const HANDLERS: usize = 32;
 
 /// The worst time, over handlers that do nothing and handlers that take a while.

@@ -1,5 +1,5 @@
-//! a: messages through one quorum queue, by the client library alone: published with confirms in windows, consumed and
-//! acknowledged many at a time, all at once.
+//! a: messages through one quorum queue, by the client library alone: published with confirms in
+//! windows, consumed and acknowledged many at a time, all at once.
 
 use std::{
     collections::VecDeque,

@@ -27,7 +27,8 @@ const IN_FLIGHT: usize = 64;
 const CONNECTIONS: usize = 4;
 /// Starts that are not measured, at first.
 const WARM_UP: usize = 20;
-/// The pause between two jobs, so that each finds the system idle: the one before is tracked to its end by then.
+/// The pause between two jobs, so that each finds the system idle: the one before is tracked to its
+/// end by then.
 const IDLE: Duration = Duration::from_millis(20);
 
 /// Measures embedded and on the cluster.

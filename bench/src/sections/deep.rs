@@ -1,5 +1,5 @@
-//! n: folders in folders, with a file in each. Each level is a page of its own that waits for the one above it, so the time
-//! must grow with the number of levels and not faster.
+//! n: folders in folders, with a file in each. Each level is a page of its own that waits for the
+//! one above it, so the time must grow with the number of levels and not faster.
 //!
 //! | key | what it is |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! Part of m: the rate of a batch alone, and beside the deletion of many jobs. Machines are not as quick at each moment and deletions
-//! take minutes, so the two take turns.
+//! Part of m: the rate of a batch alone, and beside the deletion of many jobs. Machines are not as
+//! quick at each moment and deletions take minutes, so the two take turns.
 
 use std::time::Instant;
 

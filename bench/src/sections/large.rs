@@ -1,4 +1,5 @@
-//! g: a job of a million items: how long it takes, and what it takes of memory, of the database and of the pipe.
+//! g: a job of a million items: how long it takes, and what it takes of memory, of the database and
+//! of the pipe.
 
 use std::time::Duration;
 

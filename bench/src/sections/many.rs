@@ -1,5 +1,5 @@
-//! m: finding jobs among many: reads and lists on PostgreSQL, beside the raw look-up of the same rows, and deleting many while a
-//! batch runs.
+//! m: finding jobs among many: reads and lists on PostgreSQL, beside the raw look-up of the same
+//! rows, and deleting many while a batch runs.
 
 use std::time::Instant;
 
@@ -85,8 +85,8 @@ async fn fill(client: &Client, database: &mut PgConnection, sizes: Sizes) -> any
                 .await?;
         }
     }
-    // Jobs that were created over months have been vacuumed. Autovacuum would do it within two minutes, before the lists are
-    // measured or after.
+    // Jobs that were created over months have been vacuumed. Autovacuum would do it within two
+    // minutes, before the lists are measured or after.
     for table in ["job", "job_progress", "label"] {
         sqlx::raw_sql(AssertSqlSafe(format!("VACUUM (ANALYZE) {table}")))
             .execute(&mut *database)

@@ -1,4 +1,5 @@
-//! What is measured, one section a file; each with its own data, its own deadline and a sentence when it fails.
+//! What is measured, one section a file; each with its own data, its own deadline and a sentence
+//! when it fails.
 
 mod behind;
 mod broker;
@@ -102,7 +103,8 @@ pub(crate) struct Bench {
     pub sizes: Sizes,
     /// Where figures go.
     pub report: Report,
-    /// The seconds that section g's job took for each item, in microseconds: section h's last figure.
+    /// The seconds that section g's job took for each item, in microseconds: section h's last
+    /// figure.
     pub large_us_per_item: Option<f64>,
     services: Option<Services>,
 }

@@ -131,7 +131,8 @@ async fn create(client: &Client, jobs: Vec<(String, JobBuilder)>) -> anyhow::Res
     Ok(())
 }
 
-/// How long one link of a chain takes, from the start of the first job to the end of the last, in milliseconds.
+/// How long one link of a chain takes, from the start of the first job to the end of the last, in
+/// milliseconds.
 async fn chain(client: &Client, links: usize) -> anyhow::Result<f64> {
     // The last comes first, so that nothing runs before all is there.
     let id = |link: usize| format!("link-{link}");

@@ -1,5 +1,5 @@
-//! f: how long after a change was committed its watcher has it. The change's own time is taken when its transaction has
-//! its locks, so the commit itself is part of what is measured.
+//! f: how long after a change was committed its watcher has it. The change's own time is taken when
+//! its transaction has its locks, so the commit itself is part of what is measured.
 
 use std::time::{Duration, SystemTime};
 

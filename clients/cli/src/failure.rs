@@ -139,7 +139,8 @@ impl fmt::Display for Failure {
 
 /// The `google.rpc` details, one to a line.
 fn write_details(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
-    // One value may be wrong in several fields, such as a retention for all states: its sentence is told once.
+    // One value may be wrong in several fields, such as a retention for all states: its sentence is
+    // told once.
     let mut told: Vec<(String, Vec<String>)> = Vec::new();
     for violation in error.field_violations() {
         let (field, text) = (clean(&violation.field), clean(&violation.description));

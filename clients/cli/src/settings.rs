@@ -98,7 +98,8 @@ impl Settings {
     }
 }
 
-/// The name that the system knows the user by, unless the server keeps it for itself: programs run under such names.
+/// The name that the system knows the user by, unless the server keeps it for itself: programs run
+/// under such names.
 fn login(console: &Console) -> Option<String> {
     let own = |name: &&str| !["headway", "system"].contains(&name.to_ascii_lowercase().as_str());
     console.variable("USER").filter(own).map(str::to_owned)

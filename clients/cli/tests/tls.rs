@@ -23,7 +23,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tokio::process::Command;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
-/// A server with one running job whose certificate an authority has signed, and the file of that authority.
+/// A server with one running job whose certificate an authority has signed, and the file of that
+/// authority.
 async fn secure_server(folder: &Path) -> (SocketAddr, PathBuf) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

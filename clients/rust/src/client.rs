@@ -148,7 +148,8 @@ pub(crate) fn mask(paths: &[&str]) -> Option<FieldMask> {
     (!paths.is_empty()).then_some(FieldMask { paths })
 }
 
-/// Says who calls: as it is in ASCII, else as bytes. What the server does not take, it refuses with a sentence.
+/// Says who calls: as it is in ASCII, else as bytes. What the server does not take, it refuses with
+/// a sentence.
 fn name_user(metadata: &mut MetadataMap, user: &str) {
     let plain = Some(user).filter(|user| user.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
     match plain.and_then(|user| user.parse().ok()) {

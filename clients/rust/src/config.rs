@@ -22,15 +22,16 @@ pub struct ClientConfig {
     /// How long a watch goes on without hearing from the server before it ends with the last
     /// error. Default 5 min.
     pub watch_patience: Duration,
-    /// The certificate authorities, as PEM, that a server behind `https` is checked against. Default: those that the
-    /// system trusts, or those of the file that `SSL_CERT_FILE` names.
+    /// The certificate authorities, as PEM, that a server behind `https` is checked against.
+    /// Default: those that the system trusts, or those of the file that `SSL_CERT_FILE` names.
     pub ca_certificate: Option<Vec<u8>>,
     /// The largest answer that is accepted, in bytes. A page of jobs carries their payloads.
     /// Default 64 MiB.
     pub max_response_bytes: usize,
     /// What the client calls itself. Default `headway-client/VERSION`.
     pub user_agent: String,
-    /// Who the audit log says did what this client asks for; at most 128 bytes of ASCII count. Default: nobody.
+    /// Who the audit log says did what this client asks for; at most 128 bytes of ASCII count.
+    /// Default: nobody.
     pub user: String,
 }
 

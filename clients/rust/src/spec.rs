@@ -245,7 +245,8 @@ impl JobBuilder {
         self
     }
 
-    /// A job of the same partition, by its name, that must be complete before this one starts. It need not exist yet.
+    /// A job of the same partition, by its name, that must be complete before this one starts. It
+    /// need not exist yet.
     #[must_use]
     pub fn after(self, job: impl Into<String>) -> Self {
         self.prerequisite(job, false)
@@ -301,7 +302,8 @@ impl JobBuilder {
         self
     }
 
-    /// When the job is deleted once it is over in any way, such as `end+P7D`; see [`headway::v1::Retention`].
+    /// When the job is deleted once it is over in any way, such as `end+P7D`; see
+    /// [`headway::v1::Retention`].
     #[must_use]
     pub fn retention(mut self, expiry: impl Into<String>) -> Self {
         let expiry = expiry.into();

@@ -54,7 +54,8 @@ pub enum WorkerError {
     /// The broker's configuration was refused, or it was closed while the worker ran.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// A handler's future panicked while it was dropped, outside of what can be caught. Its items are delivered again.
+    /// A handler's future panicked while it was dropped, outside of what can be caught. Its items
+    /// are delivered again.
     #[error("a handler's future panicked while it was dropped")]
     Executor,
 }
@@ -124,8 +125,8 @@ impl Worker {
     }
 
     /// Consumes the pipe until `shutdown` is cancelled, then drains: running items may finish and
-    /// are reported, the rest is handed back. Takes at most the drain time plus about 10 s from then. A broker that is
-    /// away is waited for.
+    /// are reported, the rest is handed back. Takes at most the drain time plus about 10 s from
+    /// then. A broker that is away is waited for.
     ///
     /// Dropping the future instead loses nothing either: the broker delivers again what was not
     /// acknowledged.
@@ -222,7 +223,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Connects to RabbitMQ: its address (`amqp://` or `amqps://`) and the deployment's queue prefix.
+    /// Connects to RabbitMQ: its address (`amqp://` or `amqps://`) and the deployment's queue
+    /// prefix.
     pub fn amqp(mut self, url: impl Into<AmqpUrl>, prefix: impl Into<String>) -> Self {
         self.connection = Some(Connection::Amqp {
             url: url.into(),
@@ -237,7 +239,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// What the worker is called in failures and logs; cut at 128 bytes. Default: host and process id.
+    /// What the worker is called in failures and logs; cut at 128 bytes. Default: host and process
+    /// id.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.parts.name = text::clean(name.into(), text::MAX_NAME_BYTES);
         self
@@ -249,15 +252,16 @@ impl WorkerBuilder {
         self
     }
 
-    /// Over how many tasks of the runtime the handlers are spread. Default: the number of cores. Never more
-    /// than the concurrency.
+    /// Over how many tasks of the runtime the handlers are spread. Default: the number of cores.
+    /// Never more than the concurrency.
     pub fn executors(mut self, executors: usize) -> Self {
         self.parts.executors = executors;
         self
     }
 
     /// After how long an unfinished delivery becomes a lease. Default 5 min; keep it well below the
-    /// broker's own limit for unacknowledged deliveries, 30 min on RabbitMQ, and equal to the deployment's.
+    /// broker's own limit for unacknowledged deliveries, 30 min on RabbitMQ, and equal to the
+    /// deployment's.
     pub fn lease_after(mut self, lease_after: Duration) -> Self {
         self.parts.lease_after = lease_after;
         self
@@ -269,9 +273,9 @@ impl WorkerBuilder {
         self
     }
 
-    /// How long a result is offered to a result pipe that refuses it, as when the pipe is full. Then its item fails with
-    /// [`code::RESULT_UNDELIVERED`](crate::code::RESULT_UNDELIVERED), and further results of that pipe are offered once each until
-    /// one is taken. Default 10 s.
+    /// How long a result is offered to a result pipe that refuses it, as when the pipe is full.
+    /// Then its item fails with [`code::RESULT_UNDELIVERED`](crate::code::RESULT_UNDELIVERED), and
+    /// further results of that pipe are offered once each until one is taken. Default 10 s.
     pub fn result_timeout(mut self, timeout: Duration) -> Self {
         self.parts.result_timeout = timeout;
         self
@@ -301,8 +305,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// What to do with an item. Many run at once on a few tasks: work that blocks or computes for long
-    /// belongs into `tokio::task::spawn_blocking`.
+    /// What to do with an item. Many run at once on a few tasks: work that blocks or computes for
+    /// long belongs into `tokio::task::spawn_blocking`.
     pub fn handler<F, Fut, E>(mut self, handler: F) -> Self
     where
         F: Fn(Task) -> Fut + Send + Sync + 'static,

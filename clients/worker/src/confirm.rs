@@ -1,7 +1,7 @@
 //! Publishing until the broker has confirmed, and the proof of it.
 //!
-//! A [`Confirmed`] can be made nowhere else, and the ledger asks for one before it lets go of a delivery's
-//! tag: an acknowledgement before the confirm does not compile.
+//! A [`Confirmed`] can be made nowhere else, and the ledger asks for one before it lets go of a
+//! delivery's tag: an acknowledgement before the confirm does not compile.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ impl<T> Confirmed<T> {
     }
 }
 
-/// Publishes messages and tries again, for ever, what was not confirmed. They may arrive more than once.
+/// Publishes messages and tries again, for ever, what was not confirmed. They may arrive more than
+/// once.
 ///
 /// # Errors
 /// `Closed`, once the broker was closed on purpose: nothing will be confirmed any more.
@@ -77,8 +78,8 @@ pub(crate) struct Delivered<T> {
     pub undelivered: Vec<(T, BrokerError)>,
 }
 
-/// Publishes results, each with what says it. What its pipe refuses is tried again for `patience`; while the whole broker is
-/// away everything waits.
+/// Publishes results, each with what says it. What its pipe refuses is tried again for `patience`;
+/// while the whole broker is away everything waits.
 ///
 /// # Errors
 /// `Closed`, once the broker was closed on purpose.

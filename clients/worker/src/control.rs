@@ -21,9 +21,9 @@ pub(crate) async fn subscribe(broker: &dyn Broker) -> Result<Box<dyn Subscriptio
     .await
 }
 
-/// Hands control messages to the engine until either side ends. When the channel is full this waits, and
-/// the subscription's own buffer takes what comes. Whoever begins to listen, or may have missed a message, asks
-/// for the states of the jobs that are held.
+/// Hands control messages to the engine until either side ends. When the channel is full this
+/// waits, and the subscription's own buffer takes what comes. Whoever begins to listen, or may have
+/// missed a message, asks for the states of the jobs that are held.
 pub(crate) async fn listen(
     broker: Arc<dyn Broker>,
     first: Box<dyn Subscription>,
@@ -65,7 +65,8 @@ pub(crate) async fn listen(
     }
 }
 
-/// Asks once: without an answer a job's items are run as their messages say, which costs work that tracking drops.
+/// Asks once: without an answer a job's items are run as their messages say, which costs work that
+/// tracking drops.
 async fn ask(broker: &dyn Broker, question: &Outgoing) {
     for result in broker.publish(vec![question.clone()]).await {
         if let Err(error) = result {

@@ -1,5 +1,5 @@
-//! Runs handlers: many at once as futures of few tasks, so that a fast handler costs no task of its own.
-//! Panics and timeouts end here as failures.
+//! Runs handlers: many at once as futures of few tasks, so that a fast handler costs no task of its
+//! own. Panics and timeouts end here as failures.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -26,7 +26,8 @@ pub(crate) type Handler = Arc<dyn Fn(Task) -> HandlerFuture + Send + Sync>;
 
 /// How many endings are handed over at once, at most.
 const HAND_OVER: usize = 256;
-/// How long an ending may wait for others to be handed over together while handlers keep the task busy.
+/// How long an ending may wait for others to be handed over together while handlers keep the task
+/// busy.
 const HAND_OVER_AFTER: Duration = Duration::from_millis(1);
 
 /// How a try ended.
@@ -59,7 +60,8 @@ pub(crate) struct Executor {
     pub handler: Handler,
     /// Where items come from.
     pub queue: Arc<RunQueue>,
-    /// Where endings go. When it is full the executor waits; the coordinator never waits for executors.
+    /// Where endings go. When it is full the executor waits; the coordinator never waits for
+    /// executors.
     pub finished: mpsc::Sender<Vec<Finished>>,
     /// How many handlers may run at once here.
     pub slots: usize,
@@ -83,8 +85,8 @@ impl Executor {
             let drained = taken.len() < free || free == 0;
             for work in taken.drain(..) {
                 let mut attempt = Box::pin(attempt(self.handler.clone(), work, self.timeout_grace));
-                // Most quick handlers are ready at once and never need a place among the running. One that
-                // is not is polled again there, with a waker that counts.
+                // Most quick handlers are ready at once and never need a place among the running.
+                // One that is not is polled again there, with a waker that counts.
                 match attempt
                     .as_mut()
                     .poll(&mut Context::from_waker(Waker::noop()))

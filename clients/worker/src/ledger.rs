@@ -1,4 +1,5 @@
-//! Which deliveries are held, what is owed for each of their items, and which leases the session has.
+//! Which deliveries are held, what is owed for each of their items, and which leases the session
+//! has.
 //!
 //! A delivery's tag leaves the ledger only against [`Confirmed`] settlements for all of its items.
 
@@ -74,7 +75,8 @@ impl Ledger {
         let key = self.next_key;
         self.next_key += 1;
         let items = vec![ItemState::Open; envelope.message.items.len()].into_boxed_slice();
-        // A message has at most some thousands of items: it would not fit into the broker's bounds else.
+        // A message has at most some thousands of items: it would not fit into the broker's bounds
+        // else.
         let owed = u32::try_from(items.len()).unwrap_or(u32::MAX);
         self.held.insert(
             key,

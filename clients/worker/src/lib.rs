@@ -1,5 +1,5 @@
-//! The worker SDK: consume a pipe, run a handler for each item, and leave the rest to the SDK: reports,
-//! acknowledgements, status of jobs, leases, redeliveries and shutdown.
+//! The worker SDK: consume a pipe, run a handler for each item, and leave the rest to the SDK:
+//! reports, acknowledgements, status of jobs, leases, redeliveries and shutdown.
 //!
 //! ```
 //! use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker};

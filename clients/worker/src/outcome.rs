@@ -19,9 +19,11 @@ pub mod code {
     pub const TIMEOUT: &str = "TIMEOUT";
     /// The payload cannot be decoded.
     pub const BAD_PAYLOAD: &str = "BAD_PAYLOAD";
-    /// The handler's outcome breaks a bound: a forward to a pipe that cannot exist, or too large a payload.
+    /// The handler's outcome breaks a bound: a forward to a pipe that cannot exist, or too large a
+    /// payload.
     pub const BAD_OUTCOME: &str = "BAD_OUTCOME";
-    /// The item was done, but its job's result pipe does not take the result: it is full, or the broker has lost it.
+    /// The item was done, but its job's result pipe does not take the result: it is full, or the
+    /// broker has lost it.
     pub const RESULT_UNDELIVERED: &str = "RESULT_UNDELIVERED";
 }
 
@@ -51,9 +53,9 @@ impl Outcome {
         Self(Ending::Done)
     }
 
-    /// The item is done and has a result, at most 1 MiB. It is sent to the job's result pipe before the
-    /// item counts as done, so a consumer of that pipe may see it more than once, but never misses it. Without
-    /// a result pipe it is dropped.
+    /// The item is done and has a result, at most 1 MiB. It is sent to the job's result pipe before
+    /// the item counts as done, so a consumer of that pipe may see it more than once, but never
+    /// misses it. Without a result pipe it is dropped.
     pub fn done_with_result(payload: impl Into<Bytes>, content_type: impl Into<String>) -> Self {
         Self(Ending::DoneWithResult {
             payload: payload.into(),
@@ -61,8 +63,9 @@ impl Outcome {
         })
     }
 
-    /// The item goes on to another pipe as the next stage of the same tracked item. A pipe name that is not
-    /// 1 to 128 bytes of ASCII letters, digits, `_ - .`, or a payload above 1 MiB, fails the item for good.
+    /// The item goes on to another pipe as the next stage of the same tracked item. A pipe name
+    /// that is not 1 to 128 bytes of ASCII letters, digits, `_ - .`, or a payload above 1 MiB,
+    /// fails the item for good.
     pub fn forward(
         pipe: impl Into<String>,
         task_type: impl Into<String>,
@@ -122,8 +125,9 @@ impl Outcome {
 
 /// How a try of an item failed.
 ///
-/// Anything that is a `std::error::Error`, also an `anyhow::Error`, a string or a boxed error, becomes a
-/// retryable failure with code `ERROR` by `?`. For that reason `TaskError` is itself no `std::error::Error`.
+/// Anything that is a `std::error::Error`, also an `anyhow::Error`, a string or a boxed error,
+/// becomes a retryable failure with code `ERROR` by `?`. For that reason `TaskError` is itself no
+/// `std::error::Error`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TaskError {
     pub(crate) retryable: bool,
@@ -133,8 +137,8 @@ pub struct TaskError {
 }
 
 impl TaskError {
-    /// A failure that may pass: the item is tried again under the job's retry policy. `code` is a word for
-    /// programs (cut at 128 bytes), `message` a sentence for people (cut at 4096 bytes).
+    /// A failure that may pass: the item is tried again under the job's retry policy. `code` is a
+    /// word for programs (cut at 128 bytes), `message` a sentence for people (cut at 4096 bytes).
     pub fn retryable(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(true, code.into(), message.into())
     }

@@ -1,5 +1,5 @@
-//! How many deliveries to hold: enough that a fast handler never waits for the broker, few enough that
-//! no delivery waits long unstarted while another worker could have run it.
+//! How many deliveries to hold: enough that a fast handler never waits for the broker, few enough
+//! that no delivery waits long unstarted while another worker could have run it.
 
 use std::time::Duration;
 

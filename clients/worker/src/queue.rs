@@ -1,4 +1,5 @@
-//! The items that wait for a free slot. The coordinator puts them in and may take them back; executors take them out.
+//! The items that wait for a free slot. The coordinator puts them in and may take them back;
+//! executors take them out.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,8 +25,8 @@ pub(crate) struct Work {
 #[derive(Debug, Default)]
 struct Inner {
     ready: VecDeque<Work>,
-    /// Items whose start is on record. They go first, also while the gate is shut: what is on record as started
-    /// must not wait.
+    /// Items whose start is on record. They go first, also while the gate is shut: what is on
+    /// record as started must not wait.
     announced: VecDeque<Work>,
     /// The item that runs alone, although the gate is shut.
     alone: Option<Work>,

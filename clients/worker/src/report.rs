@@ -1,4 +1,5 @@
-//! Gathers what happened to items into few messages: one a shard, grouped by page, usual outcomes packed.
+//! Gathers what happened to items into few messages: one a shard, grouped by page, usual outcomes
+//! packed.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

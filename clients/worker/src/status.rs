@@ -29,7 +29,8 @@ struct Status {
     learned: u64,
 }
 
-/// The newest known status of each job, at most `capacity` jobs; the one that changed longest ago goes first.
+/// The newest known status of each job, at most `capacity` jobs; the one that changed longest ago
+/// goes first.
 #[derive(Debug)]
 pub(crate) struct StatusCache {
     capacity: usize,
@@ -83,8 +84,8 @@ impl StatusCache {
         Some((uid, withhold))
     }
 
-    /// What to do with items of a message that was made at `control`, or `None` to run them. A status older
-    /// than the message says nothing: the job may have been resumed or retried since.
+    /// What to do with items of a message that was made at `control`, or `None` to run them. A
+    /// status older than the message says nothing: the job may have been resumed or retried since.
     pub(crate) fn withhold(&self, uid: &JobUid, control: u32) -> Option<Withhold> {
         let status = self.jobs.get(uid)?;
         if status.control < control {

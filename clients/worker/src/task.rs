@@ -129,7 +129,8 @@ pub(crate) struct Fraction {
     pub position: usize,
 }
 
-/// Items whose fraction changed since the last look: each at most once, so at most as many as are running.
+/// Items whose fraction changed since the last look: each at most once, so at most as many as are
+/// running.
 #[derive(Debug, Default)]
 pub(crate) struct ProgressInbox {
     changed: Mutex<Vec<Fraction>>,
@@ -181,8 +182,8 @@ impl Task {
     /// The payload read as JSON.
     ///
     /// # Errors
-    /// A fatal failure with code `BAD_PAYLOAD`: the payload will be no better the next time. Its message says what is
-    /// wrong and where, and quotes nothing of the payload.
+    /// A fatal failure with code `BAD_PAYLOAD`: the payload will be no better the next time. Its
+    /// message says what is wrong and where, and quotes nothing of the payload.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
         serde_json::from_slice(self.payload_slice()).map_err(|error| {
             TaskError::fatal(
@@ -242,8 +243,8 @@ impl Task {
         format!("{}-{index}", self.envelope.message.page)
     }
 
-    /// Which try this is, from 1: one more than the tries that failed. A try whose worker died was no
-    /// failure, so the same number may come twice.
+    /// Which try this is, from 1: one more than the tries that failed. A try whose worker died was
+    /// no failure, so the same number may come twice.
     pub fn attempt(&self) -> u32 {
         self.entry()
             .map_or(1, |item| item.failures.saturating_add(1))
@@ -254,20 +255,20 @@ impl Task {
         self.entry().map_or(0, |item| item.stage)
     }
 
-    /// When this try has to be finished; `None` if the job has no item timeout. [`Task::cancellation`] is
-    /// cancelled then.
+    /// When this try has to be finished; `None` if the job has no item timeout.
+    /// [`Task::cancellation`] is cancelled then.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Cancelled when the job is cancelled or stopped, the deadline has passed, or the worker's drain time
-    /// is over. A handler that ends soon after, with any error, wastes least.
+    /// Cancelled when the job is cancelled or stopped, the deadline has passed, or the worker's
+    /// drain time is over. A handler that ends soon after, with any error, wastes least.
     pub fn cancellation(&self) -> CancellationToken {
         self.token.clone()
     }
 
-    /// Says how far the item is: 0.0 to 1.0; other values count as the nearest bound. As cheap as a store;
-    /// the newest value is reported a few times a second.
+    /// Says how far the item is: 0.0 to 1.0; other values count as the nearest bound. As cheap as a
+    /// store; the newest value is reported a few times a second.
     pub fn progress(&self, fraction: f64) {
         if fraction.is_nan() {
             return;

@@ -13,7 +13,8 @@ pub(crate) const MAX_TYPE_BYTES: usize = 256;
 /// The most bytes of a forwarded payload or a result.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 
-/// The text without U+0000, which databases refuse, and cut to at most `limit` bytes between characters.
+/// The text without U+0000, which databases refuse, and cut to at most `limit` bytes between
+/// characters.
 pub(crate) fn clean(text: String, limit: usize) -> String {
     let mut text = if text.contains('\0') {
         text.replace('\0', "")
@@ -32,7 +33,8 @@ pub(crate) fn is_pipe_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(allowed)
 }
 
-/// Whether items and results may be sent to a pipe of this name. Names that begin with `headway.` are Headway's own.
+/// Whether items and results may be sent to a pipe of this name. Names that begin with `headway.`
+/// are Headway's own.
 pub(crate) fn is_target_pipe(name: &str) -> bool {
     is_pipe_name(name) && !name.starts_with("headway.")
 }

@@ -1,5 +1,5 @@
-//! Pipes: durable queues with confirms, acknowledgements and redelivery, and transient
-//! broadcasts. One trait, two implementations: [`in_process`] and [`rabbitmq`], the only user of lapin.
+//! Pipes: durable queues with confirms, acknowledgements and redelivery, and transient broadcasts.
+//! One trait, two implementations: [`in_process`] and [`rabbitmq`], the only user of lapin.
 //!
 //! What does not live here: what the messages mean. Bodies are opaque bytes.
 
@@ -20,7 +20,8 @@ use bytes::Bytes;
 pub enum Queue {
     /// A user's pipe: `{prefix}.p.{name}`. Dead letters go to [`Queue::DeadTasks`].
     Pipe(String),
-    /// Reports of one logical shard: `{prefix}.s.reports.{shard}`. Dead letters go to [`Queue::DeadSystem`].
+    /// Reports of one logical shard: `{prefix}.s.reports.{shard}`. Dead letters go to
+    /// [`Queue::DeadSystem`].
     Reports(u16),
     /// Work for batch workers: `{prefix}.s.batch`. Dead letters go to [`Queue::DeadSystem`].
     Batch,
@@ -83,14 +84,15 @@ pub enum BrokerError {
     /// The connection is lost, blocked or not yet made; trying again helps.
     #[error("the message broker is unavailable: {0}")]
     Unavailable(String),
-    /// The broker returned the message: no such queue. The queue is declared again before the next try.
+    /// The broker returned the message: no such queue. The queue is declared again before the next
+    /// try.
     #[error("the message broker has no queue {0}")]
     Unroutable(String),
     /// The broker refused the message, as when a queue is full; trying again later helps.
     #[error("the message broker refused the message: {0}")]
     Refused(String),
-    /// The message's queue does not answer although the broker does, as when the queue has no leader; trying again later
-    /// helps. The message may have arrived all the same.
+    /// The message's queue does not answer although the broker does, as when the queue has no
+    /// leader; trying again later helps. The message may have arrived all the same.
     #[error("the queue does not answer: {0}")]
     Stalled(String),
     /// The message is larger than the broker takes. Lasting.
@@ -102,7 +104,8 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
-    /// Whether the trouble is that of the message's queue alone: messages to other queues can still be published.
+    /// Whether the trouble is that of the message's queue alone: messages to other queues can still
+    /// be published.
     pub fn is_of_queue(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Stalled(_) | Self::Unroutable(_) => true,
@@ -115,12 +118,13 @@ impl BrokerError {
 #[async_trait]
 pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// Publishes persistent messages, declaring queues on first use, and waits for every confirm.
-    /// Returns one result a message, in order; `Ok` means that the broker has taken responsibility for it.
+    /// Returns one result a message, in order; `Ok` means that the broker has taken responsibility
+    /// for it.
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>>;
 
     /// Starts to consume a queue, declaring it on first use. `prefetch` (1 to 65,535) bounds the
-    /// unacknowledged deliveries. The consumer repairs itself after a lost connection or a cancelled
-    /// consumer, prefetch included.
+    /// unacknowledged deliveries. The consumer repairs itself after a lost connection or a
+    /// cancelled consumer, prefetch included.
     async fn consume(&self, queue: &Queue, prefetch: u16)
     -> Result<Box<dyn Consumer>, BrokerError>;
 
@@ -133,7 +137,8 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// Deletes a queue with its messages.
     async fn delete(&self, queue: &Queue) -> Result<(), BrokerError>;
 
-    /// Sends a transient message to whoever listens now: not confirmed, may be lost, never blocks for long.
+    /// Sends a transient message to whoever listens now: not confirmed, may be lost, never blocks
+    /// for long.
     async fn broadcast(&self, topic: Topic, key: u8, body: Bytes);
 
     /// Listens to a topic. Starts with the given keys; see [`Subscription::set_keys`].
@@ -143,8 +148,9 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
         keys: &[u8],
     ) -> Result<Box<dyn Subscription>, BrokerError>;
 
-    /// Takes the prefix of this broker's queues for a deployment, durably; names the other deployment that has it already. A broker
-    /// inside a process is shared with nobody: its prefix is always free.
+    /// Takes the prefix of this broker's queues for a deployment, durably; names the other
+    /// deployment that has it already. A broker inside a process is shared with nobody: its prefix
+    /// is always free.
     async fn claim_prefix(&self, deployment: uuid::Uuid) -> Result<Option<String>, BrokerError> {
         let _ = deployment;
         Ok(None)
@@ -159,7 +165,8 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// Takes a mark away again; one that is not there is no error.
     async fn remove_epoch(&self, epoch: uuid::Uuid) -> Result<(), BrokerError>;
 
-    /// Ends every connection and consumer; unacknowledged deliveries go back to their queues. Takes at most 5 s.
+    /// Ends every connection and consumer; unacknowledged deliveries go back to their queues. Takes
+    /// at most 5 s.
     async fn close(&self);
 }
 
@@ -174,19 +181,21 @@ pub trait Consumer: Send {
     /// The handle that acknowledges this consumer's deliveries, from any task.
     fn acker(&self) -> std::sync::Arc<dyn Acker>;
 
-    /// Changes the prefetch for deliveries to come. Let it come to its end, which is bounded: given up half-way it may
-    /// leave a subscription that nobody reads.
+    /// Changes the prefetch for deliveries to come. Let it come to its end, which is bounded: given
+    /// up half-way it may leave a subscription that nobody reads.
     async fn set_prefetch(&mut self, prefetch: u16) -> Result<(), BrokerError>;
 
-    /// Stops new deliveries; what was received and not acknowledged stays owned until the consumer is
-    /// dropped, when it goes back to the queue. After it, [`Consumer::next`] answers `Err(Closed)`.
+    /// Stops new deliveries; what was received and not acknowledged stays owned until the consumer
+    /// is dropped, when it goes back to the queue. After it, [`Consumer::next`] answers
+    /// `Err(Closed)`.
     async fn stop(&mut self);
 }
 
 /// Acknowledges deliveries of one consumer.
 #[async_trait]
 pub trait Acker: Send + Sync {
-    /// Acknowledges; joins neighbouring tags into one protocol message. Stale tags are ignored: their messages come again.
+    /// Acknowledges; joins neighbouring tags into one protocol message. Stale tags are ignored:
+    /// their messages come again.
     async fn ack(&self, tags: &[DeliveryTag]);
 
     /// Gives messages back: to the queue again (`requeue`), or to the dead letters.

@@ -1,5 +1,5 @@
-//! What queues and exchanges are called, and the one place that says what a queue is like: its bounds,
-//! its delivery limit and where its dead letters go. Both implementations read it.
+//! What queues and exchanges are called, and the one place that says what a queue is like: its
+//! bounds, its delivery limit and where its dead letters go. Both implementations read it.
 //!
 //! What does not live here: how a broker is told (see the implementations).
 
@@ -13,16 +13,18 @@ pub const MAX_NAME_BYTES: usize = 255;
 /// The most bytes of a deployment's prefix.
 pub const MAX_PREFIX_BYTES: usize = 64;
 
-/// The most bytes of one message: what RabbitMQ takes by default. A larger one would cost a channel with
-/// everything else on it.
+/// The most bytes of one message: what RabbitMQ takes by default. A larger one would cost a channel
+/// with everything else on it.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
-/// How often a message may go back to its queue before the queue gives it up. A backstop only: brokers
-/// count differently by version, and a crash punishes every message that was prefetched together.
+/// How often a message may go back to its queue before the queue gives it up. A backstop only:
+/// brokers count differently by version, and a crash punishes every message that was prefetched
+/// together.
 pub const DELIVERY_LIMIT: u32 = 100;
 
-/// What stands for "no delivery limit" on the queues of dead letters. They have nowhere to send a message
-/// that they give up, and a broker that is told nothing may apply a small default of its own.
+/// What stands for "no delivery limit" on the queues of dead letters. They have nowhere to send a
+/// message that they give up, and a broker that is told nothing may apply a small default of its
+/// own.
 const NO_DELIVERY_LIMIT: u32 = 1_000_000_000;
 
 /// The most ready messages of one queue.
@@ -44,7 +46,8 @@ pub struct QueueArguments {
     pub max_bytes: u64,
 }
 
-/// The arguments of a queue. Whoever uses a queue first declares it with these, and nobody with others.
+/// The arguments of a queue. Whoever uses a queue first declares it with these, and nobody with
+/// others.
 pub fn queue_arguments(queue: &Queue) -> QueueArguments {
     let dead_letters = match queue {
         Queue::Pipe(_) => Some(Queue::DeadTasks),
@@ -63,7 +66,8 @@ pub fn queue_arguments(queue: &Queue) -> QueueArguments {
     }
 }
 
-/// The name of a queue. User pipes and system queues have different stems, so no pipe name reaches a system queue.
+/// The name of a queue. User pipes and system queues have different stems, so no pipe name reaches
+/// a system queue.
 pub fn queue_name(prefix: &str, queue: &Queue) -> String {
     match queue {
         Queue::Pipe(name) => format!("{prefix}.p.{name}"),

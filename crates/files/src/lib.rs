@@ -1,8 +1,8 @@
 //! Opens files and folders beneath the folders that a deployment allows, and never outside of them.
 //!
-//! [`FileRoots`] is the setting `file_roots`. The kernel resolves each path beneath an open root, so a symbolic
-//! link, also one that is put there while a path is being opened, cannot lead out. What is read, and what an error
-//! means to a job, is the caller's business.
+//! [`FileRoots`] is the setting `file_roots`. The kernel resolves each path beneath an open root,
+//! so a symbolic link, also one that is put there while a path is being opened, cannot lead out.
+//! What is read, and what an error means to a job, is the caller's business.
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -74,7 +74,8 @@ pub struct Entry {
     pub kind: Kind,
 }
 
-/// The folders in and below which files may be read. Cheap to clone; empty by default, which allows nothing.
+/// The folders in and below which files may be read. Cheap to clone; empty by default, which allows
+/// nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileRoots(Arc<[PathBuf]>);
 
@@ -99,7 +100,8 @@ impl FileRoots {
         self.locate(path).map(|_| ())
     }
 
-    /// The allowed folders with their own symbolic links resolved; those that cannot be reached are left out.
+    /// The allowed folders with their own symbolic links resolved; those that cannot be reached are
+    /// left out.
     #[must_use]
     pub fn resolved(&self) -> Vec<PathBuf> {
         self.0
@@ -119,7 +121,8 @@ impl FileRoots {
         })
     }
 
-    /// Opens the folder `below` in `root`. Links on the way to `root` are followed inside the allowed folders.
+    /// Opens the folder `below` in `root`. Links on the way to `root` are followed inside the
+    /// allowed folders.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -143,8 +146,8 @@ impl FileRoots {
         folder.open_folder(below, Links::Refuse)
     }
 
-    /// Opens something beneath an allowed folder. A link that leads out of it, or is absolute, is resolved by its
-    /// text and opened from the allowed folder that it leads into.
+    /// Opens something beneath an allowed folder. A link that leads out of it, or is absolute, is
+    /// resolved by its text and opened from the allowed folder that it leads into.
     fn reach<T>(
         &self,
         root: &Path,

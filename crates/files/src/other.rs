@@ -1,5 +1,5 @@
-//! Folders where the system cannot resolve a path beneath an open folder: paths are resolved first and checked by
-//! their text. A link that is put there in between is not noticed.
+//! Folders where the system cannot resolve a path beneath an open folder: paths are resolved first
+//! and checked by their text. A link that is put there in between is not noticed.
 
 use std::fs::{self, File, FileType};
 use std::io;

@@ -5,7 +5,8 @@ const SHOWN: usize = 300;
 /// What stands for the part that is left out.
 const GAP: &str = " ... ";
 
-/// A path for a message, in quotes. The middle of a long one is left out, so that what follows it in the message stays.
+/// A path for a message, in quotes. The middle of a long one is left out, so that what follows it
+/// in the message stays.
 #[must_use]
 pub fn shorten(path: &std::path::Path) -> String {
     let text = format!("{path:?}");

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A folder `in` that is allowed, with a file and links of all kinds, and a folder `out` with a secret.
+/// A folder `in` that is allowed, with a file and links of all kinds, and a folder `out` with a
+/// secret.
 fn world() -> (TempDir, FileRoots) {
     let world = tempfile::tempdir().unwrap();
     let (inside, outside) = (world.path().join("in"), world.path().join("out"));

@@ -44,7 +44,8 @@ impl Folder {
     /// # Errors
     /// As [`Self::open_folder`], and [`OpenError::NotAFile`].
     pub fn open_file(&self, below: &Path, links: Links) -> Result<File, OpenError> {
-        // Opening a device may have effects, so it is looked at first where the system can do so by a descriptor.
+        // Opening a device may have effects, so it is looked at first where the system can do so by
+        // a descriptor.
         #[cfg(target_os = "linux")]
         check_file(&self.open(below, OFlags::PATH | OFlags::CLOEXEC, links)?)?;
         let file = self.open(below, FILE, links)?;
@@ -91,8 +92,9 @@ impl Folder {
         }
     }
 
-    /// Opens one name after the other and follows no link: for systems that cannot resolve a path beneath a folder
-    /// in one call. A path with links is said to lead outside, so that it is resolved by its text.
+    /// Opens one name after the other and follows no link: for systems that cannot resolve a path
+    /// beneath a folder in one call. A path with links is said to lead outside, so that it is
+    /// resolved by its text.
     fn walk(&self, below: &Path, flags: OFlags, links: Links) -> Result<OwnedFd, OpenError> {
         let mut names = below.components().peekable();
         let mut folder = openat(&self.0, ".", FOLDER, Mode::empty()).map_err(error)?;

@@ -1,12 +1,13 @@
-//! What is wrong with JSON, told without quoting it: a failure is read by people who may not see the data.
+//! What is wrong with JSON, told without quoting it: a failure is read by people who may not see
+//! the data.
 
 use serde_json::error::Category;
 
 /// Bytes of a field's name that a message shows.
 const MAX_FIELD_BYTES: usize = 64;
 
-/// What is wrong, without the value that is: its kind, its place, and the names of fields. Messages that a type makes
-/// itself, by `serde::de::Error::custom`, are as the type has them.
+/// What is wrong, without the value that is: its kind, its place, and the names of fields. Messages
+/// that a type makes itself, by `serde::de::Error::custom`, are as the type has them.
 #[must_use]
 pub fn json_fault(error: &serde_json::Error) -> String {
     let text = error.to_string();

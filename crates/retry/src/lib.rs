@@ -1,4 +1,5 @@
-//! Trying again: capped exponential delays with jitter, and a loop over attempts that a shutdown ends.
+//! Trying again: capped exponential delays with jitter, and a loop over attempts that a shutdown
+//! ends.
 
 use std::time::Duration;
 
@@ -41,8 +42,8 @@ impl Backoff {
         rand::random_range(ceiling / 2..=ceiling)
     }
 
-    /// The next delay, and never less than the peer asked for. What it asks for is spread upwards, so that those whom it
-    /// turned away together do not come back together.
+    /// The next delay, and never less than the peer asked for. What it asks for is spread upwards,
+    /// so that those whom it turned away together do not come back together.
     pub fn next_after(&mut self, asked: Option<Duration>) -> Duration {
         let own = self.next();
         let asked = asked.map(|asked| asked.saturating_add((own / 2).min(asked)));
@@ -79,13 +80,14 @@ pub enum RetryError<E> {
     Lasting(E),
 }
 
-/// Repeats `attempt` until it succeeds, fails for a lasting reason, or `stop` is cancelled. `passes` looks at each
-/// error, to log it and to say whether another attempt may mend it.
+/// Repeats `attempt` until it succeeds, fails for a lasting reason, or `stop` is cancelled.
+/// `passes` looks at each error, to log it and to say whether another attempt may mend it.
 ///
 /// An attempt that is under way when `stop` is cancelled is finished.
 ///
 /// # Errors
-/// [`RetryError::Lasting`] with the attempt's own error; [`RetryError::Stopped`] if `stop` was cancelled.
+/// [`RetryError::Lasting`] with the attempt's own error; [`RetryError::Stopped`] if `stop` was
+/// cancelled.
 pub async fn retry<T, E, Attempt>(
     mut backoff: Backoff,
     stop: &CancellationToken,

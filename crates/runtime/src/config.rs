@@ -80,10 +80,11 @@ impl FromStr for Role {
 pub struct Config {
     /// Where the server listens for gRPC and grpc-web. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The hosts by which clients may call the server, such as `jobs.example.org`, or `*.example.org` for all names below;
-    /// `localhost` and IP addresses always work.
+    /// The hosts by which clients may call the server, such as `jobs.example.org`, or
+    /// `*.example.org` for all names below; `localhost` and IP addresses always work.
     pub hosts: Vec<String>,
-    /// The origins whose pages may call the server by grpc-web, such as `https://jobs.example.org`; its own always may.
+    /// The origins whose pages may call the server by grpc-web, such as `https://jobs.example.org`;
+    /// its own always may.
     pub web_origins: Vec<String>,
     /// Where the embedded database is kept; a relative path is below the working directory.
     pub data_dir: PathBuf,
@@ -96,7 +97,8 @@ pub struct Config {
     /// What every queue's name begins with, so that deployments can share a broker: 1 to 64
     /// characters of `a-z`, `0-9` and `-`.
     pub prefix: String,
-    /// What this process runs; at least one role, and all of them while pipes are inside the process.
+    /// What this process runs; at least one role, and all of them while pipes are inside the
+    /// process.
     pub roles: BTreeSet<Role>,
     /// The most connections to the database, 1 to 1,000 a process; fewer than 6 count as 6. A third
     /// of them are for what clients list.
@@ -106,7 +108,8 @@ pub struct Config {
     pub database_statement_timeout: Duration,
     /// The most pipes of all partitions together, 1 to 100,000: each is a queue of the broker.
     pub max_pipes: u32,
-    /// After this time a pipe that no job uses, and that is empty and not consumed, is removed: 1 s to 365 days.
+    /// After this time a pipe that no job uses, and that is empty and not consumed, is removed: 1 s
+    /// to 365 days.
     #[serde(with = "duration")]
     pub pipe_retention: Duration,
     /// A delivery that is not finished after this time becomes a lease: 1 s to 20 min.
@@ -118,11 +121,13 @@ pub struct Config {
     /// How often sweepers look for overdue timers, leases, messages and idle jobs: 10 ms to 1 h.
     #[serde(with = "duration")]
     pub sweep_interval: Duration,
-    /// After this time a message owed to the broker is published again by whoever finds it: 1 s to 1 h.
+    /// After this time a message owed to the broker is published again by whoever finds it: 1 s to
+    /// 1 h.
     #[serde(with = "duration")]
     pub outbox_after: Duration,
-    /// How long messages may be on their way to their pipe. Items count as lost when nothing was heard of them for `lease_after` and
-    /// this time after they must have come out of it: 1 s to 1 h.
+    /// How long messages may be on their way to their pipe. Items count as lost when nothing was
+    /// heard of them for `lease_after` and this time after they must have come out of it: 1 s to 1
+    /// h.
     #[serde(with = "duration")]
     pub repair_margin: Duration,
     /// How long events of the audit log are kept: 1 s to 87,600 h, which are ten years.
@@ -135,18 +140,23 @@ pub struct Config {
     pub max_splits_per_job: u32,
     /// How many watches a server has open at most, 1 to 1,000,000; more are refused.
     pub max_watches: u32,
-    /// The folders in and below which the splitters `files` and `lines` may read; none means that they refuse every job.
+    /// The folders in and below which the splitters `files` and `lines` may read; none means that
+    /// they refuse every job.
     pub file_roots: Vec<PathBuf>,
-    /// How many hundredths of a server's connections, calls and watches one client's address may take, 1 to 100.
+    /// How many hundredths of a server's connections, calls and watches one client's address may
+    /// take, 1 to 100.
     pub client_share: u32,
-    /// The folder whose YAML files are job types, read once; none means that there are none but those of the API.
+    /// The folder whose YAML files are job types, read once; none means that there are none but
+    /// those of the API.
     pub job_types_dir: Option<PathBuf>,
-    /// The variables of the environment that job types made by the API may read, as in `HEADWAY_JOB_TYPE_EXPORT_BUCKET`; those of files
-    /// read theirs without being named here.
+    /// The variables of the environment that job types made by the API may read, as in
+    /// `HEADWAY_JOB_TYPE_EXPORT_BUCKET`; those of files read theirs without being named here.
     pub job_type_variables: Vec<String>,
-    /// The executable that runs the programs of job types; none means the one that runs. For servers inside other programs.
+    /// The executable that runs the programs of job types; none means the one that runs. For
+    /// servers inside other programs.
     pub job_type_evaluator: Option<PathBuf>,
-    /// A dependency may be away this long before the process says that it does not serve: at most 5 min.
+    /// A dependency may be away this long before the process says that it does not serve: at most 5
+    /// min.
     #[serde(with = "duration")]
     pub readiness_damping: Duration,
     /// How long tasks may take to finish at shutdown before they are aborted: at most 10 min.

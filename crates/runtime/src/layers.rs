@@ -33,8 +33,8 @@ pub trait Settings: Default + Serialize + DeserializeOwned {
     /// What is wrong with the values as a whole; empty when nothing is.
     fn problems(&self) -> Vec<Problem>;
 
-    /// Whether a variable, named in small letters and without the prefix, is somebody else's: it is not warned of although no
-    /// setting has its name.
+    /// Whether a variable, named in small letters and without the prefix, is somebody else's: it is
+    /// not warned of although no setting has its name.
     fn is_for_others(_: &str) -> bool {
         false
     }

@@ -9,9 +9,9 @@ use crate::tasks;
 /// How long threads may take to end once the main future has.
 const THREADS_GRACE: Duration = Duration::from_secs(1);
 
-/// Runs the main future of a process and gives its exit status, without waiting for threads that block: one that reads
-/// from a file system which does not answer must not keep the process from ending. What such a thread does is lost, as
-/// in a crash.
+/// Runs the main future of a process and gives its exit status, without waiting for threads that
+/// block: one that reads from a file system which does not answer must not keep the process from
+/// ending. What such a thread does is lost, as in a crash.
 pub fn run(main: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -32,8 +32,8 @@ pub fn run(main: impl Future<Output = ExitCode>) -> ExitCode {
 /// either kind ends the process with the status a shell gives for it (130 or 143), without
 /// running destructors: whatever was going on must survive a crash anyhow.
 ///
-/// Call it once, from the `main` of a process; everything below `main` takes a token as a parameter.
-/// The handlers are in place when it returns.
+/// Call it once, from the `main` of a process; everything below `main` takes a token as a
+/// parameter. The handlers are in place when it returns.
 ///
 /// # Errors
 /// Where the operating system refuses a handler.
@@ -44,7 +44,8 @@ pub fn on_signals() -> io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let mut signals = Signals::new()?;
     let cancelled = token.clone();
-    // The one task that no supervisor owns: it has to outlive every drain, and ends with the process.
+    // The one task that no supervisor owns: it has to outlive every drain, and ends with the
+    // process.
     tasks::spawn(async move {
         let name = signals.next().await.name();
         tracing::info!(signal = name, "shutting down");
@@ -103,7 +104,8 @@ impl Signals {
     }
 
     async fn next(&mut self) -> Signal {
-        // `None` would mean that no further signal can be received: then this branch waits for ever.
+        // `None` would mean that no further signal can be received: then this branch waits for
+        // ever.
         tokio::select! {
             Some(()) = self.interrupt.recv() => Signal::Interrupt,
             Some(()) = self.terminate.recv() => Signal::Terminate,

@@ -53,7 +53,8 @@ async fn log_panic<T>(place: &'static Location<'static>, task: impl Future<Outpu
 
 /// What a task is to its process, and so how it learns of the shutdown.
 ///
-/// A task of either kind runs until the shutdown: an error, a panic or an earlier end stops the process.
+/// A task of either kind runs until the shutdown: an error, a panic or an earlier end stops the
+/// process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskKind {
     /// Has something to finish at the shutdown, and is told by the token: a listener, a consumer.

@@ -30,8 +30,8 @@ pub struct FilterError(#[from] tracing_subscriber::filter::ParseError);
 /// # Errors
 /// Where a directive is malformed. A misspelt level counts as a module's name and is accepted.
 pub fn parse_filter(filter: &str) -> Result<EnvFilter, FilterError> {
-    // The AMQP library logs as errors what this project's own recovery expects and reports itself; a
-    // directive of the user's, which comes later, wins.
+    // The AMQP library logs as errors what this project's own recovery expects and reports itself;
+    // a directive of the user's, which comes later, wins.
     Ok(EnvFilter::builder().parse(format!("lapin=off,{filter}"))?)
 }
 

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use crate::{Child, Definition, PageRequest, SplitError, Splitter};
 
-/// Finds all items in and below a definition, in no particular order, and checks on the way what a splitter promises:
-/// that definitions survive being stored, that pages keep their bounds and move on, and that totals are exact.
+/// Finds all items in and below a definition, in no particular order, and checks on the way what a
+/// splitter promises: that definitions survive being stored, that pages keep their bounds and move
+/// on, and that totals are exact.
 ///
 /// All items are held in memory: this is for tests, not for work.
 ///

@@ -151,8 +151,8 @@ const EXACT_DOUBLE: f64 = 9_007_199_254_740_992.0;
 
 /// Reads a 64-bit integer from a JSON number or from a string of digits.
 ///
-/// Definitions that were sent as protobuf values carry every number as a double, so whole doubles are taken up to
-/// 2^53, and larger integers as strings.
+/// Definitions that were sent as protobuf values carry every number as a double, so whole doubles
+/// are taken up to 2^53, and larger integers as strings.
 ///
 /// # Errors
 /// If it is neither.

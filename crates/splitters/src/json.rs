@@ -1,4 +1,5 @@
-//! The `json` splitter: a nested array, in which an inner array is a sub-batch and everything else an item.
+//! The `json` splitter: a nested array, in which an inner array is a sub-batch and everything else
+//! an item.
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -6,7 +7,8 @@ use serde_json::Value;
 use crate::page::slice_page;
 use crate::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 
-/// How deep a definition may be nested. A definition is read again from its text, where 128 is the parser's limit.
+/// How deep a definition may be nested. A definition is read again from its text, where 128 is the
+/// parser's limit.
 const MAX_DEPTH: usize = 100;
 
 /// Splits a nested array. See the module.

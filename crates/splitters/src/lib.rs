@@ -1,8 +1,8 @@
 //! Splitters read a batch definition a page at a time.
 //!
-//! [`Splitter`] is the trait. [`Registry`] holds the splitters of a deployment: the built-in ones, each in a module
-//! of its own, and a deployment's own ones. [`template`] turns an item that a splitter found into the payload of a
-//! task.
+//! [`Splitter`] is the trait. [`Registry`] holds the splitters of a deployment: the built-in ones,
+//! each in a module of its own, and a deployment's own ones. [`template`] turns an item that a
+//! splitter found into the payload of a task.
 //!
 //! How pages become rows and messages does not live here: the batch worker does that.
 

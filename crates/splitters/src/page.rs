@@ -42,7 +42,8 @@ impl Child {
 pub struct Page {
     /// The children in order.
     pub children: Vec<Child>,
-    /// The cursor of the page that follows, at most [`MAX_CURSOR_BYTES`] long; `None` if the batch is exhausted.
+    /// The cursor of the page that follows, at most [`MAX_CURSOR_BYTES`] long; `None` if the batch
+    /// is exhausted.
     pub next: Option<Vec<u8>>,
 }
 

@@ -1,4 +1,5 @@
-//! Paths and file names as they travel in definitions and items, and what errors of the file system mean.
+//! Paths and file names as they travel in definitions and items, and what errors of the file system
+//! mean.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -15,8 +16,8 @@ use crate::SplitError;
 
 /// A path or file name, byte for byte as the file system has it.
 ///
-/// In JSON it is a string where it is UTF-8, else `{"b64": "..."}` with its bytes in base64, so that no name is lost
-/// or changed.
+/// In JSON it is a string where it is UTF-8, else `{"b64": "..."}` with its bytes in base64, so
+/// that no name is lost or changed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Name(Vec<u8>);
 
@@ -175,8 +176,9 @@ pub(crate) fn open_error(action: &str, path: &Path, error: OpenError) -> SplitEr
     }
 }
 
-/// What an error of the file system means for a batch: whatever trying again cannot mend is lasting, as a path that
-/// is missing or forbidden; an input/output error or too many open files may pass.
+/// What an error of the file system means for a batch: whatever trying again cannot mend is
+/// lasting, as a path that is missing or forbidden; an input/output error or too many open files
+/// may pass.
 pub(crate) fn io_error(action: &str, path: &Path, error: &io::Error) -> SplitError {
     let sentence = format!("cannot {action} {}: {error}", shorten(path));
     if is_passing(error) {

@@ -12,8 +12,9 @@ use crate::{
 
 /// Splits the integers `from`, `from + step`, ... below `to`; an item is the integer itself.
 ///
-/// More than `page` integers are two sub-batches, cut at a whole number of pages, so that batch workers find
-/// the pages of a large range in parallel and after a number of steps that grows with the logarithm of its size.
+/// More than `page` integers are two sub-batches, cut at a whole number of pages, so that batch
+/// workers find the pages of a large range in parallel and after a number of steps that grows with
+/// the logarithm of its size.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Range;
 

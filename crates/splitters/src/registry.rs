@@ -21,14 +21,15 @@ impl Registry {
         Self::default()
     }
 
-    /// A registry of the built-in splitters: `files`, `json`, `lines`, `list` and `range`. No folder is allowed to
-    /// `files` and `lines`, so they refuse every definition.
+    /// A registry of the built-in splitters: `files`, `json`, `lines`, `list` and `range`. No
+    /// folder is allowed to `files` and `lines`, so they refuse every definition.
     #[must_use]
     pub fn with_builtins() -> Self {
         Self::with_file_roots(FileRoots::default())
     }
 
-    /// A registry of the built-in splitters, of which `files` and `lines` read in and below these folders.
+    /// A registry of the built-in splitters, of which `files` and `lines` read in and below these
+    /// folders.
     #[must_use]
     pub fn with_file_roots(roots: FileRoots) -> Self {
         Self::empty()
@@ -39,8 +40,8 @@ impl Registry {
             .add(Arc::new(range::Range))
     }
 
-    /// Adds a splitter. One that has the same name as an earlier one takes its place, so a deployment can give a
-    /// built-in other settings.
+    /// Adds a splitter. One that has the same name as an earlier one takes its place, so a
+    /// deployment can give a built-in other settings.
     #[must_use]
     // A chain of registrations, not an arithmetic sum.
     #[allow(clippy::should_implement_trait)]

@@ -1,7 +1,7 @@
 //! Blocking work of splitters on threads of their own, bounded in number together and for each job.
 //!
-//! A thread counts until it is back, not until somebody stops waiting for it: a file system that never answers takes
-//! the threads of its own jobs, and none beyond them.
+//! A thread counts until it is back, not until somebody stops waiting for it: a file system that
+//! never answers takes the threads of its own jobs, and none beyond them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,8 +32,8 @@ impl Scans {
     /// Runs blocking work once a thread is free for it.
     ///
     /// # Errors
-    /// Those of the work; [`SplitError::Invalid`] if it panics, [`SplitError::Transient`] if the process is shutting
-    /// down.
+    /// Those of the work; [`SplitError::Invalid`] if it panics, [`SplitError::Transient`] if the
+    /// process is shutting down.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: Option<WarmKey>,
@@ -52,7 +52,8 @@ impl Scans {
         }
     }
 
-    /// The job's own limit comes first: its other pages must not wait in a place that other jobs could have.
+    /// The job's own limit comes first: its other pages must not wait in a place that other jobs
+    /// could have.
     async fn turn(
         &self,
         job: Option<Uuid>,
@@ -121,7 +122,8 @@ mod tests {
             task.abort();
             assert!(task.await.unwrap_err().is_cancelled());
         }
-        // Nobody waits for the two threads any more. They still count against their job; another job has its own.
+        // Nobody waits for the two threads any more. They still count against their job; another
+        // job has its own.
         let third = scans.run(job(1), || Ok(()));
         let waits = tokio::time::timeout(Duration::from_millis(50), third).await;
         assert!(waits.is_err());

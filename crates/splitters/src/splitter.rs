@@ -8,20 +8,21 @@ use crate::{Definition, Page, SplitError};
 
 /// Reads a batch definition a page at a time.
 ///
-/// A splitter keeps no state of its own between two pages: all it needs is in the definition and the cursor, so
-/// that any batch worker can find the next page, also after a crash. What it remembers besides (see
-/// [`PageRequest::warm`]) may only make it faster.
+/// A splitter keeps no state of its own between two pages: all it needs is in the definition and
+/// the cursor, so that any batch worker can find the next page, also after a crash. What it
+/// remembers besides (see [`PageRequest::warm`]) may only make it faster.
 #[async_trait]
 pub trait Splitter: Send + Sync + 'static {
     /// The name that a job's batch gives: 1-128 bytes of ASCII letters, digits, `_ - .`.
     fn name(&self) -> &str;
 
-    /// Whether the same definition, parameters, cursor and limit always give the same page, however much later.
-    /// Pages of such a splitter are not stored but found again; an answer that differs fails the job.
+    /// Whether the same definition, parameters, cursor and limit always give the same page, however
+    /// much later. Pages of such a splitter are not stored but found again; an answer that differs
+    /// fails the job.
     fn reproducible(&self) -> bool;
 
-    /// Checks the definition without I/O and returns the exact number of items in and below it, if that is known
-    /// beforehand. Called before the first page.
+    /// Checks the definition without I/O and returns the exact number of items in and below it, if
+    /// that is known beforehand. Called before the first page.
     ///
     /// # Errors
     /// [`SplitError::Invalid`] if the definition cannot be read.
@@ -30,9 +31,10 @@ pub trait Splitter: Send + Sync + 'static {
 
     /// Finds the children that follow the cursor.
     ///
-    /// A page has at most `limit` children whose encoded sizes sum to at most about 1 MiB ([`PageBuilder`](crate::PageBuilder) sees to
-    /// both). It may be short, or even empty, although more follow; then the cursor has moved. Asked twice for the
-    /// same cursor, a splitter whose source changed in between may answer differently unless it is
+    /// A page has at most `limit` children whose encoded sizes sum to at most about 1 MiB
+    /// ([`PageBuilder`](crate::PageBuilder) sees to both). It may be short, or even empty, although
+    /// more follow; then the cursor has moved. Asked twice for the same cursor, a splitter whose
+    /// source changed in between may answer differently unless it is
     /// [reproducible](Self::reproducible); the first answer that is committed counts.
     ///
     /// # Errors
@@ -51,8 +53,8 @@ pub struct PageRequest<'a> {
     pub cursor: Option<&'a [u8]>,
     /// How many children the page may have, 1 to [`MAX_PAGE_CHILDREN`](crate::MAX_PAGE_CHILDREN).
     pub limit: usize,
-    /// Names the batch, so that a splitter may keep something that makes the next page of the same batch cheaper.
-    /// `None` if no next page is expected in this process.
+    /// Names the batch, so that a splitter may keep something that makes the next page of the same
+    /// batch cheaper. `None` if no next page is expected in this process.
     pub warm: Option<WarmKey>,
 }
 
@@ -65,7 +67,8 @@ pub struct WarmKey {
     pub batch: u64,
 }
 
-/// Checks a definition by [`Splitter::total`]. A splitter that panics is an error, as one that refuses.
+/// Checks a definition by [`Splitter::total`]. A splitter that panics is an error, as one that
+/// refuses.
 ///
 /// # Errors
 /// Those of the splitter.

@@ -56,8 +56,8 @@ impl Numbers {
 }
 
 impl Walk {
-    /// Splits everything, with the limits that `limit` gives. Each definition is stored and read again. Some pages
-    /// are asked for twice, as after a crash, and the second answer counts.
+    /// Splits everything, with the limits that `limit` gives. Each definition is stored and read
+    /// again. Some pages are asked for twice, as after a crash, and the second answer counts.
     pub(crate) fn run(
         splitter: &dyn Splitter,
         root: Definition,
@@ -176,8 +176,8 @@ pub(crate) fn walk(splitter: &dyn Splitter, definition: Definition, seed: u64) -
     .leaves
 }
 
-/// Checks that a definition is refused, by the check or by the first page at the latest, with a sentence that
-/// has this part in it.
+/// Checks that a definition is refused, by the check or by the first page at the latest, with a
+/// sentence that has this part in it.
 pub(crate) fn invalid(splitter: &dyn Splitter, definition: &Definition, part: &str) {
     let refused = splitter
         .total(definition, &Value::Null)

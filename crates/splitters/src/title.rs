@@ -9,8 +9,8 @@ const BYTES: usize = 256;
 /// Fields that say what a batch is about, the most telling first.
 const TELLING: [&str; 6] = ["dir", "root", "path", "file", "url", "name"];
 
-/// What a batch with this stored definition, of which only the beginning need be there, is about: its folder or file, its range, or the
-/// beginning of its text. At most 256 bytes.
+/// What a batch with this stored definition, of which only the beginning need be there, is about:
+/// its folder or file, its range, or the beginning of its text. At most 256 bytes.
 #[must_use]
 pub fn title(stored: &[u8]) -> String {
     let content = stored_content(stored);

@@ -23,7 +23,8 @@ pub const FILES: &str = "files/";
 pub const EXTENSION: &str = "zip";
 
 const CHUNK: usize = 64 << 10;
-/// From this size on a file's entry is written with 64-bit sizes. Below 4 GiB, because compressed bytes count too.
+/// From this size on a file's entry is written with 64-bit sizes. Below 4 GiB, because compressed
+/// bytes count too.
 const LARGE: u64 = 3 << 30;
 
 /// What an export item asks for.
@@ -53,17 +54,19 @@ pub struct Entry {
     pub size: u64,
     /// The SHA-256 of its content, in hexadecimal.
     pub sha256: String,
-    /// Whether the file was longer than `size` when it had been read: it grew, and what came later is left out.
+    /// Whether the file was longer than `size` when it had been read: it grew, and what came later
+    /// is left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grew: bool,
 }
 
-/// Writes the archive of an item and returns its manifest. It appears whole or not at all, and doing
-/// it again replaces it by an equal one. `name` is the archive's, without its extension. `progress` is called with 0
-/// to 1.
+/// Writes the archive of an item and returns its manifest. It appears whole or not at all, and
+/// doing it again replaces it by an equal one. `name` is the archive's, without its extension.
+/// `progress` is called with 0 to 1.
 ///
 /// # Errors
-/// Fatal for a file that cannot be read, retryable for an output that cannot be written or a cancelled token.
+/// Fatal for a file that cannot be read, retryable for an output that cannot be written or a
+/// cancelled token.
 pub fn export(
     export: &Export,
     name: &str,

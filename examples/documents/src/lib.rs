@@ -1,5 +1,6 @@
-//! Real workers over real files: [`archive`] writes zip archives with a manifest, [`tags`] finds the words a
-//! text is about, [`mod@verify`] proves archives against the folder they were made from.
+//! Real workers over real files: [`archive`] writes zip archives with a manifest, [`tags`] finds
+//! the words a text is about, [`mod@verify`] proves archives against the folder they were made
+//! from.
 //!
 //! What does not live here: how files are found (the `files` splitter) and how jobs are submitted.
 

@@ -10,13 +10,16 @@ use headway_worker::TaskError;
 
 use crate::source::code;
 
-/// What the names of unfinished files begin with. A crash may leave some; whoever reads a folder skips them.
+/// What the names of unfinished files begin with. A crash may leave some; whoever reads a folder
+/// skips them.
 pub const UNFINISHED: &str = ".unfinished-";
 
-/// Writes `folder/name` through `fill`, atomically. Doing it again replaces the file by an equal one.
+/// Writes `folder/name` through `fill`, atomically. Doing it again replaces the file by an equal
+/// one.
 ///
 /// # Errors
-/// What `fill` answers; a fatal failure if the folder is not allowed; a retryable one if it cannot be written to.
+/// What `fill` answers; a fatal failure if the folder is not allowed; a retryable one if it cannot
+/// be written to.
 pub fn write(
     folder: &Path,
     name: &str,

@@ -1,4 +1,5 @@
-//! The files of an item: checked names, and files opened beneath the folders that a deployment allows.
+//! The files of an item: checked names, and files opened beneath the folders that a deployment
+//! allows.
 
 use std::fs::File;
 use std::io;
@@ -116,7 +117,8 @@ fn not_opened(path: &Name, error: OpenError) -> TaskError {
     }
 }
 
-/// What an item's output is called: the same at every try, different from that of every other item of any job.
+/// What an item's output is called: the same at every try, different from that of every other item
+/// of any job.
 pub fn output_name(job: &str, item: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(job);

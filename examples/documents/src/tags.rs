@@ -94,7 +94,8 @@ pub struct WordCount {
     pub count: u64,
 }
 
-/// Writes the index file of an item. It appears whole or not at all; doing it again replaces it by an equal one.
+/// Writes the index file of an item. It appears whole or not at all; doing it again replaces it by
+/// an equal one.
 ///
 /// # Errors
 /// As [`crate::archive::export`].

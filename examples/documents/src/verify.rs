@@ -106,11 +106,12 @@ struct Expected {
     exact: bool,
 }
 
-/// Compares every archive in `out` with the files below `root`: links are not followed, and `out` itself does
-/// not count if it is below the root. Reads every file and every archive whole.
+/// Compares every archive in `out` with the files below `root`: links are not followed, and `out`
+/// itself does not count if it is below the root. Reads every file and every archive whole.
 ///
 /// # Errors
-/// When `root` or `out` cannot be listed. What is wrong with single files and archives is in the report.
+/// When `root` or `out` cannot be listed. What is wrong with single files and archives is in the
+/// report.
 pub fn verify(out: &Path, root: &Path) -> io::Result<Report> {
     let out = out.canonicalize()?;
     let root = root.canonicalize()?;
@@ -153,7 +154,8 @@ pub fn verify(out: &Path, root: &Path) -> io::Result<Report> {
     Ok(report)
 }
 
-/// Finds the regular files below the root. Folders are worked off in a list: a deep tree needs no deep stack.
+/// Finds the regular files below the root. Folders are worked off in a list: a deep tree needs no
+/// deep stack.
 fn list(
     root: &Path,
     out: &Path,

@@ -1,4 +1,5 @@
-//! The two workers: handlers over the file work of this crate. It blocks, so it runs on threads of its own.
+//! The two workers: handlers over the file work of this crate. It blocks, so it runs on threads of
+//! its own.
 
 use headway_files::FileRoots;
 use headway_worker::{CancellationToken, Outcome, Task, TaskError, Worker, WorkerBuilder};

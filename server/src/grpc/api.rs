@@ -81,8 +81,8 @@ impl Api {
         self.relay.broker().as_ref()
     }
 
-    /// Runs a change to its end, publishing included, also when the caller goes away; answers as soon as it is
-    /// committed. `change` sends its answer between the two.
+    /// Runs a change to its end, publishing included, also when the caller goes away; answers as
+    /// soon as it is committed. `change` sends its answer between the two.
     pub(crate) async fn change<T, Fut>(
         &self,
         change: impl FnOnce(Relay, oneshot::Sender<Result<T, StoreError>>) -> Fut,

@@ -1,5 +1,5 @@
-//! docs/ERRORS.md: what clients read of each reason in `status.rs`. The test writes the file anew where
-//! `HEADWAY_WRITE_DOCS` is set, and fails where it is stale.
+//! docs/ERRORS.md: what clients read of each reason in `status.rs`. The test writes the file anew
+//! where `HEADWAY_WRITE_DOCS` is set, and fails where it is stale.
 
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 

@@ -1,7 +1,7 @@
 //! Errors as clients see them: with its folder, the one place that makes a `tonic::Status`.
 //!
-//! Each carries `google.rpc` details. `ErrorInfo` is always there; its reason is for programs, the message says to
-//! people what to do. What happened inside is logged and never sent.
+//! Each carries `google.rpc` details. `ErrorInfo` is always there; its reason is for programs, the
+//! message says to people what to do. What happened inside is logged and never sent.
 
 #![expect(
     clippy::disallowed_methods,

@@ -26,7 +26,8 @@ pub(crate) fn millis(time: u64) -> WireDuration {
     }
 }
 
-/// Numbers of the wire are narrower than ours; what is too large, which bounds exclude, is shown as the largest.
+/// Numbers of the wire are narrower than ours; what is too large, which bounds exclude, is shown as
+/// the largest.
 pub(crate) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

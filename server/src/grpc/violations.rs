@@ -25,8 +25,8 @@ impl Violations {
         }
     }
 
-    /// The value, or `None` and what is wrong with it. An error that is not about fields is none that a
-    /// conversion gives; it is noted without a field.
+    /// The value, or `None` and what is wrong with it. An error that is not about fields is none
+    /// that a conversion gives; it is noted without a field.
     pub(crate) fn take<T>(&mut self, result: Result<T, Error>) -> Option<T> {
         match result {
             Ok(value) => Some(value),

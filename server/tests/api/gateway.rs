@@ -156,7 +156,8 @@ async fn a_watch_by_grpc_web_and_its_end() {
     harness.stop().await;
 }
 
-/// Sends a request by HTTP/2 through a client that adds nothing, as a proxy does; the status and the body of the answer.
+/// Sends a request by HTTP/2 through a client that adds nothing, as a proxy does; the status and
+/// the body of the answer.
 async fn by_http2(harness: &Harness, request: http::Request<Vec<u8>>) -> (u16, String) {
     use http_body_util::{BodyExt, Full};
     use hyper_util::rt::{TokioExecutor, TokioIo};

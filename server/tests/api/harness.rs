@@ -55,7 +55,8 @@ pub(crate) struct Clients<S> {
     pub events: EventServiceClient<S>,
 }
 
-/// The clients over this service, such as a channel. A macro: the bounds of a function would be long.
+/// The clients over this service, such as a channel. A macro: the bounds of a function would be
+/// long.
 macro_rules! clients {
     ($service:expr) => {{
         let service = $service;
@@ -166,7 +167,8 @@ impl Harness {
         job.unwrap().into_inner()
     }
 
-    /// Applies what a worker reports, as tracking does; the caller publishes it or lets the event be lost.
+    /// Applies what a worker reports, as tracking does; the caller publishes it or lets the event
+    /// be lost.
     pub(crate) async fn report(&self, job: &v1::Job, done: Vec<u32>, failed: &[u32]) -> Committed {
         let broken = |index| Failed::lasting("BROKEN", format!("item {index} is broken"));
         let failed = failed

@@ -1,4 +1,5 @@
-//! The server over TCP, with a real store on SQLite and pipes in process. Tests play workers and tracking by hand.
+//! The server over TCP, with a real store on SQLite and pipes in process. Tests play workers and
+//! tracking by hand.
 
 #![allow(
     clippy::expect_used,

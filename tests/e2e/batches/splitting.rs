@@ -203,8 +203,8 @@ async fn a_folder_that_comes_later(d: Deployment) {
     assert_eq!(outcome_counts(&job), [1, 1, 0, 0]);
 }
 
-/// Calls itself reproducible, and answers differently each time it is asked for a page. Fails at first where the
-/// definition says so.
+/// Calls itself reproducible, and answers differently each time it is asked for a page. Fails at
+/// first where the definition says so.
 struct Fickle(AtomicU32);
 
 #[async_trait]
@@ -321,7 +321,8 @@ fn greedy(options: &mut Options) {
     options.registry = options.registry.clone().add(Arc::new(Greedy));
 }
 
-/// Runs a job whose children are refused, and checks that it fails with a reason that has this text.
+/// Runs a job whose children are refused, and checks that it fails with a reason that has this
+/// text.
 async fn refused(d: &Deployment, id: &str, definition: &str, reason: &str) {
     let spec = JobBuilder::new(batch("greedy", json!(definition))).build();
     let name = d.create(id, spec).await;

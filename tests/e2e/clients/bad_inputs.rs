@@ -1,5 +1,5 @@
-//! What is wrong with a request is said with the right code, details and sentence, to the command line and to a client
-//! that knows the service by reflection only; and the server goes on.
+//! What is wrong with a request is said with the right code, details and sentence, to the command
+//! line and to a client that knows the service by reflection only; and the server goes on.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,5 @@
-//! What the command line does beside single jobs: files of many, counts, schedules that change, partitions that are held.
+//! What the command line does beside single jobs: files of many, counts, schedules that change,
+//! partitions that are held.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,5 @@
-//! A gRPC client that knows nothing beforehand: it learns the service by reflection and speaks in JSON.
+//! A gRPC client that knows nothing beforehand: it learns the service by reflection and speaks in
+//! JSON.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,5 @@
-//! Job types of a folder of files: what they make, those that cannot be used, and the guide's example.
+//! Job types of a folder of files: what they make, those that cannot be used, and the guide's
+//! example.
 
 use headway::v1::{CreateJobRequest, JobSpec, JobState, job_spec::Work};
 use headway_cli::ExitStatus;

@@ -157,7 +157,8 @@ async fn types_are_created_listed_and_deleted(d: Deployment) {
             (Code::AlreadyExists, Some("JOB_TYPE_EXISTS"))
         );
     }
-    // Capitals come first, whatever the collation of the database, and files stand among the others.
+    // Capitals come first, whatever the collation of the database, and files stand among the
+    // others.
     for id in ["Z", "o", "ümlaut"] {
         create(client, id, TASK).await.unwrap();
     }

@@ -284,7 +284,8 @@ async fn a_request_that_comes_twice(d: Deployment) {
         .await;
 }
 
-/// Whoever can publish to the pipe of changes can write any message. What is done, and for whom, stands in the row of the job.
+/// Whoever can publish to the pipe of changes can write any message. What is done, and for whom,
+/// stands in the row of the job.
 async fn a_message_of_another_job_changes_nothing(d: Deployment) {
     let victim = waiting(&d, 1).await.remove(0);
     // Nobody works on its pipe, so its item is still to be done.

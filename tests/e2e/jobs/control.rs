@@ -1,4 +1,5 @@
-//! Pause, resume, cancel, retry and delete, also in quick turns and with workers that know an old status.
+//! Pause, resume, cancel, retry and delete, also in quick turns and with workers that know an old
+//! status.
 
 use std::time::Duration;
 
@@ -130,7 +131,8 @@ async fn cancel_settles_and_retry_completes(d: Deployment) {
     d.client().retry_job(&name).await.unwrap();
     let job = d.finish(&name, JobState::Completed).await;
     assert_eq!((job.run, outcome_counts(&job)), (1, [3000, 3000, 0, 0]));
-    // What was done before the cancellation is not done again; what was cancelled while it ran may be.
+    // What was done before the cancellation is not done again; what was cancelled while it ran may
+    // be.
     let runs = record.runs();
     assert_eq!(runs.len(), 3000);
     let twice = runs.values().filter(|runs| **runs > 1).count();

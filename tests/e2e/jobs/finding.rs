@@ -152,7 +152,8 @@ async fn texts_of_a_filter_are_texts(d: Deployment) {
     assert_eq!(found(&d, query("", "id")).await.len(), 6);
 }
 
-/// Jobs of the same ids and labels in two partitions: each list, count and change has those of its own.
+/// Jobs of the same ids and labels in two partitions: each list, count and change has those of its
+/// own.
 async fn a_partition_sees_its_own(d: Deployment) {
     let client = d.client();
     for partition in ["default", "other"] {
@@ -201,7 +202,8 @@ async fn a_partition_sees_its_own(d: Deployment) {
     assert_eq!(left, ["j0", "j1", "j2"]);
 }
 
-/// What a filter is true of comes and goes while it is watched, from the state that it begins in to the last one.
+/// What a filter is true of comes and goes while it is watched, from the state that it begins in to
+/// the last one.
 async fn a_filter_is_watched(d: Deployment) {
     let spec = |team: &str| {
         range(3, 3)

@@ -1,4 +1,5 @@
-//! Each call in each state of a job, held to the table of the rules: it moves the job, finds it where it would bring it, or is refused.
+//! Each call in each state of a job, held to the table of the rules: it moves the job, finds it
+//! where it would bring it, or is refused.
 
 use headway::v1::{Job, JobState};
 use headway_client::{Code, Error, JobName};
@@ -97,8 +98,8 @@ fn brings(cause: Cause, state: JobState) -> bool {
     }
 }
 
-/// What calls change of a job: its state, and how often it was controlled and run again. Its revision may rise meanwhile, as when
-/// the credit of its pipe is shared out.
+/// What calls change of a job: its state, and how often it was controlled and run again. Its
+/// revision may rise meanwhile, as when the credit of its pipe is shared out.
 async fn commanded(d: &Deployment, name: &JobName) -> (headway_domain::JobState, u32, u32) {
     let state = ruled(d.job(name).await.state());
     let view = d.store().job(&name.to_string().parse().unwrap()).await;

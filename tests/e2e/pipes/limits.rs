@@ -166,7 +166,8 @@ fn task() -> JobSpec {
     headway_client::JobBuilder::new(headway_client::TaskBuilder::new(WORK, "probe")).build()
 }
 
-/// Waits until the server has heard of limits that were set before: then new jobs send nothing before it was shared out.
+/// Waits until the server has heard of limits that were set before: then new jobs send nothing
+/// before it was shared out.
 pub(crate) async fn until_known(d: &Deployment) {
     until("the limits to be known", PATIENCE, || async {
         let probe = d.client().create_job(request("", task()));

@@ -1,4 +1,5 @@
-//! What pipes do to their own jobs: nobody takes their messages, messages are too large, pipes come and go.
+//! What pipes do to their own jobs: nobody takes their messages, messages are too large, pipes come
+//! and go.
 
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ async fn what_nobody_took_is_taken_back(d: Deployment) {
         settling.message.contains("no worker consumes"),
         "{settling:?}"
     );
-    // It waits for this less long than a lease, or the repair of lost messages, takes: those would settle it, too.
+    // It waits for this less long than a lease, or the repair of lost messages, takes: those would
+    // settle it, too.
     let job = d.finish(&name, JobState::Cancelled).await;
     assert_eq!(outcome_counts(&job), [50, 0, 0, 50]);
     // A worker that comes late meets the messages, and changes nothing.
@@ -108,7 +110,8 @@ async fn an_unused_pipe_is_removed_and_comes_back(d: Deployment) {
             .await;
         d.finish(&name, JobState::Completed).await;
         record.assert_each_once(20);
-        // Processes remember for a minute that they noted a pipe, so only the first use is sure to be listed.
+        // Processes remember for a minute that they noted a pipe, so only the first use is sure to
+        // be listed.
         assert!(round > 0 || pipes(&d).await.len() == 1);
         worker.stop();
         until("the pipe to be removed", PATIENCE, || async {

@@ -88,7 +88,8 @@ async fn a_long_cycle_is_cut(d: Deployment) {
     assert!(error.to_string().contains("j39 needs j40"), "{error}");
 }
 
-/// One that ended waits for nothing, so others may wait for it that it needed; run again, it would wait for them.
+/// One that ended waits for nothing, so others may wait for it that it needed; run again, it would
+/// wait for them.
 async fn a_retry_does_not_close_a_cycle(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
@@ -145,7 +146,8 @@ async fn retries_that_meet(d: Deployment) {
     }
 }
 
-/// A retry that takes its dependents along leaves those as they are that would wait for each other for ever.
+/// A retry that takes its dependents along leaves those as they are that would wait for each other
+/// for ever.
 async fn dependents_that_would_wait_for_themselves(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));
@@ -162,7 +164,8 @@ async fn dependents_that_would_wait_for_themselves(d: Deployment) {
         .await;
     client.cancel_job(&root).await.unwrap();
     d.finish(&first, JobState::Failed).await;
-    // Each needs the other by now, and both failed because of the root, as did one that needs nothing else.
+    // Each needs the other by now, and both failed because of the root, as did one that needs
+    // nothing else.
     let second = d
         .create(
             "second",

@@ -1,4 +1,5 @@
-//! Processes that are away, or frozen, for longer than leases last, and the orderly end of a process that is everything.
+//! Processes that are away, or frozen, for longer than leases last, and the orderly end of a
+//! process that is everything.
 
 use std::time::Duration;
 
@@ -47,7 +48,8 @@ async fn last_lease(cluster: &Cluster) -> i64 {
     last
 }
 
-/// Waits until the outcomes of leased items wait for tracking, which does not take them, and the leases are over by another lease.
+/// Waits until the outcomes of leased items wait for tracking, which does not take them, and the
+/// leases are over by another lease.
 async fn outcomes_wait(cluster: &Cluster) {
     let over = last_lease(cluster).await + i64::try_from(LEASE.as_micros()).unwrap();
     let runs = || cluster.items().runs().len();

@@ -80,8 +80,8 @@ async fn a_killed_worker_costs_no_more_than_what_it_ran() {
             cluster.finish(&old, JobState::Completed),
             cluster.finish(&new, JobState::Completed)
         );
-        // A second for what runs, one for what runs again, and one for the new job; one after the other, a killed
-        // worker's items alone would take 32.
+        // A second for what runs, one for what runs again, and one for the new job; one after the
+        // other, a killed worker's items alone would take 32.
         let took = killed.elapsed();
         assert!(took < Duration::from_secs(12), "{took:?}");
         assert_eq!(outcome_counts(&old), [64, 64, 0, 0]);

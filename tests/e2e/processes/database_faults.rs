@@ -23,8 +23,8 @@ async fn sql(namespace: &Namespace, statement: &str) {
     database.close().await.unwrap();
 }
 
-/// As behind an address that leads to a standby until it is promoted: writes are refused, and what was connected meanwhile stays
-/// read-only.
+/// As behind an address that leads to a standby until it is promoted: writes are refused, and what
+/// was connected meanwhile stays read-only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn read_only_for_a_second() {
     let outside = Namespace::new();

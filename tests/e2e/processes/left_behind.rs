@@ -1,5 +1,6 @@
-//! A database and messages that the first version left in the middle of work, opened, migrated and worked off by this one; and
-//! tables that this version must not use. `scripts/test-upgrade.sh leave` made the files.
+//! A database and messages that the first version left in the middle of work, opened, migrated and
+//! worked off by this one; and tables that this version must not use.
+//! `scripts/test-upgrade.sh leave` made the files.
 
 use std::{io::Read, path::PathBuf, process::Stdio, time::Duration};
 

@@ -91,7 +91,8 @@ async fn a_lease_ends_with_its_worker(d: Deployment) {
 }
 
 async fn workers_that_end_hand_back_their_long_items(d: Deployment) {
-    // The tracker's leases last for minutes: the test does not end in time if anything waits for the end of one.
+    // The tracker's leases last for minutes: the test does not end in time if anything waits for
+    // the end of one.
     let name = d.create("deploys", range(4, 4).build()).await;
     let shards = d.store().shards();
     for deploy in 0..3 {

@@ -1,5 +1,5 @@
-//! The programs as they are shipped: what they do when open files run out, and how they end while a file system does not
-//! answer.
+//! The programs as they are shipped: what they do when open files run out, and how they end while a
+//! file system does not answer.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -24,11 +24,12 @@ const TESTS: &str = env!("CARGO_BIN_EXE_headway-test-process");
 const FILES: usize = 64;
 /// and the connections that it is to take.
 const CONNECTIONS: usize = 120;
-/// How long a program may take to end: longer than the longest drain, which is the demo's. Without a drain that ends it never does.
+/// How long a program may take to end: longer than the longest drain, which is the demo's. Without
+/// a drain that ends it never does.
 const END: Duration = Duration::from_secs(40);
 
-/// Mounts a file system that answers nobody at the folder `$0`, where only this process sees it, and goes on as the program
-/// that follows. Its own end takes the file system away.
+/// Mounts a file system that answers nobody at the folder `$0`, where only this process sees it,
+/// and goes on as the program that follows. Its own end takes the file system away.
 const SILENT: &str = "exec 5<>/dev/fuse && mount -t fuse \
      -o fd=5,rootmode=40000,user_id=0,group_id=0 silent \"$0\" && exec \"$@\"";
 

@@ -1,4 +1,5 @@
-//! A process that would share a database file, an address or queues with another deployment is refused before it changes anything.
+//! A process that would share a database file, an address or queues with another deployment is
+//! refused before it changes anything.
 
 use std::{path::Path, process::Stdio, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Reports that do not count: of an old run, attempt or stage, of jobs that are gone, of items that are no more.
+//! Reports that do not count: of an old run, attempt or stage, of jobs that are gone, of items that
+//! are no more.
 
 use std::sync::{
     Arc,

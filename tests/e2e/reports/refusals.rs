@@ -26,7 +26,8 @@ async fn run_on(d: &Deployment, postgres: &[&str], sqlite: &[&str]) {
     database.close().await.unwrap();
 }
 
-/// Makes the database refuse failures with a certain code, as one that is stricter about texts would.
+/// Makes the database refuse failures with a certain code, as one that is stricter about texts
+/// would.
 async fn refuse_failures(d: &Deployment) {
     let postgres = [
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \

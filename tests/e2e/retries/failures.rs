@@ -96,7 +96,8 @@ async fn what_failed_is_listed_and_runs_again(d: Deployment) {
     }
     record.assert_each_once(800);
 
-    // The same again: still broken, so the same items fail in the second run, and nothing else runs.
+    // The same again: still broken, so the same items fail in the second run, and nothing else
+    // runs.
     record.clear();
     d.client().retry_job(&name).await.unwrap();
     let job = d.finish(&name, JobState::Failed).await;

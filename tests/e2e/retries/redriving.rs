@@ -33,7 +33,8 @@ fn retry(name: &JobName, codes: &[&str]) -> RetryJobRequest {
 /// Below this each third item waits until it is let go.
 const HELD: u32 = 30;
 
-/// What a worker does: of three items the first fails with A and the second with B until that is healed.
+/// What a worker does: of three items the first fails with A and the second with B until that is
+/// healed.
 #[derive(Clone, Copy, Default)]
 struct Mood {
     healed: bool,

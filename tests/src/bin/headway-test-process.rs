@@ -1,5 +1,6 @@
-//! A role or a worker in a process of its own, for tests that kill it; or one that evaluates job types. Settings come from the environment. Says
-//! `ready`, with its address if it listens, on standard output, and ends in order when its standard input ends.
+//! A role or a worker in a process of its own, for tests that kill it; or one that evaluates job
+//! types. Settings come from the environment. Says `ready`, with its address if it listens, on
+//! standard output, and ends in order when its standard input ends.
 
 use std::{fs::File, process::ExitCode, str::FromStr, sync::Arc, time::Duration};
 
@@ -88,7 +89,8 @@ fn variable<T: FromStr>(name: &str) -> anyhow::Result<Option<T>> {
     }
 }
 
-/// Runs the worker of [`WORK`], and where the environment asks for it another one of [`SECOND`], which is done with every item.
+/// Runs the worker of [`WORK`], and where the environment asks for it another one of [`SECOND`],
+/// which is done with every item.
 async fn workers(
     builder: impl Fn() -> WorkerBuilder,
     config: &Config,

@@ -1,6 +1,7 @@
-//! A server with all its roles and a worker that is steered by files, for the tests of the dashboard in a browser: what a job
-//! does next is theirs to say, so that they never need to hurry or to wait. Settings come from the environment. Says
-//! `ready` with its address on standard output, and ends in order when its standard input ends.
+//! A server with all its roles and a worker that is steered by files, for the tests of the
+//! dashboard in a browser: what a job does next is theirs to say, so that they never need to hurry
+//! or to wait. Settings come from the environment. Says `ready` with its address on standard
+//! output, and ends in order when its standard input ends.
 
 use std::{
     path::{Path, PathBuf},

@@ -53,8 +53,9 @@ impl fmt::Display for Role {
     }
 }
 
-/// A process that is started again with the same settings as often as one likes. It ends with the test, whatever
-/// becomes of that: it is killed when this is dropped, and by itself when its standard input ends.
+/// A process that is started again with the same settings as often as one likes. It ends with the
+/// test, whatever becomes of that: it is killed when this is dropped, and by itself when its
+/// standard input ends.
 #[derive(Debug)]
 pub struct Process {
     role: Role,

@@ -40,12 +40,14 @@ pub fn tight(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
     faulty(broker, Fault::Tight)
 }
 
-/// Tells the depth of no pipe but [`WORK`]. Once [`SECOND`] is purged through it, it tells all of them to that caller.
+/// Tells the depth of no pipe but [`WORK`]. Once [`SECOND`] is purged through it, it tells all of
+/// them to that caller.
 pub fn blind(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
     faulty(broker, Fault::Blind)
 }
 
-/// Confirms no message to [`SECOND`], as a queue without a leader: who publishes there waits for the confirm timeout.
+/// Confirms no message to [`SECOND`], as a queue without a leader: who publishes there waits for
+/// the confirm timeout.
 pub fn leaderless(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
     faulty(broker, Fault::Leaderless)
 }
@@ -56,7 +58,8 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pipe that [`busy`] never shows without a message.
 pub const BUSY: &str = "busy";
 
-/// Never shows the pipe [`BUSY`] without a message, as if somebody had just sent one each time that it is looked at.
+/// Never shows the pipe [`BUSY`] without a message, as if somebody had just sent one each time that
+/// it is looked at.
 pub fn busy(broker: Arc<dyn Broker>) -> Arc<dyn Broker> {
     faulty(broker, Fault::Busy)
 }

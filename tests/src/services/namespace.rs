@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use crate::{PIPES, jobs::PARTITION};
 
-/// Logical shards of a test's deployment: fewer than usual, because each is a queue to be made and removed.
+/// Logical shards of a test's deployment: fewer than usual, because each is a queue to be made and
+/// removed.
 pub(crate) const SHARDS: u16 = 4;
 
 /// Where one test's cluster lives.

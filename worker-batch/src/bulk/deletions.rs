@@ -1,4 +1,5 @@
-//! Deleting jobs together: those that are asked for within a moment share a transaction, which costs little more than one.
+//! Deleting jobs together: those that are asked for within a moment share a transaction, which
+//! costs little more than one.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,8 +15,8 @@ use tokio::{
 
 /// Jobs of one transaction at most; those that wait for it are as many.
 const TOGETHER: usize = 100;
-/// After a transaction it rests so many times as long as that took: what runs keeps most of the database, and where nothing runs a
-/// transaction is short.
+/// After a transaction it rests so many times as long as that took: what runs keeps most of the
+/// database, and where nothing runs a transaction is short.
 const REST: u32 = 7;
 /// It does not rest for longer.
 const LONGEST_REST: Duration = Duration::from_millis(500);

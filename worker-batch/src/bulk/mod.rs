@@ -1,5 +1,5 @@
-//! Jobs over jobs: their splitter finds the jobs that match a filter, and their worker pauses, resumes, cancels, retries or
-//! deletes each of them. Both run within the batch role.
+//! Jobs over jobs: their splitter finds the jobs that match a filter, and their worker pauses,
+//! resumes, cancels, retries or deletes each of them. Both run within the batch role.
 
 mod deletions;
 mod requests;

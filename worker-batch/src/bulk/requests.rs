@@ -1,5 +1,5 @@
-//! What jobs over jobs ask for, read from their own rows: a message in the pipe could claim anything, and whoever may send
-//! messages to it could act under another name.
+//! What jobs over jobs ask for, read from their own rows: a message in the pipe could claim
+//! anything, and whoever may send messages to it could act under another name.
 
 use std::{
     collections::HashMap,

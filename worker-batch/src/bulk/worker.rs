@@ -1,5 +1,5 @@
-//! The worker of jobs over jobs: does to each what was asked for. A job that is gone, or whose state does not allow it any more,
-//! needs nothing: it counts as done.
+//! The worker of jobs over jobs: does to each what was asked for. A job that is gone, or whose
+//! state does not allow it any more, needs nothing: it counts as done.
 
 use std::{future::pending, sync::Arc};
 
@@ -20,7 +20,8 @@ use super::{deletions::Deletions, requests::Requests};
 
 /// Items that one process has under way at once: enough for deletions to share transactions.
 const CONCURRENCY: usize = 100;
-/// Jobs that one process changes at once: few, so that the work of others keeps most of the database.
+/// Jobs that one process changes at once: few, so that the work of others keeps most of the
+/// database.
 const CHANGES: usize = 2;
 
 /// Works until `shutdown`.

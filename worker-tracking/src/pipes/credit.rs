@@ -1,4 +1,5 @@
-//! The credit of a pipe: what its workers hold, and about half a second of what they drain beside that.
+//! The credit of a pipe: what its workers hold, and about half a second of what they drain beside
+//! that.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
@@ -16,7 +17,8 @@ const ROUND: Duration = Duration::from_millis(250);
 const SECONDS: f64 = 0.5;
 /// Items that may wait in a pipe for each of its consumers, however slow.
 const PER_CONSUMER: f64 = 32.0;
-/// Items that may wait in a pipe of which no rate is known yet: what its first job may have out from the start.
+/// Items that may wait in a pipe of which no rate is known yet: what its first job may have out
+/// from the start.
 const UNKNOWN: f64 = 128.0;
 /// Messages that one consumer holds at most: the bound of the workers' prefetch.
 const HELD_PER_CONSUMER: f64 = 1024.0;
@@ -32,7 +34,8 @@ const PUBLISH_EVERY: Duration = Duration::from_secs(2);
 const SILENT_US: i64 = 5_000_000;
 
 impl Tracker {
-    /// Publishes this process's rates, and in the leading process shares out credit, until shutdown.
+    /// Publishes this process's rates, and in the leading process shares out credit, until
+    /// shutdown.
     pub(crate) async fn credit(self) -> anyhow::Result<()> {
         let mut last = Instant::now();
         let mut published = (Instant::now(), BTreeMap::new());
@@ -123,8 +126,8 @@ fn moved(published: &BTreeMap<String, f64>, rates: &BTreeMap<String, f64>) -> bo
 
 /// How many items of the hungry jobs may be in a pipe and at its workers.
 ///
-/// What workers hold does not count against what may wait: else handlers that take long, of which many run at once, would
-/// leave their pipe with less credit than they have slots.
+/// What workers hold does not count against what may wait: else handlers that take long, of which
+/// many run at once, would leave their pipe with less credit than they have slots.
 fn credit(pipe: &PipeShare, depth: Depth) -> u64 {
     let consumers = depth.consumers.max(1) as f64;
     let waiting = match pipe.rate {
@@ -140,7 +143,8 @@ fn credit(pipe: &PipeShare, depth: Depth) -> u64 {
     if messages < 1.0 {
         return waiting as u64;
     }
-    // Reports that were not read yet look like items that workers hold; workers hold no more than they prefetch.
+    // Reports that were not read yet look like items that workers hold; workers hold no more than
+    // they prefetch.
     let held = (messages - depth.ready as f64).clamp(0.0, HELD_PER_CONSUMER * consumers);
     (waiting + held * items / messages) as u64
 }
@@ -197,7 +201,8 @@ mod tests {
 
     #[test]
     fn what_workers_hold_does_not_count_against_what_may_wait() {
-        // 256 handlers of ten seconds each: 26 items a second, and all that was sent is in their hands.
+        // 256 handlers of ten seconds each: 26 items a second, and all that was sent is in their
+        // hands.
         let busy = |in_flight| job(in_flight, 1);
         assert_eq!(credit(&pipe(26.0, vec![busy(128)]), depth(0, 1)), 160);
         // Once the slots are full, the rest waits, and the credit rests.

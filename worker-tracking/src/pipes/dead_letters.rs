@@ -1,5 +1,5 @@
-//! Dead letters: what the broker gave up ends as a failure with a reason, never in silence. A dead letter that cannot be
-//! applied now stays in its queue and is tried again.
+//! Dead letters: what the broker gave up ends as a failure with a reason, never in silence. A dead
+//! letter that cannot be applied now stays in its queue and is tried again.
 
 use std::time::Duration;
 
@@ -17,9 +17,11 @@ use uuid::Uuid;
 use crate::tracker::Tracker;
 
 const PREFETCH: u16 = 64;
-/// Dead letters that wait for their next try at most; then no more are taken until one of them is applied.
+/// Dead letters that wait for their next try at most; then no more are taken until one of them is
+/// applied.
 const MAX_WAITING: usize = 48;
-/// A dead letter that cannot be applied is tried again after so many sweeps, half a minute as configured.
+/// A dead letter that cannot be applied is tried again after so many sweeps, half a minute as
+/// configured.
 const RETRY_SWEEPS: u32 = 30;
 const GAVE_UP: &str = "the message broker gave the message up after too many deliveries";
 

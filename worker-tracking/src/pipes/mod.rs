@@ -1,4 +1,5 @@
-//! Pipes: how fast they drain, who may send how much, their dead letters, and the end of those that nobody uses.
+//! Pipes: how fast they drain, who may send how much, their dead letters, and the end of those that
+//! nobody uses.
 
 mod credit;
 mod dead_letters;

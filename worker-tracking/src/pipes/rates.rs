@@ -7,7 +7,8 @@ use std::{
 
 /// The time over which rates are smoothed.
 const SMOOTHED_SECONDS: f64 = 1.0;
-/// How long the rate of a pipe is remembered that nothing leaves: what it will drain when there is work again.
+/// How long the rate of a pipe is remembered that nothing leaves: what it will drain when there is
+/// work again.
 const REMEMBERED_SECONDS: f64 = 60.0;
 
 /// Items that left each pipe since the last sample, and the smoothed rates.

@@ -1,8 +1,10 @@
-//! Which messages have certainly come out of their pipes. A pipe that is seen empty proves it for all that was sent before; for one
-//! that is never empty a *fence* does: a message that goes the way of all others, through the batch queue into the pipe, and that
-//! the worker which receives it reports back.
+//! Which messages have certainly come out of their pipes. A pipe that is seen empty proves it for
+//! all that was sent before; for one that is never empty a *fence* does: a message that goes the
+//! way of all others, through the batch queue into the pipe, and that the worker which receives it
+//! reports back.
 //!
-//! What does not live here: what follows for pages whose messages have come out (see `lost_messages.rs`).
+//! What does not live here: what follows for pages whose messages have come out (see
+//! `lost_messages.rs`).
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -75,8 +77,8 @@ impl Fences {
         newest.is_some_and(|newest| newest.before >= time)
     }
 
-    /// A fence to send to a pipe now, which stands for what was sent before `before`; `None` while one is under way that may
-    /// still come back. The first pause is `pause`.
+    /// A fence to send to a pipe now, which stands for what was sent before `before`; `None` while
+    /// one is under way that may still come back. The first pause is `pause`.
     pub(crate) fn begin(&self, pipe: &str, before: Micros, pause: Duration) -> Option<Uuid> {
         let mut pipes = self.lock();
         let state = pipes.entry(pipe.to_owned()).or_default();

@@ -1,5 +1,5 @@
-//! Finding lost messages: a broker that lost everything shows no epoch mark; where a pipe lost some, nothing is heard of their
-//! items although all that was sent with them has come out.
+//! Finding lost messages: a broker that lost everything shows no epoch mark; where a pipe lost
+//! some, nothing is heard of their items although all that was sent with them has come out.
 
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
@@ -14,7 +14,8 @@ use crate::tracker::Tracker;
 
 /// One look at all pipes.
 struct Look {
-    /// The shards of this process; it repairs their jobs alone, because it knows what they have heard.
+    /// The shards of this process; it repairs their jobs alone, because it knows what they have
+    /// heard.
     shards: Vec<u16>,
     /// How long nothing must be heard after the messages came out.
     silence: Micros,
@@ -63,7 +64,8 @@ impl Tracker {
         }
     }
 
-    /// Releases again what an older epoch's broker had. Resumable: each page is marked with the new epoch.
+    /// Releases again what an older epoch's broker had. Resumable: each page is marked with the new
+    /// epoch.
     async fn repair_older_epochs(&self) -> Result<(), StoreError> {
         loop {
             let keys = self.relay.store().jobs_of_older_epochs().await?;
@@ -93,8 +95,8 @@ impl Tracker {
         }
     }
 
-    /// Sends again what is lost: pages of which nothing was heard although their messages have come out of the pipe, and the
-    /// workers that received them had the time to report.
+    /// Sends again what is lost: pages of which nothing was heard although their messages have come
+    /// out of the pipe, and the workers that received them had the time to report.
     async fn look_for_silence(&self) -> anyhow::Result<()> {
         let store = self.relay.store();
         let pipes = store.pipes().live().await?;
@@ -127,8 +129,8 @@ impl Tracker {
         Ok(())
     }
 
-    /// Looks whether a pipe is empty, and sends it a fence if it is not and something may be lost, which is known already where
-    /// it `is_silent`.
+    /// Looks whether a pipe is empty, and sends it a fence if it is not and something may be lost,
+    /// which is known already where it `is_silent`.
     async fn look_at_pipe(
         &self,
         look: &mut Look,
@@ -164,8 +166,8 @@ impl Tracker {
         Ok(())
     }
 
-    /// Before when all messages of a job were sent that had come out of its pipe by then, and of the pipes that its items were
-    /// forwarded to.
+    /// Before when all messages of a job were sent that had come out of its pipe by then, and of
+    /// the pipes that its items were forwarded to.
     async fn all_came_out(
         &self,
         look: &mut Look,

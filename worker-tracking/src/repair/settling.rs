@@ -1,5 +1,5 @@
-//! Settling jobs that were cancelled or stopped: what lies in a pipe that nobody consumes is taken back, since no worker will
-//! ever say anything about it.
+//! Settling jobs that were cancelled or stopped: what lies in a pipe that nobody consumes is taken
+//! back, since no worker will ever say anything about it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,13 +13,14 @@ use tokio::time::Instant;
 
 use crate::tracker::Tracker;
 
-/// How often ended jobs with items out are looked for, and how often while a pipe of theirs has no consumers.
+/// How often ended jobs with items out are looked for, and how often while a pipe of theirs has no
+/// consumers.
 const LOOK_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(500));
-/// How long a pipe must be without consumers before its messages count as taken by nobody. Workers that lost their connection are
-/// back sooner.
+/// How long a pipe must be without consumers before its messages count as taken by nobody. Workers
+/// that lost their connection are back sooner.
 const UNCONSUMED: Duration = Duration::from_secs(2);
-/// The same where messages are missing in the pipe: a worker that is shutting down has no consumer any more and may still
-/// run items for its drain time.
+/// The same where messages are missing in the pipe: a worker that is shutting down has no consumer
+/// any more and may still run items for its drain time.
 const DRAINED: Duration = Duration::from_secs(60);
 
 /// Since when pipes have had no consumers.

@@ -1,6 +1,7 @@
-//! Applying reports whatever happens: waiting while the database cannot store anything, and finding the one report whose
-//! data it refuses, which then ends its item as BAD_REPORT. A report that cannot be applied for any other reason is set
-//! aside; its message becomes a dead letter and is tried again later.
+//! Applying reports whatever happens: waiting while the database cannot store anything, and finding
+//! the one report whose data it refuses, which then ends its item as BAD_REPORT. A report that
+//! cannot be applied for any other reason is set aside; its message becomes a dead letter and is
+//! tried again later.
 
 use std::time::Duration;
 
@@ -20,14 +21,15 @@ pub(crate) struct Applied {
     pub committed: Committed,
     /// Reports of jobs that another transaction holds.
     pub left: Vec<PageReport>,
-    /// The job and page of each report that cannot be applied. Their messages must not be acknowledged.
+    /// The job and page of each report that cannot be applied. Their messages must not be
+    /// acknowledged.
     pub aside: Vec<(JobUid, u32)>,
     pub next_due: Option<Micros>,
 }
 
 impl Tracker {
-    /// Applies reports, `in_turn` or all but those of jobs that another transaction holds; `None` when the process stops
-    /// before the database answers.
+    /// Applies reports, `in_turn` or all but those of jobs that another transaction holds; `None`
+    /// when the process stops before the database answers.
     pub(crate) async fn apply_insisting(
         &self,
         reports: Vec<PageReport>,
@@ -90,7 +92,8 @@ enum Narrowed {
     Aside(PageReport),
 }
 
-/// Halves a refused batch. A report that is refused alone becomes its item's failure if its data is at fault.
+/// Halves a refused batch. A report that is refused alone becomes its item's failure if its data is
+/// at fault.
 fn narrow(mut batch: Vec<PageReport>, error: &StoreError) -> Narrowed {
     if batch.len() > 1 {
         let half = batch.split_off(batch.len() / 2);
@@ -161,8 +164,8 @@ mod tests {
         }
     }
 
-    /// Narrows until nothing is left, as a database would that refuses everything with this error: the items that fail,
-    /// the reports set aside, and the rounds.
+    /// Narrows until nothing is left, as a database would that refuses everything with this error:
+    /// the items that fail, the reports set aside, and the rounds.
     fn exhaust(batch: Vec<PageReport>, error: StoreError) -> (usize, usize) {
         let (mut stack, mut failed, mut aside, mut rounds) = (vec![batch], 0, 0, 0);
         while let Some(batch) = stack.pop() {

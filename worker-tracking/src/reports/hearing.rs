@@ -1,6 +1,7 @@
-//! How far a shard has heard its report queue. A lease must not end while the heartbeat that renews it waits in the queue, and
-//! no look at a queue proves that nothing waits: the broker delivers no more than the prefetch, and may be about to deliver more.
-//! So a shard publishes a *fence* to its own queue. When it comes back, everything reported before it is applied.
+//! How far a shard has heard its report queue. A lease must not end while the heartbeat that renews
+//! it waits in the queue, and no look at a queue proves that nothing waits: the broker delivers no
+//! more than the prefetch, and may be about to deliver more. So a shard publishes a *fence* to its
+//! own queue. When it comes back, everything reported before it is applied.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -55,7 +56,8 @@ impl Hearing {
         self.until.is_some_and(|until| time <= until)
     }
 
-    /// Publishes a fence, unless one is under way that may still come back. Drive it with [`Hearing::published`].
+    /// Publishes a fence, unless one is under way that may still come back. Drive it with
+    /// [`Hearing::published`].
     pub(crate) fn ask(&mut self, broker: &Arc<dyn Broker>, now: Micros) {
         let waits = self.next.is_some_and(|next| Instant::now() < next);
         if waits || self.publishing.is_some() {
@@ -84,7 +86,8 @@ impl Hearing {
         self.publishing = None;
     }
 
-    /// Takes fences that came back; everything delivered before them must be applied. Whether one of them is of this loop.
+    /// Takes fences that came back; everything delivered before them must be applied. Whether one
+    /// of them is of this loop.
     pub(crate) fn returned(&mut self, fences: &[Uuid]) -> bool {
         let newest = self
             .under_way
@@ -101,8 +104,9 @@ impl Hearing {
     }
 }
 
-/// Publishes a fence where this process alone consumes the queue. Another consumer, as of a process that was frozen, may hold
-/// reports that were published before; they come back to the queue, before the fence, when the broker closes its connection.
+/// Publishes a fence where this process alone consumes the queue. Another consumer, as of a process
+/// that was frozen, may hold reports that were published before; they come back to the queue,
+/// before the fence, when the broker closes its connection.
 async fn publish(broker: Arc<dyn Broker>, shard: u16, id: Uuid) {
     let queue = Queue::Reports(shard);
     match broker.depth(&queue).await {
@@ -130,7 +134,8 @@ async fn publish(broker: Arc<dyn Broker>, shard: u16, id: Uuid) {
     }
 }
 
-/// How far the shards of this process have heard their queues, and how far others of its tasks want them to hear.
+/// How far the shards of this process have heard their queues, and how far others of its tasks want
+/// them to hear.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard(Arc<Mutex<BTreeMap<u16, State>>>);
 

@@ -1,4 +1,5 @@
-//! How many reports a shard takes at once: reports of large forwards are bounded by their bytes, not only by their number.
+//! How many reports a shard takes at once: reports of large forwards are bounded by their bytes,
+//! not only by their number.
 
 use headway_broker::Delivery;
 
@@ -59,7 +60,8 @@ impl Intake {
     }
 }
 
-/// Parts deliveries into groups that one transaction each applies, in order; one empty group if there are none.
+/// Parts deliveries into groups that one transaction each applies, in order; one empty group if
+/// there are none.
 pub(crate) fn groups(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
     let mut groups = vec![Vec::new()];
     let mut bytes = 0;

@@ -1,5 +1,5 @@
-//! When the next timers and leases of this process's shards end. The loops of all shards look at the same moments, so that the
-//! first of them reads it for all in one statement.
+//! When the next timers and leases of this process's shards end. The loops of all shards look at
+//! the same moments, so that the first of them reads it for all in one statement.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -94,7 +94,8 @@ impl Looks {
                 store.next_due(shard).await
             }
             Source::All(shards) => {
-                // The others wait for what this finds. Where it fails, each of them reads its own shard, all at once.
+                // The others wait for what this finds. Where it fails, each of them reads its own
+                // shard, all at once.
                 (last.at, last.found) = (Some(Instant::now()), BTreeMap::new());
                 last.found = store.next_due_of_all(&shards).await?;
                 Ok(last.found.remove(&shard).unwrap_or_default())
@@ -102,7 +103,8 @@ impl Looks {
         }
     }
 
-    /// Where to read from. A loop that waited while another loop read takes that loop's result, however long the read took.
+    /// Where to read from. A loop that waited while another loop read takes that loop's result,
+    /// however long the read took.
     async fn source(&self, shard: u16, since: Instant) -> (Source, MutexGuard<'_, Last>) {
         let asked = Instant::now();
         let mut last = self.0.last.lock().await;
@@ -174,7 +176,8 @@ mod tests {
         tokio::time::advance(10_000 * MS).await;
         drop(last);
         assert_eq!(found.await.0, Source::Last(due(10)));
-        // What a look did not bring is read by each loop alone, and not by one look after the other.
+        // What a look did not bring is read by each loop alone, and not by one look after the
+        // other.
         assert_eq!(failed.await.0, Source::Alone);
     }
 

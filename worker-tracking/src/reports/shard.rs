@@ -1,6 +1,6 @@
 //! The loop of one shard: takes what workers reported in micro-batches, applies each in one
-//! transaction, commits, acknowledges, and only then publishes what it caused; and fires timers, and
-//! leases once the reports up to their end are applied.
+//! transaction, commits, acknowledges, and only then publishes what it caused; and fires timers,
+//! and leases once the reports up to their end are applied.
 
 use std::time::Duration;
 
@@ -19,10 +19,11 @@ use super::{
 };
 use crate::tracker::Tracker;
 
-/// The least time between two transactions of a busy shard: about 20 a second, so that the rows of a
-/// busy job are not rewritten more often than anybody looks.
+/// The least time between two transactions of a busy shard: about 20 a second, so that the rows of
+/// a busy job are not rewritten more often than anybody looks.
 const BUSY: Duration = Duration::from_millis(40);
-/// So often reports of a job that others hold are left for the next transaction; then they wait for their turn.
+/// So often reports of a job that others hold are left for the next transaction; then they wait for
+/// their turn.
 const PATIENCE: u32 = 3;
 /// The pause before a lease that is over, and did not end, is looked at again.
 const LEASE_REST: Duration = Duration::from_millis(250);
@@ -46,7 +47,8 @@ struct Shard {
     next_due: NextDue,
     /// When this loop changed timers or leases last.
     changed: Instant,
-    /// Timers and leases do not fire before this time: what is overdue belongs to a job that another transaction holds.
+    /// Timers and leases do not fire before this time: what is overdue belongs to a job that
+    /// another transaction holds.
     rests_until: Micros,
     busy_until: Option<Instant>,
 }
@@ -67,7 +69,8 @@ impl Shard {
         }
     }
 
-    /// When a timer or lease is to be fired next. A lease that is over but not heard of waits for a fence.
+    /// When a timer or lease is to be fired next. A lease that is over but not heard of waits for a
+    /// fence.
     fn fires_at(&self, now: Micros) -> Option<Micros> {
         let lease = self.next_due.lease;
         let lease = lease.filter(|at| *at > now || self.hearing.reaches(*at));
@@ -158,7 +161,8 @@ impl Tracker {
                 }
                 self.relay.publish(done.committed).await;
             }
-            // Not a part of the select: a subscription that is being replaced must not be left half-way.
+            // Not a part of the select: a subscription that is being replaced must not be left
+            // half-way.
             if let Some(prefetch) = prefetch
                 && let Err(error) = consumer.set_prefetch(prefetch).await
             {
@@ -168,8 +172,8 @@ impl Tracker {
         }
     }
 
-    /// When the process ends, applies what workers reported until then: pipes inside the process end with it. A shard that another
-    /// process has claimed is left to that process.
+    /// When the process ends, applies what workers reported until then: pipes inside the process
+    /// end with it. A shard that another process has claimed is left to that process.
     async fn finish(
         &self,
         shard: &mut Shard,
@@ -195,7 +199,8 @@ impl Tracker {
         Ok(())
     }
 
-    /// Fires what is due, and asks for a fence where a lease, or another task, needs to know what was reported by now.
+    /// Fires what is due, and asks for a fence where a lease, or another task, needs to know what
+    /// was reported by now.
     async fn fire_due(&self, shard: &mut Shard) {
         let now = self.relay.store().now();
         let unheard = |at: Micros| at <= now && !shard.hearing.reaches(at);
@@ -207,8 +212,8 @@ impl Tracker {
         }
     }
 
-    /// The next deliveries; under load those of a while, so that transactions grow instead of multiplying.
-    /// Cancel-safe: it holds no delivery while it waits.
+    /// The next deliveries; under load those of a while, so that transactions grow instead of
+    /// multiplying. Cancel-safe: it holds no delivery while it waits.
     async fn gather(
         &self,
         consumer: &mut Box<dyn Consumer>,
@@ -229,7 +234,8 @@ impl Tracker {
         tokio::time::sleep(Duration::from_micros(left)).await;
     }
 
-    /// Looks at the shard's timers and leases, together with the process's other shards where that is enough.
+    /// Looks at the shard's timers and leases, together with the process's other shards where that
+    /// is enough.
     async fn look(&self, number: u16, changed: Instant) -> NextDue {
         let store = self.relay.store();
         known(number, self.looks.next_due(store, number, changed).await)
@@ -327,7 +333,8 @@ impl Tracker {
                 committed: applied.committed,
             });
         }
-        // Some deliveries hold reports that are not applied: none of this batch is acknowledged before they are.
+        // Some deliveries hold reports that are not applied: none of this batch is acknowledged
+        // before they are.
         shard.leaving += 1;
         shard.left = applied.left;
         shard.held = held;
@@ -338,7 +345,8 @@ impl Tracker {
         })
     }
 
-    /// Tells every worker of the jobs that are held. Nothing rests on it: a worker that hears nothing runs what it meets.
+    /// Tells every worker of the jobs that are held. Nothing rests on it: a worker that hears
+    /// nothing runs what it meets.
     async fn broadcast_controls(&self) {
         match self.relay.store().paused_or_ended_jobs().await {
             Ok(controls) => {

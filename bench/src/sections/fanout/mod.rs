@@ -1,5 +1,6 @@
-//! w: one server, many watchers. Jobs change at a steady pace, by real transactions of another process; every change goes to
-//! each of their watchers, who are told at once. Next to it the same message from a bare server, over as many connections.
+//! w: one server, many watchers. Jobs change at a steady pace, by real transactions of another
+//! process; every change goes to each of their watchers, who are told at once. Next to it the same
+//! message from a bare server, over as many connections.
 
 mod streams;
 mod web;
@@ -147,7 +148,8 @@ async fn watched(
     let each = grown / sizes.watchers as f64;
     rows.push(Row::new("w.kb_per_watcher", each).at_most(25.0));
 
-    // They are on connections of their own: on one that others share the protocol would hold up those too.
+    // They are on connections of their own: on one that others share the protocol would hold up
+    // those too.
     let stuck: Vec<Streaming<Bytes>> =
         streams::open(address, connections(sizes.stuck), sizes.stuck, names).await?;
     let beside = run(&measured, &mut readers, sizes.time).await?;

@@ -1,4 +1,5 @@
-//! grpc-web streams as a browser opens them: HTTP/1.1, a connection each, messages in a chunked body.
+//! grpc-web streams as a browser opens them: HTTP/1.1, a connection each, messages in a chunked
+//! body.
 
 use std::sync::Arc;
 

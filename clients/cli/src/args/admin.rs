@@ -61,7 +61,8 @@ pub(crate) enum TypeCommand {
         /// Its new definition in YAML or JSON; - for stdin
         #[arg(short, long)]
         file: PathBuf,
-        /// Refuse the change unless the type has this etag, as `headway -o json type get ID` shows it [default: any]
+        /// Refuse the change unless the type has this etag, as `headway -o json type get ID` shows
+        /// it [default: any]
         #[arg(long)]
         etag: Option<String>,
     },
@@ -88,7 +89,8 @@ pub(crate) enum ScheduleCommand {
         /// The schedule's id
         #[arg(value_name = "ID")]
         schedule_id: String,
-        /// When: minute, hour, day, month and weekday, such as '0 3 * * MON-FRI', or a nickname such as @daily
+        /// When: minute, hour, day, month and weekday, such as '0 3 * * MON-FRI', or a nickname
+        /// such as @daily
         #[arg(long)]
         cron: String,
         #[command(flatten)]
@@ -99,7 +101,8 @@ pub(crate) enum ScheduleCommand {
         /// The schedule's id
         #[arg(value_name = "ID")]
         schedule_id: String,
-        /// When: minute, hour, day, month and weekday, such as '0 3 * * MON-FRI', or a nickname such as @daily
+        /// When: minute, hour, day, month and weekday, such as '0 3 * * MON-FRI', or a nickname
+        /// such as @daily
         #[arg(long)]
         cron: Option<String>,
         #[command(flatten)]

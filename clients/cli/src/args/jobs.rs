@@ -72,7 +72,8 @@ pub(crate) struct UpdateArgs {
     /// What happens when more items have failed
     #[arg(long, value_enum)]
     pub on_exceeded: Option<OnExceededArg>,
-    /// When to delete the job after its end, such as end+P7D, for one final state or for all; may be repeated
+    /// When to delete the job after its end, such as end+P7D, for one final state or for all; may
+    /// be repeated
     #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry)]
     pub retention: Vec<(Option<RetentionState>, String)>,
 }
@@ -130,7 +131,8 @@ pub(crate) struct EventsArgs {
     /// Print events from now on, or after CURSOR, until interrupted
     #[arg(short, long)]
     pub follow: bool,
-    /// Only events of this kind, such as job-created, job-failed or schedule-paused; may be repeated [default: all]
+    /// Only events of this kind, such as job-created, job-failed or schedule-paused; may be
+    /// repeated [default: all]
     #[arg(long, value_name = "KIND", value_parser = event_kind)]
     pub kind: Vec<EventKind>,
     /// Only events after this cursor [default: from the earliest]

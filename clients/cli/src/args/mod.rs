@@ -82,7 +82,8 @@ pub(crate) enum Command {
     },
     /// Submit all jobs of a file and print their names; they may be prerequisites of each other
     SubmitAll {
-        /// Jobs as for `submit -f`: one after the other in JSON, or a list in JSON or YAML; - for stdin
+        /// Jobs as for `submit -f`: one after the other in JSON, or a list in JSON or YAML; - for
+        /// stdin
         file: PathBuf,
     },
     /// Submit a job and watch it until it has ended
@@ -104,7 +105,8 @@ pub(crate) enum Command {
         /// Only jobs that match this filter, such as 'state = FAILED AND labels.team = blue'
         #[arg(long)]
         filter: Option<String>,
-        /// The order: create_time, id or display_name, with ' desc' for the largest first [default: create_time desc]
+        /// The order: create_time, id or display_name, with ' desc' for the largest first [default:
+        /// create_time desc]
         #[arg(long, value_name = "FIELD", conflicts_with = "follow")]
         order_by: Option<String>,
         /// The most jobs to print [default: all]
@@ -173,7 +175,8 @@ pub(crate) enum Command {
         /// What to do [default: show it]
         #[arg(value_enum)]
         action: Option<PartitionAction>,
-        /// When to delete jobs that do not say it, such as end+P7D, for one final state or for all; may be repeated
+        /// When to delete jobs that do not say it, such as end+P7D, for one final state or for all;
+        /// may be repeated
         #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry, conflicts_with = "action")]
         retention: Vec<(Option<RetentionState>, String)>,
         /// The weight of the partition against others that use the same pipes, 1 to 1000

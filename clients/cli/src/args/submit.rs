@@ -11,7 +11,8 @@ use super::values::*;
 /// What to submit: a job file, flags, or both; flags override the file.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SubmitArgs {
-    /// A job in YAML or JSON: a JobSpec, a CreateJobRequest with `spec`, or the output of `get -o yaml`; - for stdin
+    /// A job in YAML or JSON: a JobSpec, a CreateJobRequest with `spec`, or the output of
+    /// `get -o yaml`; - for stdin
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The job's id [default: a random one]
@@ -112,13 +113,15 @@ pub(crate) struct SubmitArgs {
     /// How long to wait before the job starts, such as 90s, 2h or 1d, once those jobs are complete
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "not_before", help_heading = "When it runs")]
     pub delay: Option<Duration>,
-    /// The earliest start, such as 2030-01-31T08:00:00Z, or 2030-01-31T08:00 or 2030-01-31 in the local zone
+    /// The earliest start, such as 2030-01-31T08:00:00Z, or 2030-01-31T08:00 or 2030-01-31 in the
+    /// local zone
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "When it runs")]
     pub not_before: Option<Timestamp>,
     /// The longest time from the start of the job to its end, such as 90s, 2h or 1d
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "deadline", help_heading = "When it runs")]
     pub max_duration: Option<Duration>,
-    /// When to delete the job after its end, such as end+P7D, for one final state or for all; may be repeated
+    /// When to delete the job after its end, such as end+P7D, for one final state or for all; may
+    /// be repeated
     #[arg(long, value_name = "[STATE=]EXPIRY", value_parser = expiry, help_heading = "When it runs")]
     pub retention: Vec<(Option<RetentionState>, String)>,
     /// The time by which the job must have ended, in the forms of --not-before

@@ -46,7 +46,8 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Reads a duration above zero, such as `500ms`, `90s`, `1h 30m` or `1d`; a day has 24 hours, a week 7 days.
+/// Reads a duration above zero, such as `500ms`, `90s`, `1h 30m` or `1d`; a day has 24 hours, a
+/// week 7 days.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |_| "not a duration such as 500ms, 90s, 1h30m or 1d".to_owned();
     let span: Span = text.parse().map_err(wrong)?;
@@ -58,7 +59,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads an expiry, for one state or for all: `failed=end+P30D`, `none`. The server reads the expiry itself.
+/// Reads an expiry, for one state or for all: `failed=end+P30D`, `none`. The server reads the
+/// expiry itself.
 pub(crate) fn expiry(text: &str) -> Result<(Option<RetentionState>, String), String> {
     let Some((state, expiry)) = text.split_once('=') else {
         return Ok((None, text.to_owned()));
@@ -72,7 +74,8 @@ pub(crate) fn expiry(text: &str) -> Result<(Option<RetentionState>, String), Str
     Ok((Some(state), expiry.to_owned()))
 }
 
-/// Reads a point in time, such as `2030-01-31T08:00:00Z`; without a zone it is one of the system's, and a date is its beginning there.
+/// Reads a point in time, such as `2030-01-31T08:00:00Z`; without a zone it is one of the system's,
+/// and a date is its beginning there.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     moment_in(text, &TimeZone::system())
 }

@@ -1,8 +1,9 @@
 //! Job files: a JobSpec, or a CreateJobRequest, as YAML or JSON with the contract's field names in
 //! snake_case or camelCase. Errors name the field by its path.
 //!
-//! The payload of a task is what the file says: a text as it is, any other value as JSON. Bytes are given in base64, as
-//! `payload_base64`. A job as `get -o yaml` prints it can be submitted again; its payload is in base64 as the contract has it.
+//! The payload of a task is what the file says: a text as it is, any other value as JSON. Bytes are
+//! given in base64, as `payload_base64`. A job as `get -o yaml` prints it can be submitted again;
+//! its payload is in base64 as the contract has it.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use headway::v1::{CreateJobRequest, Job};

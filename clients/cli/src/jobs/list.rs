@@ -73,7 +73,8 @@ pub(crate) async fn count(
     Ok(ExitStatus::Completed)
 }
 
-/// Lists the jobs that match and tells of every change, until it is interrupted or the server is lost for long.
+/// Lists the jobs that match and tells of every change, until it is interrupted or the server is
+/// lost for long.
 pub(crate) async fn follow_jobs(
     request: WatchJobsRequest,
     settings: Settings,

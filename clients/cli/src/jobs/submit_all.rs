@@ -28,10 +28,12 @@ use crate::{
 /// The most jobs that one call takes.
 const JOBS_PER_CALL: usize = 1_000;
 
-/// How large one call gets, in bytes: well below the 4 MiB that a server takes. A job that is larger goes alone.
+/// How large one call gets, in bytes: well below the 4 MiB that a server takes. A job that is
+/// larger goes alone.
 const BYTES_PER_CALL: usize = 3 << 20;
 
-/// Creates all jobs of a file, and prints what became of each. One that is refused does not keep the others from it.
+/// Creates all jobs of a file, and prints what became of each. One that is refused does not keep
+/// the others from it.
 pub(crate) async fn run(
     file: &Path,
     settings: Settings,

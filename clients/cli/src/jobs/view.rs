@@ -96,7 +96,8 @@ pub(crate) fn line(job: &Job, partition: &str) -> String {
     )
 }
 
-/// What a retry would run: `j would have 20 items to run, 10 failures would stay`; `20+ items` while more may be found.
+/// What a retry would run: `j would have 20 items to run, 10 failures would stay`; `20+ items`
+/// while more may be found.
 pub(crate) fn would_retry(job: &Job, partition: &str) -> String {
     let empty = JobProgress::default();
     let progress = job.progress.as_ref().unwrap_or(&empty);

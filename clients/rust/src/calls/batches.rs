@@ -20,7 +20,8 @@ impl Client {
         .await
     }
 
-    /// Reads the batches of all pages, one page at a time as they are taken. Ends after the first error.
+    /// Reads the batches of all pages, one page at a time as they are taken. Ends after the first
+    /// error.
     pub fn batches(
         &self,
         request: ListBatchesRequest,

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::{Client, Error, retry::Repeat};
 
 impl Client {
-    /// Creates up to 1,000 jobs; the result of each, in their order. See [`Client::batch_create_jobs`].
+    /// Creates up to 1,000 jobs; the result of each, in their order. See
+    /// [`Client::batch_create_jobs`].
     ///
     /// # Errors
     /// As [`Client::batch_create_jobs`].
@@ -38,11 +39,12 @@ impl Client {
             .collect())
     }
 
-    /// Creates up to 1,000 jobs, each with a result of its own. Entries without a job id and a request id are given a request
-    /// id, so that a repeated call makes no job twice.
+    /// Creates up to 1,000 jobs, each with a result of its own. Entries without a job id and a
+    /// request id are given a request id, so that a repeated call makes no job twice.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a bad partition or too many jobs. A job that is refused has its error in its result.
+    /// `INVALID_ARGUMENT` for a bad partition or too many jobs. A job that is refused has its error
+    /// in its result.
     pub async fn batch_create_jobs(
         &self,
         mut request: BatchCreateJobsRequest,
@@ -58,8 +60,8 @@ impl Client {
         .await
     }
 
-    /// Changes every job that matches, as a job of its own: watch the one in the answer. A request without an id is given one, so
-    /// that a repeated call begins nothing twice.
+    /// Changes every job that matches, as a job of its own: watch the one in the answer. A request
+    /// without an id is given one, so that a repeated call begins nothing twice.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a bad partition or filter.

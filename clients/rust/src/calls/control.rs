@@ -62,8 +62,8 @@ impl Client {
         self.retry(name, false).await
     }
 
-    /// As [`Client::retry_job`], and lets the jobs that failed because this one had wait for it again, and those that failed
-    /// because of them.
+    /// As [`Client::retry_job`], and lets the jobs that failed because this one had wait for it
+    /// again, and those that failed because of them.
     ///
     /// # Errors
     /// As [`Client::retry_job`].
@@ -80,8 +80,8 @@ impl Client {
         .await
     }
 
-    /// As [`Client::retry_job`], for the failures that the request's filter means, also of a job that has not ended; or only says what the
-    /// job would be like.
+    /// As [`Client::retry_job`], for the failures that the request's filter means, also of a job
+    /// that has not ended; or only says what the job would be like.
     ///
     /// # Errors
     /// As [`Client::retry_job`], and `FAILED_PRECONDITION` with reason `NOTHING_TO_RETRY`.

@@ -9,8 +9,8 @@ impl Client {
     /// Reads one page of the audit log.
     ///
     /// # Errors
-    /// `NOT_FOUND` for a job that no kept event speaks of, `OUT_OF_RANGE` for a cursor older than what is kept, `INVALID_ARGUMENT` for
-    /// anything else that is wrong.
+    /// `NOT_FOUND` for a job that no kept event speaks of, `OUT_OF_RANGE` for a cursor older than
+    /// what is kept, `INVALID_ARGUMENT` for anything else that is wrong.
     pub async fn list_events(
         &self,
         request: ListEventsRequest,
@@ -21,7 +21,8 @@ impl Client {
         .await
     }
 
-    /// Reads the events of all pages, one page at a time as they are taken, until there are no more. Ends after the first error.
+    /// Reads the events of all pages, one page at a time as they are taken, until there are no
+    /// more. Ends after the first error.
     pub fn events(
         &self,
         request: ListEventsRequest,

@@ -35,7 +35,8 @@ impl Client {
     /// Changes a job type's definition, if it has the etag that is set.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT`, `NOT_FOUND`, `ABORTED` if it was changed meanwhile, `FAILED_PRECONDITION` if it comes from a file.
+    /// `INVALID_ARGUMENT`, `NOT_FOUND`, `ABORTED` if it was changed meanwhile,
+    /// `FAILED_PRECONDITION` if it comes from a file.
     pub async fn update_job_type(&self, job_type: JobType) -> Result<JobType, Error> {
         let request = UpdateJobTypeRequest {
             job_type: Some(job_type),
@@ -61,7 +62,8 @@ impl Client {
         .await
     }
 
-    /// Reads the job types of all pages, by name, one page at a time as they are taken. Ends after the first error.
+    /// Reads the job types of all pages, by name, one page at a time as they are taken. Ends after
+    /// the first error.
     pub fn job_types(&self) -> impl Stream<Item = Result<JobType, Error>> + Send + 'static {
         let client = self.clone();
         pages(String::new(), move |page_token| {

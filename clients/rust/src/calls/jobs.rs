@@ -138,8 +138,8 @@ impl Client {
         .await
     }
 
-    /// Changes what is named of a job's spec: `spec.labels`, `spec.description`, `spec.priority`, `spec.max_in_flight`,
-    /// `spec.failure_policy`, `spec.retention`.
+    /// Changes what is named of a job's spec: `spec.labels`, `spec.description`, `spec.priority`,
+    /// `spec.max_in_flight`, `spec.failure_policy`, `spec.retention`.
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT` with field violations.

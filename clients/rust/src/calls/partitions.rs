@@ -37,7 +37,8 @@ impl Client {
         .await
     }
 
-    /// Says how long the jobs of a partition are kept where they do not say it; holds for jobs that are created later.
+    /// Says how long the jobs of a partition are kept where they do not say it; holds for jobs that
+    /// are created later.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a bad partition or retention.
@@ -54,10 +55,12 @@ impl Client {
         self.update_partition(partition, &["retention"]).await
     }
 
-    /// Changes what is named of a partition's settings: `weight`, `max_open_jobs`, `max_items_in_flight`, `retention` or one state of it.
+    /// Changes what is named of a partition's settings: `weight`, `max_open_jobs`,
+    /// `max_items_in_flight`, `retention` or one state of it.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a bad partition or value, `ABORTED` if the settings do not have the etag that is set.
+    /// `INVALID_ARGUMENT` for a bad partition or value, `ABORTED` if the settings do not have the
+    /// etag that is set.
     pub async fn update_partition(
         &self,
         partition: Partition,

@@ -33,7 +33,8 @@ impl Client {
         .await
     }
 
-    /// Reads the pipes of all pages, one page at a time as they are taken. Ends after the first error.
+    /// Reads the pipes of all pages, one page at a time as they are taken. Ends after the first
+    /// error.
     pub fn pipes(
         &self,
         partition: &str,
@@ -67,8 +68,8 @@ impl Client {
         .await
     }
 
-    /// Says what a pipe takes: items in it and at its workers, and items per second; 0 for no limit. Holds within a second for
-    /// what is sent from then on.
+    /// Says what a pipe takes: items in it and at its workers, and items per second; 0 for no
+    /// limit. Holds within a second for what is sent from then on.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a bad pipe or limit.
@@ -91,7 +92,8 @@ impl Client {
     /// Changes what is named of a pipe's limits: `max_in_flight`, `max_per_second`.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a bad pipe or limit, `ABORTED` if the limits do not have the etag that is set.
+    /// `INVALID_ARGUMENT` for a bad pipe or limit, `ABORTED` if the limits do not have the etag
+    /// that is set.
     pub async fn update_pipe_limits(
         &self,
         limits: PipeLimits,
@@ -133,7 +135,8 @@ impl Client {
         }
     }
 
-    /// Reads the dead letters of all pages, one page at a time as they are taken. Ends after the first error.
+    /// Reads the dead letters of all pages, one page at a time as they are taken. Ends after the
+    /// first error.
     pub fn dead_letters(
         &self,
         request: ListDeadLettersRequest,

@@ -23,7 +23,8 @@ pub fn schedule_name(partition: &str, schedule: &str) -> String {
 }
 
 impl Client {
-    /// Makes jobs at times of a cron pattern from now on. It is sent a second time only if the server cannot have seen the first.
+    /// Makes jobs at times of a cron pattern from now on. It is sent a second time only if the
+    /// server cannot have seen the first.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` with field violations, `ALREADY_EXISTS`.
@@ -37,7 +38,8 @@ impl Client {
     /// Changes these fields of the schedule of this `name`: some of [`SCHEDULE_PATHS`].
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` with field violations, `NOT_FOUND`, `ABORTED` if it does not have the etag that is set.
+    /// `INVALID_ARGUMENT` with field violations, `NOT_FOUND`, `ABORTED` if it does not have the
+    /// etag that is set.
     pub async fn update_schedule(
         &self,
         schedule: Schedule,
@@ -81,7 +83,8 @@ impl Client {
         .await
     }
 
-    /// Reads the schedules of all pages, one page at a time as they are taken. Ends after the first error.
+    /// Reads the schedules of all pages, one page at a time as they are taken. Ends after the first
+    /// error.
     pub fn schedules(
         &self,
         partition: &str,
@@ -140,8 +143,9 @@ impl Client {
         .await
     }
 
-    /// As [`Client::run_schedule`]; another call with the same request id returns the same job. A request without a request id is
-    /// given a random one, so that its retries cannot make a second job.
+    /// As [`Client::run_schedule`]; another call with the same request id returns the same job. A
+    /// request without a request id is given a random one, so that its retries cannot make a second
+    /// job.
     ///
     /// # Errors
     /// `NOT_FOUND`, `ALREADY_EXISTS` if the request id stands for a job of anything else.

@@ -17,13 +17,14 @@ impl Client {
         Watch::new(self.clone(), name, min_interval)
     }
 
-    /// Follows the jobs of a partition that match: a listing, then what changes. See [`JobsWatch`]. `request.resume_token`
-    /// need not be set: the watch goes on by itself.
+    /// Follows the jobs of a partition that match: a listing, then what changes. See [`JobsWatch`].
+    /// `request.resume_token` need not be set: the watch goes on by itself.
     pub fn watch_jobs(&self, request: WatchJobsRequest) -> JobsWatch {
         JobsWatch::new(self.clone(), request)
     }
 
-    /// Follows the audit log of a partition or job, from `request.resume_token` or from now on. See [`EventsWatch`].
+    /// Follows the audit log of a partition or job, from `request.resume_token` or from now on. See
+    /// [`EventsWatch`].
     pub fn watch_events(&self, request: WatchEventsRequest) -> EventsWatch {
         EventsWatch::new(self.clone(), request)
     }

@@ -15,8 +15,8 @@ use crate::{Client, Error};
 
 /// The events of a partition or job, in the log's order: each once, none left out.
 ///
-/// Connects again as [`Watch`](super::Watch) does; it has no end of its own. Ends with `OUT_OF_RANGE` when it falls behind what the
-/// server keeps.
+/// Connects again as [`Watch`](super::Watch) does; it has no end of its own. Ends with
+/// `OUT_OF_RANGE` when it falls behind what the server keeps.
 pub struct EventsWatch(Items<AuditEvent>);
 
 impl EventsWatch {

@@ -25,12 +25,13 @@ pub struct JobsUpdate {
     pub listing_begins: bool,
     /// With this update everything was passed on that there is.
     pub listing_complete: bool,
-    /// With `listing_complete`, if `max_listed` cut the listing: the page token for [`Client::list_jobs`] with the same filter.
+    /// With `listing_complete`, if `max_listed` cut the listing: the page token for
+    /// [`Client::list_jobs`] with the same filter.
     pub next_page_token: String,
 }
 
-/// The jobs of a partition: a listing, then what changes. Of each job the revisions rise strictly, also across lost
-/// connections, for which it remembers about 100 bytes a job.
+/// The jobs of a partition: a listing, then what changes. Of each job the revisions rise strictly,
+/// also across lost connections, for which it remembers about 100 bytes a job.
 ///
 /// Connects again, and fails, as [`Watch`](super::Watch) does; it has no end of its own.
 pub struct JobsWatch(Items<JobsUpdate>);

@@ -50,8 +50,8 @@ enum Taken<T> {
 /// The items of a source, in a stream that connects again by itself.
 type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
 
-/// Follows a source until its last item, an error that does not pass, or until the server was silent for
-/// [`ClientConfig::watch_patience`](crate::ClientConfig::watch_patience).
+/// Follows a source until its last item, an error that does not pass, or until the server was
+/// silent for [`ClientConfig::watch_patience`](crate::ClientConfig::watch_patience).
 fn follow<S: Source>(client: Client, source: S) -> Items<S::Item> {
     let follower = Follower {
         backoff: retry::backoff(&client.config().retry),

@@ -82,7 +82,8 @@ impl Engine {
             if let Some(withhold) = self.statuses.withhold(&envelope.uid, message.control) {
                 works.for_each(|work| self.set_aside(&work, withheld(withhold)));
             } else if delivery.redelivered {
-                // The process that had it may have died of it. Tracking sends it again, with its starts counted.
+                // The process that had it may have died of it. Tracking sends it again, with its
+                // starts counted.
                 suspects += message.items.len();
                 works.for_each(|work| self.set_aside(&work, Event::Suspect(Suspect {})));
             } else if message.alone {

@@ -1,9 +1,9 @@
-//! Items that were running in two processes that died: each runs while nothing else does, so that the next death
-//! tells who is to blame. Such an item is announced like others, once every outcome before it is on record, and
-//! nothing else starts before its own outcome is.
+//! Items that were running in two processes that died: each runs while nothing else does, so that
+//! the next death tells who is to blame. Such an item is announced like others, once every outcome
+//! before it is on record, and nothing else starts before its own outcome is.
 //!
-//! Other work is held up for as long as that takes and no longer: after each turn of an item alone the gate is open
-//! for the same time, if anything waits for it.
+//! Other work is held up for as long as that takes and no longer: after each turn of an item alone
+//! the gate is open for the same time, if anything waits for it.
 
 use std::collections::VecDeque;
 
@@ -93,7 +93,8 @@ impl Alone {
             .filter(|_| self.is_wanted() && self.now == Now::Nothing)
     }
 
-    /// The deliveries to hold beside the ordinary prefetch: what waits here, rounded up so that it changes rarely.
+    /// The deliveries to hold beside the ordinary prefetch: what waits here, rounded up so that it
+    /// changes rarely.
     pub(crate) fn room(&self) -> u16 {
         let waiting = u16::try_from(self.waiting.len()).unwrap_or(MAX_PREFETCH);
         match waiting {
@@ -112,9 +113,9 @@ impl Alone {
 }
 
 impl Engine {
-    /// Shuts the gate while an item waits to run alone, and starts the next one once nothing else runs and what
-    /// ran is on record: an outcome that died with the process would count as a start without one. Items
-    /// under a lease do not count: they may run for hours.
+    /// Shuts the gate while an item waits to run alone, and starts the next one once nothing else
+    /// runs and what ran is on record: an outcome that died with the process would count as a start
+    /// without one. Items under a lease do not count: they may run for hours.
     pub(super) fn advance_alone(&mut self) {
         if self.alone.now == Now::Ended && self.all_on_record() {
             self.alone.end_turn();

@@ -1,5 +1,6 @@
-//! Items whose process died before: their starts go on record before they run, many in one message, and then they
-//! run beside all other work. So the next death finds out what was running, and what was only held.
+//! Items whose process died before: their starts go on record before they run, many in one message,
+//! and then they run beside all other work. So the next death finds out what was running, and what
+//! was only held.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -32,8 +33,8 @@ impl Announced {
 }
 
 impl Engine {
-    /// Announces the next items, as many as can start soon: slots that are free, and a quarter of all so that a
-    /// slot need not wait for a confirm.
+    /// Announces the next items, as many as can start soon: slots that are free, and a quarter of
+    /// all so that a slot need not wait for a confirm.
     pub(super) fn advance_announced(&mut self) {
         let waits = self.announced.waiting.is_empty() || self.announced.unconfirmed > 0;
         if waits || self.alone.has_turn() || !self.can_publish() {

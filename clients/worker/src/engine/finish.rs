@@ -115,11 +115,12 @@ impl Engine {
             .add(&envelope, position, event, Some(settlement));
     }
 
-    /// Publishes the results that wait, one batch at a time for each pipe. Their outcomes are gathered once they are confirmed,
-    /// or given up.
+    /// Publishes the results that wait, one batch at a time for each pipe. Their outcomes are
+    /// gathered once they are confirmed, or given up.
     pub(super) fn flush_results(&mut self) {
         let mut place = 0;
-        // Half of the publishes stay free for reports, so that full result pipes hold up nobody else.
+        // Half of the publishes stay free for reports, so that full result pipes hold up nobody
+        // else.
         while place < self.results.len() && self.publishing.len() < PUBLISHES / 2 {
             let pipe = &self.results[place].1.envelope.message.result_pipe;
             if self.delivering.contains(pipe) {
@@ -131,8 +132,8 @@ impl Engine {
                 recorded.envelope.message.result_pipe == pipe
             };
             let results = self.results.extract_if(place.., of_pipe).collect();
-            // Once a pipe has refused results for so long, the next ones are tried only once: they fail at the pace of the work
-            // instead of holding it up.
+            // Once a pipe has refused results for so long, the next ones are tried only once: they
+            // fail at the pace of the work instead of holding it up.
             let patience = match self.undelivered.contains(&pipe) {
                 true => Duration::ZERO,
                 false => self.settings.result_timeout,

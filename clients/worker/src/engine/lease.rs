@@ -1,4 +1,5 @@
-//! Long items: a delivery that is not finished in time becomes a lease of the session, and heartbeats keep it.
+//! Long items: a delivery that is not finished in time becomes a lease of the session, and
+//! heartbeats keep it.
 
 use headway::wire::Leased;
 use headway::wire::Parked;
@@ -8,8 +9,8 @@ use tokio::time::Instant;
 use super::{Engine, Published};
 
 impl Engine {
-    /// Turns deliveries that are held for long into leases of their running items. Items of theirs that did not even
-    /// start are handed back: an idle worker may take them.
+    /// Turns deliveries that are held for long into leases of their running items. Items of theirs
+    /// that did not even start are handed back: an idle worker may take them.
     pub(super) fn on_lease_tick(&mut self) {
         let Some(limit) = Instant::now().checked_sub(self.settings.lease_after) else {
             return;
@@ -37,8 +38,8 @@ impl Engine {
         }
     }
 
-    /// Renews the session's leases. The broker's confirm is asked for, but a lost heartbeat is not repeated: the next one
-    /// comes, and one that is late must not pile up.
+    /// Renews the session's leases. The broker's confirm is asked for, but a lost heartbeat is not
+    /// repeated: the next one comes, and one that is late must not pile up.
     pub(super) fn on_heartbeat_tick(&mut self) {
         if self.heartbeats > 0 {
             return;

@@ -1,8 +1,9 @@
 //! The coordinator of one worker: one task that owns every delivery from its receipt to its
 //! acknowledgement. Handlers run in executors; this loop never runs one and never waits for one.
 //!
-//! The order that nothing may change: an outcome is gathered into a report, the report is published, the broker confirms
-//! it ([`crate::confirm::Confirmed`]), the ledger settles it, and only then is the delivery acknowledged.
+//! The order that nothing may change: an outcome is gathered into a report, the report is
+//! published, the broker confirms it ([`crate::confirm::Confirmed`]), the ledger settles it, and
+//! only then is the delivery acknowledged.
 
 mod admit;
 mod alone;
@@ -110,7 +111,8 @@ pub(crate) struct Engine {
     progress: Arc<ProgressInbox>,
     fractions_due: Option<Instant>,
     prefetch: Prefetch,
-    /// How many more deliveries may be held for those that wait to run alone, so that these hold up no others.
+    /// How many more deliveries may be held for those that wait to run alone, so that these hold up
+    /// no others.
     held_alone: u16,
     /// The prefetch that the consumer does not have yet.
     wanted_prefetch: Option<u16>,
@@ -210,7 +212,8 @@ impl Engine {
                 () = cancelled.as_mut() => break,
                 stepped = self.step() => stepped?,
             }
-            // Not a part of the step: a subscription that is being replaced must not be left half-way.
+            // Not a part of the step: a subscription that is being replaced must not be left
+            // half-way.
             if let Some(prefetch) = self.wanted_prefetch.take() {
                 self.change_prefetch(prefetch).await?;
             }
@@ -218,8 +221,9 @@ impl Engine {
         self.drain().await
     }
 
-    /// Waits for the next thing to happen and handles it. Dropping the future loses nothing: what happened
-    /// is handled without a wait in which it could be dropped, but for acknowledgements, whose loss is a redelivery.
+    /// Waits for the next thing to happen and handles it. Dropping the future loses nothing: what
+    /// happened is handled without a wait in which it could be dropped, but for acknowledgements,
+    /// whose loss is a redelivery.
     async fn step(&mut self) -> Result<(), WorkerError> {
         let flush_at = self.gatherer.due().filter(|_| self.can_publish());
         let consumer = &mut self.consumer;

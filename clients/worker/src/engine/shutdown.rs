@@ -1,4 +1,5 @@
-//! The end of a worker: what runs is finished and reported, what does not is handed back, and all of it in bounded time.
+//! The end of a worker: what runs is finished and reported, what does not is handed back, and all
+//! of it in bounded time.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ impl Engine {
         );
         self.receiving = false;
         self.consumer.stop().await;
-        // Handed back by a report rather than to the queue: a redelivered item would count as started.
+        // Handed back by a report rather than to the queue: a redelivered item would count as
+        // started.
         for work in self.extract(|_| true) {
             self.set_aside(&work, Event::Parked(Parked {}));
         }

@@ -84,7 +84,8 @@ impl TestBroker {
         self.inner.depth(&queue).await.expect("is open").ready
     }
 
-    /// Delivers the pipe's messages once to a consumer that is lost, so that they come again as redelivered.
+    /// Delivers the pipe's messages once to a consumer that is lost, so that they come again as
+    /// redelivered.
     pub(crate) async fn lose_a_consumer(&self) {
         let mut consumer = self
             .inner
@@ -98,7 +99,8 @@ impl TestBroker {
 #[async_trait]
 impl Broker for TestBroker {
     async fn publish(&self, messages: Vec<Outgoing>) -> Vec<Result<(), BrokerError>> {
-        // The question which jobs are held, which nothing rests on; reports of the tests' jobs go elsewhere.
+        // The question which jobs are held, which nothing rests on; reports of the tests' jobs go
+        // elsewhere.
         if messages.iter().all(|message| message.queue == QUESTIONS) {
             return self.inner.publish(messages).await;
         }

@@ -20,7 +20,8 @@ pub(crate) const RESULTS: &str = "results";
 pub(crate) const SHARD: u16 = 3;
 /// Where workers ask which jobs are held.
 pub(crate) const QUESTIONS: Queue = Queue::Reports(0);
-/// How long a test waits for the worker, on the tests' paused clock: longer than any pause that the worker makes.
+/// How long a test waits for the worker, on the tests' paused clock: longer than any pause that the
+/// worker makes.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// The result of `wait`; fails the test if it does not come, instead of waiting without end.
@@ -196,7 +197,8 @@ pub(crate) struct Puppet {
 pub(crate) type Ends = Result<headway_worker::Outcome, headway_worker::TaskError>;
 
 impl Puppet {
-    /// The puppet and the builder with its handler. The handler ends when the test drops or answers the sender.
+    /// The puppet and the builder with its handler. The handler ends when the test drops or answers
+    /// the sender.
     pub(crate) fn new(concurrency: usize) -> (Self, WorkerBuilder) {
         let (sender, started) = mpsc::channel(1000);
         let builder = Worker::builder()

@@ -28,7 +28,8 @@ struct Shared {
 
 struct Held {
     source: Arc<QueueCore>,
-    /// Rises when the queue was deleted and when the consumer ends, so that older tags count for nothing.
+    /// Rises when the queue was deleted and when the consumer ends, so that older tags count for
+    /// nothing.
     generation: u64,
     prefetch: usize,
     unacked: Unacked,
@@ -56,7 +57,8 @@ impl InProcessConsumer {
         }
     }
 
-    /// The queue was deleted: what is held went with it, and a new queue of that name takes its place.
+    /// The queue was deleted: what is held went with it, and a new queue of that name takes its
+    /// place.
     fn attach_again(&self) {
         let source = self.shared.core.queue(&self.queue);
         source.count_consumer(true);

@@ -1,5 +1,5 @@
-//! Pipes inside one process: the same promises as a real broker, but in memory, so a restart finds them
-//! empty. Locks are short, never held across an await, and taken once a batch.
+//! Pipes inside one process: the same promises as a real broker, but in memory, so a restart finds
+//! them empty. Locks are short, never held across an await, and taken once a batch.
 
 mod consumer;
 mod queue;
@@ -83,8 +83,8 @@ impl Core {
         made.clone()
     }
 
-    /// Publishes bodies to one queue under one lock. The loop ends: a queue is found deleted only when
-    /// somebody deleted it after it was looked up.
+    /// Publishes bodies to one queue under one lock. The loop ends: a queue is found deleted only
+    /// when somebody deleted it after it was looked up.
     fn push(&self, queue: &Queue, bodies: Vec<Bytes>) -> Vec<Result<(), BrokerError>> {
         let mut bodies = bodies;
         loop {
@@ -95,8 +95,8 @@ impl Core {
         }
     }
 
-    /// Moves what `source` gave up to its dead letters. They are not held to the target's bounds: they
-    /// come from bounded queues, and refusing them here would lose them.
+    /// Moves what `source` gave up to its dead letters. They are not held to the target's bounds:
+    /// they come from bounded queues, and refusing them here would lose them.
     fn dead_letter(&self, source: &QueueCore, bodies: Vec<Bytes>) {
         let Some(target) = &source.arguments().dead_letters else {
             tracing::warn!(queue = ?source.queue(), messages = bodies.len(), "dropped messages that were delivered too often or rejected; their queue has no dead letters");

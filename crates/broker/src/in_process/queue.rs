@@ -40,8 +40,9 @@ pub(super) enum Take {
     Deleted,
 }
 
-/// The bytes of ready messages of all pipes of one broker, and how many they may be. A pipe may have as many as are still
-/// free, so a full one always leaves room for the others (dynamic thresholds: Choudhury and Hahne, 1998).
+/// The bytes of ready messages of all pipes of one broker, and how many they may be. A pipe may
+/// have as many as are still free, so a full one always leaves room for the others (dynamic
+/// thresholds: Choudhury and Hahne, 1998).
 #[derive(Debug)]
 pub(super) struct PipeMemory {
     used: AtomicU64,
@@ -161,8 +162,8 @@ impl QueueCore {
         None
     }
 
-    /// Takes up to `limit` messages, and no more than an even share while other consumers wait too, so
-    /// that one with a large prefetch does not leave the others idle.
+    /// Takes up to `limit` messages, and no more than an even share while other consumers wait too,
+    /// so that one with a large prefetch does not leave the others idle.
     pub(crate) fn take(&self, limit: usize) -> Take {
         self.take_from(&mut lock(&self.state), limit)
     }
@@ -192,8 +193,8 @@ impl QueueCore {
         }
     }
 
-    /// Takes, or registers the caller as waiting under the same lock, so that a message that arrives in
-    /// between wakes it. The guard ends the registration.
+    /// Takes, or registers the caller as waiting under the same lock, so that a message that
+    /// arrives in between wakes it. The guard ends the registration.
     pub(crate) fn take_or_wait(&self, limit: usize) -> Result<Take, Waiting<'_>> {
         let mut state = lock(&self.state);
         match self.take_from(&mut state, limit) {
@@ -213,8 +214,8 @@ impl QueueCore {
         &self.arrivals
     }
 
-    /// Puts messages back at the front, in the order in which they were delivered. Returns the bodies
-    /// that the delivery limit gives up.
+    /// Puts messages back at the front, in the order in which they were delivered. Returns the
+    /// bodies that the delivery limit gives up.
     pub(crate) fn give_back(&self, messages: Vec<Message>) -> Vec<Bytes> {
         let mut given_up = Vec::new();
         let wake = {

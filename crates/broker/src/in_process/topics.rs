@@ -1,5 +1,5 @@
-//! Transient broadcasts in memory: each subscriber has a bounded channel. When it is full, the message
-//! is dropped for that subscriber alone, who learns of it by `Ok(None)`.
+//! Transient broadcasts in memory: each subscriber has a bounded channel. When it is full, the
+//! message is dropped for that subscriber alone, who learns of it by `Ok(None)`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! The handle that acknowledges a consumer's deliveries, and owns the consumer's channel with it: while
-//! nobody detaches it, unacknowledged deliveries stay owned.
+//! The handle that acknowledges a consumer's deliveries, and owns the consumer's channel with it:
+//! while nobody detaches it, unacknowledged deliveries stay owned.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -79,16 +79,16 @@ impl RabbitAcker {
             };
             let current = tags.iter().filter(|tag| tag.generation == generation);
             let settlements = state.outstanding.settle(current.map(|tag| tag.number));
-            // Queued for sending under the lock: out of order, a settlement could name a tag that a later
-            // "multiple" has settled already, over which the broker closes the channel.
+            // Queued for sending under the lock: out of order, a settlement could name a tag that a
+            // later "multiple" has settled already, over which the broker closes the channel.
             let mut last = None;
             for settlement in settlements {
                 last = start(&channel, settlement, verdict);
             }
             last
         };
-        // They leave in order, so the last one's departure is everyone's; waiting for it is what slows
-        // down a caller that is faster than the socket.
+        // They leave in order, so the last one's departure is everyone's; waiting for it is what
+        // slows down a caller that is faster than the socket.
         if let Some(sending) = last
             && let Err(error) = sending.await
         {
@@ -97,7 +97,8 @@ impl RabbitAcker {
     }
 }
 
-/// Queues one settlement for sending, which the client library does when the future is first polled.
+/// Queues one settlement for sending, which the client library does when the future is first
+/// polled.
 fn start(channel: &Arc<Channel>, settlement: Settlement, verdict: Verdict) -> Option<Sending> {
     let channel = channel.clone();
     let Settlement { tag, multiple } = settlement;

@@ -8,8 +8,8 @@ use lapin::uri::AMQPUri;
 use crate::BrokerError;
 use crate::names::MAX_PREFIX_BYTES;
 
-/// The heartbeat asked for when the address names none, in seconds. The server's own default of 60 s
-/// leaves a dead peer unnoticed for too long.
+/// The heartbeat asked for when the address names none, in seconds. The server's own default of 60
+/// s leaves a dead peer unnoticed for too long.
 const HEARTBEAT_SECONDS: u16 = 10;
 
 /// An `amqp://` or `amqps://` address with credentials. Neither `Debug` nor any error prints it.
@@ -59,27 +59,30 @@ impl From<String> for AmqpUrl {
 pub struct RabbitConfig {
     /// The broker's address.
     pub url: AmqpUrl,
-    /// What every queue and exchange name begins with, 1 to 64 bytes; keeps deployments on one broker apart.
+    /// What every queue and exchange name begins with, 1 to 64 bytes; keeps deployments on one
+    /// broker apart.
     pub prefix: String,
     /// What the connections are called in the broker's own listings.
     pub name: String,
     /// How long one try to connect may take.
     pub connection_timeout: Duration,
-    /// How long an operation waits for a connection that is being repaired before it is `Unavailable`.
+    /// How long an operation waits for a connection that is being repaired before it is
+    /// `Unavailable`.
     pub repair_wait: Duration,
-    /// How long a publish waits for confirms before the rest is `Unavailable` (it may have arrived all the same).
+    /// How long a publish waits for confirms before the rest is `Unavailable` (it may have arrived
+    /// all the same).
     pub confirm_timeout: Duration,
-    /// A consumer that holds nothing and hears nothing for this long, up to twice, starts over on a new
-    /// channel: a broker can lose a consumer without a word, as when its queue is deleted and declared
-    /// again at once.
+    /// A consumer that holds nothing and hears nothing for this long, up to twice, starts over on a
+    /// new channel: a broker can lose a consumer without a word, as when its queue is deleted and
+    /// declared again at once.
     pub idle_renewal: Duration,
     /// How many publishes run at once, each on its own channel, 1 to 64.
     pub publishing_channels: usize,
 }
 
 impl RabbitConfig {
-    /// The defaults: 10 s to connect, 5 s for a repair, 30 s for confirms, 30 s of idleness, 4 publishing
-    /// channels.
+    /// The defaults: 10 s to connect, 5 s for a repair, 30 s for confirms, 30 s of idleness, 4
+    /// publishing channels.
     pub fn new(url: impl Into<AmqpUrl>, prefix: impl Into<String>) -> Self {
         Self {
             url: url.into(),

@@ -75,13 +75,15 @@ pub(super) struct Attached {
     live: Arc<Live>,
     channel: Arc<Channel>,
     stream: RawConsumer,
-    /// Whether the stream goes on. One that has ended must not be waited for again: it says nothing more.
+    /// Whether the stream goes on. One that has ended must not be waited for again: it says nothing
+    /// more.
     subscribed: bool,
 }
 
 enum Stage {
     Detached,
-    /// Kept between calls of `next`, so that a caller that gives up after a moment does not start it anew.
+    /// Kept between calls of `next`, so that a caller that gives up after a moment does not start
+    /// it anew.
     Attaching(BoxFuture<'static, Result<Attached, BrokerError>>),
     Attached(Attached),
 }
@@ -143,9 +145,9 @@ impl RabbitConsumer {
         named.map(|(delivery, tag)| delivery.named(tag)).collect()
     }
 
-    /// Receives until nothing comes any more: the broker has no more to send, or may not before something is acknowledged. A
-    /// quorum queue takes back what is on its way to a
-    /// subscription that ends, and delivers it again as redelivered, as if somebody had died of it.
+    /// Receives until nothing comes any more: the broker has no more to send, or may not before
+    /// something is acknowledged. A quorum queue takes back what is on its way to a subscription
+    /// that ends, and delivers it again as redelivered, as if somebody had died of it.
     async fn fill(&mut self) {
         let until = Instant::now() + FILL;
         while let Stage::Attached(attached) = &mut self.stage {
@@ -296,9 +298,9 @@ impl Consumer for RabbitConsumer {
             self.stage = Stage::Detached;
             return Ok(());
         }
-        // A consumer keeps the prefetch that it began with, so the subscription is replaced. The channel
-        // stays, and with it the deliveries that are out and their tags.
-        // A channel that is being lost may never answer.
+        // A consumer keeps the prefetch that it began with, so the subscription is replaced. The
+        // channel stays, and with it the deliveries that are out and their tags. A channel that is
+        // being lost may never answer.
         let live = match &self.stage {
             Stage::Attached(attached) => attached.live.clone(),
             Stage::Detached | Stage::Attaching(_) => return Ok(()),

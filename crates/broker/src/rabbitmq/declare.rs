@@ -1,6 +1,7 @@
 //! Declaring queues as [`crate::names`] says, and looking at them.
 //!
-//! Every queue is a quorum queue, durable, with its limits spelled out, since defaults differ by version.
+//! Every queue is a quorum queue, durable, with its limits spelled out, since defaults differ by
+//! version.
 
 use std::time::Duration;
 
@@ -12,14 +13,14 @@ use super::link::{Live, short};
 use crate::names::{self, QueueArguments};
 use crate::{BrokerError, Depth, Queue};
 
-/// How long to wait before a queue that was deleted is declared again. A consumer whose queue is deleted
-/// is cancelled by the broker, unless a queue of that name is there again by then: in that case the broker
-/// moves the consumer by itself, and a quorum queue's consumer gets no deliveries after such a move (seen
-/// on 3.10).
+/// How long to wait before a queue that was deleted is declared again. A consumer whose queue is
+/// deleted is cancelled by the broker, unless a queue of that name is there again by then: in that
+/// case the broker moves the consumer by itself, and a quorum queue's consumer gets no deliveries
+/// after such a move (seen on 3.10).
 pub(super) const PAUSE_BEFORE_REBIRTH: Duration = Duration::from_millis(500);
 
-/// Declares a queue and the queue of its dead letters, which must be there first: a message that finds
-/// no dead letter queue would stay behind in its own.
+/// Declares a queue and the queue of its dead letters, which must be there first: a message that
+/// finds no dead letter queue would stay behind in its own.
 pub(super) async fn declare(live: &Live, prefix: &str, queue: &Queue) -> Result<(), BrokerError> {
     live.while_up(async {
         if let Some(target) = names::queue_arguments(queue).dead_letters {
@@ -36,8 +37,8 @@ async fn declare_one(live: &Live, prefix: &str, queue: &Queue) -> Result<(), Bro
     declare_durable(live, name, arguments).await
 }
 
-/// Declares a durable queue. One that exists with other arguments (made by another version, or by an
-/// operator) is used as it is: messages are safe in it, and refusing it would stop everything.
+/// Declares a durable queue. One that exists with other arguments (made by another version, or by
+/// an operator) is used as it is: messages are safe in it, and refusing it would stop everything.
 pub(super) async fn declare_durable(
     live: &Live,
     name: ShortString,

@@ -1,5 +1,6 @@
-//! Which deployment a prefix belongs to: an empty durable queue with the deployment's id among its arguments. The broker refuses to
-//! declare it with another id, so that of deployments that start at once one gets the prefix.
+//! Which deployment a prefix belongs to: an empty durable queue with the deployment's id among its
+//! arguments. The broker refuses to declare it with another id, so that of deployments that start
+//! at once one gets the prefix.
 
 use lapin::Error;
 use lapin::options::QueueDeclareOptions;
@@ -10,8 +11,8 @@ use super::link::{Live, short};
 use super::{Inner, declare};
 use crate::{BrokerError, names};
 
-/// An argument that takes any text and is compared when the queue is declared again. Nothing is ever published to the queue, so
-/// that nothing is routed by it.
+/// An argument that takes any text and is compared when the queue is declared again. Nothing is
+/// ever published to the queue, so that nothing is routed by it.
 const ARGUMENT: &str = "x-dead-letter-routing-key";
 
 /// Takes the prefix, or names the deployment that has it.

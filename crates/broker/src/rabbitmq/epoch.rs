@@ -1,5 +1,5 @@
-//! The mark that tells a broker's data from an emptied one: a durable queue that holds one message and
-//! is only ever looked at.
+//! The mark that tells a broker's data from an emptied one: a durable queue that holds one message
+//! and is only ever looked at.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::link::short;
 use super::{Inner, declare};
 use crate::{BrokerError, names};
 
-/// How often an existing mark without its message is looked at before that is believed. A replicated
-/// queue that changes its leader shows itself as empty for a moment.
+/// How often an existing mark without its message is looked at before that is believed. A
+/// replicated queue that changes its leader shows itself as empty for a moment.
 const LOOKS: u32 = 5;
 
 /// The pause between two looks.

@@ -7,8 +7,8 @@ use lapin::{Error, ErrorKind};
 
 use crate::BrokerError;
 
-/// How long one exchange with the broker may take. Declaring a replicated queue needs a few seconds on a
-/// cluster that has just lost a node.
+/// How long one exchange with the broker may take. Declaring a replicated queue needs a few seconds
+/// on a cluster that has just lost a node.
 pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The reply code for something that does not exist.
@@ -34,8 +34,8 @@ pub(super) fn is_declared_otherwise(error: &Error) -> bool {
     reply_code(error) == Some(PRECONDITION_FAILED)
 }
 
-/// Every error of the client library passes, as far as a caller can tell: connections are repaired and
-/// channels opened again.
+/// Every error of the client library passes, as far as a caller can tell: connections are repaired
+/// and channels opened again.
 pub(super) fn unavailable(error: &Error) -> BrokerError {
     BrokerError::Unavailable(error.to_string())
 }

@@ -1,6 +1,6 @@
-//! One connection that is repaired for as long as the broker lives: connect, watch, and after a loss
-//! connect again with a capped, jittered pause. What ran on the lost connection is up to its owner:
-//! consumers attach again, publishes tell their callers.
+//! One connection that is repaired for as long as the broker lives: connect, watch, and after a
+//! loss connect again with a capped, jittered pause. What ran on the lost connection is up to its
+//! owner: consumers attach again, publishes tell their callers.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -41,7 +41,8 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Live {
     connection: Connection,
-    /// Cancelled when the connection is lost or found stuck; its users and its keeper let go of it then.
+    /// Cancelled when the connection is lost or found stuck; its users and its keeper let go of it
+    /// then.
     abandoned: CancellationToken,
     /// `true` while the broker takes no publishes (out of memory or disk).
     blocked: watch::Sender<bool>,
@@ -77,8 +78,8 @@ impl Live {
         !self.abandoned.is_cancelled() && self.connection.status().connected()
     }
 
-    /// Does something for as long as the connection lasts. The client library may leave an exchange without an answer
-    /// that a loss falls into.
+    /// Does something for as long as the connection lasts. The client library may leave an exchange
+    /// without an answer that a loss falls into.
     pub(crate) async fn while_up<T>(
         &self,
         exchange: impl Future<Output = Result<T, BrokerError>>,
@@ -90,16 +91,17 @@ impl Live {
         }
     }
 
-    /// Ends a moment after the connection was lost: whatever hears of the loss by itself knows more.
+    /// Ends a moment after the connection was lost: whatever hears of the loss by itself knows
+    /// more.
     async fn gone(&self) {
         self.abandoned.cancelled().await;
         tokio::time::sleep(LAST_WORDS).await;
     }
 
-    /// Ends when the connection turns out to be stuck, for whoever finds it so and for all others that use it. A broker
-    /// may stop reading from a publishing connection for good while its heartbeats go on, as when a quorum queue is
-    /// deleted under a channel that waits for it (seen on 3.10). A new channel, which needs no queue, tells that from
-    /// confirms that are slow.
+    /// Ends when the connection turns out to be stuck, for whoever finds it so and for all others
+    /// that use it. A broker may stop reading from a publishing connection for good while its
+    /// heartbeats go on, as when a quorum queue is deleted under a channel that waits for it (seen
+    /// on 3.10). A new channel, which needs no queue, tells that from confirms that are slow.
     pub(crate) async fn stuck(&self) {
         loop {
             tokio::select! {

@@ -1,8 +1,9 @@
-//! Pipes on RabbitMQ (3.10 and later, 4.x included). The only user of lapin: none of its types leave
-//! this module.
+//! Pipes on RabbitMQ (3.10 and later, 4.x included). The only user of lapin: none of its types
+//! leave this module.
 //!
-//! One connection publishes, another consumes, so that a broker that holds back publishers does not hold
-//! back acknowledgements. Each is repaired by its `link.rs`; what runs on it starts itself again.
+//! One connection publishes, another consumes, so that a broker that holds back publishers does not
+//! hold back acknowledgements. Each is repaired by its `link.rs`; what runs on it starts itself
+//! again.
 
 mod acker;
 mod channels;
@@ -51,8 +52,8 @@ const BROADCASTERS: usize = 2;
 /// How many publishes wait for queues that do not answer, beside those that run at once.
 const HELD_UP: usize = 256;
 
-/// A broker on RabbitMQ. Clones share everything; when the last one and all that it made are gone, the
-/// connections close.
+/// A broker on RabbitMQ. Clones share everything; when the last one and all that it made are gone,
+/// the connections close.
 #[derive(Clone)]
 pub struct RabbitBroker {
     inner: Arc<Inner>,
@@ -78,8 +79,8 @@ impl RabbitBroker {
     /// Connects. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// `Refused` if the configuration is out of bounds; `Unavailable` if the broker cannot be reached
-    /// within the connection timeout.
+    /// `Refused` if the configuration is out of bounds; `Unavailable` if the broker cannot be
+    /// reached within the connection timeout.
     pub async fn connect(config: RabbitConfig) -> Result<Self, BrokerError> {
         let patience = config.connection_timeout;
         let broker = Self::start(config)?;
@@ -88,7 +89,8 @@ impl RabbitBroker {
         Ok(broker)
     }
 
-    /// Starts without waiting for the broker, which may come later. Must be called inside a tokio runtime.
+    /// Starts without waiting for the broker, which may come later. Must be called inside a tokio
+    /// runtime.
     ///
     /// # Errors
     /// `Refused` if the configuration is out of bounds.
@@ -137,8 +139,8 @@ impl RabbitBroker {
 }
 
 impl Inner {
-    /// The connection for looking at queues and emptying them: the consuming one, because the broker reads
-    /// nothing from a publishing connection that it holds back.
+    /// The connection for looking at queues and emptying them: the consuming one, because the
+    /// broker reads nothing from a publishing connection that it holds back.
     async fn administration(&self) -> Result<Arc<Live>, BrokerError> {
         self.consuming.live(self.config.repair_wait).await
     }
@@ -224,8 +226,8 @@ impl Broker for RabbitBroker {
     async fn delete(&self, queue: &Queue) -> Result<(), BrokerError> {
         let name = short(names::queue_name(&self.inner.config.prefix, queue))?;
         let live = self.inner.administration().await?;
-        // Still remembered as declared, so the next publish finds it missing and pauses before it declares
-        // it: see `declare::PAUSE_BEFORE_REBIRTH`.
+        // Still remembered as declared, so the next publish finds it missing and pauses before it
+        // declares it: see `declare::PAUSE_BEFORE_REBIRTH`.
         declare::delete(&live, name).await
     }
 

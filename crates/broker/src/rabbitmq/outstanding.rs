@@ -1,9 +1,9 @@
-//! Which deliveries of a channel are unsettled, and how to settle some of them with the fewest protocol
-//! messages. Pure.
+//! Which deliveries of a channel are unsettled, and how to settle some of them with the fewest
+//! protocol messages. Pure.
 //!
 //! A "multiple" settles every unsettled delivery up to its tag, so it may be used exactly as far as
-//! nothing older stays unsettled. What is behind a delivery that still runs is settled one by one: it
-//! must not wait for that one.
+//! nothing older stays unsettled. What is behind a delivery that still runs is settled one by one:
+//! it must not wait for that one.
 
 use std::collections::BTreeSet;
 
@@ -26,9 +26,9 @@ impl Outstanding {
         self.tags.insert(tag);
     }
 
-    /// Settles `tags`. Those that are not outstanding (settled before, or never handed out) are ignored:
-    /// the broker would close the channel over them. The settlements must be sent in this order, and
-    /// before those of any later call.
+    /// Settles `tags`. Those that are not outstanding (settled before, or never handed out) are
+    /// ignored: the broker would close the channel over them. The settlements must be sent in this
+    /// order, and before those of any later call.
     pub(crate) fn settle(&mut self, tags: impl IntoIterator<Item = u64>) -> Vec<Settlement> {
         let mut settled: Vec<u64> = tags
             .into_iter()
@@ -112,8 +112,9 @@ mod tests {
     }
 
     proptest! {
-        /// Plays the settlements against what a broker does with them: exactly the wanted tags go, and no
-        /// settlement names a tag that the broker does not know (it would close the channel).
+        /// Plays the settlements against what a broker does with them: exactly the wanted tags go,
+        /// and no settlement names a tag that the broker does not know (it would close the
+        /// channel).
         #[test]
         fn the_broker_settles_exactly_what_was_asked(rounds in proptest::collection::vec(proptest::collection::vec(1..60_u64, 0..20), 1..12)) {
             let mut outstanding = filled(40);

@@ -1,5 +1,5 @@
-//! Publishing with confirms, a window at a time: all messages of a window are sent before any confirm is
-//! awaited, and every confirm is awaited.
+//! Publishing with confirms, a window at a time: all messages of a window are sent before any
+//! confirm is awaited, and every confirm is awaited.
 
 mod window;
 
@@ -14,15 +14,16 @@ use super::{Inner, declare};
 use crate::names::MAX_MESSAGE_BYTES;
 use crate::{BrokerError, Outgoing, Queue, names};
 
-/// The most messages of a window. Fewer than the 400 that RabbitMQ takes from a connection for a channel that does not keep
-/// up: with more, a queue without a leader stops its channel, that the connection, and so every publish (seen on 3.10).
+/// The most messages of a window. Fewer than the 400 that RabbitMQ takes from a connection for a
+/// channel that does not keep up: with more, a queue without a leader stops its channel, that the
+/// connection, and so every publish (seen on 3.10).
 const WINDOW_MESSAGES: usize = 300;
 
 /// The most bytes of a window, unless its one message is larger.
 const WINDOW_BYTES: usize = 8 << 20;
 
-/// A quorum queue that was just declared may refuse messages until it has elected its leader (seen on 3.10): so often,
-/// and after so long at first, they are sent again.
+/// A quorum queue that was just declared may refuse messages until it has elected its leader (seen
+/// on 3.10): so often, and after so long at first, they are sent again.
 const FRESH_TURNS: u32 = 5;
 const FRESH_PAUSE: Duration = Duration::from_millis(20);
 
@@ -51,7 +52,8 @@ pub(super) async fn publish(inner: &Inner, messages: &[Outgoing]) -> Results {
         }
         let mut pause = FRESH_PAUSE * 2_u32.pow(turn);
         todo.retain(|index| match &results[*index] {
-            // What the broker returns because its queue is missing is tried once more with the queue declared.
+            // What the broker returns because its queue is missing is tried once more with the
+            // queue declared.
             Err(BrokerError::Unroutable(_)) => {
                 inner.forget(&messages[*index].queue);
                 pause = pause.max(declare::PAUSE_BEFORE_REBIRTH);
@@ -119,8 +121,8 @@ async fn publish_on(
     }
 }
 
-/// Sends one window. A broker that takes only small messages closes the channel over a larger one without saying which it
-/// was, so such a window is halved until that message is alone.
+/// Sends one window. A broker that takes only small messages closes the channel over a larger one
+/// without saying which it was, so such a window is halved until that message is alone.
 async fn send_halving(
     inner: &Inner,
     live: &Live,

@@ -15,7 +15,8 @@ pub(super) fn backoff() -> Backoff {
     Backoff::new(FIRST, LONGEST)
 }
 
-/// Tries until it works, the broker is closed, or it refuses for good: a name or a bound that it never accepts.
+/// Tries until it works, the broker is closed, or it refuses for good: a name or a bound that it
+/// never accepts.
 ///
 /// # Errors
 /// [`BrokerError::Closed`] and [`BrokerError::Refused`].

@@ -1,8 +1,8 @@
 //! Transient broadcasts on RabbitMQ: a fanout exchange for control messages, a direct exchange for
 //! events, and for each subscriber a short queue of its own that ends with its connection.
 //!
-//! A subscriber that is slow fills its window first and its queue then, where the oldest messages are
-//! dropped. It cannot see that, so it is told of a possible loss whenever its window was full.
+//! A subscriber that is slow fills its window first and its queue then, where the oldest messages
+//! are dropped. It cannot see that, so it is told of a possible loss whenever its window was full.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -96,7 +96,8 @@ pub(super) struct RabbitSubscription {
 
 enum Stage {
     Detached,
-    /// Kept between calls of `next`, so that a caller that gives up after a moment does not start it anew.
+    /// Kept between calls of `next`, so that a caller that gives up after a moment does not start
+    /// it anew.
     Attaching(BoxFuture<'static, Result<Attached, BrokerError>>),
     Attached(Box<Attached>),
 }
@@ -194,7 +195,8 @@ impl Subscription for RabbitSubscription {
             unbind(&attached.channel, &attached.queue, &name, &removed).await
         };
         if let Err(error) = changed.await {
-            // Attaching again binds the new keys, and tells the listener that it may have missed some.
+            // Attaching again binds the new keys, and tells the listener that it may have missed
+            // some.
             tracing::info!(topic = ?self.topic, %error, "lost the subscription; subscribing again");
             self.stage = Stage::Detached;
         }

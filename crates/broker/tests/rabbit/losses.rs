@@ -1,5 +1,5 @@
-//! Lost connections: nothing confirmed is lost, nothing is doubled without a mark, and everything is
-//! repaired, prefetch included.
+//! Lost connections: nothing confirmed is lost, nothing is doubled without a mark, and everything
+//! is repaired, prefetch included.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::proxy::Proxy;
 use crate::setup::{Setup, run};
 use crate::suite::*;
 
-/// Cuts all connections some times, each time a moment after the broker has both of its own again. Only some, because the
-/// pauses between repairs grow while they come in quick turns.
+/// Cuts all connections some times, each time a moment after the broker has both of its own again.
+/// Only some, because the pauses between repairs grow while they come in quick turns.
 fn cut_repeatedly(
     proxy: Arc<Proxy>,
     broker: RabbitBroker,
@@ -148,8 +148,8 @@ async fn a_connection_lost_while_consuming_loses_nothing_and_marks_what_comes_tw
         );
         drop(consumer);
         lossy.close().await;
-        // What was acknowledged on the last connections may not have reached the broker: it comes again,
-        // and nothing else.
+        // What was acknowledged on the last connections may not have reached the broker: it comes
+        // again, and nothing else.
         let mut consumer = broker.consume(&pipe(), 1000).await.unwrap();
         while let Ok(batch) = tokio::time::timeout(3 * QUIET, consumer.next(500)).await {
             let batch = batch.unwrap();
@@ -338,7 +338,8 @@ async fn a_queue_without_a_leader_delays_no_other() {
         publish(&*broker, numbered(&Queue::Batch, 0..5)).await;
         stop_queue(&setup, &pipe()).await;
         let before = proxy.sent();
-        // More publishes than run at once, and more messages than the broker takes from a channel that is stuck.
+        // More publishes than run at once, and more messages than the broker takes from a channel
+        // that is stuck.
         let stalled: Vec<_> = (0..2 * at_once)
             .map(|_| {
                 let broker = broker.clone();
@@ -350,7 +351,8 @@ async fn a_queue_without_a_leader_delays_no_other() {
                 tasks::spawn(async move { broker.publish(messages).await })
             })
             .collect();
-        // As many windows as are sent at once: each publish that runs waits for the confirms of its own.
+        // As many windows as are sent at once: each publish that runs waits for the confirms of its
+        // own.
         let windows = at_once * STALLED_WINDOW * STALLED_BYTES;
         let sent = async {
             while proxy.sent() < before + windows {

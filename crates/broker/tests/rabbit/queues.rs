@@ -1,5 +1,5 @@
-//! What only a real broker can show: the arguments of its queues, and what becomes of a queue that was
-//! there before.
+//! What only a real broker can show: the arguments of its queues, and what becomes of a queue that
+//! was there before.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

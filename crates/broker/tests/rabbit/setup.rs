@@ -1,5 +1,5 @@
-//! A queue prefix for each test on the broker of `HEADWAY_TEST_AMQP_URL`, removed in the end, whatever
-//! becomes of the test.
+//! A queue prefix for each test on the broker of `HEADWAY_TEST_AMQP_URL`, removed in the end,
+//! whatever becomes of the test.
 
 use std::sync::Arc;
 

@@ -111,8 +111,8 @@ pub(crate) async fn wait_for_depth(broker: &dyn Broker, queue: &Queue, ready: u6
     panic!("{queue:?} has {seen:?}, expected {expected:?}");
 }
 
-/// Makes a test of every function of the suite. `$run` is given the function, starts a broker for it and
-/// cleans up after it.
+/// Makes a test of every function of the suite. `$run` is given the function, starts a broker for
+/// it and cleans up after it.
 #[macro_export]
 macro_rules! broker_suite {
     ($run:path) => {

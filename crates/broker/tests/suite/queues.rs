@@ -87,7 +87,8 @@ pub(crate) async fn prefetch_can_be_changed_while_deliveries_are_out(fixture: Fi
     let mut held = receive(&mut *consumer, 2).await;
     within(consumer.set_prefetch(20)).await.unwrap();
     held.extend(receive(&mut *consumer, 18).await);
-    // What was out before still counts on one broker and not on the other; either way it is bounded.
+    // What was out before still counts on one broker and not on the other; either way it is
+    // bounded.
     while let Ok(more) = tokio::time::timeout(QUIET, consumer.next(100)).await {
         held.extend(more.unwrap());
     }

@@ -97,7 +97,8 @@ pub(crate) async fn a_flood_does_not_block_the_sender_and_is_admitted_to(fixture
             .await;
     }
     assert!(begun.elapsed() < Duration::from_secs(30));
-    // The listener was slow: it listens only after the last message of the flood has been passed on.
+    // The listener was slow: it listens only after the last message of the flood has been passed
+    // on.
     fixture
         .other
         .broadcast(Topic::Events, 10, Bytes::from_static(b"end"))

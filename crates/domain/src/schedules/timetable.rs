@@ -180,7 +180,8 @@ impl Timetable {
     }
 }
 
-/// The zone of this name, as it is spelled; an empty name is UTC. The zones are built in, so that they are the same on every machine.
+/// The zone of this name, as it is spelled; an empty name is UTC. The zones are built in, so that
+/// they are the same on every machine.
 fn zone(name: &str) -> Option<TimeZone> {
     if name.is_empty() {
         return Some(TimeZone::UTC);

@@ -83,7 +83,8 @@ impl World {
         result
     }
 
-    /// A client runs some of the failures again while the job goes on: those of items whose index is none of every `kept`-th, and of pages.
+    /// A client runs some of the failures again while the job goes on: those of items whose index
+    /// is none of every `kept`-th, and of pages.
     pub(crate) fn redrive(&mut self, kept: u32, end: End) -> Result<(), Error> {
         let run = self.job().run;
         let of = |failure: &NewFailure| match failure.subject {

@@ -14,8 +14,8 @@ use super::{
     world::{World, spec},
 };
 
-/// An item that kills its workers runs alone after the second death, so that its neighbours live, and is given up
-/// after the third. Its neighbours ran beside it twice and once alone.
+/// An item that kills its workers runs alone after the second death, so that its neighbours live,
+/// and is given up after the third. Its neighbours ran beside it twice and once alone.
 #[test]
 fn an_item_that_kills_its_workers_is_given_up() {
     let plans = vec![Plan::GOOD, TROUBLED(Trouble::Killer), Plan::GOOD];
@@ -29,8 +29,8 @@ fn an_item_that_kills_its_workers_is_given_up() {
     assert_eq!(world.doubts[&0], 2);
 }
 
-/// What was redelivered once runs again at once beside all else, and what of it did not start is not to blame for the
-/// next death.
+/// What was redelivered once runs again at once beside all else, and what of it did not start is
+/// not to blame for the next death.
 #[test]
 fn a_first_death_makes_nobody_a_suspect() {
     let mut one = spec();
@@ -66,8 +66,8 @@ fn a_first_death_makes_nobody_a_suspect() {
     assert_eq!(counts(&world), (2, 2, 0, 0));
 }
 
-/// A worker that ends hands back what it leased: it is sent again at once, as often as workers end, and nothing that
-/// was said of the earlier try fits any more.
+/// A worker that ends hands back what it leased: it is sent again at once, as often as workers end,
+/// and nothing that was said of the earlier try fits any more.
 #[test]
 fn a_worker_that_ends_hands_back_what_it_leased() {
     for event in [ItemEvent::Parked, ItemEvent::Discarded] {
@@ -100,7 +100,8 @@ fn a_worker_that_ends_hands_back_what_it_leased() {
     }
 }
 
-/// A start that was announced counts no longer once its worker hands the item back, or the try fails.
+/// A start that was announced counts no longer once its worker hands the item back, or the try
+/// fails.
 #[test]
 fn a_start_with_an_outcome_does_not_count() {
     let failed = ItemEvent::Failed(Failed {

@@ -18,7 +18,8 @@ fn nested(levels: usize) -> Tree {
     })
 }
 
-/// The events of a job do not grow with its batches: the first have one each, then all of them have one together.
+/// The events of a job do not grow with its batches: the first have one each, then all of them have
+/// one together.
 #[test]
 fn splits_of_a_large_job_are_summed_up() {
     let splits = |world: &World| -> Vec<_> {

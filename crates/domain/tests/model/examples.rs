@@ -273,7 +273,8 @@ fn an_answer_to_an_older_attempt_comes_too_late() {
     world.complete();
 }
 
-/// What failed is run again while the job goes on; what else is out goes on too, and nothing that was said of the failed attempt counts.
+/// What failed is run again while the job goes on; what else is out goes on too, and nothing that
+/// was said of the failed attempt counts.
 #[test]
 fn a_failure_is_taken_back_while_the_job_runs() {
     let leaves = vec![Plan::GOOD, TROUBLED(Trouble::Lasting), Plan::GOOD];

@@ -145,7 +145,8 @@ impl World {
         }
     }
 
-    /// Nothing is left of a job without failures but its root, its sums, and the batches that are kept to be looked at.
+    /// Nothing is left of a job without failures but its root, its sums, and the batches that are
+    /// kept to be looked at.
     fn check_folded(&self) {
         assert!(self.store.pages.is_empty() && self.store.items.is_empty());
         let below = || self.store.batches.values().filter(|batch| batch.number > 1);

@@ -1,5 +1,6 @@
-//! A fleet of workers as the SDK is: each process has slots and a prefetch, announces what it must, runs suspects
-//! alone, and dies of killers or from outside, with all that it held and all that it did not report yet.
+//! A fleet of workers as the SDK is: each process has slots and a prefetch, announces what it must,
+//! runs suspects alone, and dies of killers or from outside, with all that it held and all that it
+//! did not report yet.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -309,8 +310,8 @@ fn shape() -> impl Strategy<Value = Shape> {
 proptest! {
     #![proptest_config(super::schedule::config(60))]
 
-    /// Whichever process dies when: killers end as POISON, and nothing else does but what ran alone in a process
-    /// that was killed from outside. No item starts more than three times.
+    /// Whichever process dies when: killers end as POISON, and nothing else does but what ran alone
+    /// in a process that was killed from outside. No item starts more than three times.
     #[test]
     fn killers_end_and_nobody_else_is_blamed(shape in shape()) {
         let fleet = play(&shape);

@@ -1,4 +1,5 @@
-//! What a job is split into: a tree of batches, their pages and leaves, each with the trouble it makes.
+//! What a job is split into: a tree of batches, their pages and leaves, each with the trouble it
+//! makes.
 
 use std::collections::BTreeSet;
 

@@ -266,7 +266,8 @@ impl World {
             .collect();
         for items in due.chunks(4) {
             for key in items {
-                // An earlier transaction of this loop may have ended the item, or one the sweeper raced.
+                // An earlier transaction of this loop may have ended the item, or one the sweeper
+                // raced.
                 if self
                     .store
                     .items
@@ -332,7 +333,8 @@ impl World {
         self.epoch += 1;
     }
 
-    /// Releases again what was released in an older epoch, and nothing else: whether there was anything.
+    /// Releases again what was released in an older epoch, and nothing else: whether there was
+    /// anything.
     pub(crate) fn sweep_epochs(&mut self, end: End) -> bool {
         let stale = self.store.pages.values().filter(|page| {
             let out = match page.state {

@@ -1,5 +1,5 @@
-//! What travels between the roles as bytes. Here, and in the server's gRPC layer, wire types meet domain types; nowhere
-//! else.
+//! What travels between the roles as bytes. Here, and in the server's gRPC layer, wire types meet
+//! domain types; nowhere else.
 
 mod batch;
 mod broadcasts;

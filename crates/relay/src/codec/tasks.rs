@@ -1,5 +1,5 @@
-//! Task messages: what is the same for all items of a page is encoded once, and each message is that
-//! and its items, since protobuf messages may be joined by joining their bytes.
+//! Task messages: what is the same for all items of a page is encoded once, and each message is
+//! that and its items, since protobuf messages may be joined by joining their bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use headway::wire;
@@ -14,8 +14,8 @@ use super::ids::fence_bytes;
 /// The content type of payloads that a splitter made.
 const JSON: &str = "application/json";
 
-/// Payload bytes in one message at most, unless one item alone has more. A message then stays far below what brokers take:
-/// the payload of one item is as large at most, and headers are small.
+/// Payload bytes in one message at most, unless one item alone has more. A message then stays far
+/// below what brokers take: the payload of one item is as large at most, and headers are small.
 const MESSAGE_BYTES: usize = limits::MAX_PAYLOAD_BYTES;
 
 /// Builds the task messages of one page.
@@ -119,8 +119,8 @@ impl<'a> TaskMessages<'a> {
         }
     }
 
-    /// Puts an item into the next message, with its input unless it was forwarded. The message that this completes, if any: it
-    /// may be one of earlier items.
+    /// Puts an item into the next message, with its input unless it was forwarded. The message that
+    /// this completes, if any: it may be one of earlier items.
     pub fn add(&mut self, item: PlannedItem, payload: Bytes) -> Option<TaskSend> {
         if let Some(forward) = &item.forward {
             let message = self.forwarded(&item, forward);
@@ -226,7 +226,8 @@ pub fn first_try(index: u32, attempt: u32) -> PlannedItem {
 /// Writes a task message that consists of a fence, to be reported to this shard.
 pub fn encode_fence_task(id: Uuid, shard: u16) -> Bytes {
     let message = wire::TaskMessage {
-        // No job has it. A worker that knows no fences gives the message up, and tracking finds no job to fail.
+        // No job has it. A worker that knows no fences gives the message up, and tracking finds no
+        // job to fail.
         job_uid: fence_bytes(id),
         shard: shard.into(),
         fence: fence_bytes(id),

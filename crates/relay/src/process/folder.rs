@@ -1,4 +1,5 @@
-//! The files of the embedded database: one process at a time has them, and no other user of the machine may read them.
+//! The files of the embedded database: one process at a time has them, and no other user of the
+//! machine may read them.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -17,7 +18,8 @@ pub(super) struct FolderLock {
     _file: File,
 }
 
-/// Takes the database file for this process, before anything is read or written. `folder` is the data folder, if it is Headway's own.
+/// Takes the database file for this process, before anything is read or written. `folder` is the
+/// data folder, if it is Headway's own.
 ///
 /// # Errors
 /// When another process has it; the error names that process.

@@ -37,8 +37,9 @@ pub struct Links {
 }
 
 impl Links {
-    /// Connects as the configuration says, waiting for a database or broker that is not up yet until `shutdown`, and makes
-    /// sure of the broker's epoch. Background tasks run under the supervisor.
+    /// Connects as the configuration says, waiting for a database or broker that is not up yet
+    /// until `shutdown`, and makes sure of the broker's epoch. Background tasks run under the
+    /// supervisor.
     ///
     /// # Errors
     /// When something is wrong that waiting does not mend, or on shutdown.
@@ -46,8 +47,8 @@ impl Links {
         Self::connect_through(config, supervisor, |broker| broker).await
     }
 
-    /// As [`Links::connect`], with the broker that `wrap` makes of the configured one: for tests that lose or
-    /// double messages between roles.
+    /// As [`Links::connect`], with the broker that `wrap` makes of the configured one: for tests
+    /// that lose or double messages between roles.
     ///
     /// # Errors
     /// As [`Links::connect`].
@@ -62,7 +63,8 @@ impl Links {
         let broker = open_broker(config, &shutdown).await?;
         claim_prefix(config, &store, broker.as_ref(), &shutdown).await?;
         let broker = wrap(broker);
-        // What a commit caused may be published until the very end, so the deleter ends after everybody else.
+        // What a commit caused may be published until the very end, so the deleter ends after
+        // everybody else.
         let (relay, deleter) = Relay::new(store, broker, shutdown.clone());
         supervisor.spawn(TaskKind::Service, "outbox-deleter", async move {
             deleter.await;
@@ -106,7 +108,8 @@ async fn take_folder(config: &Config) -> anyhow::Result<Option<Arc<FolderLock>>>
     Ok(Some(Arc::new(lock)))
 }
 
-/// Makes sure that the queues of this prefix are this deployment's, before anything is taken from one.
+/// Makes sure that the queues of this prefix are this deployment's, before anything is taken from
+/// one.
 async fn claim_prefix(
     config: &Config,
     store: &Store,
@@ -198,7 +201,8 @@ async fn follow_clock(store: Store) -> anyhow::Result<()> {
     }
 }
 
-/// Counts jobs again as soon as this process finds their counters wrong: until then it can store nothing of them.
+/// Counts jobs again as soon as this process finds their counters wrong: until then it can store
+/// nothing of them.
 async fn recount(relay: Relay) -> anyhow::Result<()> {
     loop {
         relay.store().miscounted().await;

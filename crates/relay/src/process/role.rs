@@ -1,5 +1,5 @@
-//! The main function of a process that runs one role: configuration, telemetry, signals, connections, and an
-//! orderly end.
+//! The main function of a process that runs one role: configuration, telemetry, signals,
+//! connections, and an orderly end.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Whether the broker still has its data: a durable mark, named in the database, that a broker which lost
-//! its queues cannot show.
+//! Whether the broker still has its data: a durable mark, named in the database, that a broker
+//! which lost its queues cannot show.
 
 use headway_broker::BrokerError;
 use headway_store::StoreError;
@@ -46,8 +46,8 @@ impl From<BrokerError> for EpochError {
 }
 
 impl Relay {
-    /// Checks the broker's mark and begins a new epoch if it is missing; whether it was. Every role calls this before it
-    /// publishes anything, and tracking again every few seconds.
+    /// Checks the broker's mark and begins a new epoch if it is missing; whether it was. Every role
+    /// calls this before it publishes anything, and tracking again every few seconds.
     ///
     /// # Errors
     /// When the database or the broker does not answer: nothing is concluded then.
@@ -66,7 +66,8 @@ impl Relay {
         {
             return Err(EpochError::Taken(other));
         }
-        // Planted before anybody can read of it, or whoever looks meanwhile would find it missing and begin another.
+        // Planted before anybody can read of it, or whoever looks meanwhile would find it missing
+        // and begin another.
         let planted = Uuid::new_v4();
         self.broker().plant_epoch(planted).await?;
         let mark = self.store().begin_epoch(seen, planted).await?;

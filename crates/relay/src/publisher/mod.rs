@@ -1,5 +1,5 @@
-//! Publishes what a commit caused, each queue in windows of confirms of its own, and finds out whether the broker lost
-//! its data.
+//! Publishes what a commit caused, each queue in windows of confirms of its own, and finds out
+//! whether the broker lost its data.
 
 mod epoch;
 mod relay;

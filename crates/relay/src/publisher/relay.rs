@@ -1,4 +1,5 @@
-//! Publishing what a commit caused: owed messages with confirms, then broadcasts that nobody waits for.
+//! Publishing what a commit caused: owed messages with confirms, then broadcasts that nobody waits
+//! for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::windows::{QueueWindows, Windows};
 use crate::codec::{TaskMessages, encode_change, encode_control, encode_owed, first_try};
 
-/// Confirmed messages that wait to be deleted from the outbox. When full, the publisher waits for the deleter.
+/// Confirmed messages that wait to be deleted from the outbox. When full, the publisher waits for
+/// the deleter.
 const CONFIRMED: usize = 64;
 /// Outbox rows deleted in one statement.
 const DELETED: usize = 1000;
@@ -33,8 +35,9 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay and its task, which deletes confirmed messages from the outbox and lets jobs go on whose prerequisites ended. It
-    /// ends after `shutdown`, when it has deleted what was confirmed before.
+    /// A relay and its task, which deletes confirmed messages from the outbox and lets jobs go on
+    /// whose prerequisites ended. It ends after `shutdown`, when it has deleted what was confirmed
+    /// before.
     pub fn new(
         store: Store,
         broker: Arc<dyn Broker>,
@@ -120,7 +123,8 @@ impl Relay {
         }
     }
 
-    /// Publishes what the creation of a job caused. A single task goes to its pipe at once, without the detour over a batch worker.
+    /// Publishes what the creation of a job caused. A single task goes to its pipe at once, without
+    /// the detour over a batch worker.
     pub async fn publish_created(&self, created: &Created, body: Bytes) {
         if created.committed.releases {
             self.look_at_dependents();
@@ -141,8 +145,8 @@ impl Relay {
         self.tell(&created.committed.changes).await;
     }
 
-    /// Publishes messages of the outbox. What the broker does not confirm soon is left to a task of its own: a commit never
-    /// waits for a queue that does not answer.
+    /// Publishes messages of the outbox. What the broker does not confirm soon is left to a task of
+    /// its own: a commit never waits for a queue that does not answer.
     async fn send(&self, owed: &[OutboxMessage], messages: Vec<Outgoing>) {
         let Some(first) = messages.first() else {
             return;
@@ -159,8 +163,8 @@ impl Relay {
         }
     }
 
-    /// Publishes messages of the outbox to one queue and has those that were confirmed deleted. Bounded: [`Windows`] refuses
-    /// what is too much for one queue.
+    /// Publishes messages of the outbox to one queue and has those that were confirmed deleted.
+    /// Bounded: [`Windows`] refuses what is too much for one queue.
     async fn publish_outbox(
         self,
         windows: Arc<QueueWindows>,
@@ -181,7 +185,8 @@ impl Relay {
             tracing::warn!(%error, left = left - ids.len(), "cannot publish messages; they stay in the outbox for a later sweep");
         }
         if !ids.is_empty() && self.confirmed.send(ids).await.is_err() {
-            // The deleter has ended: the rows stay, and the sweep of another process sends them again, harmlessly.
+            // The deleter has ended: the rows stay, and the sweep of another process sends them
+            // again, harmlessly.
             tracing::debug!(
                 "the process is stopping; confirmed messages stay in the outbox and are sent again"
             );

@@ -1,6 +1,7 @@
-//! Sharing windows: messages for one queue that come while others wait for their confirms go out together in the next
-//! window, so that many small publishes cost the broker as little as a large one. Each queue has windows of its own:
-//! a queue that does not confirm delays no message to another.
+//! Sharing windows: messages for one queue that come while others wait for their confirms go out
+//! together in the next window, so that many small publishes cost the broker as little as a large
+//! one. Each queue has windows of its own: a queue that does not confirm delays no message to
+//! another.
 
 use std::{
     collections::HashMap,
@@ -17,7 +18,8 @@ use tokio::sync::{Semaphore, oneshot};
 const LANES: usize = 2;
 /// Messages that are gathered into one window at most, unless one caller brings more.
 const GATHERED: usize = 1000;
-/// Messages, and their bytes, that wait for the windows of one queue at most; more are answered with an error at once.
+/// Messages, and their bytes, that wait for the windows of one queue at most; more are answered
+/// with an error at once.
 const MAX_WAITING: usize = 10_000;
 const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Queues that are kept; beyond them those that nobody uses are forgotten.
@@ -86,7 +88,8 @@ impl QueueWindows {
         self.slow.store(true, Ordering::Relaxed);
     }
 
-    /// Publishes messages to this queue, together with whatever others publish there now; one result a message, in order.
+    /// Publishes messages to this queue, together with whatever others publish there now; one
+    /// result a message, in order.
     pub(super) async fn publish(&self, broker: &dyn Broker, messages: Vec<Outgoing>) -> Results {
         let count = messages.len();
         let (reply, mut answer) = oneshot::channel();
@@ -166,7 +169,8 @@ async fn send(broker: &dyn Broker, parcels: Vec<Parcel>) -> bool {
     let confirmed = results.iter().any(Result::is_ok);
     let mut results = results.into_iter();
     for (count, reply) in replies {
-        // A caller that went away leaves its messages in the outbox, and the sweep sends them again.
+        // A caller that went away leaves its messages in the outbox, and the sweep sends them
+        // again.
         let _ = reply.send(results.by_ref().take(count).collect());
     }
     confirmed

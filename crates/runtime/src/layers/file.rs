@@ -42,7 +42,8 @@ pub(super) fn read<T: DeserializeOwned>(path: &PathBuf) -> Result<Mapping, Confi
     }
 }
 
-/// Reads YAML 1.2, so that `no` and `007` are texts. Errors do not show the source, which may hold secrets.
+/// Reads YAML 1.2, so that `no` and `007` are texts. Errors do not show the source, which may hold
+/// secrets.
 fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
@@ -84,7 +85,8 @@ fn wrong_key<'a, T: DeserializeOwned>(
     None
 }
 
-/// The error with the key before it; of a key that is not known, with the section in which it stands.
+/// The error with the key before it; of a key that is not known, with the section in which it
+/// stands.
 fn at_key(path: &[&str], error: &str) -> String {
     let known = match error.starts_with("unknown field ") {
         true => &path[..path.len().saturating_sub(1)],

@@ -21,7 +21,8 @@ pub(super) const FILES: u8 = 0;
 pub(super) const FOLDERS: u8 = 1;
 /// How many files an item has at most.
 pub(super) const MAX_GROUP: usize = 1000;
-/// How many bytes of names an item has at most, roughly, so that it stays well below what a page may have.
+/// How many bytes of names an item has at most, roughly, so that it stays well below what a page
+/// may have.
 const GROUP_BYTES: usize = 128 << 10;
 
 /// The definition: what a client writes, and in sub-batches also the folder.
@@ -77,7 +78,8 @@ impl Folder {
         })
     }
 
-    /// Checks what the definition names against the allowed folders, without asking the file system.
+    /// Checks what the definition names against the allowed folders, without asking the file
+    /// system.
     pub(super) fn check(&self, roots: &FileRoots) -> Result<(), SplitError> {
         let root = self.written.root.to_path();
         roots
@@ -98,8 +100,8 @@ impl Folder {
         }
     }
 
-    /// Opens the folder; `None` if it is not there any more. A folder that was replaced by a link since its name was
-    /// found is not that folder any more.
+    /// Opens the folder; `None` if it is not there any more. A folder that was replaced by a link
+    /// since its name was found is not that folder any more.
     fn open(&self, roots: &FileRoots) -> Result<Option<headway_files::Folder>, SplitError> {
         let links = match self.written.follow_links {
             true => Links::Follow,
@@ -144,7 +146,8 @@ impl Folder {
             if !self.written.hidden && name.starts_with(b".") {
                 continue;
             }
-            // Most names of a large folder end here, before a link is followed or the glob is asked.
+            // Most names of a large folder end here, before a link is followed or the glob is
+            // asked.
             key.clear();
             key.push(FOLDERS);
             key.extend_from_slice(name);
@@ -177,9 +180,9 @@ impl Folder {
         }
     }
 
-    /// Makes a page of what follows the cursor; `None` if the chunk does not reach far enough. An item that the end
-    /// of the chunk cuts short is left to the next page, unless `fresh` says that reading the folder again would
-    /// give no more.
+    /// Makes a page of what follows the cursor; `None` if the chunk does not reach far enough. An
+    /// item that the end of the chunk cuts short is left to the next page, unless `fresh` says that
+    /// reading the folder again would give no more.
     pub(super) fn page(
         &self,
         chunk: &Chunk,

@@ -1,7 +1,7 @@
 //! Symbolic links in the folders of the `files` splitter: which ones count, and as what.
 //!
-//! Paths are compared by their text here, to tell what a link is. What is behind it is opened beneath the allowed
-//! folders, whatever was told here.
+//! Paths are compared by their text here, to tell what a link is. What is behind it is opened
+//! beneath the allowed folders, whatever was told here.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -40,8 +40,8 @@ impl<'a> LinkTargets<'a> {
         }
     }
 
-    /// The kind of what a link leads to. [`Kind::Link`] if it leads nowhere, out of what is allowed, or to a folder
-    /// above itself and so in a circle.
+    /// The kind of what a link leads to. [`Kind::Link`] if it leads nowhere, out of what is
+    /// allowed, or to a folder above itself and so in a circle.
     pub(super) fn kind(&mut self, name: &OsStr) -> Result<Kind, SplitError> {
         let link = self.root.join(self.dir.to_path()).join(name);
         let found = link

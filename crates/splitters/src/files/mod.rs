@@ -1,8 +1,8 @@
 //! The `files` splitter: the files of a folder tree, a sub-batch per folder.
 //!
-//! The children of a folder are ordered by *key*: a byte for the phase (files, then folders), then the name. The
-//! cursor is the last key that was seen, so "what follows" has a meaning however the folder changes: no name is
-//! found twice, and none that was there all the time is missed.
+//! The children of a folder are ordered by *key*: a byte for the phase (files, then folders), then
+//! the name. The cursor is the last key that was seen, so "what follows" has a meaning however the
+//! folder changes: no name is found twice, and none that was there all the time is missed.
 
 mod folder;
 mod glob;
@@ -22,7 +22,8 @@ use crate::page::unreadable_cursor;
 use crate::scans::Scans;
 use crate::{Definition, Page, PageRequest, SplitError, Splitter, WarmKey};
 
-/// Memory for the names of one folder. Above it (some 200,000 names) the folder is read once per so many names.
+/// Memory for the names of one folder. Above it (some 200,000 names) the folder is read once per so
+/// many names.
 const CHUNK_BYTES: usize = 16 << 20;
 /// Memory for the names of all folders between two of their pages.
 const WARM_BYTES: usize = 3 * CHUNK_BYTES;
@@ -30,7 +31,8 @@ const WARM_BYTES: usize = 3 * CHUNK_BYTES;
 const WARM_LIFETIME: Duration = Duration::from_secs(60);
 /// How many folders are read at once: it bounds the memory, and disks get no faster beyond it.
 const MAX_SCANS: usize = 8;
-/// How many of them belong to one job, so that one whose file system does not answer leaves some to the others.
+/// How many of them belong to one job, so that one whose file system does not answer leaves some to
+/// the others.
 const MAX_SCANS_PER_JOB: usize = 3;
 
 /// Splits a folder tree. See the module, and docs/SPLITTERS.md for the definition.
@@ -74,7 +76,8 @@ impl Shared {
         cursor: Option<&[u8]>,
         request: &Owned,
     ) -> Result<Page, SplitError> {
-        // The first page always reads the folder: a batch that is split anew must not see an old state.
+        // The first page always reads the folder: a batch that is split anew must not see an old
+        // state.
         let after = cursor.unwrap_or_default();
         let known = request
             .warm

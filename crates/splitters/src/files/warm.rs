@@ -1,4 +1,5 @@
-//! What the `files` splitter remembers of a folder between two pages: the sorted names that follow a point.
+//! What the `files` splitter remembers of a folder between two pages: the sorted names that follow
+//! a point.
 //!
 //! A hint only. Whoever finds nothing here reads the folder again.
 
@@ -37,7 +38,8 @@ impl Chunk {
 pub(super) struct Smallest {
     after: Box<[u8]>,
     heap: BinaryHeap<Box<[u8]>>,
-    /// The smallest key that was dropped. What is not below it must be dropped too, or there would be a gap.
+    /// The smallest key that was dropped. What is not below it must be dropped too, or there would
+    /// be a gap.
     ceiling: Option<Box<[u8]>>,
     bytes: usize,
     capacity: usize,
@@ -90,7 +92,8 @@ impl Smallest {
     }
 }
 
-/// Chunks by batch: bounded in bytes, the one unused for longest goes first, and none is kept for long.
+/// Chunks by batch: bounded in bytes, the one unused for longest goes first, and none is kept for
+/// long.
 #[derive(Debug)]
 pub(super) struct Warm {
     chunks: Mutex<HashMap<WarmKey, Kept>>,

@@ -1,9 +1,10 @@
 //! Lines and CSV records of a file, one at a time, in bounded memory.
 //!
-//! CSV is that of RFC 4180, with LF as well as CRLF, any one-byte delimiter, and strict about quotes.
-//! It is read by hand because csv-core, and csv over it, take text after a closing quote for a part of the field, a
-//! lone CR for the end of a record, and leave out blank lines without a word: then a broken promise of
-//! `quoted_newlines` would not be found, and rows would not be those of the lines.
+//! CSV is that of RFC 4180, with LF as well as CRLF, any one-byte delimiter, and strict about
+//! quotes. It is read by hand because csv-core, and csv over it, take text after a closing quote
+//! for a part of the field, a lone CR for the end of a record, and leave out blank lines without a
+//! word: then a broken promise of `quoted_newlines` would not be found, and rows would not be those
+//! of the lines.
 
 use std::io::{self, BufRead, Read};
 
@@ -106,7 +107,8 @@ enum State {
 /// Reads a record; `None` at the end of the file.
 ///
 /// # Errors
-/// [`ReadError`]; a content error if the record is too long, its quotes are wrong, or it is not UTF-8.
+/// [`ReadError`]; a content error if the record is too long, its quotes are wrong, or it is not
+/// UTF-8.
 pub(super) fn read_record(
     reader: &mut impl BufRead,
     dialect: Dialect,
@@ -139,7 +141,8 @@ pub(super) fn read_record(
                 len,
             }));
         }
-        // Where no quoted field goes on over a line end, the next row begins on the next line, whatever is in this one.
+        // Where no quoted field goes on over a line end, the next row begins on the next line,
+        // whatever is in this one.
         let fault = |error| match error {
             ReadError::Content(why) if !dialect.quoted_newlines => ReadError::Row(why),
             error => error,

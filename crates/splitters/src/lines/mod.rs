@@ -1,9 +1,11 @@
-//! The `lines` splitter: the lines of a text, CSV or NDJSON file of any size, cut into byte ranges at line ends.
+//! The `lines` splitter: the lines of a text, CSV or NDJSON file of any size, cut into byte ranges
+//! at line ends.
 //!
-//! The file itself is split into ranges without being read; a range owns the lines that *start* in it, and its pages
-//! read on from the byte offset in the cursor. CSV whose quoted fields may hold line ends cannot be cut without
-//! reading from the start, so it is one range, unless the definition promises that there are none; a broken promise
-//! is always found, since the line on which such a field opens is read from its start.
+//! The file itself is split into ranges without being read; a range owns the lines that *start* in
+//! it, and its pages read on from the byte offset in the cursor. CSV whose quoted fields may hold
+//! line ends cannot be cut without reading from the start, so it is one range, unless the
+//! definition promises that there are none; a broken promise is always found, since the line on
+//! which such a field opens is read from its start.
 
 mod csv;
 mod definition;
@@ -55,7 +57,8 @@ impl Splitter for Lines {
         "lines"
     }
 
-    /// Not even of a file that stayed as it is: its lines must still be there when an item is tried again later.
+    /// Not even of a file that stayed as it is: its lines must still be there when an item is tried
+    /// again later.
     fn reproducible(&self) -> bool {
         false
     }

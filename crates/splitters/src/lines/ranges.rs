@@ -65,7 +65,8 @@ impl Source {
         Ok(page.finish(None))
     }
 
-    /// Where data starts, after a byte order mark and a header, and the columns that the header names.
+    /// Where data starts, after a byte order mark and a header, and the columns that the header
+    /// names.
     fn start_of_data(
         &self,
         file: &mut SourceFile,

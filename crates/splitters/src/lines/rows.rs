@@ -13,7 +13,8 @@ use crate::definition::json_len;
 use crate::page::unreadable_cursor;
 use crate::{Child, Page, PageBuilder, SplitError};
 
-/// How many bytes as JSON an item of several lines takes at most, so that it stays well below what a page may have.
+/// How many bytes as JSON an item of several lines takes at most, so that it stays well below what
+/// a page may have.
 const GROUP_BYTES: usize = 256 << 10;
 /// After how many bytes a page ends that has found nothing but blank lines.
 const MAX_PAGE_READ: u64 = 16 << 20;
@@ -97,8 +98,8 @@ impl Source {
         Ok((entries, offset))
     }
 
-    /// Reads one line or record, and says how long it is; nothing for a blank one that does not count. `None` at
-    /// the end of the file.
+    /// Reads one line or record, and says how long it is; nothing for a blank one that does not
+    /// count. `None` at the end of the file.
     fn entry(
         &self,
         file: &mut SourceFile,

@@ -1,4 +1,5 @@
-//! The file that the `lines` splitter reads: opened, checked to be still the one that was cut, and named in errors.
+//! The file that the `lines` splitter reads: opened, checked to be still the one that was cut, and
+//! named in errors.
 
 use std::fs::{File, Metadata};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -190,7 +191,8 @@ impl SourceFile {
             .map_err(|error| self.failed(&error))
     }
 
-    /// Where the first line starts at or after `start`, which is above 0; `end` if none starts before it.
+    /// Where the first line starts at or after `start`, which is above 0; `end` if none starts
+    /// before it.
     ///
     /// # Errors
     /// Those of the file system.

@@ -1,6 +1,7 @@
 //! Item templates: how an item that a splitter found becomes the payload of a task.
 //!
-//! A template is compiled once per job into a flat list of parts, so that rendering an item only copies bytes.
+//! A template is compiled once per job into a flat list of parts, so that rendering an item only
+//! copies bytes.
 
 use std::fmt;
 
@@ -90,9 +91,10 @@ struct Path {
 impl Template {
     /// Compiles a payload with placeholders; `None` gives the item itself.
     ///
-    /// A string that is exactly one placeholder is replaced by the value with its JSON type. Placeholders inside a
-    /// longer string are replaced by text: strings as they are, everything else as compact JSON. `{{{{` stands for
-    /// two literal braces. Keys of objects are left as they are.
+    /// A string that is exactly one placeholder is replaced by the value with its JSON type.
+    /// Placeholders inside a longer string are replaced by text: strings as they are, everything
+    /// else as compact JSON. `{{{{` stands for two literal braces. Keys of objects are left as they
+    /// are.
     ///
     /// # Errors
     /// [`TemplateError::Unknown`] and [`TemplateError::Unclosed`].
@@ -116,8 +118,8 @@ impl Template {
     /// The payload of an item, as JSON text.
     ///
     /// # Errors
-    /// [`TemplateError::Missing`] if a placeholder names a field that is not there (one that is null is there);
-    /// [`TemplateError::TooLarge`] above [`MAX_PAYLOAD_BYTES`].
+    /// [`TemplateError::Missing`] if a placeholder names a field that is not there (one that is
+    /// null is there); [`TemplateError::TooLarge`] above [`MAX_PAYLOAD_BYTES`].
     pub fn render(&self, item: &Value, parameters: &Value) -> Result<Vec<u8>, TemplateError> {
         let Some(parts) = &self.parts else {
             let mut out = Vec::with_capacity(expected(item));

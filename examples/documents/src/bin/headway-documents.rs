@@ -34,8 +34,8 @@ struct Arguments {
     /// How long running items may go on when the process is told to end.
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     drain: Duration,
-    /// The folders in and below which files are read and archives are written, separated by commas. None refuses every
-    /// item.
+    /// The folders in and below which files are read and archives are written, separated by commas.
+    /// None refuses every item.
     #[arg(long, env = "HEADWAY_FILE_ROOTS", value_delimiter = ',')]
     file_roots: Vec<PathBuf>,
     /// What to log: a level or a filter by module.

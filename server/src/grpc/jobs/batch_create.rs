@@ -65,8 +65,8 @@ impl Api {
         })
     }
 
-    /// What the entries of a request would become. Nothing is created, so entries that share an id or
-    /// a request id are compared with each other.
+    /// What the entries of a request would become. Nothing is created, so entries that share an id
+    /// or a request id are compared with each other.
     async fn rehearse_entries(
         &self,
         read: Vec<Result<NewJob, ApiError>>,

@@ -141,7 +141,8 @@ mod tests {
 
     use super::*;
 
-    /// A token is good on a server of another version too: what is hashed must not follow the names of Rust.
+    /// A token is good on a server of another version too: what is hashed must not follow the names
+    /// of Rust.
     #[test]
     fn a_token_of_this_release_is_read_by_the_next() {
         let filter = JobFilter {

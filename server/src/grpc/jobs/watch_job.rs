@@ -1,5 +1,6 @@
-//! WatchJob: the states of one job. A state goes to all who watch the job as the same bytes, so it is converted and encoded once, and the method
-//! is mounted by hand beside the others, whose codec encodes each message for itself.
+//! WatchJob: the states of one job. A state goes to all who watch the job as the same bytes, so it
+//! is converted and encoded once, and the method is mounted by hand beside the others, whose codec
+//! encodes each message for itself.
 
 use std::{
     convert::Infallible,

@@ -11,8 +11,8 @@ pub(crate) const MAX_DEPTH: usize = 30;
 /// The largest integer up to which every one is a double too: 2^53.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A value as JSON, or a clause that says what it must be. Whole numbers become integers, so that the same
-/// definition has one stored form.
+/// A value as JSON, or a clause that says what it must be. Whole numbers become integers, so that
+/// the same definition has one stored form.
 pub(crate) fn from_value(value: Value) -> Result<Json, String> {
     read(value, MAX_DEPTH)
 }

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::grpc::{values::duration, violations::Violations};
 
-/// Bytes of an encoded spec: what is accepted can be read again by a client that takes 4 MiB at most.
+/// Bytes of an encoded spec: what is accepted can be read again by a client that takes 4 MiB at
+/// most.
 pub(crate) const SPEC_BYTES: usize = 3 * 1024 * 1024;
 
 /// The spec of a request.
@@ -34,7 +35,8 @@ pub(crate) fn spec(
     let size = spec.encoded_len();
     let mut violations = Violations::default();
     let converted = convert(partition, spec, splitters, &mut violations);
-    // What is wrong below is named first: a payload that is too large is the cause of a spec that is.
+    // What is wrong below is named first: a payload that is too large is the cause of a spec that
+    // is.
     violations.finish()?;
     let converted = converted.ok_or_else(|| Error::field("spec", "must be set"))?;
     converted.validate()?;

@@ -1,5 +1,5 @@
-//! A job's spec as the wire has it. JSON always goes out as text: a reader has one form to know, and
-//! numbers keep their values.
+//! A job's spec as the wire has it. JSON always goes out as text: a reader has one form to know,
+//! and numbers keep their values.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,8 +21,8 @@ use crate::grpc::{
     values::{int, millis, narrow},
 };
 
-/// A spec without what lists and watches leave out: payload or definition, parameters of a job type,
-/// and prerequisites.
+/// A spec without what lists and watches leave out: payload or definition, parameters of a job
+/// type, and prerequisites.
 pub(crate) fn summary(spec: &JobSpec) -> v1::JobSpec {
     let work = match &spec.work {
         Work::Task(task) => WireWork::Task(self::task(task)),

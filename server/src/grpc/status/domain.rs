@@ -12,7 +12,8 @@ use super::{
 const SCHEDULE: &str = "headway.dev/Schedule";
 /// The resource type of a batch.
 const BATCH: &str = "headway.dev/Batch";
-/// Field violations that are sent. Details travel in headers, of which some clients take 8 KiB in all.
+/// Field violations that are sent. Details travel in headers, of which some clients take 8 KiB in
+/// all.
 pub(super) const VIOLATIONS: usize = 6;
 
 pub(super) fn from_domain(error: Error) -> Status {

@@ -1,4 +1,5 @@
-//! Cursors of the audit log: opaque texts that say where to go on. Any server reads any other's, and they grant nothing.
+//! Cursors of the audit log: opaque texts that say where to go on. Any server reads any other's,
+//! and they grant nothing.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use headway_domain::limits;

@@ -1,7 +1,8 @@
-//! Page tokens: opaque texts that say where the next page begins, bound to the query that they came from.
+//! Page tokens: opaque texts that say where the next page begins, bound to the query that they came
+//! from.
 //!
-//! A token is not a secret and grants nothing: what it says is checked like any other input. Its checksum finds
-//! tokens that were cut, changed or used with another query.
+//! A token is not a secret and grants nothing: what it says is checked like any other input. Its
+//! checksum finds tokens that were cut, changed or used with another query.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use headway_domain::{Error, limits};
@@ -36,7 +37,8 @@ impl Query {
         self.with_bytes(text.as_bytes())
     }
 
-    /// The same with bytes. What is hashed must be the same in every version: wire forms, and names that are written out.
+    /// The same with bytes. What is hashed must be the same in every version: wire forms, and names
+    /// that are written out.
     pub(crate) fn with_bytes(mut self, bytes: &[u8]) -> Self {
         self.0.update(bytes.len().to_be_bytes());
         self.0.update(bytes);
@@ -53,14 +55,16 @@ impl Query {
         self.write(text.as_bytes(), now)
     }
 
-    /// The token for the page that follows this place in an order: a key, and a text of at most 256 bytes.
+    /// The token for the page that follows this place in an order: a key, and a text of at most 256
+    /// bytes.
     pub(crate) fn place_token(&self, key: i64, text: &str, now: u64) -> String {
         let mut said = key.to_be_bytes().to_vec();
         said.extend_from_slice(text.as_bytes());
         self.write(&said, now)
     }
 
-    /// The place in a token of this query; `None` for the empty token, which asks for the first page.
+    /// The place in a token of this query; `None` for the empty token, which asks for the first
+    /// page.
     ///
     /// # Errors
     /// As [`Self::keys`].
@@ -88,7 +92,8 @@ impl Query {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The keys in a token of this query; `None` for the empty token, which asks for the first page.
+    /// The keys in a token of this query; `None` for the empty token, which asks for the first
+    /// page.
     ///
     /// # Errors
     /// [`Error::PageToken`] if it is malformed, of another query, or older than 24 hours.
@@ -106,7 +111,8 @@ impl Query {
         }
     }
 
-    /// The text in a token of this query; `None` for the empty token, which asks for the first page.
+    /// The text in a token of this query; `None` for the empty token, which asks for the first
+    /// page.
     ///
     /// # Errors
     /// As [`Self::keys`].

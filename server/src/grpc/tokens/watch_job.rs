@@ -1,6 +1,8 @@
-//! Resume tokens of watches: opaque texts that say which job a stream showed, and up to which revision.
+//! Resume tokens of watches: opaque texts that say which job a stream showed, and up to which
+//! revision.
 //!
-//! Any server reads any other's tokens, and they do not expire. Like a page token a resume token grants nothing.
+//! Any server reads any other's tokens, and they do not expire. Like a page token a resume token
+//! grants nothing.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use headway_domain::{Error, JobUid, limits};

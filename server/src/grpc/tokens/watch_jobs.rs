@@ -1,4 +1,5 @@
-//! Resume tokens of watches of jobs: opaque texts that say up to when a stream had shown everything, bound to what it showed.
+//! Resume tokens of watches of jobs: opaque texts that say up to when a stream had shown
+//! everything, bound to what it showed.
 //!
 //! Any server reads any other's tokens. Like a page token a resume token grants nothing.
 

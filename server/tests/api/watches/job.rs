@@ -92,7 +92,8 @@ async fn a_change_is_seen_soon() {
 async fn a_change_between_snapshot_and_subscription_is_found() {
     let harness = Harness::start_with(slow_repair).await;
     let job = harness.create("one").await;
-    // Another watch of the same job makes sure that the hub listens already; the change is not told.
+    // Another watch of the same job makes sure that the hub listens already; the change is not
+    // told.
     let mut early = watch(&harness, "one", 0).await;
     next(&mut early).await.unwrap().unwrap();
     let lost = harness.report(&job, vec![0], &[]).await;

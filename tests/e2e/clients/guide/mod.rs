@@ -1,5 +1,6 @@
-//! What docs/API.md shows is what runs here: the Rust snippets are modules of this program, and the command lines are run by the
-//! command line client. Snippets for pages are run by the tests in a browser.
+//! What docs/API.md shows is what runs here: the Rust snippets are modules of this program, and the
+//! command lines are run by the command line client. Snippets for pages are run by the tests in a
+//! browser.
 
 #[rustfmt::skip]
 mod all_completed;
@@ -63,7 +64,8 @@ async fn rust_snippets(d: Deployment) {
     );
 }
 
-/// Runs a command line; its status and what it printed, or `None` if it was ended because it goes on for ever.
+/// Runs a command line; its status and what it printed, or `None` if it was ended because it goes
+/// on for ever.
 async fn headway(d: &Deployment, line: &str) -> Option<ExitStatus> {
     let console = Console::captured(std::io::sink(), std::io::sink());
     let mut console = console.with_variable("HEADWAY_SERVER", format!("http://{}", d.address()));

@@ -1,7 +1,9 @@
-//! Who gets how much of a pipe: by priority, then over partitions by weight, then over jobs evenly; nobody more than it can use.
+//! Who gets how much of a pipe: by priority, then over partitions by weight, then over jobs evenly;
+//! nobody more than it can use.
 //!
-//! Within a priority this is max-min fairness with weights, found by filling up: whoever wants less than its share gets what it
-//! wants, and the others share the rest (Bertsekas and Gallager, Data Networks, 6.5.2).
+//! Within a priority this is max-min fairness with weights, found by filling up: whoever wants less
+//! than its share gets what it wants, and the others share the rest (Bertsekas and Gallager, Data
+//! Networks, 6.5.2).
 
 use std::collections::BTreeMap;
 
@@ -12,7 +14,8 @@ use headway_domain::{
 };
 use headway_store::{HungryJob, PartitionUse, PipeShare};
 
-/// An allowance that is off by this part of what it was is changed, and with it all that are off by [`SLIGHTLY`].
+/// An allowance that is off by this part of what it was is changed, and with it all that are off by
+/// [`SLIGHTLY`].
 const MUCH: u64 = 4;
 /// See [`MUCH`].
 const SLIGHTLY: u64 = 32;
@@ -68,8 +71,8 @@ impl Books {
     }
 }
 
-/// The shares that are to change, given what the pipe can take of its jobs' items now; `bucket` holds what a pipe with a limit of
-/// items per second may still take.
+/// The shares that are to change, given what the pipe can take of its jobs' items now; `bucket`
+/// holds what a pipe with a limit of items per second may still take.
 pub(crate) fn shares(
     pipe: &PipeShare,
     credit: u64,
@@ -208,8 +211,8 @@ fn divide(total: u64, jobs: &[HungryJob], wants: &[u64], books: &Books, turn: Tu
     turn.round(&parts)
 }
 
-/// Holds allowances to a limit and to quotas whatever the jobs send meanwhile: what one has, or may send until it hears of its new
-/// allowance, is not another's yet.
+/// Holds allowances to a limit and to quotas whatever the jobs send meanwhile: what one has, or may
+/// send until it hears of its new allowance, is not another's yet.
 fn hold_to(limit: Option<u64>, jobs: &[HungryJob], allowances: &mut [u64], books: &mut Books) {
     let all: u64 = jobs.iter().map(held).sum();
     let mut free = limit.map_or(u64::MAX, |limit| limit.saturating_sub(all));

@@ -18,7 +18,8 @@ use super::super::link::Live;
 use super::{Results, blocked};
 use crate::{BrokerError, Outgoing};
 
-/// A window that waits longer for its confirms is held up by a queue, and gives its turn to the next one.
+/// A window that waits longer for its confirms is held up by a queue, and gives its turn to the
+/// next one.
 const HELD_UP: Duration = Duration::from_millis(250);
 
 /// How long what was sent before the broker blocked the connection may still be confirmed.
@@ -31,7 +32,8 @@ const PERSISTENT: u8 = 2;
 enum Outcome {
     /// No confirm came in time.
     Unknown,
-    /// The broker confirmed (`accepted`) or refused it, and handed over a returned message with that.
+    /// The broker confirmed (`accepted`) or refused it, and handed over a returned message with
+    /// that.
     Settled {
         accepted: bool,
         returned: Option<Returned>,
@@ -51,7 +53,8 @@ impl Outcome {
                 return Self::Failed(BrokerError::Unavailable(reason));
             }
             Ok(confirmation) => confirmation,
-            // Publishing to a queue by its name has no other precondition than the size of a message.
+            // Publishing to a queue by its name has no other precondition than the size of a
+            // message.
             Err(error) if is_declared_otherwise(&error) => {
                 return Self::Failed(BrokerError::TooLarge(bytes));
             }
@@ -127,8 +130,8 @@ pub(super) async fn send_window(
     }
 }
 
-/// One message on its way. Sending begins when it is made, so a window is queued in its order and as a
-/// whole; waiting for each message in turn wakes this task once for many confirms.
+/// One message on its way. Sending begins when it is made, so a window is queued in its order and
+/// as a whole; waiting for each message in turn wakes this task once for many confirms.
 enum Send<F> {
     Sending(Pin<Box<F>>),
     Sent(lapin::Result<PublisherConfirm>),
@@ -155,8 +158,8 @@ impl<F: Future<Output = lapin::Result<PublisherConfirm>>> Send<F> {
     }
 }
 
-/// Lets the next window begin once this one is held up, so that a queue that does not answer costs other queues nothing.
-/// Only so many windows step aside: each keeps a channel.
+/// Lets the next window begin once this one is held up, so that a queue that does not answer costs
+/// other queues nothing. Only so many windows step aside: each keeps a channel.
 async fn step_aside(inner: &Inner, turn: SemaphorePermit<'_>) -> Infallible {
     tokio::time::sleep(HELD_UP).await;
     let _aside = inner.held_up.acquire().await;
@@ -210,8 +213,8 @@ fn record(
             }
         };
     }
-    // A return comes before its message's confirm, but the client library hands it to whichever confirm of
-    // the channel is settled next.
+    // A return comes before its message's confirm, but the client library hands it to whichever
+    // confirm of the channel is settled next.
     for position in returned {
         if let Some((index, _)) = window.get(position) {
             let queue = format!("{:?}", messages[*index].queue);

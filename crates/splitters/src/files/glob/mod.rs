@@ -1,7 +1,8 @@
 //! The glob of the `files` splitter: which files it takes, and which folders cannot hold any.
 //!
-//! A glob is matched character by character, against the path as text: bytes that are not UTF-8 count as U+FFFD. It
-//! becomes a regular expression, which takes time in proportion to the path, whatever the glob.
+//! A glob is matched character by character, against the path as text: bytes that are not UTF-8
+//! count as U+FFFD. It becomes a regular expression, which takes time in proportion to the path,
+//! whatever the glob.
 
 mod syntax;
 

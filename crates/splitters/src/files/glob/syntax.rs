@@ -83,7 +83,8 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// One star stays within a folder. Two that are all of a part stand for any number of folders, also none.
+    /// One star stays within a folder. Two that are all of a part stand for any number of folders,
+    /// also none.
     fn star(&mut self, before: Option<char>) {
         if self.rest.peek() != Some(&'*') {
             return self.out.push_str("[^/]*");

@@ -11,7 +11,8 @@ use crate::testing::Numbers;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever the sizes of pages, groups and memory, and however often it starts anew at a cursor.
+    /// Whatever the sizes of pages, groups and memory, and however often it starts anew at a
+    /// cursor.
     #[test]
     fn every_file_is_found_once(
         tree in proptest::collection::btree_set("[ab.é\u{1}]{1,3}(/[abc]{1,2}){0,2}", 0..40),

@@ -80,8 +80,8 @@ async fn run(
         workers.spawn(worker.run(shutdown.clone()));
     }
     let app = tasks::spawn(app.run(Some(listener)));
-    // They drain first, so that what they report at their end is on record. They end, too, when the server fails: it takes
-    // the pipes along.
+    // They drain first, so that what they report at their end is on record. They end, too, when the
+    // server fails: it takes the pipes along.
     while let Some(worker) = workers.join_next().await {
         if let Err(error) = worker? {
             tracing::debug!(%error, "a worker ended");

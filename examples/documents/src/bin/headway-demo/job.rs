@@ -1,5 +1,5 @@
-//! The job of the demonstration: submitted and watched by the command line client over the public API, then proved
-//! against the folder.
+//! The job of the demonstration: submitted and watched by the command line client over the public
+//! API, then proved against the folder.
 
 use std::{
     path::{Path, PathBuf},
@@ -58,15 +58,16 @@ impl Folders {
     }
 }
 
-/// The folder of all demonstrations of a run directory, made if it is missing: a server that `serve` runs lets jobs
-/// write there.
+/// The folder of all demonstrations of a run directory, made if it is missing: a server that
+/// `serve` runs lets jobs write there.
 pub(crate) fn archives(run_dir: &Path) -> Option<PathBuf> {
     let folder = run_dir.join("archives");
     std::fs::create_dir_all(&folder).ok()?;
     folder.canonicalize().ok()
 }
 
-/// Submits the job under this id, or one that the server chooses, watches it, and proves the archives.
+/// Submits the job under this id, or one that the server chooses, watches it, and proves the
+/// archives.
 ///
 /// # Errors
 /// When the job did not complete, or an archive is not what it should be.

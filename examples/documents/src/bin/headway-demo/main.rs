@@ -1,7 +1,9 @@
-//! `headway-demo`: exports every file below a folder as one job, shows it live, and proves the archives.
+//! `headway-demo`: exports every file below a folder as one job, shows it live, and proves the
+//! archives.
 //!
-//! `embedded` runs everything in this process, or uses the server that `serve` runs; `cluster` runs several processes of each role on PostgreSQL and RabbitMQ;
-//! `serve` runs an embedded server with the document workers until it is told to stop.
+//! `embedded` runs everything in this process, or uses the server that `serve` runs; `cluster` runs
+//! several processes of each role on PostgreSQL and RabbitMQ; `serve` runs an embedded server with
+//! the document workers until it is told to stop.
 
 mod cluster;
 mod embedded;
@@ -27,7 +29,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// By the server that `serve` runs, if there is one; else everything in this process: SQLite, and pipes in memory.
+    /// By the server that `serve` runs, if there is one; else everything in this process: SQLite,
+    /// and pipes in memory.
     Embedded(Export),
     /// A server, two tracking, two batch and three document processes, on PostgreSQL and RabbitMQ.
     Cluster(Export),

@@ -52,7 +52,8 @@ pub(crate) async fn find(run_dir: &Path) -> Option<String> {
     Some(address)
 }
 
-/// Exports a folder by that server and its workers, and proves it. The job stays there, to be looked at.
+/// Exports a folder by that server and its workers, and proves it. The job stays there, to be
+/// looked at.
 pub(crate) async fn export(address: &str, export: &Export) -> anyhow::Result<()> {
     println!("the server of `make serve` is used; follow the job at {address}/");
     let folders = Folders::make(export)?;
