@@ -12,15 +12,19 @@ BUILD_DEMO := $(CARGO) build --locked -p headway-documents -p headway-cli
 
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
+# Most tests wait for timers and services and not for the processor: on few cores, each test program
+# runs two at once per core.
+export RUST_TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? 2 * n : n)))
+
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and the order of what a target needs matters.
 .NOTPARALLEL:
-.PHONY: help demo demo-cluster serve web screenshots test test-upgrade bench bench-short lint audit fmt docs clean install install-all format-check clippy contract deny dependency-rule shape web-check build-tests web-tests
+.PHONY: help demo demo-cluster serve web screenshots test test-upgrade bench bench-short lint audit fmt docs clean install install-all format-check clippy contract deny dependency-rule shape web-check build-tests web-tests demo-plan
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: web ## export every file under DIR as one job, in one process, and check the archives (DIR=/usr/share/doc)
+demo: demo-plan web ## export every file under DIR as one job, in one process, and check the archives (DIR=/usr/share/doc)
 	$(BUILD_DEMO)
 	"$(PROGRAMS)/headway-demo" embedded --dir "$(DIR)"
 
@@ -70,6 +74,11 @@ clean: ## stop private services, delete what was built and all data of .run
 	$(SERVICES) stop --all
 	$(CARGO) clean
 	rm -rf "$(RUN_DIR)" clients/web/dist clients/web/node_modules clients/web/tests/node_modules
+
+demo-plan:
+	@echo "demo: 1. builds the dashboard and the programs: about DEMO_MINUTES minutes on two cores the first time, later seconds"
+	@echo "demo: 2. exports every file under $(DIR) as one job, in one process: less than a minute"
+	@echo "demo: 3. compares each archive with its file"
 
 install:
 	@scripts/install.sh

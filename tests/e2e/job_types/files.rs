@@ -3,7 +3,7 @@
 
 use headway::v1::{CreateJobRequest, JobSpec, JobState, job_spec::Work};
 use headway_cli::ExitStatus;
-use headway_client::{Code, job_type_name};
+use headway_client::{Code, job_type_name, type_parameters};
 use headway_tests::{Deployment, Options, Record, name, outcome_counts};
 use headway_worker::{Outcome, Task, TaskError};
 use serde_json::json;
@@ -69,7 +69,8 @@ async fn files_make_work(d: Deployment) {
         (used.job_type.as_str(), &used.version),
         ("jobTypes/numbers", &found.version)
     );
-    assert_eq!(used.parameters_form, spec.job_type.unwrap().parameters_form);
+    let parameters = type_parameters(&used);
+    assert_eq!(parameters, type_parameters(&spec.job_type.unwrap()));
     assert!(found.from_file && found.problem.is_empty(), "{found:?}");
     assert_eq!(found.description, "Counts up to a number");
     assert!(found.definition.contains("splitter"));

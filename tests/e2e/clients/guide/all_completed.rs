@@ -7,7 +7,7 @@ use headway_client::{
 };
 
 /// Follows a partition until all of its jobs have completed, at least one of them.
-pub(crate) async fn all_completed(client: &Client, partition: &str) -> Result<usize, Error> {
+pub async fn all_completed(client: &Client, partition: &str) -> Result<usize, Error> {
     let mut updates = client.watch_jobs(WatchJobsRequest {
         parent: format!("partitions/{partition}"),
         ..WatchJobsRequest::default()

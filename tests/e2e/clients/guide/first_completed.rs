@@ -5,7 +5,7 @@ use headway_client::{
 };
 
 /// The name of the first job that completes after a cursor; "" for from now on.
-pub(crate) async fn first_completed(
+pub async fn first_completed(
     client: &Client,
     partition: &str,
     after: &str,

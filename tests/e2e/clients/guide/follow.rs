@@ -2,7 +2,7 @@ use futures::StreamExt;
 use headway_client::{Client, Error, JobName};
 
 /// Prints a job's progress to its end.
-pub(crate) async fn follow(client: &Client, job: &JobName) -> Result<(), Error> {
+pub async fn follow(client: &Client, job: &JobName) -> Result<(), Error> {
     let mut states = client.watch(job, None);
     while let Some(state) = states.next().await {
         let state = state?;

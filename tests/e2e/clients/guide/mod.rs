@@ -3,10 +3,13 @@
 //! browser.
 
 #[rustfmt::skip]
+#[allow(unreachable_pub, reason = "a reader of the guide copies it")]
 mod all_completed;
 #[rustfmt::skip]
+#[allow(unreachable_pub, reason = "a reader of the guide copies it")]
 mod first_completed;
 #[rustfmt::skip]
+#[allow(unreachable_pub, reason = "a reader of the guide copies it")]
 mod follow;
 
 use std::time::Duration;
