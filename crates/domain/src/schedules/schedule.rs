@@ -54,7 +54,7 @@ impl Schedule {
         }
         if !self.job.prerequisites.is_empty() {
             wrong.push(FieldViolation {
-                field: "schedule.job.prerequisites".into(),
+                field: "schedule.spec.prerequisites".into(),
                 description: "must be empty: every job of a schedule would need the same ones"
                     .into(),
             });
