@@ -164,6 +164,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn a_number_is_printed_as_it_was_read() -> Result<(), serde_json::Error> {
+        let text = "31.245270191439438";
+        assert_eq!(serde_json::from_str::<Json>(text)?.to_string(), text);
+        Ok(())
+    }
+
+    #[test]
     fn large_integers_are_refused() {
         assert!(json_to_value(&json!(9_007_199_254_740_992_i64)).is_ok());
         assert!(json_to_value(&json!(-9_007_199_254_740_992_i64)).is_ok());

@@ -122,9 +122,7 @@ where
                     return Ok(Status::from(error).into_http());
                 }
             };
-            // A message that costs more than there is room waits until it is alone.
-            let units = taken.cost.min(DECODING).div_ceil(UNIT);
-            let units = u32::try_from(units).unwrap_or(u32::MAX);
+            let units = u32::try_from(taken.cost.div_ceil(UNIT)).unwrap_or(u32::MAX);
             // The semaphore is never closed.
             let _room = gauge.decoding.acquire_many(units).await.ok();
             let body = Body::new(Full::new(taken.message));

@@ -3,11 +3,13 @@
 //!
 //! An empty entry of a repeated field is two bytes of a request and a thousand bytes of memory. So
 //! the walk adds up what the entries will take, and stops when that is more than a request may
-//! cost. The text of a JSON value is parsed after decoding, one text after the other, so the walk
-//! adds the most that one of them takes.
+//! cost. So does the text of a JSON value whose parsed form is kept until the call is answered. A
+//! definition counts as its bytes: it is parsed and dropped without an await, so at most one for
+//! each thread of the runtime is in memory.
 
 use std::collections::HashMap;
 
+use headway_domain::limits::MAX_TEMPLATE_BYTES;
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
 use super::json;
@@ -37,7 +39,7 @@ enum Holds {
     Number(usize),
     /// Text or bytes.
     Text,
-    /// The text of a JSON value.
+    /// The text of a JSON value that is kept in its parsed form.
     Json,
     /// A message of this shape.
     Message(usize),
@@ -90,8 +92,7 @@ impl Shapes {
         self.requests.get(path).copied()
     }
 
-    /// About how many bytes of memory a message takes, if it is decoded to at most `most`. The
-    /// largest JSON value of it comes on top.
+    /// About how many bytes of memory a message takes, if that is not more than `most`.
     ///
     /// # Errors
     /// [`Unfit`].
@@ -99,12 +100,11 @@ impl Shapes {
         let mut walk = Walk {
             shapes: &self.shapes,
             cost: 0,
-            json: 0,
             most,
         };
         walk.add(message.len())?;
         walk.message(shape, message, 0)?;
-        Ok(walk.cost.saturating_add(walk.json))
+        Ok(walk.cost)
     }
 }
 
@@ -125,7 +125,7 @@ impl Builder {
         let fields = message.fields().map(|field| {
             let holds = match field.kind() {
                 Kind::Message(message) => Holds::Message(self.shape(&message)),
-                Kind::String if field.name().ends_with("json_text") => Holds::Json,
+                Kind::String if field.name().ends_with("_json_text") => Holds::Json,
                 Kind::String | Kind::Bytes => Holds::Text,
                 Kind::Fixed32 | Kind::Sfixed32 | Kind::Float => Holds::Number(1),
                 Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => Holds::Number(1),
@@ -187,8 +187,6 @@ fn inline(message: &MessageDescriptor, within: &mut Vec<String>) -> usize {
 struct Walk<'a> {
     shapes: &'a [Shape],
     cost: usize,
-    /// What the largest JSON value takes when its text is parsed.
-    json: usize,
     most: usize,
 }
 
@@ -238,7 +236,10 @@ impl Walk<'_> {
                 }
                 (Holds::Json, Some(text)) if !text.is_empty() => {
                     self.add(text.len() + ALLOCATION)?;
-                    self.json = self.json.max(json::parsed_bytes(text));
+                    // A longer text is refused and not parsed.
+                    if text.len() <= MAX_TEMPLATE_BYTES {
+                        self.add(json::parsed_bytes(text))?;
+                    }
                 }
                 // Packed numbers.
                 (Holds::Number(each), Some(content)) => {

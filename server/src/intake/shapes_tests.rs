@@ -90,36 +90,54 @@ proptest! {
     }
 }
 
-#[test]
-fn the_largest_json_text_is_parsed_beside_the_message() {
-    let text = format!("[{}]", vec![r#"{"a":1}"#; 100_000].join(","));
-    let request = |texts: &[&str]| {
-        let entries = texts.iter().map(|text| {
-            let batch = v1::BatchSpec {
-                definition: Some(v1::batch_spec::Definition::JsonText((*text).to_owned())),
-                ..v1::BatchSpec::default()
-            };
-            let spec = v1::JobSpec {
-                work: Some(v1::job_spec::Work::Batch(batch)),
-                ..v1::JobSpec::default()
-            };
-            v1::BatchCreateJobsEntry {
-                spec: Some(spec),
-                ..v1::BatchCreateJobsEntry::default()
-            }
-        });
-        let parent = String::new();
-        let jobs = entries.collect();
-        let request = v1::BatchCreateJobsRequest {
-            parent,
-            jobs,
-            validate_only: false,
+/// A request for jobs whose parameters have these texts.
+fn parameterized(texts: &[&str]) -> Vec<u8> {
+    let entries = texts.iter().map(|text| {
+        let text = v1::batch_spec::ParametersForm::ParametersJsonText((*text).to_owned());
+        let batch = v1::BatchSpec {
+            parameters_form: Some(text),
+            ..v1::BatchSpec::default()
         };
-        request.encode_to_vec()
+        let spec = v1::JobSpec {
+            work: Some(v1::job_spec::Work::Batch(batch)),
+            ..v1::JobSpec::default()
+        };
+        v1::BatchCreateJobsEntry {
+            spec: Some(spec),
+            ..v1::BatchCreateJobsEntry::default()
+        }
+    });
+    let request = v1::BatchCreateJobsRequest {
+        jobs: entries.collect(),
+        ..v1::BatchCreateJobsRequest::default()
     };
+    request.encode_to_vec()
+}
+
+/// Objects of one field, each in a node of its own, in at most this many bytes of text.
+fn small_objects(bytes: usize) -> String {
+    let objects = vec![r#"{"":0}"#; (bytes - 8) / 7].join(",");
+    format!(r#"{{"a":[{objects}]}}"#)
+}
+
+#[test]
+fn every_parsed_value_that_is_kept_counts() {
+    let text = small_objects(MAX_TEMPLATE_BYTES);
+    let one = cost(&parameterized(&[&text]), usize::MAX).unwrap();
+    assert!(one > 90 * text.len(), "{one}");
+    let four = cost(&parameterized(&[&text; 4]), usize::MAX).unwrap();
+    assert!(four > 4 * one - text.len(), "{four} and {one}");
     let bound = 10 << 20;
-    let one = cost(&request(&[&text]), bound).unwrap();
-    assert!(one > 50 * text.len(), "{one}");
-    let two = cost(&request(&[&text, "[]", &text]), bound).unwrap();
-    assert!(two < one + 3 * text.len(), "{two} and {one}");
+    assert!(cost(&parameterized(&[&text]), bound).is_ok());
+    assert_eq!(
+        cost(&parameterized(&[&text; 4]), bound),
+        Err(Unfit::TooCostly)
+    );
+}
+
+#[test]
+fn a_text_that_is_not_parsed_costs_its_bytes() {
+    let text = "{".repeat(MAX_TEMPLATE_BYTES + 1);
+    let one = cost(&parameterized(&[&text]), usize::MAX).unwrap();
+    assert!(one < 3 * text.len(), "{one}");
 }
