@@ -26,9 +26,8 @@ use crate::{
     },
 };
 
-/// Microseconds that a job that is asked for now may be put forward, so that it has an id of its
-/// own.
-const MAX_RUN_TRIES: i64 = 100;
+/// How often a job that is asked for now takes another time, so that it has an id of its own.
+const MAX_RUN_TRIES: u32 = 100;
 
 impl Schedules<'_> {
     /// Makes a job of a schedule now, whatever its times and other jobs are: each call makes
@@ -49,9 +48,10 @@ impl Schedules<'_> {
         }
         let mut tries = 0;
         let (now, created) = loop {
-            let now = db.now() + tries;
+            let now = self.store.creation_time();
             let job = NewJob {
                 request_id: request_id.to_owned(),
+                created: Some(now),
                 ..new_job(&view, name.job_now(now)?, caller, Vec::new())
             };
             match self.store.create_job(job).await {
@@ -101,9 +101,10 @@ impl Schedules<'_> {
         let Some(found) = self.store.job_of_request(partition, request_id).await? else {
             return Ok(None);
         };
-        // Not by its spec: the schedule may have been changed since.
-        let of = found.job.meta.spec.labels.get(LABEL).map(String::as_str);
-        match of == Some(view.name.schedule.as_str()) {
+        // Not by its spec: the schedule, or the job, may have been changed since. And not by its id
+        // alone, which clients choose: they do not choose the microsecond of the creation.
+        let meta = &found.job.meta;
+        match view.name.job_now(meta.created)? == meta.name.job {
             true => Ok(Some(Created {
                 view: found,
                 existed: true,

@@ -29,9 +29,7 @@ impl Store {
     )]
     pub async fn create_job(&self, job: NewJob) -> Result<Created, StoreError> {
         let mut job = job;
-        if job.created.is_none() {
-            job.created = self.creation_times(1).next();
-        }
+        job.created.get_or_insert_with(|| self.creation_time());
         let (reply, mut answer) = oneshot::channel();
         self.creates.push(job, reply)?;
         loop {
