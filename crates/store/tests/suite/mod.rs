@@ -9,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod connect;
 pub(crate) mod driver;
 pub(crate) mod events;
+pub(crate) mod job_types;
 pub(crate) mod jobs;
 pub(crate) mod lost_commits;
 pub(crate) mod outbox;
@@ -219,6 +220,7 @@ macro_rules! store_suite {
             held: held_jobs_are_told_of, what_nobody_took_is_discarded,
                 as_many_messages_as_items_may_be_out;
             history: history_of_progress;
+            job_types: an_etag_is_of_one_definition;
             list: keyset_pages, orders, partitions_do_not_leak, revisions_of_what_exists;
             lives: a_tree, without_children, folders_only, a_small_window, two_jobs_interleaved,
                 unlucky_workers, every_message_twice, a_hundred_thousand_items;
