@@ -239,7 +239,8 @@ macro_rules! store_suite {
                 failures_of_a_running_job_run_again,
                 more_failures_than_one_transaction_takes_back;
             schedules: every_open_job_counts, a_job_that_was_retried_counts,
-                each_call_makes_a_job, a_repeated_call_knows_its_own_job, every_missed_time_is_made, a_clock_that_was_set_back;
+                each_call_makes_a_job, a_repeated_call_knows_its_own_job,
+                a_repeated_call_counts_its_job, every_missed_time_is_made, a_clock_that_was_set_back;
             shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
             split: a_race_has_one_winner, whoever_lost_sends_what_is_open, passing_faults,
                 lasting_faults, batches_that_lie_too_deep, children_are_kept, not_reproducible,

@@ -161,6 +161,28 @@ pub(crate) async fn a_repeated_call_knows_its_own_job(f: Fixture) {
     assert_eq!(f.count("job").await, 3);
 }
 
+/// A call that ended between its job and the schedule, as one whose process died.
+pub(crate) async fn a_repeated_call_counts_its_job(f: Fixture) {
+    let schedule = f.minutely(Overlap::Allow).await;
+    let first = f.run_once("first").await.unwrap().view.job.meta;
+    f.sql("UPDATE schedule SET made = 0, last_due = 0, last_job = ''")
+        .await;
+    let counted = async |made: u64, job: &JobId| {
+        let view = f.store.schedules().get(&schedule).await.unwrap();
+        assert_eq!((view.made, view.last_job.as_str()), (made, job.as_str()));
+        view.last
+    };
+    for _ in 0..2 {
+        assert!(f.run_once("first").await.unwrap().existed);
+        let last = counted(1, &first.name.job).await;
+        assert_eq!(last, Some(first.created));
+    }
+    // The repetition of an older call is no newer job.
+    let second = f.run_once("second").await.unwrap().view.job.meta;
+    f.run_once("first").await.unwrap();
+    counted(2, &second.name.job).await;
+}
+
 pub(crate) async fn every_missed_time_is_made(f: Fixture) {
     f.minutely(Overlap::Allow).await;
     let fired = f.fire(10 * MINUTE).await;
