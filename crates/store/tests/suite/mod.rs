@@ -92,6 +92,20 @@ impl Fixture {
         done.unwrap().rows_affected()
     }
 
+    /// Does this with each row that such a statement changes, as `OLD` or `NEW`.
+    pub(crate) async fn trigger(&self, on: &str, statement: &str) {
+        let sql = match self.is_postgres() {
+            true => format!(
+                "CREATE FUNCTION triggered() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement}; RETURN NULL; END $$; \
+                 CREATE TRIGGER triggered AFTER {on} FOR EACH ROW EXECUTE FUNCTION triggered()"
+            ),
+            false => format!(
+                "CREATE TRIGGER triggered AFTER {on} FOR EACH ROW BEGIN {statement}; END"
+            ),
+        };
+        self.sql(sql).await;
+    }
+
     /// The column `value` of every row.
     pub(crate) async fn ints(&self, sql: impl Into<String>) -> Vec<i64> {
         let statement = Statement::from_string(self.raw.get_database_backend(), sql);
@@ -198,7 +212,7 @@ macro_rules! store_suite {
             connect: twice_at_once, tables_of_a_newer_version, shards_are_set_once,
                 clock_is_the_databases, closed_store_is_unavailable;
             control: illegal_transitions, repeated_actions_change_nothing,
-                a_uid_means_one_job,
+                a_uid_means_one_job, an_answer_is_about_the_job_that_changed,
                 paused_items_are_parked_and_sent_again, parked_too_late_is_sent_again,
                 a_dispatch_of_a_paused_job_is_parked, a_split_of_a_paused_job_is_taken_back,
                 cancel_settles, cancel_while_splitting, discarding_a_job_that_runs_sends_again,
