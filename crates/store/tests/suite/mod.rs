@@ -243,7 +243,8 @@ macro_rules! store_suite {
                 deferred_items_are_not_silent;
             recount: a_report_waits_for_a_recount, a_recount_that_fails_stops_no_other,
                 a_sweep_finds_a_wrong_count;
-            rehearsals: schedules_stay_as_they_are, settings_stay_as_they_are;
+            rehearsals: schedules_stay_as_they_are, settings_stay_as_they_are,
+                dead_letters_are_only_counted;
             repair: one_epoch_of_a_race, a_new_epoch_reaches_every_process,
                 lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,
                 an_older_epoch, paused_jobs_of_an_older_epoch, an_idle_job_is_advanced;
