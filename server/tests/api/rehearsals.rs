@@ -189,8 +189,11 @@ async fn an_id_that_was_not_used_is_free() {
         let answer = answer.await.unwrap().into_inner();
         let results = answer.results.into_iter().map(|result| result.result);
         let results: Vec<_> = results.map(Option::unwrap).collect();
-        let [Outcome::Job(existing), Outcome::Job(new), Outcome::Error(taken)] =
-            results.as_slice()
+        let [
+            Outcome::Job(existing),
+            Outcome::Job(new),
+            Outcome::Error(taken),
+        ] = results.as_slice()
         else {
             panic!("{results:?}")
         };
