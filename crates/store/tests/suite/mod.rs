@@ -99,9 +99,9 @@ impl Fixture {
                 "CREATE FUNCTION triggered() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement}; RETURN NULL; END $$; \
                  CREATE TRIGGER triggered AFTER {on} FOR EACH ROW EXECUTE FUNCTION triggered()"
             ),
-            false => format!(
-                "CREATE TRIGGER triggered AFTER {on} FOR EACH ROW BEGIN {statement}; END"
-            ),
+            false => {
+                format!("CREATE TRIGGER triggered AFTER {on} FOR EACH ROW BEGIN {statement}; END")
+            }
         };
         self.sql(sql).await;
     }
