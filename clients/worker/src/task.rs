@@ -237,6 +237,11 @@ impl Task {
         &self.envelope.message.job
     }
 
+    /// The job's uid. A job that was created again under an old name has another one.
+    pub fn job_uid(&self) -> &[u8; 16] {
+        &self.envelope.uid
+    }
+
     /// The item within its job, the same at every try: `{page}-{index}`.
     pub fn item(&self) -> String {
         let index = self.entry().map_or(0, |item| item.index);
@@ -320,6 +325,7 @@ mod tests {
     async fn a_handler_sees_its_item() {
         let task = task(br#"{"n":5}"#, &Arc::default());
         assert_eq!((task.item().as_str(), task.attempt()), ("3-7", 3));
+        assert_eq!(task.job_uid(), &[1; 16]);
         let value: HashMap<String, u32> = task.payload().expect("is JSON");
         assert_eq!(value["n"], 5);
         let error = task.payload::<Vec<u32>>().expect_err("is no list");

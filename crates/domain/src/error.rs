@@ -110,6 +110,16 @@ pub enum Error {
     /// The id is taken by another schedule.
     #[error("schedule {0} exists; choose another id, or update it")]
     ScheduleExists(String),
+    /// This version cannot read what is stored of the schedule.
+    #[error(
+        "this version of Headway cannot read schedule {schedule} ({why}); update it with a mask of all its fields, delete it, or run the version that wrote it"
+    )]
+    ScheduleUnreadable {
+        /// The schedule.
+        schedule: String,
+        /// Why, as a clause.
+        why: String,
+    },
     /// The job would wait for itself.
     #[error("job {job} would wait for itself: {}; leave out one of these prerequisites", .cycle.join(" needs "))]
     Cycle {

@@ -247,6 +247,13 @@ const ENTRIES: &[Entry] = &[
         "List the schedules.",
     ),
     (
+        "SCHEDULE_UNREADABLE",
+        "FAILED_PRECONDITION",
+        "ResourceInfo; metadata `schedule`",
+        "This version cannot read what an earlier or a later one stored of the schedule.",
+        "Update it with a mask of all its fields, delete it, or run the version that wrote it.",
+    ),
+    (
         "SERVER_OVERLOADED",
         "UNAVAILABLE",
         "RetryInfo",

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use headway_domain::{Error, JobId, JobName, JobUid, PartitionId, ids, limits};
+use headway_domain::{Error, JobId, JobName, JobUid, PartitionId, PipeName, ids, limits};
 use uuid::Uuid;
 
 use super::{values::duration, violations::Violations};
@@ -25,6 +25,11 @@ pub(crate) fn partition(parent: &str) -> Result<PartitionId, Error> {
 /// `partitions/{partition}/jobs/{job}` in this field.
 pub(crate) fn job_name(field: &str, name: &str) -> Result<JobName, Error> {
     name.parse().map_err(|error: Error| error.renamed(field))
+}
+
+/// The name of a pipe that may have been stored by an earlier version, in this field.
+pub(crate) fn stored_pipe(field: &str, name: &str) -> Result<PipeName, Error> {
+    PipeName::try_from(name.to_owned()).map_err(|error| error.renamed(field))
 }
 
 /// A job's uid in this field; `None` where it is not said.

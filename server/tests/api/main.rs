@@ -22,5 +22,6 @@ mod jobs;
 mod pages;
 mod pipes;
 mod rehearsals;
+mod schedules;
 mod serving;
 mod watches;

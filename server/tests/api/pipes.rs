@@ -1,9 +1,10 @@
 //! The pipes of a partition, from a client's side.
 
 use headway::v1;
+use headway_domain::{PipeName, event::Caller, share::PipeLimits};
 use tonic::Code;
 
-use crate::harness::{Harness, PARENT, refused, task};
+use crate::harness::{Harness, PARENT, mask, refused, task};
 
 #[tokio::test]
 async fn pipes_are_those_of_the_partition() {
@@ -52,5 +53,45 @@ async fn pipes_are_those_of_the_partition() {
         Code::InvalidArgument,
         "PAGE_TOKEN_INVALID",
     );
+    harness.stop().await;
+}
+
+/// An earlier version took pipes of dots only: what it stored of them can be seen and lifted.
+#[tokio::test]
+async fn limits_of_an_older_pipe_can_be_lifted() {
+    let harness = Harness::start().await;
+    let pipe = PipeName::try_from("..".to_owned()).unwrap();
+    let limits = PipeLimits {
+        in_flight: Some(5),
+        ..PipeLimits::default()
+    };
+    let pipes = harness.store().pipes();
+    pipes
+        .set_limits(&pipe, &limits, None, &Caller::default())
+        .await
+        .unwrap();
+    let mut client = harness.clients().pipes;
+    let get = v1::GetPipeLimitsRequest {
+        name: "pipes/../limits".to_owned(),
+    };
+    let found = client.get_pipe_limits(get.clone()).await.unwrap();
+    assert_eq!(found.get_ref().max_in_flight, 5);
+    let lift = v1::UpdatePipeLimitsRequest {
+        pipe_limits: Some(v1::PipeLimits {
+            name: get.name,
+            etag: found.get_ref().etag.clone(),
+            ..v1::PipeLimits::default()
+        }),
+        update_mask: mask(&["max_in_flight"]),
+        ..v1::UpdatePipeLimitsRequest::default()
+    };
+    client.update_pipe_limits(lift).await.unwrap();
+    assert!(pipes.all_limits().await.unwrap().is_empty());
+    let drop = v1::DropDeadLettersRequest {
+        parent: format!("{PARENT}/pipes/.."),
+        ..v1::DropDeadLettersRequest::default()
+    };
+    let dropped = client.drop_dead_letters(drop).await.unwrap();
+    assert_eq!(dropped.get_ref().dropped_count, 0);
     harness.stop().await;
 }

@@ -161,3 +161,44 @@ async fn many_jobs_are_only_checked() {
     assert!(!job(6).uid.is_empty(), "it exists");
     harness.stop().await;
 }
+
+/// An entry that is answered with the job of its request id leaves its own id to a later one.
+#[tokio::test]
+async fn an_id_that_was_not_used_is_free() {
+    let harness = Harness::start().await;
+    let entry = |id: &str, request_id: &str, spec| v1::BatchCreateJobsEntry {
+        job_id: id.to_owned(),
+        spec: Some(spec),
+        request_id: request_id.to_owned(),
+    };
+    let request = |jobs, validate_only| v1::BatchCreateJobsRequest {
+        parent: PARENT.to_owned(),
+        jobs,
+        validate_only,
+    };
+    let mut client = harness.client.clone();
+    let first = request(vec![entry("there", "once", task())], false);
+    client.batch_create_jobs(first).await.unwrap();
+    let entries = vec![
+        entry("free", "once", task()),
+        entry("free", "", batch()),
+        entry("there", "", batch()),
+    ];
+    for validate_only in [true, false] {
+        let answer = client.batch_create_jobs(request(entries.clone(), validate_only));
+        let answer = answer.await.unwrap().into_inner();
+        let results = answer.results.into_iter().map(|result| result.result);
+        let results: Vec<_> = results.map(Option::unwrap).collect();
+        let [
+            Outcome::Job(existing),
+            Outcome::Job(new),
+            Outcome::Error(taken),
+        ] = results.as_slice()
+        else {
+            panic!("{results:?}")
+        };
+        assert_eq!((&existing.name, &new.name), (&name("there"), &name("free")));
+        assert_eq!(taken.code, Code::AlreadyExists as i32);
+    }
+    harness.stop().await;
+}

@@ -21,6 +21,7 @@ on_both!(
     many_are_retried_and_deleted,
     what_is_held_is_cancelled,
     a_request_that_comes_twice,
+    one_id_and_then_another_request,
     a_message_of_another_job_changes_nothing,
     bad_changes,
 );
@@ -282,6 +283,26 @@ async fn a_request_that_comes_twice(d: Deployment) {
     }
     d.finish(&headway_tests::name("sweep"), JobState::Completed)
         .await;
+}
+
+/// What the job of an id asked for is nothing to the next job of that id.
+async fn one_id_and_then_another_request(d: Deployment) {
+    waiting(&d, 5).await;
+    let sweep = headway_tests::name("sweep");
+    for (action, state) in [
+        (JobAction::Pause, JobState::Paused),
+        (JobAction::Resume, JobState::Waiting),
+        (JobAction::Cancel, JobState::Cancelled),
+    ] {
+        let asked = ChangeJobsRequest {
+            job_id: "sweep".to_owned(),
+            ..of(action, "id = j*")
+        };
+        d.client().change_jobs(asked).await.unwrap();
+        d.finish(&sweep, JobState::Completed).await;
+        assert_eq!(states(&d, "id = j*").await, [(state, 5)]);
+        d.client().delete_job(&sweep).await.unwrap();
+    }
 }
 
 /// Whoever can publish to the pipe of changes can write any message. What is done, and for whom,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use headway_domain::{
-    Error, JobName,
+    Error, JobName, JobUid,
     bulk::{ACTION_HEADER, BulkAction, CORRELATION_HEADER, USER_HEADER},
     event::Caller,
     spec::{JobSpec, Work},
@@ -27,24 +27,29 @@ pub(super) struct Request {
     pub caller: Caller,
 }
 
-/// Requests by the names of their jobs.
+/// Requests by the uids of their jobs: a name may stand for another job by now, which asks for
+/// something else.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    cached: Mutex<HashMap<JobName, Request>>,
+    cached: Mutex<HashMap<JobUid, Request>>,
 }
 
 impl Requests {
-    /// What a job asks for; `None` if it is gone or is not about other jobs.
+    /// What the job with this name and this uid asks for; `None` if it is gone or is not about other
+    /// jobs.
     pub(super) async fn of(
         &self,
         relay: &Relay,
         job: &JobName,
+        uid: JobUid,
     ) -> Result<Option<Request>, StoreError> {
-        if let Some(request) = self.lock().get(job) {
+        if let Some(request) = self.lock().get(&uid) {
             return Ok(Some(request.clone()));
         }
         let view = match relay.store().job(job).await {
-            Ok(view) => view,
+            Ok(view) if view.job.meta.uid == uid => view,
+            // It was deleted, and another one has its name.
+            Ok(_) => return Ok(None),
             Err(StoreError::Domain(Error::JobNotFound(_))) => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -55,11 +60,11 @@ impl Requests {
         if cached.len() >= CACHED {
             cached.clear();
         }
-        cached.insert(job.clone(), request.clone());
+        cached.insert(uid, request.clone());
         Ok(Some(request))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<JobName, Request>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<JobUid, Request>> {
         self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ use std::{future::pending, sync::Arc};
 
 use anyhow::Context;
 use headway_domain::{
-    Error, JobId, JobName,
+    Error, JobId, JobName, JobUid,
     bulk::{BulkAction, JOBS},
     error::Action,
     event::Caller,
@@ -76,7 +76,8 @@ impl Tools {
         let fatal = |what: &str| TaskError::fatal("BAD_TASK", format!("the item has {what}"));
         // The partition is that of the job that asks, whatever the payload says.
         let asking: JobName = task.job().parse().map_err(|_| fatal("no job"))?;
-        let request = match self.requests.of(&self.relay, &asking).await {
+        let uid = JobUid::from_slice(task.job_uid()).ok_or_else(|| fatal("no job"))?;
+        let request = match self.requests.of(&self.relay, &asking, uid).await {
             Ok(request) => request.ok_or_else(|| fatal("a job that changes no others"))?,
             Err(error) => {
                 tracing::warn!(job = %asking, %error, "cannot read the request of a bulk job; trying again");

@@ -4,6 +4,7 @@ mod entity;
 
 use headway_domain::{
     Error, JobId, Micros, PartitionId,
+    etag::etag,
     event::{Caller, EventKind},
 };
 use sea_orm::{
@@ -33,6 +34,8 @@ pub struct JobTypeView {
     pub author: String,
     /// When it was changed last.
     pub updated: Micros,
+    /// Identifies what it says, and when that was said.
+    pub etag: String,
 }
 
 /// Some job types and where the next ones begin.
@@ -46,11 +49,24 @@ pub struct JobTypePage {
     pub next: Option<String>,
 }
 
+impl Model {
+    /// Not the version alone: a type that was deleted and created again has the same ones.
+    fn etag(&self) -> String {
+        etag([
+            self.type_id.as_bytes(),
+            &self.version.to_be_bytes(),
+            self.definition.as_bytes(),
+            &self.updated.to_be_bytes(),
+        ])
+    }
+}
+
 impl TryFrom<Model> for JobTypeView {
     type Error = StoreError;
 
     fn try_from(row: Model) -> Result<Self, StoreError> {
         Ok(Self {
+            etag: row.etag(),
             id: JobId::new(row.type_id)?,
             version: row.version,
             definition: row.definition,
@@ -132,12 +148,11 @@ impl JobTypes<'_> {
             .find_one(&*tx, &Entity::find_by_id(id.as_str()).lock_exclusive())
             .await?;
         let present = present.ok_or_else(|| Error::JobTypeNotFound(id.to_string()))?;
-        let now = present.version;
-        if etag.is_some_and(|etag| etag != now.to_string()) {
+        if etag.is_some_and(|etag| etag != present.etag()) {
             return Err(mismatch(id));
         }
         let update = Entity::update_many()
-            .col_expr(Column::Version, Expr::value(now + 1))
+            .col_expr(Column::Version, Expr::value(present.version + 1))
             .col_expr(Column::Definition, Expr::value(definition))
             .col_expr(Column::Author, Expr::value(caller.user.as_str()))
             .col_expr(Column::Updated, Expr::value(db.now()))
@@ -184,7 +199,7 @@ impl JobTypes<'_> {
             let present: Option<Model> = db
                 .find_one(&*tx, &Entity::find_by_id(id.as_str()).lock_exclusive())
                 .await?;
-            if present.is_some_and(|present| etag != present.version.to_string()) {
+            if present.is_some_and(|present| etag != present.etag()) {
                 return Err(mismatch(id));
             }
         }

@@ -45,7 +45,7 @@ impl Store {
         }
         let committed = db.write_slices(&tx, vec![slice]).await?;
         tx.commit().await?;
-        let view = self.job(name).await?;
+        let view = self.job_known(&meta).await?;
         Ok(Controlled { view, committed })
     }
 }

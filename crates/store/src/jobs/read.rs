@@ -1,8 +1,8 @@
 //! Reading one job. Reads take no lock.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use headway_domain::{Error, JobName, JobUid};
+use headway_domain::{Error, JobName, JobUid, job::JobMeta};
 use sea_orm::FromQueryResult;
 
 use crate::{error::StoreError, ground::numbers::unsigned, jobs::view::JobView, store::Store};
@@ -17,8 +17,13 @@ impl Store {
     /// Reads a job with its body and newest failures.
     pub async fn job(&self, name: &JobName) -> Result<JobView, StoreError> {
         let meta = self.named(name).await?;
-        let gone = || StoreError::Domain(Error::JobNotFound(name.clone()));
-        let job = self.read_job(&meta).await?.ok_or_else(gone)?;
+        self.job_known(&meta).await
+    }
+
+    /// The same for a job that was found before: its name may stand for another one by now.
+    pub(crate) async fn job_known(&self, meta: &Arc<JobMeta>) -> Result<JobView, StoreError> {
+        let gone = || StoreError::Domain(Error::JobNotFound(meta.name.clone()));
+        let job = self.read_job(meta).await?.ok_or_else(gone)?;
         let body: Option<BodyRow> = self
             .db
             .one(

@@ -41,7 +41,7 @@ impl Store {
         let committed = db.write_slices(&tx, vec![slice]).await?;
         db.write_spec(&tx, &before, &changed).await?;
         tx.commit().await?;
-        let view = self.job(name).await?;
+        let view = self.job_known(&meta).await?;
         Ok(Controlled { view, committed })
     }
 }

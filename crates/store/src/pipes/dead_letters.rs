@@ -11,6 +11,7 @@ use crate::{
     db::{Db, Durability},
     error::StoreError,
     events::record::AuditEntry,
+    ground::numbers::unsigned,
     pipes::Pipes,
     slice::rows::failure::{FAILURE, FailureRow},
 };
@@ -103,13 +104,17 @@ impl Pipes<'_> {
     }
 
     /// Forgets what is known of some dead letters but that their items failed; how many, and
-    /// whether there may be more.
+    /// whether there may be more. A rehearsal only counts them.
     pub async fn drop_dead_letters(
         self,
         filter: &DeadLetterFilter,
         caller: &Caller,
     ) -> Result<(u64, bool), StoreError> {
         let db = &self.store.db;
+        if self.rehearse {
+            let matching = self.count_dead_letters(filter).await?;
+            return Ok((matching, matching == MAX_DROPPED as u64));
+        }
         let mut values: Vec<Value> = vec![MAX_DROPPED.into(), code::DEAD_LETTER_DROPPED.into()];
         let source = filter.source(&mut values);
         let tx = db.write(Durability::Full).await?;
@@ -126,5 +131,15 @@ impl Pipes<'_> {
         db.record(&tx, change, caller).await?;
         self.end(tx).await?;
         Ok((dropped, dropped == MAX_DROPPED as u64))
+    }
+
+    /// How many match, as far as one call drops them. It locks nothing.
+    async fn count_dead_letters(self, filter: &DeadLetterFilter) -> Result<u64, StoreError> {
+        let db = &self.store.db;
+        let mut values: Vec<Value> = vec![MAX_DROPPED.into()];
+        let source = filter.source(&mut values);
+        let sql =
+            format!("SELECT count(*) AS value FROM (SELECT 1 FROM {source} LIMIT $1) AS matching");
+        unsigned(db.one_int(db.reader(), sql, values).await?.unwrap_or(0))
     }
 }

@@ -107,7 +107,7 @@ impl Store {
                 break;
             }
         }
-        let view = self.job(name).await?;
+        let view = self.job_known(meta).await?;
         Ok(Some(Controlled { view, committed }))
     }
 }

@@ -96,7 +96,7 @@ impl Store {
         let mut committed = db.write_slices(&tx, vec![slice]).await?;
         tx.commit().await?;
         committed.releases |= waits || retry.dependents;
-        let view = self.job(name).await?;
+        let view = self.job_known(&meta).await?;
         Ok(Controlled { view, committed })
     }
 }

@@ -9,7 +9,7 @@ use headway_domain::{
     start::{OnPrerequisiteFailure, Prerequisite},
 };
 use sea_orm::{
-    EntityTrait, FromQueryResult, QueryFilter,
+    ColumnTrait, EntityTrait, FromQueryResult, QueryFilter,
     sea_query::{Expr, ExprTrait},
 };
 
@@ -26,9 +26,8 @@ use crate::{
     },
 };
 
-/// Microseconds that a job that is asked for now may be put forward, so that it has an id of its
-/// own.
-const MAX_RUN_TRIES: i64 = 100;
+/// How often a job that is asked for now takes another time, so that it has an id of its own.
+const MAX_RUN_TRIES: u32 = 100;
 
 impl Schedules<'_> {
     /// Makes a job of a schedule now, whatever its times and other jobs are: each call makes
@@ -42,20 +41,20 @@ impl Schedules<'_> {
         request_id: &str,
         caller: &Caller,
     ) -> Result<Created, StoreError> {
-        let db = &self.store.db;
         let view = self.get(name).await?;
         if let Some(created) = self.run_before(&view, request_id).await? {
             return Ok(created);
         }
         let mut tries = 0;
-        let (now, created) = loop {
-            let now = db.now() + tries;
+        let created = loop {
+            let now = self.store.creation_time();
             let job = NewJob {
                 request_id: request_id.to_owned(),
+                created: Some(now),
                 ..new_job(&view, name.job_now(now)?, caller, Vec::new())
             };
             match self.store.create_job(job).await {
-                Ok(created) if !created.existed => break (now, created),
+                Ok(created) if !created.existed => break created,
                 // Another call had the same microsecond, or the same request id.
                 other @ (Ok(_)
                 | Err(StoreError::Domain(
@@ -65,29 +64,45 @@ impl Schedules<'_> {
                         return Ok(created);
                     }
                     if tries == MAX_RUN_TRIES {
-                        break (now, other?);
+                        break other?;
                     }
                 }
                 Err(error) => return Err(error),
             }
             tries += 1;
         };
-        let job = created.view.job.meta.name.job.as_str();
-        let update = Entity::update_many()
-            .col_expr(Column::LastDue, Expr::value(now))
-            .col_expr(Column::LastJob, Expr::value(job))
-            .col_expr(Column::Made, ExprTrait::add(Expr::col(Column::Made), 1_i64))
-            .filter(is_named(name));
-        let (sql, values) = db.built(&update);
-        if let Err(error) = db.run_alone(sql, values).await {
-            // A caller that gets an error would ask for another job.
-            tracing::warn!(schedule = %name, %error, "cannot record the newest job of a schedule; the job runs nevertheless");
-        }
+        self.count_run(name, &created).await;
         Ok(created)
     }
 }
 
 impl Schedules<'_> {
+    /// Notes a job that was asked for as the newest of its schedule, once. A call whose answer was
+    /// lost may not have come so far: the next one with its request id does it, unless a later job
+    /// was noted since.
+    async fn count_run(self, name: &ScheduleName, created: &Created) {
+        let db = &self.store.db;
+        let meta = &created.view.job.meta;
+        let job = meta.name.job.as_str();
+        let mut update = Entity::update_many()
+            .col_expr(Column::LastDue, Expr::value(meta.created))
+            .col_expr(Column::LastJob, Expr::value(job))
+            .col_expr(Column::Made, ExprTrait::add(Expr::col(Column::Made), 1_i64))
+            .filter(is_named(name))
+            .filter(Column::LastJob.ne(job));
+        if created.existed {
+            // Not on a schedule that was created again since.
+            update = update
+                .filter(Column::LastDue.lt(meta.created))
+                .filter(Column::Created.lte(meta.created));
+        }
+        let (sql, values) = db.built(&update);
+        if let Err(error) = db.run_alone(sql, values).await {
+            // A caller that gets an error would ask for another job.
+            tracing::warn!(schedule = %name, %error, "cannot record the newest job of a schedule; the job runs nevertheless");
+        }
+    }
+
     /// The job that an earlier call with the same request id made.
     async fn run_before(
         self,
@@ -101,14 +116,19 @@ impl Schedules<'_> {
         let Some(found) = self.store.job_of_request(partition, request_id).await? else {
             return Ok(None);
         };
-        // Not by its spec: the schedule may have been changed since.
-        let of = found.job.meta.spec.labels.get(LABEL).map(String::as_str);
-        match of == Some(view.name.schedule.as_str()) {
-            true => Ok(Some(Created {
-                view: found,
-                existed: true,
-                committed: Committed::default(),
-            })),
+        // Not by its spec: the schedule, or the job, may have been changed since. And not by its id
+        // alone, which clients choose: they do not choose the microsecond of the creation.
+        let meta = &found.job.meta;
+        match view.name.job_now(meta.created)? == meta.name.job {
+            true => {
+                let created = Created {
+                    view: found,
+                    existed: true,
+                    committed: Committed::default(),
+                };
+                self.count_run(&view.name, &created).await;
+                Ok(Some(created))
+            }
             false => Err(Error::RequestIdReused(found.job.meta.name.clone()).into()),
         }
     }

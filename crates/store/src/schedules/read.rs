@@ -15,12 +15,19 @@ use crate::{
 
 impl Schedules<'_> {
     /// Reads a schedule.
+    ///
+    /// # Errors
+    /// [`Error::ScheduleNotFound`], and [`Error::ScheduleUnreadable`] for one that this version
+    /// cannot read.
     pub async fn get(self, name: &ScheduleName) -> Result<ScheduleView, StoreError> {
-        let db = &self.store.db;
-        let query = Entity::find().filter(is_named(name));
-        let row: Option<Model> = db.find_one(db.reader(), &query).await?;
-        row.ok_or_else(|| Error::ScheduleNotFound(name.to_string()))?
-            .try_into()
+        match self.get_listed(name).await? {
+            ListedSchedule::Readable(view) => Ok(*view),
+            ListedSchedule::Unreadable(schedule) => Err(Error::ScheduleUnreadable {
+                schedule: name.to_string(),
+                why: schedule.reason,
+            }
+            .into()),
+        }
     }
 
     /// Reads a schedule, also one that this version cannot read.

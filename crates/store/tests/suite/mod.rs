@@ -9,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod connect;
 pub(crate) mod driver;
 pub(crate) mod events;
+pub(crate) mod job_types;
 pub(crate) mod jobs;
 pub(crate) mod lost_commits;
 pub(crate) mod outbox;
@@ -89,6 +90,20 @@ impl Fixture {
     pub(crate) async fn sql(&self, sql: impl AsRef<str>) -> u64 {
         let done = self.raw.execute_unprepared(sql.as_ref()).await;
         done.unwrap().rows_affected()
+    }
+
+    /// Does this with each row that such a statement changes, as `OLD` or `NEW`.
+    pub(crate) async fn trigger(&self, on: &str, statement: &str) {
+        let sql = match self.is_postgres() {
+            true => format!(
+                "CREATE FUNCTION triggered() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement}; RETURN NULL; END $$; \
+                 CREATE TRIGGER triggered AFTER {on} FOR EACH ROW EXECUTE FUNCTION triggered()"
+            ),
+            false => {
+                format!("CREATE TRIGGER triggered AFTER {on} FOR EACH ROW BEGIN {statement}; END")
+            }
+        };
+        self.sql(sql).await;
     }
 
     /// The column `value` of every row.
@@ -197,7 +212,7 @@ macro_rules! store_suite {
             connect: twice_at_once, tables_of_a_newer_version, shards_are_set_once,
                 clock_is_the_databases, closed_store_is_unavailable;
             control: illegal_transitions, repeated_actions_change_nothing,
-                a_uid_means_one_job,
+                a_uid_means_one_job, an_answer_is_about_the_job_that_changed,
                 paused_items_are_parked_and_sent_again, parked_too_late_is_sent_again,
                 a_dispatch_of_a_paused_job_is_parked, a_split_of_a_paused_job_is_taken_back,
                 cancel_settles, cancel_while_splitting, discarding_a_job_that_runs_sends_again,
@@ -219,6 +234,7 @@ macro_rules! store_suite {
             held: held_jobs_are_told_of, what_nobody_took_is_discarded,
                 as_many_messages_as_items_may_be_out;
             history: history_of_progress;
+            job_types: an_etag_is_of_one_definition;
             list: keyset_pages, orders, partitions_do_not_leak, revisions_of_what_exists;
             lives: a_tree, without_children, folders_only, a_small_window, two_jobs_interleaved,
                 unlucky_workers, every_message_twice, a_hundred_thousand_items;
@@ -227,7 +243,8 @@ macro_rules! store_suite {
                 deferred_items_are_not_silent;
             recount: a_report_waits_for_a_recount, a_recount_that_fails_stops_no_other,
                 a_sweep_finds_a_wrong_count;
-            rehearsals: schedules_stay_as_they_are, settings_stay_as_they_are;
+            rehearsals: schedules_stay_as_they_are, settings_stay_as_they_are,
+                dead_letters_are_only_counted;
             repair: one_epoch_of_a_race, a_new_epoch_reaches_every_process,
                 lost_items_are_sent_again, lost_splits_are_asked_again, what_rests_on_time_stays,
                 an_older_epoch, paused_jobs_of_an_older_epoch, an_idle_job_is_advanced;
@@ -237,7 +254,8 @@ macro_rules! store_suite {
                 failures_of_a_running_job_run_again,
                 more_failures_than_one_transaction_takes_back;
             schedules: every_open_job_counts, a_job_that_was_retried_counts,
-                each_call_makes_a_job, every_missed_time_is_made, a_clock_that_was_set_back;
+                each_call_makes_a_job, a_repeated_call_knows_its_own_job,
+                a_repeated_call_counts_its_job, every_missed_time_is_made, a_clock_that_was_set_back;
             shards: even_parts, the_dead_are_replaced, release_is_at_once, claims_at_once;
             split: a_race_has_one_winner, whoever_lost_sends_what_is_open, passing_faults,
                 lasting_faults, batches_that_lie_too_deep, children_are_kept, not_reproducible,

@@ -3,6 +3,7 @@
 use headway_domain::{
     Error, JobId, PartitionId, PipeName,
     event::Caller,
+    report::ItemEvent,
     retention::Retention,
     schedule::{Overlap, Schedule, ScheduleName},
     share::{PartitionShare, PipeLimits},
@@ -10,7 +11,12 @@ use headway_domain::{
 };
 use headway_store::{DeadLetterFilter, StoreError};
 
-use crate::suite::{Fixture, acme, task};
+use crate::suite::{
+    Fixture, acme,
+    driver::{Driver, Tree},
+    failures::failure,
+    task,
+};
 
 fn daily() -> Schedule {
     Schedule {
@@ -107,12 +113,38 @@ pub(crate) async fn settings_stay_as_they_are(f: Fixture) {
         .await
         .unwrap();
     assert_eq!(pipes.limits(&pipe).await.unwrap(), PipeLimits::default());
+    assert_eq!(f.count("event").await, 1, "the type that was made");
+}
+
+pub(crate) async fn dead_letters_are_only_counted(f: Fixture) {
+    let mut driver = Driver::new(&f.store);
+    for _ in 0..3 {
+        driver.begin(task("x"), Tree::new(Vec::new())).await;
+    }
+    let tasks = driver.take_tasks();
+    let dead = failure("DEAD_LETTERED", "gone");
+    driver
+        .answer(&tasks, |_| ItemEvent::Failed(dead.clone()))
+        .await;
+    let told = f.count("event").await;
+    // Whoever writes a failure, even to undo it, gets an error.
+    f.trigger("UPDATE ON failure", "DELETE FROM no_such_table")
+        .await;
+    let caller = Caller::default();
     let all = DeadLetterFilter {
         partition: acme(),
         pipe: None,
         job: None,
     };
-    let dropped = tried.drop_dead_letters(&all, &caller).await.unwrap();
-    assert_eq!(dropped, (0, false));
-    assert_eq!(f.count("event").await, 1, "the type that was made");
+    let pipes = f.store.pipes();
+    let tried = pipes.rehearsing(true).drop_dead_letters(&all, &caller);
+    assert_eq!(tried.await.unwrap(), (3, false));
+    let other = DeadLetterFilter {
+        pipe: Some(PipeName::new("other").unwrap()),
+        ..all.clone()
+    };
+    let tried = pipes.rehearsing(true).drop_dead_letters(&other, &caller);
+    assert_eq!(tried.await.unwrap(), (0, false));
+    assert!(pipes.drop_dead_letters(&all, &caller).await.is_err());
+    assert_eq!(f.count("event").await, told);
 }

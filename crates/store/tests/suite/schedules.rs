@@ -1,17 +1,18 @@
 //! What schedules do about their jobs that have not ended, and about a clock that moves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headway_domain::{
-    JobId, JobState, PartitionId,
+    Error, JobId, JobName, JobState, PartitionId,
     error::Action,
     event::Caller,
     schedule::{Overlap, Schedule, ScheduleName},
     timetable::Timetable,
+    update::JobUpdate,
 };
-use headway_store::FiredSchedules;
+use headway_store::{Created, FiredSchedules, NewJob, StoreError};
 
-use crate::suite::{Fixture, name, task};
+use crate::suite::{Fixture, name, new_job, task};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -47,13 +48,15 @@ impl Fixture {
         self.store.schedules().fire().await.unwrap()
     }
 
-    async fn run_now(&self) -> String {
-        let ran = self
-            .store
-            .schedules()
-            .run(&nightly(), "", &Caller::default())
+    async fn run_once(&self, request_id: &str) -> Result<Created, StoreError> {
+        let schedules = self.store.schedules();
+        schedules
+            .run(&nightly(), request_id, &Caller::default())
             .await
-            .unwrap();
+    }
+
+    async fn run_now(&self) -> String {
+        let ran = self.run_once("").await.unwrap();
         assert!(!ran.existed);
         ran.view.job.meta.name.job.to_string()
     }
@@ -121,6 +124,63 @@ pub(crate) async fn each_call_makes_a_job(f: Fixture) {
     let view = f.store.schedules().get(&schedule).await.unwrap();
     assert_eq!(view.made, 5);
     assert!(ids.contains(&view.last_job));
+}
+
+/// A job whose labels were changed, and jobs of clients that look like one.
+pub(crate) async fn a_repeated_call_knows_its_own_job(f: Fixture) {
+    let schedule = f.minutely(Overlap::Allow).await;
+    let ran = f.run_once("first").await.unwrap().view.job.meta;
+    let unlabelled = JobUpdate {
+        labels: Some(BTreeMap::new()),
+        ..JobUpdate::default()
+    };
+    let caller = Caller::default();
+    let updated = f.store.update_job(&ran.name, unlabelled, &caller).await;
+    assert!(updated.unwrap().view.job.meta.spec.labels.is_empty());
+    let again = f.run_once("first").await.unwrap();
+    assert!(again.existed);
+    assert_eq!(again.view.job.meta.uid, ran.uid);
+
+    let alike = JobName {
+        job: schedule.job_now(f.store.now() + MINUTE).unwrap(),
+        ..name("x")
+    };
+    for (request_id, foreign) in [("second", name("foreign")), ("third", alike)] {
+        let mut spec = task("tick");
+        let label = ("headway.schedule".to_owned(), "nightly".to_owned());
+        spec.labels.extend([label]);
+        let job = NewJob {
+            request_id: request_id.to_owned(),
+            ..new_job(foreign.clone(), spec)
+        };
+        f.store.create_job(job).await.unwrap();
+        let refused = f.run_once(request_id).await.unwrap_err();
+        let reused = StoreError::Domain(Error::RequestIdReused(foreign));
+        assert_eq!(refused.to_string(), reused.to_string());
+    }
+    assert_eq!(f.count("job").await, 3);
+}
+
+/// A call that ended between its job and the schedule, as one whose process died.
+pub(crate) async fn a_repeated_call_counts_its_job(f: Fixture) {
+    let schedule = f.minutely(Overlap::Allow).await;
+    let first = f.run_once("first").await.unwrap().view.job.meta;
+    f.sql("UPDATE schedule SET made = 0, last_due = 0, last_job = ''")
+        .await;
+    let counted = async |made: u64, job: &JobId| {
+        let view = f.store.schedules().get(&schedule).await.unwrap();
+        assert_eq!((view.made, view.last_job.as_str()), (made, job.as_str()));
+        view.last
+    };
+    for _ in 0..2 {
+        assert!(f.run_once("first").await.unwrap().existed);
+        let last = counted(1, &first.name.job).await;
+        assert_eq!(last, Some(first.created));
+    }
+    // The repetition of an older call is no newer job.
+    let second = f.run_once("second").await.unwrap().view.job.meta;
+    f.run_once("first").await.unwrap();
+    counted(2, &second.name.job).await;
 }
 
 pub(crate) async fn every_missed_time_is_made(f: Fixture) {

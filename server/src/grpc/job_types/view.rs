@@ -45,7 +45,7 @@ impl JobTypes {
             problem,
             updated_by: view.author,
             update_time: Some(timestamp(view.updated)),
-            etag: view.version.to_string(),
+            etag: view.etag,
         }
     }
 

@@ -78,7 +78,7 @@ impl Api {
             let result = match new {
                 Ok(new) => {
                     let first = request_ids.get(&new.request_id);
-                    let result = match (first, ids.get(&new.name.job)) {
+                    let result = match (first, ids.get(&new.name.to_string())) {
                         (Some(first), _) => again(&new, first, Error::RequestIdReused),
                         (None, Some(first)) => again(&new, first, Error::JobExists),
                         (None, None) => self.rehearse_entry(&new).await,
@@ -88,7 +88,8 @@ impl Api {
                         if !new.request_id.is_empty() {
                             request_ids.insert(new.request_id, first.clone());
                         }
-                        ids.insert(new.name.job, first);
+                        // Of the job that was answered: by a request id that may be another one.
+                        ids.insert(job.name.clone(), first);
                     }
                     result
                 }

@@ -1,7 +1,7 @@
 //! ListDeadLetters and DropDeadLetters.
 
 use headway::v1;
-use headway_domain::{Error, JobId, JobName, PipeName, event::Caller};
+use headway_domain::{Error, JobId, JobName, event::Caller};
 use headway_store::DeadLetterFilter;
 
 use crate::grpc::{
@@ -89,15 +89,15 @@ fn dead_filter(parent: &str) -> Result<DeadLetterFilter, Error> {
     let partition = request::partition(&format!("partitions/{partition}"))?;
     let (pipe, job) = match (parts.next(), parts.next(), parts.next()) {
         (None, _, _) => (None, None),
-        (Some("pipes"), Some(pipe), None) => (Some(pipe.to_owned()), None),
+        (Some("pipes"), Some(pipe), None) => (Some(request::stored_pipe("parent", pipe)?), None),
         (Some("jobs"), Some(job), None) => (None, Some(job.to_owned())),
         _ => return Err(wrong()),
     };
-    let named = |error: Error| error.renamed("parent");
+    let job = job.map(JobId::new).transpose();
     Ok(DeadLetterFilter {
         partition,
-        pipe: pipe.map(PipeName::new).transpose().map_err(named)?,
-        job: job.map(JobId::new).transpose().map_err(named)?,
+        pipe,
+        job: job.map_err(|error| error.renamed("parent"))?,
     })
 }
 
@@ -123,6 +123,11 @@ mod tests {
             of("partitions/p/jobs/j"),
             Some(("p".into(), None, text("j")))
         );
+        // An earlier version took pipes of dots only.
+        assert_eq!(
+            of("partitions/p/pipes/.."),
+            Some(("p".into(), text(".."), None))
+        );
         for bad in [
             "",
             "p",
@@ -131,7 +136,7 @@ mod tests {
             "partitions/p/",
             "partitions/p/pipes",
             "partitions/p/pipes/",
-            "partitions/p/pipes/..",
+            "partitions/p/pipes/a b",
             "partitions/p/jobs/j/batches/1",
             "partitions/p/schedules/s",
         ] {

@@ -121,7 +121,7 @@ fn pipe_of(field: &str, name: &str) -> Result<PipeName, Error> {
         let why = format!("must not begin with {RESERVED:?}: those are Headway's own");
         return Err(Error::field(field, why));
     }
-    PipeName::new(pipe).map_err(|error| error.renamed(field))
+    request::stored_pipe(field, pipe)
 }
 
 /// The limits of a pipe as the wire has them.

@@ -27,12 +27,14 @@ impl Api {
     ) -> Result<Schedule, ApiError> {
         let named = |path: &str| mask.iter().any(|named| named == path);
         let present = wire(known, None);
-        if !named("cron") {
-            wanted.cron = present.cron;
-        }
         if !named("time_zone") {
             wanted.time_zone = present.time_zone;
         }
+        // What an earlier version accepted is not checked as if the client sent it.
+        let timetable = match named("cron") {
+            true => Timetable::new(&wanted.cron, &wanted.time_zone),
+            false => Timetable::stored(&present.cron, &wanted.time_zone),
+        };
         if !named("overlap") {
             wanted.overlap = present.overlap;
         }
@@ -40,20 +42,20 @@ impl Api {
             wanted.catch_up_window = present.catch_up_window;
         }
         let mut violations = Violations::default();
-        let partition = Some(&known.name.partition);
-        if named("spec") {
-            let schedule = self
-                .read_schedule(partition, Some(wanted), &mut violations)
-                .await?;
-            return Ok(violations.values((schedule,))?.0);
-        }
-        // The job is kept as it is stored: its type does not make it anew.
-        let job = Some(known.schedule.job.clone());
-        let schedule = read_timing(wanted, job, &mut violations);
+        // A job that is not named is kept as it is stored: its type does not make it anew.
+        let job = match named("spec") {
+            true => {
+                let partition = Some(&known.name.partition);
+                self.read_job(partition, &mut wanted, &mut violations)
+                    .await?
+            }
+            false => Some(known.schedule.job.clone()),
+        };
+        let schedule = read_timing(wanted, timetable, job, &mut violations);
         Ok(violations.values((schedule,))?.0)
     }
 
-    /// Reads a schedule. A job type makes the work now, and not anew each time.
+    /// Reads a schedule.
     pub(super) async fn read_schedule(
         &self,
         partition: Option<&PartitionId>,
@@ -64,24 +66,36 @@ impl Api {
             violations.push("schedule", "must be set");
             return Ok(None);
         };
+        let job = self.read_job(partition, &mut wire, violations).await?;
+        let timetable = Timetable::new(&wire.cron, &wire.time_zone);
+        Ok(read_timing(wire, timetable, job, violations))
+    }
+
+    /// Reads the job of a schedule. A job type makes the work now, and not anew each time.
+    async fn read_job(
+        &self,
+        partition: Option<&PartitionId>,
+        wire: &mut v1::Schedule,
+        violations: &mut Violations,
+    ) -> Result<Option<JobSpec>, ApiError> {
         let parent = partition.map(|partition| format!("partitions/{partition}"));
         let used = self
             .make_work(&parent.unwrap_or_default(), &mut wire.spec)
             .await?;
         let job = spec::spec_of(partition, wire.spec.take(), used, &self.splitters)
             .map_err(|error| error.within("schedule"));
-        let job = violations.take(job);
-        Ok(read_timing(wire, job, violations))
+        Ok(violations.take(job))
     }
 }
 
-/// Everything but the job, and the job as it was read.
+/// Everything but the job and its times, and these as they were read.
 fn read_timing(
     wire: v1::Schedule,
+    timetable: Result<Timetable, Error>,
     job: Option<JobSpec>,
     violations: &mut Violations,
 ) -> Option<Schedule> {
-    let timetable = violations.take(Timetable::new(&wire.cron, &wire.time_zone));
+    let timetable = violations.take(timetable);
     let overlap = match OverlapPolicy::try_from(wire.overlap) {
         Ok(OverlapPolicy::Unspecified | OverlapPolicy::Skip) => Overlap::Skip,
         Ok(OverlapPolicy::Queue) => Overlap::Queue,

@@ -65,7 +65,7 @@ pub(super) fn unreadable(schedule: UnreadableSchedule) -> v1::Schedule {
         updated_by: schedule.creator,
         etag: schedule.etag,
         problem: format!(
-            "this version of Headway cannot read it, so it makes no jobs ({}); update or delete it, or run the version that wrote it",
+            "this version of Headway cannot read it, so it makes no jobs ({}); update it with a mask of all its fields, delete it, or run the version that wrote it",
             schedule.reason
         ),
         ..v1::Schedule::default()

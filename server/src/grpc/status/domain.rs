@@ -82,6 +82,12 @@ pub(super) fn from_domain(error: Error) -> Status {
                 .resource(SCHEDULE, name, "exists")
                 .status()
         }
+        Error::ScheduleUnreadable { schedule, .. } => {
+            Answer::new(Code::FailedPrecondition, "SCHEDULE_UNREADABLE", sentence)
+                .info("schedule", &schedule)
+                .resource(SCHEDULE, schedule, "cannot be read")
+                .status()
+        }
         Error::Cycle { job, cycle } => {
             Answer::new(Code::FailedPrecondition, "PREREQUISITE_CYCLE", sentence)
                 .info("job", job.to_string())

@@ -1,7 +1,9 @@
 //! Creations that share a commit: requests that come while one is under way wait for the next, so
 //! that the cost of a durable commit is shared.
 
-use headway_domain::{Error, JobName, JobUid, PartitionId};
+use std::sync::Arc;
+
+use headway_domain::{Error, JobName, JobUid, PartitionId, job::JobMeta};
 use sea_orm::FromQueryResult;
 use tokio::sync::oneshot;
 use tracing::instrument::WithSubscriber;
@@ -29,9 +31,7 @@ impl Store {
     )]
     pub async fn create_job(&self, job: NewJob) -> Result<Created, StoreError> {
         let mut job = job;
-        if job.created.is_none() {
-            job.created = self.creation_times(1).next();
-        }
+        job.created.get_or_insert_with(|| self.creation_time());
         let (reply, mut answer) = oneshot::channel();
         self.creates.push(job, reply)?;
         loop {
@@ -185,8 +185,8 @@ impl Store {
         let Some(found) = found else {
             return Ok(None);
         };
-        match self.name_in(&found).await? {
-            Some(name) => self.job_if_there(&name).await,
+        match self.meta_in(&found).await? {
+            Some(meta) => self.job_if_there(&meta).await,
             None => Ok(None),
         }
     }
@@ -197,24 +197,23 @@ impl Store {
         hash: &[u8; 32],
         other: fn(JobName) -> Error,
     ) -> Result<Option<JobView>, StoreError> {
-        let Some(name) = self.name_in(&found).await? else {
+        let Some(meta) = self.meta_in(&found).await? else {
             return Ok(None);
         };
         if found.hash != hash {
-            return Err(other(name).into());
+            return Err(other(meta.name.clone()).into());
         }
-        self.job_if_there(&name).await
+        self.job_if_there(&meta).await
     }
 
-    async fn name_in(&self, found: &ExistingRow) -> Result<Option<JobName>, StoreError> {
+    async fn meta_in(&self, found: &ExistingRow) -> Result<Option<Arc<JobMeta>>, StoreError> {
         let uid = JobUid::from_slice(&found.uid)
             .ok_or_else(|| StoreError::Broken("uid of a job".to_owned()))?;
-        let meta = self.meta_of(uid).await?;
-        Ok(meta.map(|meta| meta.name.clone()))
+        self.meta_of(uid).await
     }
 
-    async fn job_if_there(&self, name: &JobName) -> Result<Option<JobView>, StoreError> {
-        match self.job(name).await {
+    async fn job_if_there(&self, meta: &Arc<JobMeta>) -> Result<Option<JobView>, StoreError> {
+        match self.job_known(meta).await {
             Ok(view) => Ok(Some(view)),
             Err(StoreError::Domain(Error::JobNotFound(_))) => Ok(None),
             Err(error) => Err(error),

@@ -140,6 +140,11 @@ impl Store {
         first..first + count
     }
 
+    /// The time of creation for one job.
+    pub(crate) fn creation_time(&self) -> Micros {
+        self.creates.times(self.db.now(), 1)
+    }
+
     async fn slice_of(
         &self,
         job: &NewJob,
@@ -155,7 +160,7 @@ impl Store {
         };
         let now = match job.created {
             Some(created) => created,
-            None => self.creates.times(self.db.now(), 1),
+            None => self.creation_time(),
         };
         let uid = JobUid(Uuid::new_v4());
         let mut spec = job.spec.without_body();

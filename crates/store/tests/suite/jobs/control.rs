@@ -97,6 +97,38 @@ pub(crate) async fn illegal_transitions(f: Fixture) {
     ));
 }
 
+/// Where the name stands for no job any more, or for another one, at the moment of the answer.
+pub(crate) async fn an_answer_is_about_the_job_that_changed(f: Fixture) {
+    let caller = Caller::default();
+    let mut uids = Vec::new();
+    for job in ["pause", "update", "retry"] {
+        let created = f.store.create_job(new_job(name(job), task("x"))).await;
+        uids.push(created.unwrap().view.job.meta.uid);
+    }
+    let retry = name("retry");
+    let cancelled = f.store.control_job(&retry, Action::Cancel, &caller).await;
+    cancelled.unwrap();
+    f.sql("UPDATE job_progress SET settled = 1 WHERE ended > 0")
+        .await;
+    // Whatever changes a job renames it.
+    let moved = "UPDATE job SET job_id = 'moved-' || NEW.job_key WHERE job_key = NEW.job_key";
+    f.trigger("UPDATE ON job_progress", moved).await;
+    let update = JobUpdate {
+        priority: Some(7),
+        ..JobUpdate::default()
+    };
+    let (pause, changed) = (name("pause"), name("update"));
+    let done = [
+        f.store.control_job(&pause, Action::Pause, &caller).await,
+        f.store.update_job(&changed, update, &caller).await,
+        f.store.retry_job(&retry, &Retry::default(), &caller).await,
+    ];
+    let answered = done.map(|done| done.unwrap().view.job.meta.uid);
+    assert_eq!(answered.as_slice(), uids);
+    let gone = f.store.job(&pause).await.unwrap_err();
+    assert!(matches!(gone, StoreError::Domain(Error::JobNotFound(_))));
+}
+
 /// A job that was created again under a name is another one.
 pub(crate) async fn a_uid_means_one_job(f: Fixture) {
     let caller = Caller::default();

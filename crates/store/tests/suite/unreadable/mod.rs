@@ -5,13 +5,13 @@ pub(crate) mod jobs;
 pub(crate) mod lists;
 
 use headway_domain::{
-    JobId, JobState, PartitionId,
+    Error, JobId, JobState, PartitionId,
     event::Caller,
     schedule::{Overlap, Schedule, ScheduleName},
     start::Prerequisite,
     timetable::Timetable,
 };
-use headway_store::{ListedSchedule, Store};
+use headway_store::{ListedSchedule, Store, StoreError};
 
 use crate::suite::{
     Fixture,
@@ -122,6 +122,22 @@ pub(crate) async fn a_schedule_that_comes_first(f: Fixture) {
     assert_eq!(whole.name, schedule_name("whole"));
     assert_eq!(broken.schedule, "broken");
     assert!(broken.reason.contains("Mars"), "{}", broken.reason);
+    // Calls that need it say why they cannot go on.
+    let schedules = f.store.schedules();
+    let caller = Caller::default();
+    let broken = schedule_name("broken");
+    for refused in [
+        schedules.get(&broken).await.map(drop),
+        schedules.run(&broken, "", &caller).await.map(drop),
+        schedules.set_paused(&broken, true, &caller).await.map(drop),
+    ] {
+        let StoreError::Domain(Error::ScheduleUnreadable { schedule, why }) = refused.unwrap_err()
+        else {
+            panic!("it was read")
+        };
+        assert_eq!(schedule, broken.to_string());
+        assert!(why.contains("Mars"), "{why}");
+    }
     // Once a client mends it, it goes on when its time to be tried again has come.
     f.store
         .schedules()
