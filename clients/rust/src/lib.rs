@@ -33,6 +33,7 @@ mod json;
 mod name;
 mod retry;
 mod spec;
+mod target;
 mod watch;
 
 pub use calls::{SCHEDULE_PATHS, create_request, job_type_name, pipe_limits_name, schedule_name};
@@ -47,6 +48,7 @@ pub use json::{
 };
 pub use name::{JobName, NameError, partition_name};
 pub use spec::{BatchBuilder, JobBuilder, TaskBuilder};
+pub use target::JobTarget;
 pub use tonic::Code;
 pub use watch::{EventsWatch, JobsUpdate, JobsWatch, Watch, is_final};
 

@@ -2,19 +2,16 @@
 
 use headway::v1::{CancelJobRequest, Job, PauseJobRequest, ResumeJobRequest, RetryJobRequest};
 
-use crate::{Client, Error, JobName, retry::Repeat};
+use crate::{Client, Error, JobTarget, retry::Repeat};
 
 impl Client {
     /// Holds a job that has not ended.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FAILED_PRECONDITION` with precondition violations.
-    pub async fn pause_job(&self, name: &JobName) -> Result<Job, Error> {
-        let name = name.to_string();
-        let request = PauseJobRequest {
-            name,
-            ..PauseJobRequest::default()
-        };
+    pub async fn pause_job(&self, job: impl Into<JobTarget>) -> Result<Job, Error> {
+        let JobTarget { name, uid } = job.into();
+        let request = PauseJobRequest { name, uid };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.jobs.pause_job(request).await
         })
@@ -25,12 +22,9 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND`, `FAILED_PRECONDITION` with precondition violations.
-    pub async fn resume_job(&self, name: &JobName) -> Result<Job, Error> {
-        let name = name.to_string();
-        let request = ResumeJobRequest {
-            name,
-            ..ResumeJobRequest::default()
-        };
+    pub async fn resume_job(&self, job: impl Into<JobTarget>) -> Result<Job, Error> {
+        let JobTarget { name, uid } = job.into();
+        let request = ResumeJobRequest { name, uid };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.jobs.resume_job(request).await
         })
@@ -41,12 +35,9 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND`, `FAILED_PRECONDITION` with precondition violations.
-    pub async fn cancel_job(&self, name: &JobName) -> Result<Job, Error> {
-        let name = name.to_string();
-        let request = CancelJobRequest {
-            name,
-            ..CancelJobRequest::default()
-        };
+    pub async fn cancel_job(&self, job: impl Into<JobTarget>) -> Result<Job, Error> {
+        let JobTarget { name, uid } = job.into();
+        let request = CancelJobRequest { name, uid };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.jobs.cancel_job(request).await
         })
@@ -58,8 +49,8 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND`, `FAILED_PRECONDITION` with precondition violations, `UNAVAILABLE`.
-    pub async fn retry_job(&self, name: &JobName) -> Result<Job, Error> {
-        self.retry(name, false).await
+    pub async fn retry_job(&self, job: impl Into<JobTarget>) -> Result<Job, Error> {
+        self.retry(job.into(), false).await
     }
 
     /// As [`Client::retry_job`], and lets the jobs that failed because this one had wait for it
@@ -67,13 +58,14 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::retry_job`].
-    pub async fn retry_job_with_dependents(&self, name: &JobName) -> Result<Job, Error> {
-        self.retry(name, true).await
+    pub async fn retry_job_with_dependents(&self, job: impl Into<JobTarget>) -> Result<Job, Error> {
+        self.retry(job.into(), true).await
     }
 
-    async fn retry(&self, name: &JobName, retry_dependents: bool) -> Result<Job, Error> {
+    async fn retry(&self, job: JobTarget, retry_dependents: bool) -> Result<Job, Error> {
         self.retry_failures(RetryJobRequest {
-            name: name.to_string(),
+            name: job.name,
+            uid: job.uid,
             retry_dependents,
             ..RetryJobRequest::default()
         })

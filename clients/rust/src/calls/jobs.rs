@@ -8,7 +8,7 @@ use headway::v1::{
 };
 
 use crate::{
-    Client, Error, JobName,
+    Client, Error, JobName, JobTarget,
     client::{mask, pages},
     retry::Repeat,
 };
@@ -145,19 +145,20 @@ impl Client {
     /// `NOT_FOUND`, `INVALID_ARGUMENT` with field violations.
     pub async fn update_job(
         &self,
-        name: &JobName,
+        job: impl Into<JobTarget>,
         spec: JobSpec,
         paths: &[&str],
     ) -> Result<Job, Error> {
+        let JobTarget { name, uid } = job.into();
         let job = Job {
-            name: name.to_string(),
+            name,
             spec: Some(spec),
             ..Job::default()
         };
         let request = UpdateJobRequest {
             job: Some(job),
             update_mask: mask(paths),
-            ..UpdateJobRequest::default()
+            uid,
         };
         self.call(Repeat::Harmless, request, |mut stubs, request| async move {
             stubs.jobs.update_job(request).await
@@ -170,12 +171,9 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND`, `UNAVAILABLE`.
-    pub async fn delete_job(&self, name: &JobName) -> Result<(), Error> {
-        let name = name.to_string();
-        let request = DeleteJobRequest {
-            name,
-            ..DeleteJobRequest::default()
-        };
+    pub async fn delete_job(&self, job: impl Into<JobTarget>) -> Result<(), Error> {
+        let JobTarget { name, uid } = job.into();
+        let request = DeleteJobRequest { name, uid };
         self.call(Repeat::Harmful, request, |mut stubs, request| async move {
             stubs.jobs.delete_job(request).await
         })

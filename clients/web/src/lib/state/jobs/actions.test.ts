@@ -5,7 +5,7 @@ import { JobSchema, JobState, type Job } from "../../../gen/headway/v1/job_pb";
 import { JobService } from "../../../gen/headway/v1/job_service_pb";
 import { makeApi } from "../../api/client";
 import { ACTIONS, obstacle } from "../../states";
-import { carryOut, plan } from "./actions";
+import { act, carryOut, plan } from "./actions";
 
 function job(id: string, state: JobState, settled = false): Job {
   return create(JobSchema, {
@@ -49,6 +49,27 @@ it("allows in each state what the server allows", () => {
   expect(possible(job("j", JobState.CANCELLED))).toEqual(["delete"]);
   expect(possible(job("j", JobState.CANCELLED, true))).toEqual(["retry", "delete"]);
   expect(obstacle("pause", job("j", JobState.COMPLETED))).toBe("A completed job cannot be paused.");
+});
+
+it("acts on the job that is shown, whatever has its name by now", async () => {
+  const uids: string[] = [];
+  const seen = ({ uid }: { readonly uid: string }) => {
+    uids.push(uid);
+    return {};
+  };
+  const api = makeApi(
+    createRouterTransport(({ service }) => {
+      service(JobService, {
+        pauseJob: seen,
+        resumeJob: seen,
+        cancelJob: seen,
+        retryJob: seen,
+        deleteJob: seen,
+      });
+    }),
+  );
+  for (const action of ACTIONS) await act(api, action, job("shown", JobState.ACTIVE));
+  expect(uids).toEqual(ACTIONS.map(() => "shown"));
 });
 
 describe("carrying out", () => {

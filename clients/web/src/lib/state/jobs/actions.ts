@@ -8,26 +8,29 @@ import { lookOf, obstacle, ACTION_WORDS, type Action } from "../../states";
 /** Calls under way at once. */
 const AT_ONCE = 6;
 
-/** Does it to one job; answers with the job, unless that is gone. */
+/**
+ * Does it to one job; answers with the job, unless that is gone. The uid goes along, so that it never
+ * meets a job that was created again under the name.
+ */
 export async function act(
   api: Api,
   action: Action,
-  name: string,
+  { name, uid }: Pick<Job, "name" | "uid">,
   correlation: string = randomId(),
   signal?: AbortSignal,
 ): Promise<Job | undefined> {
   const options = unary(signal, correlation);
   switch (action) {
     case "pause":
-      return api.pauseJob({ name }, options);
+      return api.pauseJob({ name, uid }, options);
     case "resume":
-      return api.resumeJob({ name }, options);
+      return api.resumeJob({ name, uid }, options);
     case "cancel":
-      return api.cancelJob({ name }, options);
+      return api.cancelJob({ name, uid }, options);
     case "retry":
-      return api.retryJob({ name }, options);
+      return api.retryJob({ name, uid }, options);
     case "delete":
-      await api.deleteJob({ name }, options);
+      await api.deleteJob({ name, uid }, options);
       return undefined;
   }
 }
@@ -96,7 +99,7 @@ export async function carryOut(
   const worker = async (): Promise<void> => {
     for (let job = jobs[next++]; job && !signal?.aborted; job = jobs[next++]) {
       try {
-        each.done(job, await act(api, action, job.name, correlation, signal));
+        each.done(job, await act(api, action, job, correlation, signal));
       } catch (thrown) {
         if (!signal?.aborted) each.refused({ job, why: inWords(problemOf(thrown)) });
       }
