@@ -2,6 +2,7 @@
 
 mod bulk;
 mod control;
+mod creating;
 mod expiry;
 pub(crate) mod explain;
 mod finding;
