@@ -221,7 +221,7 @@ impl Subject {
                 .map(|_| ()),
             "update job type" => store
                 .job_types()
-                .update(&kind, "{\"a\": 1}", Some("1"), caller)
+                .update(&kind, "{\"a\": 1}", Some(&self.etag), caller)
                 .await
                 .map(|_| ()),
             "delete job type" => store.job_types().delete(&kind, None, caller).await,

@@ -40,6 +40,8 @@ pub(crate) struct Subject {
     pub epoch: Option<Uuid>,
     /// A time after everything that was prepared.
     pub before: i64,
+    /// Of the job type, as whoever changes it has read it.
+    pub etag: String,
 }
 
 impl Subject {
@@ -65,6 +67,7 @@ impl Subject {
             fresh: Uuid::new_v4(),
             epoch: f.store.epoch_mark().await.unwrap(),
             before: f.store.now() + 1,
+            etag: String::new(),
         };
         subject.prepare_more(f, operation.name, &tasks).await;
         subject
@@ -187,6 +190,8 @@ impl Subject {
             "release shards" => self.call(&f.store, "claim shards").await.unwrap(),
             "update job type" | "delete job type" => {
                 self.call(&f.store, "create job type").await.unwrap();
+                let kind = JobId::new("resize").unwrap();
+                self.etag = f.store.job_types().get(&kind).await.unwrap().etag;
             }
             "shrink" => {
                 f.sql("CREATE TABLE IF NOT EXISTS bulk (x BLOB); INSERT INTO bulk VALUES (zeroblob(8000000)); DROP TABLE bulk")
