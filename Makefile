@@ -76,7 +76,7 @@ clean: ## stop private services, delete what was built and all data of .run
 	rm -rf "$(RUN_DIR)" clients/web/dist clients/web/node_modules clients/web/tests/node_modules
 
 demo-plan:
-	@echo "demo: 1. builds the dashboard and the programs: 5 to 10 minutes on two cores the first time, seconds later"
+	@echo "demo: 1. builds the dashboard and the programs: about 10 minutes on two cores the first time, seconds later"
 	@echo "demo: 2. exports every file under $(DIR) as one job, in one process: less than a minute"
 	@echo "demo: 3. compares each archive with its file"
 
