@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headway_domain::{
     JobUid, PartitionId,
-    report::{ItemEvent, ItemReport, PageReport},
+    reports::{ItemEvent, ItemReport, PageReport},
 };
 use headway_relay::Links;
 use headway_runtime::{config::Config, tasks::Supervisor};

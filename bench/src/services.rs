@@ -132,7 +132,7 @@ fn queues(prefix: &str, pipes: &[&str], epoch: Option<&str>) -> Vec<String> {
         Queue,
         names::{deployment_name, epoch_name, queue_name},
     };
-    let own = headway_domain::bulk::JOBS;
+    let own = headway_domain::jobs::bulk::JOBS;
     let pipes = pipes.iter().copied().chain([own]);
     let pipes = pipes.map(|pipe| Queue::Pipe(pipe.to_owned()));
     let shards = (0..16).map(Queue::Reports);

@@ -175,7 +175,7 @@ impl Hosts {
 }
 
 fn shown(text: &str) -> String {
-    headway_domain::effect::clean(text, SHOWN)
+    headway_domain::values::text::clean(text, SHOWN)
 }
 
 /// The layer.

@@ -11,9 +11,9 @@ use base64::{
 };
 use headway_domain::{
     Error,
-    effect::clean,
-    event::{Caller, is_reserved},
+    events::{Caller, is_reserved},
     limits,
+    values::text::clean,
 };
 use tonic::{
     body::Body,

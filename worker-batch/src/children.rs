@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use headway_domain::{JobUid, split};
+use headway_domain::{JobUid, batches};
 use headway_splitters::{Child, Page};
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub(crate) struct Found {
     /// The items.
     pub items: Items,
     /// What is recorded of each child.
-    pub children: Vec<split::Child>,
+    pub children: Vec<batches::Child>,
     /// A hash over everything that was found.
     pub hash: i64,
     /// The children as JSON.
@@ -37,13 +37,13 @@ pub(crate) fn take(page: Page) -> Result<Found, String> {
         match child {
             Child::Item(value) => {
                 items.push(value);
-                children.push(split::Child::Item);
+                children.push(batches::Child::Item);
             }
             Child::Batch { definition, total } => {
                 let definition = definition.encode();
                 hash.write(&definition);
                 items.push(Value::Null);
-                children.push(split::Child::Batch { definition, total });
+                children.push(batches::Child::Batch { definition, total });
             }
         }
     }

@@ -6,9 +6,8 @@ use std::{borrow::Cow, time::Duration};
 use bytes::Bytes;
 use headway_domain::{
     JobUid,
-    effect::{Failed, code},
-    report::{ItemEvent, ItemReport, PageReport},
-    spec::Work,
+    jobs::Work,
+    reports::{Failed, ItemEvent, ItemReport, PageReport, code},
 };
 use headway_relay::codec::{TaskMessages, TaskSend};
 use headway_splitters::{SplitError, template::Template};

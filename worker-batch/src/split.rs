@@ -2,9 +2,9 @@
 
 use headway_domain::{
     JobUid,
-    effect::{Failed, code},
-    spec::{BatchSpec, Work},
-    split::Split,
+    batches::Split,
+    jobs::{BatchSpec, Work},
+    reports::{Failed, code},
 };
 use headway_runtime::tasks;
 use headway_splitters::{Definition, Page, PageRequest, SplitError, Splitter, WarmKey};

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use headway_broker::{
     Broker, BrokerError, Consumer, Depth, InProcessBroker, Outgoing, Queue, Subscription, Topic,
 };
-use headway_domain::event::Caller;
+use headway_domain::events::Caller;
 use headway_relay::Relay;
 use headway_runtime::tasks::{self, Supervisor};
 use headway_store::{Store, StoreConfig, StoreUrl};

@@ -28,11 +28,8 @@ pub mod schedules;
 pub mod slice;
 pub mod values;
 
-mod old_paths;
-
 pub use error::{Error, FieldViolation};
 pub use jobs::{Job, JobState};
-pub use old_paths::*;
 pub use slice::JobSlice;
 pub use values::{
     Micros,

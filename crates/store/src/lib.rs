@@ -45,7 +45,7 @@ pub use events::{
     row::EventRow,
 };
 pub use ground::committed::{Change, Committed, Control};
-pub use headway_domain::history::Sample;
+pub use headway_domain::jobs::Sample;
 pub use job_types::{JobTypePage, JobTypeView, JobTypes};
 pub use jobs::{
     create::new_job::{Created, NewJob},

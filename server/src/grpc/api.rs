@@ -8,7 +8,7 @@ use std::{
 
 use futures::Stream;
 use headway_broker::Broker;
-use headway_domain::event::Caller;
+use headway_domain::events::Caller;
 use headway_relay::Relay;
 use headway_runtime::tasks;
 use headway_store::{Store, StoreError};

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use headway_domain::{Error, JobId, JobName, JobUid, PartitionId, PipeName, ids, limits};
+use headway_domain::{Error, JobId, JobName, JobUid, PartitionId, PipeName, limits, values::ids};
 use uuid::Uuid;
 
 use super::{values::duration, violations::Violations};

@@ -15,7 +15,7 @@ mod domain;
 
 use std::time::Duration;
 
-use headway_domain::{Error, effect::clean};
+use headway_domain::{Error, values::text::clean};
 use headway_store::{Position, StoreError};
 use tonic::{Code, Status};
 use uuid::Uuid;

@@ -258,8 +258,7 @@ pub(super) mod tests {
 
     use headway_domain::{
         Job, PipeName,
-        job::{JobMeta, Phase},
-        spec::{JobSpec, TaskSpec, Work},
+        jobs::{JobMeta, JobSpec, Phase, TaskSpec, Work},
     };
     use headway_store::JobView;
     use uuid::Uuid;

@@ -170,7 +170,7 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use futures::StreamExt;
-    use headway_domain::job::Phase;
+    use headway_domain::jobs::Phase;
     use headway_runtime::tasks;
     use tokio::time::timeout;
 

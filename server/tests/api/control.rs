@@ -2,7 +2,7 @@
 
 use headway::v1::{self, JobState};
 use headway_broker::{Queue, Topic};
-use headway_domain::report::ItemEvent;
+use headway_domain::reports::ItemEvent;
 use tonic::Code;
 
 use crate::{

@@ -11,9 +11,8 @@ use headway::v1::{
 use headway_broker::{Broker, InProcessBroker};
 use headway_domain::{
     JobUid,
-    effect::Failed,
-    report::{ItemEvent, ItemReport, PageReport},
-    split::{Child, Split},
+    batches::{Child, Split},
+    reports::{Failed, ItemEvent, ItemReport, PageReport},
 };
 use headway_relay::Relay;
 use headway_runtime::{Dependency, Readiness, tasks};

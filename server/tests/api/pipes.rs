@@ -1,7 +1,7 @@
 //! The pipes of a partition, from a client's side.
 
 use headway::v1;
-use headway_domain::{PipeName, event::Caller, share::PipeLimits};
+use headway_domain::{PipeName, events::Caller, pipes::PipeLimits};
 use tonic::Code;
 
 use crate::harness::{Harness, PARENT, mask, refused, task};

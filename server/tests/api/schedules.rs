@@ -3,10 +3,9 @@
 use headway::v1;
 use headway_domain::{
     JobId, PartitionId, PipeName,
-    event::Caller,
-    schedule::{Overlap, Schedule, ScheduleName},
-    spec::{JobSpec, TaskSpec, Work},
-    timetable::Timetable,
+    events::Caller,
+    jobs::{JobSpec, TaskSpec, Work},
+    schedules::{Overlap, Schedule, ScheduleName, Timetable},
 };
 use tonic::Code;
 

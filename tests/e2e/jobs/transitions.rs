@@ -3,7 +3,7 @@
 
 use headway::v1::{Job, JobState};
 use headway_client::{Code, Error, JobName};
-use headway_domain::lifecycle::{Cause, TRANSITIONS};
+use headway_domain::jobs::lifecycle::{Cause, TRANSITIONS};
 use headway_tests::{Deployment, range};
 use headway_worker::{Outcome, Task, TaskError};
 

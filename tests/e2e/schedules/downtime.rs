@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures::TryStreamExt;
 use headway::v1::{CreateScheduleRequest, ListJobsRequest, Schedule, schedule::OverlapPolicy};
 use headway_client::schedule_name;
-use headway_domain::{JobId, PartitionId, schedule::ScheduleName};
+use headway_domain::{JobId, PartitionId, schedules::ScheduleName};
 use headway_tests::{Cluster, ClusterOptions, PATIENCE, Role, range, run_cluster, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_headway-test-process");

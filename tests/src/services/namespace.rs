@@ -139,7 +139,7 @@ impl Default for Namespace {
 
 /// Every queue that a test's deployment may have.
 pub(crate) fn queues() -> Vec<Queue> {
-    let own = std::iter::once(headway_domain::bulk::JOBS);
+    let own = std::iter::once(headway_domain::jobs::bulk::JOBS);
     let pipes = PIPES.into_iter().chain(own);
     let pipes = pipes.map(|pipe| Queue::Pipe(pipe.to_owned()));
     let reports = (0..SHARDS).map(Queue::Reports);

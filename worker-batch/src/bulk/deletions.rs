@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use headway_domain::{JobName, PartitionId, event::Caller};
+use headway_domain::{JobName, PartitionId, events::Caller};
 use headway_relay::Relay;
 use headway_runtime::tasks;
 use headway_store::{Committed, StoreError};

@@ -8,9 +8,11 @@ use std::{
 
 use headway_domain::{
     Error, JobName, JobUid,
-    bulk::{ACTION_HEADER, BulkAction, CORRELATION_HEADER, USER_HEADER},
-    event::Caller,
-    spec::{JobSpec, Work},
+    events::Caller,
+    jobs::{
+        JobSpec, Work,
+        bulk::{ACTION_HEADER, BulkAction, CORRELATION_HEADER, USER_HEADER},
+    },
 };
 use headway_relay::Relay;
 use headway_store::StoreError;

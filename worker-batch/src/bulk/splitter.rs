@@ -1,7 +1,10 @@
 //! The splitter of jobs over jobs: an item is the id of a job that matches.
 
 use async_trait::async_trait;
-use headway_domain::{bulk, bulk::BulkDefinition, filter::Filter};
+use headway_domain::{
+    filter::Filter,
+    jobs::bulk::{self, BulkDefinition},
+};
 use headway_splitters::{Child, Definition, Page, PageRequest, SplitError, Splitter};
 use headway_store::{JobFilter, Store, StoreError};
 use headway_worker::json_fault;

@@ -6,9 +6,9 @@ use std::{future::pending, sync::Arc};
 use anyhow::Context;
 use headway_domain::{
     Error, JobId, JobName, JobUid,
-    bulk::{BulkAction, JOBS},
     error::Action,
-    event::Caller,
+    events::Caller,
+    jobs::bulk::{BulkAction, JOBS},
 };
 use headway_relay::Relay;
 use headway_store::StoreError;

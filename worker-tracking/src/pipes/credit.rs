@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use headway_broker::{Depth, Queue};
-use headway_domain::{bulk::JOBS, pipes::Turn, share::Bucket};
+use headway_domain::{
+    jobs::bulk::JOBS,
+    pipes::{Bucket, Turn},
+};
 use headway_store::PipeShare;
 use tokio::time::Instant;
 
@@ -151,7 +154,7 @@ fn credit(pipe: &PipeShare, depth: Depth) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use headway_domain::share::PipeLimits;
+    use headway_domain::pipes::PipeLimits;
     use headway_store::HungryJob;
 
     use super::*;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use headway_broker::{BrokerError, Delivery, Queue};
 use headway_domain::{
     JobUid,
-    effect::{Failed, code},
-    report::{ItemEvent, ItemReport, PageReport},
+    reports::{Failed, ItemEvent, ItemReport, PageReport, code},
 };
 use headway_relay::codec::{BatchWork, decode_batch, decode_dead_task, decode_reports};
 use headway_retry::{Backoff, RetryError, retry};

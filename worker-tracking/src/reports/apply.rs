@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use headway_domain::{
     JobUid, Micros,
-    effect::{Failed, code},
-    report::{ItemEvent, ItemReport, PageReport},
+    reports::{Failed, ItemEvent, ItemReport, PageReport, code},
 };
 use headway_retry::Backoff;
 use headway_store::{Committed, StoreError};

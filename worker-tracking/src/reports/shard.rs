@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use headway_broker::{BrokerError, Consumer, Delivery, DeliveryTag, Queue};
-use headway_domain::{JobUid, Micros, report::PageReport};
+use headway_domain::{JobUid, Micros, reports::PageReport};
 use headway_relay::codec::decode_reports;
 use headway_retry::{Backoff, retry};
 use headway_store::{Committed, NextDue, StoreError};

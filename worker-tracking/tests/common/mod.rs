@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use headway_domain::{
-    JobId, JobName, PartitionId,
-    ids::PipeName,
-    spec::{JobSpec, TaskSpec, Work},
+    JobId, JobName, PartitionId, PipeName,
+    jobs::{JobSpec, TaskSpec, Work},
 };
 use headway_store::NewJob;
 

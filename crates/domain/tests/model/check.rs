@@ -2,9 +2,9 @@
 
 use headway_domain::{
     JobState,
-    effect::{NewFailure, Subject},
-    job::{Counts, Phase},
-    page::{Page, PageState},
+    batches::{Page, PageState},
+    jobs::{Counts, Phase},
+    reports::{NewFailure, Subject},
 };
 
 use super::{store::Store, world::World};

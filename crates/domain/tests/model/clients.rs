@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use headway_domain::{
     Error, JobSlice,
-    effect::{NewFailure, Subject},
+    reports::{NewFailure, Subject},
     retries::CarriedCounts,
 };
 

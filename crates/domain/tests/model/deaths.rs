@@ -1,9 +1,8 @@
 //! Schedules written by hand: workers that die, hang or end with items in their hands.
 
 use headway_domain::{
-    effect::{Failed, code},
-    job::Phase,
-    report::ItemEvent,
+    jobs::Phase,
+    reports::{Failed, ItemEvent, code},
 };
 
 use super::{
@@ -148,7 +147,7 @@ fn an_item_that_hangs_is_given_up() {
         // Its worker reports the lease and is never heard of again.
         while let Some(at) = world.pipes.iter().position(report) {
             if matches!(&world.pipes[at], Message::Report(report) if !report.done.is_empty()
-                || report.items.iter().any(|item| item.event == headway_domain::report::ItemEvent::Done))
+                || report.items.iter().any(|item| item.event == headway_domain::reports::ItemEvent::Done))
             {
                 world.pipes.remove(at);
             } else {

@@ -1,6 +1,6 @@
 //! Schedules written by hand: batches within batches.
 
-use headway_domain::{JobState, effect::code, event::EventKind, limits};
+use headway_domain::{JobState, events::EventKind, limits, reports::code};
 
 use super::{
     source::{Fault, Node, Plan, Tree},

@@ -2,8 +2,8 @@
 
 use headway_domain::{
     JobState,
-    effect::Subject,
-    spec::{FailurePolicy, Tolerance},
+    jobs::{FailurePolicy, Tolerance},
+    reports::Subject,
 };
 
 use super::{

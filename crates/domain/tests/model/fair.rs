@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use headway_domain::{job::Phase, page::PageState};
+use headway_domain::{batches::PageState, jobs::Phase};
 
 use super::{
     message::{End, Message},

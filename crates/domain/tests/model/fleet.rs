@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use headway_domain::report::ItemEvent;
+use headway_domain::reports::ItemEvent;
 use proptest::prelude::*;
 
 use super::{

@@ -1,9 +1,9 @@
 //! What is under way in a job's world, and how a transaction ends.
 
 use headway_domain::{
-    effect::{Disposition, Failed},
-    report::PageReport,
-    split::Split,
+    batches::Split,
+    reports::{Failed, PageReport},
+    slice::Disposition,
 };
 
 /// One item of a task message.

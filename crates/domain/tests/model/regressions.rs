@@ -2,8 +2,8 @@
 
 use headway_domain::{
     JobState,
-    job::Phase,
-    report::{ItemEvent, PageReport},
+    jobs::Phase,
+    reports::{ItemEvent, PageReport},
 };
 
 use super::{

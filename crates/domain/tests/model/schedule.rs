@@ -2,9 +2,9 @@
 //! behaves, and the job must end with the counts of its source.
 
 use headway_domain::{
-    page::PageState,
-    report::ItemEvent,
-    spec::{FailurePolicy, JobSpec, Tolerance},
+    batches::PageState,
+    jobs::{FailurePolicy, JobSpec, Tolerance},
+    reports::ItemEvent,
 };
 use proptest::prelude::*;
 

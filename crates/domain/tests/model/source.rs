@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use headway_domain::{
-    effect::Failed,
-    split::{Child, Split},
+    batches::{Child, Split},
+    reports::Failed,
 };
 use proptest::prelude::*;
 

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use headway_domain::{
     Job, JobSlice,
-    effect::{Effect, NewFailure, Subject},
-    event::{EventKind, NewEvent},
-    page::{Batch, Item, Page, PageContent, PageState, Todo},
+    batches::{Batch, Item, Page, PageContent, PageState, Todo},
+    events::{EventKind, NewEvent},
+    reports::{NewFailure, Subject},
     retries::PageFailures,
-    slice::{Moment, Needs, RowChange},
+    slice::{Effect, Moment, Needs, RowChange},
 };
 
 /// Whether a page is of the kind that is looked for.

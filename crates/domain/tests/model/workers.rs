@@ -4,12 +4,10 @@
 use std::collections::BTreeMap;
 
 use headway_domain::{
-    effect::{Disposition, Failed},
-    job::Phase,
-    page::{Forward, Item, PageState},
-    report::{ItemEvent, ItemReport, PageReport},
-    slice::JobSlice,
-    split::SplitOutcome,
+    batches::{Forward, Item, PageState, SplitOutcome},
+    jobs::Phase,
+    reports::{Failed, ItemEvent, ItemReport, PageReport},
+    slice::{Disposition, JobSlice},
 };
 use uuid::Uuid;
 

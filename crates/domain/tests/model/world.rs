@@ -7,12 +7,10 @@ use std::{
 
 use headway_domain::{
     Job, JobId, JobName, JobSlice, JobUid, Micros, PartitionId, PipeName,
-    effect::{Disposition, Effect},
-    job::JobMeta,
-    page::PageState,
-    share::Share,
-    slice::Moment,
-    spec::{BatchSpec, JobSpec, Work},
+    batches::PageState,
+    jobs::{BatchSpec, JobMeta, JobSpec, Work},
+    pipes::Share,
+    slice::{Disposition, Effect, Moment},
 };
 use uuid::Uuid;
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use headway::wire;
-use headway_domain::{PartitionId, effect::Disposition};
+use headway_domain::{PartitionId, slice::Disposition};
 use headway_store::{Change, Control};
 use prost::Message;
 

@@ -3,10 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use headway::wire;
-use headway_domain::{
-    effect::{Failed, code},
-    report::{ItemEvent, ItemReport, PageReport},
-};
+use headway_domain::reports::{Failed, ItemEvent, ItemReport, PageReport, code};
 use prost::Message;
 use serde_json::json;
 use uuid::Uuid;

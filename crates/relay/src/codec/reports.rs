@@ -4,11 +4,10 @@ use bytes::Bytes;
 use headway::wire;
 use headway_domain::{
     PipeName,
-    bulk::RESERVED,
-    effect::{Failed, code},
+    batches::Forward,
+    jobs::bulk::RESERVED,
     limits,
-    page::Forward,
-    report::{ItemEvent, ItemReport, PageReport},
+    reports::{Failed, ItemEvent, ItemReport, PageReport, code},
 };
 use prost::Message;
 use uuid::Uuid;
@@ -36,7 +35,7 @@ pub struct Reports {
 pub fn decode_reports(body: Bytes) -> Result<Reports, Malformed> {
     let message = wire::ReportMessage::decode(body)?;
     let session = Uuid::from_slice(&message.session).unwrap_or(Uuid::nil());
-    let worker = headway_domain::effect::clean(&message.worker, limits::MAX_ID_BYTES);
+    let worker = headway_domain::values::text::clean(&message.worker, limits::MAX_ID_BYTES);
     let pages = message
         .pages
         .into_iter()

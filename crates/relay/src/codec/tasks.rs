@@ -4,7 +4,10 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use headway::wire;
 use headway_broker::{Outgoing, Queue};
-use headway_domain::{job::JobMeta, limits, spec::Work};
+use headway_domain::{
+    jobs::{JobMeta, Work},
+    limits,
+};
 use headway_store::PlannedItem;
 use prost::Message;
 use uuid::Uuid;
@@ -186,7 +189,11 @@ impl<'a> TaskMessages<'a> {
         }
     }
 
-    fn forwarded(&self, item: &PlannedItem, forward: &headway_domain::page::Forward) -> Outgoing {
+    fn forwarded(
+        &self,
+        item: &PlannedItem,
+        forward: &headway_domain::batches::Forward,
+    ) -> Outgoing {
         let mut message = self.message(&forward.task_type, &forward.content_type);
         message.alone = item.alone;
         message.announced = item.announced || item.alone;
@@ -240,7 +247,7 @@ pub fn encode_fence_task(id: Uuid, shard: u16) -> Bytes {
 mod tests {
     use headway_domain::{
         JobId, JobName, JobUid, PartitionId, PipeName,
-        spec::{JobSpec, TaskSpec},
+        jobs::{JobSpec, TaskSpec},
     };
 
     use super::*;

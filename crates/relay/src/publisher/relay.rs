@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use headway_broker::{Broker, Outgoing, Queue, Topic};
-use headway_domain::spec::Work;
+use headway_domain::jobs::Work;
 use headway_runtime::tasks;
 use headway_store::{Change, Committed, Created, OutboxKind, OutboxMessage, Store, StoreError};
 use tokio::sync::{Notify, mpsc};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use headway_domain::{
     JobUid,
-    job::JobMeta,
-    page::{Item, Page, PageContent, PageState},
+    batches::{Item, Page, PageContent, PageState},
+    jobs::JobMeta,
 };
 use sea_orm::FromQueryResult;
 

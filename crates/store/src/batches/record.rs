@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use headway_domain::{
     JobSlice, JobUid,
-    bitmap::Bitmap,
-    effect::Failed,
-    job::JobMeta,
-    split::{Split, SplitOutcome},
+    batches::{Bitmap, Split, SplitOutcome},
+    jobs::JobMeta,
+    reports::Failed,
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Releasing again what rests on lost messages.
 
-use headway_domain::{Micros, page::PageState};
+use headway_domain::{Micros, batches::PageState};
 use sea_orm::FromQueryResult;
 
 use crate::{

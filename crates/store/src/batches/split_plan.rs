@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use headway_domain::{
-    bitmap::Bitmap,
-    job::JobMeta,
-    page::{Forward, Item},
+    batches::{Bitmap, Forward, Item},
+    jobs::JobMeta,
 };
 
 use crate::ground::committed::Committed;

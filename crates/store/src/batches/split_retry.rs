@@ -1,10 +1,7 @@
 //! Why pages are to be split again: kept while they are, for people who ask what a job waits for.
 
 use headway_domain::{
-    JobSlice, Micros,
-    effect::{Failed, clean},
-    limits,
-    page::PageState,
+    JobSlice, Micros, batches::PageState, limits, reports::Failed, values::text::clean,
 };
 use sea_orm::FromQueryResult;
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use headway_domain::{Error, JobName, job::JobMeta, page::PageState};
+use headway_domain::{Error, JobName, batches::PageState, jobs::JobMeta};
 use sea_orm::FromQueryResult;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Ended jobs whose items are still out, and taking back those that no worker took.
 
-use headway_domain::page::PageState;
+use headway_domain::batches::PageState;
 use sea_orm::FromQueryResult;
 
 use crate::{

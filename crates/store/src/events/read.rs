@@ -5,7 +5,7 @@
 //! late. So events are ordered by their transaction's id, and read only below the oldest
 //! transaction that still runs: of those below, no more will come.
 
-use headway_domain::{JobId, JobName, JobUid, PartitionId, event::EventKind};
+use headway_domain::{JobId, JobName, JobUid, PartitionId, events::EventKind};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::{

@@ -3,10 +3,10 @@
 
 use headway_domain::{
     JobId, PartitionId,
-    effect::clean,
-    event::{Caller, EventKind},
+    events::{Caller, EventKind},
     limits,
-    schedule::ScheduleName,
+    schedules::ScheduleName,
+    values::text::clean,
 };
 
 use crate::{

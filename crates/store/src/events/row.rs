@@ -2,7 +2,7 @@
 
 use headway_domain::{
     Job, JobId, JobName, JobState, JobUid, Micros, PartitionId,
-    event::{Caller, EventKind, NewEvent},
+    events::{Caller, EventKind, NewEvent},
 };
 
 use crate::{

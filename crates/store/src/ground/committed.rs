@@ -33,7 +33,7 @@ pub struct Control {
     /// The control counter of this status.
     pub control: u32,
     /// What to do.
-    pub disposition: headway_domain::effect::Disposition,
+    pub disposition: headway_domain::slice::Disposition,
 }
 
 /// A job that changed.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use headway_domain::{PartitionId, PipeName, bulk::JOBS};
+use headway_domain::{PartitionId, PipeName, jobs::bulk::JOBS};
 
 /// How old the cached limits may be.
 const CACHE_TTL: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use headway_domain::{JobUid, job::JobMeta};
+use headway_domain::{JobUid, jobs::JobMeta};
 
 /// Jobs cached at most; each takes a few kilobytes.
 const MAX_CACHED: usize = 4096;

@@ -5,7 +5,7 @@ mod entity;
 use headway_domain::{
     Error, JobId, Micros, PartitionId,
     etag::etag,
-    event::{Caller, EventKind},
+    events::{Caller, EventKind},
 };
 use sea_orm::{
     ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,

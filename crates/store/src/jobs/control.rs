@@ -1,6 +1,6 @@
 //! Pause, resume and cancel.
 
-use headway_domain::{JobUid, effect::Disposition, error::Action, event::Caller};
+use headway_domain::{JobUid, error::Action, events::Caller, slice::Disposition};
 use sea_orm::FromQueryResult;
 
 use crate::{

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use headway_domain::{
-    Error, JobSlice, Micros, PartitionId, effect::Disposition, event::Caller, job::JobMeta,
+    Error, JobSlice, Micros, PartitionId, events::Caller, jobs::JobMeta, slice::Disposition,
 };
 
 use crate::{

@@ -1,7 +1,7 @@
 //! Why a job does not run or end: what its rows say beside its counters.
 
 use headway_domain::{
-    Error, Job, JobId, JobName, Micros, effect::code, event::EventKind, share::PipeLimits,
+    Error, Job, JobId, JobName, Micros, events::EventKind, pipes::PipeLimits, reports::code,
 };
 use sea_orm::FromQueryResult;
 

@@ -1,6 +1,6 @@
 //! The history of a job's progress.
 
-use headway_domain::{JobName, history::Sample};
+use headway_domain::{JobName, jobs::Sample};
 
 use crate::{error::StoreError, slice::rows::sample::SampleRow, store::Store};
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use headway_domain::{Error, JobName, JobUid, job::JobMeta};
+use headway_domain::{Error, JobName, JobUid, jobs::JobMeta};
 use sea_orm::FromQueryResult;
 
 use crate::{error::StoreError, ground::numbers::unsigned, jobs::view::JobView, store::Store};

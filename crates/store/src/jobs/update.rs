@@ -1,6 +1,9 @@
 //! Changing what a job is to do.
 
-use headway_domain::{event::Caller, retention::Retention, update::JobUpdate};
+use headway_domain::{
+    events::Caller,
+    jobs::{JobUpdate, Retention},
+};
 
 use crate::{
     db::Durability,

@@ -1,6 +1,6 @@
 //! A message for batch workers, and its row in the outbox.
 
-use headway_domain::{JobUid, bitmap::Bitmap};
+use headway_domain::{JobUid, batches::Bitmap};
 
 use crate::{
     db::table::table,

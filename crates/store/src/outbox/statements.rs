@@ -1,7 +1,7 @@
 //! The outbox: a transaction writes its messages for the broker into it. They are deleted once the
 //! broker confirmed them.
 
-use headway_domain::{JobUid, bitmap::Bitmap};
+use headway_domain::{JobUid, batches::Bitmap};
 
 use crate::{
     db::{Durability, bulk::Conflict, keys},

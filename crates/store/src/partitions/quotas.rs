@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use headway_domain::{Error, PartitionId, bulk::JOBS, partitions::Quota, share::PartitionShare};
+use headway_domain::{
+    Error, PartitionId,
+    jobs::bulk::JOBS,
+    partitions::{PartitionShare, Quota},
+};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use crate::{

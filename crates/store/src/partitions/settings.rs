@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use headway_domain::{
     Error, PartitionId,
-    event::{Caller, EventKind},
-    retention::Retention,
-    share::PartitionShare,
+    events::{Caller, EventKind},
+    jobs::Retention,
+    partitions::PartitionShare,
 };
 use sea_orm::{
     ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Set,

@@ -4,8 +4,8 @@
 
 use headway_domain::{
     JobState, PartitionId,
-    bulk::JOBS,
-    event::{Caller, EventKind},
+    events::{Caller, EventKind},
+    jobs::bulk::JOBS,
 };
 use sea_orm::{
     EntityTrait, FromQueryResult, Set,

@@ -1,7 +1,7 @@
 //! Partitions as they are read.
 
 use headway_domain::{
-    Micros, PartitionId, etag::etag, retention::Retention, share::PartitionShare,
+    Micros, PartitionId, etag::etag, jobs::Retention, partitions::PartitionShare,
 };
 
 use crate::{error::StoreError, ground::numbers::unsigned, partitions::entity::Model};

@@ -8,10 +8,8 @@ use std::{
 
 use headway_domain::{
     Error, JobUid, PartitionId,
-    bulk::RESERVED,
-    effect::{Failed, code},
-    job::JobMeta,
-    report::{ItemEvent, PageReport},
+    jobs::{JobMeta, bulk::RESERVED},
+    reports::{Failed, ItemEvent, PageReport, code},
 };
 use sea_orm::FromQueryResult;
 

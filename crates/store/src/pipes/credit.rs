@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use headway_domain::share::{PipeLimits, Share};
+use headway_domain::pipes::{PipeLimits, Share};
 
 use crate::{
     db::Durability,

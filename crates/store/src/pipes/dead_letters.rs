@@ -2,8 +2,8 @@
 
 use headway_domain::{
     JobId, PartitionId, PipeName,
-    effect::code,
-    event::{Caller, EventKind},
+    events::{Caller, EventKind},
+    reports::code,
 };
 use sea_orm::{FromQueryResult, Value};
 

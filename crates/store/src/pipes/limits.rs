@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use headway_domain::{Error, PartitionId, PipeName, etag::etag, event::Caller, share::PipeLimits};
+use headway_domain::{Error, PartitionId, PipeName, etag::etag, events::Caller, pipes::PipeLimits};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
     QuerySelect, Set,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headway_domain::{PartitionId, effect::code};
+use headway_domain::{PartitionId, reports::code};
 use sea_orm::FromQueryResult;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Which jobs use which pipes.
 
-use headway_domain::bulk::RESERVED;
+use headway_domain::jobs::bulk::RESERVED;
 use sea_orm::FromQueryResult;
 
 use crate::{

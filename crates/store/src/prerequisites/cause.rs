@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use headway_domain::{
     JobId,
-    job::Phase,
-    start::{BrokenPrerequisite, FirstFailure},
+    jobs::Phase,
+    prerequisites::{BrokenPrerequisite, FirstFailure},
 };
 use sea_orm::FromQueryResult;
 

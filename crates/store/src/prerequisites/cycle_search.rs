@@ -1,7 +1,7 @@
 //! Jobs that would wait for themselves: a creation or a retry that would close such a cycle is
 //! refused.
 
-use headway_domain::{Error, JobId, JobName, PartitionId, job::Phase};
+use headway_domain::{Error, JobId, JobName, PartitionId, jobs::Phase};
 use sea_orm::FromQueryResult;
 
 use crate::{

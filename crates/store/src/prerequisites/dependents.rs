@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use headway_domain::{
     JobId, JobName, JobSlice,
-    job::{JobMeta, Phase},
+    jobs::{JobMeta, Phase},
 };
 
 use crate::{

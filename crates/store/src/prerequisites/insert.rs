@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use headway_domain::{JobId, PartitionId, start::Prerequisite};
+use headway_domain::{JobId, PartitionId, prerequisites::Prerequisite};
 
 use crate::{
     db::{

@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use headway_domain::{JobSlice, start::BrokenPrerequisite};
+use headway_domain::{JobSlice, prerequisites::BrokenPrerequisite};
 
 use crate::{
     db::{Db, Durability, Tx, keys},

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use headway_domain::start::{BrokenPrerequisite, OnPrerequisiteFailure};
+use headway_domain::prerequisites::{BrokenPrerequisite, OnPrerequisiteFailure};
 use sea_orm::FromQueryResult;
 
 use crate::ground::codes::Code;

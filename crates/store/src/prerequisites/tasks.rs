@@ -1,7 +1,7 @@
 //! Release tasks: what is to be done for jobs that wait for others. [`super::release`] works them
 //! off.
 
-use headway_domain::{JobName, job::JobMeta};
+use headway_domain::{JobName, jobs::JobMeta};
 
 use crate::{
     db::{Db, Tx, bulk::Conflict, keys, table::table},

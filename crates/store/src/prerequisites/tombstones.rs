@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use headway_domain::{JobId, JobName, JobSlice, job::Phase, start::BrokenPrerequisite};
+use headway_domain::{JobId, JobName, JobSlice, jobs::Phase, prerequisites::BrokenPrerequisite};
 
 use crate::{
     db::{Db, Tx, bulk::Conflict, table::table},

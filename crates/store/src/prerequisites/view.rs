@@ -1,6 +1,6 @@
 //! A prerequisite, and where it stands.
 
-use headway_domain::{JobId, start::OnPrerequisiteFailure};
+use headway_domain::{JobId, prerequisites::OnPrerequisiteFailure};
 
 use crate::ground::codes::codes;
 
@@ -26,7 +26,7 @@ codes!(PrerequisiteState, "state {code} of a prerequisite is unknown", {
 pub struct PrerequisiteView {
     /// The id of the job that is needed.
     pub job: JobId,
-    /// See [`headway_domain::start::Prerequisite::optional`].
+    /// See [`headway_domain::prerequisites::Prerequisite::optional`].
     pub optional: bool,
     /// Where it stands.
     pub state: PrerequisiteState,

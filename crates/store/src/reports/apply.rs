@@ -7,8 +7,8 @@ use std::{
 
 use headway_domain::{
     JobSlice, JobUid, Micros, PartitionId,
-    job::JobMeta,
-    report::{Applied, ItemEvent, PageReport},
+    jobs::JobMeta,
+    reports::{Applied, ItemEvent, PageReport},
 };
 use uuid::Uuid;
 

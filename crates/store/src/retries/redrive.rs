@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use headway_domain::{Error, Job, event::Caller, job::JobMeta};
+use headway_domain::{Error, Job, events::Caller, jobs::JobMeta};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Retries: of a job as a whole, or of some of its failures.
 
-use headway_domain::{Error, Job, event::Caller, retries::CarriedCounts};
+use headway_domain::{Error, Job, events::Caller, retries::CarriedCounts};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::{

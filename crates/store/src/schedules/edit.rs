@@ -2,8 +2,8 @@
 
 use headway_domain::{
     Error,
-    event::{Caller, EventKind},
-    schedule::{Schedule, ScheduleName},
+    events::{Caller, EventKind},
+    schedules::{Schedule, ScheduleName},
 };
 use sea_orm::{
     ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Set, UpdateMany,

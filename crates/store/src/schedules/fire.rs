@@ -2,7 +2,7 @@
 //! are made of their times, and moves the schedule on; one that dies in between is repeated, and
 //! finds the jobs that it made.
 
-use headway_domain::{Micros, timetable::Timetable};
+use headway_domain::{Micros, schedules::Timetable};
 use sea_orm::{
     ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, sea_query::Expr,
 };

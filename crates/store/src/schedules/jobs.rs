@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use headway_domain::{
     Error, JobId, JobName, JobState, Micros,
-    event::Caller,
-    schedule::{LABEL, ScheduleName, is_open},
-    start::{OnPrerequisiteFailure, Prerequisite},
+    events::Caller,
+    prerequisites::{OnPrerequisiteFailure, Prerequisite},
+    schedules::{LABEL, ScheduleName, is_open},
 };
 use sea_orm::{
     ColumnTrait, EntityTrait, FromQueryResult, QueryFilter,

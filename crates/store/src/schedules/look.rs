@@ -1,7 +1,7 @@
 //! A look at one schedule whose time has come.
 
 use headway_domain::{
-    Error, JobName, JobState, Micros, error::Action, event::Caller, schedule::OverlapAction,
+    Error, JobName, JobState, Micros, error::Action, events::Caller, schedules::OverlapAction,
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Schedules, read and listed.
 
-use headway_domain::{Error, PartitionId, schedule::ScheduleName};
+use headway_domain::{Error, PartitionId, schedules::ScheduleName};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Order};
 
 use crate::{

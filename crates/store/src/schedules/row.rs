@@ -3,9 +3,8 @@
 use headway_domain::{
     JobId, PartitionId,
     etag::etag,
-    schedule::{Overlap, Schedule, ScheduleName},
-    spec::JobSpec,
-    timetable::Timetable,
+    jobs::JobSpec,
+    schedules::{Overlap, Schedule, ScheduleName, Timetable},
 };
 use sea_orm::{ColumnTrait, Condition, IdenStatic, Iterable, Set, Value};
 

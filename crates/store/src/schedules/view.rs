@@ -2,7 +2,7 @@
 
 use headway_domain::{
     Micros,
-    schedule::{Schedule, ScheduleName},
+    schedules::{Schedule, ScheduleName},
 };
 
 /// A schedule and where it stands.

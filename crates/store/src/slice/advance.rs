@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use headway_domain::{
     JobSlice,
-    page::{Batch, Page, PageState},
+    batches::{Batch, Page, PageState},
     retries::PageFailures,
 };
 use sea_orm::FromQueryResult;
@@ -54,7 +54,7 @@ impl Db {
     }
 
     async fn load_needs(&self, tx: &Tx<'_>, slice: &mut JobSlice) -> Result<(), StoreError> {
-        use headway_domain::page::Todo;
+        use headway_domain::batches::Todo;
         let needs = slice.needs();
         if needs.reopen > 0 {
             self.load_older_runs(tx, slice, needs.reopen).await?;
@@ -123,7 +123,7 @@ impl Db {
         &self,
         tx: &Tx<'_>,
         slice: &mut JobSlice,
-        todo: headway_domain::page::Todo,
+        todo: headway_domain::batches::Todo,
         most: usize,
     ) -> Result<(), StoreError> {
         // The statement may find pages as they were before this transaction changed them: ask for

@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use headway_domain::{
     JobSlice,
-    job::JobMeta,
-    page::{Item, Page, PageContent},
+    batches::{Item, Page, PageContent},
+    jobs::JobMeta,
     slice::Moment,
 };
 use sea_orm::{ConnectionTrait, FromQueryResult};

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use headway_domain::{Error, Job, JobName, JobUid, job::JobMeta};
+use headway_domain::{Error, Job, JobName, JobUid, jobs::JobMeta};
 use sea_orm::{ConnectionTrait, Value, sea_query::ArrayType};
 
 use crate::{

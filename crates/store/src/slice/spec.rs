@@ -1,6 +1,6 @@
 //! Writing what UpdateJob changes of a job.
 
-use headway_domain::job::JobMeta;
+use headway_domain::jobs::JobMeta;
 
 use crate::{
     db::{Db, Tx, bulk::Conflict},

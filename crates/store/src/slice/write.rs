@@ -2,9 +2,8 @@
 
 use headway_domain::{
     JobSlice, Micros,
-    bitmap::Bitmap,
-    effect::Effect,
-    slice::{RowChange, SliceParts, TrackedRow},
+    batches::Bitmap,
+    slice::{Effect, RowChange, SliceParts, TrackedRow},
 };
 
 use crate::{

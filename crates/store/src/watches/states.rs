@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use headway_domain::{JobUid, Micros, PartitionId, job::JobMeta};
+use headway_domain::{JobUid, Micros, PartitionId, jobs::JobMeta};
 use sea_orm::FromQueryResult;
 
 use crate::{

@@ -1,7 +1,7 @@
 //! Tables that another version alters under running processes.
 
 use super::outages::{repeated, through_proxy};
-use headway_domain::{effect::Failed, report::ItemEvent};
+use headway_domain::reports::{Failed, ItemEvent};
 use headway_store::FailureFilter;
 
 use crate::suite::{

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use headway_domain::{JobState, report::ItemEvent};
+use headway_domain::{JobState, reports::ItemEvent};
 use headway_runtime::tasks;
 use headway_store::{StoreConfig, StoreUrl};
 use sea_orm::{ConnectOptions, ConnectionTrait};

@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 use headway_domain::{
     JobName, JobState, PartitionId, PipeName,
     error::Action,
-    event::Caller,
-    report::ItemEvent,
-    share::{PipeLimits, Share},
-    start::Prerequisite,
+    events::Caller,
+    pipes::{PipeLimits, Share},
+    prerequisites::Prerequisite,
+    reports::ItemEvent,
 };
 use headway_store::{Position, Retry};
 use sea_orm::{ConnectionTrait, Statement};

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use headway_domain::{
+    batches::Forward,
     error::Action,
-    page::Forward,
-    report::{ItemEvent, ItemReport},
+    reports::{ItemEvent, ItemReport},
 };
 use headway_runtime::tasks;
 use headway_store::{OutboxKind, SplitPlan, StoreError};

@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 
 use headway_domain::{
     JobId,
-    effect::Failed,
+    batches::Forward,
     error::Action,
-    event::Caller,
-    page::Forward,
-    report::{ItemEvent, PageReport},
-    schedule::{Overlap, Schedule, ScheduleName},
-    timetable::Timetable,
+    events::Caller,
+    reports::{Failed, ItemEvent, PageReport},
+    schedules::{Overlap, Schedule, ScheduleName, Timetable},
 };
 use headway_store::{OutboxMessage, PageSource, SplitPlan, Store, StoreError};
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::proxy::Proxy;
-use headway_domain::{error::Action, event::Caller, report::ItemEvent};
+use headway_domain::{error::Action, events::Caller, reports::ItemEvent};
 use headway_runtime::tasks;
 use headway_store::{Store, StoreConfig, StoreError, StoreUrl, error_codes};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};

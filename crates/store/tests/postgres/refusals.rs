@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use headway_domain::report::{ItemEvent, PageReport};
+use headway_domain::reports::{ItemEvent, PageReport};
 use headway_runtime::tasks;
 use headway_store::{Store, StoreConfig, StoreError, StoreUrl};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use headway_domain::{error::Action, event::Caller, report::ItemEvent, share::Share};
+use headway_domain::{error::Action, events::Caller, pipes::Share, reports::ItemEvent};
 use headway_store::{Store, StoreConfig, StoreError, StoreUrl, error_codes};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
 

@@ -1,6 +1,6 @@
 //! Transactions that end badly: whatever SQLite did with them, the next one works.
 
-use headway_domain::report::ItemEvent;
+use headway_domain::reports::ItemEvent;
 use headway_store::StoreError;
 
 use crate::suite::{

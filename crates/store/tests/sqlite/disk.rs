@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use headway_domain::report::ItemEvent;
+use headway_domain::reports::ItemEvent;
 use headway_store::{Store, StoreConfig, StoreError, StoreUrl};
 use sea_orm::ConnectionTrait;
 

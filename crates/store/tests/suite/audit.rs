@@ -1,6 +1,6 @@
 //! Counts the rows of a job anew and compares them with its counters.
 
-use headway_domain::{Job, JobUid, bitmap::Bitmap, job::Counts};
+use headway_domain::{Job, JobUid, batches::Bitmap, jobs::Counts};
 use headway_store::BatchView;
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 

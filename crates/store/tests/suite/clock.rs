@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use headway_domain::report::ItemEvent;
+use headway_domain::reports::ItemEvent;
 use headway_store::{Store, StoreConfig, SystemClock, TimeSource};
 
 use crate::suite::{

@@ -2,10 +2,9 @@
 
 use headway_domain::{
     JobState, PartitionId,
-    effect::Failed,
     error::Action,
-    event::{Caller, EventKind},
-    report::ItemEvent,
+    events::{Caller, EventKind},
+    reports::{Failed, ItemEvent},
 };
 use headway_store::{EventQuery, EventRow, Position, Store, StoreError};
 

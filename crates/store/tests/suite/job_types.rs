@@ -1,6 +1,6 @@
 //! Job types that several people change.
 
-use headway_domain::{Error, JobId, event::Caller};
+use headway_domain::{Error, JobId, events::Caller};
 use headway_store::StoreError;
 
 use crate::suite::Fixture;

@@ -33,7 +33,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use headway_domain::{
     JobId, JobName, PartitionId, PipeName,
-    spec::{BatchSpec, JobSpec, RetryPolicy, TaskSpec, Work},
+    jobs::{BatchSpec, JobSpec, TaskSpec, Work},
+    retries::RetryPolicy,
 };
 use headway_store::{NewJob, Store, StoreConfig};
 use sea_orm::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use headway_domain::{error::Action, report::ItemEvent};
+use headway_domain::{error::Action, reports::ItemEvent};
 use headway_store::OutboxMessage;
 
 use crate::suite::{

@@ -2,12 +2,12 @@
 
 use headway_domain::{
     Error, JobId, PartitionId, PipeName,
-    event::Caller,
-    report::ItemEvent,
-    retention::Retention,
-    schedule::{Overlap, Schedule, ScheduleName},
-    share::{PartitionShare, PipeLimits},
-    timetable::Timetable,
+    events::Caller,
+    jobs::Retention,
+    partitions::PartitionShare,
+    pipes::PipeLimits,
+    reports::ItemEvent,
+    schedules::{Overlap, Schedule, ScheduleName, Timetable},
 };
 use headway_store::{DeadLetterFilter, StoreError};
 

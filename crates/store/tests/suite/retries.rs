@@ -2,11 +2,10 @@
 
 use headway_domain::{
     JobState,
-    effect::{Failed, code},
     error::Action,
-    event::Caller,
-    progress,
-    report::ItemEvent,
+    events::Caller,
+    jobs::expected,
+    reports::{Failed, ItemEvent, code},
 };
 use headway_store::{Controlled, FailureFilter, OutboxKind, Retry, StoreError};
 
@@ -116,7 +115,7 @@ pub(crate) async fn parked_items_of_an_older_run(f: Fixture) {
     let job = driver.begin(batch(), Tree::new(flat(2))).await;
     let tasks = driver.take_tasks();
     driver.control(&job, Action::Pause).await;
-    let forward = headway_domain::page::Forward {
+    let forward = headway_domain::batches::Forward {
         pipe: "second".to_owned(),
         task_type: "tag".to_owned(),
         payload: b"x".to_vec(),
@@ -311,11 +310,8 @@ pub(crate) async fn failures_of_a_running_job_run_again(f: Fixture) {
     let asked = retry_code(&f, &job, "A", true).await.unwrap().view.job;
     assert_eq!((asked.counts.failed, asked.run), (2, 0));
     assert_eq!(asked.counts.split_failed, 0);
-    assert!(
-        !progress::expected(&asked.counts).1,
-        "a batch is to be split again"
-    );
-    assert!(progress::expected(&before.counts).1);
+    assert!(!expected(&asked.counts).1, "a batch is to be split again");
+    assert!(expected(&before.counts).1);
     assert_eq!(driver.job(&job).await, before, "asking changes nothing");
 
     let retried = retry_code(&f, &job, "A", false).await.unwrap();

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use headway_domain::{
     Error, JobId, JobName, JobState, PartitionId,
     error::Action,
-    event::Caller,
-    schedule::{Overlap, Schedule, ScheduleName},
-    timetable::Timetable,
-    update::JobUpdate,
+    events::Caller,
+    jobs::JobUpdate,
+    schedules::{Overlap, Schedule, ScheduleName, Timetable},
 };
 use headway_store::{Created, FiredSchedules, NewJob, StoreError};
 

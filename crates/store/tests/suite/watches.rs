@@ -1,6 +1,10 @@
 //! What watches read: many states at once, and which jobs and partitions have changed.
 
-use headway_domain::{JobUid, PartitionId, effect::Failed, event::Caller, report::ItemEvent};
+use headway_domain::{
+    JobUid, PartitionId,
+    events::Caller,
+    reports::{Failed, ItemEvent},
+};
 use headway_store::{Position, StoreError};
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! Reading what requests of the audit log have.
 
-use headway_domain::{Error, JobName, PartitionId, event::EventKind};
+use headway_domain::{Error, JobName, PartitionId, events::EventKind};
 use headway_store::Position;
 
 use super::view::kind_in;

@@ -1,7 +1,7 @@
 //! Events as the wire has them.
 
 use headway::v1;
-use headway_domain::{JobName, event::EventKind};
+use headway_domain::{JobName, events::EventKind};
 use headway_store::EventRow;
 
 use crate::grpc::{

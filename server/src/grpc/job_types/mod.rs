@@ -6,7 +6,7 @@ mod work;
 use std::collections::BTreeMap;
 
 use headway::v1::{self, job_type_service_server::JobTypeService};
-use headway_domain::{Error, JobId, bulk::RESERVED, event::Caller};
+use headway_domain::{Error, JobId, events::Caller, jobs::bulk::RESERVED};
 use headway_job_types::{Definition, Fault};
 use headway_store::StoreError;
 use tonic::Request;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headway::v1::{self, job_type_use::ParametersForm};
-use headway_domain::{Error, JobId, limits, spec::TypeUse};
+use headway_domain::{Error, JobId, job_types::TypeUse, limits};
 use headway_job_types::{Definition, Fault, Input, spec as wire_spec};
 
 use super::{COLLECTION, named, unavailable};

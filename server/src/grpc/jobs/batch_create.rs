@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures::{StreamExt, stream};
 use headway::v1::{self, batch_create_jobs_result::Result as WireResult};
-use headway_domain::{Error, JobName, PartitionId, event::Caller};
+use headway_domain::{Error, JobName, PartitionId, events::Caller};
 use headway_store::NewJob;
 use prost::Message;
 use tonic::{Code, Status};

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use headway::v1;
 use headway_domain::{
     Error, JobName,
-    bulk::{self, BulkAction, BulkDefinition},
-    event::Caller,
+    events::Caller,
     filter::Filter,
-    spec::Work,
+    jobs::{
+        Work,
+        bulk::{self, BulkAction, BulkDefinition},
+    },
 };
 use headway_splitters::Definition;
 use headway_store::{JobFilter, JobView, NewJob, StoreError};

@@ -1,7 +1,7 @@
 //! PauseJob, ResumeJob, CancelJob and DeleteJob.
 
 use headway::v1;
-use headway_domain::{Error, JobName, JobUid, error::Action, event::Caller};
+use headway_domain::{Error, JobName, JobUid, error::Action, events::Caller};
 use headway_store::Target;
 
 use super::view;

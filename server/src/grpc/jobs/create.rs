@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use headway::v1;
-use headway_domain::{JobName, event::Caller};
+use headway_domain::{JobName, events::Caller};
 use headway_store::{JobView, NewJob};
 
 use super::view;

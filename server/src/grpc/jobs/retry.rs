@@ -1,7 +1,7 @@
 //! RetryJob.
 
 use headway::v1;
-use headway_domain::event::Caller;
+use headway_domain::events::Caller;
 use headway_store::{Retry, Target};
 
 use super::{failure_filter, view};

@@ -1,7 +1,7 @@
 //! UpdateJob.
 
 use headway::v1;
-use headway_domain::{Error, event::Caller, limits, update::JobUpdate};
+use headway_domain::{Error, events::Caller, jobs::JobUpdate, limits};
 use headway_store::Target;
 
 use super::view;

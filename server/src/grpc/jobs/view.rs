@@ -3,7 +3,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use headway::v1;
-use headway_domain::{Job, JobName, JobState, Micros, progress::expected, spec::JobSpec};
+use headway_domain::{
+    Job, JobName, JobState, Micros,
+    jobs::{JobSpec, expected},
+};
 use headway_store::{FailureRow, JobView, StoreError};
 
 use crate::grpc::{

@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use headway_domain::{
     JobUid, PipeName,
-    job::{Counts, JobMeta, Phase},
-    spec::{BatchSpec, TaskSpec, Tolerance, Work},
+    jobs::{BatchSpec, Counts, JobMeta, Phase, TaskSpec, Tolerance, Work},
 };
 use headway_splitters::Definition;
 use serde_json::json;
@@ -148,7 +147,7 @@ fn failures_name_their_item() {
 #[test]
 fn json_goes_out_as_text_whatever_its_values() {
     let mut spec = batch_spec();
-    spec.job_type = Some(headway_domain::spec::TypeUse {
+    spec.job_type = Some(headway_domain::job_types::TypeUse {
         name: "numbers".to_owned(),
         version: "1".to_owned(),
         parameters: json!({"to": 7}),

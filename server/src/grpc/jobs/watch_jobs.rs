@@ -132,7 +132,7 @@ fn messages(
 
 #[cfg(test)]
 mod tests {
-    use headway_domain::job::Phase;
+    use headway_domain::jobs::Phase;
 
     use super::*;
     use crate::watch::{Since, test_view};

@@ -2,7 +2,7 @@
 
 use headway::v1::{self, partition_service_server::PartitionService};
 use headway_domain::{
-    Error, PartitionId, event::Caller, limits, retention::Retention, share::PartitionShare,
+    Error, PartitionId, events::Caller, jobs::Retention, limits, partitions::PartitionShare,
 };
 use headway_store::{PartitionView, StoreError};
 use tonic::Request;

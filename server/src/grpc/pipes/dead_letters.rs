@@ -1,7 +1,7 @@
 //! ListDeadLetters and DropDeadLetters.
 
 use headway::v1;
-use headway_domain::{Error, JobId, JobName, event::Caller};
+use headway_domain::{Error, JobId, JobName, events::Caller};
 use headway_store::DeadLetterFilter;
 
 use crate::grpc::{

@@ -1,7 +1,9 @@
 //! GetPipeLimits, UpdatePipeLimits and ListPipeLimits.
 
 use headway::v1;
-use headway_domain::{Error, PipeName, bulk::RESERVED, event::Caller, limits, share::PipeLimits};
+use headway_domain::{
+    Error, PipeName, events::Caller, jobs::bulk::RESERVED, limits, pipes::PipeLimits,
+};
 use headway_store::PipeLimitView;
 
 use crate::grpc::{

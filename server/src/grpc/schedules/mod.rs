@@ -5,7 +5,7 @@ mod view;
 
 use bytes::Bytes;
 use headway::v1::{self, schedule_service_server::ScheduleService};
-use headway_domain::{event::Caller, schedule::ScheduleName};
+use headway_domain::{events::Caller, schedules::ScheduleName};
 use headway_store::ListedSchedule;
 use tonic::Request;
 

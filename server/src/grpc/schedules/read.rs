@@ -3,9 +3,10 @@
 use headway::v1::{self, schedule::OverlapPolicy};
 use headway_domain::{
     Error, JobId, PartitionId,
-    schedule::{DEFAULT_CATCH_UP_MS, MAX_SCHEDULE_ID_BYTES, Overlap, Schedule, ScheduleName},
-    spec::JobSpec,
-    timetable::Timetable,
+    jobs::JobSpec,
+    schedules::{
+        DEFAULT_CATCH_UP_MS, MAX_SCHEDULE_ID_BYTES, Overlap, Schedule, ScheduleName, Timetable,
+    },
 };
 use headway_store::ScheduleView;
 

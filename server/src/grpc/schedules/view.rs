@@ -1,7 +1,7 @@
 //! A schedule as the wire has it.
 
 use headway::v1::{self, schedule::OverlapPolicy};
-use headway_domain::schedule::Overlap;
+use headway_domain::schedules::Overlap;
 use headway_store::{ListedSchedule, ScheduleView, UnreadableSchedule};
 
 use crate::grpc::{

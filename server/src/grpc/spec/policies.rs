@@ -5,8 +5,9 @@ use headway::v1::{
     failure_policy::{OnExceeded, Tolerance as WireTolerance},
 };
 use headway_domain::{
+    jobs::{FailurePolicy, Tolerance},
     limits,
-    spec::{FailurePolicy, RetryPolicy, Tolerance},
+    retries::RetryPolicy,
 };
 
 use super::read::{count, millis};

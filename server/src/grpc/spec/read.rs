@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use headway::v1::{self, job_spec::Work as WireWork};
-use headway_domain::{
-    Error, PartitionId, limits,
-    spec::{JobSpec, TypeUse},
-};
+use headway_domain::{Error, PartitionId, job_types::TypeUse, jobs::JobSpec, limits};
 use prost::Message;
 
 use super::{

@@ -1,7 +1,7 @@
 //! How long jobs are kept, from and to the wire.
 
 use headway::v1;
-use headway_domain::retention::{Expiry, Retention};
+use headway_domain::jobs::{Expiry, Retention};
 
 use crate::grpc::violations::Violations;
 

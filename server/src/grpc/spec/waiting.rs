@@ -7,8 +7,10 @@ use headway::v1::{
     job_spec::{Deadline as WireDeadline, Start as WireStart},
 };
 use headway_domain::{
-    JobId, JobName, Micros, PartitionId, limits,
-    start::{Deadline, OnPrerequisiteFailure, Prerequisite, Start},
+    JobId, JobName, Micros, PartitionId,
+    jobs::{Deadline, Start},
+    limits,
+    prerequisites::{OnPrerequisiteFailure, Prerequisite},
 };
 use headway_store::{PrerequisiteState, PrerequisiteView};
 

@@ -9,9 +9,8 @@ use headway::v1::{
 };
 use headway_domain::{
     PipeName,
-    bulk::RESERVED,
+    jobs::{BatchSpec, TaskSpec, Work, bulk::RESERVED},
     limits,
-    spec::{BatchSpec, TaskSpec, Work},
 };
 use headway_splitters::{Definition, Registry, SplitError, template::Template};
 use serde_json::Value as Json;

@@ -9,7 +9,8 @@ use headway::v1::{
 };
 use headway_domain::{
     PartitionId,
-    spec::{BatchSpec, FailurePolicy, JobSpec, RetryPolicy, TaskSpec, Tolerance, Work},
+    jobs::{BatchSpec, FailurePolicy, JobSpec, TaskSpec, Tolerance, Work},
+    retries::RetryPolicy,
 };
 use headway_splitters::Definition;
 use headway_store::StoreError;

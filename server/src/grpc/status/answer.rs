@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use headway_domain::{JobName, effect::clean};
+use headway_domain::{JobName, values::text::clean};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 

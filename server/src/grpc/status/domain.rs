@@ -1,6 +1,8 @@
 //! The status of each error of the domain.
 
-use headway_domain::{Error, FieldViolation, JobName, JobState, effect::clean, error::Action};
+use headway_domain::{
+    Error, FieldViolation, JobName, JobState, error::Action, values::text::clean,
+};
 use tonic::{Code, Status};
 
 use super::{

@@ -125,7 +125,7 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use headway_domain::job::Phase;
+    use headway_domain::jobs::Phase;
     use uuid::Uuid;
 
     use super::{super::super::table::tests::view, *};

@@ -74,7 +74,7 @@ impl Ring {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use headway_domain::{JobState, JobUid, event::EventKind};
+    use headway_domain::{JobState, JobUid, events::EventKind};
     use uuid::Uuid;
 
     use super::*;

@@ -7,7 +7,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use headway_domain::{JobUid, Micros, event::EventKind};
+use headway_domain::{JobUid, Micros, events::EventKind};
 use headway_store::{EventQuery, Position, Store, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -1,7 +1,7 @@
 //! The change that each method is for.
 
 use headway::v1;
-use headway_domain::{JobId, event::Caller};
+use headway_domain::{JobId, events::Caller};
 
 use super::Named;
 use crate::harness::{Harness, PARENT, mask, name, request, task};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use headway::v1::{self, JobState};
-use headway_domain::event::Caller;
+use headway_domain::events::Caller;
 use headway_server::Limits;
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};

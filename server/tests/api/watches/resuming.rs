@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headway::v1::{self, JobState};
-use headway_domain::event::Caller;
+use headway_domain::events::Caller;
 use tokio::time::{Duration, Instant};
 
 use super::{

@@ -8,9 +8,8 @@
 use std::collections::BTreeMap;
 
 use headway_domain::{
-    bulk::JOBS,
-    pipes::{Claim, Turn, fill},
-    share::{Bucket, Share},
+    jobs::bulk::JOBS,
+    pipes::{Bucket, Claim, Share, Turn, fill},
 };
 use headway_store::{HungryJob, PartitionUse, PipeShare};
 

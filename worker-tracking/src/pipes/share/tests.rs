@@ -1,4 +1,4 @@
-use headway_domain::share::{PartitionShare, PipeLimits};
+use headway_domain::{partitions::PartitionShare, pipes::PipeLimits};
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! The tree of batches as people look at it, the history of progress, and the pipes that partitions
 //! have used.
 
-use headway_domain::bitmap::Bitmap;
+use headway_domain::batches::Bitmap;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
 use sea_orm_migration::{
     MigrationName, MigrationTrait, SchemaManager, SchemaManagerConnection, async_trait::async_trait,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use headway_domain::{Error, JobName, JobUid, PartitionId, job::JobMeta};
+use headway_domain::{Error, JobName, JobUid, PartitionId, jobs::JobMeta};
 use sea_orm::FromQueryResult;
 use tokio::sync::oneshot;
 use tracing::instrument::WithSubscriber;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use headway_domain::{
-    JobSlice, JobUid, Micros, event::Caller, job::JobMeta, spec::Work, start::Prerequisite,
+    JobSlice, JobUid, Micros,
+    events::Caller,
+    jobs::{JobMeta, Work},
+    prerequisites::Prerequisite,
 };
 use uuid::Uuid;
 

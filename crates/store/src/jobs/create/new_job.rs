@@ -1,6 +1,6 @@
 //! A job to accept, and one that was accepted.
 
-use headway_domain::{JobName, Micros, spec::JobSpec};
+use headway_domain::{JobName, Micros, jobs::JobSpec};
 
 use crate::{ground::committed::Committed, jobs::view::JobView};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use headway_domain::{
     JobState, PartitionId,
     filter::{JobOrder, OrderField},
-    job::JobMeta,
+    jobs::JobMeta,
 };
 use sea_orm::FromQueryResult;
 

@@ -1,6 +1,6 @@
 //! Rows of batches.
 
-use headway_domain::page::Batch;
+use headway_domain::batches::Batch;
 
 use crate::{
     db::table::table,

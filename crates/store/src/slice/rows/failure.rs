@@ -1,8 +1,9 @@
 //! Rows of failures.
 
 use headway_domain::{
-    effect::{NewFailure, Subject, clean},
     limits,
+    reports::{NewFailure, Subject},
+    values::text::clean,
 };
 
 use crate::db::{bulk::Cell, table::table};

@@ -1,6 +1,6 @@
 //! Rows of items in an exceptional state.
 
-use headway_domain::page::{Forward, Item, Lease};
+use headway_domain::batches::{Forward, Item, Lease};
 use uuid::Uuid;
 
 use crate::{

@@ -1,6 +1,9 @@
 //! The row of a job that hardly ever changes, and its labels.
 
-use headway_domain::{JobId, JobName, JobUid, PartitionId, job::JobMeta, spec::JobSpec};
+use headway_domain::{
+    JobId, JobName, JobUid, PartitionId,
+    jobs::{JobMeta, JobSpec},
+};
 
 use crate::{
     db::{

@@ -1,9 +1,6 @@
 //! Rows of pages.
 
-use headway_domain::{
-    bitmap::Bitmap,
-    page::{Page, PageContent, PageState, Todo},
-};
+use headway_domain::batches::{Bitmap, Page, PageContent, PageState, Todo};
 
 use crate::{
     db::{

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use headway_domain::{
     Job, JobState,
-    job::{Counts, JobMeta, Phase},
-    progress::Rate,
+    jobs::{Counts, JobMeta, Phase, Rate},
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Rows of the history of a job's progress.
 
-use headway_domain::history::Sample;
+use headway_domain::jobs::Sample;
 
 use crate::{db::table::table, error::StoreError, ground::numbers::unsigned};
 

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use headway_domain::{JobState, effect::Failed, error::Action, report::ItemEvent};
+use headway_domain::{
+    JobState,
+    error::Action,
+    reports::{Failed, ItemEvent},
+};
 use headway_store::OutboxKind;
 use uuid::Uuid;
 

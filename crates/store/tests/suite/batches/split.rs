@@ -2,9 +2,8 @@
 
 use headway_domain::{
     JobState, JobUid,
-    effect::{Failed, code},
-    page::Forward,
-    report::ItemEvent,
+    batches::Forward,
+    reports::{Failed, ItemEvent, code},
 };
 use headway_store::{OutboxKind, PageSource, SplitPlan};
 use uuid::Uuid;

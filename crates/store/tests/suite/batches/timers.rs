@@ -2,9 +2,8 @@
 
 use headway_domain::{
     JobState,
-    effect::{Failed, code},
     error::Action,
-    report::ItemEvent,
+    reports::{Failed, ItemEvent, code},
 };
 
 use crate::suite::{

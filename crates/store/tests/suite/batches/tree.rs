@@ -1,6 +1,10 @@
 //! The tree of batches.
 
-use headway_domain::{Error, JobState, effect::Failed, error::Action, report::ItemEvent};
+use headway_domain::{
+    Error, JobState,
+    error::Action,
+    reports::{Failed, ItemEvent},
+};
 use headway_store::{BatchView, StoreError};
 
 use crate::suite::{

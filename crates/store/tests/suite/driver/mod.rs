@@ -12,10 +12,9 @@ use std::{
 
 use headway_domain::{
     JobName, JobUid,
-    job::Job,
-    page::Forward,
-    report::{Applied, ItemEvent, ItemReport, PageReport},
-    spec::JobSpec,
+    batches::Forward,
+    jobs::{Job, JobSpec},
+    reports::{Applied, ItemEvent, ItemReport, PageReport},
 };
 use headway_store::{
     AppliedReports, Committed, Control, DispatchPlan, OutboxKind, OutboxMessage, PlannedItem,

@@ -1,6 +1,6 @@
 //! What jobs are split from: a tree in memory.
 
-use headway_domain::split::{Child, Split};
+use headway_domain::batches::{Child, Split};
 use headway_store::PageSource;
 
 /// What a job is split from.

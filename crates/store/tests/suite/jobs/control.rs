@@ -2,11 +2,11 @@
 
 use headway_domain::{
     Error, JobState,
-    effect::{Disposition, Failed},
     error::Action,
-    event::Caller,
-    report::ItemEvent,
-    update::JobUpdate,
+    events::Caller,
+    jobs::JobUpdate,
+    reports::{Failed, ItemEvent},
+    slice::Disposition,
 };
 use headway_store::{Controlled, FailureFilter, OutboxKind, Retry, SplitPlan, StoreError, Target};
 

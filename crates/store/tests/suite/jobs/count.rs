@@ -1,6 +1,6 @@
 //! Counting jobs by their states.
 
-use headway_domain::{JobState, PartitionId, error::Action, event::Caller};
+use headway_domain::{JobState, PartitionId, error::Action, events::Caller};
 use headway_store::JobFilter;
 
 use crate::suite::{

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, future::poll_fn, pin::pin};
 
-use headway_domain::{Error, JobState, PartitionId, filter::JobOrder, job::Phase};
+use headway_domain::{Error, JobState, PartitionId, filter::JobOrder, jobs::Phase};
 use headway_store::{Created, JobFilter, NewJob, OutboxKind, Store, StoreError};
 use tokio::task::JoinSet;
 
@@ -12,7 +12,7 @@ use crate::suite::{Fixture, audit::audit, batch, name, name_in, new_job, task};
 pub(crate) async fn accept(
     store: &Store,
     job: &str,
-    spec: headway_domain::spec::JobSpec,
+    spec: headway_domain::jobs::JobSpec,
 ) -> Created {
     let created = store.create_job(new_job(name(job), spec)).await.unwrap();
     assert!(!created.existed);

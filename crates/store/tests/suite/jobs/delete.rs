@@ -1,10 +1,10 @@
 //! Deleting jobs.
 
-use headway_domain::event::Caller;
+use headway_domain::events::Caller;
 use headway_domain::{
     Error,
-    effect::{Disposition, Failed},
-    report::ItemEvent,
+    reports::{Failed, ItemEvent},
+    slice::Disposition,
 };
 use headway_store::{SplitPlan, StoreError};
 

@@ -2,11 +2,11 @@
 
 use headway_domain::{
     Error, JobState,
-    effect::{Disposition, Failed},
     error::Action,
+    jobs::{FailurePolicy, Tolerance},
     limits,
-    report::ItemEvent,
-    spec::{FailurePolicy, Tolerance},
+    reports::{Failed, ItemEvent},
+    slice::Disposition,
 };
 use headway_store::StoreError;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headway_domain::{
-    JobState, PartitionId, error::Action, event::Caller, filter::Filter, report::ItemEvent,
+    JobState, PartitionId, error::Action, events::Caller, filter::Filter, reports::ItemEvent,
 };
 use headway_store::JobFilter;
 

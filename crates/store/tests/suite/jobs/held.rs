@@ -1,6 +1,6 @@
 //! Jobs whose items must not run, and items that nobody took.
 
-use headway_domain::{effect::Disposition, error::Action, page::Forward, report::ItemEvent};
+use headway_domain::{batches::Forward, error::Action, reports::ItemEvent, slice::Disposition};
 
 use crate::suite::{
     Fixture, PIPE,

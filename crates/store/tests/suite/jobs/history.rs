@@ -1,6 +1,6 @@
 //! The history of a job's progress.
 
-use headway_domain::{event::Caller, report::ItemEvent};
+use headway_domain::{events::Caller, reports::ItemEvent};
 
 use crate::suite::{
     Fixture, batch,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headway_domain::{Error, error::Action, event::Caller, filter::JobOrder};
+use headway_domain::{Error, error::Action, events::Caller, filter::JobOrder};
 use headway_store::{JobFilter, StoreError};
 
 use crate::suite::{

@@ -7,7 +7,10 @@ use std::{
 };
 
 use headway_domain::{
-    JobState, effect::Failed, progress::expected, report::ItemEvent, spec::RetryPolicy,
+    JobState,
+    jobs::expected,
+    reports::{Failed, ItemEvent},
+    retries::RetryPolicy,
 };
 
 use crate::suite::{

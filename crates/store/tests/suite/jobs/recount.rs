@@ -1,6 +1,6 @@
 //! Counters that do not agree with their rows are neither stored nor kept.
 
-use headway_domain::{JobState, report::ItemEvent};
+use headway_domain::{JobState, reports::ItemEvent};
 use headway_store::StoreError;
 
 use crate::suite::{

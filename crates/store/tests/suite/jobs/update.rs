@@ -1,6 +1,6 @@
 //! Specs that change.
 
-use headway_domain::{PartitionId, event::Caller, share::Share, update::JobUpdate};
+use headway_domain::{PartitionId, events::Caller, jobs::JobUpdate, pipes::Share};
 use headway_store::JobFilter;
 
 use crate::suite::{

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use headway_domain::{
     JobId, JobName, PipeName,
-    effect::Failed,
+    batches::Forward,
     error::Action,
-    event::Caller,
-    page::Forward,
-    report::{ItemEvent, ItemReport},
-    retention::Retention,
-    schedule::Overlap,
-    share::{PartitionShare, PipeLimits, Share},
-    start::Prerequisite,
-    update::JobUpdate,
+    events::Caller,
+    jobs::{JobUpdate, Retention},
+    partitions::PartitionShare,
+    pipes::{PipeLimits, Share},
+    prerequisites::Prerequisite,
+    reports::{Failed, ItemEvent, ItemReport},
+    schedules::Overlap,
 };
 use headway_store::{Committed, DeadLetterFilter, FailureFilter, Retry, Store, StoreError};
 

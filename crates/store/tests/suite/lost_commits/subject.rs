@@ -2,13 +2,11 @@
 
 use headway_domain::{
     JobId, JobUid, PartitionId, PipeName,
-    effect::Failed,
     error::Action,
-    event::Caller,
-    report::{ItemEvent, PageReport},
-    schedule::{Overlap, Schedule, ScheduleName},
-    spec::{JobSpec, Work},
-    timetable::Timetable,
+    events::Caller,
+    jobs::{JobSpec, Work},
+    reports::{Failed, ItemEvent, PageReport},
+    schedules::{Overlap, Schedule, ScheduleName, Timetable},
 };
 use headway_store::{PageSource, SplitPlan, StoreConfig};
 use uuid::Uuid;

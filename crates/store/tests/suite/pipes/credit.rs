@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use headway_domain::{
     Error, PartitionId,
     error::Action,
-    event::Caller,
-    partitions::Quota,
-    report::ItemEvent,
-    retention::Retention,
-    share::{PartitionShare, PipeLimits, Share},
+    events::Caller,
+    jobs::Retention,
+    partitions::{PartitionShare, Quota},
+    pipes::{PipeLimits, Share},
+    reports::ItemEvent,
 };
 use headway_store::StoreError;
 use uuid::Uuid;
@@ -202,7 +202,7 @@ pub(crate) async fn pipes_with_limits(f: Fixture) {
     driver.take(store.set_shares(&[(job.key, Share::of(5))]).await.unwrap());
     driver.pump().await;
     assert_eq!(driver.tasks.len(), 5);
-    let caller = headway_domain::event::Caller::default();
+    let caller = headway_domain::events::Caller::default();
     for action in [Action::Pause, Action::Resume] {
         let controlled = store.control_job(&job.name, action, &caller).await;
         driver.take(controlled.unwrap().committed);
@@ -291,7 +291,7 @@ pub(crate) async fn tokens_are_spent(f: Fixture) {
     let mut spec = batch();
     spec.max_in_flight = 1;
     let job = driver.begin(spec, Tree::new(flat(20))).await;
-    let update = headway_domain::update::JobUpdate {
+    let update = headway_domain::jobs::JobUpdate {
         max_in_flight: Some(100),
         ..Default::default()
     };
@@ -300,7 +300,7 @@ pub(crate) async fn tokens_are_spent(f: Fixture) {
         [(job.key, Share { allowance, grant })]
     };
     driver.take(f.store.set_shares(&grant(Some(3))).await.unwrap());
-    let caller = headway_domain::event::Caller::default();
+    let caller = headway_domain::events::Caller::default();
     let wider = f.store.update_job(&job.name, update, &caller).await;
     driver.take(wider.unwrap().committed);
     let share = Share {

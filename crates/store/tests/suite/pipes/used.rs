@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use headway_domain::{
-    Error, JobState, PartitionId, PipeName, effect::Failed, error::Action, event::Caller,
-    page::Forward, report::ItemEvent, spec::Work,
+    Error, JobState, PartitionId, PipeName,
+    batches::Forward,
+    error::Action,
+    events::Caller,
+    jobs::Work,
+    reports::{Failed, ItemEvent},
 };
 use headway_store::{PipeView, StoreError};
 use uuid::Uuid;
@@ -28,7 +32,7 @@ pub(crate) async fn pipes_of_a_partition(f: Fixture) {
     let job = driver.begin(batch(), Tree::new(flat(5))).await;
     for pipe in ["a", "b", "c"] {
         let mut spec = task("x");
-        if let headway_domain::spec::Work::Task(task) = &mut spec.work {
+        if let headway_domain::jobs::Work::Task(task) = &mut spec.work {
             task.pipe = headway_domain::PipeName::new(pipe).unwrap();
         }
         let partition = if pipe == "c" { "other" } else { "acme" };

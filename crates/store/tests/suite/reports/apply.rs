@@ -2,8 +2,8 @@
 
 use headway_domain::{
     JobState, JobUid,
-    page::Forward,
-    report::{ItemEvent, ItemReport, PageReport},
+    batches::Forward,
+    reports::{ItemEvent, ItemReport, PageReport},
 };
 use uuid::Uuid;
 
@@ -197,7 +197,7 @@ pub(crate) async fn forward_then_done(f: Fixture) {
     let late = driver.say(&tasks[0], ItemEvent::Forward(forward)).await;
     assert_eq!(late.applied, 0);
     // A second stage that fails passingly is tried again there, with its payload.
-    let again = headway_domain::effect::Failed {
+    let again = headway_domain::reports::Failed {
         retryable: true,
         ..failure("E", "no")
     };

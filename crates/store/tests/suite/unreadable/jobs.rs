@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use headway_domain::{JobState, PartitionId, event::Caller, share::Share};
+use headway_domain::{JobState, PartitionId, events::Caller, pipes::Share};
 
 use crate::suite::{
     Fixture, batch,
@@ -73,12 +73,12 @@ pub(crate) async fn timers_of_a_shard(f: Fixture) {
         jobs.push(driver.begin(spec, Tree::new(flat(1))).await);
     }
     for at in driver.take_tasks() {
-        let passing = headway_domain::effect::Failed {
+        let passing = headway_domain::reports::Failed {
             retryable: true,
             ..failure("BUSY", "again")
         };
         driver
-            .say(&at, headway_domain::report::ItemEvent::Failed(passing))
+            .say(&at, headway_domain::reports::ItemEvent::Failed(passing))
             .await;
     }
     f.sql("UPDATE item SET shard = 0, due = 2").await;

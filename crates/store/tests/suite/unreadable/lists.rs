@@ -1,6 +1,6 @@
 //! Lists with rows that cannot be read: they name them apart.
 
-use headway_domain::{JobId, PartitionId, event::Caller, filter::JobOrder};
+use headway_domain::{JobId, PartitionId, events::Caller, filter::JobOrder};
 use headway_store::{JobFilter, Position};
 
 use crate::suite::{

@@ -6,10 +6,9 @@ pub(crate) mod lists;
 
 use headway_domain::{
     Error, JobId, JobState, PartitionId,
-    event::Caller,
-    schedule::{Overlap, Schedule, ScheduleName},
-    start::Prerequisite,
-    timetable::Timetable,
+    events::Caller,
+    prerequisites::Prerequisite,
+    schedules::{Overlap, Schedule, ScheduleName, Timetable},
 };
 use headway_store::{ListedSchedule, Store, StoreError};
 
@@ -145,7 +144,7 @@ pub(crate) async fn a_schedule_that_comes_first(f: Fixture) {
             &schedule_name("broken"),
             &schedule(Overlap::Allow),
             None,
-            &headway_domain::event::Caller::default(),
+            &headway_domain::events::Caller::default(),
         )
         .await
         .unwrap();
@@ -203,7 +202,7 @@ pub(crate) async fn a_release_task(f: Fixture) {
     .await;
     let tasks = driver.take_tasks();
     driver
-        .answer(&tasks, |_| headway_domain::report::ItemEvent::Done)
+        .answer(&tasks, |_| headway_domain::reports::ItemEvent::Done)
         .await;
     settle(&f.store).await;
     assert_eq!(f.state("whole").await, JobState::Active);

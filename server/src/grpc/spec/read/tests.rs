@@ -6,7 +6,10 @@ mod numbers;
 use std::collections::HashMap;
 
 use headway::v1::{batch_spec::ParametersForm, failure_policy::Tolerance as WireTolerance};
-use headway_domain::spec::{FailurePolicy, RetryPolicy, Tolerance, Work};
+use headway_domain::{
+    jobs::{FailurePolicy, Tolerance, Work},
+    retries::RetryPolicy,
+};
 use headway_splitters::{Definition, Registry};
 use prost_types::Duration as WireDuration;
 use serde_json::{Value as Json, json};

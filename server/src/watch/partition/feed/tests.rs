@@ -1,4 +1,4 @@
-use headway_domain::job::Phase;
+use headway_domain::jobs::Phase;
 use proptest::prelude::*;
 
 use super::{super::super::table::tests::view, *};

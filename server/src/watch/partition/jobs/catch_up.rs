@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use headway_domain::{JobUid, Micros, event::EventKind};
+use headway_domain::{JobUid, Micros, events::EventKind};
 use headway_store::{EventQuery, Position, StoreError};
 
 use super::{CHUNK, Follower, JobsUpdate, Since, Stage, gone};
