@@ -3,9 +3,8 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 
-import type { Page } from "playwright-core";
-
 import { FailurePolicy_OnExceeded, JobState } from "../lib/api.ts";
+import { button, shows, state } from "../lib/job-page.ts";
 import { create, numbers, PARENT, waiting } from "../lib/jobs.ts";
 import { Site, untilDisabled, untilInvalid } from "../lib/site.ts";
 import { until, untilEqual } from "../lib/until.ts";
@@ -23,18 +22,6 @@ afterEach(async () => {
 });
 
 const get = (id: string) => site.api.getJob({ name: `${PARENT}/jobs/${id}` });
-const state = (page: Page, word: string) =>
-  page.getByRole("status", { name: "State" }).getByText(word, { exact: true }).waitFor();
-const button = (page: Page, name: string) =>
-  page.getByRole("group", { name: "Actions" }).getByRole("button", { name, exact: true });
-
-async function shows(page: Page, percentage: number): Promise<void> {
-  const bar = page.getByRole("progressbar", { name: "Progress" });
-  await until(
-    `${percentage} %`,
-    async () => Number(await bar.getAttribute("aria-valuenow")) === percentage,
-  );
-}
 
 test("progress reaches 100 without a reload", async () => {
   const gate = site.server.gate("live");

@@ -59,7 +59,7 @@ export function numbers(
   return fromJson(JobSpecSchema, { ...more, batch: { ...what, item } });
 }
 
-/** A job of one task that waits for ever. */
+/** A job of one task that waits forever. */
 export function waiting(more: JsonObject = {}): JobSpec {
   return fromJson(JobSpecSchema, { ...more, task: { pipe: IDLE, type: "number" } });
 }

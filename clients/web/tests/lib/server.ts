@@ -176,7 +176,7 @@ export class Server {
     }
   }
 
-  /** A file that lets so many items through (`gate` in the payload of an item). */
+  /** A file that lets this many items through (`gate` in the payload of an item). */
   gate(name: string): Gate {
     return new Gate(join(this.folder, name));
   }
