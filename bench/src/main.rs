@@ -40,7 +40,7 @@ struct Args {
     /// Only these sections, as in `a,c`.
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Section>,
-    /// Section w also watches for so many seconds whether the server's memory grows.
+    /// Section w also watches for this many seconds whether the server's memory grows.
     #[arg(long, value_name = "SECONDS")]
     soak: Option<u64>,
     /// Items of a job in sections c and d.

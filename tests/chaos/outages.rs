@@ -9,8 +9,8 @@ use crate::{PROGRAM, alone};
 
 const ITEMS: u32 = 20_000;
 /// RabbitMQ writes down half a second late that a quorum queue exists: killed before that, it
-/// starts the queue anew without a leader, and the queue is of no use from then on (reported of 3.8
-/// up to 4.x). Nothing tells when it has.
+/// starts the queue again without a leader, and the queue is of no use from then on (reported of
+/// 3.8 up to 4.x). Nothing tells when it has.
 const WRITTEN_DOWN: Duration = Duration::from_secs(1);
 
 fn options() -> ClusterOptions {

@@ -163,7 +163,7 @@ impl Cluster {
         &self.0.items
     }
 
-    /// Waits until so many items ran, again or for the first time.
+    /// Waits until this many items ran, again or for the first time.
     pub async fn ran(&self, items: u32) {
         crate::until(
             &format!("{items} items to run"),

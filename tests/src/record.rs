@@ -84,7 +84,7 @@ impl Record {
         assert!(twice.is_empty(), "ran more than once: {twice:?}");
     }
 
-    /// Checks that there were so many runs, whatever ran.
+    /// Checks that there were this many runs, whatever ran.
     ///
     /// # Panics
     /// When there were more or fewer.

@@ -60,7 +60,7 @@ async fn until(client: &Client, what: &str, wanted: impl Fn(&Job) -> bool) -> Jo
     }
 }
 
-/// Waits until so many percent are done, and tells that the job goes on.
+/// Waits until this many percent are done, and tells that the job goes on.
 async fn reaches(client: &Client, percent: u32) {
     let items = i64::from(ITEMS / 100 * percent);
     let done = |job: &Job| {

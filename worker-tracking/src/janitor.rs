@@ -14,7 +14,7 @@ const IDLE_US: i64 = 30_000_000;
 const IDLE_EVERY: Duration = Duration::from_secs(10);
 /// Rounds of removing deleted jobs' rows in one turn.
 const GARBAGE_ROUNDS: usize = 20;
-/// After each of them, and of [`EXPIRY_ROUNDS`], it rests so many times as long as that took.
+/// After each of them, and of [`EXPIRY_ROUNDS`], it rests this many times as long as that took.
 const REST: u32 = 7;
 /// It does not rest for longer than [`REST`] times this.
 const LONGEST_REST: Duration = Duration::from_millis(250);
@@ -22,7 +22,7 @@ const LONGEST_REST: Duration = Duration::from_millis(250);
 const EXPIRY_ROUNDS: usize = 10;
 /// Rounds of giving unused room of the database's file back in one turn.
 const SHRINK_ROUNDS: usize = 10;
-/// Old events are looked for in one of so many sweeps, or in the next where there are more.
+/// Old events are looked for in one of this many sweeps, or in the next where there are more.
 const TIDIED_EVERY: u32 = 10;
 /// Rounds of removing old events in one turn.
 const EVENT_ROUNDS: usize = 5;

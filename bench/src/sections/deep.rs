@@ -3,7 +3,7 @@
 //!
 //! | key | what it is |
 //! |---|---|
-//! | `n.embedded.ms_per_level.100`, and so on | the time of a job over so many levels, divided by them |
+//! | `n.embedded.ms_per_level.100`, and so on | the time of a job over this many levels, divided by them |
 //! | `n.embedded.growth` | the last of these beside the first |
 //! | `n.cluster.…` | the same on PostgreSQL and RabbitMQ |
 

@@ -196,7 +196,7 @@ impl JobBuilder {
         self
     }
 
-    /// So many items may fail before the job counts as failed.
+    /// This many items may fail before the job counts as failed.
     #[must_use]
     pub fn max_failed_items(mut self, items: i64) -> Self {
         self.failure_policy().tolerance = Some(Tolerance::MaxFailedItems(items));

@@ -76,7 +76,7 @@ async fn a_watch_of_jobs_goes_on_and_repeats_nothing() -> TestResult {
             ],
             open: false,
         },
-        // The token has expired: a listing begins anew.
+        // The token has expired: a listing begins again.
         Scene {
             steps: vec![Ok(again), Err(refusal(Code::InvalidArgument, "no"))],
             open: false,

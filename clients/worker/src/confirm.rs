@@ -23,7 +23,7 @@ impl<T> Confirmed<T> {
     }
 }
 
-/// Publishes messages and tries again, for ever, what was not confirmed. They may arrive more than
+/// Publishes messages, and publishes again until each is confirmed. They may arrive more than
 /// once.
 ///
 /// # Errors

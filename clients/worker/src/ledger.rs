@@ -1,5 +1,5 @@
-//! Which deliveries are held, what is owed for each of their items, and which leases the session
-//! has.
+//! Which deliveries are held, what must still be reported for each of their items, and which leases
+//! the session has.
 //!
 //! A delivery's tag leaves the ledger only against [`Confirmed`] settlements for all of its items.
 

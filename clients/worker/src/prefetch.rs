@@ -9,7 +9,7 @@ pub(crate) const MAX_PREFETCH: u16 = 1024;
 const LONG_WAIT: Duration = Duration::from_millis(400);
 /// As long as nothing waits longer than this, more may be held.
 const SHORT_WAIT: Duration = Duration::from_millis(100);
-/// At most so many seconds' worth of items are held.
+/// At most this many seconds' worth of items are held.
 const AHEAD_SECONDS: f64 = 0.5;
 
 /// What was seen since the last look.

@@ -18,9 +18,9 @@ use crate::task::Envelope;
 
 /// How long the first outcome waits for others.
 pub(crate) const GATHER: Duration = Duration::from_micros(2_500);
-/// A report with so many outcomes goes at once.
+/// A report with this many outcomes goes at once.
 const FULL_OUTCOMES: usize = 2_000;
-/// A report of so many bytes of payloads and texts goes at once.
+/// A report of this many bytes of payloads and texts goes at once.
 const FULL_BYTES: usize = 256 << 10;
 
 /// Who reports.

@@ -121,13 +121,12 @@ pub struct Config {
     /// How often sweepers look for overdue timers, leases, messages and idle jobs: 10 ms to 1 h.
     #[serde(with = "duration")]
     pub sweep_interval: Duration,
-    /// After this time a message owed to the broker is published again by whoever finds it: 1 s to
-    /// 1 h.
+    /// After this time, any process may publish a message of the outbox again: 1 s to 1 h.
     #[serde(with = "duration")]
     pub outbox_after: Duration,
     /// How long messages may be on their way to their pipe. Items count as lost when nothing was
-    /// heard of them for `lease_after` and this time after they must have come out of it: 1 s to 1
-    /// h.
+    /// heard of them for `lease_after` and this time after they must have come out of it:
+    /// 1 s to 1 h.
     #[serde(with = "duration")]
     pub repair_margin: Duration,
     /// How long events of the audit log are kept: 1 s to 87,600 h, which are ten years.

@@ -155,7 +155,7 @@ impl Layers {
         self
     }
 
-    /// Environment variables; those with another prefix and empty ones are passed over.
+    /// Environment variables; those with another prefix and empty ones are skipped.
     #[must_use]
     pub fn environment(
         mut self,

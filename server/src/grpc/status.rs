@@ -51,13 +51,13 @@ pub(crate) enum ApiError {
     Transport(Refusal),
     /// The request may not enter: see [`crate::gate`].
     Door(Door),
-    /// Decoding the request would take more than so many bytes of memory.
+    /// Decoding the request would take more than this many bytes of memory.
     TooCostly(usize),
     /// The request was not complete, and nothing more of it came in this time.
     SlowRequest(Duration),
     /// The client's address has its share of the calls under way, or of open streams.
     ClientBusy(&'static str),
-    /// So many streams are open on one connection.
+    /// This many streams are open on one connection.
     TooManyStreams(usize),
     /// The client's deadline is about to pass.
     Deadline,

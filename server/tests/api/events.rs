@@ -31,7 +31,7 @@ fn kinds(events: &[v1::AuditEvent]) -> Vec<EventKind> {
     events.iter().map(v1::AuditEvent::kind).collect()
 }
 
-/// Reads so many events.
+/// Reads this many events.
 async fn read(
     stream: &mut Streaming<v1::WatchEventsResponse>,
     count: usize,

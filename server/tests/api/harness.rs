@@ -211,7 +211,7 @@ impl Harness {
         tracked.committed
     }
 
-    /// Splits the root of a batch into so many items, as a batch worker does.
+    /// Splits the root of a batch into this many items, as a batch worker does.
     pub(crate) async fn split(&self, job: &v1::Job, items: usize) {
         let plan = self.store().plan_split(uid(job), 1, 0).await.unwrap();
         let SplitPlan::Split(source) = plan else {

@@ -88,7 +88,7 @@ async fn a_deadline_ends_what_runs(d: Deployment) {
         "{}",
         failures[0].message
     );
-    // A run has the same time anew.
+    // A run has the same time again.
     d.client().retry_job(&late).await.unwrap();
     let job = d.finish(&late, JobState::Failed).await;
     assert_eq!(job.run, 1);

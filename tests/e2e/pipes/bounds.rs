@@ -30,7 +30,7 @@ fn short_leases(options: &mut Options) {
     options.config.lease_after = Duration::from_secs(2);
 }
 
-/// Waits until so many items of a job are out.
+/// Waits until this many items of a job are out.
 async fn out(d: &Deployment, name: &JobName, items: i64) {
     d.watch_until(name, "items are out", |job| {
         job.progress.unwrap_or_default().items_in_flight == items

@@ -147,7 +147,7 @@ async fn retries_that_meet(d: Deployment) {
 }
 
 /// A retry that takes its dependents along leaves those as they are that would wait for each other
-/// for ever.
+/// forever.
 async fn dependents_that_would_wait_for_themselves(d: Deployment) {
     let record = Record::default();
     d.worker(|worker| worker.handler(quick(&record)));

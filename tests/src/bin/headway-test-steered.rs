@@ -31,7 +31,7 @@ const DOOMED: &str = "doomed";
 const LOOK: Duration = Duration::from_millis(10);
 /// Items that run at once.
 const CONCURRENCY: usize = 64;
-/// How long items may go on at the end; those at a gate would do so for ever.
+/// How long items may go on at the end; those at a gate would do so forever.
 const DRAIN: Duration = Duration::from_millis(100);
 
 /// Items without a number up to now.

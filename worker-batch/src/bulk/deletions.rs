@@ -15,7 +15,7 @@ use tokio::{
 
 /// Jobs of one transaction at most; those that wait for it are as many.
 const TOGETHER: usize = 100;
-/// After a transaction it rests so many times as long as that took: what runs keeps most of the
+/// After a transaction it rests this many times as long as that took: what runs keeps most of the
 /// database, and where nothing runs a transaction is short.
 const REST: u32 = 7;
 /// It does not rest for longer.

@@ -37,8 +37,8 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// What the job with this name and this uid asks for; `None` if it is gone or is not about other
-    /// jobs.
+    /// What the job with this name and this uid asks for; `None` if it is gone or is not about
+    /// other jobs.
     pub(super) async fn of(
         &self,
         relay: &Relay,

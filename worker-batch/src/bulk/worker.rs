@@ -44,7 +44,7 @@ pub(crate) async fn worker(relay: Relay, shutdown: CancellationToken) -> anyhow:
             async move { tools.handle(&task).await }
         })
         .build()?;
-    // Without its deletions the worker would try its items again for ever.
+    // Without its deletions the worker would try its items again forever.
     let broken = async {
         match deleting.await {
             Ok(()) => pending().await,

@@ -19,7 +19,7 @@ const PREFETCH: u16 = 64;
 /// Dead letters that wait for their next try at most; then no more are taken until one of them is
 /// applied.
 const MAX_WAITING: usize = 48;
-/// A dead letter that cannot be applied is tried again after so many sweeps, half a minute as
+/// A dead letter that cannot be applied is tried again after this many sweeps, half a minute as
 /// configured.
 const RETRY_SWEEPS: u32 = 30;
 const GAVE_UP: &str = "the message broker gave the message up after too many deliveries";

@@ -16,7 +16,7 @@ use headway_relay::codec::encode_fence_report;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Fences that may be under way. When there are so many, every other one is forgotten.
+/// Fences that may be under way. When there are this many, every other one is forgotten.
 const MAX_UNDER_WAY: usize = 64;
 /// The pause before the next fence when one does not come back; it doubles up to the second value.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
@@ -77,7 +77,7 @@ impl Hearing {
         self.publishing = Some(Box::pin(publish(broker.clone(), self.shard, id)));
     }
 
-    /// Waits until the fence is published; for ever where none is being published. Cancel-safe.
+    /// Waits until the fence is published; forever where none is being published. Cancel-safe.
     pub(crate) async fn published(&mut self) {
         match &mut self.publishing {
             Some(publishing) => publishing.await,

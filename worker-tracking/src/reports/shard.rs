@@ -29,7 +29,7 @@ const PATIENCE: u32 = 3;
 const LEASE_REST: Duration = Duration::from_millis(250);
 /// How long the reports that wait at the end of the process may take.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
-/// A batch of so many reported pages makes the shard busy.
+/// A batch of this many reported pages makes the shard busy.
 const LOAD: usize = 8;
 
 /// A shard's state between two transactions.

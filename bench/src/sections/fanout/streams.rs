@@ -125,7 +125,7 @@ pub(crate) fn request(name: &str) -> Bytes {
     request.encode_to_vec().into()
 }
 
-/// Opens so many streams over so many connections, names in turn.
+/// Opens this many streams over this many connections, names in turn.
 pub(crate) async fn open(
     address: &str,
     connections: usize,

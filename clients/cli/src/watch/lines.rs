@@ -23,7 +23,7 @@ struct Progress {
 }
 
 impl Lines {
-    /// Nothing printed yet of so many jobs.
+    /// Nothing printed yet of this many jobs.
     pub(crate) fn new(jobs: usize) -> Self {
         Self {
             jobs: vec![Progress::default(); jobs],

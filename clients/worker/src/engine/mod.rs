@@ -352,7 +352,7 @@ impl Engine {
     }
 }
 
-/// Waits until then, or for ever.
+/// Waits until then, or forever.
 async fn sleep_until(when: Option<Instant>) {
     match when {
         Some(when) => tokio::time::sleep_until(when).await,

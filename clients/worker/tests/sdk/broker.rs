@@ -22,7 +22,7 @@ pub(crate) struct TestBroker {
     pub inner: InProcessBroker,
     /// While false, publishes arrive but their confirms do not come back.
     confirming: Arc<watch::Sender<bool>>,
-    /// So many publishes are answered with `Unavailable` and not made.
+    /// This many publishes are answered with `Unavailable` and not made.
     pub failures: Arc<AtomicUsize>,
     /// While true, the result pipe refuses messages, as a full pipe does.
     pub full: Arc<AtomicBool>,

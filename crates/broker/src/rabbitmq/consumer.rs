@@ -83,7 +83,7 @@ pub(super) struct Attached {
 enum Stage {
     Detached,
     /// Kept between calls of `next`, so that a caller that gives up after a moment does not start
-    /// it anew.
+    /// it again.
     Attaching(BoxFuture<'static, Result<Attached, BrokerError>>),
     Attached(Attached),
 }

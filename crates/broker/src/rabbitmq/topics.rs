@@ -97,7 +97,7 @@ pub(super) struct RabbitSubscription {
 enum Stage {
     Detached,
     /// Kept between calls of `next`, so that a caller that gives up after a moment does not start
-    /// it anew.
+    /// it again.
     Attaching(BoxFuture<'static, Result<Attached, BrokerError>>),
     Attached(Box<Attached>),
 }

@@ -155,7 +155,7 @@ fn rows(store: &Store) {
         assert!(page.is_open(item.index) && item.index < page.released);
         assert!(
             !page.again.contains(item.index),
-            "an item that begins anew has a past"
+            "an item that starts again has a past"
         );
         assert!(item.due.is_none() || item.lease.is_none());
         if page.run == store.job.run && page.parked.contains(item.index) {

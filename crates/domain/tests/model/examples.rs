@@ -237,7 +237,7 @@ fn a_page_that_cannot_be_split_is_split_by_a_retry() {
     assert_eq!(counts(&world), (2, 2, 0, 0));
 }
 
-/// Whoever was given up for dead and answers after all answers too late: the item was sent anew,
+/// Whoever was given up for dead and answers after all answers too late: the item was sent again,
 /// under another attempt, by a suspicion or by repair.
 #[test]
 fn an_answer_to_an_older_attempt_comes_too_late() {

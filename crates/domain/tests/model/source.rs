@@ -14,7 +14,7 @@ use proptest::prelude::*;
 pub(crate) enum Trouble {
     /// Not at all.
     None,
-    /// Its first tries fail in a passing way, so many of them.
+    /// Its first tries fail in a passing way, this many of them.
     Flaky(u32),
     /// It fails for good.
     Lasting,

@@ -244,7 +244,7 @@ impl Store {
         self.load(slice, &needs, 0, 0);
     }
 
-    /// Writes back what changed and gives what is owed.
+    /// Writes back what changed and returns the messages of the outbox.
     pub(crate) fn commit(&mut self, slice: JobSlice) -> Vec<Effect> {
         assert!(
             slice.counts_agree(),

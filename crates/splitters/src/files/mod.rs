@@ -76,7 +76,7 @@ impl Shared {
         cursor: Option<&[u8]>,
         request: &Owned,
     ) -> Result<Page, SplitError> {
-        // The first page always reads the folder: a batch that is split anew must not see an old
+        // The first page always reads the folder: a batch that is split again must not see an old
         // state.
         let after = cursor.unwrap_or_default();
         let known = request

@@ -13,7 +13,7 @@ use crate::{Page, PageBuilder, SplitError};
 const MAX_HEADER_BYTES: usize = 64 << 10;
 
 impl Source {
-    /// Cuts the file into ranges of so many bytes.
+    /// Cuts the file into ranges of this many bytes.
     ///
     /// # Errors
     /// [`SplitError`] if the file cannot be read, or is not what the definition says.

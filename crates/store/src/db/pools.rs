@@ -218,7 +218,7 @@ async fn postgres_pool(
 
 /// Closes connections that may not be used again: those that are too old, and those that are still
 /// in a transaction after its rollback. SQLite rolls back by itself after some errors, and then
-/// sqlx takes the next transaction for a nested one, which would keep the write lock for ever after
+/// sqlx takes the next transaction for a nested one, which would keep the write lock forever after
 /// its own failure.
 fn close_stale<DB: sea_orm::sqlx::Database>(
     options: PoolOptions<DB>,

@@ -122,7 +122,7 @@ impl Pipes<'_> {
 
 impl Store {
     /// Sets what jobs may send, in one transaction, and releases what that allows. Jobs that are
-    /// gone are passed over, and those that cannot be read are set aside.
+    /// gone are skipped, and those that cannot be read are set aside.
     pub async fn set_shares(&self, shares: &[(i64, Share)]) -> Result<Committed, StoreError> {
         let by_key: BTreeMap<i64, Share> = shares.iter().copied().collect();
         if by_key.is_empty() {

@@ -12,7 +12,7 @@ use crate::{
 /// room for, by priority, and of those of one priority the oldest.
 const MAX_JOBS_SHARING: i64 = 4096;
 
-/// So many of each partition on each pipe share in any case.
+/// This many of each partition on each pipe share in any case.
 const MIN_JOBS_EACH: i64 = 4;
 
 /// What is known of a job that shares.

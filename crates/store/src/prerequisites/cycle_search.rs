@@ -23,7 +23,7 @@ pub(crate) enum Needing {
     /// Those that wait for them.
     Waiting,
     /// Those that have ended too, with all that was not complete for them: when each job that
-    /// failed is to wait again, two that need each other would do so for ever.
+    /// failed is to wait again, two that need each other would do so forever.
     Any,
 }
 

@@ -28,7 +28,7 @@ impl Losing {
         }
     }
 
-    /// Ends the call once it has committed so many more transactions.
+    /// Ends the call once it has committed this many more transactions.
     pub(crate) async fn call<T>(
         &self,
         skip: u32,

@@ -1,4 +1,4 @@
-//! Counts the rows of a job anew and compares them with its counters.
+//! Counts the rows of a job again and compares them with its counters.
 
 use headway_domain::{Job, JobUid, batches::Bitmap, jobs::Counts};
 use headway_store::BatchView;

@@ -29,7 +29,7 @@ pub(crate) async fn visible(f: &Fixture) {
     visible_to(f, &f.store).await;
 }
 
-/// The same for a handle on tables that were filled anew after the fixture's own was made.
+/// The same for a handle on tables that were filled again after the fixture's own was made.
 pub(crate) async fn visible_to(f: &Fixture, store: &Store) {
     if !f.is_postgres() {
         return;

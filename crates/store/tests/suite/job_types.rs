@@ -5,7 +5,7 @@ use headway_store::StoreError;
 
 use crate::suite::Fixture;
 
-/// A type that was deleted and created again is another one, although its versions begin anew.
+/// A type that was deleted and created again is another one, although its versions begin again.
 pub(crate) async fn an_etag_is_of_one_definition(f: Fixture) {
     let caller = Caller::default();
     let types = f.store.job_types();

@@ -28,7 +28,7 @@ use subject::Subject;
 pub(crate) enum Ended<T> {
     /// The answer was lost.
     Lost,
-    /// There were not so many answers.
+    /// There were not this many answers.
     Answered(Result<T, StoreError>),
 }
 

@@ -183,7 +183,7 @@ pub(crate) async fn many_pages_are_opened_again(f: Fixture) {
     assert_eq!(f.count("item").await, 0);
 }
 
-/// What a worker says of an item that begins anew.
+/// What a worker says of an item that begins again.
 fn fresh(task: &Task) -> ItemEvent {
     assert_eq!((task.run, task.attempt, task.failures), (1, 0, 0));
     ItemEvent::Done

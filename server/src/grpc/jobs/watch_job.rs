@@ -125,7 +125,7 @@ where
         Box::pin(async move {
             let mut grpc = Grpc::new(Encoded)
                 .max_decoding_message_size(MAX_REQUEST_BYTES)
-                // Not sent compressed: it would be done for each watcher anew.
+                // Not sent compressed: it would be done for each watcher again.
                 .accept_compressed(CompressionEncoding::Gzip);
             Ok(grpc.server_streaming(method, request).await)
         })

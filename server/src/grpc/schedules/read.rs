@@ -43,7 +43,7 @@ impl Api {
             wanted.catch_up_window = present.catch_up_window;
         }
         let mut violations = Violations::default();
-        // A job that is not named is kept as it is stored: its type does not make it anew.
+        // A job that is not named is kept as it is stored: its type does not make it again.
         let job = match named("spec") {
             true => {
                 let partition = Some(&known.name.partition);
@@ -72,7 +72,7 @@ impl Api {
         Ok(read_timing(wire, timetable, job, violations))
     }
 
-    /// Reads the job of a schedule. A job type makes the work now, and not anew each time.
+    /// Reads the job of a schedule. A job type makes the work now, and not again each time.
     async fn read_job(
         &self,
         partition: Option<&PartitionId>,

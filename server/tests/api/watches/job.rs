@@ -226,7 +226,7 @@ async fn a_lost_stream_goes_on_where_it_was() {
     let mut shown = resume(&harness, &last.resume_token).await;
     let end = timeout(PATIENCE, shown.message()).await.unwrap();
     assert!(end.unwrap().is_none(), "the final state was shown");
-    // Another job under the name begins anew.
+    // Another job under the name begins again.
     let delete = v1::DeleteJobRequest {
         name: name("one"),
         ..v1::DeleteJobRequest::default()

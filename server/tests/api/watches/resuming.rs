@@ -30,7 +30,7 @@ async fn a_lost_stream_goes_on_with_what_it_missed() {
     harness.create("held").await;
     control(&harness, "held").await;
 
-    // On a client that has what it had, and one that begins anew: both end up with the same.
+    // On a client that has what it had, and one that begins again: both end up with the same.
     let request = v1::WatchJobsRequest {
         resume_token: token,
         ..only(&[JobState::Active, JobState::Completed])

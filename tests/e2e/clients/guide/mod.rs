@@ -68,7 +68,7 @@ async fn rust_snippets(d: Deployment) {
 }
 
 /// Runs a command line; its status and what it printed, or `None` if it was ended because it goes
-/// on for ever.
+/// on forever.
 async fn headway(d: &Deployment, line: &str) -> Option<ExitStatus> {
     let console = Console::captured(std::io::sink(), std::io::sink());
     let mut console = console.with_variable("HEADWAY_SERVER", format!("http://{}", d.address()));
@@ -94,7 +94,7 @@ async fn command_lines(d: Deployment) {
     assert_eq!(lines.len(), 13);
     for line in lines.iter().flat_map(|block| block.lines()) {
         let ended = headway(&d, line).await;
-        // What follows for ever was still at it.
+        // What follows forever was still at it.
         let expected = (!line.contains("--follow")).then_some(ExitStatus::Completed);
         assert_eq!(ended, expected, "{line}");
     }

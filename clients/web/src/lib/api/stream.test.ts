@@ -109,7 +109,7 @@ describe("a stream", () => {
     expect(seen.asked).toHaveLength(1);
   });
 
-  it("begins anew when its token is refused", async () => {
+  it("starts again when its token is refused", async () => {
     const seen = follow(
       [
         lose(new ConnectError("bye", Code.Unavailable), 1n),

@@ -4,9 +4,9 @@ import { isPassing, problemOf, type Problem } from "./errors";
 
 /** How often bookmarks are asked for, in ms. */
 export const BOOKMARK = 5_000;
-/** Silence for so many bookmark intervals means that the stream is behind. */
+/** Silence for this many bookmark intervals means that the stream is behind. */
 const BEHIND_AFTER = 2;
-/** Silence for so many bookmark intervals means that it is lost, whatever the browser believes. */
+/** Silence for this many bookmark intervals means that it is lost, whatever the browser believes. */
 const LOST_AFTER = 4;
 /** A stream that lived so long, in ms, begins with the shortest delay when it is lost. */
 const PROVEN = 5_000;
@@ -125,7 +125,7 @@ export class Stream<Message> {
       if (this.held) continue;
       if (lost === "ended") return this.source.phase({ kind: "ended" });
       if (resumed && lost.code === Code.InvalidArgument) {
-        // A token that this server cannot read: begin anew.
+        // A token that this server cannot read: begin again.
         this.token = "";
         continue;
       }

@@ -7,7 +7,7 @@ export function millis(duration: Duration): number {
   return Number(duration.seconds) * 1000 + duration.nanos / 1e6;
 }
 
-/** A duration of so many milliseconds. */
+/** A duration of this many milliseconds. */
 export function duration(ms: number): Duration {
   const seconds = Math.floor(ms / 1000);
   return create(DurationSchema, {

@@ -159,7 +159,7 @@ impl<F: Future<Output = lapin::Result<PublisherConfirm>>> Send<F> {
 }
 
 /// Lets the next window begin once this one is held up, so that a queue that does not answer costs
-/// other queues nothing. Only so many windows step aside: each keeps a channel.
+/// other queues nothing. Only this many windows step aside: each keeps a channel.
 async fn step_aside(inner: &Inner, turn: SemaphorePermit<'_>) -> Infallible {
     tokio::time::sleep(HELD_UP).await;
     let _aside = inner.held_up.acquire().await;

@@ -11,7 +11,7 @@ use crate::testing::Numbers;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever the sizes of pages, groups and memory, and however often it starts anew at a
+    /// Whatever the sizes of pages, groups and memory, and however often it starts again at a
     /// cursor.
     #[test]
     fn every_file_is_found_once(

@@ -23,7 +23,7 @@ impl MigrationTrait for Sorting {
     }
 }
 
-/// The indexes of these columns are built anew by the statement.
+/// The indexes of these columns are built again by the statement.
 async fn collate(manager: &SchemaManager<'_>, collation: &str) -> Result<(), DbErr> {
     let db = manager.get_connection();
     if db.get_database_backend() == DbBackend::Postgres {

@@ -148,7 +148,7 @@ impl Driver {
             .job
     }
 
-    /// Plays the batch worker until nothing is owed.
+    /// Plays the batch worker until the outbox is empty.
     pub(crate) async fn pump(&mut self) {
         let mut served = Vec::new();
         while let Some(message) = self.outbox.pop_front() {
@@ -227,7 +227,7 @@ impl Driver {
         self.tasks.drain(..).collect()
     }
 
-    /// Applies reports, again where another transaction held the job, and keeps what is owed.
+    /// Applies reports, again where another transaction held the job, and keeps its messages.
     pub(crate) async fn report(&mut self, reports: Vec<PageReport>) -> AppliedReports {
         let mut all = AppliedReports::default();
         let mut rest = reports;

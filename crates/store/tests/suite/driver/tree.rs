@@ -21,7 +21,7 @@ impl Node {
     }
 }
 
-/// So many items side by side.
+/// This many items side by side.
 pub(crate) fn flat(items: usize) -> Vec<Node> {
     vec![Node::Item; items]
 }
@@ -50,7 +50,7 @@ impl Tree {
         }
     }
 
-    /// With pages of so many children at most.
+    /// With pages of this many children at most.
     pub(crate) fn in_pages_of(self, page: u32) -> Self {
         Self { page, ..self }
     }

@@ -20,7 +20,7 @@ use crate::suite::{
 };
 
 impl Driver {
-    /// Applies a control action that must be possible, and keeps what is owed.
+    /// Applies a control action that must be possible, and keeps its messages.
     pub(crate) async fn control(&mut self, started: &Started, action: Action) -> Controlled {
         let done = self
             .store

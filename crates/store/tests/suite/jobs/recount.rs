@@ -51,7 +51,7 @@ pub(crate) async fn a_report_waits_for_a_recount(f: Fixture) {
 }
 
 /// A job that cannot be counted again does not keep others from it, and is refused for good instead
-/// of being tried for ever.
+/// of being tried forever.
 pub(crate) async fn a_recount_that_fails_stops_no_other(f: Fixture) {
     let mut driver = Driver::new(&f.store);
     let broken = driver

@@ -164,7 +164,7 @@ pub(crate) async fn first_allowances(f: Fixture) {
         128,
         "the first one has it"
     );
-    // Known anew: and still the first one is hungry.
+    // Known again: and still the first one is hungry.
     let store = f.another().await;
     let mut other = Driver::new(&store);
     let third = other.create(batch(), Tree::new(flat(3))).await;

@@ -34,7 +34,7 @@ describe("the rates of a job", () => {
     ]);
   });
 
-  it("begin the failures anew with a retry", () => {
+  it("start the failures again with a retry", () => {
     const { buckets, retries } = series([at(10, 0, 50), at(20, 40, 10, 1)], 0, 20_000, 20);
     expect(retries).toEqual([10_000]);
     expect(

@@ -138,7 +138,7 @@ export function ticks(top: number, number: number): readonly number[] {
   );
 }
 
-/** Round times within a span of so many ms, from 0 on. */
+/** Round times within a span of this many ms, from 0 on. */
 export function timeTicks(span: number, number: number): readonly number[] {
   const seconds =
     LENGTHS.find((length) => span / (length * 1_000) <= number) ?? span / 1_000 / number;

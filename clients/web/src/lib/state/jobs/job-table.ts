@@ -16,7 +16,7 @@ export interface Row {
   listing: number;
 }
 
-/** From so many new jobs on, they are merged in one pass. */
+/** From this many new jobs on, they are merged in one pass. */
 const MERGE_FROM = 16;
 
 function createdAt(job: Job): number {

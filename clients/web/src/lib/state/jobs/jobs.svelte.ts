@@ -13,10 +13,10 @@ import { NEWEST, type Order } from "./order";
 const LISTED = 1_000;
 const PAGE = 500;
 const INTERVAL = 250;
-/** Between two counts are so many ms at least, and so many times what a count takes. */
+/** Between two counts are this many ms at least, and so many times what a count takes. */
 const COUNT_EVERY = 1_000;
 const COUNT_REST = 9;
-/** A list that grew beyond this is begun anew, so that a page that stays open stays small. */
+/** A list that grew beyond this is begun again, so that a page that stays open stays small. */
 const MOST = 50_000;
 
 export class JobsView {
@@ -27,7 +27,7 @@ export class JobsView {
   /** Whether a listing is under way. */
   private anew = true;
   private token = "";
-  /** Rises with each listing of the stream, after which the pages begin anew. */
+  /** Rises with each listing of the stream, after which the pages begin again. */
   private generation = 0;
   private readonly over = new AbortController();
   private readonly listing: { readonly parent: string; readonly filter: string };
