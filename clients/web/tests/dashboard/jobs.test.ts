@@ -255,6 +255,19 @@ test("jobs are listed in an order, page after page, and what comes finds its pla
   await begins(page, ["Ordered 599"]);
 });
 
+test("with less motion, a list that grows has its new height at once", async () => {
+  await create(site.api, "alone", waiting({ labels: { set: "alone" } }));
+  const page = await site.open("jobs?label=set%3Dalone");
+  const rows = page.getByRole("table", { name: "Jobs" }).locator(".rows");
+  const height = await rows.evaluate((box: HTMLElement) => {
+    // The height is known before it changes, as it is when a page of jobs arrives.
+    const before = box.offsetHeight;
+    box.style.height = `${before + 5200}px`;
+    return box.offsetHeight - before;
+  });
+  assert.equal(height, 5200);
+});
+
 test("many jobs are changed by a filter, as a job of its own", async () => {
   await createMany(
     site.api,
