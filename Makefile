@@ -19,7 +19,7 @@ export RUST_TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((
 .DEFAULT_GOAL := help
 # Cargo uses all cores by itself, and the order of what a target needs matters.
 .NOTPARALLEL:
-.PHONY: help demo demo-cluster serve web screenshots test test-upgrade bench bench-short lint audit fmt docs clean install install-all format-check clippy contract deny dependency-rule shape web-check build-tests web-tests demo-plan
+.PHONY: help demo demo-cluster serve web screenshots test chaos test-upgrade bench bench-short lint audit fmt docs clean install install-all format-check clippy contract deny dependency-rule shape web-check build-tests web-tests demo-plan
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ web: ## build the dashboard, clients/web/dist, which the server embeds (needs np
 
 test: install-all web lint build-tests web-tests ## lints and all tests, embedded and on private PostgreSQL and RabbitMQ, the dashboard in a browser
 	$(SERVICES) run $(CARGO) test --workspace --locked
+
+chaos: install ## the tests that kill processes and services, in their long form; HEADWAY_CHAOS_SEED=N runs one again
+	$(CARGO) build --workspace --bins --locked
+	HEADWAY_CHAOS=long $(SERVICES) run $(CARGO) test --locked -p headway-tests --test chaos
 
 test-upgrade: install ## this version and an earlier one (REV=...) over one database and broker, each way
 	CARGO="$(CARGO)" $(SERVICES) run scripts/test-upgrade.sh run $(REV)
@@ -76,7 +80,7 @@ clean: ## stop private services, delete what was built and all data of .run
 	rm -rf "$(RUN_DIR)" clients/web/dist clients/web/node_modules clients/web/tests/node_modules
 
 demo-plan:
-	@echo "demo: 1. builds the dashboard and the programs: about 10 minutes on two cores the first time, seconds later"
+	@echo "demo: 1. builds the dashboard and the programs: about 6 minutes on two cores the first time, seconds later"
 	@echo "demo: 2. exports every file under $(DIR) as one job, in one process: less than a minute"
 	@echo "demo: 3. compares each archive with its file"
 

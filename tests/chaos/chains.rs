@@ -9,11 +9,9 @@ use headway_tests::{Cluster, ClusterOptions, Role, WORK, job_named, name, run_cl
 use serde_json::json;
 use std::time::Duration;
 
-use crate::{PROGRAM, alone};
+use crate::{PROGRAM, alone, plan::Plan};
 
 const CHAINS: u32 = 25;
-const LINKS: u32 = 20;
-const ITEMS: u32 = CHAINS * LINKS;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_cluster() {
@@ -29,7 +27,7 @@ async fn of_a_cluster() {
             (Role::Batch, 0),
             (Role::Tracking, 0),
         ];
-        outlive(&cluster, &roles).await;
+        outlive(&cluster, Plan::of_environment(), &roles).await;
     })
     .await;
 }
@@ -40,7 +38,7 @@ async fn of_the_embedded_server() {
         options.delay = Duration::from_millis(20);
     });
     run_cluster(options, |cluster| async move {
-        outlive(&cluster, &[(Role::Embedded, 0); 4]).await;
+        outlive(&cluster, Plan::of_environment(), &[(Role::Embedded, 0); 4]).await;
     })
     .await;
 }
@@ -50,8 +48,8 @@ fn id(chain: u32, link: u32) -> String {
 }
 
 /// A job of one item, whose number tells it from all others.
-fn link(chain: u32, link: u32) -> BatchCreateJobsEntry {
-    let number = chain * LINKS + link;
+fn link(chain: u32, links: u32, link: u32) -> BatchCreateJobsEntry {
+    let number = chain * links + link;
     let batch = BatchBuilder::new("range")
         .json(&json!({"from": number, "to": number + 1}))
         .item(WORK, "number");
@@ -68,23 +66,25 @@ fn link(chain: u32, link: u32) -> BatchCreateJobsEntry {
 
 /// Kills one process after the other while the chains run, the last links of which were there
 /// first.
-async fn outlive(cluster: &Cluster, roles: &[(Role, usize)]) {
-    for links in [LINKS / 2..LINKS, 0..LINKS / 2] {
-        let jobs = (0..CHAINS).flat_map(|chain| links.clone().map(move |n| link(chain, n)));
+async fn outlive(cluster: &Cluster, mut plan: Plan, roles: &[(Role, usize)]) {
+    let links = plan.size(20, 12);
+    let items = CHAINS * links;
+    for half in [links / 2..links, 0..links / 2] {
+        let jobs = (0..CHAINS).flat_map(|chain| half.clone().map(move |n| link(chain, links, n)));
         let made = cluster.client().create_jobs("default", jobs.collect());
         assert!(made.await.unwrap().iter().all(Result::is_ok));
     }
     let kills = async {
         let turns = u32::try_from(roles.len()).expect("a few") + 1;
         for (turn, (role, number)) in (1..).zip(roles) {
-            cluster.ran(turn * ITEMS / turns).await;
+            cluster.ran(plan.moment(items, turn, turns - 1)).await;
             cluster.restart(*role, *number).await.unwrap();
         }
     };
     let ends = async {
         let mut jobs = HashMap::new();
         for chain in 0..CHAINS {
-            for link in (0..LINKS).rev() {
+            for link in (0..links).rev() {
                 let job = name(&id(chain, link));
                 let job = cluster.finish(&job, JobState::Completed).await;
                 jobs.insert((chain, link), job);
@@ -100,10 +100,10 @@ async fn outlive(cluster: &Cluster, roles: &[(Role, usize)]) {
     let begun = |job: &Job| time(job.start_time);
     let ended = |job: &Job| time(job.end_time);
     for chain in 0..CHAINS {
-        for link in 1..LINKS {
+        for link in 1..links {
             let (before, after) = (&jobs[&(chain, link - 1)], &jobs[&(chain, link)]);
             assert!(ended(before) <= begun(after), "{} was early", after.name);
         }
     }
-    cluster.items().assert_at_least_once(ITEMS);
+    cluster.items().assert_at_least_once(items);
 }

@@ -5,9 +5,8 @@ use std::time::Duration;
 use headway::v1::JobState;
 use headway_tests::{ClusterOptions, Role, outcome_counts, range};
 
-use crate::{PROGRAM, alone};
+use crate::{PROGRAM, alone, plan::Plan};
 
-const ITEMS: u32 = 10_000;
 const CROWD: usize = 12;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,10 +21,13 @@ async fn twelve_of_each_role_come_and_go() {
         options.deadline = Duration::from_secs(180);
     });
     alone(options, |cluster, _services| async move {
-        let name = cluster.create("crowd", range(ITEMS, 300).build()).await;
-        let turns = async {
-            for number in 0..CROWD {
-                cluster.ran(u32::try_from(number * 600).unwrap()).await;
+        let mut plan = Plan::of_environment();
+        let items = plan.size(10_000, 5_000);
+        let turns = plan.size(12, 6);
+        let name = cluster.create("crowd", range(items, 300).build()).await;
+        let come_and_go = async {
+            for (number, turn) in (0..turns).enumerate() {
+                cluster.ran(plan.moment(items, turn, turns)).await;
                 for (role, other) in [(Role::Tracking, 0), (Role::Batch, 1), (Role::Worker, 2)] {
                     let mut process = cluster.process(role, (number + other) % CROWD).await;
                     // Every other one ends in order, the rest does not.
@@ -37,9 +39,9 @@ async fn twelve_of_each_role_come_and_go() {
                 }
             }
         };
-        let (job, ()) = tokio::join!(cluster.finish(&name, JobState::Completed), turns);
-        assert_eq!(outcome_counts(&job), [ITEMS.into(), ITEMS.into(), 0, 0]);
-        cluster.items().assert_at_least_once(ITEMS);
+        let (job, ()) = tokio::join!(cluster.finish(&name, JobState::Completed), come_and_go);
+        assert_eq!(outcome_counts(&job), [items.into(), items.into(), 0, 0]);
+        cluster.items().assert_at_least_once(items);
     })
     .await;
 }

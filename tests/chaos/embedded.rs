@@ -4,7 +4,7 @@
 use headway::v1::JobState;
 use headway_tests::{ClusterOptions, Role, outcome_counts, range};
 
-use crate::{PROGRAM, alone};
+use crate::{PROGRAM, alone, plan::Plan};
 
 const ITEMS: u32 = 50_000;
 
@@ -13,10 +13,11 @@ async fn the_embedded_server_is_killed() {
     alone(
         ClusterOptions::embedded(PROGRAM),
         |cluster, _services| async move {
+            let mut plan = Plan::of_environment();
             let name = cluster.create("killed", range(ITEMS, 2000).build()).await;
             let kills = async {
                 for turn in 1..=3 {
-                    cluster.ran(turn * ITEMS / 5).await;
+                    cluster.ran(plan.moment(ITEMS, turn, 4)).await;
                     cluster.restart(Role::Embedded, 0).await.unwrap();
                 }
             };

@@ -7,7 +7,7 @@ use headway::v1::JobState;
 use headway_broker::Queue;
 use headway_tests::{ClusterOptions, PATIENCE, Role, WORK, outcome_counts, range, until};
 
-use crate::{PROGRAM, alone};
+use crate::{PROGRAM, alone, plan::Plan};
 
 const ITEMS: u32 = 10_000;
 
@@ -20,19 +20,20 @@ async fn queues_are_purged_and_deleted() {
         options.config.repair_margin = Duration::from_secs(1);
     });
     alone(options, |cluster, _services| async move {
+        let mut plan = Plan::of_environment();
         let name = cluster.create("losses", range(ITEMS, 500).build()).await;
         let broker = cluster.broker();
         let losses = async {
             let work = Queue::Pipe(WORK.to_owned());
-            cluster.ran(ITEMS / 10).await;
+            cluster.ran(plan.moment(ITEMS, 1, 9)).await;
             until("something to lose", PATIENCE, || async {
                 (broker.depth(&work).await.unwrap().ready > 0).then_some(())
             })
             .await;
             broker.purge(&work).await.unwrap();
-            cluster.ran(ITEMS / 4).await;
+            cluster.ran(plan.moment(ITEMS, 1, 3)).await;
             broker.delete(&work).await.unwrap();
-            cluster.ran(ITEMS / 2).await;
+            cluster.ran(plan.moment(ITEMS, 1, 1)).await;
             // Reports gather while nobody reads them.
             let mut tracking = cluster.process(Role::Tracking, 0).await;
             tracking.kill().await.unwrap();

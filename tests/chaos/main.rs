@@ -15,6 +15,7 @@ mod crowd;
 mod embedded;
 mod losses;
 mod outages;
+mod plan;
 mod roles;
 mod watches;
 

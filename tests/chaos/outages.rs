@@ -5,9 +5,8 @@ use std::time::Duration;
 use headway::v1::JobState;
 use headway_tests::{Cluster, ClusterOptions, Role, Services, outcome_counts, range};
 
-use crate::{PROGRAM, alone};
+use crate::{PROGRAM, alone, plan::Plan};
 
-const ITEMS: u32 = 20_000;
 /// RabbitMQ writes down half a second late that a quorum queue exists: killed before that, it
 /// starts the queue again without a leader, and the queue is of no use from then on (reported of
 /// 3.8 up to 4.x). Nothing tells when it has.
@@ -26,19 +25,21 @@ fn options() -> ClusterOptions {
 /// Runs a job, and commands of the services, and again, while it runs.
 async fn through(cluster: Cluster, services: Services, pause: Duration, commands: [&str; 2]) {
     tokio::time::sleep(WRITTEN_DOWN).await;
+    let mut plan = Plan::of_environment();
+    let items = plan.size(20_000, 10_000);
     let name = cluster
-        .create("through", range(ITEMS, 1000).items_per_message(2).build())
+        .create("through", range(items, 1000).items_per_message(2).build())
         .await;
     let outage = async {
-        cluster.ran(ITEMS / 5).await;
+        cluster.ran(plan.moment(items, 1, 4)).await;
         services.run(commands[0]).await.unwrap();
         // The length of the outage is what is tested.
         tokio::time::sleep(pause).await;
         services.run(commands[1]).await.unwrap();
     };
     let (job, ()) = tokio::join!(cluster.finish(&name, JobState::Completed), outage);
-    assert_eq!(outcome_counts(&job), [ITEMS.into(), ITEMS.into(), 0, 0]);
-    cluster.items().assert_at_least_once(ITEMS);
+    assert_eq!(outcome_counts(&job), [items.into(), items.into(), 0, 0]);
+    cluster.items().assert_at_least_once(items);
     // And the next one meets with nothing unusual.
     let name = cluster.create("after", range(200, 50).build()).await;
     let job = cluster.finish(&name, JobState::Completed).await;

@@ -3,9 +3,7 @@
 use headway::v1::JobState;
 use headway_tests::{ClusterOptions, Role, outcome_counts, range};
 
-use crate::{PROGRAM, alone};
-
-const ITEMS: u32 = 50_000;
+use crate::{PROGRAM, alone, plan::Plan};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_role_is_killed_in_turn() {
@@ -14,7 +12,9 @@ async fn every_role_is_killed_in_turn() {
         options.concurrency = 32;
     });
     alone(options, |cluster, _services| async move {
-        let spec = range(ITEMS, 2000).items_per_message(5).build();
+        let mut plan = Plan::of_environment();
+        let items = plan.size(50_000, 25_000);
+        let spec = range(items, 2000).items_per_message(5).build();
         let name = cluster.create("killed", spec).await;
         let kills = async {
             let roles = [
@@ -27,13 +27,13 @@ async fn every_role_is_killed_in_turn() {
                 (Role::Batch, 0),
             ];
             for (turn, (role, number)) in (1..).zip(roles) {
-                cluster.ran(turn * ITEMS / 10).await;
+                cluster.ran(plan.moment(items, turn, 9)).await;
                 cluster.restart(role, number).await.unwrap();
             }
         };
         let (job, ()) = tokio::join!(cluster.finish(&name, JobState::Completed), kills);
-        assert_eq!(outcome_counts(&job), [ITEMS.into(), ITEMS.into(), 0, 0]);
-        cluster.items().assert_at_least_once(ITEMS);
+        assert_eq!(outcome_counts(&job), [items.into(), items.into(), 0, 0]);
+        cluster.items().assert_at_least_once(items);
     })
     .await;
 }

@@ -7,7 +7,7 @@ use headway::v1::{EventKind, JobState, WatchEventsRequest, WatchJobsRequest};
 use headway_client::{Client, JobName, is_final};
 use headway_tests::{ClusterOptions, Role, outcome_counts, range};
 
-use crate::{PROGRAM, alone};
+use crate::{PROGRAM, alone, plan::Plan};
 
 const ITEMS: u32 = 20_000;
 const KILLS: u32 = 10;
@@ -16,12 +16,13 @@ const KILLS: u32 = 10;
 async fn a_watch_survives_ten_kills_of_its_server() {
     let options = ClusterOptions::new(PROGRAM).with(|options| options.concurrency = 16);
     alone(options, |cluster, _services| async move {
+        let mut plan = Plan::of_environment();
         let name = cluster
             .create("watched", range(ITEMS, 500).items_per_message(2).build())
             .await;
         let kills = async {
             for turn in 1..=KILLS {
-                cluster.ran(turn * ITEMS / (KILLS + 2)).await;
+                cluster.ran(plan.moment(ITEMS, turn, KILLS + 1)).await;
                 cluster.restart(Role::Server, 0).await.unwrap();
             }
         };
