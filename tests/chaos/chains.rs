@@ -75,9 +75,9 @@ async fn outlive(cluster: &Cluster, mut plan: Plan, roles: &[(Role, usize)]) {
         assert!(made.await.unwrap().iter().all(Result::is_ok));
     }
     let kills = async {
-        let turns = u32::try_from(roles.len()).expect("a few") + 1;
+        let parts = u32::try_from(roles.len()).expect("a few") + 1;
         for (turn, (role, number)) in (1..).zip(roles) {
-            cluster.ran(plan.moment(items, turn, turns - 1)).await;
+            cluster.ran(plan.moment(items, turn, parts)).await;
             cluster.restart(*role, *number).await.unwrap();
         }
     };

@@ -8,6 +8,8 @@ use headway_tests::{ClusterOptions, Role, outcome_counts, range};
 use crate::{PROGRAM, alone, plan::Plan};
 
 const CROWD: usize = 12;
+/// More than the crowd, so that the job still runs when the last ones go.
+const PARTS: u32 = 17;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twelve_of_each_role_come_and_go() {
@@ -23,11 +25,10 @@ async fn twelve_of_each_role_come_and_go() {
     alone(options, |cluster, _services| async move {
         let mut plan = Plan::of_environment();
         let items = plan.size(10_000, 5_000);
-        let turns = plan.size(12, 6);
         let name = cluster.create("crowd", range(items, 300).build()).await;
         let come_and_go = async {
-            for (number, turn) in (0..turns).enumerate() {
-                cluster.ran(plan.moment(items, turn, turns)).await;
+            for (number, turn) in (0..CROWD).zip(1..) {
+                cluster.ran(plan.moment(items, turn, PARTS)).await;
                 for (role, other) in [(Role::Tracking, 0), (Role::Batch, 1), (Role::Worker, 2)] {
                     let mut process = cluster.process(role, (number + other) % CROWD).await;
                     // Every other one ends in order, the rest does not.

@@ -17,7 +17,7 @@ async fn the_embedded_server_is_killed() {
             let name = cluster.create("killed", range(ITEMS, 2000).build()).await;
             let kills = async {
                 for turn in 1..=3 {
-                    cluster.ran(plan.moment(ITEMS, turn, 4)).await;
+                    cluster.ran(plan.moment(ITEMS, turn, 5)).await;
                     cluster.restart(Role::Embedded, 0).await.unwrap();
                 }
             };

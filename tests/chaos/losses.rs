@@ -25,15 +25,15 @@ async fn queues_are_purged_and_deleted() {
         let broker = cluster.broker();
         let losses = async {
             let work = Queue::Pipe(WORK.to_owned());
-            cluster.ran(plan.moment(ITEMS, 1, 9)).await;
+            cluster.ran(plan.moment(ITEMS, 1, 10)).await;
             until("something to lose", PATIENCE, || async {
                 (broker.depth(&work).await.unwrap().ready > 0).then_some(())
             })
             .await;
             broker.purge(&work).await.unwrap();
-            cluster.ran(plan.moment(ITEMS, 1, 3)).await;
+            cluster.ran(plan.moment(ITEMS, 1, 4)).await;
             broker.delete(&work).await.unwrap();
-            cluster.ran(plan.moment(ITEMS, 1, 1)).await;
+            cluster.ran(plan.moment(ITEMS, 1, 2)).await;
             // Reports gather while nobody reads them.
             let mut tracking = cluster.process(Role::Tracking, 0).await;
             tracking.kill().await.unwrap();

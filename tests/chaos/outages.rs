@@ -31,7 +31,7 @@ async fn through(cluster: Cluster, services: Services, pause: Duration, commands
         .create("through", range(items, 1000).items_per_message(2).build())
         .await;
     let outage = async {
-        cluster.ran(plan.moment(items, 1, 4)).await;
+        cluster.ran(plan.moment(items, 1, 5)).await;
         services.run(commands[0]).await.unwrap();
         // The length of the outage is what is tested.
         tokio::time::sleep(pause).await;

@@ -1,7 +1,8 @@
-//! How long the tests are and when they kill, drawn from a seed that repeats them.
+//! The sizes of the tests, and when they kill. The moments are drawn from a seed, so that a run can be
+//! repeated.
 //!
-//! `make test` runs the short form, with one seed always. `make chaos` sets `HEADWAY_CHAOS=long` and
-//! draws a seed; `HEADWAY_CHAOS_SEED` runs one again.
+//! `make test` runs the short form, always with one seed. `make chaos` sets `HEADWAY_CHAOS=long` and
+//! draws a seed for each test; `HEADWAY_CHAOS_SEED` repeats one.
 
 use std::env;
 
@@ -17,7 +18,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The plan that the environment asks for. Its seed is printed, which a failed test shows.
+    /// The plan that the environment asks for. Prints its seed, which the output of a failed test
+    /// shows.
     pub(crate) fn of_environment() -> Self {
         let long = match env::var("HEADWAY_CHAOS").as_deref() {
             Ok("long") => true,
@@ -30,21 +32,39 @@ impl Plan {
             Err(_) => SHORT,
         };
         eprintln!("HEADWAY_CHAOS_SEED={seed}");
+        Self::new(long, seed)
+    }
+
+    fn new(long: bool, seed: u64) -> Self {
         Self {
             long,
             random: StdRng::seed_from_u64(seed),
         }
     }
 
-    /// A size of the long form, or the one of the short form.
-    pub(crate) fn size<Size>(&self, long: Size, short: Size) -> Size {
+    /// The size that this form has.
+    pub(crate) fn size(&self, long: u32, short: u32) -> u32 {
         if self.long { long } else { short }
     }
 
-    /// How many of `items` have run when kill number `turn` of `turns` comes, counted from one:
-    /// somewhere around its even share, and before the next one.
-    pub(crate) fn moment(&mut self, items: u32, turn: u32, turns: u32) -> u32 {
-        let share = items / (turns + 1);
-        turn * share + self.random.random_range(0..=share / 2)
+    /// A number of items that have run, at which to kill: the end of part `part` of `parts` equal
+    /// parts of the items, or up to half a part later. Parts are counted from one.
+    pub(crate) fn moment(&mut self, items: u32, part: u32, parts: u32) -> u32 {
+        let length = items / parts;
+        part * length + self.random.random_range(0..=length / 2)
+    }
+}
+
+#[test]
+fn a_seed_repeats_its_moments() {
+    let moments = |seed| {
+        let mut plan = Plan::new(false, seed);
+        (1..9).map(|part| plan.moment(10_000, part, 10)).collect()
+    };
+    let first: Vec<_> = moments(SHORT);
+    assert_eq!(first, moments(SHORT));
+    assert_ne!(first, moments(SHORT + 1));
+    for (part, moment) in (1..).zip(first) {
+        assert!((part * 1000..=part * 1000 + 500).contains(&moment));
     }
 }

@@ -27,7 +27,7 @@ async fn every_role_is_killed_in_turn() {
                 (Role::Batch, 0),
             ];
             for (turn, (role, number)) in (1..).zip(roles) {
-                cluster.ran(plan.moment(items, turn, 9)).await;
+                cluster.ran(plan.moment(items, turn, 10)).await;
                 cluster.restart(role, number).await.unwrap();
             }
         };

@@ -22,7 +22,7 @@ async fn a_watch_survives_ten_kills_of_its_server() {
             .await;
         let kills = async {
             for turn in 1..=KILLS {
-                cluster.ran(plan.moment(ITEMS, turn, KILLS + 1)).await;
+                cluster.ran(plan.moment(ITEMS, turn, KILLS + 2)).await;
                 cluster.restart(Role::Server, 0).await.unwrap();
             }
         };
