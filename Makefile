@@ -44,9 +44,9 @@ web: ## build the dashboard, clients/web/dist, which the server embeds (needs np
 test: install-all web lint build-tests web-tests ## lints and all tests, embedded and on private PostgreSQL and RabbitMQ, the dashboard in a browser
 	$(SERVICES) run $(CARGO) test --workspace --locked
 
-chaos: install ## the tests that kill processes and services, in their long form; HEADWAY_CHAOS_SEED=N runs one again
+chaos: install ## the tests that kill processes and services, in their long form; HEADWAY_CHAOS_SEED=N repeats the moments of one that failed
 	$(CARGO) build --workspace --bins --locked
-	HEADWAY_CHAOS=long $(SERVICES) run $(CARGO) test --locked -p headway-tests --test chaos
+	HEADWAY_CHAOS=long $(SERVICES) run $(CARGO) test --workspace --locked --test chaos
 
 test-upgrade: install ## this version and an earlier one (REV=...) over one database and broker, each way
 	CARGO="$(CARGO)" $(SERVICES) run scripts/test-upgrade.sh run $(REV)

@@ -32,7 +32,7 @@ build_old() { (cd "$old" && CARGO_TARGET_DIR="$old/target" $cargo build -p headw
 case $what in
 run)
   build_old
-  $cargo build -p headway-tests --bins
+  $cargo build --workspace --bins
   # Since this file is there, a version starts on tables that a newer one made.
   if [[ -f $old/crates/store/src/db/compat.rs ]]; then
     export HEADWAY_TEST_OLD_READS_NEWER=1
@@ -40,7 +40,7 @@ run)
     echo "revision ${rev:0:12} cannot start on tables that a newer version made: the rollback is left out" >&2
   fi
   export HEADWAY_TEST_OLD_PROGRAM=$old/target/debug/headway-test-process
-  exec $cargo test -p headway-tests --test upgrade -- --ignored --test-threads 1
+  exec $cargo test --workspace --test upgrade -- --ignored --test-threads 1
   ;;
 leave)
   # A revision that has no such program gets this one, which speaks the contract of today.
