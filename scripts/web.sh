@@ -27,7 +27,7 @@ usage: scripts/web.sh COMMAND
 
 environment
   HEADWAY_WEB=skip     build nothing: the server serves what is there, or a page that says that the dashboard is missing
-  HEADWAY_CHROMIUM     the browser of the tests (default: chromium, as in PATH)
+  HEADWAY_CHROMIUM     the browser of the tests (default: chromium-headless-shell or chromium, as in PATH)
 TEXT
 }
 

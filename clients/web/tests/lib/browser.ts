@@ -18,7 +18,7 @@ function executable(): string {
   if (wanted) {
     return wanted;
   }
-  const names = ["chromium", "chromium-browser", "google-chrome"];
+  const names = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
   const folders = (process.env.PATH ?? "").split(delimiter);
   const found = names
     .flatMap((name) => folders.map((folder) => join(folder, name)))

@@ -1,4 +1,0 @@
-//! Pipes.
-
-pub(crate) mod credit;
-pub(crate) mod used;
