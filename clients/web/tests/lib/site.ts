@@ -61,8 +61,6 @@ export class Site {
     });
     this.contexts.push(context);
     context.setDefaultTimeout(PATIENCE);
-    // Not a script of the page, so that its policy does not forbid it.
-    await context.addInitScript({ content: axe });
     const page = await context.newPage();
     page.on("pageerror", (error) => this.complaints.push(`${error.name}: ${error.message}`));
     page.on("console", (message) => {
@@ -133,6 +131,8 @@ export async function untilShown(
 
 /** Checks a page by the rules of WCAG 2 A and AA and of good practice. */
 export async function checkAccess(page: Page, what: string): Promise<void> {
+  // Not a script of the page, so that its policy does not forbid it.
+  await page.evaluate(axe);
   const { violations } = (await page.evaluate(async () => {
     // A button that becomes possible has its new text on its old background for a moment.
     await Promise.allSettled(document.getAnimations().map(({ finished }) => finished));
