@@ -1,0 +1,4 @@
+//! Pipes.
+
+pub(crate) mod credit;
+pub(crate) mod used;
