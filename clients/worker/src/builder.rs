@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::attach::until_attached;
 use crate::control;
 use crate::engine::{Engine, Settings};
+use crate::error::{BuildError, WorkerError};
 use crate::executor::{Handler, HandlerFuture};
 use crate::outcome::{Outcome, TaskError};
 use crate::prefetch::Prefetch;
@@ -26,39 +27,6 @@ use crate::text;
 const MAX_CONCURRENCY: usize = 65_536;
 /// Control messages that may wait; see [`control::listen`].
 const CONTROL_BUFFER: usize = 1024;
-
-/// Why a worker cannot be built.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BuildError {
-    /// No pipe, or a name that no pipe can have.
-    #[error("the pipe name {0:?} is not 1 to 128 ASCII letters, digits, _ - .")]
-    Pipe(String),
-    /// Neither a broker nor an address was given.
-    #[error("a worker needs a broker: call broker or amqp")]
-    NoBroker,
-    /// No handler was given.
-    #[error("a worker needs a handler: call handler")]
-    NoHandler,
-    /// The concurrency is 0 or above 65,536.
-    #[error("a worker runs 1 to 65536 handlers at once, not {0}")]
-    Concurrency(usize),
-    /// A duration that has to be longer than nothing.
-    #[error("{0} must be longer than 0")]
-    Duration(&'static str),
-}
-
-/// Why a worker ended before it was told to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WorkerError {
-    /// The broker's configuration was refused, or it was closed while the worker ran.
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-    /// A handler's future panicked while it was dropped, outside of what can be caught. Its items
-    /// are delivered again.
-    #[error("a handler's future panicked while it was dropped")]
-    Executor,
-}
 
 enum Connection {
     Ready(Arc<dyn Broker>),

@@ -35,6 +35,7 @@ mod builder;
 mod confirm;
 mod control;
 mod engine;
+mod error;
 mod executor;
 mod ledger;
 mod outcome;
@@ -45,7 +46,8 @@ mod status;
 mod task;
 mod text;
 
-pub use builder::{BuildError, Worker, WorkerBuilder, WorkerError};
+pub use builder::{Worker, WorkerBuilder};
+pub use error::{BuildError, WorkerError};
 pub use headway_broker as broker;
 pub use headway_json_fault::json_fault;
 pub use outcome::{Outcome, TaskError, code};

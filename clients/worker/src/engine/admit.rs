@@ -8,7 +8,8 @@ use headway_broker::{Delivery, DeliveryTag};
 use prost::Message;
 use tokio::time::Instant;
 
-use super::{Engine, Published};
+use super::Engine;
+use super::published::Published;
 use crate::queue::Work;
 use crate::status::Withhold;
 use crate::task::{EndedBy, Envelope};

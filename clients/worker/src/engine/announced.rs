@@ -2,35 +2,16 @@
 //! and then they run beside all other work. So the next death finds out what was running, and what
 //! was only held.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use headway::wire::item_report::Event;
 use headway::wire::{ItemReport, PageReport, Parked, Started};
 
+use super::Engine;
 use super::admit::withheld;
-use super::{Engine, Published};
+use super::published::Published;
 use crate::confirm::{self, Confirmed};
 use crate::queue::Work;
-
-/// The items that are announced before they run.
-#[derive(Debug, Default)]
-pub(super) struct Announced {
-    /// Not announced yet, in the order in which they came.
-    pub waiting: VecDeque<Work>,
-    /// Announced, but not confirmed yet.
-    unconfirmed: usize,
-}
-
-impl Announced {
-    /// Takes back what waits and is wanted.
-    pub(crate) fn extract(&mut self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
-        let (extracted, kept) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|work| wanted(work));
-        self.waiting = kept;
-        Vec::from(extracted)
-    }
-}
 
 impl Engine {
     /// Announces the next items, as many as can start soon: slots that are free, and a quarter of

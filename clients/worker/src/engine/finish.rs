@@ -1,6 +1,5 @@
 //! What handlers made of their items, on the way to a report.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use headway::wire::item_report::Event;
@@ -8,20 +7,12 @@ use headway::wire::{Discarded, Done, Failed, Forward, Fraction, Parked, ResultMe
 use headway_broker::{Outgoing, Queue};
 use prost::Message;
 
-use super::{Engine, PUBLISHES, Published};
+use super::published::{Published, Recorded};
+use super::{Engine, PUBLISHES};
 use crate::confirm::{self, Delivered};
 use crate::executor::{Finished, Verdict};
-use crate::ledger::Settlement;
 use crate::outcome::{Ending, code};
-use crate::task::Envelope;
 use crate::text;
-
-/// An outcome that waits for its result to be confirmed.
-pub(super) struct Recorded {
-    envelope: Arc<Envelope>,
-    position: usize,
-    settlement: Settlement,
-}
 
 impl Engine {
     pub(super) fn on_finished(&mut self, batch: Vec<Finished>) {

@@ -6,7 +6,8 @@ use headway::wire::Parked;
 use headway::wire::item_report::Event;
 use tokio::time::Instant;
 
-use super::{Engine, Published};
+use super::Engine;
+use super::published::Published;
 
 impl Engine {
     /// Turns deliveries that are held for long into leases of their running items. Items of theirs

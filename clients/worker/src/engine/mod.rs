@@ -10,7 +10,9 @@ mod alone;
 mod announced;
 mod finish;
 mod lease;
+mod published;
 mod shutdown;
+mod waiting;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,24 +22,23 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use headway::wire::ControlMessage;
-use headway_broker::{Acker, Broker, BrokerError, Consumer, DeliveryTag, Outgoing};
+use headway_broker::{Acker, Broker, BrokerError, Consumer, Outgoing};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::builder::WorkerError;
-use crate::confirm::{self, Confirmed, Delivered};
+use crate::confirm;
+use crate::error::WorkerError;
 use crate::executor::{Executor, Finished, Handler};
-use crate::ledger::{Ledger, Settlement};
+use crate::ledger::Ledger;
 use crate::prefetch::{Observed, Prefetch};
-use crate::queue::{RunQueue, Work};
+use crate::queue::RunQueue;
 use crate::report::{Gatherer, Reporter};
 use crate::status::StatusCache;
 use crate::task::ProgressInbox;
-use alone::Alone;
-use announced::Announced;
-use finish::Recorded;
+use published::{Published, Recorded};
+use waiting::{Alone, Announced};
 
 /// How many publishes may wait for their confirms at once. More outcomes are gathered meanwhile.
 const PUBLISHES: usize = 8;
@@ -64,20 +65,6 @@ pub(crate) struct Settings {
     pub drain: Duration,
     pub cancel_grace: Duration,
     pub timeout_grace: Duration,
-}
-
-/// What was published and confirmed.
-enum Published {
-    /// Outcomes.
-    Report(Confirmed<Vec<Settlement>>),
-    /// Results for a pipe, whose outcomes may be reported now.
-    Results(String, Delivered<Recorded>),
-    /// Starts of items that may run now.
-    Started(Confirmed<Vec<Work>>),
-    /// A heartbeat.
-    Heartbeat,
-    /// A fence that came out of the pipe.
-    Fence(DeliveryTag),
 }
 
 /// The coordinator. See the module's head.

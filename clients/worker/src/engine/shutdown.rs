@@ -8,7 +8,7 @@ use headway::wire::item_report::Event;
 use tokio::time::Instant;
 
 use super::Engine;
-use crate::builder::WorkerError;
+use crate::error::WorkerError;
 use crate::task::EndedBy;
 
 /// How long the last reports may take to be confirmed.

@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::task::coop::consume_budget;
 
+use super::core::Core;
+use super::lock::lock;
 use super::queue::{Message, QueueCore, Take};
 use super::unacked::Unacked;
-use super::{Core, lock};
 use crate::{Acker, BrokerError, Consumer, Delivery, DeliveryTag, Queue};
 
 /// A consumer in memory.

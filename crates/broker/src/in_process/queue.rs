@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::lock;
+use super::lock::lock;
 use crate::names::{self, QueueArguments};
 use crate::{BrokerError, Depth, Queue};
 

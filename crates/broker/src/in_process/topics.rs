@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Core, lock};
+use super::core::Core;
+use super::lock::lock;
 use crate::{BrokerError, Subscription, Topic};
 
 /// How many messages a subscriber may be behind.

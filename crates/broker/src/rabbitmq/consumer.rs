@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::acker::RabbitAcker;
 use super::failure::{EXCHANGE_TIMEOUT, exchange, unavailable};
 use super::link::{Live, short};
-use super::{Inner, RabbitConfig, declare, reattach};
+use super::{config::RabbitConfig, declare, reattach, shared::Inner};
 use crate::{Acker, BrokerError, Consumer, Delivery, DeliveryTag, Queue, names};
 
 /// How long at most to receive what is on its way before a subscription is replaced.

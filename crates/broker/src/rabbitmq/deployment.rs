@@ -6,9 +6,10 @@ use lapin::Error;
 use lapin::options::QueueDeclareOptions;
 use uuid::Uuid;
 
+use super::declare;
 use super::failure::{bounded, is_declared_otherwise, unavailable};
 use super::link::{Live, short};
-use super::{Inner, declare};
+use super::shared::Inner;
 use crate::{BrokerError, names};
 
 /// An argument that takes any text and is compared when the queue is declared again. Nothing is

@@ -7,9 +7,10 @@ use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Confirmation};
 use uuid::Uuid;
 
+use super::declare;
 use super::failure::exchange;
 use super::link::short;
-use super::{Inner, declare};
+use super::shared::Inner;
 use crate::{BrokerError, names};
 
 /// How often an existing mark without its message is looked at before that is believed. A

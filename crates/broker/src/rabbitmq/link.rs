@@ -13,8 +13,8 @@ use lapin::{Connection, ConnectionProperties, Event, ExchangeKind};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::RabbitConfig;
 use super::channels::{ChannelPool, Purpose};
+use super::config::RabbitConfig;
 use super::failure::unavailable;
 use super::reattach;
 use crate::{BrokerError, Topic, names};

@@ -17,12 +17,12 @@ mod link;
 mod outstanding;
 mod publish;
 mod reattach;
+mod shared;
 mod topics;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -37,14 +37,12 @@ pub use config::{AmqpUrl, RabbitConfig};
 use crate::{Broker, BrokerError, Consumer, Depth, Outgoing, Queue, Subscription, Topic, names};
 use consumer::RabbitConsumer;
 use failure::{bounded, is_not_found, unavailable};
-use link::{Link, Live, short};
+use link::short;
+use shared::Inner;
 use topics::RabbitSubscription;
 
 /// How long [`Broker::close`] may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a queue counts as fresh after it was declared.
-const FRESH: Duration = Duration::from_secs(2);
 
 /// How many broadcasts are sent at once.
 const BROADCASTERS: usize = 2;
@@ -57,22 +55,6 @@ const HELD_UP: usize = 256;
 #[derive(Clone)]
 pub struct RabbitBroker {
     inner: Arc<Inner>,
-}
-
-/// What all handles of one broker share.
-struct Inner {
-    config: RabbitConfig,
-    publishing: Link,
-    consuming: Link,
-    closed: CancellationToken,
-    links: TaskTracker,
-    /// Publishes that run at once.
-    publishers: Semaphore,
-    /// Publishes that wait for queues that do not answer.
-    held_up: Semaphore,
-    broadcasters: Semaphore,
-    /// Queues that were declared, and when, until the broker says that one is missing.
-    declared: Mutex<HashMap<Queue, Instant>>,
 }
 
 impl RabbitBroker {
@@ -135,43 +117,6 @@ impl RabbitBroker {
             .now()
             .is_some_and(|live| !live.is_blocked());
         publishing && self.inner.consuming.now().is_some()
-    }
-}
-
-impl Inner {
-    /// The connection for looking at queues and emptying them: the consuming one, because the
-    /// broker reads nothing from a publishing connection that it holds back.
-    async fn administration(&self) -> Result<Arc<Live>, BrokerError> {
-        self.consuming.live(self.config.repair_wait).await
-    }
-
-    fn declared(&self) -> MutexGuard<'_, HashMap<Queue, Instant>> {
-        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_declared(&self, queue: &Queue) -> bool {
-        self.declared().contains_key(queue)
-    }
-
-    /// Whether a queue was declared so lately that it may not take messages yet.
-    fn is_fresh(&self, queue: &Queue) -> bool {
-        self.declared()
-            .get(queue)
-            .is_some_and(|since| since.elapsed() < FRESH)
-    }
-
-    fn remember(&self, queue: &Queue) {
-        self.declared().insert(queue.clone(), Instant::now());
-    }
-
-    fn forget(&self, queue: &Queue) {
-        self.declared().remove(queue);
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.closed.cancel();
     }
 }
 

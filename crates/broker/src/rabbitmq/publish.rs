@@ -9,8 +9,9 @@ use std::time::Duration;
 use lapin::types::ShortString;
 
 use self::window::send_window;
+use super::declare;
 use super::link::{Live, short};
-use super::{Inner, declare};
+use super::shared::Inner;
 use crate::names::MAX_MESSAGE_BYTES;
 use crate::{BrokerError, Outgoing, Queue, names};
 

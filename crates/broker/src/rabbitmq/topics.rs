@@ -23,7 +23,8 @@ use super::channels::declare_exchange;
 use super::declare::{number, text};
 use super::failure::{EXCHANGE_TIMEOUT, exchange};
 use super::link::{Live, topic_exchange};
-use super::{Inner, reattach};
+use super::reattach;
+use super::shared::Inner;
 use crate::{BrokerError, Subscription, Topic};
 
 /// How many messages a subscriber may hold unacknowledged.

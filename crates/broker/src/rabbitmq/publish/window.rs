@@ -12,9 +12,9 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation, PublisherConfirm};
 use tokio::sync::SemaphorePermit;
 
-use super::super::Inner;
 use super::super::failure::{is_declared_otherwise, unavailable};
 use super::super::link::Live;
+use super::super::shared::Inner;
 use super::{Results, blocked};
 use crate::{BrokerError, Outgoing};
 
