@@ -12,6 +12,10 @@ BUILD_DEMO := $(CARGO) build --locked -p headway-documents -p headway-cli
 
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
+# What makes the next build after a change quick makes each of these builds a third longer. Cargo itself,
+# called by hand, keeps it, and its files beside these.
+export CARGO_INCREMENTAL ?= 0
+
 # Most tests wait for timers and services and not for the processor: on few cores, each test program
 # runs two at once per core.
 export RUST_TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? 2 * n : n)))

@@ -21,7 +21,7 @@ install_deny() {
     [[ $("$tools/bin/cargo-deny" --version 2>/dev/null) == "cargo-deny $deny_version" ]] && return
     say "installing cargo-deny $deny_version below $tools, which takes some minutes"
     # A target folder of its own: the options of the workspace would build the tool's libraries twice.
-    CARGO_TARGET_DIR=$tools/target cargo install --quiet --debug --locked --force --root "$tools" \
+    CARGO_TARGET_DIR=$tools/target CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --debug --locked --force --root "$tools" \
         "cargo-deny@$deny_version" || die "cargo could not install cargo-deny $deny_version"
     rm -rf "$tools/target"
 }
