@@ -12,8 +12,8 @@ BUILD_DEMO := $(CARGO) build --locked -p headway-documents -p headway-cli
 
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
-# What makes the next build after a change quick makes each of these builds a third longer. Cargo itself,
-# called by hand, keeps it, and its files beside these.
+# A first build takes a third longer with cargo's incremental cache. Cargo called by hand uses the cache, and
+# keeps its own files of this repository's packages.
 export CARGO_INCREMENTAL ?= 0
 
 # Most tests wait for timers and services and not for the processor: on few cores, each test program
