@@ -8,6 +8,7 @@
 
 mod clock;
 mod janitor;
+mod lead;
 mod pipes;
 mod repair;
 mod reports;

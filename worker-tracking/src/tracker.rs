@@ -1,14 +1,7 @@
 //! Claims shards by a lease in the database and runs a loop for each; and the loops that run once a
 //! process.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use headway_relay::Relay;
 use headway_runtime::tasks::{self, Supervisor, TaskKind};
@@ -17,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    lead::Lead,
     pipes::Rates,
     repair::Fences,
     reports::{Heard, Looks},
@@ -70,8 +64,7 @@ pub struct Tracker {
     pub(crate) heard: Heard,
     pub(crate) fences: Fences,
     pub(crate) looks: Looks,
-    /// Whether this process holds shard 0, and so does what one process must do alone.
-    pub(crate) leads: Arc<AtomicBool>,
+    pub(crate) lead: Lead,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -92,7 +85,7 @@ impl Tracker {
             rates: Arc::default(),
             heard: Heard::default(),
             fences: Fences::default(),
-            leads: Arc::default(),
+            lead: Lead::default(),
             shutdown,
         }
     }
@@ -149,7 +142,7 @@ impl Tracker {
                     // not even.
                     let since = *lost_at.get_or_insert_with(tokio::time::Instant::now);
                     if since.elapsed() > self.config.claim {
-                        self.leads.store(false, Ordering::Relaxed);
+                        self.lead.set(false);
                     }
                 }
             }
@@ -166,7 +159,7 @@ impl Tracker {
     }
 
     async fn reconcile(&self, running: &mut BTreeMap<u16, Running>, wanted: &[u16]) {
-        self.leads.store(wanted.contains(&0), Ordering::Relaxed);
+        self.lead.set(wanted.contains(&0));
         let gone: Vec<u16> = running
             .iter()
             .filter(|(shard, loop_)| !wanted.contains(shard) || loop_.task.is_finished())

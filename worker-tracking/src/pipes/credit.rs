@@ -1,7 +1,7 @@
 //! The credit of a pipe: what its workers hold, and about half a second of what they drain beside
 //! that.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use headway_broker::{Depth, Queue};
 use headway_domain::{
@@ -60,7 +60,7 @@ impl Tracker {
                 }
                 published = (last, rates);
             }
-            if self.leads.load(Ordering::Relaxed) {
+            if self.lead.is_ours() {
                 self.share_out(&mut buckets, turn).await;
                 turn = turn.next();
             }

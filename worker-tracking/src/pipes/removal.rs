@@ -1,6 +1,6 @@
 //! Removing pipes that no job uses: each is a queue of the broker, and there may only be so many.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use headway_broker::Queue;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ impl Tracker {
         let mut unused = Unused::new();
         let every = (self.config.pipe_retention / 4).min(LOOK_EVERY);
         while self.pause(every).await {
-            if !self.leads.load(Ordering::Relaxed) {
+            if !self.lead.is_ours() {
                 unused.clear();
                 continue;
             }

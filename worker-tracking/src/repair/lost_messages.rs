@@ -1,7 +1,7 @@
 //! Finding lost messages: a broker that lost everything shows no epoch mark; where a pipe lost
 //! some, nothing is heard of their items although all that was sent with them has come out.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use headway_broker::{BrokerError, Depth, Outgoing, Queue};
 use headway_domain::Micros;
@@ -33,6 +33,7 @@ impl Tracker {
         let mut looked = Instant::now();
         let look_every = (self.config.silence / 4).max(Duration::from_millis(100));
         let mut epoch_at: Option<Instant> = None;
+        let mut gained = self.lead.gained();
         loop {
             if epoch_at.is_none_or(|at| at.elapsed() >= self.config.epoch_interval) {
                 epoch_at = Some(Instant::now());
@@ -44,15 +45,21 @@ impl Tracker {
                     tracing::warn!(%error, "cannot look for lost messages; trying again later");
                 }
             }
-            if !self.pause(self.config.epoch_interval.min(look_every)).await {
-                return Ok(());
+            tokio::select! {
+                goes_on = self.pause(self.config.epoch_interval.min(look_every)) => {
+                    if !goes_on {
+                        return Ok(());
+                    }
+                }
+                // Whoever led before may not have released all that the broker lost.
+                () = gained.next() => epoch_at = None,
             }
         }
     }
 
     async fn check_epoch(&self) {
         match self.relay.check_epoch().await {
-            Ok(_) if self.leads.load(Ordering::Relaxed) => {
+            Ok(_) if self.lead.is_ours() => {
                 if let Err(error) = self.repair_older_epochs().await {
                     tracing::warn!(%error, "cannot release what the broker lost; trying again later");
                 }

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -35,7 +34,7 @@ impl Tracker {
             false => LOOK_EVERY.1,
         };
         while self.pause(every(&unconsumed)).await {
-            if !self.leads.load(Ordering::Relaxed) {
+            if !self.lead.is_ours() {
                 unconsumed.clear();
                 continue;
             }
