@@ -239,6 +239,15 @@ test("the rules find what is wrong", async () => {
   await assert.rejects(checkAccess(page, "a button without a name"), /button-name/);
 });
 
+test("an open page follows the colour scheme", async () => {
+  const page = await site.open("jobs");
+  const background = async (colorScheme: "light" | "dark") => {
+    await page.emulateMedia({ colorScheme });
+    return await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  };
+  assert.notEqual(await background("light"), await background("dark"));
+});
+
 for (const [width, viewport] of [
   ["wide", DESKTOP],
   ["narrow", NARROW],
