@@ -74,12 +74,8 @@ impl Alone {
     }
 
     /// Takes back what waits and is wanted.
-    pub(crate) fn extract(&mut self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
-        let (extracted, kept) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|work| wanted(work));
-        self.waiting = kept;
-        Vec::from(extracted)
+    pub(crate) fn extract(&mut self, wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
+        take_out(&mut self.waiting, wanted)
     }
 
     /// When other work has had its turn.
@@ -118,11 +114,16 @@ pub(super) struct Announced {
 
 impl Announced {
     /// Takes back what waits and is wanted.
-    pub(crate) fn extract(&mut self, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
-        let (extracted, kept) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|work| wanted(work));
-        self.waiting = kept;
-        Vec::from(extracted)
+    pub(crate) fn extract(&mut self, wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
+        take_out(&mut self.waiting, wanted)
     }
+}
+
+/// Takes the wanted items out of those that wait. The others keep their order.
+fn take_out(waiting: &mut VecDeque<Work>, mut wanted: impl FnMut(&Work) -> bool) -> Vec<Work> {
+    let (taken, kept) = std::mem::take(waiting)
+        .into_iter()
+        .partition(|work| wanted(work));
+    *waiting = kept;
+    Vec::from(taken)
 }
