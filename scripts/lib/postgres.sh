@@ -49,7 +49,7 @@ postgres_prepare() {
     (umask 077 && random_hex >"$pg_dir/password")
     ((EUID != 0)) || chown postgres: "$pg_dir/password"
     # --no-sync: this directory holds nothing yet; the server itself syncs every commit. md5: the password is
-    # random, and scram-sha-256 hashes it 4,096 times for each connection, a third of the time of the tests.
+    # random, and scram-sha-256 hashes it 4,096 times for each connection: a quarter of the processor time of the tests.
     if ! (postgres_exec "$pg_bin/initdb" -D "$pg_dir/data" -U headway -A md5 --pwfile="$pg_dir/password" \
         -E UTF8 --no-locale --no-sync) >"$pg_dir/log" 2>&1 9>&-; then
         show_log "$pg_dir/log"

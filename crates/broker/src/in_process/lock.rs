@@ -1,4 +1,4 @@
-//! Taking a lock of this module.
+//! Locks that can still be taken after a panic of their holder.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
