@@ -1,10 +1,10 @@
 //! One queue is emptied and another deleted in the middle of a job: smaller losses than all of a
 //! broker's data.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use headway::v1::JobState;
-use headway_broker::Queue;
+use headway_broker::{Broker, Queue};
 use headway_tests::{ClusterOptions, PATIENCE, Role, WORK, outcome_counts, range, until};
 
 use crate::{PROGRAM, alone, plan::Plan};
@@ -34,17 +34,21 @@ async fn queues_are_purged_and_deleted() {
             cluster.ran(plan.moment(ITEMS, 1, 4)).await;
             broker.delete(&work).await.unwrap();
             cluster.ran(plan.moment(ITEMS, 1, 2)).await;
-            // Reports gather while nobody reads them.
+            // Reports gather while nobody reads them. What is there first may be applied already: the
+            // process was killed before it could acknowledge that.
             let mut tracking = cluster.process(Role::Tracking, 0).await;
             tracking.kill().await.unwrap();
+            let shards = cluster.store().shards();
+            let applied = until("the reports to come back", PATIENCE, || {
+                unread(&broker, shards)
+            })
+            .await;
             let shard = until("reports to lose", PATIENCE, || async {
-                for shard in 0..cluster.store().shards() {
-                    let depth = broker.depth(&Queue::Reports(shard)).await.unwrap();
-                    if depth.ready > 0 {
-                        return Some(shard);
-                    }
-                }
-                None
+                let now = unread(&broker, shards).await?;
+                let mut grown = (0..shards).zip(now.iter().zip(&applied));
+                grown
+                    .find(|(_, (now, before))| now > before)
+                    .map(|(shard, _)| shard)
             })
             .await;
             broker.purge(&Queue::Reports(shard)).await.unwrap();
@@ -58,4 +62,17 @@ async fn queues_are_purged_and_deleted() {
         assert!(again > 0, "what was reported and lost runs again");
     })
     .await;
+}
+
+/// How many reports wait in each shard's queue; none while something still consumes one of them.
+async fn unread(broker: &Arc<dyn Broker>, shards: u16) -> Option<Vec<u64>> {
+    let mut ready = Vec::new();
+    for shard in 0..shards {
+        let depth = broker.depth(&Queue::Reports(shard)).await.unwrap();
+        if depth.consumers > 0 {
+            return None;
+        }
+        ready.push(depth.ready);
+    }
+    Some(ready)
 }
