@@ -6,27 +6,18 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headway_broker::{AmqpUrl, Broker, BrokerError, Consumer, Queue, RabbitBroker, RabbitConfig};
-use tokio::sync::mpsc;
+use headway_broker::{AmqpUrl, Broker, RabbitBroker, RabbitConfig};
+use headway_engine::{DEFAULT_CAPACITY, Reporter, Settings, WorkerError, text};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::attach::until_attached;
-use crate::control;
-use crate::engine::{Engine, Settings};
-use crate::error::{BuildError, WorkerError};
-use crate::executor::{Handler, HandlerFuture};
+use crate::error::BuildError;
+use crate::executor::{Handler, HandlerFuture, Handlers};
 use crate::outcome::{Outcome, TaskError};
-use crate::prefetch::Prefetch;
-use crate::report::Reporter;
-use crate::status;
 use crate::task::Task;
-use crate::text;
 
 /// The most handlers of one worker that may run at once.
 const MAX_CONCURRENCY: usize = 65_536;
-/// Control messages that may wait; see [`control::listen`].
-const CONTROL_BUFFER: usize = 1024;
 
 enum Connection {
     Ready(Arc<dyn Broker>),
@@ -76,7 +67,7 @@ impl Worker {
             ),
             concurrency: 8,
             executors: cores,
-            status_capacity: status::DEFAULT_CAPACITY,
+            status_capacity: DEFAULT_CAPACITY,
             lease_after: Duration::from_secs(300),
             heartbeat: None,
             result_timeout: Duration::from_secs(10),
@@ -111,77 +102,33 @@ impl Worker {
                 (broker, true)
             }
         };
-        let result = work(&broker, &self.pipe, self.parts, self.handler, shutdown).await;
+        let parts = self.parts;
+        let settings = Settings {
+            broker: broker.clone(),
+            reporter: Reporter {
+                worker: parts.name,
+                session: Uuid::new_v4(),
+            },
+            concurrency: parts.concurrency,
+            status_capacity: parts.status_capacity,
+            lease_after: parts.lease_after,
+            heartbeat: parts.heartbeat.unwrap_or(parts.lease_after / 3),
+            result_timeout: parts.result_timeout,
+            drain: parts.drain,
+            cancel_grace: parts.cancel_grace,
+        };
+        let handlers = Handlers {
+            handler: self.handler,
+            concurrency: parts.concurrency,
+            executors: parts.executors,
+            timeout_grace: parts.timeout_grace,
+        };
+        let result = headway_engine::work(&self.pipe, settings, handlers, shutdown).await;
         if own {
             broker.close().await;
         }
         result
     }
-}
-
-async fn work(
-    broker: &Arc<dyn Broker>,
-    pipe: &str,
-    parts: Parts,
-    handler: Handler,
-    shutdown: CancellationToken,
-) -> Result<(), WorkerError> {
-    let queue = Queue::Pipe(pipe.to_owned());
-    let prefetch = Prefetch::new(parts.concurrency).current();
-    // Listening begins before consuming: no status that is newer than a delivery is missed.
-    let started = async {
-        let subscription = control::subscribe(broker.as_ref()).await?;
-        Ok::<_, BrokerError>((
-            subscription,
-            consume(broker.as_ref(), &queue, prefetch).await?,
-        ))
-    };
-    let (subscription, consumer) = tokio::select! {
-        () = shutdown.cancelled() => return Ok(()),
-        started = started => started?,
-    };
-    let (sender, controls) = mpsc::channel(CONTROL_BUFFER);
-    let reporter = Reporter {
-        worker: parts.name,
-        session: Uuid::new_v4(),
-    };
-    tracing::info!(pipe, worker = reporter.worker, session = %reporter.session, "the worker consumes its pipe");
-    let question = reporter.question();
-    let settings = Settings {
-        broker: broker.clone(),
-        handler,
-        reporter,
-        concurrency: parts.concurrency,
-        executors: parts.executors,
-        status_capacity: parts.status_capacity,
-        lease_after: parts.lease_after,
-        heartbeat: parts.heartbeat.unwrap_or(parts.lease_after / 3),
-        result_timeout: parts.result_timeout,
-        drain: parts.drain,
-        cancel_grace: parts.cancel_grace,
-        timeout_grace: parts.timeout_grace,
-    };
-    let engine = Engine::new(settings, consumer, controls);
-    let listener = control::listen(broker.clone(), subscription, sender, question);
-    let mut engine = std::pin::pin!(engine.run(shutdown));
-    tokio::select! {
-        result = engine.as_mut() => result,
-        // The listener ends first only when the broker was closed, which the engine notices too.
-        () = listener => engine.await,
-    }
-}
-
-/// Starts to consume, trying again until it succeeds.
-async fn consume(
-    broker: &dyn Broker,
-    queue: &Queue,
-    prefetch: u16,
-) -> Result<Box<dyn Consumer>, BrokerError> {
-    until_attached(
-        || broker.consume(queue, prefetch),
-        |error| tracing::warn!(%error, "cannot consume the pipe; trying again"),
-    )
-    .await
 }
 
 impl WorkerBuilder {

@@ -1,6 +1,4 @@
-//! Why a worker cannot be built, and why it ends.
-
-use headway_broker::BrokerError;
+//! Why a worker cannot be built.
 
 /// Why a worker cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,17 +18,4 @@ pub enum BuildError {
     /// A duration that has to be longer than nothing.
     #[error("{0} must be longer than 0")]
     Duration(&'static str),
-}
-
-/// Why a worker ended before it was told to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WorkerError {
-    /// The broker's configuration was refused, or it was closed while the worker ran.
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-    /// A handler's future panicked while it was dropped, outside of what can be caught. Its items
-    /// are delivered again.
-    #[error("a handler's future panicked while it was dropped")]
-    Executor,
 }

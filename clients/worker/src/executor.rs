@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use headway_engine::{EndedBy, Finished, RunQueue, Runner, Verdict, Work, code};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::Key;
-use crate::outcome::{Ending, Outcome, TaskError, code};
-use crate::queue::{RunQueue, Work};
-use crate::task::{EndedBy, Task};
+use crate::outcome::{Outcome, TaskError};
+use crate::task::Task;
 
 /// A handler's future.
 pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Outcome, TaskError>> + Send>>;
@@ -30,48 +30,58 @@ const HAND_OVER: usize = 256;
 /// busy.
 const HAND_OVER_AFTER: Duration = Duration::from_millis(1);
 
-/// How a try ended.
-#[derive(Debug)]
-pub(crate) enum Verdict {
-    /// By the handler.
-    Ended(Ending),
-    /// By an error.
-    Failed(TaskError),
-    /// By the cancellation of its job.
-    Discarded,
-    /// By the shutdown of the worker.
-    Returned,
-}
-
-/// An item whose try ended.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    /// Its delivery in the ledger.
-    pub key: Key,
-    /// Its place in the message.
-    pub position: usize,
-    /// How it ended.
-    pub verdict: Verdict,
-}
-
-/// A task that runs up to `slots` handlers at once.
-pub(crate) struct Executor {
-    /// What to run with.
+/// Runs items by a handler in this process.
+pub(crate) struct Handlers {
     pub handler: Handler,
-    /// Where items come from.
-    pub queue: Arc<RunQueue>,
-    /// Where endings go. When it is full the executor waits; the coordinator never waits for
-    /// executors.
-    pub finished: mpsc::Sender<Vec<Finished>>,
-    /// How many handlers may run at once here.
-    pub slots: usize,
+    /// How many handlers may run at once.
+    pub concurrency: usize,
+    /// Over how many tasks they are spread, at most.
+    pub executors: usize,
     /// How long a handler may go on after its timeout.
     pub timeout_grace: Duration,
 }
 
+impl Runner for Handlers {
+    fn start(
+        self,
+        queue: &Arc<RunQueue>,
+        finished: &mpsc::Sender<Vec<Finished>>,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let count = self.executors.clamp(1, self.concurrency);
+        for number in 0..count {
+            // The first ones take what does not divide evenly.
+            let slots = self.concurrency / count + usize::from(number < self.concurrency % count);
+            let executor = Executor {
+                handler: self.handler.clone(),
+                queue: queue.clone(),
+                finished: finished.clone(),
+                slots,
+                timeout_grace: self.timeout_grace,
+            };
+            tasks.spawn(executor.run());
+        }
+    }
+}
+
+/// A task that runs up to `slots` handlers at once.
+struct Executor {
+    /// What to run with.
+    handler: Handler,
+    /// Where items come from.
+    queue: Arc<RunQueue>,
+    /// Where endings go. When it is full the executor waits; the coordinator never waits for
+    /// executors.
+    finished: mpsc::Sender<Vec<Finished>>,
+    /// How many handlers may run at once here.
+    slots: usize,
+    /// How long a handler may go on after its timeout.
+    timeout_grace: Duration,
+}
+
 impl Executor {
     /// Runs until the coordinator is gone or the task is aborted.
-    pub(crate) async fn run(self) {
+    async fn run(self) {
         let mut running = FuturesUnordered::new();
         let mut taken: Vec<Work> = Vec::with_capacity(self.slots.min(HAND_OVER));
         let mut finished: Vec<Finished> = Vec::new();
@@ -159,11 +169,15 @@ async fn attempt(handler: Handler, work: Work, grace: Duration) -> Finished {
         None => guarded(handler, task).await,
         Some(deadline) => within(guarded(handler, task), deadline, grace, &token).await,
     };
-    let verdict = match (result.and_then(Outcome::checked), envelope.ended_by()) {
+    let checked = match result {
+        Ok(outcome) => outcome.0.checked(),
+        Err(error) => Err(error.0),
+    };
+    let verdict = match (checked, envelope.ended_by()) {
         (Ok(ending), _) => Verdict::Ended(ending),
         (Err(_), Some(EndedBy::Discard)) => Verdict::Discarded,
         (Err(_), Some(EndedBy::Shutdown)) => Verdict::Returned,
-        (Err(error), None) => Verdict::Failed(error),
+        (Err(failure), None) => Verdict::Failed(failure),
     };
     Finished {
         key,

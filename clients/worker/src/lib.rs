@@ -28,29 +28,21 @@
 //! # }
 //! ```
 //!
-//! What does not live here: what the items mean, and how jobs are submitted (see `headway-client`).
+//! What does not live here: what the items mean, how jobs are submitted (see `headway-client`), and
+//! what happens to deliveries (see `headway-engine`).
 
-mod attach;
 mod builder;
-mod confirm;
-mod control;
-mod engine;
 mod error;
 mod executor;
-mod ledger;
 mod outcome;
-mod prefetch;
-mod queue;
-mod report;
-mod status;
 mod task;
-mod text;
 
 pub use builder::{Worker, WorkerBuilder};
-pub use error::{BuildError, WorkerError};
+pub use error::BuildError;
 pub use headway_broker as broker;
+pub use headway_engine::{WorkerError, code};
 pub use headway_json_fault::json_fault;
-pub use outcome::{Outcome, TaskError, code};
+pub use outcome::{Outcome, TaskError};
 pub use task::Task;
 pub use tokio_util::sync::CancellationToken;
 

@@ -12,9 +12,9 @@ use prost::Message;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::envelope::Envelope;
 use crate::ledger::Settlement;
 use crate::status::JobUid;
-use crate::task::Envelope;
 
 /// How long the first outcome waits for others.
 pub(crate) const GATHER: Duration = Duration::from_micros(2_500);
@@ -25,7 +25,7 @@ const FULL_BYTES: usize = 256 << 10;
 
 /// Who reports.
 #[derive(Debug, Clone)]
-pub(crate) struct Reporter {
+pub struct Reporter {
     /// The worker's name.
     pub worker: String,
     /// The session, which owns leases.

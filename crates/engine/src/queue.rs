@@ -1,5 +1,5 @@
 //! The items that wait for a free slot. The coordinator puts them in and may take them back;
-//! executors take them out.
+//! the runner takes them out.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::envelope::Envelope;
 use crate::ledger::Key;
-use crate::task::Envelope;
 
 /// An item to run.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub struct Work {
     /// Its delivery in the ledger.
     pub key: Key,
     /// Its message.
@@ -37,7 +37,7 @@ struct Inner {
 
 /// Items that wait for a slot. Bounded by what the prefetch lets in.
 #[derive(Debug, Default)]
-pub(crate) struct RunQueue {
+pub struct RunQueue {
     inner: Mutex<Inner>,
     arrivals: Notify,
 }
@@ -87,7 +87,7 @@ impl RunQueue {
     }
 
     /// Takes up to `max` items to start them now.
-    pub(crate) fn take(&self, max: usize, now: Instant, into: &mut Vec<Work>) {
+    pub fn take(&self, max: usize, now: Instant, into: &mut Vec<Work>) {
         let mut inner = self.lock();
         if let Some(alone) = inner.alone.take() {
             into.push(alone);
@@ -107,7 +107,7 @@ impl RunQueue {
         }
         drop(inner);
         if more {
-            // One wake-up for many items: each executor that leaves some wakes the next.
+            // One wake-up for many items: each task of the runner that leaves some wakes the next.
             self.arrivals.notify_one();
         }
     }
@@ -145,7 +145,7 @@ impl RunQueue {
     }
 
     /// Waits for something that may be taken. May wake for nothing.
-    pub(crate) async fn arrived(&self) {
+    pub async fn arrived(&self) {
         self.arrivals.notified().await;
     }
 

@@ -1,4 +1,4 @@
-//! What handlers made of their items, on the way to a report.
+//! What the runner made of the items, on the way to a report.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use prost::Message;
 use super::published::{Published, Recorded};
 use super::{Engine, PUBLISHES};
 use crate::confirm::{self, Delivered};
-use crate::executor::{Finished, Verdict};
-use crate::outcome::{Ending, code};
+use crate::ending::{Ending, code};
+use crate::runner::{Finished, Verdict};
 use crate::text;
 
 impl Engine {
@@ -93,11 +93,11 @@ impl Engine {
                 payload,
                 content_type,
             }),
-            Verdict::Failed(error) => Event::Failed(Failed {
-                retryable: error.retryable,
-                code: error.code,
-                message: error.message,
-                details: error.details,
+            Verdict::Failed(failure) => Event::Failed(Failed {
+                retryable: failure.retryable,
+                code: failure.code,
+                message: failure.message,
+                details: failure.details,
             }),
             Verdict::Discarded => Event::Discarded(Discarded {}),
             Verdict::Returned => Event::Parked(Parked {}),

@@ -1,21 +1,21 @@
 //! Texts and names at the edge: what leaves the worker fits the contract's bounds.
 
 /// The most bytes of a failure's code.
-pub(crate) const MAX_CODE_BYTES: usize = 128;
+pub const MAX_CODE_BYTES: usize = 128;
 /// The most bytes of a failure's message.
-pub(crate) const MAX_MESSAGE_BYTES: usize = 4096;
+pub const MAX_MESSAGE_BYTES: usize = 4096;
 /// The most bytes of a failure's details.
-pub(crate) const MAX_DETAILS_BYTES: usize = 16 * 1024;
+pub const MAX_DETAILS_BYTES: usize = 16 * 1024;
 /// The most bytes of a pipe's name, and of a media type.
-pub(crate) const MAX_NAME_BYTES: usize = 128;
+pub const MAX_NAME_BYTES: usize = 128;
 /// The most bytes of a task type.
-pub(crate) const MAX_TYPE_BYTES: usize = 256;
+pub const MAX_TYPE_BYTES: usize = 256;
 /// The most bytes of a forwarded payload or a result.
-pub(crate) const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
+pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 
 /// The text without U+0000, which databases refuse, and cut to at most `limit` bytes between
 /// characters.
-pub(crate) fn clean(text: String, limit: usize) -> String {
+pub fn clean(text: String, limit: usize) -> String {
     let mut text = if text.contains('\0') {
         text.replace('\0', "")
     } else {
@@ -28,14 +28,14 @@ pub(crate) fn clean(text: String, limit: usize) -> String {
 }
 
 /// Whether a pipe may have this name: 1 to 128 bytes of ASCII letters, digits, `_`, `-` and `.`.
-pub(crate) fn is_pipe_name(name: &str) -> bool {
+pub fn is_pipe_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(allowed)
 }
 
 /// Whether items and results may be sent to a pipe of this name. Names that begin with `headway.`
 /// are Headway's own.
-pub(crate) fn is_target_pipe(name: &str) -> bool {
+pub fn is_target_pipe(name: &str) -> bool {
     is_pipe_name(name) && !name.starts_with("headway.")
 }
 

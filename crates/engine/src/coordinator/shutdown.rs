@@ -8,12 +8,12 @@ use headway::wire::item_report::Event;
 use tokio::time::Instant;
 
 use super::Engine;
+use crate::envelope::EndedBy;
 use crate::error::WorkerError;
-use crate::task::EndedBy;
 
 /// How long the last reports may take to be confirmed.
 const LAST_REPORTS: Duration = Duration::from_secs(5);
-/// How long the executors may take to drop what they run.
+/// How long the runner's tasks may take to drop what they run.
 const ABORT: Duration = Duration::from_secs(1);
 
 impl Engine {
@@ -48,7 +48,7 @@ impl Engine {
             .await?;
         }
         // A handler that blocks its thread cannot be aborted; it is not waited for either.
-        if tokio::time::timeout(ABORT, self.executors.shutdown())
+        if tokio::time::timeout(ABORT, self.tasks.shutdown())
             .await
             .is_err()
         {

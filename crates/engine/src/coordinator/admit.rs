@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::Engine;
 use super::published::Published;
+use crate::envelope::{EndedBy, Envelope};
 use crate::queue::Work;
 use crate::status::Withhold;
-use crate::task::{EndedBy, Envelope};
 
 /// The report for an item that is not run.
 pub(super) fn withheld(withhold: Withhold) -> Event {

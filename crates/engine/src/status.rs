@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use headway::wire::{ControlMessage, Disposition};
 
 /// How many jobs are remembered unless told otherwise.
-pub(crate) const DEFAULT_CAPACITY: usize = 10_000;
+pub const DEFAULT_CAPACITY: usize = 10_000;
 
 /// A job's uid.
-pub(crate) type JobUid = [u8; 16];
+pub type JobUid = [u8; 16];
 
 /// What a worker does with an item instead of running it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

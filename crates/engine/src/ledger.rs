@@ -10,10 +10,10 @@ use headway_broker::DeliveryTag;
 use tokio::time::Instant;
 
 use crate::confirm::Confirmed;
-use crate::task::Envelope;
+use crate::envelope::Envelope;
 
 /// Identifies a held delivery.
-pub(crate) type Key = u64;
+pub type Key = u64;
 
 /// What a report, once confirmed, settles of one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

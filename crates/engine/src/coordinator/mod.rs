@@ -1,5 +1,5 @@
 //! The coordinator of one worker: one task that owns every delivery from its receipt to its
-//! acknowledgement. Handlers run in executors; this loop never runs one and never waits for one.
+//! acknowledgement. A [`Runner`] runs the items; this loop never runs one and never waits for one.
 //!
 //! The order that nothing may change: an outcome is gathered into a report, the report is
 //! published, the broker confirms it ([`crate::confirm::Confirmed`]), the ledger settles it, and
@@ -29,14 +29,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::confirm;
+use crate::envelope::ProgressInbox;
 use crate::error::WorkerError;
-use crate::executor::{Executor, Finished, Handler};
 use crate::ledger::Ledger;
 use crate::prefetch::{Observed, Prefetch};
 use crate::queue::RunQueue;
 use crate::report::{Gatherer, Reporter};
+use crate::runner::{Finished, Runner};
 use crate::status::StatusCache;
-use crate::task::ProgressInbox;
 use published::{Published, Recorded};
 use waiting::{Alone, Announced};
 
@@ -51,20 +51,30 @@ const FRACTIONS_EVERY: Duration = Duration::from_millis(250);
 /// The pause after the broker failed to deliver.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(200);
 
+/// How many batches of finished items may wait for the engine. A runner waits when there are more.
+const HAND_OVERS: usize = 64;
+
 /// What an engine runs with.
-pub(crate) struct Settings {
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where reports and results go.
     pub broker: Arc<dyn Broker>,
-    pub handler: Handler,
+    /// Who reports.
     pub reporter: Reporter,
+    /// How many items the runner runs at once.
     pub concurrency: usize,
-    pub executors: usize,
+    /// Of how many jobs the newest status is remembered.
     pub status_capacity: usize,
+    /// After how long an unfinished delivery becomes a lease.
     pub lease_after: Duration,
+    /// How long a result is offered to a result pipe that refuses it.
     pub result_timeout: Duration,
+    /// How often leases are renewed.
     pub heartbeat: Duration,
+    /// How long running items may go on at the end.
     pub drain: Duration,
+    /// How long items may go on after the drain time cancelled them.
     pub cancel_grace: Duration,
-    pub timeout_grace: Duration,
 }
 
 /// The coordinator. See the module's head.
@@ -79,7 +89,8 @@ pub(crate) struct Engine {
     controls: mpsc::Receiver<ControlMessage>,
     finished: mpsc::Receiver<Vec<Finished>>,
     queue: Arc<RunQueue>,
-    executors: JoinSet<()>,
+    /// The runner's tasks.
+    tasks: JoinSet<()>,
     /// Items pushed to the queue that neither finished nor were taken back.
     dispatched: usize,
     alone: Alone,
@@ -132,29 +143,17 @@ impl Ticks {
 }
 
 impl Engine {
-    /// Starts the executors. Deliveries come once it runs.
+    /// Starts the runner. Deliveries come once it runs.
     pub(crate) fn new(
         settings: Settings,
+        runner: impl Runner,
         consumer: Box<dyn Consumer>,
         controls: mpsc::Receiver<ControlMessage>,
     ) -> Self {
         let queue = Arc::new(RunQueue::default());
-        let count = settings.executors.clamp(1, settings.concurrency);
-        let (sender, finished) = mpsc::channel(count * 4);
-        let mut executors = JoinSet::new();
-        for number in 0..count {
-            // The first ones take what does not divide evenly.
-            let slots =
-                settings.concurrency / count + usize::from(number < settings.concurrency % count);
-            let executor = Executor {
-                handler: settings.handler.clone(),
-                queue: queue.clone(),
-                finished: sender.clone(),
-                slots,
-                timeout_grace: settings.timeout_grace,
-            };
-            executors.spawn(executor.run());
-        }
+        let (sender, finished) = mpsc::channel(HAND_OVERS);
+        let mut tasks = JoinSet::new();
+        runner.start(&queue, &sender, &mut tasks);
         Self {
             acker: consumer.acker(),
             consumer,
@@ -163,7 +162,7 @@ impl Engine {
             controls,
             finished,
             queue,
-            executors,
+            tasks,
             dispatched: 0,
             alone: Alone::default(),
             announced: Announced::default(),
@@ -190,7 +189,7 @@ impl Engine {
     /// Works until `shutdown` is cancelled, then drains.
     ///
     /// # Errors
-    /// When the broker was closed meanwhile, or an executor died.
+    /// When the broker was closed meanwhile, or a task of the runner died.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), WorkerError> {
         let cancelled = shutdown.cancelled_owned();
         let mut cancelled = std::pin::pin!(cancelled);
@@ -244,7 +243,7 @@ impl Engine {
             () = self.progress.arrivals.notified(), if self.fractions_due.is_none() => {
                 self.fractions_due = Some(Instant::now() + FRACTIONS_EVERY);
             }
-            Some(_) = self.executors.join_next() => return Err(WorkerError::Executor),
+            Some(_) = self.tasks.join_next() => return Err(WorkerError::Executor),
             _ = self.ticks.lease.tick() => self.on_lease_tick(),
             _ = self.ticks.heartbeat.tick() => self.on_heartbeat_tick(),
             _ = self.ticks.adapt.tick() => self.on_adapt_tick(),
@@ -266,7 +265,7 @@ impl Engine {
             && self.publishing.len() <= self.heartbeats
     }
 
-    /// Items in the hands of executors.
+    /// Items in the hands of the runner.
     fn running(&self) -> usize {
         self.dispatched.saturating_sub(self.queue.len())
     }

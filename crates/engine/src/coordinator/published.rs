@@ -5,9 +5,9 @@ use std::sync::Arc;
 use headway_broker::DeliveryTag;
 
 use crate::confirm::{Confirmed, Delivered};
+use crate::envelope::Envelope;
 use crate::ledger::Settlement;
 use crate::queue::Work;
-use crate::task::Envelope;
 
 /// What was published and confirmed.
 pub(super) enum Published {
