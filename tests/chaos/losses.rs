@@ -34,18 +34,18 @@ async fn queues_are_purged_and_deleted() {
             cluster.ran(plan.moment(ITEMS, 1, 4)).await;
             broker.delete(&work).await.unwrap();
             cluster.ran(plan.moment(ITEMS, 1, 2)).await;
-            // Reports gather while nobody reads them. What is there first may be applied already: the
-            // process was killed before it could acknowledge that.
+            // Reports gather while nobody reads them. Those that come back to the queue first may be
+            // applied already: the process was killed before it could acknowledge them.
             let mut tracking = cluster.process(Role::Tracking, 0).await;
             tracking.kill().await.unwrap();
             let shards = cluster.store().shards();
-            let applied = until("the reports to come back", PATIENCE, || {
+            let back = until("the reports to come back", PATIENCE, || {
                 unread(&broker, shards)
             })
             .await;
             let shard = until("reports to lose", PATIENCE, || async {
                 let now = unread(&broker, shards).await?;
-                let mut grown = (0..shards).zip(now.iter().zip(&applied));
+                let mut grown = (0..shards).zip(now.iter().zip(&back));
                 grown
                     .find(|(_, (now, before))| now > before)
                     .map(|(shard, _)| shard)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headway_broker::{AmqpUrl, Broker, RabbitBroker, RabbitConfig};
-use headway_engine::{DEFAULT_CAPACITY, Reporter, Settings, WorkerError, text};
+use headway_engine::{DEFAULT_STATUS_CAPACITY, Reporter, Settings, WorkerError, text};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -67,7 +67,7 @@ impl Worker {
             ),
             concurrency: 8,
             executors: cores,
-            status_capacity: DEFAULT_CAPACITY,
+            status_capacity: DEFAULT_STATUS_CAPACITY,
             lease_after: Duration::from_secs(300),
             heartbeat: None,
             result_timeout: Duration::from_secs(10),

@@ -42,25 +42,22 @@ pub(crate) struct Handlers {
 }
 
 impl Runner for Handlers {
-    fn start(
-        self,
-        queue: &Arc<RunQueue>,
-        finished: &mpsc::Sender<Vec<Finished>>,
-        tasks: &mut JoinSet<()>,
-    ) {
+    fn start(self, queue: Arc<RunQueue>, tasks: &mut JoinSet<()>) -> mpsc::Receiver<Vec<Finished>> {
         let count = self.executors.clamp(1, self.concurrency);
+        let (sender, finished) = mpsc::channel(count * 4);
         for number in 0..count {
             // The first ones take what does not divide evenly.
             let slots = self.concurrency / count + usize::from(number < self.concurrency % count);
             let executor = Executor {
                 handler: self.handler.clone(),
                 queue: queue.clone(),
-                finished: finished.clone(),
+                finished: sender.clone(),
                 slots,
                 timeout_grace: self.timeout_grace,
             };
             tasks.spawn(executor.run());
         }
+        finished
     }
 }
 

@@ -12,6 +12,7 @@ use crate::status::JobUid;
 
 /// A fraction that was set and not yet reported; fractions themselves need 20 bits.
 const UNREPORTED: u32 = 1 << 31;
+
 /// Why the running items of a message were asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedBy {

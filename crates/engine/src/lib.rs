@@ -27,5 +27,5 @@ pub use ledger::Key;
 pub use queue::{RunQueue, Work};
 pub use report::Reporter;
 pub use runner::{Finished, Runner, Verdict};
-pub use status::{DEFAULT_CAPACITY, JobUid};
+pub use status::{DEFAULT_STATUS_CAPACITY, JobUid};
 pub use work::work;

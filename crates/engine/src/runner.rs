@@ -35,14 +35,9 @@ pub struct Finished {
 
 /// Runs items.
 pub trait Runner {
-    /// Starts the tasks that run items. They take items from `queue`, give each of them back
-    /// through `finished` exactly once, and end when nobody receives any more. When `finished` is
-    /// full they wait; the engine never waits for them. The engine aborts those that are left at
-    /// its end.
-    fn start(
-        self,
-        queue: &Arc<RunQueue>,
-        finished: &mpsc::Sender<Vec<Finished>>,
-        tasks: &mut JoinSet<()>,
-    );
+    /// Starts the tasks that run items, and returns the channel on which they say how items ended.
+    /// They take items from `queue`, say of each exactly once how it ended, and end when nobody
+    /// receives any more. When the channel is full they wait; the engine never waits for them. At
+    /// its own end the engine aborts the tasks that are left.
+    fn start(self, queue: Arc<RunQueue>, tasks: &mut JoinSet<()>) -> mpsc::Receiver<Vec<Finished>>;
 }

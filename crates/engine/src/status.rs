@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use headway::wire::{ControlMessage, Disposition};
 
 /// How many jobs are remembered unless told otherwise.
-pub const DEFAULT_CAPACITY: usize = 10_000;
+pub const DEFAULT_STATUS_CAPACITY: usize = 10_000;
 
 /// A job's uid.
 pub type JobUid = [u8; 16];

@@ -143,7 +143,7 @@ async fn a_schedule_is_changed(d: Deployment) {
         ("work", &b"2"[..])
     );
 
-    // Never when a year begins, as the next time of `@monthly` is in December.
+    // Its next time is never that of `@yearly`. In December, the next time of `@monthly` is.
     let cron = "30 4 29 2 *";
     done(&d, &["schedule", "update", "plan", "--cron", cron]).await;
     let leap = plan(&d).await;

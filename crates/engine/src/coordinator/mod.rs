@@ -51,9 +51,6 @@ const FRACTIONS_EVERY: Duration = Duration::from_millis(250);
 /// The pause after the broker failed to deliver.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(200);
 
-/// How many batches of finished items may wait for the engine. A runner waits when there are more.
-const HAND_OVERS: usize = 64;
-
 /// What an engine runs with.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -151,9 +148,8 @@ impl Engine {
         controls: mpsc::Receiver<ControlMessage>,
     ) -> Self {
         let queue = Arc::new(RunQueue::default());
-        let (sender, finished) = mpsc::channel(HAND_OVERS);
         let mut tasks = JoinSet::new();
-        runner.start(&queue, &sender, &mut tasks);
+        let finished = runner.start(queue.clone(), &mut tasks);
         Self {
             acker: consumer.acker(),
             consumer,
