@@ -8,6 +8,7 @@ use crate::{
     db::{Db, StoreConfig},
     error::StoreError,
     jobs::create::lanes::Lanes,
+    partitions::defaults::CachedDefaults,
     pipes::cached::{FreePipes, NotedPipes},
 };
 
@@ -18,6 +19,7 @@ pub struct Store {
     pub(crate) creates: Arc<Lanes>,
     pub(crate) free_pipes: Arc<FreePipes>,
     pub(crate) noted_pipes: Arc<NotedPipes>,
+    pub(crate) defaults: Arc<CachedDefaults>,
     deployment: uuid::Uuid,
 }
 
@@ -46,6 +48,7 @@ impl Store {
             creates: Arc::new(Lanes::new(first, more)),
             free_pipes: Arc::default(),
             noted_pipes: Arc::default(),
+            defaults: Arc::default(),
             deployment,
         })
     }

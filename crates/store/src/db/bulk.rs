@@ -56,8 +56,10 @@ impl Table {
             }
             return Ok(changed);
         }
-        let sql = format!("{}{}", self.unnest(1), self.tail(conflict));
-        db.run(&**tx, sql, self.transpose(rows)).await
+        let mut values = Vec::new();
+        let insert = self.bind(db, &mut values, rows);
+        let sql = format!("{insert}{}", self.tail(conflict));
+        db.run(&**tx, sql, values).await
     }
 
     /// All columns for a SELECT, with the table as `alias`. Statements name their columns, so that
@@ -81,6 +83,45 @@ impl Table {
         )
     }
 
+    /// An insert of one row, whose cells are bound from `$first` on.
+    pub(crate) fn one(&self, db: &Db, first: usize) -> String {
+        let markers = (first..).zip(self.columns);
+        let markers = markers.map(|(n, (_, kind))| match db.is_sqlite() {
+            true => format!("${n}"),
+            false => format!("${n}::{}", kind.sql()),
+        });
+        let markers: Vec<_> = markers.collect();
+        format!(
+            "INSERT INTO {} ({}) SELECT {}",
+            self.name,
+            self.names(),
+            markers.join(", ")
+        )
+    }
+
+    /// An insert of rows for PostgreSQL, whose values it adds to those that are bound already. One
+    /// row is bound cell by cell: PostgreSQL makes a table in memory for each array of
+    /// [`Self::unnest`], which takes it longer than the insert itself.
+    pub(crate) fn bind(
+        &self,
+        db: &Db,
+        values: &mut Vec<Value>,
+        mut rows: Vec<Vec<Cell>>,
+    ) -> String {
+        let first = values.len() + 1;
+        match rows.pop() {
+            Some(row) if rows.is_empty() => {
+                values.extend(row.into_iter().map(Value::from));
+                self.one(db, first)
+            }
+            last => {
+                rows.extend(last);
+                values.extend(self.transpose(rows));
+                self.unnest(first)
+            }
+        }
+    }
+
     /// The column that says which job a row is about: `job_key`, or else `uid`.
     pub(crate) fn job_column(&self) -> usize {
         let position = |wanted: &str| self.columns.iter().position(|(name, _)| *name == wanted);
@@ -98,15 +139,8 @@ impl Table {
     }
 
     pub(crate) fn array_markers(&self, first: usize) -> String {
-        let markers = (first..).zip(self.columns).map(|(n, (_, kind))| {
-            let of = match kind {
-                Kind::Int => "bigint",
-                Kind::Bytes => "bytea",
-                Kind::Text => "text",
-                Kind::Real => "double precision",
-            };
-            format!("${n}::{of}[]")
-        });
+        let markers = (first..).zip(self.columns);
+        let markers = markers.map(|(n, (_, kind))| format!("${n}::{}[]", kind.sql()));
         markers.collect::<Vec<_>>().join(", ")
     }
 
@@ -166,6 +200,18 @@ pub(crate) enum Kind {
     Bytes,
     Text,
     Real,
+}
+
+impl Kind {
+    /// The type in PostgreSQL.
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Int => "bigint",
+            Self::Bytes => "bytea",
+            Self::Text => "text",
+            Self::Real => "double precision",
+        }
+    }
 }
 
 /// A value of a column.

@@ -37,10 +37,22 @@ impl Db {
 const EPOCH: &str = "epoch";
 
 /// The column that [`Db::epoch_of`] reads. It belongs into the statement that reads what the epoch
-/// is stamped on: a process that remembered the epoch would stamp an old one after the broker lost
-/// its data, and what it sent would be sent again.
+/// is stamped on, or [`EPOCH_VALUE`] into the condition of the one that stamps it: a process that
+/// remembered the epoch would stamp an old one after the broker lost its data, and what it sent
+/// would be sent again.
 pub(crate) const EPOCH_COLUMN: &str =
     "(SELECT value FROM setting WHERE name = 'epoch') AS epoch_setting";
+
+/// What [`EPOCH_COLUMN`] is, for a condition: `NULL` before the first epoch.
+pub(crate) const EPOCH_VALUE: &str = "(SELECT value FROM setting WHERE name = 'epoch')";
+
+/// The number of the epoch in the text of its setting; 0 for an empty one.
+pub(crate) fn epoch_number(setting: &str) -> Result<i64, StoreError> {
+    match setting {
+        "" => Ok(0),
+        _ => Ok(Epoch::parse(setting)?.number),
+    }
+}
 
 impl Db {
     /// The number of the broker's epoch, of a row with [`EPOCH_COLUMN`]; 0 before the first, and
@@ -48,7 +60,7 @@ impl Db {
     pub(crate) fn epoch_of(&self, row: Option<&QueryResult>) -> Result<i64, StoreError> {
         let Some(row) = row else { return Ok(0) };
         let setting: Option<String> = row.try_get("", "epoch_setting")?;
-        setting.map_or(Ok(0), |setting| Ok(Epoch::parse(&setting)?.number))
+        epoch_number(&setting.unwrap_or_default())
     }
 }
 

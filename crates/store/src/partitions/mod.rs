@@ -1,5 +1,6 @@
 //! Partitions: settings, quotas and suspension.
 
+pub(crate) mod defaults;
 pub(crate) mod entity;
 pub(crate) mod quotas;
 pub(crate) mod settings;

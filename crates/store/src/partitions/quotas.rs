@@ -14,7 +14,7 @@ use crate::{
     error::StoreError,
     ground::{codes::Code, numbers::unsigned},
     jobs::create::new_job::NewJob,
-    partitions::{Partitions, settings::PartitionDefaults},
+    partitions::{Partitions, defaults::Defaults},
     slice::rows::progress::{IN_FLIGHT, LIVE, OPEN_STATES},
 };
 
@@ -64,13 +64,12 @@ impl Partitions<'_> {
 pub(crate) struct Quotas(BTreeMap<PartitionId, (PartitionShare, u32)>);
 
 impl Quotas {
-    pub(crate) fn of(jobs: &[NewJob], defaults: &BTreeMap<String, PartitionDefaults>) -> Self {
+    pub(crate) fn of(jobs: &[NewJob], defaults: &Defaults) -> Self {
         let mut quotas = BTreeMap::new();
         for job in jobs.iter().filter(|job| !job.spec.is_bulk()) {
             let partition = &job.name.partition;
-            let share = defaults.get(partition.as_str()).map(|of| of.share);
-            let limited = share.filter(|of| of.open_jobs.is_some() || of.in_flight.is_some());
-            if let Some(share) = limited {
+            let share = defaults.of(partition.as_str()).share;
+            if share.open_jobs.is_some() || share.in_flight.is_some() {
                 quotas.entry(partition.clone()).or_insert((share, 0)).1 += 1;
             }
         }

@@ -1,7 +1,5 @@
 //! Settings of partitions.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use headway_domain::{
     Error, PartitionId,
     events::{Caller, EventKind},
@@ -9,19 +7,19 @@ use headway_domain::{
     partitions::PartitionShare,
 };
 use sea_orm::{
-    ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Set,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
     sea_query::{Expr, ExprTrait, OnConflict, Order},
 };
 
 use crate::{
     db::{Db, Durability, Tx},
-    deployment::{epoch::EPOCH_COLUMN, unreadable::Sorted},
+    deployment::unreadable::Sorted,
     error::StoreError,
     events::record::AuditEntry,
     partitions::{
         Partitions,
         entity::{ActiveModel, Column, Entity, Model},
-        view::{PartitionPage, PartitionView, read_retention, share},
+        view::{PartitionPage, PartitionView},
     },
 };
 
@@ -143,63 +141,5 @@ impl Db {
             true => Ok(()),
             false => Err(Error::EtagMismatch(format!("partition {partition}")).into()),
         }
-    }
-}
-
-#[derive(Debug, FromQueryResult)]
-struct DefaultRow {
-    partition_id: String,
-    suspended: i64,
-    retention: String,
-    weight: i64,
-    open_jobs: i64,
-    in_flight: i64,
-}
-
-/// What new jobs of a partition take over.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct PartitionDefaults {
-    /// Whether it is suspended.
-    pub suspended: bool,
-    /// How long its jobs are kept where they do not say it.
-    pub retention: Retention,
-    /// Its quotas.
-    pub share: PartitionShare,
-}
-
-impl Partitions<'_> {
-    /// What jobs that are about to be created take over from their partitions, by id, without
-    /// partitions that have no settings; and the broker's epoch, in the same round trip.
-    pub(crate) async fn defaults(
-        self,
-        partitions: BTreeSet<&str>,
-    ) -> Result<(BTreeMap<String, PartitionDefaults>, i64), StoreError> {
-        let db = &self.store.db;
-        let list = serde_json::to_string(&partitions).unwrap_or_default();
-        let sql = format!(
-            "SELECT present.epoch_setting, s.* FROM (SELECT {EPOCH_COLUMN}) AS present LEFT JOIN ( \
-               SELECT partition_id, suspended, retention, weight, open_jobs, in_flight FROM partition_setting \
-               WHERE partition_id IN ({})) AS s ON TRUE",
-            db.texts(1)
-        );
-        let found = db.rows(db.work_reader(), sql, [list.into()]).await?;
-        let epoch = db.epoch_of(found.first())?;
-        let mut rows = Vec::with_capacity(found.len());
-        for row in &found {
-            // Without any settings the only row has the epoch alone.
-            if row.try_get::<Option<String>>("", "partition_id")?.is_some() {
-                rows.push(DefaultRow::from_query_result(row, "")?);
-            }
-        }
-        let read = |row: DefaultRow| {
-            let defaults = PartitionDefaults {
-                suspended: row.suspended != 0,
-                retention: read_retention(&row.retention)?,
-                share: share(row.weight, row.open_jobs, row.in_flight)?,
-            };
-            Ok((row.partition_id, defaults))
-        };
-        let defaults: Result<_, StoreError> = rows.into_iter().map(read).collect();
-        Ok((defaults?, epoch))
     }
 }

@@ -1,6 +1,6 @@
 //! Accepting jobs.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use headway_domain::{
     JobSlice, JobUid, Micros,
@@ -11,7 +11,7 @@ use headway_domain::{
 use uuid::Uuid;
 
 use crate::{
-    db::insert::{Taken, insert_jobs},
+    db::insert::{Condition, Taken, insert_jobs},
     error::StoreError,
     ground::{committed::Committed, limited::Limited},
     jobs::{
@@ -21,7 +21,10 @@ use crate::{
         },
         view::JobView,
     },
-    partitions::{quotas::Quotas, settings::PartitionDefaults},
+    partitions::{
+        defaults::{Defaults, PartitionDefaults},
+        quotas::Quotas,
+    },
     pipes::rates::FIRST_ALLOWANCE,
     prerequisites::view::{PrerequisiteState, PrerequisiteView},
     slice::{
@@ -42,7 +45,40 @@ impl Store {
         jobs: &[NewJob],
         taken: Taken,
     ) -> Result<Vec<Option<Created>>, StoreError> {
-        let db = &self.db;
+        self.note_pipes(jobs).await?;
+        let partitions = jobs.iter().map(|job| job.name.partition.as_str());
+        let partitions: BTreeSet<_> = partitions.collect();
+        // What is cached is most likely still true; the statement makes sure.
+        if taken == Taken::Fail
+            && let Some(cached) = self.defaults.of(&partitions)
+            && let Some(created) = self.insert_cached(jobs, &cached).await?
+        {
+            return Ok(created);
+        }
+        let defaults = self.partitions().defaults(&partitions).await?;
+        self.insert_with(jobs, &defaults, taken, None).await
+    }
+
+    /// Inserts jobs that take over what is cached, all or none; `None` if that is not true any
+    /// more, or if they are held to quotas or wait for others, which takes more than one statement.
+    async fn insert_cached(
+        &self,
+        jobs: &[NewJob],
+        cached: &Defaults,
+    ) -> Result<Option<Vec<Option<Created>>>, StoreError> {
+        let waits = |job: &NewJob| !job.spec.prerequisites.is_empty();
+        if jobs.iter().any(waits) || !Quotas::of(jobs, cached).is_empty() {
+            return Ok(None);
+        }
+        let holds = |first| cached.hold(&self.db, first);
+        let created = self
+            .insert_with(jobs, cached, Taken::Fail, Some(&holds))
+            .await?;
+        Ok(created.iter().all(Option::is_some).then_some(created))
+    }
+
+    /// Remembers the pipes that new jobs use.
+    async fn note_pipes(&self, jobs: &[NewJob]) -> Result<(), StoreError> {
         let uses = jobs.iter();
         let results = |job: &'_ NewJob| {
             job.spec
@@ -57,18 +93,27 @@ impl Store {
         self.pipes().note_results(results).await?;
         self.pipes()
             .note(uses.map(|job| (&job.name.partition, job.spec.pipe().as_str())))
-            .await?;
-        let partitions = jobs.iter().map(|job| job.name.partition.as_str());
-        let (defaults, epoch) = self.partitions().defaults(partitions.collect()).await?;
+            .await
+    }
+
+    /// Inserts jobs that take over these defaults; see [`Self::insert`].
+    async fn insert_with(
+        &self,
+        jobs: &[NewJob],
+        defaults: &Defaults,
+        taken: Taken,
+        condition: Option<Condition<'_>>,
+    ) -> Result<Vec<Option<Created>>, StoreError> {
+        let db = &self.db;
+        let epoch = defaults.epoch()?;
         let limited = db.limited(db.work_reader()).await?;
         let mut rows = Vec::with_capacity(jobs.len());
         let mut labels = Vec::new();
         let mut slices = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let defaults = defaults.get(job.name.partition.as_str());
-            let defaults = defaults.cloned().unwrap_or_default();
-            let mut slice = self.slice_of(job, &defaults, &limited, epoch).await;
-            if defaults.suspended {
+            let of_partition = defaults.of(job.name.partition.as_str());
+            let mut slice = self.slice_of(job, &of_partition, &limited, epoch).await;
+            if of_partition.suspended {
                 slice.suspend();
             }
             slice.advance();
@@ -90,9 +135,9 @@ impl Store {
             .zip(keys)
             .filter(|(job, _)| !job.spec.prerequisites.is_empty())
             .collect();
-        let quotas = Quotas::of(jobs, &defaults);
+        let quotas = Quotas::of(jobs, defaults);
         let inserted = if waiting.is_empty() && quotas.is_empty() {
-            insert_jobs(db, (&JOB, rows), parts, taken).await?
+            insert_jobs(db, (&JOB, rows), parts, taken, condition).await?
         } else {
             self.insert_checked((&JOB, rows), parts, &waiting, &quotas)
                 .await?

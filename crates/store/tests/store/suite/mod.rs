@@ -222,7 +222,8 @@ macro_rules! store_suite {
             create: a_task_is_born_released, a_batch_waits_to_be_split, the_same_id, request_ids,
                 many_at_once, new_ones_beside_one_that_exists, one_name_and_many_specs,
                 listed_by_the_time_that_is_shown, a_refused_job_is_refused_alone,
-                waiting_costs_nothing;
+                waiting_costs_nothing, settings_of_partitions_reach_every_process,
+                one_statement_for_each;
             credit: hungry_pipes_and_allowance, nobody_is_hidden_by_many, rates_add_up_and_fade,
                 first_allowances, pipes_with_limits, partitions_with_quotas, tokens_are_spent;
             delete: the_file_shrinks, a_live_job, timers_of_a_deleted_job, a_job_of_many_rows,

@@ -22,7 +22,7 @@ impl Losing {
     pub(crate) const NEVER_COMMITS: &[(&str, &str)] = &[
         ("free_shards", ""),
         ("shrink", ""),
-        ("insert_jobs", ".commit()"),
+        ("insert_jobs", "tx.end("),
     ];
 
     pub(crate) async fn start(f: &Fixture) -> Self {

@@ -2,7 +2,13 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, future::poll_fn, pin::pin};
 
-use headway_domain::{Error, JobState, PartitionId, filter::JobOrder, jobs::Phase};
+use headway_domain::{
+    Error, JobState, PartitionId,
+    events::Caller,
+    filter::JobOrder,
+    jobs::{Expiry, Phase, Retention},
+    partitions::PartitionShare,
+};
 use headway_store::{Created, JobFilter, NewJob, OutboxKind, Store, StoreError};
 use tokio::task::JoinSet;
 
@@ -251,4 +257,64 @@ pub(crate) async fn listed_by_the_time_that_is_shown(f: Fixture) {
         .collect();
     assert_eq!(ids, asked);
     assert!(listed.is_sorted_by(|a, b| a.created < b.created));
+}
+
+/// Where the jobs' partition has settings, a process takes them over from the first creation after
+/// a change on, also if another process changed them.
+pub(crate) async fn settings_of_partitions_reach_every_process(f: Fixture) {
+    let other = f.another().await;
+    let (partition, caller) = (PartitionId::new("acme").unwrap(), Caller::default());
+    let before = accept(&f.store, "before", task("x")).await;
+    assert_eq!(before.view.job.meta.spec.retention, Retention::default());
+
+    let retention = Retention {
+        completed: Some(Expiry::Never),
+        ..Retention::default()
+    };
+    let set = async |share: PartitionShare| {
+        let partitions = other.partitions();
+        let set = partitions.update(&partition, &retention, &share, None, &caller);
+        set.await.unwrap();
+    };
+    set(PartitionShare::default()).await;
+    let kept = accept(&f.store, "kept", task("x")).await;
+    assert_eq!(kept.view.job.meta.spec.retention, retention);
+
+    let suspend = async |suspended: bool| {
+        let partitions = other.partitions();
+        let set = partitions.set_suspended(&partition, suspended, &caller);
+        set.await.unwrap();
+    };
+    suspend(true).await;
+    let suspended = accept(&f.store, "suspended", task("x")).await;
+    assert!(suspended.committed.outbox.is_empty());
+    suspend(false).await;
+    let released = accept(&f.store, "released", task("x")).await;
+    assert_eq!(released.committed.outbox.len(), 1);
+
+    set(PartitionShare {
+        open_jobs: Some(4),
+        ..PartitionShare::default()
+    })
+    .await;
+    let refused = f.store.create_job(new_job(name("fifth"), task("x"))).await;
+    assert!(matches!(
+        refused.unwrap_err(),
+        StoreError::Domain(Error::QuotaExceeded { limit: 4, .. })
+    ));
+    assert_eq!(f.count("job").await, 4);
+}
+
+/// A creation takes one statement: what the job takes over is cached, and checked by the statement
+/// that inserts it.
+pub(crate) async fn one_statement_for_each(f: Fixture) {
+    let epoch = f.store.begin_epoch(None, uuid::Uuid::new_v4()).await;
+    epoch.unwrap();
+    accept(&f.store, "first", task("x")).await;
+    for number in 0..3 {
+        let before = f.store.statements();
+        accept(&f.store, &format!("job-{number}"), task("x")).await;
+        assert_eq!(f.store.statements() - before, 1);
+    }
+    assert_eq!(f.count("job").await, 4);
 }
