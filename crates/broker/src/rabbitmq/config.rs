@@ -12,6 +12,11 @@ use crate::names::MAX_PREFIX_BYTES;
 /// s leaves a dead peer unnoticed for too long.
 const HEARTBEAT_SECONDS: u16 = 10;
 
+/// The largest frame asked for when the address names none, in bytes. The client library holds two
+/// buffers of 32 frames for each connection: 2 MiB with this, and 8 MiB with the 128 KiB that the
+/// server offers.
+const FRAME_BYTES: u32 = 32 * 1024;
+
 /// An `amqp://` or `amqps://` address with credentials. Neither `Debug` nor any error prints it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AmqpUrl(String);
@@ -32,6 +37,7 @@ impl AmqpUrl {
             BrokerError::Refused("the broker's address is not an amqp or amqps url".into())
         })?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        uri.query.frame_max.get_or_insert(FRAME_BYTES);
         Ok(uri)
     }
 }
@@ -124,10 +130,18 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_is_asked_for_unless_the_address_names_one() {
-        let heartbeat = |url: &str| AmqpUrl::new(url).parse().map(|uri| uri.query.heartbeat);
-        assert_eq!(heartbeat("amqp://host"), Ok(Some(HEARTBEAT_SECONDS)));
-        assert_eq!(heartbeat("amqp://host?heartbeat=3"), Ok(Some(3)));
+    fn a_heartbeat_and_small_frames_are_asked_for_unless_the_address_names_others() {
+        let asked = |url: &str| {
+            let query = AmqpUrl::new(url).parse().map(|uri| uri.query);
+            query.map(|query| (query.heartbeat, query.frame_max))
+        };
+        let ours = (Some(HEARTBEAT_SECONDS), Some(FRAME_BYTES));
+        assert_eq!(asked("amqp://host"), Ok(ours));
+        let others = (Some(3), Some(131_072));
+        assert_eq!(
+            asked("amqp://host?heartbeat=3&frame_max=131072"),
+            Ok(others)
+        );
     }
 
     #[test]
