@@ -25,7 +25,7 @@ const TABLES: [&str; 4] = ["job", "job_progress", "batch", "page"];
 /// How far below the key of its model a copy has its own: no job was created there.
 const KEYS_BELOW: i64 = 1_000_000_000_000;
 
-/// The usual settings: the harness sweeps ten times as often.
+/// The usual settings: the harness sweeps more often.
 fn usual_sweeps(options: &mut Options) {
     options.config.sweep_interval = Duration::from_secs(1);
     options.config.outbox_after = Duration::from_secs(5);
