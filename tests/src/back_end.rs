@@ -76,7 +76,7 @@ impl Options {
 pub(crate) fn brisk() -> Config {
     Config {
         database_connections: 6,
-        // Sweeps at 100 ms took a fifth of the processor time of all tests.
+        // Sweeps at 100 ms took a fifth of the processor time of the tests of jobs.
         sweep_interval: Duration::from_millis(400),
         // Longer than a busy machine takes from a commit to its messages: those that a sweep sends
         // once more may run once more.

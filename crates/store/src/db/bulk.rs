@@ -1,5 +1,6 @@
 //! Many rows in one statement: UNNEST on PostgreSQL, whose text does not depend on the number
-//! of rows; a prepared statement a row on SQLite, where a statement costs no round trip.
+//! of rows, and cells one by one for a single row; a prepared statement a row on SQLite, where a
+//! statement costs no round trip to another process.
 
 use sea_orm::{Value, sea_query::ArrayType};
 

@@ -31,8 +31,9 @@ pub(crate) enum Taken {
 pub(crate) type Condition<'a> = &'a (dyn Fn(usize) -> (String, Vec<Value>) + Sync);
 
 /// Inserts jobs with their rows in other tables, durably, in a transaction of their own: on
-/// PostgreSQL in one statement, which costs one round trip instead of one a table. The first
-/// columns of `jobs` are `job_key` and `uid`; every other table has one of them.
+/// PostgreSQL in one statement, which costs one round trip instead of one a table; on SQLite, with
+/// [`Taken::Fail`], in one round trip a job. The first columns of `jobs` are `job_key` and `uid`;
+/// every other table has one of them.
 ///
 /// With [`Taken::Fail`], nothing is inserted unless the condition holds.
 ///

@@ -36,8 +36,8 @@ impl Db {
 /// The name of the setting that holds the epoch.
 const EPOCH: &str = "epoch";
 
-/// The column that [`Db::epoch_of`] reads. It belongs into the statement that reads what the epoch
-/// is stamped on, or [`EPOCH_VALUE`] into the condition of the one that stamps it: a process that
+/// The column that [`Db::epoch_of`] reads. It belongs in the statement that reads what the epoch is
+/// stamped on, or [`EPOCH_VALUE`] in the condition of the one that stamps it: a process that
 /// remembered the epoch would stamp an old one after the broker lost its data, and what it sent
 /// would be sent again.
 pub(crate) const EPOCH_COLUMN: &str =

@@ -13,7 +13,7 @@ use sea_orm::{FromQueryResult, Value, sea_query::ArrayType};
 
 use crate::{
     db::Db,
-    deployment::epoch::{EPOCH_COLUMN, EPOCH_VALUE, epoch_number},
+    deployment::epoch::{EPOCH_VALUE, epoch_number},
     error::StoreError,
     partitions::{
         Partitions,
@@ -187,7 +187,7 @@ impl Partitions<'_> {
         let ids = serde_json::to_string(partitions).unwrap_or_default();
         // Without any settings there is one row, with the epoch alone.
         let sql = format!(
-            "SELECT present.epoch_setting, s.* FROM (SELECT {EPOCH_COLUMN}) AS present LEFT JOIN ( \
+            "SELECT present.epoch_setting, s.* FROM (SELECT {EPOCH_VALUE} AS epoch_setting) AS present LEFT JOIN ( \
                SELECT s.partition_id, {SETTINGS} AS settings, s.suspended, s.retention, s.weight, s.open_jobs, s.in_flight \
                FROM partition_setting s WHERE s.partition_id IN ({})) AS s ON TRUE",
             db.texts(1)
