@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -21,13 +21,17 @@ const SQLITE_READERS: u32 = 4;
 
 /// Decides which pooled connections may be used again. After an error that a new connection may not
 /// have (the server became a standby, a prepared statement is gone, the file was replaced), every
-/// connection that was made before the error is closed instead of being used again. Clones share
-/// one state.
+/// connection that was made before the error is closed instead of being used again. So is, after
+/// the next commit, every connection that was made before it: a pool connects again by itself while
+/// the database takes no changes, and a session may keep what it was told then. Clones share one
+/// state.
 #[derive(Debug, Clone)]
 pub(crate) struct Freshness {
     begun: Instant,
     /// Connections that were made before this are closed, in microseconds since `begun`.
     oldest: Arc<AtomicU64>,
+    /// Whether nothing was committed since such an error.
+    refusing: Arc<AtomicBool>,
     /// When a change was last committed, in microseconds since `begun`; 0 for never.
     changed: Arc<AtomicU64>,
 }
@@ -37,6 +41,7 @@ impl Freshness {
         Self {
             begun: Instant::now(),
             oldest: Arc::default(),
+            refusing: Arc::default(),
             changed: Arc::default(),
         }
     }
@@ -44,8 +49,8 @@ impl Freshness {
     /// Turns an error of the database into ours, and remembers if connections are to be closed.
     pub(crate) fn note(&self, error: DbErr) -> StoreError {
         if closes_connections(&error) {
-            let now = micros(self.begun.elapsed());
-            self.oldest.fetch_max(now, Ordering::Relaxed);
+            self.close_all();
+            self.refusing.store(true, Ordering::Relaxed);
         }
         let error = StoreError::from(error);
         if error.is_passing() {
@@ -55,8 +60,17 @@ impl Freshness {
         error
     }
 
+    /// Has every connection that was made until now closed instead of being used again.
+    fn close_all(&self) {
+        let now = micros(self.begun.elapsed());
+        self.oldest.fetch_max(now, Ordering::Relaxed);
+    }
+
     /// Remembers that a change was committed.
     pub(crate) fn committed(&self) {
+        if self.refusing.swap(false, Ordering::Relaxed) {
+            self.close_all();
+        }
         let now = micros(self.begun.elapsed()).max(1);
         self.changed.fetch_max(now, Ordering::Relaxed);
     }
@@ -282,5 +296,14 @@ mod tests {
         later(&fresh);
         fresh.note(busy);
         assert!(fresh.allows_made(newer));
+
+        // The first commit after the error closes what was made meanwhile; others close nothing.
+        later(&fresh);
+        fresh.committed();
+        let newest = later(&fresh);
+        assert!(!fresh.allows_made(newer));
+        later(&fresh);
+        fresh.committed();
+        assert!(fresh.allows_made(newest));
     }
 }

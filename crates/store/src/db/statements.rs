@@ -150,6 +150,9 @@ impl Db {
         if !self.is_sqlite() {
             let changed = self.run(&self.pools.process, sql, values).await;
             trace_commit(place, changed.is_ok());
+            if changed.is_ok() {
+                self.pools.fresh.committed();
+            }
             return changed;
         }
         let tx = self.write(Durability::Process).await?;
@@ -169,6 +172,9 @@ impl Db {
         async move {
             let rows = self.rows(&self.pools.full, sql, values).await;
             trace_commit(place, rows.is_ok());
+            if rows.is_ok() {
+                self.pools.fresh.committed();
+            }
             rows
         }
     }

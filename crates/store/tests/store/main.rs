@@ -28,7 +28,7 @@ mod postgres {
             statistics_follow_the_growth_of_tables;
         texts: orders_are_of_bytes;
         altered: columns_are_added_under_a_running_job, a_column_changes_its_type, prepared_statements_are_lost;
-        outages: read_only_for_a_while, no_connection_for_a_while, statements_have_a_time_limit, slow_reads_do_not_keep_writes_waiting, every_listed_code,
+        outages: read_only_for_a_while, connections_of_a_read_only_time_are_closed, no_connection_for_a_while, statements_have_a_time_limit, slow_reads_do_not_keep_writes_waiting, every_listed_code,
             all_connections_are_cut;
         lost_answers: a_repeated_call_leads_to_the_same_rows, a_repeated_creation_makes_one_job, a_job_that_could_not_be_counted;
         refusals: a_deadlock, a_failure_to_serialize, a_session_is_terminated;

@@ -129,6 +129,54 @@ pub(crate) async fn read_only_for_a_while(f: Fixture) {
     role.remove(&f).await;
 }
 
+/// Connections that were made while the database took no changes are busy when it takes them again.
+/// They are not used once a change was committed elsewhere, so no call fails because of them.
+pub(crate) async fn connections_of_a_read_only_time_are_closed(f: Fixture) {
+    let role = Role::connect(&f).await;
+    let create = async |id: &str| role.store.create_job(new_job(name(id), task("x"))).await;
+    let partition = name("first").partition;
+    create("first").await.unwrap();
+    role.alter(&f, "SET default_transaction_read_only = on")
+        .await;
+    // Only the pool of clients' reads notices the lost connections; the other one makes no more
+    // than it is asked for.
+    let schedules = role.store.schedules();
+    let lost = schedules.list(&partition, "", 10).await.unwrap_err();
+    assert!(lost.is_passing(), "{lost}");
+    let lock = f.raw.begin().await.unwrap();
+    lock.execute_unprepared("LOCK TABLE job IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    // All connections but the one that the probe needs.
+    let mut reads = JoinSet::new();
+    for _ in 1..f.config.connections - f.config.connections / 3 {
+        let store = role.store.clone();
+        reads.spawn(async move { store.job(&name("first")).await });
+    }
+    let waiting = format!(
+        "SELECT count(*) AS value FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock'",
+        role.name
+    );
+    while f.ints(&waiting).await[0] < reads.len() as i64 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    f.sql(format!(
+        "ALTER ROLE {} RESET default_transaction_read_only",
+        role.name
+    ))
+    .await;
+    role.store.ping().await.unwrap();
+    lock.rollback().await.unwrap();
+    while let Some(read) = reads.join_next().await {
+        read.unwrap().unwrap();
+    }
+    for number in 0..=f.config.connections {
+        let created = create(&format!("n{number}")).await;
+        assert!(created.is_ok(), "{number}: {created:?}");
+    }
+    role.remove(&f).await;
+}
+
 /// No connection is to be had for a moment: calls wait for one.
 pub(crate) async fn no_connection_for_a_while(f: Fixture) {
     let role = Role::connect(&f).await;
