@@ -34,8 +34,9 @@ const FLOOD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const CONNECTIONS: usize = 200;
 /// Calls of each connection; together twice as many as a server takes in all.
 const CALLS: usize = 10;
-/// How long a call waits after a refusal.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long a call waits after a refusal. All of them together would otherwise take so much of this
+/// machine's two processors that a rate beside them tells nothing of the server.
+const PAUSE: Duration = Duration::from_secs(5);
 /// Clients that create one job after the other. More of them take their share of this machine's two
 /// processors, which no limit of Headway gives back.
 const CREATORS: usize = 2;
