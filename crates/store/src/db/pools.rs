@@ -21,16 +21,15 @@ const SQLITE_READERS: u32 = 4;
 
 /// Decides which pooled connections may be used again. After an error that a new connection may not
 /// have (the server became a standby, a prepared statement is gone, the file was replaced), every
-/// connection that was made before the error is closed instead of being used again. So is, after
-/// the next commit, every connection that was made before it: a pool connects again by itself while
-/// the database takes no changes, and a session may keep what it was told then. Clones share one
-/// state.
+/// connection that was made before the error is closed instead of being used again. The next commit
+/// closes once more every connection that was made before it: the pool may have made some while the
+/// database was read-only, and their sessions stay read-only. Clones share one state.
 #[derive(Debug, Clone)]
 pub(crate) struct Freshness {
     begun: Instant,
     /// Connections that were made before this are closed, in microseconds since `begun`.
     oldest: Arc<AtomicU64>,
-    /// Whether nothing was committed since such an error.
+    /// Whether the last error that closes connections came after the last commit.
     refusing: Arc<AtomicBool>,
     /// When a change was last committed, in microseconds since `begun`; 0 for never.
     changed: Arc<AtomicU64>,
@@ -219,10 +218,9 @@ async fn postgres_pool(
                 // A plan that was made while a table was empty reads all of it, and is kept when
                 // the table has grown.
                 ("enable_seqscan", "off"),
-                // ANALYZE on these connections reads 300 rows for each unit, a fifth of what it
-                // reads with PostgreSQL's default of
-                // 100. These statistics only need to tell large tables from small ones. Autovacuum
-                //   makes full ones later.
+                // ANALYZE reads 300 rows for each unit: a fifth of what it reads with PostgreSQL's
+                // default of 100. These statistics only need to tell large tables from small ones.
+                // Autovacuum makes full ones later.
                 ("default_statistics_target", "20"),
             ])
         })

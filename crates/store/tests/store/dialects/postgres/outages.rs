@@ -129,8 +129,8 @@ pub(crate) async fn read_only_for_a_while(f: Fixture) {
     role.remove(&f).await;
 }
 
-/// Connections that were made while the database took no changes are busy when it takes them again.
-/// They are not used once a change was committed elsewhere, so no call fails because of them.
+/// Some connections were made while the database was read-only, and are in use when it takes changes
+/// again. After the first commit they are closed instead of used, so no call fails because of them.
 pub(crate) async fn connections_of_a_read_only_time_are_closed(f: Fixture) {
     let role = Role::connect(&f).await;
     let create = async |id: &str| role.store.create_job(new_job(name(id), task("x"))).await;
