@@ -1,6 +1,6 @@
 //! A Headway process: the roles that its configuration names, on the same database and broker.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, pin::pin, sync::Arc};
 
 use anyhow::Context;
 use headway_broker::Broker;
@@ -85,9 +85,34 @@ impl App {
         self.links.relay.store()
     }
 
+    /// Runs the roles, with workers on this process's pipes. When `workers` end, the shutdown token
+    /// is cancelled and the roles end. In this order, Headway records the outcomes of the items that
+    /// the workers finish in their drain. Tell the workers to end, and not the roles: cancel the
+    /// token of the workers.
+    ///
+    /// # Errors
+    /// Those of [`App::run`], at once: `workers` is dropped.
+    pub async fn run_with_workers<Ended>(
+        self,
+        listener: Option<TcpListener>,
+        workers: impl Future<Output = Ended>,
+    ) -> anyhow::Result<Ended> {
+        let shutdown = self.supervisor.shutdown().clone();
+        let (mut roles, mut workers) = (pin!(self.run(listener)), pin!(workers));
+        tokio::select! {
+            ended = &mut workers => {
+                shutdown.cancel();
+                roles.await.map(|()| ended)
+            }
+            ran = &mut roles => {
+                ran?;
+                Ok(workers.await)
+            }
+        }
+    }
+
     /// Runs the roles until the shutdown token is cancelled. `listener` serves clients, see
-    /// [`App::bind`]. Workers on this process's pipes must end first: the reports of their drain
-    /// are applied only before the token is cancelled.
+    /// [`App::bind`]. Where workers consume this process's pipes, use [`App::run_with_workers`].
     ///
     /// # Errors
     /// If a role failed or did not end in time.

@@ -1,16 +1,22 @@
 //! Processes that are away, or frozen, for longer than leases last, and the orderly end of a
 //! process that is everything.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use headway::v1::JobState;
 use headway_broker::Queue;
-use headway_client::JobName;
+use headway_client::{JobBuilder, JobName, TaskBuilder};
+use headway_store::{Store, StoreConfig, StoreUrl};
 use headway_tests::{
-    Cluster, ClusterOptions, PATIENCE, Role, outcome_counts, range, run_cluster, until,
+    Cluster, ClusterOptions, PATIENCE, Program, Role, outcome_counts, range, run_cluster, until,
 };
+use serde_json::json;
+use tokio::process::Command;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_headway-test-process");
+use super::programs::{END, TESTS as PROGRAM, address, connect, create};
+
+/// Bytes of a file that the demo packs for a while, and for less than it drains.
+const LARGE: usize = 32 << 20;
 const LEASE: Duration = Duration::from_secs(1);
 /// Items, all of which run at once.
 const ITEMS: u32 = 24;
@@ -178,4 +184,60 @@ fn assert_each_once(cluster: &Cluster, items: u32) {
     let runs = cluster.items().runs();
     let each = runs.len() == items as usize && runs.values().all(|runs| *runs == 1);
     assert!(each, "{runs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_demo_finishes_in_its_drain_is_on_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, out) = (folder.path().join("files"), folder.path().join("out"));
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("large"), noise(LARGE)).unwrap();
+    let data = folder.path().join("data");
+    let mut command = Command::new(Program::path(PROGRAM, "headway-demo"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data)
+        .arg("--file-roots")
+        .arg(folder.path());
+    let demo = Program::start(&mut command, folder.path());
+    let client = connect(address(&demo.logged("serving at").await)).await;
+    let source = json!({"root": root, "dir": "", "files": ["large"]});
+    let payload = json!({"source": source, "out": out});
+    let task = TaskBuilder::new("documents.export", "export").json(&payload);
+    create(&client, "large", JobBuilder::new(task).build()).await;
+    until("the archive to be begun", PATIENCE, || async {
+        (!names(&out).is_empty()).then_some(())
+    })
+    .await;
+    let begun = names(&out);
+    assert!(!begun[0].ends_with(".zip"), "the file is too small");
+    assert!(demo.terminate(END).await.success());
+    let finished = names(&out);
+    assert!(finished[0].ends_with(".zip"), "{finished:?}");
+
+    let url = format!("sqlite://{}", data.join("headway.db").display());
+    let config = StoreConfig::new(StoreUrl::new(url));
+    let store = Store::connect(&config).await.unwrap();
+    let name = "partitions/default/jobs/large".parse().unwrap();
+    let job = store.job(&name).await.unwrap().job;
+    assert_eq!(job.state(), headway_domain::jobs::JobState::Completed);
+    store.close().await;
+}
+
+/// The names of what is in a folder; none if there is no folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name());
+    names.filter_map(|name| name.into_string().ok()).collect()
+}
+
+/// Bytes that no packer makes fewer: the multiples of an odd number, each folded once.
+fn noise(bytes: usize) -> Vec<u8> {
+    let word = |number: u64| {
+        let product = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (product ^ product >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+    };
+    (0..bytes as u64 / 8)
+        .flat_map(|number| word(number).to_le_bytes())
+        .collect()
 }

@@ -19,14 +19,14 @@ use tokio::{
     process::Command,
 };
 
-const TESTS: &str = env!("CARGO_BIN_EXE_headway-test-process");
+pub(super) const TESTS: &str = env!("CARGO_BIN_EXE_headway-test-process");
 /// Open files that a server may have,
 const FILES: usize = 64;
 /// and the connections that it is to take.
 const CONNECTIONS: usize = 120;
 /// How long a program may take to end: longer than the longest drain, which is the demo's. Without
 /// a drain that ends it never does.
-const END: Duration = Duration::from_secs(40);
+pub(super) const END: Duration = Duration::from_secs(40);
 
 /// Mounts a file system that answers nobody at the folder `$0`, where only this process sees it,
 /// and goes on as the program that follows. Its own end takes the file system away.
@@ -96,7 +96,7 @@ impl Beside {
 }
 
 /// The address in a line of a log.
-fn address(line: &str) -> SocketAddr {
+pub(super) fn address(line: &str) -> SocketAddr {
     let (_, port) = line.split_once("127.0.0.1:").expect("an address");
     let port: String = port.chars().take_while(char::is_ascii_digit).collect();
     SocketAddr::from(([127, 0, 0, 1], port.parse().expect("a port")))
@@ -186,7 +186,7 @@ async fn a_server_raises_its_limit_of_open_files() {
     assert!(server.terminate(END).await.success());
 }
 
-async fn create(client: &Client, id: &str, spec: JobSpec) -> JobName {
+pub(super) async fn create(client: &Client, id: &str, spec: JobSpec) -> JobName {
     let mut request = create_request("default", spec);
     request.job_id = id.to_owned();
     client.create_job(request).await.unwrap();
@@ -222,7 +222,7 @@ async fn ends_by_itself(program: Program) {
     assert!(status.code().is_some(), "{status}");
 }
 
-async fn connect(address: SocketAddr) -> Client {
+pub(super) async fn connect(address: SocketAddr) -> Client {
     let client = Client::connect(ClientConfig::new(format!("http://{address}")));
     client.await.unwrap()
 }

@@ -9,7 +9,7 @@ use headway_job_types::child;
 use headway_runtime::{
     config::{Config, Role},
     layers::Layers,
-    tasks, telemetry,
+    telemetry,
 };
 use headway_server::App;
 use headway_tests::{ItemFile, SECOND, WORK, end_with_input};
@@ -48,19 +48,11 @@ async fn run() -> anyhow::Result<()> {
         }
         "embedded" => {
             let listener = App::bind(&config).await?.context("no server role")?;
-            let stop_app = CancellationToken::new();
-            let app = App::build(config.clone(), stop_app.clone()).await?;
+            let app = App::build(config.clone(), CancellationToken::new()).await?;
             let broker = app.broker();
-            let worker = tasks::spawn(async move {
-                workers(|| Worker::builder().broker(broker.clone()), &config, stop).await
-            });
             println!("ready {}", listener.local_addr()?);
-            let app = tasks::spawn(app.run(Some(listener)));
-            // The worker drains first.
-            let worker = worker.await;
-            stop_app.cancel();
-            app.await??;
-            worker?
+            let workers = workers(|| Worker::builder().broker(broker.clone()), &config, stop);
+            app.run_with_workers(Some(listener), workers).await?
         }
         "server" => {
             config.roles = [Role::Server].into();

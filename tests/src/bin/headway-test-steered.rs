@@ -95,8 +95,7 @@ async fn run() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let shutdown = CancellationToken::new();
-    let app = App::build(config, shutdown.clone()).await?;
+    let app = App::build(config, CancellationToken::new()).await?;
     let worker = Worker::builder()
         .broker(app.broker())
         .pipe(WORK)
@@ -106,16 +105,10 @@ async fn run() -> anyhow::Result<()> {
         .build()?;
     let doomed = tasks::spawn(doom(app.broker()));
     println!("ready {address}");
-    let mut app = tasks::spawn(app.run(Some(listener)));
-    let worked = tokio::select! {
-        worked = worker.run(stop) => worked,
-        ended = &mut app => return ended?,
-        ended = doomed => return ended?,
-    };
-    // Last, so that the worker can say what became of its items.
-    shutdown.cancel();
-    app.await??;
-    Ok(worked?)
+    tokio::select! {
+        ended = app.run_with_workers(Some(listener), worker.run(stop)) => Ok(ended??),
+        ended = doomed => ended?,
+    }
 }
 
 async fn handle(task: Task) -> Result<Outcome, TaskError> {

@@ -8,7 +8,10 @@ use headway_files::FileRoots;
 use headway_runtime::{config::Config, tasks};
 use headway_server::App;
 use headway_worker::WorkerError;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -65,9 +68,8 @@ async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let roots = FileRoots::new(config.file_roots.iter().cloned());
-    let stop_app = CancellationToken::new();
     let app = tokio::select! {
-        app = App::build(config, stop_app.clone()) => app?,
+        app = App::build(config, CancellationToken::new()) => app?,
         () = shutdown.cancelled() => return Ok(()),
     };
     let mut workers: JoinSet<Result<(), WorkerError>> = JoinSet::new();
@@ -79,14 +81,13 @@ async fn run(
             .build()?;
         workers.spawn(worker.run(shutdown.clone()));
     }
-    let app = tasks::spawn(app.run(Some(listener)));
-    // They drain first, so that what they report at their end is on record. They end, too, when the
-    // server fails: it takes the pipes along.
-    while let Some(worker) = workers.join_next().await {
-        if let Err(error) = worker? {
-            tracing::debug!(%error, "a worker ended");
+    let drained = async {
+        while let Some(worker) = workers.join_next().await {
+            if let Err(error) = worker? {
+                tracing::debug!(%error, "a worker ended");
+            }
         }
-    }
-    stop_app.cancel();
-    app.await.context("the server panicked")?
+        Ok::<_, JoinError>(())
+    };
+    Ok(app.run_with_workers(Some(listener), drained).await??)
 }
