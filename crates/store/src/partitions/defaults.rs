@@ -15,10 +15,7 @@ use crate::{
     db::Db,
     deployment::epoch::{EPOCH_VALUE, epoch_number},
     error::StoreError,
-    partitions::{
-        Partitions,
-        view::{read_retention, share},
-    },
+    partitions::view::{read_retention, share},
 };
 
 /// The settings of a row of `partition_setting` that new jobs take over, as one text.
@@ -176,14 +173,14 @@ impl DefaultRow {
     }
 }
 
-impl Partitions<'_> {
+impl CachedDefaults {
     /// Reads what jobs of these partitions, which are about to be created, take over, and caches
     /// it.
-    pub(crate) async fn defaults(
-        self,
+    pub(crate) async fn read(
+        &self,
+        db: &Db,
         partitions: &BTreeSet<&str>,
     ) -> Result<Defaults, StoreError> {
-        let db: &Db = &self.store.db;
         let ids = serde_json::to_string(partitions).unwrap_or_default();
         // Without any settings there is one row, with the epoch alone.
         let sql = format!(
@@ -202,7 +199,7 @@ impl Partitions<'_> {
             defaults.epoch = row.epoch_setting.take().unwrap_or_default();
             defaults.partitions.extend(row.known()?);
         }
-        self.store.defaults.keep(&defaults);
+        self.keep(&defaults);
         Ok(defaults)
     }
 }

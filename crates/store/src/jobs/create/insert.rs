@@ -55,7 +55,7 @@ impl Store {
         {
             return Ok(created);
         }
-        let defaults = self.partitions().defaults(&partitions).await?;
+        let defaults = self.defaults.read(&self.db, &partitions).await?;
         self.insert_with(jobs, &defaults, taken, None).await
     }
 
