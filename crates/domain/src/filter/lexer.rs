@@ -184,3 +184,7 @@ fn quoted(chars: &[char], from: usize) -> Result<(Argument, usize), Fault> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lexer_tests.rs"]
+mod tests;

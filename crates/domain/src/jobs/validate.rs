@@ -238,3 +238,6 @@ pub fn label_key(key: &str) -> bool {
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/' | b':');
     !key.is_empty() && key.len() <= limits::MAX_ID_BYTES && key.bytes().all(allowed)
 }
+
+#[cfg(test)]
+mod tests;

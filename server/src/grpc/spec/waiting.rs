@@ -174,3 +174,7 @@ pub(crate) fn wire_requested(
 fn job_name(partition: &PartitionId, job: &JobId) -> String {
     format!("partitions/{partition}/jobs/{job}")
 }
+
+#[cfg(test)]
+#[path = "waiting_tests.rs"]
+mod tests;
