@@ -92,7 +92,7 @@ install:
 	@scripts/install.sh
 
 install-all:
-	@scripts/install.sh browser
+	@scripts/install.sh all
 
 format-check:
 	$(CARGO) fmt --all --check

@@ -42,10 +42,10 @@ install_python() {
 
 # protoc, with the generators that it brings for Python, Java, Kotlin, C#, PHP, Ruby and Objective-C.
 install_protoc() {
-    local venv=$tools/contract-protoc
-    python=$venv/bin/python
-    protoc=$venv/bin/protoc
-    install_python "$venv" "$pins/protoc.txt"
+    protoc_venv=$tools/contract-protoc
+    python=$protoc_venv/bin/python
+    protoc=$protoc_venv/bin/protoc
+    install_python "$protoc_venv" "$pins/protoc.txt"
 }
 
 install_go_tools() {
@@ -63,6 +63,22 @@ install_go_tools() {
     cp "$pins/go.sum" "$go_bin/lock-of-headway"
 }
 
+# The generator of Swift code, and all jars that it needs.
+install_swift_generator() {
+    swift_jars=$tools/contract-swift
+    is_installed "$swift_jars" "$pins/swift.sha256" && return
+    command -v mvn >/dev/null || die "mvn is missing: install Maven"
+    say "installing the packages of $pins/pom.xml"
+    rm -rf "$swift_jars"
+    mkdir -p "$swift_jars"
+    mvn --quiet --batch-mode --file "$pins/pom.xml" \
+        org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies \
+        -DoutputDirectory="$swift_jars" >&2 || die "mvn could not install the packages of $pins/pom.xml"
+    (cd "$swift_jars" && sha256sum --quiet --check "$pins/swift.sha256") ||
+        die "a package has another content than $pins/swift.sha256 says"
+    cp "$pins/swift.sha256" "$swift_jars/lock-of-headway"
+}
+
 lint_api() {
     local found
     found=$(cd proto && "$go_bin/api-linter" --config api-linter.yaml --set-exit-status headway/v1/*.proto) || {
@@ -71,8 +87,8 @@ lint_api() {
     }
 }
 
-# Makes code for each language that has a generator here, and fails where one of them refuses or
-# warns. Swift's needs a Swift tool chain; that its prefix is there is checked by lint.
+# Makes code for each language, and fails where a generator refuses or warns. The usual generator for
+# Swift needs a Swift tool chain: Wire's takes its place, which does not know swift_prefix.
 generate() {
     local out=$scratch/code files
     mapfile -t files < <(cd proto && find headway google -name '*.proto' | LC_ALL=C sort)
@@ -96,6 +112,13 @@ generate() {
         --go_out="$out/go" --go-grpc_out="$out/go"
     make typescript --plugin=clients/web/node_modules/.bin/protoc-gen-es \
         --es_opt=target=ts --es_out="$out/typescript"
+    mkdir "$out/swift"
+    (
+        cd proto
+        java -cp "$swift_jars/*" com.squareup.wire.WireCompiler --proto_path=. \
+            --proto_path="$protoc_venv/include" --swift_out="$out/swift" "${files[@]}"
+    ) >"$out/messages" 2>&1 || die "no code for Swift: $(<"$out/messages")"
+    [[ -e $out/swift/JobSpec.swift ]] || die "no code for Swift"
     "$python" - "$out/python" <<'PY'
 import pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -103,7 +126,7 @@ sys.path.insert(0, str(folder))
 for file in sorted(folder.glob("headway/**/*_pb2*.py")):
     __import__(".".join(file.relative_to(folder).with_suffix("").parts))
 PY
-    say "code can be made for Python, Java, Kotlin, C#, PHP, Ruby, Objective-C, Go and TypeScript"
+    say "code can be made for Python, Java, Kotlin, C#, PHP, Ruby, Objective-C, Go, TypeScript and Swift"
 }
 
 # Writes the program of docs/API.md in language $1 to file $2.
@@ -190,6 +213,7 @@ check() {
     "${buf[@]}" breaking proto --against "$accepted"
     install_protoc
     install_go_tools
+    install_swift_generator
     lint_api
     generate
     guide

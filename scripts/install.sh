@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make test`, `make demo-cluster` and `make bench` need and this machine lacks: PostgreSQL and RabbitMQ
-# (Debian packages), the Rust components rustfmt and clippy, and with the argument `browser`, for the tests of the dashboard, npm
-# and Chromium too. Does nothing, quickly, when nothing is missing.
+# (Debian packages), the Rust components rustfmt and clippy, and with the argument `all` what lints and the tests of the dashboard
+# need too: npm, Chromium and Maven. Does nothing, quickly, when nothing is missing.
 set -euo pipefail
 
 say() { printf 'install: %s\n' "$*" >&2; }
@@ -67,8 +67,8 @@ forbid_service_starts() {
 install_packages() {
     local wanted="$*"
     command -v apt-get >/dev/null ||
-        die "missing: $wanted. Only apt can be used to install them here; install PostgreSQL 13+, RabbitMQ 3.10+, Node.js 20+ with npm" \
-            "and Chromium yourself, or set HEADWAY_TEST_DATABASE_URL and HEADWAY_TEST_AMQP_URL to servers of yours and HEADWAY_CHROMIUM to a browser"
+        die "missing: $wanted. Only apt can be used to install them here; install PostgreSQL 13+, RabbitMQ 3.10+, Node.js 20+ with npm," \
+            "Chromium and Maven yourself, or set HEADWAY_TEST_DATABASE_URL and HEADWAY_TEST_AMQP_URL to servers of yours and HEADWAY_CHROMIUM to a browser"
     root=()
     if ((EUID != 0)); then
         command -v sudo >/dev/null ||
@@ -92,10 +92,11 @@ if [[ -z ${HEADWAY_TEST_DATABASE_URL:-} || -z ${HEADWAY_TEST_AMQP_URL:-} ]]; the
     have_postgres || missing+=(postgresql)
     have_rabbit || missing+=(rabbitmq-server)
 fi
-if [[ ${1:-} == browser ]]; then
+if [[ ${1:-} == all ]]; then
     command -v node >/dev/null || missing+=(nodejs)
     command -v npm >/dev/null || missing+=(npm)
     have_chromium || missing+=(chromium)
+    command -v mvn >/dev/null || missing+=(maven)
 fi
 ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 
