@@ -1,6 +1,7 @@
-//! Many rows in one statement: UNNEST on PostgreSQL, whose text does not depend on the number
-//! of rows, and cells one by one for a single row; a prepared statement a row on SQLite, where a
-//! statement costs no round trip to another process.
+//! Many rows in one statement. On PostgreSQL the text does not depend on the number of rows: a few
+//! rows are bound as an array for each kind of cell, and many as one for each column. A single row
+//! is bound cell by cell. On SQLite, where a statement costs no round trip to another process, each
+//! row has a prepared statement.
 
 use sea_orm::{Value, sea_query::ArrayType};
 
@@ -8,6 +9,10 @@ use crate::{
     db::{handle::Db, tx::Tx},
     error::StoreError,
 };
+
+/// Rows that are bound as an array for each kind of cell, at most. To find a text in such an array
+/// PostgreSQL walks over those before it, so the time grows with the square of the rows.
+const MAX_FLAT_ROWS: usize = 32;
 
 /// What happens to a row whose key exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +105,46 @@ impl Table {
         )
     }
 
-    /// An insert of rows for PostgreSQL, whose values it adds to those that are bound already. One
-    /// row is bound cell by cell: PostgreSQL makes a table in memory for each array of
-    /// [`Self::unnest`], which takes it longer than the insert itself.
+    /// An insert of a few rows, which adds their values to those that are bound already: an array
+    /// of all cells of a kind, row after row. PostgreSQL makes a table in memory for each array of
+    /// [`Self::unnest`], and for all of these none.
+    fn flat(&self, values: &mut Vec<Value>, rows: Vec<Vec<Cell>>) -> String {
+        let count = rows.len();
+        let mut arrays = Kind::ALL.map(|kind| (kind, Vec::new()));
+        for (cell, (_, kind)) in rows.into_iter().flatten().zip(self.columns.iter().cycle()) {
+            let (_, array) = &mut arrays[*kind as usize];
+            array.push(Value::from(cell));
+        }
+        let mut places = [(0, 0); Kind::ALL.len()];
+        for (kind, cells) in arrays {
+            if !cells.is_empty() {
+                places[kind as usize] = (values.len() + 1, cells.len() / count);
+                values.push(Value::Array(kind.array(), Some(Box::new(cells))));
+            }
+        }
+        let mut used = [0; Kind::ALL.len()];
+        let cells = self.columns.iter().map(|(_, kind)| {
+            let (array, in_row) = places[*kind as usize];
+            used[*kind as usize] += 1;
+            let at = used[*kind as usize];
+            format!("(${array}::{}[])[n * {in_row} + {at}]", kind.sql())
+        });
+        let cells: Vec<_> = cells.collect();
+        let numbers = (0..i32::try_from(count).unwrap_or(i32::MAX)).map(Value::from);
+        values.push(Value::Array(
+            ArrayType::Int,
+            Some(Box::new(numbers.collect())),
+        ));
+        format!(
+            "INSERT INTO {} ({}) SELECT {} FROM UNNEST(${}::int[]) AS n",
+            self.name,
+            self.names(),
+            cells.join(", "),
+            values.len()
+        )
+    }
+
+    /// An insert of rows for PostgreSQL, whose values it adds to those that are bound already.
     pub(crate) fn bind(
         &self,
         db: &Db,
@@ -110,13 +152,13 @@ impl Table {
         mut rows: Vec<Vec<Cell>>,
     ) -> String {
         let first = values.len() + 1;
-        match rows.pop() {
-            Some(row) if rows.is_empty() => {
-                values.extend(row.into_iter().map(Value::from));
+        match rows.len() {
+            1 => {
+                values.extend(rows.remove(0).into_iter().map(Value::from));
                 self.one(db, first)
             }
-            last => {
-                rows.extend(last);
+            2..=MAX_FLAT_ROWS => self.flat(values, rows),
+            _ => {
                 values.extend(self.transpose(rows));
                 self.unnest(first)
             }
@@ -181,15 +223,7 @@ impl Table {
         self.columns
             .iter()
             .zip(columns)
-            .map(|((_, kind), values)| {
-                let of = match kind {
-                    Kind::Int => ArrayType::BigInt,
-                    Kind::Bytes => ArrayType::Bytes,
-                    Kind::Text => ArrayType::String,
-                    Kind::Real => ArrayType::Double,
-                };
-                Value::Array(of, Some(Box::new(values)))
-            })
+            .map(|((_, kind), values)| Value::Array(kind.array(), Some(Box::new(values))))
             .collect()
     }
 }
@@ -204,6 +238,18 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// In the order of their numbers.
+    const ALL: [Self; 4] = [Self::Int, Self::Bytes, Self::Text, Self::Real];
+
+    fn array(self) -> ArrayType {
+        match self {
+            Self::Int => ArrayType::BigInt,
+            Self::Bytes => ArrayType::Bytes,
+            Self::Text => ArrayType::String,
+            Self::Real => ArrayType::Double,
+        }
+    }
+
     /// The type in PostgreSQL.
     fn sql(self) -> &'static str {
         match self {

@@ -223,7 +223,7 @@ macro_rules! store_suite {
                 many_at_once, new_ones_beside_one_that_exists, one_name_and_many_specs,
                 listed_by_the_time_that_is_shown, a_refused_job_is_refused_alone,
                 waiting_costs_nothing, settings_of_partitions_reach_every_process,
-                one_statement_for_each;
+                one_statement_for_each, rows_of_one_statement, jobs_of_one_commit;
             credit: hungry_pipes_and_allowance, nobody_is_hidden_by_many, rates_add_up_and_fade,
                 first_allowances, pipes_with_limits, partitions_with_quotas, tokens_are_spent;
             delete: the_file_shrinks, a_live_job, timers_of_a_deleted_job, a_job_of_many_rows,

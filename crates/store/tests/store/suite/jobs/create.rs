@@ -12,7 +12,7 @@ use headway_domain::{
 use headway_store::{Created, JobFilter, NewJob, OutboxKind, Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::suite::{Fixture, audit::audit, batch, name, name_in, new_job, task};
+use crate::suite::{Fixture, acme, audit::audit, batch, name, name_in, new_job, task};
 
 /// Creates a job of partition `acme` that must be new.
 pub(crate) async fn accept(
@@ -317,4 +317,51 @@ pub(crate) async fn one_statement_for_each(f: Fixture) {
         assert_eq!(f.store.statements() - before, 1);
     }
     assert_eq!(f.count("job").await, 4);
+}
+
+/// PostgreSQL gets one row, a few and many in different forms.
+pub(crate) async fn rows_of_one_statement(f: Fixture) {
+    for count in [1, 2, 3, 32, 33, 64] {
+        let mut spec = task("x");
+        let label = |number| (format!("k{number}"), format!("ü{}", "v".repeat(number)));
+        spec.labels = (0..count).map(label).collect();
+        let before = f.count("label").await;
+        let created = accept(&f.store, &format!("labels-{count}"), spec.clone()).await;
+        assert_eq!(
+            f.count("label").await - before,
+            i64::try_from(count).unwrap()
+        );
+        // No job before has all of them.
+        let all = JobFilter {
+            labels: spec.labels,
+            ..JobFilter::default()
+        };
+        let found = f.store.list_jobs(&acme(), &all, None, 10).await.unwrap();
+        let found: Vec<_> = found.jobs.into_iter().map(|view| view.job).collect();
+        assert_eq!(found, [created.view.job]);
+    }
+}
+
+/// Those that wait while two commits are under way share the next.
+pub(crate) async fn jobs_of_one_commit(f: Fixture) {
+    let mut creating = JoinSet::new();
+    for number in 0..80u32 {
+        let mut spec = task(&format!("body {number} {}", "ü".repeat(number as usize)));
+        spec.display_name = format!("number {number}");
+        spec.labels = [(format!("k{number}"), number.to_string())].into();
+        spec.retry_policy.jitter = f64::from(number) / 100.0;
+        let store = f.store.clone();
+        creating.spawn(async move {
+            let job = new_job(name(&format!("job-{number}")), spec.clone());
+            (store.create_job(job).await.unwrap(), spec)
+        });
+    }
+    let another = f.another().await;
+    for (created, spec) in creating.join_all().await {
+        let meta = &created.view.job.meta;
+        let view = another.job(&meta.name).await.unwrap();
+        assert_eq!(view.job, created.view.job);
+        assert_eq!(view.body.as_deref(), Some(spec.body()));
+        audit(&f, meta.uid).await;
+    }
 }
