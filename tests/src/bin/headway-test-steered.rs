@@ -105,10 +105,13 @@ async fn run() -> anyhow::Result<()> {
         .build()?;
     let doomed = tasks::spawn(doom(app.broker()));
     println!("ready {address}");
-    tokio::select! {
-        ended = app.run_with_workers(Some(listener), worker.run(stop)) => Ok(ended??),
-        ended = doomed => ended?,
-    }
+    let workers = async {
+        tokio::select! {
+            ended = worker.run(stop) => Ok(ended?),
+            ended = doomed => ended?,
+        }
+    };
+    app.run_with_workers(Some(listener), workers).await?
 }
 
 async fn handle(task: Task) -> Result<Outcome, TaskError> {
